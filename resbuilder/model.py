@@ -1,0 +1,109 @@
+"""From an architecture to a Keras functional model.
+
+Layers are named after the architecture's convolutions (``stem``, ``s1b0_conv1``, ``s1_proj``, …), so
+that weights can be found again after surgery.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import keras
+
+from resbuilder.architecture import Architecture, Block, Stage
+
+# Keras' 0.99 needs some hundred steps before the moving statistics mean anything; a search trains
+# for a few epochs, sometimes of ten steps.
+BN_MOMENTUM = 0.9
+
+
+def build_model(
+    architecture: Architecture,
+    preprocessing=None,
+    seed: int | None = None,
+    name: str = "resbuilder",
+) -> keras.Model:
+    """Build the network of an architecture with fresh weights.
+
+    Args:
+        architecture: What to build.
+        preprocessing: Optional :class:`resbuilder.datasets.Preprocessing`; becomes the first layer,
+            so that the saved model takes raw pixels.
+        seed: Makes the initial weights reproducible. Each layer draws from a stream of its own,
+            named by seed and layer, so a layer starts the same whatever else is in the network.
+        name: Name of the Keras model.
+
+    Returns:
+        A functional model from images (batch, height, width, channels) to logits (batch, classes).
+    """
+    return _Builder(architecture, seed).build(preprocessing, name)
+
+
+class _Builder:
+    def __init__(self, architecture: Architecture, seed: int | None):
+        self.architecture = architecture
+        self.seed = seed
+        self.conv_first = architecture.block_order == "conv_bn_relu"
+
+    def build(self, preprocessing, name: str) -> keras.Model:
+        a = self.architecture
+        inputs = keras.Input(a.input_shape, name="image")
+        x = inputs
+        if preprocessing is not None:
+            x = keras.layers.Rescaling(
+                list(preprocessing.scale), list(preprocessing.offset), name="preprocessing"
+            )(x)
+        x = self.unit(x, a.stem.width, "stem", "", a.stem.kernel, a.stem.stride)
+        if a.stem.pool:
+            x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+        for index, stage in enumerate(a.stages):
+            x = self.stage(x, index, stage)
+        x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+        outputs = keras.layers.Dense(
+            a.classes, kernel_initializer=self.initializer("logits"), name="logits"
+        )(x)
+        return keras.Model(inputs, outputs, name=name)
+
+    def stage(self, x, index: int, stage: Stage):
+        skip = x
+        if stage.transition == "pool":
+            skip = keras.layers.MaxPooling2D(2, name=f"s{index}_pool")(x)
+        elif stage.transition == "projection":
+            skip = self.conv(x, stage.width, f"s{index}_proj", 1, 2)
+            if self.conv_first:
+                skip = self.norm(skip, f"s{index}_proj_bn")
+        for block in stage.blocks:
+            skip = self.block(x if block.stride == 2 else skip, skip, block, stage.width)
+        return skip
+
+    def block(self, x, skip, block: Block, width: int):
+        x = self.unit(x, block.inner, block.name, "1", 3, block.stride)
+        x = self.unit(x, width, block.name, "2", 3, 1)
+        return keras.layers.Add(name=f"{block.name}_add")([skip, x])
+
+    def unit(self, x, width: int, name: str, number: str, kernel: int, stride: int):
+        """Convolution, batch normalisation and ReLU in the architecture's order."""
+        conv = f"{name}_conv{number}" if number else name
+        if self.conv_first:
+            x = self.norm(self.conv(x, width, conv, kernel, stride), f"{name}_bn{number}")
+        else:
+            x = self.conv(self.norm(x, f"{name}_bn{number}"), width, conv, kernel, stride)
+        return keras.layers.ReLU(name=f"{name}_relu{number}")(x)
+
+    def conv(self, x, width: int, name: str, kernel: int, stride: int):
+        return keras.layers.Conv2D(
+            width,
+            kernel,
+            strides=stride,
+            padding="same",
+            use_bias=not self.conv_first,
+            kernel_initializer=self.initializer(name),
+            name=name,
+        )(x)
+
+    def norm(self, x, name: str):
+        return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, name=name)(x)
+
+    def initializer(self, name: str):
+        seed = None if self.seed is None else zlib.crc32(f"{self.seed}/{name}".encode())
+        return keras.initializers.GlorotUniform(seed=seed)

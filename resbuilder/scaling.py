@@ -1,0 +1,120 @@
+"""Architectures of another width: the MorphNet step, and scaling to a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from resbuilder.architecture import Architecture
+from resbuilder.cost import cost
+from resbuilder.model import build_model
+from resbuilder.morphnet import ChannelGraph, expand
+from resbuilder.surgery import remove_blocks
+
+
+class BreakDown(Exception):
+    """Regularization has killed the network; the run ends with the best so far."""
+
+
+@dataclass(frozen=True)
+class MorphStep:
+    """What one MorphNet step makes of an architecture.
+
+    Attributes:
+        shrunk: The architecture with the alive channels only, blocks without any left out.
+        result: The shrunk architecture expanded to the budget.
+        kappa: Factor of the expansion.
+        removed: Names of the blocks that had no alive channel.
+        channels: For each convolution of the result, which old channel each of its channels is,
+            -1 for new ones, as :func:`resbuilder.surgery.inherit` reads it.
+    """
+
+    shrunk: Architecture
+    result: Architecture
+    kappa: float
+    removed: tuple[str, ...]
+    channels: dict[str, list[int]]
+
+
+def least_architecture(architecture: Architecture) -> Architecture:
+    """The same network with one channel everywhere."""
+    return architecture.with_widths(dict.fromkeys(architecture.widths(), 1))
+
+
+def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
+    """Scale all widths by one factor to the largest network within a budget.
+
+    Args:
+        architecture: What to scale.
+        flops: ζ, FLOPs for one image.
+
+    Raises:
+        ValueError: If one channel everywhere already exceeds the budget.
+    """
+    return _expanded(architecture, architecture.widths(), flops, 1.0)[0]
+
+
+def morph(
+    architecture: Architecture,
+    alive: Mapping[str, np.ndarray],
+    values: Mapping[str, np.ndarray],
+    flops: int,
+    intensity: float = 1.0,
+) -> MorphStep:
+    """Shrink an architecture to its alive channels, then expand it to the budget.
+
+    Args:
+        architecture: The trained architecture.
+        alive: Which channels of each convolution are alive, as
+            :meth:`resbuilder.morphnet.MorphNetRegularizer.alive` returns.
+        values: Their values R, as ``group_values`` returns: where the budget has no room for all
+            that are alive, the largest stay.
+        flops: ζ, FLOPs for one image.
+        intensity: I_M; 1 takes the expanded widths, 0 keeps the old ones.
+
+    Raises:
+        BreakDown: If the stem or a stage has no alive channel.
+        ValueError: If one channel everywhere already exceeds the budget.
+    """
+    counts = {c.name: int(np.sum(alive[c.name])) for c in architecture.convolutions()}
+    removed = tuple(
+        b for b, (inner, _) in architecture.block_convolutions().items() if not counts[inner]
+    )
+    kept = remove_blocks(architecture, removed)
+    counts = {c.name: counts[c.name] for c in kept.convolutions()}
+    if dead := [name for name, count in counts.items() if count == 0]:
+        raise BreakDown(
+            f"no channel is alive in {', '.join(dead)}: the regularization is too strong"
+        )
+    result, kappa = _expanded(kept, counts, flops, intensity)
+    channels = {
+        c.name: _survivors(alive[c.name], values[c.name], c.out_channels)
+        for c in result.convolutions()
+    }
+    return MorphStep(kept.with_widths(counts), result, kappa, removed, channels)
+
+
+def _survivors(alive: np.ndarray, values: np.ndarray, width: int) -> list[int]:
+    survivors = np.flatnonzero(alive)
+    if len(survivors) > width:
+        survivors = np.sort(survivors[np.argsort(-values[survivors], kind="stable")[:width]])
+    return survivors.tolist() + [-1] * (width - len(survivors))
+
+
+def _expanded(architecture, widths, flops, intensity) -> tuple[Architecture, float]:
+    least = cost(least_architecture(architecture)).flops
+    if least > flops:
+        raise ValueError(
+            f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "
+            f"network needs {least:,}; raise the budget or start from a smaller network"
+        )
+    expansion = expand(
+        ChannelGraph(build_model(architecture)),
+        widths,
+        int(flops),
+        intensity=intensity,
+    )
+    new = {name: expansion.widths[name] for name in architecture.widths()}
+    return architecture.with_widths(new), expansion.kappa

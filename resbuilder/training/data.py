@@ -1,0 +1,63 @@
+"""The three parts of a dataset, ready for training: one split and one preprocessing for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resbuilder.datasets import Augmentation, Batches, Dataset, Preprocessing, Split, load
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A dataset with its validation split and the preprocessing fitted to the training part."""
+
+    dataset: Dataset
+    split: Split
+    preprocessing: Preprocessing
+
+    @classmethod
+    def load(cls, config) -> TrainingData:
+        """Load what a :class:`resbuilder.TrainConfig` names."""
+        dataset = load(config.dataset, config.data_dir)
+        split = Split.stratified(
+            dataset.y_train, config.validation_fraction, config.seed, config.train_limit
+        )
+        fitted = Preprocessing.fit(dataset.x_train[split.train], dataset.scaling)
+        return cls(dataset, split, fitted)
+
+    def batches(
+        self,
+        part: str,
+        batch_size: int,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+    ) -> Batches:
+        """Batches of raw pixels and labels; the training part is shuffled.
+
+        Args:
+            part: ``"train"``, ``"validation"`` or ``"test"``.
+            batch_size: Images in a batch.
+            augmentation: Random shifts and flips, for the training part.
+            seed: Seed of shuffling and augmentation.
+
+        Raises:
+            ValueError: If there is no such part.
+        """
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {PARTS}, got {part!r}")
+        d = self.dataset
+        if part == "test":
+            return Batches(d.x_test, d.y_test, batch_size=batch_size)
+        indices = getattr(self.split, part)
+        training = part == "train"
+        return Batches(
+            d.x_train,
+            d.y_train,
+            indices,
+            batch_size,
+            shuffle=training,
+            augment=augmentation if training else None,
+            seed=seed,
+        )

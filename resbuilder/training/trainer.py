@@ -1,0 +1,168 @@
+"""Training one architecture: with all regularizers, or without, from any start."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from resbuilder.architecture import Architecture
+from resbuilder.layer_lasso import LayerLasso
+from resbuilder.model import build_model
+from resbuilder.morphnet import MorphNetRegularizer
+from resbuilder.training.data import TrainingData
+from resbuilder.training.regularized import RegularizedModel
+
+WITH_REG, NO_REG_WI, NO_REG_RI = VARIANTS = ("with_reg", "no_reg_wi", "no_reg_ri")
+
+
+class Trainer:
+    """Everything needed to train one architecture, compiled once for all its variants.
+
+    The three variants differ only in their starting weights and in λ, which are weights of the
+    trainer, so one traced training step serves them all.
+
+    Args:
+        architecture: What to train.
+        data: The dataset's parts.
+        config: A :class:`resbuilder.TrainConfig`; with the settings of a
+            :class:`resbuilder.SearchConfig` the regularizers can be switched on.
+        seed: Seed of the initial weights.
+        regularized: Whether the MorphNet and LayerLasso terms are part of the compiled step.
+    """
+
+    def __init__(self, architecture: Architecture, data: TrainingData, config, seed, regularized):
+        self.architecture, self.data, self.config = architecture, data, config
+        self.network = build_model(architecture, data.preprocessing, seed)
+        terms = {"l2": self._l2}
+        if regularized:
+            terms["morphnet"] = morphnet_of(self.network, config).regularization_term
+            terms["layer_lasso"] = layer_lasso_of(
+                self.network, architecture, config
+            ).regularization_term
+        self.model = RegularizedModel(self.network, terms)
+        self.optimizer = keras.optimizers.Adam(config.learning_rate)
+        self.model.compile(
+            self.optimizer,
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            jit_compile=config.jit_compile,
+        )
+        self.optimizer.build(self.model.trainable_variables)
+        self._initial = [keras.ops.convert_to_numpy(w) for w in self.network.weights]
+        self._fresh = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
+
+    def reset(self, weights: Path | None = None) -> None:
+        """Start anew: a fresh optimizer, and the initial weights or those of a saved network."""
+        if weights is None:
+            for variable, value in zip(self.network.weights, self._initial, strict=True):
+                variable.assign(value)
+        else:
+            self.network.load_weights(weights)
+        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
+            variable.assign(value)
+
+    def fit(self, seed: int, regularize: bool, callbacks=()) -> dict:
+        """Train for the configured epochs from the present weights and optimizer state.
+
+        Args:
+            seed: Seed of shuffling and augmentation.
+            regularize: Whether the MorphNet and LayerLasso terms are on. L2 always is.
+            callbacks: Further Keras callbacks.
+
+        Returns:
+            What the journal keeps: epochs, seconds, whether all stayed finite, the history by
+            epoch, and loss and accuracy on validation and test data.
+        """
+        c = self.config
+        strengths = {"l2": c.lambda_l2}
+        if regularize:
+            strengths |= {"morphnet": c.lambda_morphnet, "layer_lasso": c.lambda_layer}
+        self.model.set_strengths(**strengths)
+        keras.utils.set_random_seed(seed)
+        callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
+        if c.schedule == "cosine":
+            callbacks.append(keras.callbacks.LearningRateScheduler(self._cosine))
+        began = time.monotonic()
+        history = self.model.fit(
+            self.data.batches("train", c.batch_size, c.augmentation(), seed),
+            validation_data=self.data.batches("validation", c.batch_size),
+            epochs=c.epochs,
+            shuffle=False,  # Batches shuffle themselves, by seed and epoch
+            verbose=0,
+            callbacks=callbacks,
+        ).history
+        record = {
+            "epochs": len(history["loss"]),
+            "seconds": round(time.monotonic() - began, 2),
+            "finite": self._finite(history),
+            "history": {
+                key: [_number(v) for v in history.get(key, ())]
+                for key in ("loss", "accuracy", "val_loss", "val_accuracy")
+            },
+        }
+        return record | {part: self.evaluate(part) for part in ("validation", "test")}
+
+    def evaluate(self, part: str) -> dict:
+        """Loss (cross-entropy alone) and accuracy on a part of the data."""
+        result = self.model.evaluate(
+            self.data.batches(part, self.config.batch_size), return_dict=True, verbose=0
+        )
+        return {key: _number(result[key]) for key in ("accuracy", "loss")}
+
+    def save(self, path: Path) -> None:
+        """Write network and optimizer state as ``.keras``, whole or not at all."""
+        save_atomically(self.model, path)
+
+    def _l2(self):
+        kernels = (w for w in self.network.trainable_weights if w.path.endswith("kernel"))
+        return sum(keras.ops.sum(keras.ops.square(keras.ops.cast(k, "float32"))) for k in kernels)
+
+    def _cosine(self, epoch: int) -> float:
+        return self.config.learning_rate * (1 + math.cos(math.pi * epoch / self.config.epochs)) / 2
+
+    def _finite(self, history: dict) -> bool:
+        losses = [*history["loss"], *history.get("val_loss", ())]
+        weights = (keras.ops.convert_to_numpy(w) for w in self.network.weights)
+        return bool(np.isfinite(losses).all() and all(np.isfinite(w).all() for w in weights))
+
+
+def morphnet_of(network: keras.Model, config) -> MorphNetRegularizer:
+    """The MorphNet regularizer that a configuration asks for."""
+    return MorphNetRegularizer(
+        network,
+        algorithm=config.algorithm,
+        resource=config.resource,
+        threshold=config.tau_morphnet,
+        peak_flops=config.peak_flops,
+        bandwidth=config.bandwidth,
+    )
+
+
+def layer_lasso_of(network: keras.Model, architecture: Architecture, config) -> LayerLasso:
+    """The LayerLasso that a configuration asks for."""
+    return LayerLasso(
+        network, architecture.block_convolutions(), config.tau_layer, config.layer_statistic
+    )
+
+
+def save_atomically(model: keras.Model, path: Path) -> None:
+    """Save a model under a temporary name and rename it, so that no half-written file is left."""
+    part = path.with_name(f".{path.stem}.part.keras")
+    try:
+        model.save(part)
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _number(value) -> float | None:
+    """A JSON number, or None for what is not finite."""
+    value = float(value)
+    return value if math.isfinite(value) else None

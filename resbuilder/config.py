@@ -1,0 +1,210 @@
+"""Settings of a training and of a search, with the thesis' symbols and defaults (table in ch. 6).
+
+One declaration serves Python, configuration files and the command line: the help text, symbol and
+choices of each field are kept beside its default.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+
+from resbuilder.architecture import BLOCK_ORDERS
+from resbuilder.datasets import Augmentation
+from resbuilder.layer_lasso import STATISTICS
+from resbuilder.surgery import INSERT_INITS
+
+POSITIVE, NOT_NEGATIVE, FRACTION, UNIT = "positive", "not negative", "between 0 and 1", "in [0, 1]"
+_RANGES = {
+    POSITIVE: lambda v: v > 0,
+    NOT_NEGATIVE: lambda v: v >= 0,
+    FRACTION: lambda v: 0 < v < 1,
+    UNIT: lambda v: 0 <= v <= 1,
+}
+_TYPES = {
+    "int": (int, "a whole number"),
+    "float": (float, "a number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "text"),
+}
+
+
+def _option(default, help, *, symbol=None, choices=None, must_be=None):
+    metadata = {"help": help, "symbol": symbol, "choices": choices, "must_be": must_be}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of one training.
+
+    Raises:
+        ValueError: If a setting has the wrong type, is outside its range or not among its choices.
+    """
+
+    dataset: str = _option(MISSING, "name of a dataset, or a folder of images")
+    data_dir: str | None = _option(None, "folder with <dataset>.npz files [env RESBUILDER_DATA]")
+    start: str = _option(
+        "rb-0net", "start network: rb-0net, rb-r18, resnet-20, or an architecture's JSON file"
+    )
+    width: int | None = _option(
+        None, "channels of the start's first convolution [64; resnet-20: 16]", must_be=POSITIVE
+    )
+    stages: int | None = _option(
+        None, "stages of rb-0net [3, one more per doubling beyond 32 pixels]", must_be=POSITIVE
+    )
+    stem: str = _option(
+        "imagenet", "stem of rb-r18: 7×7/2 and pooling, or 3×3", choices=("imagenet", "small")
+    )
+    block_order: str = _option(
+        "conv_bn_relu", "order inside a block: eq. 4.1 or the released code", choices=BLOCK_ORDERS
+    )
+    epochs: int = _option(20, "epochs of each training", must_be=POSITIVE)
+    batch_size: int = _option(128, "images in a batch", must_be=POSITIVE)
+    learning_rate: float = _option(1e-3, "Adam's step size", must_be=POSITIVE)
+    schedule: str = _option("constant", "learning rate schedule", choices=("constant", "cosine"))
+    lambda_l2: float = _option(1e-5, "L2 on all kernels", symbol="λ_0", must_be=NOT_NEGATIVE)
+    shift: float = _option(0.1, "random shift, share of the image's side", must_be=UNIT)
+    flip: bool = _option(True, "random horizontal flips")
+    validation_fraction: float = _option(
+        0.2, "share of the training images kept for validation", must_be=FRACTION
+    )
+    train_limit: int | None = _option(
+        None, "use only so many training images, validation included [all]", must_be=POSITIVE
+    )
+    seed: int = _option(0, "seed of everything random", must_be=NOT_NEGATIVE)
+    jit_compile: bool = _option(False, "compile the training step with XLA")
+    tensorboard: bool = _option(False, "write TensorBoard logs into the run folder")
+
+    def __post_init__(self):
+        for f in fields(self):
+            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+
+    def augmentation(self) -> Augmentation | None:
+        """Random shifts and flips of the training images, or None when both are off."""
+        return Augmentation(self.shift, self.flip) if self.shift or self.flip else None
+
+    def to_json(self) -> dict:
+        """A plain dictionary of all settings."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping) -> TrainConfig:
+        """Make a configuration from named settings.
+
+        Raises:
+            ValueError: If a setting is unknown, missing or impossible.
+        """
+        known = {f.name: f for f in fields(cls)}
+        if unknown := sorted(set(settings) - set(known)):
+            raise ValueError(f"unknown settings {unknown}; known are {sorted(known)}")
+        if missing := [n for n, f in known.items() if f.default is MISSING and n not in settings]:
+            raise ValueError(f"missing settings: {missing}")
+        return cls(**settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(TrainConfig):
+    """Settings of a search (thesis table of hyperparameters, ch. 6).
+
+    Raises:
+        ValueError: If a setting has the wrong type, is outside its range or not among its choices.
+    """
+
+    flops: float = _option(1e8, "budget: FLOPs for one image", symbol="ζ", must_be=POSITIVE)
+    rounds: int = _option(7, "MorphNet rounds", symbol="n_M", must_be=NOT_NEGATIVE)
+    insertions: int = _option(
+        4, "insertions before each MorphNet step", symbol="n_Λ", must_be=NOT_NEGATIVE
+    )
+    lambda_morphnet: float = _option(
+        1e-7, "strength of MorphNet's term", symbol="λ_M", must_be=NOT_NEGATIVE
+    )
+    tau_morphnet: float = _option(
+        1e-2, "threshold of an alive channel", symbol="τ_M", must_be=NOT_NEGATIVE
+    )
+    algorithm: str = _option(
+        "group_lasso", "MorphNet's criterion", choices=("group_lasso", "gamma")
+    )
+    resource: str = _option(
+        "flops",
+        "resource that MorphNet's term weighs",
+        choices=("flops", "model_size", "activation", "latency"),
+    )
+    peak_flops: float | None = _option(
+        None, "peak rate of the device in FLOP/s, for latency", must_be=POSITIVE
+    )
+    bandwidth: float | None = _option(
+        None, "memory bandwidth of the device in bytes/s, for latency", must_be=POSITIVE
+    )
+    intensity: float = _option(1.0, "share of MorphNet's change taken", symbol="I_M", must_be=UNIT)
+    inherit_channels: bool = _option(
+        False, "keep the surviving channels' weights after MorphNet [train from scratch]"
+    )
+    lambda_layer: float = _option(
+        1e-8, "strength of LayerLasso", symbol="λ_Λ", must_be=NOT_NEGATIVE
+    )
+    tau_layer: float = _option(
+        1e-3, "threshold of LayerLasso's removal", symbol="τ_Λ", must_be=NOT_NEGATIVE
+    )
+    layer_statistic: str = _option("mean", "statistic of |w| per convolution", choices=STATISTICS)
+    momentum: bool = _option(
+        True, "LayerLasso momentum: keep all blocks after a good insertion", symbol="Θ_LL"
+    )
+    tau_momentum: float = _option(
+        0.015, "gain in validation accuracy that counts as good", symbol="τ_LL"
+    )
+    insert_init: str = _option(
+        "last_conv", "initial weights of an inserted block", choices=INSERT_INITS
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.resource == "latency" and not (self.peak_flops and self.bandwidth):
+            raise ValueError(
+                'resource "latency" needs the peak rates of the device: peak_flops (FLOP/s) and '
+                "bandwidth (bytes/s)"
+            )
+
+
+def read_settings(path: str | Path) -> dict:
+    """Read settings from a TOML or JSON file.
+
+    Raises:
+        ValueError: If the file cannot be read or is not a flat table of settings.
+    """
+    path = Path(path)
+    parse = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
+    if parse is None:
+        raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
+    try:
+        settings = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read the configuration {path}: {error}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"the configuration {path} must be a table of settings")
+    return settings
+
+
+def _checked(f, value):
+    """The value of a field, converted from int to float where that is meant, or ValueError."""
+    metadata, declared = f.metadata, str(f.type)
+    if value is None and "None" in declared:
+        return None
+    kind, wording = _TYPES[declared.split(" ")[0]]
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if kind is str and isinstance(value, Path):
+        value = str(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{f.name} must be {wording}, got {value!r}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{f.name} must be finite, got {value}")
+    if metadata["choices"] and value not in metadata["choices"]:
+        raise ValueError(f"{f.name} must be one of {list(metadata['choices'])}, got {value!r}")
+    if metadata["must_be"] and not _RANGES[metadata["must_be"]](value):
+        raise ValueError(f"{f.name} must be {metadata['must_be']}, got {value}")
+    return value

@@ -1,0 +1,81 @@
+"""A trained network for deployment: Keras, SavedModel or ONNX, checked against the original."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+FORMATS = ("keras", "saved_model", "onnx")
+TOLERANCE = 1e-4
+
+
+def export(model: keras.Model, path: str | Path, format: str) -> float:
+    """Write a model and compare what the written file computes with the model itself.
+
+    Args:
+        model: A functional model with one input.
+        path: File (``keras``, ``onnx``) or folder (``saved_model``) to write; must not exist.
+        format: ``"keras"``, ``"saved_model"`` (TensorFlow) or ``"onnx"``.
+
+    Returns:
+        The largest difference between the outputs on random images, relative to the largest output.
+
+    Raises:
+        ValueError: If the format is unknown, the path exists, a package is missing, or the outputs
+            differ by more than 1e-4. Nothing is left at the path then.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
+    if path.exists():
+        raise ValueError(f"{path} already exists; give another path")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    images = np.random.default_rng(0).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")
+    expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
+        written = Path(folder, f"model.{format}" if format != "saved_model" else "model")
+        outputs = {"keras": _keras, "saved_model": _saved_model, "onnx": _onnx}[format](
+            model, written, images
+        )
+        difference = float(np.abs(outputs - expected).max() / max(np.abs(expected).max(), 1e-30))
+        if not difference <= TOLERANCE:
+            raise ValueError(
+                f"the exported {format} model computes something else: its outputs differ by "
+                f"{difference:.1e} of the largest; not written"
+            )
+        if written.is_dir():
+            shutil.move(written, path)
+        else:
+            os.replace(written, path)
+    return difference
+
+
+def _keras(model, path: Path, images) -> np.ndarray:
+    model.save(path)
+    return keras.models.load_model(path, compile=False).predict(images, verbose=0)
+
+
+def _saved_model(model, path: Path, images) -> np.ndarray:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ValueError("a SavedModel needs TensorFlow: pip install tensorflow") from None
+    model.export(path, format="tf_saved_model", verbose=False)
+    return tf.saved_model.load(str(path)).serve(images).numpy()
+
+
+def _onnx(model, path: Path, images) -> np.ndarray:
+    try:
+        import onnxruntime
+        import tf2onnx  # noqa: F401
+    except ImportError:
+        raise ValueError('ONNX needs further packages: pip install "resbuilder[onnx]"') from None
+    model.export(path, format="onnx", verbose=False)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: images})[0]

@@ -1,0 +1,90 @@
+"""What a person sees while a search or a training runs: where it is and how long it still takes."""
+
+from __future__ import annotations
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+VARIANT_NAMES = {"with_reg": "With Reg", "no_reg_wi": "No Reg WI", "no_reg_ri": "No Reg RI"}
+
+
+class SearchProgress:
+    """Two bars on a terminal, trainings and epochs; a line for each event everywhere.
+
+    Args:
+        trainings: How many trainings the search will have at most.
+        console: Where to write; standard error by default, so that results can be piped.
+
+    Use as a context manager.
+    """
+
+    def __init__(self, trainings: int, console: Console | None = None):
+        self.console = console or Console(stderr=True, highlight=False)
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._trainings = self._bars.add_task("trainings", total=trainings)
+        self._steps = self._bars.add_task("", total=None, visible=False)
+
+    def __enter__(self):
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def training(self, what: str, epochs: int) -> keras.callbacks.Callback:
+        """A callback that shows a training's epochs and steps in the second bar."""
+        return _StepBar(self._bars, self._steps, what, epochs)
+
+    def trained(self, what: str, record: dict) -> None:
+        """Tell the outcome of a training and move the first bar on."""
+        self.say(f"  {what:<22} {accuracy_text(record)}  {record['seconds']:7.1f} s")
+        self._bars.advance(self._trainings)
+
+    def fewer(self, trainings: int) -> None:
+        """The search will need so many trainings less than announced."""
+        total = self._bars.tasks[self._trainings].total
+        self._bars.update(self._trainings, total=total - trainings)
+
+
+def accuracy_text(record: dict) -> str:
+    """``validation 91.2 %, test 90.8 %`` of a training or evaluation."""
+    return ", ".join(f"{part} {percent(record[part])}" for part in ("validation", "test"))
+
+
+def percent(result: dict) -> str:
+    """The accuracy of a result in per cent, right-aligned; a dash where it is not finite."""
+    return "     –" if result["accuracy"] is None else f"{100 * result['accuracy']:5.2f} %"
+
+
+class _StepBar(keras.callbacks.Callback):
+    def __init__(self, bars: Progress, task, what: str, epochs: int):
+        super().__init__()
+        self._bars, self._task, self._what, self._epochs = bars, task, what, epochs
+        self._epoch = 0
+
+    def on_train_begin(self, logs=None):
+        steps = self.params.get("steps")
+        total = steps * self._epochs if steps else None
+        self._bars.reset(self._task, total=total, visible=True, description=self._what)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        text = f"{self._what}, epoch {epoch + 1} of {self._epochs}"
+        self._bars.update(self._task, description=text)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._bars.advance(self._task)
+
+    def on_train_end(self, logs=None):
+        self._bars.update(self._task, visible=False)

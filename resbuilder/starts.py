@@ -1,0 +1,60 @@
+"""The networks that a training or a search can start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resbuilder.architecture import Architecture, minimal_architecture, resnet_architecture
+from resbuilder.config import TrainConfig
+from resbuilder.datasets import Dataset
+
+STARTS = ("rb-0net", "rb-r18", "resnet-20")
+
+
+def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
+    """The start network that a configuration names, for the images and classes of a dataset.
+
+    Raises:
+        ValueError: If there is no such start, its file cannot be read, or it was made for other
+            images or classes.
+    """
+    shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
+    if config.start == "rb-0net":
+        return minimal_architecture(shape, classes, config.width or 64, config.stages, order)
+    if config.start == "rb-r18":
+        first = config.width or 64
+        widths = (first, 2 * first, 4 * first, 8 * first)
+        return resnet_architecture(shape, classes, widths, stem=config.stem, block_order=order)
+    if config.start == "resnet-20":
+        first = config.width or 16
+        widths, blocks = (first, 2 * first, 4 * first), (3, 3, 3)
+        return resnet_architecture(shape, classes, widths, blocks, "small", order)
+    path = Path(config.start)
+    if path.suffix != ".json":
+        raise ValueError(
+            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give the .json "
+            "file of an architecture"
+        )
+    architecture = read_architecture(path)
+    if (architecture.input_shape, architecture.classes) != (shape, classes):
+        raise ValueError(
+            f"{path} is a network for images {architecture.input_shape} and "
+            f"{architecture.classes} classes; {dataset.name} has {shape} and {classes}"
+        )
+    return architecture
+
+
+def read_architecture(path: Path) -> Architecture:
+    """Read an architecture from a JSON file.
+
+    Raises:
+        ValueError: If the file cannot be read or is no architecture.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot read the architecture {path}: {error}") from None
+    try:
+        return Architecture.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None

@@ -1,7 +1,7 @@
 """Settings of a training and of a search, with the thesis' symbols and defaults (table in ch. 6).
 
 One declaration serves Python, configuration files and the command line: the help text, symbol and
-choices of each field are kept beside its default.
+choices of each field are kept beside its default. Importing this module imports no backend.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 
 from resbuilder.architecture import BLOCK_ORDERS
-from resbuilder.datasets import Augmentation
-from resbuilder.layer_lasso import STATISTICS
-from resbuilder.surgery import INSERT_INITS
 
 POSITIVE, NOT_NEGATIVE, FRACTION, UNIT = "positive", "not negative", "between 0 and 1", "in [0, 1]"
 _RANGES = {
@@ -84,10 +81,6 @@ class TrainConfig:
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
 
-    def augmentation(self) -> Augmentation | None:
-        """Random shifts and flips of the training images, or None when both are off."""
-        return Augmentation(self.shift, self.flip) if self.shift or self.flip else None
-
     def to_json(self) -> dict:
         """A plain dictionary of all settings."""
         return asdict(self)
@@ -150,7 +143,9 @@ class SearchConfig(TrainConfig):
     tau_layer: float = _option(
         1e-3, "threshold of LayerLasso's removal", symbol="τ_Λ", must_be=NOT_NEGATIVE
     )
-    layer_statistic: str = _option("mean", "statistic of |w| per convolution", choices=STATISTICS)
+    layer_statistic: str = _option(
+        "mean", "statistic of |w| per convolution", choices=("mean", "sum")
+    )
     momentum: bool = _option(
         True, "LayerLasso momentum: keep all blocks after a good insertion", symbol="Θ_LL"
     )
@@ -158,7 +153,9 @@ class SearchConfig(TrainConfig):
         0.015, "gain in validation accuracy that counts as good", symbol="τ_LL"
     )
     insert_init: str = _option(
-        "last_conv", "initial weights of an inserted block", choices=INSERT_INITS
+        "last_conv",
+        "initial weights of an inserted block",
+        choices=("last_conv", "last_gamma", "glorot"),
     )
 
     def __post_init__(self):

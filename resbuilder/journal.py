@@ -12,7 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -46,18 +46,14 @@ class Journal:
             self._append({"event": event, "key": key, **compute()})
         return self._steps[key]
 
-    def done(self, key: str) -> bool:
-        """Whether the step of this key is recorded."""
-        return key in self._steps
-
-    def of(self, event: str) -> list[dict]:
-        """All records of an event, in order."""
-        return [record for record in self.records if record["event"] == event]
+    def get(self, key: str) -> dict:
+        """The record of a step that is done."""
+        return self._steps[key]
 
     def _append(self, record: dict) -> None:
         head = {
             "n": len(self.records),
-            "time": datetime.now(timezone.utc).isoformat("T", "seconds"),
+            "time": datetime.now(UTC).isoformat("T", "seconds"),
         }
         line = json.dumps(head | record, ensure_ascii=False, allow_nan=False)
         size = self.path.stat().st_size if self.path.exists() else 0

@@ -6,8 +6,6 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-VARIANT_NAMES = {"with_reg": "With Reg", "no_reg_wi": "No Reg WI", "no_reg_ri": "No Reg RI"}
-
 
 class SearchProgress:
     """Two bars on a terminal, trainings and epochs; a line for each event everywhere.

@@ -7,12 +7,12 @@ from pathlib import Path
 import keras
 
 from resbuilder.config import TrainConfig
-from resbuilder.cost import cost
+from resbuilder.costs import cost
 from resbuilder.datasets import Batches, Split, load
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, write_json
-from resbuilder.scaling import scale_to_budget
 from resbuilder.starts import start_architecture
+from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 
 

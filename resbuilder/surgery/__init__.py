@@ -10,14 +10,26 @@ from resbuilder.surgery.moves import (
     insertion_positions,
     remove_blocks,
 )
+from resbuilder.surgery.scaling import (
+    BreakDown,
+    MorphStep,
+    least_architecture,
+    morph,
+    scale_to_budget,
+)
 
 __all__ = [
     "INSERT_INITS",
+    "BreakDown",
+    "MorphStep",
     "Position",
     "draw_insertion",
     "inherit",
     "initialise_block",
     "insert_block",
     "insertion_positions",
+    "least_architecture",
+    "morph",
     "remove_blocks",
+    "scale_to_budget",
 ]

@@ -63,15 +63,20 @@ def _copy_optimizer(target_optimizer, target, source_optimizer, source, pairs):
                 copy_by_channel(slot, reference, axes)
     for name in new_rest.keys() & old_rest.keys() - {"learning_rate"}:
         for new, old in zip(new_rest[name], old_rest[name], strict=False):
-            # Adafactor's factored statistics do not name their weight; they start fresh.
-            if not new.shape:
-                new.assign(old)
+            # Adafactor's factored statistics do not name their weight; they start fresh. A copy,
+            # because JAX gives up a variable's array when a training step updates it.
+            if len(new.shape) == 0:
+                new.assign(old.numpy())
 
 
 def _slots(optimizer, model):
-    """Slots of an optimizer, {weight's path: {slot name: variable}}, and the rest, {name: [variable]}.
+    """Slots of an optimizer by weight, and its other variables by name.
 
-    An optimizer that wraps another has several variables of the same name in the rest. Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot.
+    Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Of the
+    other variables there are several of one name when the optimizer wraps another.
+
+    Returns:
+        {path of the weight: {slot name: variable}} and {name: [variable, …]}.
     """
     prefixes = {w.path.replace("/", "_") + "_": w.path for w in model.trainable_variables}
     slots: dict[str, dict] = {}

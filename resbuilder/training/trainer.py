@@ -12,13 +12,12 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
+from resbuilder.datasets import Augmentation
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
-
-WITH_REG, NO_REG_WI, NO_REG_RI = VARIANTS = ("with_reg", "no_reg_wi", "no_reg_ri")
 
 
 class Trainer:
@@ -88,9 +87,10 @@ class Trainer:
         callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
         if c.schedule == "cosine":
             callbacks.append(keras.callbacks.LearningRateScheduler(self._cosine))
+        augmentation = Augmentation(c.shift, c.flip) if c.shift or c.flip else None
         began = time.monotonic()
         history = self.model.fit(
-            self.data.batches("train", c.batch_size, c.augmentation(), seed),
+            self.data.batches("train", c.batch_size, augmentation, seed),
             validation_data=self.data.batches("validation", c.batch_size),
             epochs=c.epochs,
             shuffle=False,  # Batches shuffle themselves, by seed and epoch

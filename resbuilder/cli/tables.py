@@ -16,7 +16,6 @@ def search_table(run: str | Path) -> Table:
     table = Table(title=f"test accuracy in %, budget {history.budget / 1e6:.4g} MFLOPs")
     for heading in ("#", "origin", "MFLOPs", "depth", *VARIANTS.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
-    table.add_column("architecture", overflow="fold")
     best = history.best()
     for record in history.records.values():
         row = [str(record.index), record.origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
@@ -26,14 +25,17 @@ def search_table(run: str | Path) -> Table:
             won = best and (record.index, variant) == (best.record.index, best.variant)
             row.append(f"[bold green]{text} ★[/]" if won else text)
         over = None if history.within_budget(record) else "dim"
-        table.add_row(*row, _escaped(record.architecture), style=over)
+        table.add_row(*row, style=over)
     table.caption = "★ best on validation data within the budget; dim: above the budget"
+    if best:
+        network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
+        table.caption += f"\n{best.label}: {network}"
     return table
 
 
 def dataset_table(data_dir: str | None) -> Table:
     """The known datasets and where they are."""
-    table = Table()
+    table = Table(box=None)
     for heading in ("name", "images", "classes", "train / test", "here", "what it is"):
         table.add_column(heading, overflow="fold")
     for d in available(data_dir):
@@ -41,8 +43,3 @@ def dataset_table(data_dir: str | None) -> Table:
         counts = f"{d.train:,} / {d.test:,}" if d.train else ""
         table.add_row(d.name, shape, str(d.classes or ""), counts, d.where or "–", d.description)
     return table
-
-
-def _escaped(architecture) -> str:
-    # Rich reads [..] as markup.
-    return str(architecture).replace("[", r"\[")

@@ -2,93 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 import warnings
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import click
 
-# TensorFlow's start-up notes would bury the lines that matter; set before anything imports it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-class _Commands(click.Group):
-    """Turns what the library says about bad input into one line and exit status 2."""
-
-    def list_commands(self, ctx):
-        return list(self.commands)
-
-    def invoke(self, ctx):
-        try:
-            return super().invoke(ctx)
-        except ValueError as error:
-            raise _Failure(str(error)) from None
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _Failure(
-                    f"the disk is full ({error.filename or 'while writing'}); free some space, then "
-                    "go on with `resbuilder resume RUN`"
-                ) from None
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise _Failure(str(error)) from None
-        except KeyboardInterrupt:
-            raise _Failure("interrupted; a search goes on with `resbuilder resume RUN`") from None
-
-
-class _Failure(click.ClickException):
-    exit_code = 2
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
-
-
-def _settings(name: str):
-    """Options for every field of a configuration class of :mod:`resbuilder.config`."""
-
-    def decorate(command):
-        from resbuilder import config
-
-        for f in reversed(fields(getattr(config, name))):
-            command = _option(f)(command)
-        return click.option(
-            "--config",
-            "config_file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML or JSON file of settings, named as these options; options win.",
-        )(command)
-
-    return decorate
-
-
-def _option(f):
-    metadata, declared = f.metadata, str(f.type).split(" ")[0]
-    flag, text = f.name.replace("_", "-"), metadata["help"]
-    if metadata["symbol"]:
-        text = f"{metadata['symbol']}: {text}"
-    if f.default is not MISSING and f.default is not None:
-        shown = ("on" if f.default else "off") if declared == "bool" else f"{f.default}"
-        text += f"  [{shown}]"
-    if declared == "bool":
-        return click.option(f"--{flag}/--no-{flag}", f.name, default=None, help=text)
-    kind = {"int": int, "float": float, "str": str}[declared]
-    if metadata["choices"]:
-        kind = click.Choice(metadata["choices"])
-    return click.option(f"--{flag}", f.name, type=kind, default=None, help=text)
-
-
-def _configuration(name: str, config_file: Path | None, given: dict):
-    from resbuilder import config
-
-    settings = config.read_settings(config_file) if config_file else {}
-    settings |= {key: value for key, value in given.items() if value is not None}
-    if "dataset" not in settings:
-        raise ValueError("which images? give --dataset (see `resbuilder datasets`)")
-    return getattr(config, name).from_mapping(settings)
-
+from resbuilder.cli.options import Commands, configuration, settings
+from resbuilder.config import SearchConfig, TrainConfig
 
 _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."
@@ -97,7 +17,7 @@ _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing
 _existing = click.Path(exists=True, path_type=Path)
 
 
-@click.group(cls=_Commands, context_settings={"max_content_width": 100})
+@click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(package_name="resbuilder")
 def main() -> None:
     """Grow and prune residual networks to a FLOPs budget."""
@@ -105,13 +25,13 @@ def main() -> None:
 
 
 @main.command()
-@_settings("SearchConfig")
+@settings(SearchConfig)
 @_out
 @_overwrite
 def search(config_file, out: Path, overwrite: bool, **given) -> None:
     """Search an architecture for a dataset within a FLOPs budget."""
-    config = _configuration("SearchConfig", config_file, given)
-    from resbuilder.search import search as run_search
+    config = configuration(SearchConfig, config_file, given)
+    from resbuilder.pipeline import search as run_search
 
     run_search(config, out, overwrite)
     _finish(out)
@@ -121,20 +41,20 @@ def search(config_file, out: Path, overwrite: bool, **given) -> None:
 @click.argument("run", type=_existing)
 def resume(run: Path) -> None:
     """Go on with a search that was interrupted."""
-    from resbuilder.search import resume as run_resume
+    from resbuilder.pipeline import resume as run_resume
 
     run_resume(run)
     _finish(run)
 
 
 @main.command()
-@_settings("TrainConfig")
+@settings(TrainConfig)
 @click.option("--scale-to", type=float, help="First scale the widths to this many FLOPs.")
 @_out
 @_overwrite
 def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **given) -> None:
     """Train one architecture: a start network or a JSON file (--start)."""
-    config = _configuration("TrainConfig", config_file, given)
+    config = configuration(TrainConfig, config_file, given)
     from resbuilder.single import train_single
 
     record = train_single(config, out, scale_to, overwrite)
@@ -187,7 +107,7 @@ def datasets(data_dir: str | None) -> None:
     """List the datasets and say which are on this machine."""
     from rich.console import Console
 
-    from resbuilder.tables import dataset_table
+    from resbuilder.cli.tables import dataset_table
 
     Console().print(dataset_table(data_dir))
 
@@ -196,8 +116,8 @@ def _finish(run: Path) -> None:
     """Write the report of a search and print its table."""
     from rich.console import Console
 
+    from resbuilder.cli.tables import search_table
     from resbuilder.report import write_report
-    from resbuilder.tables import search_table
 
     page = write_report(run)
     Console().print(search_table(run))
@@ -209,7 +129,3 @@ def _echo_result(part: str, result: dict) -> None:
     if accuracy is None or loss is None:
         raise ValueError(f"the {part} loss is not finite: the training diverged")
     click.echo(f"{part}: accuracy {100 * accuracy:.2f} %, cross-entropy {loss:.4f}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

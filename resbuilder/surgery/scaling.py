@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from resbuilder.architecture import Architecture
-from resbuilder.cost import cost
+from resbuilder.costs import cost
 from resbuilder.model import build_model
 from resbuilder.morphnet import ChannelGraph, expand
-from resbuilder.surgery import remove_blocks
+from resbuilder.surgery.moves import remove_blocks
 
 
 class BreakDown(Exception):

@@ -12,10 +12,11 @@ A stage is a run of residual blocks at one resolution and one width; a block is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
+
+from resbuilder.architecture import serialization, text
 
 FORMAT = "resbuilder.architecture"
 VERSION = 1
@@ -199,126 +200,23 @@ class Architecture:
             ValueError: If the text is not JSON, not an architecture, of a newer version, or holds
                 an unknown or missing key or an impossible value.
         """
-        if isinstance(data, str):
-            try:
-                data = json.loads(data)
-            except ValueError as error:
-                raise ValueError(f"an architecture must be JSON: {error}") from None
-        if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-            raise ValueError(
-                f'an architecture must be a JSON object with "format": "{FORMAT}", '
-                f"got {_shorten(data)}"
-            )
-        if not isinstance(data.get("version"), int) or not 1 <= data["version"] <= VERSION:
-            raise ValueError(
-                f"architecture version {data.get('version')!r} is not known here (this program "
-                f"reads up to {VERSION}); a newer resbuilder may have written it"
-            )
-        fields = {k: v for k, v in data.items() if k not in ("format", "version")}
-        fields["input_shape"] = tuple(_list(fields, "input_shape"))
-        fields["stem"] = _record(Stem, fields.get("stem"))
+        fields = serialization.read_object(data, FORMAT, VERSION)
+        record, items = serialization.record, serialization.items
+        fields["input_shape"] = tuple(items(fields, "input_shape"))
+        fields["stem"] = record(Stem, fields.get("stem"))
         fields["stages"] = tuple(
-            _record(Stage, stage, blocks=_read_blocks(stage)) for stage in _list(fields, "stages")
+            record(Stage, stage, blocks=tuple(record(Block, b) for b in items(stage, "blocks")))
+            for stage in items(fields, "stages")
         )
-        return _record(cls, fields)
+        return record(cls, fields)
 
     def __str__(self) -> str:
         """One line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``."""
-        stem = self.stem
-        text = f"{'×'.join(map(str, self.input_shape))} → {stem.width}"
-        if stem.kernel != 3 or stem.stride != 1:
-            text += f" ({stem.kernel}×{stem.kernel}/{stem.stride}{', pool' if stem.pool else ''})"
-        for stage in self.stages:
-            text += {"none": " ", "pool": " ↓ ", "projection": f" ⇘{stage.width} "}[
-                stage.transition
-            ]
-            text += "[" + " ".join(f"{b.inner}·{stage.width}" for b in stage.blocks) + "]"
-        return f"{text} → {self.classes}"
+        return text.line(self)
 
     def tree(self) -> str:
         """Several lines, one for each stage and block, with resolutions and block names."""
-        stem = self.stem
-        pool = ", 3×3/2 max pooling" if stem.pool else ""
-        lines = [
-            f"{'×'.join(map(str, self.input_shape))} image, blocks {self.block_order}",
-            f"├─ stem {stem.kernel}×{stem.kernel}/{stem.stride} convolution, {stem.width}{pool}",
-        ]
-        entry = {"none": "", "pool": ", 2×2 max pooling", "projection": ", 1×1/2 projection"}
-        for index, (stage, (h, w)) in enumerate(zip(self.stages, self.resolutions(), strict=True)):
-            lines.append(f"├─ stage {index}: {h}×{w}, {stage.width}{entry[stage.transition]}")
-            for block in stage.blocks:
-                stride = "/2" if block.stride == 2 else ""
-                lines.append(f"│  ├─ {block.name}: 3×3{stride} {block.inner}, 3×3 {stage.width}")
-        return "\n".join([*lines, f"└─ global average pooling, dense {self.classes}"])
-
-
-# -- the two start networks of the thesis ----------------------------------------------------------
-
-
-def minimal_architecture(
-    input_shape: tuple[int, int, int],
-    classes: int,
-    width: int = 64,
-    stages: int | None = None,
-    block_order: str = "conv_bn_relu",
-) -> Architecture:
-    """RB-0Net (fig. 6.1): one convolution, then empty stages separated by 2×2 max pooling.
-
-    Args:
-        input_shape: (height, width, channels).
-        classes: Number of classes.
-        width: Channels of the convolution.
-        stages: Number of stages; by default three, and one more for each doubling of the image's
-            side beyond 32.
-        block_order: See :class:`Architecture`.
-    """
-    if stages is None:
-        stages, side = 3, max(input_shape[:2])
-        while side > 32:
-            stages, side = stages + 1, side // 2
-    rest = (Stage(width, "pool"),) * (stages - 1)
-    return Architecture(
-        tuple(input_shape), classes, Stem(width), (Stage(width), *rest), block_order
-    )
-
-
-def resnet_architecture(
-    input_shape: tuple[int, int, int],
-    classes: int,
-    widths: tuple[int, ...] = (64, 128, 256, 512),
-    blocks: tuple[int, ...] = (2, 2, 2, 2),
-    stem: str = "imagenet",
-    block_order: str = "conv_bn_relu",
-) -> Architecture:
-    """A ResNet of basic blocks; the defaults are ResNet-18 (RB-R18, fig. 6.2).
-
-    Args:
-        input_shape: (height, width, channels).
-        classes: Number of classes.
-        widths: Channels of each stage.
-        blocks: Blocks in each stage.
-        stem: ``"imagenet"``, the thesis' 7×7/2 convolution with 3×3/2 max pooling, or ``"small"``,
-            a 3×3 convolution at full resolution for small images.
-        block_order: See :class:`Architecture`.
-
-    Raises:
-        ValueError: If ``widths`` and ``blocks`` differ in length or the stem is unknown.
-    """
-    if len(widths) != len(blocks) or not widths:
-        raise ValueError(
-            f"widths and blocks describe the same stages, but have lengths {len(widths)} and "
-            f"{len(blocks)}"
-        )
-    if stem not in ("imagenet", "small"):
-        raise ValueError(f'stem must be "imagenet" or "small", got {stem!r}')
-    first = Stem(widths[0], 7, 2, True) if stem == "imagenet" else Stem(widths[0])
-    stages = []
-    for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
-        stride = 2 if index else 1
-        names = [f"s{index}b{i}" for i in range(count)]
-        body = tuple(Block(width, stride if i == 0 else 1, n) for i, n in enumerate(names))
-        stages.append(Stage(width, "projection" if index else "none", body))
-    return Architecture(tuple(input_shape), classes, first, tuple(stages), block_order)
+        return text.tree(self)
 
 
 # -- checks ----------------------------------------------------------------------------------------
@@ -381,31 +279,3 @@ def _check(a: Architecture) -> None:
             f"{a.input_shape[0]}×{a.input_shape[1]} images are too small for {len(a.stages)} "
             "stages: the feature maps would vanish; use fewer stages"
         )
-
-
-def _shorten(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _list(fields: Mapping, key: str) -> list:
-    if not isinstance(fields.get(key), list | tuple):
-        raise ValueError(f"{key!r} must be a list, got {_shorten(fields.get(key))}")
-    return list(fields[key])
-
-
-def _read_blocks(stage) -> tuple[Block, ...]:
-    if not isinstance(stage, Mapping):
-        raise ValueError(f"a stage must be a JSON object, got {_shorten(stage)}")
-    return tuple(_record(Block, block) for block in _list(stage, "blocks"))
-
-
-def _record(kind, data, **converted):
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{kind.__name__.lower()} must be a JSON object, got {_shorten(data)}")
-    if unknown := set(data) - set(kind.__dataclass_fields__):
-        raise ValueError(f"unknown keys in {kind.__name__.lower()}: {sorted(unknown)}")
-    try:
-        return kind(**{**data, **converted})
-    except TypeError as error:
-        raise ValueError(f"{kind.__name__.lower()}: {error}") from None

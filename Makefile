@@ -1,0 +1,52 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Each sets up $(VENV) first; a stamp
+# file in it says which requirements are installed, so that a repeated call starts at once.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO_FLAGS ?= --dataset digits
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+RUNTIME := $(VENV)/.installed-runtime
+TEST := $(VENV)/.installed-test
+BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/[!_]*.py))
+
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
+	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
+	@echo 'make lint    ruff: rules and format'
+	@echo 'make bench   every benchmark, ratios against its peer in one run'
+	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
+
+demo: $(RUNTIME)
+	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite
+
+test: lint
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -m any_backend
+	KERAS_BACKEND=torch $(BIN)/python -m pytest -m any_backend
+
+lint: $(TEST)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(TEST)
+	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
+
+clean:
+	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# pip is looked for, not python: a venv whose creation was cut short has no pip and is made again.
+$(RUNTIME): requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.11")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TEST): requirements-test.txt $(RUNTIME)
+	$(PIP) install -r requirements-test.txt
+	@touch $@

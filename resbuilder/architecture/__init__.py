@@ -1,0 +1,22 @@
+"""What a network is: an immutable description, its JSON and text forms, the start networks."""
+
+from resbuilder.architecture.description import (
+    BLOCK_ORDERS,
+    Architecture,
+    Block,
+    Convolution,
+    Stage,
+    Stem,
+)
+from resbuilder.architecture.starts import minimal_architecture, resnet_architecture
+
+__all__ = [
+    "BLOCK_ORDERS",
+    "Architecture",
+    "Block",
+    "Convolution",
+    "Stage",
+    "Stem",
+    "minimal_architecture",
+    "resnet_architecture",
+]

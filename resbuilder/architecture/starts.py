@@ -1,0 +1,71 @@
+"""The start networks of the thesis, for any number of stages, blocks and widths."""
+
+from __future__ import annotations
+
+from resbuilder.architecture.description import Architecture, Block, Stage, Stem
+
+
+def minimal_architecture(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    width: int = 64,
+    stages: int | None = None,
+    block_order: str = "conv_bn_relu",
+) -> Architecture:
+    """RB-0Net (fig. 6.1): one convolution, then empty stages separated by 2×2 max pooling.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: Number of classes.
+        width: Channels of the convolution.
+        stages: Number of stages; by default three, and one more for each doubling of the image's
+            side beyond 32.
+        block_order: See :class:`Architecture`.
+    """
+    if stages is None:
+        stages, side = 3, max(input_shape[:2])
+        while side > 32:
+            stages, side = stages + 1, side // 2
+    rest = (Stage(width, "pool"),) * (stages - 1)
+    return Architecture(
+        tuple(input_shape), classes, Stem(width), (Stage(width), *rest), block_order
+    )
+
+
+def resnet_architecture(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    widths: tuple[int, ...] = (64, 128, 256, 512),
+    blocks: tuple[int, ...] = (2, 2, 2, 2),
+    stem: str = "imagenet",
+    block_order: str = "conv_bn_relu",
+) -> Architecture:
+    """A ResNet of basic blocks; the defaults are ResNet-18 (RB-R18, fig. 6.2).
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: Number of classes.
+        widths: Channels of each stage.
+        blocks: Blocks in each stage.
+        stem: ``"imagenet"``, the thesis' 7×7/2 convolution with 3×3/2 max pooling, or ``"small"``,
+            a 3×3 convolution at full resolution for small images.
+        block_order: See :class:`Architecture`.
+
+    Raises:
+        ValueError: If ``widths`` and ``blocks`` differ in length or the stem is unknown.
+    """
+    if len(widths) != len(blocks) or not widths:
+        raise ValueError(
+            f"widths and blocks describe the same stages, but have lengths {len(widths)} and "
+            f"{len(blocks)}"
+        )
+    if stem not in ("imagenet", "small"):
+        raise ValueError(f'stem must be "imagenet" or "small", got {stem!r}')
+    first = Stem(widths[0], 7, 2, True) if stem == "imagenet" else Stem(widths[0])
+    stages = []
+    for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
+        stride = 2 if index else 1
+        names = [f"s{index}b{i}" for i in range(count)]
+        body = tuple(Block(width, stride if i == 0 else 1, n) for i, n in enumerate(names))
+        stages.append(Stage(width, "projection" if index else "none", body))
+    return Architecture(tuple(input_shape), classes, first, tuple(stages), block_order)

@@ -1,0 +1,36 @@
+"""An architecture to read: in one line, and as a tree."""
+
+from __future__ import annotations
+
+
+def line(a) -> str:
+    """One line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``.
+
+    ``↓`` is 2×2 max pooling, ``⇘n`` a projection to n channels, ``i·w`` a block with i inner
+    channels and w channels out.
+    """
+    stem = a.stem
+    text = f"{'×'.join(map(str, a.input_shape))} → {stem.width}"
+    if stem.kernel != 3 or stem.stride != 1:
+        text += f" ({stem.kernel}×{stem.kernel}/{stem.stride}{', pool' if stem.pool else ''})"
+    for stage in a.stages:
+        text += {"none": " ", "pool": " ↓ ", "projection": f" ⇘{stage.width} "}[stage.transition]
+        text += "[" + " ".join(f"{b.inner}·{stage.width}" for b in stage.blocks) + "]"
+    return f"{text} → {a.classes}"
+
+
+def tree(a) -> str:
+    """One line for each stage and block, with resolutions and block names."""
+    stem = a.stem
+    pool = ", 3×3/2 max pooling" if stem.pool else ""
+    lines = [
+        f"{'×'.join(map(str, a.input_shape))} image, blocks {a.block_order}",
+        f"├─ stem {stem.kernel}×{stem.kernel}/{stem.stride} convolution, {stem.width}{pool}",
+    ]
+    entry = {"none": "", "pool": ", 2×2 max pooling", "projection": ", 1×1/2 projection"}
+    for index, (stage, (h, w)) in enumerate(zip(a.stages, a.resolutions(), strict=True)):
+        lines.append(f"├─ stage {index}: {h}×{w}, {stage.width}{entry[stage.transition]}")
+        for block in stage.blocks:
+            stride = "/2" if block.stride == 2 else ""
+            lines.append(f"│  ├─ {block.name}: 3×3{stride} {block.inner}, 3×3 {stage.width}")
+    return "\n".join([*lines, f"└─ global average pooling, dense {a.classes}"])

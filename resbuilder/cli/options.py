@@ -1,0 +1,120 @@
+"""Options from configuration classes, and errors as one line with exit status 2."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import tempfile
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import click
+
+from resbuilder.config import read_settings
+
+
+class Command(click.Command):
+    """Loads the backend without its start-up notes, before the command does its work."""
+
+    def invoke(self, ctx):
+        with _quiet_start():
+            import keras  # noqa: F401
+        return super().invoke(ctx)
+
+
+class Commands(click.Group):
+    """Turns what the library says about bad input into one line and exit status 2."""
+
+    command_class = Command
+
+    def list_commands(self, ctx):
+        return list(self.commands)
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise _Failure(str(error)) from None
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise _Failure(
+                    f"the disk is full ({error.filename or 'while writing'}); free some space, then "
+                    "go on with `resbuilder resume RUN`"
+                ) from None
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise _Failure(str(error)) from None
+        except KeyboardInterrupt:
+            raise _Failure("interrupted; a search goes on with `resbuilder resume RUN`") from None
+
+
+class _Failure(click.ClickException):
+    exit_code = 2
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.split()))
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Hold back what is written to file descriptor 2, unless it ends in an exception.
+
+    TensorFlow logs there while it is being imported, before its own settings take effect.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def settings(kind: type):
+    """Options for every field of a configuration class of :mod:`resbuilder.config`."""
+
+    def decorate(command):
+        for f in reversed(fields(kind)):
+            command = _option(f)(command)
+        return click.option(
+            "--config",
+            "config_file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="TOML or JSON file of settings, named as these options; options win.",
+        )(command)
+
+    return decorate
+
+
+def _option(f):
+    metadata, declared = f.metadata, str(f.type).split(" ")[0]
+    flag, text = f.name.replace("_", "-"), metadata["help"]
+    if metadata["symbol"]:
+        text = f"{metadata['symbol']}: {text}"
+    if f.default is not MISSING and f.default is not None:
+        shown = ("on" if f.default else "off") if declared == "bool" else f"{f.default}"
+        text += f"  [{shown}]"
+    if declared == "bool":
+        return click.option(f"--{flag}/--no-{flag}", f.name, default=None, help=text)
+    kind = {"int": int, "float": float, "str": str}[declared]
+    if metadata["choices"]:
+        kind = click.Choice(metadata["choices"])
+    return click.option(f"--{flag}", f.name, type=kind, default=None, help=text)
+
+
+def configuration(kind: type, config_file: Path | None, given: dict):
+    """The configuration that a file and the options beside it describe."""
+    settings = read_settings(config_file) if config_file else {}
+    settings |= {key: value for key, value in given.items() if value is not None}
+    if "dataset" not in settings:
+        raise ValueError("which images? give --dataset (see `resbuilder datasets`)")
+    return kind.from_mapping(settings)

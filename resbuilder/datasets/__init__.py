@@ -1,0 +1,30 @@
+"""Image classification data: load it, split it, feed it.
+
+`load` returns one `Dataset` of numpy arrays whatever the source: scikit-learn, keras.datasets,
+tensorflow_datasets, an `.npz` file or a folder of images. `Split` takes a stratified validation
+part out of the training data, `Preprocessing` holds the training statistics a model scales its
+raw pixels with, and `Batches` feeds `fit` deterministically, with augmentation.
+
+Example:
+    >>> data = load("digits")
+    >>> split = Split.stratified(data.y_train, fraction=0.2, seed=0)
+    >>> train = Batches(data.x_train, data.y_train, split.train, shuffle=True)
+"""
+
+from resbuilder.datasets.batches import Augmentation, Batches
+from resbuilder.datasets.dataset import Dataset
+from resbuilder.datasets.preprocessing import Preprocessing
+from resbuilder.datasets.registry import Listing, available, load, names
+from resbuilder.datasets.split import Split
+
+__all__ = [
+    "Augmentation",
+    "Batches",
+    "Dataset",
+    "Listing",
+    "Preprocessing",
+    "Split",
+    "available",
+    "load",
+    "names",
+]

@@ -1,0 +1,46 @@
+"""The `<name>.npz` route: a dataset as one file that any machine can be handed."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+LAYOUT = (
+    "np.savez(path, x_train=..., y_train=..., x_test=..., y_test=...) with images "
+    "(n, height, width, channels) of uint8 and labels (n,) of integers"
+)
+
+
+def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]:
+    """Reads the arrays of a dataset file.
+
+    Args:
+        path: An `.npz` file with x_train, y_train, x_test, y_test and, optionally, class_names
+            (an array of strings). Images are taken as they are stored (EMNIST: upright already).
+
+    Returns:
+        The four arrays by name, and the class names or None.
+
+    Raises:
+        ValueError: If the file cannot be read, holds Python objects, or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [key for key in ARRAYS if key not in file]
+            if missing:
+                raise ValueError(
+                    f"the arrays {', '.join(missing)} are missing, it holds {sorted(file)}"
+                )
+            names = tuple(file["class_names"].astype(str)) if "class_names" in file else None
+            return {key: file[key] for key in ARRAYS}, names
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path} cannot be used as a dataset: {_reason(path, error)}; write it with {LAYOUT}"
+        ) from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Says what is wrong; numpy takes whatever is no archive for a pickle."""
+    return str(error) if zipfile.is_zipfile(path) else "it is not an npz archive"

@@ -1,0 +1,221 @@
+"""Datasets by name: which are known, which are on this machine, and `load`."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resbuilder.datasets import labels, sources
+from resbuilder.datasets.dataset import Dataset
+from resbuilder.datasets.folder import read_folder
+from resbuilder.datasets.npz import LAYOUT, read_npz
+
+VARIABLE = "RESBUILDER_DATA"
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of a dataset before it is read."""
+
+    description: str
+    train: int
+    test: int
+    shape: tuple[int, int, int]
+    class_names: Sequence[str] | None  # None: as the source names them
+    scaling: str = "unit"
+    classes: int = 10
+
+
+_KNOWN = {
+    "digits": _Known("handwritten digits, scikit-learn", 1438, 359, (8, 8, 1), labels.DIGITS),
+    "mnist": _Known("handwritten digits", 60_000, 10_000, (28, 28, 1), labels.DIGITS),
+    "fashion_mnist": _Known("articles of clothing", 60_000, 10_000, (28, 28, 1), labels.FASHION),
+    "emnist": _Known(
+        "handwritten characters by class", 697_932, 116_323, (28, 28, 1), labels.EMNIST, classes=62
+    ),
+    "cifar10": _Known(
+        "objects and animals", 50_000, 10_000, (32, 32, 3), labels.CIFAR10, "standardize"
+    ),
+    "cifar100": _Known(
+        "objects and animals", 50_000, 10_000, (32, 32, 3), labels.CIFAR100, "standardize", 100
+    ),
+    "smallnorb": _Known(
+        "toys, one camera", 24_300, 24_300, (96, 96, 1), labels.SMALLNORB, classes=5
+    ),
+    "animals10": _Known(
+        "photographs of animals", 20_943, 5_236, (300, 300, 3), None, "standardize"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One line of `available`.
+
+    Attributes:
+        name: What `load` takes.
+        description: What is on the images.
+        train: Number of training images; None for own data, which is not opened for the list.
+        test: Number of test images, or None.
+        shape: Height, width, channels, or None.
+        classes: Number of classes, or None.
+        where: Where it lies on this machine; None if `load` would have to download it.
+    """
+
+    name: str
+    description: str
+    train: int | None
+    test: int | None
+    shape: tuple[int, int, int] | None
+    classes: int | None
+    where: str | None
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names of the known datasets."""
+    return tuple(_KNOWN)
+
+
+def available(data_dir: str | Path | None = None) -> list[Listing]:
+    """Lists the known datasets, then one's own `.npz` files and image folders in the data folder.
+
+    Args:
+        data_dir: The data folder; the variable RESBUILDER_DATA by default.
+
+    Returns:
+        One record per dataset.
+    """
+    base = _data_folder(data_dir)
+    found = [
+        Listing(name, k.description, k.train, k.test, k.shape, k.classes, _where(name, base))
+        for name, k in _KNOWN.items()
+    ]
+    for path in sorted(base.iterdir()) if base else []:
+        own = path.suffix == ".npz" or _has_folders(path)
+        name = path.stem if path.suffix == ".npz" else path.name
+        if own and name not in _KNOWN and not name.startswith("."):
+            found.append(Listing(name, "own data", None, None, None, None, str(path)))
+    return found
+
+
+def load(
+    name: str | Path,
+    data_dir: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
+) -> Dataset:
+    """Loads a dataset.
+
+    Looked up in this order: `<name>.npz` in the data folder; a known name; a folder of images of
+    that name in the data folder; a path to an `.npz` file or a folder of images. Only known names
+    are downloaded, and only if they are not on this machine.
+
+    Args:
+        name: One of `names()`, the name of own data in the data folder, or a path.
+        data_dir: The data folder; the variable RESBUILDER_DATA by default.
+        image_size: For folders of images: side, or (height, width), to resize to. Animals10 is
+            resized to 300x300 by default, other folders keep their size.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        ValueError: If the name is unknown, the data is missing and cannot be downloaded, or the
+            data is not usable; the text says what to do.
+    """
+    base = _data_folder(data_dir)
+    name = str(name)
+    known, path = _KNOWN.get(name), _local(name, base)
+    if path is None and known is None:
+        raise ValueError(
+            f"unknown dataset {name!r}: the known ones are {', '.join(_KNOWN)}. For own data give "
+            "the path of a folder of images (one sub-folder per class), or put <name>.npz into "
+            f"data_dir or {VARIABLE}"
+        )
+    if path is None and name == "animals10":
+        raise _missing(name, "it has no automatic download")
+    if image_size is not None and (path is None or path.is_file()):
+        raise ValueError(f"image_size is for folders of images; {name} has its own size")
+    class_names = None
+    if path is None:
+        arrays = _read_known(name, base)
+    elif path.is_file():
+        arrays, class_names = read_npz(path)
+    else:
+        default = known.shape[:2] if known else None
+        arrays, class_names = read_folder(path, default if image_size is None else image_size)
+    return Dataset(
+        name=name if known else path.resolve().name.removesuffix(".npz"),
+        class_names=class_names or (known.class_names if known else None),
+        scaling=known.scaling if known else "standardize",
+        **arrays,
+    )
+
+
+def _data_folder(data_dir: str | Path | None) -> Path | None:
+    """Returns the data folder, or None if neither the argument nor the variable names one."""
+    given = data_dir if data_dir is not None else os.environ.get(VARIABLE)
+    if not given:
+        return None
+    base = Path(given).expanduser()
+    if not base.is_dir():
+        source = "data_dir" if data_dir is not None else VARIABLE
+        raise ValueError(f"{source} is {base}, which is not a folder; create it or name another")
+    return base
+
+
+def _local(name: str, base: Path | None) -> Path | None:
+    """Returns the `.npz` file or the folder of images that stands for a name, if there is one."""
+    plain = base is not None and name == Path(name).name
+    if plain and (base / f"{name}.npz").is_file():
+        return base / f"{name}.npz"
+    folders = [base / name / "raw-img", base / name] if plain else []  # as Kaggle packs Animals10
+    if name == "animals10":
+        return next((folder for folder in folders if folder.is_dir()), None)
+    if name in _KNOWN:
+        return None
+    path = Path(name).expanduser()
+    if path.suffix == ".npz" and path.is_file():
+        return path
+    return next((folder for folder in (*folders[1:], path) if folder.is_dir()), None)
+
+
+def _has_folders(path: Path) -> bool:
+    """Says whether a path is a folder with folders in it that may be looked into."""
+    try:
+        return any(inside.is_dir() for inside in path.iterdir())
+    except OSError:
+        return False
+
+
+def _where(name: str, base: Path | None) -> str | None:
+    """Says where a known dataset lies on this machine."""
+    path = _local(name, base)
+    if path is None and name in sources.KERAS:
+        path = sources.find_keras(name)
+    if path is None and name in sources.TFDS:
+        path = sources.find_tfds(name, base)
+    if path is None:
+        return "scikit-learn" if name == "digits" else None
+    return str(path)
+
+
+def _read_known(name: str, base: Path | None) -> dict:
+    """Reads a known dataset from its own source."""
+    try:
+        if name == "digits":
+            return sources.read_digits()
+        if name in sources.KERAS:
+            return sources.read_keras(name)
+        return sources.read_tfds(name, base)
+    except sources.NotHereError as error:
+        raise _missing(name, str(error)) from error
+
+
+def _missing(name: str, reason: str) -> ValueError:
+    """Returns the error that says which file to put where."""
+    images = ", or images in animals10/<class>/," if name == "animals10" else ""
+    reason = " ".join(reason.split())[:300]  # one line, whatever the libraries write
+    return ValueError(
+        f"{name} is not on this machine ({reason}). Put {name}.npz{images} into a folder "
+        f"and give it as data_dir or in {VARIABLE}; the file is written with {LAYOUT}"
+    )

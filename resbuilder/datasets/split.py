@@ -1,0 +1,83 @@
+"""A stratified validation part, taken out of the training data only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Which training images train and which validate.
+
+    Attributes:
+        train: Ascending indices into the training data, int64.
+        validation: Ascending indices into the training data, int64; disjoint from `train`.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+
+    @classmethod
+    def stratified(
+        cls, labels: np.ndarray, fraction: float = 0.2, seed: int = 0, limit: int | None = None
+    ) -> "Split":
+        """Splits so that every class keeps its share in both parts.
+
+        The numbers per class follow the largest remainder, so the validation part holds exactly
+        round(fraction * n) images (as far as every class keeps one in each part). The same
+        arguments give the same split on every machine.
+
+        Args:
+            labels: Labels (n,) of the training data.
+            fraction: Share of the images that validates, between 0 and 1.
+            seed: Seed of the choice.
+            limit: Use only this many of the training images, chosen with the same class shares;
+                all of them if there are no more.
+
+        Returns:
+            The split.
+
+        Raises:
+            ValueError: If `fraction` or `limit` is out of range or a class has fewer than two
+                images.
+        """
+        labels = np.asarray(labels)
+        if labels.ndim != 1 or len(labels) == 0:
+            raise ValueError(f"labels have shape {labels.shape}; expected (n,), one per image")
+        if not 0 < fraction < 1:
+            raise ValueError(
+                f"the validation fraction must lie between 0 and 1 (both excluded), not {fraction}"
+            )
+        classes, counts = np.unique(labels, return_counts=True)
+        if counts.min() < 2:
+            raise ValueError(
+                f"class {classes[counts.argmin()]} has 1 image; every class needs at least 2, "
+                "one to train and one to validate"
+            )
+        if limit is not None and limit < 2 * len(classes):
+            raise ValueError(
+                f"limit={limit} training images are too few: {len(classes)} classes need at least "
+                f"2 each, {2 * len(classes)}"
+            )
+        rng = np.random.default_rng(seed)
+        members = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
+        if limit is not None and limit < len(labels):
+            counts = _allocate(counts, limit, np.full_like(counts, 2), counts)
+        ones = np.ones_like(counts)
+        held_out = _allocate(counts, round(fraction * counts.sum()), ones, counts - 1)
+        parts = list(zip(members, held_out, counts, strict=True))
+        validation = np.concatenate([images[:held] for images, held, _ in parts])
+        train = np.concatenate([images[held:count] for images, held, count in parts])
+        return cls(train=np.sort(train), validation=np.sort(validation))
+
+
+def _allocate(counts: np.ndarray, total: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Deals `total` over the classes in proportion to `counts`, by largest remainder in bounds."""
+    total = min(max(total, low.sum()), high.sum())
+    share = counts * (total / counts.sum())
+    dealt = np.clip(np.floor(share).astype(int), low, high)
+    while dealt.sum() < total:
+        dealt[np.argmax(np.where(dealt < high, share - dealt, -np.inf))] += 1
+    while dealt.sum() > total:
+        dealt[np.argmin(np.where(dealt > low, share - dealt, np.inf))] -= 1
+    return dealt

@@ -1,0 +1,158 @@
+"""Which channels of a Keras model belong together, and which layers make and read them.
+
+Every channel of every tensor gets an integer id. Layers that keep channels (batch normalization,
+activations, pooling, additions) hand the ids on, and ids of tensors that are added are merged;
+convolutions and dense layers make new ones. Channels with the same id live and die together: this
+is MorphNet's grouping, the transitive closure of "keeps channels".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resbuilder.morphnet.steps import Step, walk
+
+
+@dataclass(frozen=True, eq=False)
+class WidthGroup:
+    """Channels that the same layers make: one number says how many there are.
+
+    Attributes:
+        ids: Their ids.
+        layers: Names of the convolutions and dense layers that make them; none for the image.
+        fixed: Whether their number is given from outside (image, output of the model).
+    """
+
+    ids: np.ndarray
+    layers: tuple[str, ...]
+    fixed: bool
+
+
+class ChannelGraph:
+    """Ids of the channels of every tensor of a functional model.
+
+    Args:
+        model: A built functional or sequential Keras model, channels last, without nested models
+            and without layers that share weights.
+        cut_flatten: Give the output of Flatten and Reshape ids of its own, as Google's
+            implementation does. By default position p, channel c of a flattened image (index
+            p·C + c) keeps the id of channel c.
+
+    Attributes:
+        model: The model.
+        steps: Its calls in topological order, a list of :class:`Step`.
+        ids: One int array (channels,) for the output of each step.
+        size: Number of distinct ids, which are 0 … size − 1.
+        fixed: Bool array (size,): channels whose number is given from outside, because they belong
+            to the image, to an output of the model, or to a map that is broadcast over channels.
+
+    Raises:
+        ValueError: If a layer's effect on channels is not known; the message names it.
+
+    Example:
+        >>> graph = ChannelGraph(model)
+        >>> graph.widths()
+        {'stem': 64, 's0b0_conv1': 64, 's0b0_conv2': 64, 'logits': 10}
+    """
+
+    def __init__(self, model, cut_flatten: bool = False):
+        self.model = model
+        self.steps, outputs = walk(model)
+        merger = _Merger()
+        labels: list[np.ndarray] = []
+        fixed: list[np.ndarray] = []
+        for step in self.steps:
+            inputs = [labels[i] for i in step.inputs]
+            out = _propagate(step, inputs, merger, cut_flatten)
+            labels.append(out)
+            if step.kind == "input":
+                fixed.append(out)
+            elif step.kind == "keep":
+                fixed += [i for i in inputs if len(i) != len(out)]
+        fixed += [labels[i] for i in outputs]
+
+        unique, inverse = np.unique(merger.roots(), return_inverse=True)
+        self.size = len(unique)
+        self.ids = [inverse[label] for label in labels]
+        self.fixed = np.zeros(self.size, bool)
+        self.fixed[inverse[np.concatenate(fixed)]] = True
+
+    def producers(self) -> list[Step]:
+        """Convolutions and dense layers: the steps that make new channels."""
+        return [step for step in self.steps if step.makes_channels]
+
+    def costly(self) -> list[Step]:
+        """The steps that cost something: convolutions, depthwise too, and dense layers."""
+        return [step for step in self.steps if step.makes_channels or step.kind == "depthwise"]
+
+    def in_ids(self, step: Step) -> np.ndarray:
+        """Ids of the channels that a step reads, int array (channels,)."""
+        return self.ids[step.inputs[0]]
+
+    def out_ids(self, step: Step) -> np.ndarray:
+        """Ids of the channels that a step puts out, int array (channels,)."""
+        return self.ids[self.steps.index(step)]
+
+    def widths(self) -> dict[str, int]:
+        """Number of output channels of every convolution and dense layer, by layer name."""
+        return {step.name: step.out_shape[-1] for step in self.producers()}
+
+    def width_groups(self) -> tuple[WidthGroup, ...]:
+        """The ids, partitioned by the set of layers that make them."""
+        made_by: list[list[str]] = [[] for _ in range(self.size)]
+        for step in self.producers():
+            for i in np.unique(self.out_ids(step)):
+                made_by[i].append(step.name)
+        groups: dict[tuple, list[int]] = {}
+        for i, layers in enumerate(made_by):
+            fixed = bool(self.fixed[i]) or not layers
+            groups.setdefault((tuple(layers), fixed), []).append(i)
+        return tuple(WidthGroup(np.array(ids), *key) for key, ids in groups.items())
+
+    def counts(self, tensors: list[np.ndarray]) -> np.ndarray:
+        """How often each id occurs in each of the given id arrays: int array (tensors, size)."""
+        return np.array([np.bincount(t, minlength=self.size) for t in tensors])
+
+
+class _Merger:
+    """Union-find over channel labels."""
+
+    def __init__(self):
+        self.parent: list[int] = []
+
+    def new(self, count: int) -> np.ndarray:
+        start = len(self.parent)
+        self.parent.extend(range(start, start + count))
+        return np.arange(start, start + count)
+
+    def find(self, i: int) -> int:
+        while self.parent[i] != i:
+            self.parent[i] = i = self.parent[self.parent[i]]
+        return i
+
+    def merge(self, a: np.ndarray, b: np.ndarray):
+        for i, j in zip(a.tolist(), b.tolist(), strict=True):
+            self.parent[self.find(j)] = self.find(i)
+
+    def roots(self) -> np.ndarray:
+        return np.array([self.find(i) for i in range(len(self.parent))])
+
+
+def _propagate(step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool):
+    """Labels of a step's output channels, int array (channels,)."""
+    channels = step.out_shape[-1]
+    if step.kind == "concat":
+        return np.concatenate(inputs)
+    if step.kind == "depthwise":
+        return np.repeat(inputs[0], channels // len(inputs[0]))
+    if step.kind == "tile" and not cut_flatten:
+        return np.tile(inputs[0], channels // len(inputs[0]))
+    if step.kind == "keep":
+        # A tensor with one channel is broadcast: it scales or shifts the others, and stays apart.
+        same = [labels for labels in inputs if len(labels) == channels]
+        for other in same[1:]:
+            merger.merge(same[0], other)
+        return same[0]
+    return merger.new(channels)

@@ -1,0 +1,112 @@
+"""What channels cost: FLOPs, model size, activations and latency, as functions of alive channels.
+
+For every convolution and dense layer with A_in alive input and A_out alive output channels, and
+R_in and R_out the sums of their regularization values,
+
+    cost = b · A_in · A_out + c_in · A_in + c_out · A_out
+    term = b · (A_in · R_out + A_out · R_in) + r_in · R_in + r_out · R_out
+
+with b = 2·H_out·W_out·k_h·k_w for FLOPs (the input's H·W for a transposed convolution, 2·positions
+for a dense layer), b = k_h·k_w for model size, c_out = r_out = 1 for activations (output channels,
+as Google's implementation counts them). A depthwise convolution has no b: its FLOPs are C·A_out,
+its term C·(R_in + R_out).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.steps import Step
+
+RESOURCES = ("flops", "model_size", "activation", "latency")
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """The coefficients above, one int64 array (layers,) each."""
+
+    b: np.ndarray
+    c_in: np.ndarray
+    c_out: np.ndarray
+    r_in: np.ndarray
+    r_out: np.ndarray
+
+    def cost(self, a_in, a_out):
+        """Cost of each layer (layers,) from its alive input and output channels (layers,)."""
+        return self.b * a_in * a_out + self.c_in * a_in + self.c_out * a_out
+
+    def term(self, a_in, a_out, r_in, r_out):
+        """Regularization term of each layer (layers,)."""
+        return self.b * (a_in * r_out + a_out * r_in) + self.r_in * r_in + self.r_out * r_out
+
+    def astype(self, dtype) -> Coefficients:
+        """The same coefficients in another type."""
+        return Coefficients(*(np.asarray(v, dtype) for v in vars(self).values()))
+
+
+def coefficients(graph: ChannelGraph, resource: str) -> Coefficients:
+    """Coefficients of a resource for the layers ``graph.costly()``.
+
+    Args:
+        graph: The analysed model.
+        resource: ``"flops"``, ``"model_size"`` (kernel weights), ``"activation"``, or ``"memory"``:
+            bytes that a layer reads and writes (inputs, outputs and kernel) for one image.
+
+    Returns:
+        The :class:`Coefficients`.
+
+    Raises:
+        ValueError: If an image size that the resource depends on is not known.
+    """
+    rows = [_ROWS[resource](step) for step in graph.costly()]
+    return Coefficients(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+
+def _flops(step: Step):
+    shape = step.in_shapes[0] if step.kind == "conv_transpose" else step.out_shape
+    c = 2 * _positions(step, shape) * _kernel(step)
+    return (0, 0, c, c, c) if step.kind == "depthwise" else (c, 0, 0, 0, 0)
+
+
+def _model_size(step: Step):
+    k = _kernel(step)
+    return (0, 0, k, k, k) if step.kind == "depthwise" else (k, 0, 0, 0, 0)
+
+
+def _activation(step: Step):
+    return 0, 0, 1, 0, 1
+
+
+def _memory(step: Step):
+    size = np.dtype(step.layer.variable_dtype).itemsize
+    read = _positions(step, step.in_shapes[0]) * size
+    write = _positions(step, step.out_shape) * size
+    kernel = _kernel(step) * size
+    if step.kind == "depthwise":
+        return 0, read, write + kernel, read, write + kernel
+    return kernel, read, write, read, write
+
+
+_ROWS = {
+    "flops": _flops,
+    "model_size": _model_size,
+    "activation": _activation,
+    "memory": _memory,
+}
+
+
+def _kernel(step: Step) -> int:
+    return 1 if step.kind == "dense" else prod(step.layer.kernel_size)
+
+
+def _positions(step: Step, shape: tuple) -> int:
+    if None in shape:
+        raise ValueError(
+            f"layer {step.name!r} has the shape {shape}: its cost depends on the image size; "
+            "build the model with a fixed one"
+        )
+    return prod(shape[:-1])

@@ -1,0 +1,175 @@
+"""How wide the layers may be within a budget: MorphNet's expansion, solved in integers.
+
+F(c) is the exact integer cost of the network with c_g channels in width group g. The expansion
+takes the largest κ with F(round(κ·c′)) ≤ ζ, where c′ are the alive counts. (The factor √(ζ/F)
+undershoots, because the first and the last layer scale linearly.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+import numpy as np
+
+from resbuilder.morphnet.graph import ChannelGraph, WidthGroup
+from resbuilder.morphnet.resources import coefficients
+
+INTEGER_RESOURCES = ("flops", "model_size", "activation")
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Widths that fill a budget.
+
+    Attributes:
+        widths: Output channels of every convolution and dense layer, by name.
+        kappa: κ, the least upper bound of the factors that fit the budget.
+        cost: Exact cost of these widths.
+    """
+
+    widths: dict[str, int]
+    kappa: float
+    cost: int
+
+
+def expand(
+    graph: ChannelGraph,
+    widths: Mapping[str, int | np.ndarray],
+    budget: int,
+    *,
+    resource: str = "flops",
+    original: Mapping[str, int | np.ndarray] | None = None,
+    intensity: float = 1.0,
+    round_to: int = 1,
+) -> Expansion:
+    """Scale all widths by one factor, as far as the budget allows.
+
+    With ``intensity`` I the result is c* = (1 − I)·c + I·e, rounded, where c are the original
+    widths and e the expanded ones. When c fits the budget and c* does not (the cost is not linear),
+    c* is scaled down until it fits.
+
+    Args:
+        graph: Structure of the network whose cost is meant (after removal of dead blocks).
+        widths: c′ for each layer by name: an int, or the bool array (channels,) of alive channels.
+            One layer for each width group is enough.
+        budget: ζ, in units of the resource.
+        resource: ``"flops"``, ``"model_size"`` or ``"activation"``.
+        original: c, as ``widths``; the widths of ``graph`` by default.
+        intensity: I_M in [0, 1].
+        round_to: Widths become multiples of this, and at least one multiple.
+
+    Returns:
+        The :class:`Expansion`.
+
+    Raises:
+        ValueError: If even one channel (or ``round_to``) everywhere exceeds the budget, widths of
+            layers that share their channels differ, or an argument is not one of the above.
+    """
+    if resource not in INTEGER_RESOURCES:
+        raise ValueError(f"resource must be one of {INTEGER_RESOURCES}, got {resource!r}")
+    if not 0 <= intensity <= 1:
+        raise ValueError(f"intensity must be from 0 to 1, got {intensity}")
+    if round_to < 1 or round_to != int(round_to):
+        raise ValueError(f"round_to must be a positive integer, got {round_to}")
+    problem = _Problem(graph, resource, round_to)
+    least = problem.cost(problem.rounded(0, problem.zeros()))
+    if least > budget:
+        raise ValueError(
+            f"the budget of {budget} {resource} is too small: {round_to} channel(s) in every layer "
+            f"already need {least}; raise the budget or take a smaller network"
+        )
+    alive = problem.group_widths(widths)
+    if not any(alive):
+        raise ValueError("no layer has an alive channel left to expand")
+    kappa, result = problem.largest(alive, budget)
+    if intensity < 1:
+        before = problem.group_widths(graph.widths() if original is None else original)
+        share = Fraction(intensity)
+        mixed = [(1 - share) * c + share * e for c, e in zip(before, result, strict=True)]
+        result = problem.rounded(1, mixed)
+        if problem.cost(result) > budget >= problem.cost(before):
+            result = problem.largest(mixed, budget)[1]
+    return Expansion(problem.layer_widths(result), float(kappa), problem.cost(result))
+
+
+class _Problem:
+    """Exact cost as a function of the widths of the groups that may change."""
+
+    def __init__(self, graph: ChannelGraph, resource: str, unit: int):
+        groups = graph.width_groups()
+        self.graph = graph
+        self.unit = unit
+        self.free = [g for g in groups if not g.fixed]
+        self.coefficients = coefficients(graph, resource).astype(object)
+        costly = graph.costly()
+        self.inputs = self._linear([graph.in_ids(s) for s in costly])
+        self.outputs = self._linear([graph.out_ids(s) for s in costly])
+
+    def _linear(self, tensors):
+        """Channels of tensors as M·w + m of the free widths w, in integers of any size."""
+        counts = self.graph.counts(tensors)
+        slopes = [counts[:, g.ids].sum(axis=1) // len(g.ids) for g in self.free]
+        ids = np.concatenate([np.zeros(0, int)] + [g.ids for g in self.free])
+        constant = counts.sum(axis=1) - counts[:, ids].sum(axis=1)
+        return np.array(slopes).reshape(-1, len(tensors)).T.astype(object), constant.astype(object)
+
+    def cost(self, widths) -> int:
+        w = np.array(widths, object)
+        a_in, a_out = (m @ w + constant for m, constant in (self.inputs, self.outputs))
+        return int(self.coefficients.cost(a_in, a_out).sum())
+
+    def zeros(self):
+        return [Fraction(0)] * len(self.free)
+
+    def rounded(self, kappa, base) -> list[int]:
+        """κ·base to the nearest multiples of the unit (halves up), at least one unit."""
+        steps = (floor(kappa * b / Fraction(self.unit) + Fraction(1, 2)) for b in base)
+        return [self.unit * max(1, step) for step in steps]
+
+    def largest(self, base, budget: int) -> tuple[Fraction, list[int]]:
+        """Least upper bound of the κ whose rounded widths fit, and these widths."""
+
+        def fits(kappa):
+            return self.cost(self.rounded(kappa, base)) <= budget
+
+        low, high = Fraction(0), Fraction(1)
+        while fits(high):
+            low, high = high, 2 * high
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        # Widths change only where κ·base passes half a unit: step on exactly until one exceeds.
+        while True:
+            result = self.rounded(low, base)
+            following = min(
+                (Fraction(w) + Fraction(self.unit, 2)) / Fraction(b)
+                for w, b in zip(result, base, strict=True)
+                if b
+            )
+            if not fits(following):
+                return following, result
+            low = following
+
+    def group_widths(self, widths: Mapping) -> list[int]:
+        return [self._group_width(group, widths) for group in self.free]
+
+    def _group_width(self, group: WidthGroup, widths: Mapping) -> int:
+        given = {}
+        for step in self.graph.producers():
+            ids = self.graph.out_ids(step)
+            if step.name in widths and step.name in group.layers and np.isin(ids, group.ids).all():
+                given[step.name] = int(np.sum(widths[step.name]))
+        if not given:
+            raise ValueError(f"no width given for any of the layers {', '.join(group.layers)}")
+        if len(set(given.values())) > 1:
+            raise ValueError(f"layers that share their channels must be equally wide, got {given}")
+        return next(iter(given.values()))
+
+    def layer_widths(self, widths) -> dict[str, int]:
+        producers = self.graph.producers()
+        slopes, constant = self._linear([self.graph.out_ids(s) for s in producers])
+        total = slopes @ np.array(widths, object) + constant
+        return {step.name: int(n) for step, n in zip(producers, total, strict=True)}

@@ -1,0 +1,262 @@
+"""The search: grow by random blocks, prune by LayerLasso and MorphNet (thesis fig. 4.3).
+
+::
+
+    repeat n_M times:
+        train from scratch with all regularizers
+        repeat n_Λ times:   insert one block → train on → remove blocks
+        MorphNet: shrink to the alive channels, expand to the FLOPs budget
+    train what the last MorphNet step left
+
+Every architecture is trained *With Reg*; two leaves that nothing waits for follow, *No Reg WI* from
+the With-Reg weights and *No Reg RI* from random initialisation. Decisions use validation accuracy;
+test accuracy is only reported.
+
+Each training and each decision is a step of the journal (:mod:`resbuilder.journal`); what a step
+computes is in :mod:`resbuilder.pipeline.workshop`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from resbuilder.architecture import Architecture
+from resbuilder.config import SearchConfig
+from resbuilder.costs import cost
+from resbuilder.progress import SearchProgress, accuracy_text
+from resbuilder.run import BEST_MODEL, Run
+from resbuilder.pipeline.workshop import Node, Workshop
+from resbuilder.starts import start_architecture
+from resbuilder.surgery import BreakDown, draw_insertion, least_architecture, remove_blocks
+from resbuilder.training import TrainingData
+from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves.
+
+    Attributes:
+        run: The run folder.
+        best: Record of the winner: ``index``, ``variant``, ``accuracy_validation``,
+            ``accuracy_test``; None if nothing within the budget was trained.
+        architecture: The winning architecture, or None.
+        reason: Why the search ended.
+    """
+
+    run: Path
+    best: dict | None
+    architecture: Architecture | None
+    reason: str
+
+    def model(self) -> keras.Model:
+        """Load the winning network: raw pixels in, logits out."""
+        return keras.models.load_model(self.run / BEST_MODEL, compile=False)
+
+
+def search(
+    config: SearchConfig,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: SearchProgress | None = None,
+) -> SearchResult:
+    """Search an architecture.
+
+    Args:
+        config: All settings.
+        out: The run folder to make.
+        overwrite: Whether an existing run folder may be replaced.
+        progress: Where to show progress; on standard error by default.
+
+    Returns:
+        The result; everything else is in the run folder.
+
+    Raises:
+        ValueError: If the data cannot be had, the budget is too small for the start network, or the
+            folder exists. Nothing is written then.
+
+    Example:
+        >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
+        >>> print(result.architecture)
+    """
+    data = TrainingData.load(config)
+    start = start_architecture(config, data.dataset)
+    _check_budget(start, config)
+    run = Run.create(out, config, overwrite)
+    return _Search(run, data, start, progress).go()
+
+
+def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> SearchResult:
+    """Go on with a search that was interrupted, or return the result of a finished one.
+
+    Raises:
+        ValueError: If this is not the folder of a search, or its data can no longer be had.
+    """
+    run = Run.open(run_folder)
+    data = TrainingData.load(run.config)
+    return _Search(run, data, start_architecture(run.config, data.dataset), progress).go()
+
+
+class _Search:
+    def __init__(self, run: Run, data: TrainingData, start: Architecture, progress):
+        self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
+        c = self.config
+        trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
+        self.progress = progress or SearchProgress(trainings)
+        self.workshop = Workshop(run, data, self.progress)
+        self.nodes: list[Node] = []
+        self.round = 0
+
+    def go(self) -> SearchResult:
+        with self.progress:
+            try:
+                self.rounds()
+                reason = "all rounds are done"
+            except BreakDown as error:
+                reason = f"break-down: {error}"
+                where = {"index": self.nodes[-1].index, "reason": str(error)}
+                self.journal.step("breakdown", "breakdown", lambda: where)
+                self.progress.say(reason)
+            record = self.journal.step("finished", "finished", lambda: self.workshop.finish(reason))
+        best = record["best"]
+        architecture = self.nodes[best["index"]].architecture if best else None
+        return SearchResult(self.run.path, best, architecture, record["reason"])
+
+    def rounds(self) -> None:
+        c = self.config
+        node, channels = self.add(self.start, "start"), None
+        for self.round in range(c.rounds + 1):
+            self.train(node, channels and self.nodes[node.parent], channels)
+            if self.round == c.rounds:
+                return
+            node = self.prune(node, gain=None)
+            for done in range(c.insertions):
+                grown = self.insert(node)
+                if grown is None:
+                    self.progress.say("no new place for a block is left in this round")
+                    self.progress.fewer((c.insertions - done) * len(VARIANTS))
+                    break
+                self.train(grown, node)
+                node = self.prune(grown, self.accuracy(grown) - self.accuracy(node))
+            node, channels = self.morphnet(node)
+
+    # -- the steps -------------------------------------------------------------------------------
+
+    def add(self, architecture: Architecture, origin: str, parent: Node | None = None, **details):
+        """Record a new architecture."""
+        index, counted = len(self.nodes), cost(architecture)
+        parent_index = None if parent is None else parent.index
+        source = parent.source if origin == "removal" else index
+        node = Node(index, architecture, parent_index, source)
+        self.nodes.append(node)
+        self.journal.step(
+            "architecture",
+            f"architecture {index}",
+            lambda: {
+                "index": index,
+                "round": self.round,
+                "origin": origin,
+                "parent": parent_index,
+                "inserted": [],
+                "removed": [],
+                "position": None,
+                **details,
+                "architecture": architecture.to_json(),
+                "flops": counted.flops,
+                "parameters": counted.parameters,
+                "activations": counted.activations,
+                "depth": architecture.depth,
+            },
+        )
+        size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {architecture.depth}"
+        self.progress.say(f"{index:3d} {origin}, {size}: {architecture}")
+        return node
+
+    def train(self, node: Node, parent: Node | None, channels: dict | None = None) -> None:
+        """Train the three variants of an architecture."""
+        inserted = self.journal.get(f"architecture {node.index}")["inserted"]
+        record = self.training(
+            node,
+            WITH_REG,
+            lambda: self.workshop.train_with_reg(node, parent, channels, inserted),
+        )
+        if not record["finite"]:
+            raise BreakDown(f"the training of architecture {node.index} did not stay finite")
+        for variant in (NO_REG_WI, NO_REG_RI):
+            self.training(node, variant, lambda v=variant: self.workshop.train_leaf(node, v))
+
+    def training(self, node: Node, variant: str, compute) -> dict:
+        record = self.journal.step("training", f"training {node.index} {variant}", compute)
+        self.workshop.tidy(node)
+        self.progress.trained(VARIANTS[variant], record)
+        return record
+
+    def insert(self, node: Node) -> Node | None:
+        """Insert one block at random; None when no place gives a new architecture."""
+        index = len(self.nodes)
+        trained = {n.architecture for n in self.nodes if n.source == n.index}
+        rng = np.random.default_rng(self.workshop.seed(index, "position"))
+        drawn = draw_insertion(node.architecture, trained, f"n{index}", rng)
+        if drawn is None:
+            self.journal.step("exhausted", f"exhausted {index}", lambda: {"round": self.round})
+            return None
+        architecture, where = drawn
+        return self.add(
+            architecture, "insertion", node, inserted=[f"n{index}"], position=where._asdict()
+        )
+
+    def prune(self, node: Node, gain: float | None) -> Node:
+        """Remove the blocks that LayerLasso drove below τ_Λ, unless the momentum forbids it."""
+        record = self.journal.step(
+            "removal", f"removal {node.index}", lambda: self.workshop.judge_blocks(node, gain)
+        )
+        if record["kept_by_momentum"]:
+            self.progress.say(f"  momentum: validation accuracy rose by {100 * gain:.2f} points")
+        if not record["removed"]:
+            return node
+        architecture = remove_blocks(node.architecture, record["removed"])
+        pruned = self.add(architecture, "removal", node, removed=record["removed"])
+        evaluated = self.journal.step(
+            "evaluation", f"evaluation {pruned.index}", lambda: self.workshop.evaluate(pruned)
+        )
+        self.progress.say(f"  as it stands: {accuracy_text(evaluated)}")
+        return pruned
+
+    def morphnet(self, node: Node) -> tuple[Node, dict | None]:
+        """Shrink and expand; the second value says which channels to inherit, if any."""
+        record = self.journal.step(
+            "morphnet",
+            f"morphnet {self.round}",
+            lambda: {"round": self.round, **self.workshop.judge_channels(node)},
+        )
+        if record["dead"]:
+            raise BreakDown(record["dead"])
+        before, shrunk, after = (
+            record[f"flops_{when}"] / 1e6 for when in ("before", "shrunk", "after")
+        )
+        self.progress.say(
+            f"MorphNet {self.round + 1} of {self.config.rounds}: {before:.3g} → {shrunk:.3g} → "
+            f"{after:.3g} MFLOPs"
+        )
+        architecture = Architecture.from_json(record["result"])
+        grown = self.add(architecture, "morphnet", node, removed=record["removed_blocks"])
+        return grown, record["channels"] if self.config.inherit_channels else None
+
+    def accuracy(self, node: Node) -> float:
+        """Validation accuracy of the With-Reg weights of an architecture as it stands."""
+        trained = node.source == node.index
+        key = f"training {node.index} {WITH_REG}" if trained else f"evaluation {node.index}"
+        return self.journal.get(key)["validation"]["accuracy"]
+
+
+def _check_budget(start: Architecture, config: SearchConfig) -> None:
+    least = cost(least_architecture(start)).flops
+    if config.flops < least:
+        raise ValueError(
+            f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
+            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
+        )

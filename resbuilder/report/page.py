@@ -1,0 +1,218 @@
+"""The report: figures in ``figures/`` and one self-contained ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from pathlib import Path
+
+import jinja2
+
+from resbuilder.report.decisions import decisions
+from resbuilder.report.details import (
+    classes_plot,
+    confusion,
+    curves_plot,
+    most_confused,
+    removals_plot,
+)
+from resbuilder.report.history import History, Score, read_history, summary_rows
+from resbuilder.report.overview import accuracy_plot, flops_plot, widths_plot
+from resbuilder.report.settings import settings_rows
+from resbuilder.report.strip import strip_plot
+from resbuilder.report.style import Plot, percent, points, render, si, styled
+from resbuilder.run import BEST_MODEL
+from resbuilder.variants import VARIANTS
+
+PLOTS = (
+    accuracy_plot,
+    strip_plot,
+    flops_plot,
+    widths_plot,
+    curves_plot,
+    classes_plot,
+    removals_plot,
+)
+Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Make the figures and the page of a run, finished or not, from its folder alone.
+
+    Every file is replaced at once, so that a reader never meets half of one.
+
+    Args:
+        run_dir: A run folder.
+
+    Returns:
+        Path of ``report.html``; figures lie in ``figures/`` as PNG and SVG.
+
+    Raises:
+        ValueError: If the folder cannot be read (see :func:`read_history`).
+    """
+    history = read_history(run_dir)
+    (history.run_dir / "figures").mkdir(exist_ok=True)
+    figures = []
+    with styled():
+        for make in PLOTS:
+            if (plot := make(history)) is not None:
+                figures.append(_save(history.run_dir / "figures", plot))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("resbuilder.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=percent, si=si)
+    html = environment.get_template("page.html.j2").render(_context(history), figures=figures)
+    path = history.run_dir / "report.html"
+    _replace(path, html.encode("utf-8"))
+    return path
+
+
+def _save(folder: Path, plot: Plot) -> dict:
+    png = render(plot, "png")
+    _replace(folder / f"{plot.name}.png", png)
+    _replace(folder / f"{plot.name}.svg", render(plot, "svg"))
+    return {
+        "name": plot.name,
+        "title": plot.title,
+        "caption": plot.caption,
+        "image": "data:image/png;base64," + base64.b64encode(png).decode("ascii"),
+    }
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _context(history: History) -> dict:
+    best, largest = history.best(), history.best(any_size=True)
+    matrix, names = confusion(history)
+    images = None if matrix is None else int(matrix.sum())
+    start = history.records.get(0)
+    compared = [start] if best is None else [start, best.record]
+    return {
+        "run": history.run_dir.resolve().name,
+        "dataset": history.config.get("dataset", "data"),
+        "state": _state(history),
+        "notes": history.notes,
+        "history": history,
+        "budget": history.budget,
+        "variants": VARIANTS,
+        "best": best,
+        "start": start,
+        "largest": None if largest is None or largest == best else largest,
+        "test_images": images,
+        "interval": _interval(best, images),
+        "verdict": _verdict(history, best, images),
+        "compared": list({r.index: r for r in compared if r is not None}.values()),
+        "rows": summary_rows(history),
+        "decisions": decisions(history),
+        "settings": settings_rows(history.config),
+        "environment": list(_flat(history.environment)),
+        "confused": [] if matrix is None else most_confused(matrix, names),
+        "candidates": sum(
+            s.variant != "with_reg" and history.within_budget(s.record) for s in history.scores()
+        ),
+        "model": BEST_MODEL.as_posix() if (history.run_dir / BEST_MODEL).is_file() else None,
+        "seconds": sum(event["seconds"] for event in history.of("training")),
+    }
+
+
+def _state(history: History) -> dict:
+    """How the run ended: a word for the badge, and a sentence."""
+    if history.breakdown is not None:
+        reason = history.breakdown["reason"].removeprefix("break-down: ")
+        return {
+            "kind": "broken",
+            "word": "broke down",
+            "text": f"The search ended early: {reason}. What follows was reached until then.",
+        }
+    if history.finished is None:
+        return {
+            "kind": "unfinished",
+            "word": "unfinished",
+            "text": "The journal has no end: the search is still under way or was interrupted "
+            "(“resbuilder resume” goes on). What follows is the state so far.",
+        }
+    return {"kind": "finished", "word": "finished", "text": ""}
+
+
+def _verdict(history: History, best: Score | None, images: int | None) -> list[str]:
+    """Sentences that compare the best network with the start network trained equally long."""
+    if best is None:
+        if any(True for _ in history.scores()):
+            return ["No network within the budget has been trained."]
+        return ["No network has been trained yet."]
+    sentences = []
+    start = history.records.get(0)
+    if best.record is start:
+        return ["That is the start network: no other within the budget was better."]
+    if (before := history.best_of(start)) is not None:
+        sentences.append(
+            f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
+            f"reaches {percent(before.test)} on test data."
+        )
+    ours, theirs = (r.accuracy("no_reg_ri", "test") for r in (best.record, start))
+    if ours is not None and theirs is not None:
+        epochs = best.record.trainings["no_reg_ri"]["epochs"]
+        sentences.append(
+            f"Both trained equally long, {epochs} epochs from random weights (No Reg RI): "
+            f"{percent(ours)} against {percent(theirs)} on test data, "
+            f"{_difference(ours, theirs, images)}"
+        )
+    if not history.within_budget(start):
+        sentences.append("The start network itself is above the budget.")
+    return sentences
+
+
+def _difference(ours: float, theirs: float, images: int | None) -> str:
+    text = points(ours - theirs)
+    if images is None:
+        return text + "."
+    a, b = (wilson(p, images) for p in (ours, theirs))
+    apart = a[0] > b[1] or b[0] > a[1]
+    return text + (
+        ", beyond what chance in the test images explains (the 95 % intervals do not overlap)."
+        if apart
+        else ", within what chance in the test images may explain (the 95 % intervals overlap)."
+    )
+
+
+def _interval(best: Score | None, images: int | None) -> tuple[float, float] | None:
+    if best is None or best.test is None or images is None:
+        return None
+    return wilson(best.test, images)
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a binomial proportion.
+
+    Args:
+        share: Observed proportion, 0..1.
+        count: Number of trials.
+
+    Returns:
+        Lower and upper end, within 0..1 also at the extremes.
+    """
+    scale = 1 + Z95**2 / count
+    centre = (share + Z95**2 / (2 * count)) / scale
+    half = Z95 / scale * math.sqrt(share * (1 - share) / count + (Z95 / (2 * count)) ** 2)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _flat(data, prefix: str = ""):
+    """Nested settings as (dotted name, value) pairs."""
+    for key, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value

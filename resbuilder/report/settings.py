@@ -1,0 +1,37 @@
+"""The settings of a search beside the symbols that the thesis gives them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from resbuilder.config import SearchConfig
+
+
+def settings_rows(config: dict) -> list[dict]:
+    """All settings of a run, those with a symbol of the thesis first.
+
+    Args:
+        config: Settings by name, as in ``config.json``.
+
+    Returns:
+        Rows with ``name``, ``symbol`` (empty where the thesis has none), ``value`` and ``help``.
+    """
+    known = {f.name: f.metadata for f in fields(SearchConfig)}
+    rows = [
+        {
+            "name": name,
+            "symbol": known.get(name, {}).get("symbol") or "",
+            "value": _text(value),
+            "help": known.get(name, {}).get("help", ""),
+        }
+        for name, value in config.items()
+    ]
+    return sorted(rows, key=lambda row: not row["symbol"])
+
+
+def _text(value) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,113 @@
+"""How the report's figures and numbers look."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+# Okabe and Ito's palette, told apart with every common colour vision deficiency.
+BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#B0578D"
+GREEN, RED, GREY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
+
+# Colour and marker of each variant: shape says the same as colour.
+VARIANT_STYLE = {"with_reg": (BLUE, "o"), "no_reg_wi": (ORANGE, "s"), "no_reg_ri": (PURPLE, "D")}
+
+WIDTH = 9.6  # inches; 960 CSS pixels on the page, so 10 pt in a figure is about the text's size
+DPI = 160
+
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4B5563",
+    "axes.grid": True,
+    "grid.color": "#E5E7EB",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.facecolor": "white",
+    # Class names come from data: a dollar sign in one is not a formula.
+    "text.parse_math": False,
+    "svg.hashsalt": "resbuilder",
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure with its file name (without suffix), title and one sentence on what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def styled():
+    """Context in which figures are made and saved."""
+    return matplotlib.rc_context(STYLE)
+
+
+def new_figure(height: float) -> Figure:
+    """A figure of the page's width, outside pyplot's global state."""
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def render(plot: Plot, kind: str) -> bytes:
+    """The figure as ``"png"`` or ``"svg"``, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {}
+    plot.figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
+    return buffer.getvalue()
+
+
+def percent_axis(axis) -> None:
+    """Label an axis that holds shares in per cent."""
+    axis.set_major_locator(MaxNLocator(nbins=6, min_n_ticks=3))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
+
+
+def log_axis(axis) -> None:
+    """Ticks at 1, 2 and 5 times powers of ten, so that a short range has some too."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+
+
+def si_axis(axis) -> None:
+    """Label an axis that holds large numbers with k, M, G."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: si(value, exact=False)))
+
+
+def whole_axis(axis, most: int = 9) -> None:
+    """Ticks at whole numbers only, not more than ``most`` + 1."""
+    axis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
+
+
+def si(value: float | None, exact: bool = True) -> str:
+    """Three digits and k, M, G or T: ``4.80 M``, or ``4.8 M`` on an axis; a dash for None."""
+    if value is None:
+        return "–"
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # 999,600 would round to 1000 k.
+        if abs(value) >= 0.9995 * factor:
+            digits = f"{value / factor:#.3g}".rstrip(".") if exact else f"{value / factor:.3g}"
+            return f"{digits} {prefix}"
+    return f"{value:.3g}"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares: ``+1.20 points``."""
+    return f"{100 * difference:+.2f} points".replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """Two decimals: ``91.27 %``; a dash for None."""
+    return "–" if share is None else f"{100 * share:.2f} %"

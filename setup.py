@@ -1,0 +1,47 @@
+"""Metadata of the distribution; the version is written here and nowhere else."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGES = ("resbuilder", "phs_optimizer", "survival")
+
+setup(
+    name="resbuilder",
+    version="0.1.0",
+    description="Architecture search that grows and prunes ResNets to a FLOPs budget, in Keras 3",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    keywords=["keras", "neural architecture search", "resnet", "pruning", "morphnet"],
+    python_requires=">=3.11",
+    # Experiments and benchmarks are run from a checkout; they are not installed.
+    packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
+    package_data={"resbuilder.report": ["*.j2"]},
+    install_requires=[
+        "tensorflow>=2.21,<3",
+        "keras>=3.15,<4",
+        "numpy>=2.0,<3",
+        "scikit-learn>=1.5,<2",
+        "matplotlib>=3.9,<4",
+        "pillow>=11",
+        "click>=8.1,<9",
+        "rich>=13",
+        "jinja2>=3.1,<4",
+    ],
+    extras_require={
+        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+        "tfds": ["tensorflow-datasets>=4.9.9"],
+        "tensorboard": ["tensorboard>=2.20"],
+    },
+    entry_points={"console_scripts": ["resbuilder = resbuilder.cli:main"]},
+)

@@ -1,0 +1,35 @@
+"""What every test has: a quiet TensorFlow, the same random numbers each time, the shared data."""
+
+import os
+from pathlib import Path
+
+# Read by TensorFlow, matplotlib and JAX when they are first imported, so before everything else.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# A user's own data folder must not change what a test loads.
+os.environ.pop("RESBUILDER_DATA", None)
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# The same examples in every run; no deadline, because the first call of an example may compile.
+settings.register_profile("reproducible", derandomize=True, deadline=None)
+settings.load_profile("reproducible")
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers():
+    """Seeds Python, numpy and the backend, so that a test does not depend on those before it."""
+    keras.utils.set_random_seed(2023)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with reference values and real data that are too large for the repository."""
+    folder = os.environ.get("RESBUILDER_SHARED")
+    if not folder:
+        pytest.skip("needs the reference data: RESBUILDER_SHARED is not set")
+    if not Path(folder).is_dir():
+        pytest.fail(f"RESBUILDER_SHARED={folder} is not a folder; correct it or unset it")
+    return Path(folder)

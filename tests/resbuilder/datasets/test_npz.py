@@ -1,0 +1,93 @@
+"""The `<name>.npz` route: used first, checked, never trusted with Python objects."""
+
+import numpy as np
+import pytest
+
+from resbuilder.datasets import available, load
+
+
+def arrays(classes=3, **changes):
+    rng = np.random.default_rng(0)
+    given = {
+        "x_train": rng.integers(0, 256, (12, 6, 6), np.uint8),
+        "y_train": np.arange(12)[:, None] % classes,
+        "x_test": rng.integers(0, 256, (6, 6, 6), np.uint8),
+        "y_test": np.arange(6)[:, None] % classes,
+    }
+    return {**given, **changes}
+
+
+def test_own_data_is_loaded_by_name_or_path(tmp_path):
+    given = arrays()
+    np.savez(tmp_path / "cells.npz", **given)
+    for data in (load("cells", tmp_path), load(tmp_path / "cells.npz")):
+        assert data.name == "cells" and data.scaling == "standardize"
+        assert np.array_equal(data.x_train[..., 0], given["x_train"])
+        assert data.y_train.shape == (12,) and data.class_names == ("0", "1", "2")
+
+
+def test_own_class_names_are_used(tmp_path):
+    np.savez(tmp_path / "cells.npz", class_names=["naevus", "melanoma", "other"], **arrays())
+    assert load("cells", tmp_path).class_names == ("naevus", "melanoma", "other")
+
+
+@pytest.mark.parametrize("name", ["mnist", "emnist", "smallnorb", "animals10", "cifar100"])
+def test_a_known_name_in_the_data_folder_needs_no_download(name, tmp_path, monkeypatch):
+    given = arrays(classes=5)
+    np.savez(tmp_path / f"{name}.npz", **given)
+    monkeypatch.setenv("RESBUILDER_DATA", str(tmp_path))
+    data = load(name)
+    assert data.name == name
+    assert np.array_equal(data.x_test[..., 0], given["x_test"]), "as stored, EMNIST upright too"
+    where = {record.name: record.where for record in available()}
+    assert where[name] == str(tmp_path / f"{name}.npz")
+
+
+def test_labels_are_held_against_the_known_classes(tmp_path):
+    np.savez(tmp_path / "mnist.npz", **arrays(y_test=np.full(6, 10)))
+    with pytest.raises(ValueError, match="y_test has a label 10, out of range; expected 0..9"):
+        load("mnist", tmp_path)
+
+
+def test_missing_arrays_are_named(tmp_path):
+    given = arrays()
+    del given["y_test"], given["x_test"]
+    np.savez(tmp_path / "cells.npz", **given)
+    with pytest.raises(ValueError, match="cells.npz .* x_test, y_test are missing"):
+        load("cells", tmp_path)
+
+
+def test_python_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "cells.npz", **arrays(y_train=np.array([{}] * 12)))
+    with pytest.raises(ValueError, match="cells.npz cannot be used .* allow_pickle=False"):
+        load("cells", tmp_path)
+
+
+def test_what_is_no_archive_is_refused(tmp_path):
+    for content in (b"", b"not an archive", b"\x93NUMPY garbage"):
+        (tmp_path / "cells.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="cells.npz cannot be used .* not an npz archive"):
+            load("cells", tmp_path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damage_anywhere_is_an_error_or_leaves_the_pixels_alone(save, tmp_path):
+    """Cuts and flips bytes all over the file: a clear ValueError, or (in dead bytes) no harm."""
+    path = tmp_path / "cells.npz"
+    save(path, **arrays())
+    whole, good = path.read_bytes(), load(path)
+    damaged = [whole[:cut] for cut in range(0, len(whole), len(whole) // 25)]
+    for at in range(0, len(whole), len(whole) // 50):
+        damaged.append(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            data = load(path)
+        except ValueError as error:
+            refused += 1
+            assert "\n" not in str(error)
+        else:
+            assert np.array_equal(data.x_train, good.x_train)
+            assert np.array_equal(data.y_test, good.y_test)
+    assert refused > len(damaged) // 2

@@ -1,0 +1,46 @@
+"""Names, the list, and settings that `load` refuses."""
+
+import numpy as np
+import pytest
+
+from resbuilder.datasets import available, load, names
+
+
+def test_the_list_describes_every_known_dataset():
+    records = available()
+    assert [record.name for record in records] == list(names())
+    described = {record.name: record for record in records}
+    assert described["digits"].where == "scikit-learn"
+    emnist = described["emnist"]
+    assert (emnist.train, emnist.test, emnist.classes) == (697_932, 116_323, 62)
+
+
+def test_the_description_of_digits_is_true():
+    record, data = available()[0], load("digits")
+    assert (record.train, record.test) == (len(data.y_train), len(data.y_test))
+    assert (record.shape, record.classes) == (data.input_shape, data.classes)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path):
+    for name in ("imagenet", "no/such/folder", tmp_path / "missing.npz"):
+        with pytest.raises(ValueError, match="unknown dataset .* digits, mnist, .* animals10"):
+            load(name, tmp_path)
+
+
+def test_a_data_folder_that_is_none_is_an_error(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="data_dir is .*nowhere, which is not a folder"):
+        load("digits", tmp_path / "nowhere")
+    monkeypatch.setenv("RESBUILDER_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(ValueError, match="RESBUILDER_DATA is .*nowhere"):
+        available()
+
+
+def test_image_size_is_for_folders_only(tmp_path):
+    with pytest.raises(ValueError, match="digits has its own size"):
+        load("digits", image_size=16)
+    labels = np.arange(4) % 2
+    images = np.zeros((4, 5, 5), np.uint8)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "cells.npz", **arrays)
+    with pytest.raises(ValueError, match="cells has its own size"):
+        load("cells", tmp_path, image_size=16)

@@ -1,0 +1,107 @@
+"""Channel ids and width groups."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from resbuilder.morphnet import ChannelGraph
+
+pytestmark = pytest.mark.any_backend
+
+
+def ids(graph, name):
+    return graph.out_ids(next(s for s in graph.steps if s.name == name))
+
+
+def image(channels=3):
+    return keras.Input((4, 4, channels))
+
+
+def test_addition_merges_and_convolution_separates():
+    inputs = image()
+    a = layers.Conv2D(5, 3, padding="same", name="a")(inputs)
+    b = layers.Conv2D(5, 3, padding="same", name="b")(a)
+    graph = ChannelGraph(keras.Model(inputs, layers.Conv2D(2, 1, name="c")(layers.Add()([a, b]))))
+    assert np.array_equal(ids(graph, "a"), ids(graph, "b"))
+    assert not set(ids(graph, "a")) & set(ids(graph, "c"))
+    assert graph.size == 3 + 5 + 2
+    assert sorted(np.flatnonzero(graph.fixed)) == sorted([*graph.ids[0], *ids(graph, "c")])
+
+
+def test_flatten_follows_channels_unless_cut():
+    inputs = image()
+    x = layers.Flatten(name="flat")(layers.Conv2D(5, 3, name="conv")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    graph = ChannelGraph(model)
+    flat = ids(graph, "flat").reshape(2 * 2, 5)
+    assert (flat == ids(graph, "conv")).all()
+    graph = ChannelGraph(model, cut_flatten=True)
+    assert not set(ids(graph, "flat")) & set(ids(graph, "conv"))
+
+
+def test_depth_multiplier_repeats_channels():
+    inputs = image()
+    x = layers.Conv2D(3, 1, name="conv")(inputs)
+    x = layers.DepthwiseConv2D(3, depth_multiplier=2, name="dw")(x)
+    graph = ChannelGraph(keras.Model(inputs, layers.Conv2D(2, 1)(x)))
+    assert np.array_equal(ids(graph, "dw"), np.repeat(ids(graph, "conv"), 2))
+
+
+def test_width_groups_split_a_layer_that_is_added_to_a_concatenation():
+    inputs = image()
+    a, b = (layers.Conv2D(n, 1, name=name)(inputs) for n, name in [(2, "a"), (3, "b")])
+    c = layers.Conv2D(5, 1, name="c")(inputs)
+    x = layers.Add()([layers.Concatenate()([a, b]), c])
+    graph = ChannelGraph(keras.Model(inputs, layers.Conv2D(4, 1, name="out")(x)))
+    groups = {g.layers: (len(g.ids), g.fixed) for g in graph.width_groups()}
+    expected = {(): (3, True), ("a", "c"): (2, False), ("b", "c"): (3, False), ("out",): (4, True)}
+    assert groups == expected
+
+
+def test_a_map_that_is_broadcast_over_channels_is_fixed():
+    inputs = image()
+    x = layers.Conv2D(3, 1, name="features")(inputs)
+    where = layers.Conv2D(1, 1, name="where")(x)
+    x = layers.Conv2D(2, 1, name="out")(layers.Multiply()([x, where]))
+    graph = ChannelGraph(keras.Model(inputs, x))
+    assert graph.fixed[ids(graph, "where")].all()
+    assert not graph.fixed[ids(graph, "features")].any()
+
+
+def test_shared_layers_without_weights_are_fine():
+    inputs, relu = image(), layers.ReLU()
+    x = relu(layers.Conv2D(3, 1, name="a")(inputs))
+    x = relu(layers.Conv2D(3, 1, name="b")(x))
+    graph = ChannelGraph(keras.Model(inputs, layers.Conv2D(2, 1)(x)))
+    assert not set(ids(graph, "a")) & set(ids(graph, "b"))
+
+
+def shared_weights(x):
+    conv = layers.Conv2D(3, 1, name="twice")
+    return conv(conv(x))
+
+
+UNSUPPORTED = {
+    "norm.*LayerNormalization": lambda x: layers.LayerNormalization(name="norm")(x),
+    "separable.*SeparableConv2D": lambda x: layers.SeparableConv2D(3, 1, name="separable")(x),
+    "swap.*Permute": lambda x: layers.Permute((3, 1, 2), name="swap")(x),
+    "groups=3": lambda x: layers.Conv2D(6, 1, groups=3)(x),
+    "twice.*shared": shared_weights,
+    "last axis": lambda x: layers.Concatenate(axis=1)([x, x]),
+    "mixes channels": lambda x: layers.Reshape((3, 16))(layers.Conv2D(3, 1)(x)),
+    "inner.*models inside": lambda x: keras.Sequential([layers.ReLU()], name="inner")(x),
+}
+
+
+@pytest.mark.parametrize("message", UNSUPPORTED)
+def test_unsupported_layers_are_named(message):
+    inputs = image()
+    model = keras.Model(inputs, UNSUPPORTED[message](inputs))
+    with pytest.raises(ValueError, match=message):
+        ChannelGraph(model)
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match="functional.*Sequential"):
+        ChannelGraph(keras.Sequential([layers.Dense(2)]))

@@ -1,0 +1,139 @@
+"""The expansion is the largest solution in integers."""
+
+from fractions import Fraction
+from math import floor
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keras import layers
+
+from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, expand, expand_model, shrink
+
+pytestmark = pytest.mark.any_backend
+
+NAMES = ("a", "b", "c")
+
+
+def chain():
+    """Convolutions a, b, c of width 8 with 3×3, 1×1 and 3×3 kernels on 4×4 pixels, 5 classes."""
+    x = inputs = keras.Input((4, 4, 3))
+    for name, size in zip(NAMES, (3, 1, 3), strict=True):
+        x = layers.Conv2D(8, size, padding="same", name=name)(x)
+    return keras.Model(inputs, layers.Dense(5, name="logits")(layers.GlobalAveragePooling2D()(x)))
+
+
+GRAPH = ChannelGraph(chain())
+
+
+def chain_cost(a, b, c):
+    return 2 * 16 * (9 * 3 * a + a * b + 9 * b * c) + 2 * 5 * c
+
+
+def rounded(kappa, base, unit=1):
+    return [unit * max(1, floor(kappa * b / Fraction(unit) + Fraction(1, 2))) for b in base]
+
+
+def largest(base, budget, unit=1):
+    """The last of all possible roundings of κ·base that fits, found by trying every one."""
+    best = rounded(0, base, unit)
+    steps = {Fraction(unit * (2 * k - 1), 2) / b for b in base if b for k in range(1, 400)}
+    for kappa in sorted(steps):
+        widths = rounded(kappa, base, unit)
+        if chain_cost(*widths) > budget:
+            return best
+        best = widths
+    raise AssertionError("budget too large for this test")
+
+
+@given(
+    base=st.lists(st.integers(0, 8), min_size=3, max_size=3).filter(any),
+    budget=st.integers(chain_cost(1, 1, 1), 200_000),
+)
+def test_largest_integer_solution(base, budget):
+    result = expand(GRAPH, dict(zip(NAMES, base, strict=True)), budget)
+    widths = [result.widths[name] for name in NAMES]
+    assert widths == largest(base, budget)
+    assert result.cost == chain_cost(*widths) <= budget
+    assert result.widths["logits"] == 5
+    kappa = Fraction(result.kappa).limit_denominator(1000)
+    assert chain_cost(*rounded(kappa, base)) > budget
+
+
+@given(
+    base=st.lists(st.integers(1, 8), min_size=3, max_size=3), budget=st.integers(30_000, 500_000)
+)
+def test_multiples_of_eight(base, budget):
+    result = expand(GRAPH, dict(zip(NAMES, base, strict=True)), budget, round_to=8)
+    assert [result.widths[name] for name in NAMES] == largest(base, budget, 8)
+
+
+@given(
+    base=st.lists(st.integers(1, 8), min_size=3, max_size=3),
+    intensity=st.floats(0, 1),
+    budget=st.integers(10_000, 200_000),
+)
+def test_intensity_mixes_old_and_new_widths_within_the_budget(base, intensity, budget):
+    alive = dict(zip(NAMES, base, strict=True))
+    full = [expand(GRAPH, alive, budget).widths[name] for name in NAMES]
+    result = expand(GRAPH, alive, budget, intensity=intensity)
+    share = Fraction(intensity)
+    mixed = [(1 - share) * 8 + share * e for e in full]
+    widths = [result.widths[name] for name in NAMES]
+    if chain_cost(8, 8, 8) <= budget:
+        assert result.cost <= budget
+        assert widths == rounded(1, mixed) or chain_cost(*rounded(1, mixed)) > budget
+    else:
+        assert widths == rounded(1, mixed)
+
+
+def test_original_widths_may_be_those_of_a_larger_network():
+    graph = ChannelGraph(shrink(chain(), {"a": np.arange(8) < 3}))
+    kept = {"a": 3, "b": 8, "c": 8}
+    original = {"a": 20, "b": 8, "c": 8}
+    full = expand(graph, kept, 100_000)
+    half = expand(graph, kept, 100_000, original=original, intensity=0.5)
+    assert half.widths["a"] == floor((20 + full.widths["a"]) / 2 + 0.5)
+
+
+def test_cost_is_that_of_the_widened_model(network):
+    graph = ChannelGraph(network)
+    free = {
+        s.name: s.out_shape[-1]
+        for s in graph.producers()
+        if not graph.fixed[graph.out_ids(s)].all()
+    }
+    before = MorphNetRegularizer(network, threshold=0).exact_cost()
+    result = expand(graph, free, 4 * before)
+    larger = MorphNetRegularizer(expand_model(network, result.widths), threshold=0)
+    assert before < larger.exact_cost() == result.cost <= 4 * before
+
+
+def test_alive_channels_may_be_given_as_they_are():
+    alive = {"a": np.arange(8) < 3, "b": np.arange(8) < 5, "c": np.ones(8, bool)}
+    counts = {"a": 3, "b": 5, "c": 8}
+    assert expand(GRAPH, alive, 10**5) == expand(GRAPH, counts, 10**5)
+
+
+def test_numbers_of_any_size():
+    assert expand(GRAPH, dict.fromkeys(NAMES, 8), 10**30).cost <= 10**30
+
+
+ONES = dict.fromkeys(NAMES, 1)
+BAD = {
+    f"already need {chain_cost(1, 1, 1)}": (ONES, {"budget": chain_cost(1, 1, 1) - 1}),
+    "resource.*latency": (ONES, {"budget": 10**6, "resource": "latency"}),
+    "intensity.*1.5": (ONES, {"budget": 10**6, "intensity": 1.5}),
+    "round_to.*0": (ONES, {"budget": 10**6, "round_to": 0}),
+    "no width given.*c": ({"a": 1, "b": 1}, {"budget": 10**6}),
+    "no layer has an alive": (dict.fromkeys(NAMES, 0), {"budget": 10**6}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_arguments(message):
+    widths, options = BAD[message]
+    with pytest.raises(ValueError, match=message):
+        expand(GRAPH, widths, **options)

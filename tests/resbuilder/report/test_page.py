@@ -1,0 +1,203 @@
+"""The page that a run folder becomes: complete, self-contained, safe, and seen by a browser."""
+
+import base64
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resbuilder.architecture import resnet_architecture
+from resbuilder.report import read_history, write_report
+from resbuilder.report.style import si
+
+FIGURES = {
+    "accuracy", "architectures", "flops", "widths", "training", "classes", "removals"
+}  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Tags, image sources and the visible text of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.images, self.text, self.sections = [], [], "", []
+        self.references = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.append(tag)
+        if tag == "section":
+            self.sections.append(attributes["id"])
+        if tag == "img":
+            self.images.append(attributes["src"])
+        self.references += [v for k, v in attrs if k in ("src", "href", "srcset", "data")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def read_page(path):
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_a_finished_run_becomes_a_whole_page(search_run):
+    run = search_run()
+    (run.folder / "models").mkdir()
+    (run.folder / "models" / "best.keras").write_bytes(b"")
+    path = write_report(run.folder)
+    page, best = read_page(path), read_history(run.folder).best()
+    assert path == run.folder / "report.html"
+    assert set(page.sections) >= FIGURES
+    for expected in (
+        f"{100 * best.test:.2f} %", "Wilson, 1,000 images", best.label,
+        str(best.record.architecture), best.record.architecture.tree(),
+        "trained equally long, 3 epochs", "fashion_mnist", "keras.models.load_model",
+        "resbuilder search --dataset", "Most often confused",
+    ):  # fmt: skip
+        assert expected in page.text
+    for a in run.architectures:
+        assert str(a) in page.text
+    assert sorted(p.name for p in (run.folder / "figures").iterdir()) == sorted(
+        f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")
+    )
+    first = path.read_bytes()
+    assert write_report(run.folder).read_bytes() == first  # from the folder alone, reproducibly
+    assert not list(run.folder.rglob("*.part"))
+
+
+@pytest.mark.any_backend
+def test_every_image_is_in_the_page(search_run):
+    run = search_run()
+    path = write_report(run.folder)
+    page = read_page(path)
+    assert len(page.images) == len(FIGURES)
+    for source in page.images:
+        data = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        # Not a blank sheet.
+        assert np.ptp(np.asarray(image.convert("L"))) > 100
+    assert all(reference.startswith("data:") for reference in page.references)
+    assert not re.search(r"url\(|@import|<script", path.read_text())
+
+
+def test_names_from_data_cannot_become_markup(search_run):
+    hostile = ["<script>alert(1)</script>", '"><img src=x>', "$\\frac{", "&amp;", "名"]
+    run = search_run(class_names=hostile, finish=True)
+    page = read_page(write_report(run.folder))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == len(FIGURES)
+    assert "<script>alert(1)</script>" in page.text and "&amp;" in page.text
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3, 20], ids=lambda n: f"{n} events")
+def test_an_unfinished_run_has_a_report_that_says_so(search_run, keep):
+    run = search_run()
+    lines = (run.folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    (run.folder / "journal.jsonl").write_text("".join(lines[:keep]) + lines[keep][:30])
+    page = read_page(write_report(run.folder))
+    assert "unfinished" in page.text and "cut off" in page.text
+    assert "classes" not in page.sections
+    assert ("No network has been trained yet" in page.text) == (keep <= 1)
+
+
+def test_a_break_down_is_explained(start_run):
+    run = start_run()
+    run.train(0, 0.8)
+    run.judge(run.insert(0, 0, 0), 0)
+    widths = {"stem": 16}
+    run.event(
+        "morphnet", round=0, index=1, alive={"stem": 0}, widths_before=widths, flops_before=1,
+        dead="no channel is alive in stem",
+    )  # fmt: skip
+    reason = "break-down: no channel is alive in stem"
+    run.event("breakdown", round=0, index=1, reason=reason)
+    run.finish(reason)
+    page = read_page(write_report(run.folder))
+    assert "broke down" in page.text
+    assert "The search ended early: no channel is alive in stem." in page.text
+    assert "#0" in page.text and "widths" not in page.sections
+
+
+def test_one_architecture_is_enough(start_run):
+    run = start_run()
+    run.train(0, 0.8)
+    run.finish()
+    page = read_page(write_report(run.folder))
+    assert {"accuracy", "architectures", "flops", "training", "classes"} <= set(page.sections)
+    assert "That is the start network" in page.text
+
+
+def test_nothing_within_the_budget_is_said(start_run):
+    run = start_run(budget=100)
+    run.train(0, 0.8)
+    assert (
+        "No network within the budget has been trained." in read_page(write_report(run.folder)).text
+    )
+
+
+def test_deep_networks_and_many_classes_are_drawn(start_run, tmp_path):
+    names = [f"class {i}" for i in range(62)]
+    run = start_run(class_names=names, budget=2e9)
+    deep = resnet_architecture((96, 96, 3), 62)
+    run.add(deep, "morphnet", 1, 0)
+    run.train(1, 0.9)
+    new = run.insert(1, 2, 1)
+    run.train(new, 0.91)
+    last = run.judge(new, 1, remove=["s1b0", "i0"])
+    run.add(
+        deep.with_widths({"s3_proj": 40, "s3b0_conv2": 40, "s3b1_conv2": 40}), "morphnet", 2, last
+    )
+    run.finish()
+    page = read_page(write_report(run.folder))
+    assert {"architectures", "classes"} <= set(page.sections)
+    assert "512·512" in page.text
+
+
+def test_large_numbers_are_short():
+    assert [si(x) for x in (0, 999, 4_830_000, 999_600, 1e8, 1.5e9, None)] == [
+        "0", "999", "4.83 M", "1.00 M", "100 M", "1.50 G", "–"
+    ]  # fmt: skip
+
+
+def browser():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@pytest.mark.skipif(browser() is None, reason="no Chromium here; install it to see the page opened")
+def test_a_browser_shows_the_page(search_run, tmp_path):
+    path = write_report(search_run().folder)
+    # Counted by the browser itself, in a copy that reports into its own document.
+    probe = (
+        "<script>addEventListener('load', () => { document.body.dataset.seen = "
+        "document.title + '|' + [...document.images].map(i => i.complete && i.naturalWidth > 0 "
+        "&& i.clientWidth > 500).join() + '|' + (document.body.scrollWidth <= innerWidth); });"
+        "</script>"
+    )
+    copy = tmp_path / "probed.html"
+    html = path.read_text(encoding="utf-8")
+    assert html.count("</body>") == 1
+    copy.write_text(html.replace("</body>", probe + "</body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr", "--window-size=1200,900", "--virtual-time-budget=5000",
+            "--dump-dom", copy.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    seen = re.search(r'data-seen="([^"]*)"', done.stdout)
+    assert seen, done.stderr[-2000:]
+    title, images, fits = seen[1].split("|")
+    assert title == "ResBuilder: fashion_mnist, run"
+    assert images == ",".join(["true"] * len(FIGURES))
+    assert fits == "true"
+    assert "CONSOLE" not in done.stderr

@@ -1,0 +1,156 @@
+"""Models say what their architecture says, and cost what it counts."""
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import build_model, cost, minimal_architecture, resnet_architecture
+from resbuilder.architecture import BLOCK_ORDERS, Architecture, Stage, Stem
+from resbuilder.datasets import Preprocessing
+from resbuilder.morphnet import MorphNetRegularizer
+from resbuilder.surgery import Position, insert_block, remove_blocks
+
+SMALL = resnet_architecture((32, 32, 3), 10, (8, 12, 20), (2, 1, 1), "small")
+KINDS = {
+    "RB-0Net": minimal_architecture((28, 28, 1), 10, 16),
+    "RB-0Net with blocks": insert_block(
+        minimal_architecture((28, 28, 1), 10, 16), Position(1, 0), "n1"
+    ).with_widths({"n1_conv1": 5}),
+    "ResNet-18": resnet_architecture((32, 32, 3), 10, (8, 16, 32, 64)),
+    "small stem": SMALL,
+    "odd image": resnet_architecture((37, 21, 3), 7, (8, 12, 20), (2, 1, 1)),
+    "projection alone": remove_blocks(SMALL, ["s1b0"]),
+    "one-pixel stages": resnet_architecture((8, 8, 1), 3, (4, 6, 8, 10, 12), (1,) * 5, "small"),
+    "stages that start with a projection": Architecture(
+        (16, 16, 1), 3, Stem(4, 5), (Stage(6, "projection"), Stage(6, "pool"))
+    ),
+}
+KINDS |= {
+    f"{name}, released order": Architecture.from_json(a.to_json() | {"block_order": BLOCK_ORDERS[1]})
+    for name, a in list(KINDS.items())
+}
+
+
+def profiled_flops(model) -> int:
+    """FLOPs of the convolutions and matrix products, counted by TensorFlow's own profiler."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    from tensorflow.python.profiler import model_analyzer, option_builder
+
+    function = tf.function(lambda x: model(x, training=False))
+    concrete = function.get_concrete_function(tf.TensorSpec((1, *model.input_shape[1:])))
+    graph = convert_variables_to_constants_v2(concrete).graph
+    options = (
+        option_builder.ProfileOptionBuilder(option_builder.ProfileOptionBuilder.float_operation())
+        .with_accounted_types([".*"])
+        .with_empty_output()
+        .build()
+    )
+    profile = model_analyzer.profile(graph, cmd="op", options=options)
+    counted = {child.name: child.float_ops for child in profile.children}
+    total, node = 0, profile
+    while node.children:  # the "op" view is a chain of nodes, one for each kind of operation
+        node = node.children[0]
+        if node.name in ("Conv2D", "MatMul"):
+            total += node.float_ops
+    assert counted
+    return total
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_flops_equal_the_count_of_tensorflows_profiler(name):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the profiler is TensorFlow's")
+    assert cost(KINDS[name]).flops == profiled_flops(build_model(KINDS[name]))
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("name", KINDS)
+def test_parameters_activations_and_shapes_equal_those_of_the_model(name):
+    architecture = KINDS[name]
+    model, counted = build_model(architecture, seed=0), cost(architecture)
+    assert counted.parameters == sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    outputs = {
+        layer.name: int(np.prod(layer.output.shape[1:]))
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+    }
+    assert {layer.name: layer.outputs for layer in counted.layers} == outputs
+    assert counted.activations == sum(outputs.values())
+    assert model(np.zeros((2, *architecture.input_shape), "float32")).shape == (
+        2,
+        architecture.classes,
+    )
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_morphnet_counts_the_same_flops_when_everything_is_alive(name):
+    model = build_model(KINDS[name], seed=0)
+    assert MorphNetRegularizer(model, threshold=0.0).exact_cost() == cost(KINDS[name]).flops
+
+
+def test_resnet18_costs_what_the_thesis_says():
+    # Thesis sec. 6.1: about 7.3e7 with the ImageNet stem at 32x32; 1.1e9 with a small-image stem.
+    assert cost(resnet_architecture((32, 32, 3), 10)).flops == pytest.approx(7.3e7, rel=0.02)
+    small = resnet_architecture((32, 32, 3), 10, stem="small")
+    assert cost(small).flops == pytest.approx(1.1e9, rel=0.02)
+
+
+def test_hand_counted_network():
+    a = minimal_architecture((4, 4, 1), 3, width=2, stages=2)
+    counted = cost(a)
+    assert counted.flops == 2 * (16 * 9 * 1 * 2) + 2 * (2 * 3)
+    assert counted.parameters == 9 * 2 + 2 * 2 + (2 * 3 + 3)
+    assert counted.activations == 16 * 2 + 3
+
+
+def test_latency_takes_the_slower_of_computing_and_moving():
+    counted = cost(minimal_architecture((4, 4, 1), 3, width=2, stages=2))
+    assert counted.latency(1.0, 1e30) == counted.flops
+    moved = 4 * ((16 * 1 + 16 * 2 + 18) + (2 + 3 + 6))
+    assert counted.latency(1e30, 1.0) == moved
+    with pytest.raises(ValueError, match="must be positive"):
+        counted.latency(0, 1)
+
+
+@pytest.mark.any_backend
+def test_block_computes_equation_4_1():
+    """x + relu(BN(conv(relu(BN(conv x)))))"""
+    a = insert_block(minimal_architecture((6, 6, 1), 2, 3, stages=1), Position(0, 0), "n1")
+    model = build_model(a, seed=3)
+    layer = model.get_layer
+    part = keras.Model(model.input, [layer("stem_relu").output, layer("n1_add").output])
+    x, y = part(np.random.default_rng(0).normal(size=(2, 6, 6, 1)).astype("float32"))
+    z = x
+    for number in "12":
+        z = layer(f"n1_bn{number}")(layer(f"n1_conv{number}")(z), training=False)
+        z = keras.ops.relu(z)
+    difference = keras.ops.convert_to_numpy(y) - keras.ops.convert_to_numpy(x + z)
+    np.testing.assert_allclose(difference, 0, atol=1e-6)
+
+
+@pytest.mark.any_backend
+def test_layers_start_the_same_whatever_else_is_in_the_network():
+    plain = minimal_architecture((8, 8, 1), 10, 4)
+    grown = insert_block(plain, Position(1, 0), "n1")
+    kernels = [
+        keras.ops.convert_to_numpy(build_model(a, seed=5).get_layer("logits").kernel)
+        for a in (plain, grown)
+    ]
+    np.testing.assert_array_equal(*kernels)
+    other = keras.ops.convert_to_numpy(build_model(plain, seed=6).get_layer("logits").kernel)
+    assert not np.array_equal(kernels[0], other)
+
+
+@pytest.mark.any_backend
+def test_preprocessing_is_part_of_the_model():
+    a = minimal_architecture((8, 8, 3), 4, 4)
+    scaling = Preprocessing((0.5, 0.1, 2.0), (1.0, -1.0, 0.0))
+    raw = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype("float32")
+    with_it, without = build_model(a, scaling, seed=1), build_model(a, seed=1)
+    np.testing.assert_allclose(
+        keras.ops.convert_to_numpy(with_it(raw)),
+        keras.ops.convert_to_numpy(without(scaling(raw))),
+        rtol=1e-4,
+        atol=1e-4,
+    )

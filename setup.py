@@ -40,7 +40,7 @@ setup(
     ],
     extras_require={
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
-        "tfds": ["tensorflow-datasets>=4.9.9"],
+        "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
         "tensorboard": ["tensorboard>=2.20"],
     },
     entry_points={"console_scripts": ["resbuilder = resbuilder.cli:main"]},

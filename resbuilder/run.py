@@ -77,9 +77,9 @@ class Run:
         return self.path / BEST_MODEL
 
     def keep_models(self, *names: str) -> None:
-        """Remove every saved model but those named."""
+        """Remove every saved model but those named and the winner of a finished run."""
         for path in self.models.glob("*.keras"):
-            if path.name not in names:
+            if path.name not in (*names, self.best.name):
                 path.unlink()
 
 

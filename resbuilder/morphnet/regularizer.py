@@ -187,11 +187,11 @@ class MorphNetRegularizer:
         return ops.where(positive, ops.sqrt(ops.where(positive, mean, 1.0)), 0.0)
 
     def _float_parts(self) -> list[Coefficients]:
-        parts = []
-        for part, rate in self._parts:
-            scaled = {name: value / rate for name, value in vars(part).items()}
-            parts.append(Coefficients(**scaled).astype("float32"))
-        return parts
+        """Coefficients in units of the resource (seconds for latency), float32 tensors."""
+        return [
+            Coefficients(*(ops.convert_to_tensor(v / rate, "float32") for v in vars(part).values()))
+            for part, rate in self._parts
+        ]
 
 
 def _sources(graph: ChannelGraph, algorithm: str, strict: bool) -> list[Step]:

@@ -54,7 +54,13 @@ class SearchResult:
     reason: str
 
     def model(self) -> keras.Model:
-        """Load the winning network: raw pixels in, logits out."""
+        """Load the winning network: raw pixels in, logits out.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if self.best is None:
+            raise ValueError(f"no network within the budget was trained: {self.reason}")
         return keras.models.load_model(self.run / BEST_MODEL, compile=False)
 
 
@@ -191,7 +197,7 @@ class _Search:
 
     def training(self, node: Node, variant: str, compute) -> dict:
         record = self.journal.step("training", f"training {node.index} {variant}", compute)
-        self.workshop.tidy(node)
+        self.workshop.tidy()
         self.progress.trained(VARIANTS[variant], record)
         return record
 

@@ -161,11 +161,11 @@ class Workshop:
             records = [*records, {"event": "training", **and_then}]
         return best_training(records, None if any_size else self.config.flops)
 
-    def tidy(self, node: Node) -> None:
-        """Keep the With-Reg weights that the search goes on from, and the best leaf."""
-        best = self.best()
-        leaf = [_file(best["index"], best["variant"])] if best else []
-        self.run.keep_models(_file(node.index, WITH_REG), *leaf)
+    def tidy(self) -> None:
+        """Keep the best leaf and the With-Reg weights that the search goes on from."""
+        trainings = [r for r in self.run.journal.records if r["event"] == "training"]
+        needed = [r for r in trainings if r["variant"] == WITH_REG][-1:] + [self.best()]
+        self.run.keep_models(*(_file(r["index"], r["variant"]) for r in needed if r))
 
     def fit(self, trainer: Trainer, node: Node, variant: str) -> dict:
         callbacks = [self.progress.training(VARIANTS[variant], self.config.epochs)]

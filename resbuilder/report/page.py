@@ -215,4 +215,5 @@ def _flat(data, prefix: str = ""):
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else value
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"{prefix}{key}", "–" if text in (None, "") else text

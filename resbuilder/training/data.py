@@ -24,7 +24,7 @@ class TrainingData:
         split = Split.stratified(
             dataset.y_train, config.validation_fraction, config.seed, config.train_limit
         )
-        fitted = Preprocessing.fit(dataset.x_train[split.train], dataset.scaling)
+        fitted = Preprocessing.fit(dataset.x_train, dataset.scaling, split.train)
         return cls(dataset, split, fitted)
 
     def batches(

@@ -26,7 +26,9 @@ KINDS = {
     ),
 }
 KINDS |= {
-    f"{name}, released order": Architecture.from_json(a.to_json() | {"block_order": BLOCK_ORDERS[1]})
+    f"{name}, released order": Architecture.from_json(
+        a.to_json() | {"block_order": BLOCK_ORDERS[1]}
+    )
     for name, a in list(KINDS.items())
 }
 

@@ -94,7 +94,9 @@ def transpose():
     )
 
 
-NETWORKS = [projections, bottleneck, depthwise, concat, flatten, squeeze_excite, transpose]
+NETWORKS = [projections, bottleneck, depthwise, concat, squeeze_excite, transpose]
+# Eager JAX compiles every operation for every shape: one network is enough there.
+NETWORKS += [pytest.param(flatten, marks=pytest.mark.any_backend)]
 
 
 @pytest.fixture(params=NETWORKS, ids=lambda build: build.__name__)

@@ -7,8 +7,6 @@ from keras import layers
 
 from resbuilder.morphnet import ChannelGraph
 
-pytestmark = pytest.mark.any_backend
-
 
 def ids(graph, name):
     return graph.out_ids(next(s for s in graph.steps if s.name == name))

@@ -9,8 +9,6 @@ from resbuilder import cost, minimal_architecture, resnet_architecture
 from resbuilder.model import build_model
 from resbuilder.morphnet import MorphNetRegularizer, shrink
 
-pytestmark = pytest.mark.any_backend
-
 
 def two_layers():
     """Convolution 1 → 2 (3×3, image 4×4), batch normalization, dense 2 → 3."""
@@ -26,6 +24,7 @@ def two_layers():
     return model
 
 
+@pytest.mark.any_backend
 def test_values_computed_by_hand():
     model = two_layers()
     # conv: b = 2·16·9 = 288, logits: b = 2; channel 0 alive, R = 0.5 + 0.001.
@@ -42,6 +41,7 @@ def test_values_computed_by_hand():
     assert MorphNetRegularizer(model, resource="activation").exact_cost() == 1 + 3
 
 
+@pytest.mark.any_backend
 def test_latency_computed_by_hand():
     # 1e3 FLOP/s against 1e9 bytes/s: computing decides for both layers.
     model, flops = two_layers(), MorphNetRegularizer(two_layers())
@@ -85,6 +85,7 @@ def check_slope(weight, gradient, term, step=1e-3):
     assert slope == pytest.approx(float((gradient * direction).sum()), rel=0.02, abs=rounding)
 
 
+@pytest.mark.any_backend
 def test_gradient_of_a_zero_group_is_zero(gradients):
     model = two_layers()
     kernel = model.get_layer("conv").kernel.numpy().copy()
@@ -97,6 +98,7 @@ def test_gradient_of_a_zero_group_is_zero(gradients):
     assert gradient[..., 0].all()
 
 
+@pytest.mark.any_backend
 def test_image_and_logits_are_not_pruned():
     inputs = keras.Input((4, 4, 3))
     x = layers.BatchNormalization(gamma_initializer="zeros", name="on_image")(inputs)
@@ -150,6 +152,7 @@ class Regularized(keras.Model):
         return self.morphnet.regularization_term() + 0.0 * ops.sum(y_pred)
 
 
+@pytest.mark.any_backend
 def test_compiled_training_shrinks_the_groups():
     model = two_layers()
     morphnet = MorphNetRegularizer(model)

@@ -7,8 +7,6 @@ from keras import layers, ops
 
 from resbuilder.morphnet import ChannelGraph, expand_model, resize, shrink, widened
 
-pytestmark = pytest.mark.any_backend
-
 
 def outputs(model):
     images = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 3)).astype("float32")
@@ -46,6 +44,7 @@ def test_shrink_then_expand_puts_surviving_weights_first(network, kill):
     np.testing.assert_array_equal(outputs(again), outputs(small))
 
 
+@pytest.mark.any_backend
 def test_channels_are_taken_by_number():
     inputs = keras.Input((4, 4, 2))
     x = layers.Conv2D(3, 3, name="a")(inputs)
@@ -73,6 +72,7 @@ def test_a_residual_trunk_needs_one_name_only():
         resize(model, {"a": [1, 2], "b": [0, 2]})
 
 
+@pytest.mark.any_backend
 def test_adapted_normalization_is_kept():
     inputs = keras.Input((8, 8, 3))
     normalization = layers.Normalization(name="normalization")

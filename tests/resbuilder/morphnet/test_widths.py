@@ -12,8 +12,6 @@ from keras import layers
 
 from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, expand, expand_model, shrink
 
-pytestmark = pytest.mark.any_backend
-
 NAMES = ("a", "b", "c")
 
 

@@ -8,8 +8,6 @@ from keras import layers, optimizers
 from resbuilder.morphnet import resize
 from resbuilder.surgery.inherit import inherit
 
-pytestmark = pytest.mark.any_backend
-
 OPTIMIZERS = {
     "adam": lambda: optimizers.Adam(0.01, amsgrad=True),
     "adamw": lambda: optimizers.AdamW(0.01, use_ema=True),
@@ -109,6 +107,7 @@ def test_slots_follow_their_channels(name):
         np.testing.assert_array_equal(new[slot], old[slot])
 
 
+@pytest.mark.any_backend
 def test_removing_a_block_and_channels_at_once():
     source, target = build(blocks=2), build(width=4, blocks=1)
     channels = {"b": [5, 1, 0, 3], "b_1_conv1": []}
@@ -119,6 +118,7 @@ def test_removing_a_block_and_channels_at_once():
     np.testing.assert_array_equal(target.get_layer("logits").kernel.numpy(), expected)
 
 
+@pytest.mark.any_backend
 def test_training_goes_on_as_if_nothing_had_happened():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(8, 6, 6, 2)), rng.normal(size=(8, 3))
@@ -146,6 +146,7 @@ def test_an_optimizer_that_has_not_run_has_nothing_to_copy():
     assert not optimizer.built
 
 
+@pytest.mark.any_backend
 def test_bad_pairs():
     model = build()
     with pytest.raises(ValueError, match=r"b/kernel.*\(3, 3, 2, 4\).*\(3, 3, 2, 6\)"):

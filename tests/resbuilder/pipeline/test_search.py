@@ -1,0 +1,225 @@
+"""The whole search on real digits: what it leaves, and that nothing is lost when it is killed."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import Architecture, SearchConfig, build_model, resume, search
+from resbuilder.datasets import load
+from resbuilder.journal import read_records
+from resbuilder.run import Run
+from resbuilder.training.trainer import save_atomically
+
+SETTINGS = {
+    "dataset": "digits",
+    "train_limit": 200,
+    "epochs": 1,
+    "batch_size": 40,
+    "width": 4,
+    "stages": 2,
+    "flops": 100_000,
+    "rounds": 1,
+    "insertions": 1,
+    # Every block is below such a threshold: removal is part of the run.
+    "tau_layer": 0.5,
+}
+TIMES = ("time", "seconds")
+
+
+def run_search(path, **changes):
+    return search(SearchConfig(**SETTINGS | changes), path)
+
+
+def decisions_and_numbers(path: Path) -> list[dict]:
+    """The journal without what a clock wrote into it."""
+    return [
+        {key: value for key, value in record.items() if key not in TIMES}
+        for record in read_records(path / "journal.jsonl")[0]
+    ]
+
+
+def weights(path: Path) -> list[np.ndarray]:
+    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
+    return [keras.ops.convert_to_numpy(w) for w in model.weights]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("search") / "run"
+    return run_search(path)
+
+
+def test_the_run_follows_figure_4_3(finished):
+    records = read_records(finished.run / "journal.jsonl")[0]
+    trained = ["architecture", "training", "training", "training"]
+    assert [r["event"] for r in records] == [
+        *trained, "removal",  # the start
+        *trained, "removal", "architecture", "evaluation",  # an insertion, and its removal
+        "morphnet", *trained,  # the last MorphNet step's network is trained too
+        "finished",
+    ]  # fmt: skip
+    origins = [r["origin"] for r in records if r["event"] == "architecture"]
+    assert origins == ["start", "insertion", "removal", "morphnet"]
+    assert finished.reason == "all rounds are done"
+
+
+def test_the_last_network_fills_the_budget_and_respects_it(finished):
+    records = read_records(finished.run / "journal.jsonl")[0]
+    step = next(r for r in records if r["event"] == "morphnet")
+    assert step["flops_before"] < step["flops_after"] <= SETTINGS["flops"]
+    assert sum(w == -1 for w in step["channels"]["stem"]) == step["widths_after"]["stem"] - 4
+
+
+def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
+    records = read_records(finished.run / "journal.jsonl")[0]
+    leaves = [r for r in records if r.get("variant", "with_reg") != "with_reg"]
+    highest = max(r["validation"]["accuracy"] for r in leaves)
+    assert finished.best["accuracy_validation"] == highest
+    data = load("digits")
+    predicted = finished.model().predict(data.x_test.astype("float32"), verbose=0).argmax(axis=1)
+    accuracy = float(np.mean(predicted == data.y_test))
+    assert accuracy == pytest.approx(finished.best["accuracy_test"], abs=1e-6)
+    confusion = np.array(records[-1]["confusion"])
+    assert confusion.sum() == len(data.y_test)
+    assert np.trace(confusion) == round(accuracy * len(data.y_test))
+
+
+def test_only_the_models_that_are_needed_stay(finished):
+    names = {p.name for p in (finished.run / "models").iterdir()}
+    assert len(names) <= 3 and "best.keras" in names
+
+
+def test_resuming_a_finished_run_changes_nothing(finished):
+    def files():
+        return {p: p.read_bytes() for p in sorted(finished.run.rglob("*")) if p.is_file()}
+
+    before = files()
+    assert resume(finished.run) == finished
+    assert files() == before
+
+
+def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tmp_path):
+    path = tmp_path / "run"
+    config = SearchConfig(**SETTINGS)
+    Run.create(path, config)
+    program = f"import resbuilder; resbuilder.resume({str(path)!r})"
+    dice, kills = random.Random(2023), 0
+    for lines in (1, 3, 7, 12):
+        process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+        while process.poll() is None:
+            written = (path / "journal.jsonl").exists() and len(
+                (path / "journal.jsonl").read_bytes().splitlines()
+            )
+            if written >= lines:
+                time.sleep(dice.uniform(0, 1))
+                break
+            time.sleep(0.02)
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills >= 3
+    result = resume(path)
+    assert decisions_and_numbers(path) == decisions_and_numbers(finished.run)
+    assert result.best == finished.best
+    for a, b in zip(weights(path), weights(finished.run), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_network_that_regularization_kills_ends_the_run_with_the_best_so_far(tmp_path):
+    result = run_search(tmp_path / "run", tau_morphnet=100.0, insertions=0)
+    assert result.reason.startswith("break-down: no channel is alive in stem")
+    assert result.best["index"] == 0 and result.model() is not None
+    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
+    assert [r["event"] for r in records[-3:]] == ["morphnet", "breakdown", "finished"]
+
+
+def test_a_training_that_diverges_ends_the_run(tmp_path):
+    result = run_search(tmp_path / "run", learning_rate=1e30)
+    assert "did not stay finite" in result.reason and result.best is None
+    with pytest.raises(ValueError, match="no network within the budget"):
+        result.model()
+
+
+def test_surviving_channels_are_inherited_on_request(tmp_path):
+    """With a step size of practically zero, the old channels are found again in the new network."""
+    settings = {"insertions": 0, "learning_rate": 1e-12, "lambda_l2": 0.0}
+    run_search(tmp_path / "before", rounds=0, **settings)
+    stem = {}
+    for inherit in (False, True):
+        path = tmp_path / f"after_{inherit}"
+        run_search(path, inherit_channels=inherit, **settings)
+        stem[inherit] = with_reg_stem(path, 1)
+    before = with_reg_stem(tmp_path / "before", 0)
+    np.testing.assert_allclose(stem[True][..., :4], before, atol=1e-8)
+    assert np.abs(stem[False][..., :4] - before).max() > 0.01
+
+
+def with_reg_stem(path, index) -> np.ndarray:
+    model = keras.models.load_model(path / "models" / f"{index:03d}_with_reg.keras", compile=False)
+    return keras.ops.convert_to_numpy(model.get_layer("stem").kernel)
+
+
+def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
+    """A gain of any size counts as good here, so nothing may be removed after the insertion."""
+    run_search(tmp_path / "run", tau_momentum=-1.0)
+    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
+    judged = [r for r in records if r["event"] == "removal"]
+    assert [r["kept_by_momentum"] for r in judged] == [False, True]
+    assert [r["origin"] for r in records if r["event"] == "architecture"] == [
+        "start",
+        "insertion",
+        "morphnet",
+    ]
+
+
+def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):
+    for changes, message in [
+        ({"flops": 10}, "the smallest rb-0net"),
+        ({"dataset": "nothing"}, "unknown dataset"),
+        ({"start": "vgg"}, "no start network 'vgg'"),
+        ({"stages": 6}, "too small for 6 stages"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            run_search(tmp_path / "run", **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_start_from_a_file(tmp_path):
+    architecture = build_start(tmp_path / "a.json", (8, 8, 1))
+    result = run_search(tmp_path / "run", start=str(tmp_path / "a.json"), rounds=0)
+    assert result.architecture == architecture
+    build_start(tmp_path / "b.json", (9, 9, 1))
+    with pytest.raises(ValueError, match=r"images \(9, 9, 1\)"):
+        run_search(tmp_path / "other", start=str(tmp_path / "b.json"))
+
+
+def build_start(path, shape) -> Architecture:
+    from resbuilder import resnet_architecture
+
+    architecture = resnet_architecture(shape, 10, (4, 6), (1, 1), "small")
+    path.write_text(json.dumps(architecture.to_json()))
+    return architecture
+
+
+def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
+    model = build_model(build_start(tmp_path / "a.json", (8, 8, 1)))
+    save_atomically(model, tmp_path / "model.keras")
+    before = (tmp_path / "model.keras").read_bytes()
+
+    def full(self, filepath, **_):
+        Path(filepath).write_bytes(before[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(model), "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_atomically(model, tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "model.keras"]

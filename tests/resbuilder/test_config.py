@@ -1,0 +1,88 @@
+"""Settings: defaults of the thesis, types, ranges, files."""
+
+import json
+
+import pytest
+
+from resbuilder import SearchConfig, TrainConfig
+from resbuilder.config import read_settings
+from resbuilder.layer_lasso import STATISTICS
+from resbuilder.morphnet.regularizer import ALGORITHMS
+from resbuilder.morphnet.resources import RESOURCES
+from resbuilder.surgery import INSERT_INITS
+
+
+def test_defaults_are_the_thesis():
+    c = SearchConfig(dataset="cifar10")
+    assert (c.insertions, c.rounds, c.momentum, c.tau_momentum) == (4, 7, True, 0.015)
+    assert (c.lambda_morphnet, c.tau_morphnet, c.intensity, c.flops) == (1e-7, 1e-2, 1.0, 1e8)
+    assert (c.lambda_layer, c.tau_layer, c.lambda_l2) == (1e-8, 1e-3, 1e-5)
+    assert (c.epochs, c.batch_size, c.validation_fraction, c.shift) == (20, 128, 0.2, 0.1)
+
+
+def test_choices_are_those_of_the_parts_that_take_them():
+    choices = {
+        f: SearchConfig.__dataclass_fields__[f].metadata["choices"]
+        for f in ("layer_statistic", "insert_init", "algorithm", "resource")
+    }
+    assert choices == {
+        "layer_statistic": STATISTICS,
+        "insert_init": INSERT_INITS,
+        "algorithm": ALGORITHMS,
+        "resource": tuple(RESOURCES),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs must be positive, got 0"),
+        ({"epochs": 2.5}, "epochs must be a whole number, got 2.5"),
+        ({"epochs": True}, "epochs must be a whole number"),
+        ({"flops": -1.0}, "flops must be positive"),
+        ({"flops": float("nan")}, "flops must be finite"),
+        ({"flops": "many"}, "flops must be a number, got 'many'"),
+        ({"intensity": 1.5}, "intensity must be in"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1"),
+        ({"algorithm": "lasso"}, "algorithm must be one of"),
+        ({"momentum": "yes"}, "momentum must be true or false"),
+        ({"resource": "latency"}, "needs the peak rates"),
+        ({"width": 0}, "width must be positive"),
+        ({"seed": -1}, "seed must be not negative"),
+        ({"colour": "red"}, "unknown settings \\['colour'\\]"),
+    ],
+)
+def test_a_bad_setting_says_what_is_wrong(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SearchConfig.from_mapping({"dataset": "digits"} | settings)
+
+
+def test_the_dataset_must_be_named():
+    with pytest.raises(ValueError, match="missing settings: \\['dataset'\\]"):
+        TrainConfig.from_mapping({})
+
+
+def test_files_give_the_same_configuration_as_python(tmp_path):
+    expected = SearchConfig(dataset="digits", flops=5e6, rounds=3, momentum=False)
+    toml, as_json = tmp_path / "a.toml", tmp_path / "a.json"
+    toml.write_text('dataset = "digits"\nflops = 5_000_000\nrounds = 3\nmomentum = false\n')
+    as_json.write_text(json.dumps(expected.to_json()))
+    for path in (toml, as_json):
+        assert SearchConfig.from_mapping(read_settings(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "x: 1", "must end in .toml or .json"),
+        ("a.toml", "x = ", "cannot read the configuration"),
+        ("a.json", "[1]", "must be a table"),
+        ("missing.toml", None, "cannot read the configuration"),
+    ],
+)
+def test_bad_files(tmp_path, name, text, message):
+    path = tmp_path / name
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_settings(path)

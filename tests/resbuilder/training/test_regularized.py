@@ -1,0 +1,100 @@
+"""Terms inside the loss: their gradient, their λ, and a network that knows nothing of them."""
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import LayerLasso, build_model, resnet_architecture
+from resbuilder.morphnet import MorphNetRegularizer
+from resbuilder.training import RegularizedModel
+
+pytestmark = pytest.mark.any_backend
+ARCHITECTURE = resnet_architecture((8, 8, 1), 3, (4, 6), (1, 1), "small")
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(32, 8, 8, 1)).astype("float32"), RNG.integers(0, 3, 32)
+
+
+def regularized(jit_compile=False, optimizer=None):
+    network = build_model(ARCHITECTURE, seed=1)
+    terms = {
+        "morphnet": MorphNetRegularizer(network).regularization_term,
+        "layer_lasso": LayerLasso(network, ARCHITECTURE.block_convolutions()).regularization_term,
+    }
+    model = RegularizedModel(network, terms)
+    model.compile(
+        optimizer or keras.optimizers.SGD(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
+    return model
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(w) for w in model.network.trainable_weights]
+
+
+def test_training_loss_is_the_task_loss_plus_lambda_times_the_terms():
+    model = regularized(optimizer=keras.optimizers.SGD(0.0))
+    plain = model.fit(X, Y, batch_size=32, verbose=0).history["loss"][0]
+    model.set_strengths(morphnet=1e-6, layer_lasso=1e-3)
+    added = model.fit(X, Y, batch_size=32, verbose=0).history["loss"][0] - plain
+    morphnet = MorphNetRegularizer(model.network).regularization_term()
+    lasso = LayerLasso(model.network, ARCHITECTURE.block_convolutions()).regularization_term()
+    assert added == pytest.approx(1e-6 * float(morphnet) + 1e-3 * float(lasso), rel=1e-3)
+
+
+def test_evaluate_reports_the_task_loss_alone():
+    model = regularized()
+    before = model.evaluate(X, Y, verbose=0, return_dict=True)
+    model.set_strengths(morphnet=1.0)
+    assert model.evaluate(X, Y, verbose=0, return_dict=True) == before
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_lambda_can_change_between_fits_of_a_compiled_step(jit_compile):
+    """A large λ shrinks the block's L1 norm; λ = 0 in the same compiled step does not."""
+    if jit_compile and keras.backend.backend() == "torch":
+        pytest.skip("torch compiles with another tool than XLA")
+    model = regularized(jit_compile)
+    lasso = LayerLasso(model.network, ARCHITECTURE.block_convolutions())
+    start = float(lasso.regularization_term())
+    model.fit(X, Y, batch_size=16, verbose=0)
+    without = float(lasso.regularization_term())
+    model.set_strengths(layer_lasso=1.0)
+    model.fit(X, Y, batch_size=16, epochs=2, verbose=0)
+    assert abs(without - start) < 0.05
+    # SGD with step 1e-3 moves each of the 1,044 weights by 1e-3 a step, four steps.
+    count = sum(
+        int(np.prod(model.network.get_layer(name).kernel.shape))
+        for names in ARCHITECTURE.block_convolutions().values()
+        for name in names
+    )
+    assert float(lasso.regularization_term()) == pytest.approx(without - 4e-3 * count, rel=0.05)
+
+
+def test_the_saved_network_is_plain_and_carries_the_optimizer(tmp_path):
+    model = regularized(optimizer=keras.optimizers.Adam())
+    model.set_strengths(morphnet=1e-6)
+    model.fit(X, Y, batch_size=16, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded) is type(model.network)
+    assert loaded.losses == [] and not any("lambda" in w.path for w in loaded.weights)
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+    assert int(loaded.optimizer.iterations) == 2
+
+
+def test_a_checkpoint_callback_saves_the_network(tmp_path):
+    model = regularized()
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss")
+    model.fit(X, Y, verbose=0, callbacks=[checkpoint])
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+
+
+def test_unknown_terms_are_refused():
+    with pytest.raises(ValueError, match="no such terms: \\['lasso'\\]"):
+        regularized().set_strengths(lasso=1.0)

@@ -1,0 +1,79 @@
+"""Training one architecture on real digits."""
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import SearchConfig, minimal_architecture
+from resbuilder.training import Trainer, TrainingData
+
+pytestmark = pytest.mark.any_backend
+CONFIG = SearchConfig(dataset="digits", epochs=2, batch_size=32, train_limit=300)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return TrainingData.load(CONFIG)
+
+
+def trainer(data, config=CONFIG):
+    return Trainer(minimal_architecture((8, 8, 1), 10, 4), data, config, 3, regularized=True)
+
+
+def arrays(variables):
+    return [keras.ops.convert_to_numpy(v) for v in variables]
+
+
+def test_parts_do_not_overlap_and_preprocessing_is_fitted_to_training(data):
+    assert not set(data.split.train) & set(data.split.validation)
+    assert len(data.split.train) + len(data.split.validation) == 300
+    assert data.preprocessing.scale == (1 / 16,)
+    with pytest.raises(ValueError, match="part must be one of"):
+        data.batches("all", 32)
+
+
+def test_reset_and_the_same_seed_give_the_same_numbers_on_one_compiled_step(data):
+    t = trainer(data)
+    first = t.fit(7, regularize=True)
+    state = arrays([*t.network.weights, *t.optimizer.variables])
+    t.fit(8, regularize=False)
+    t.reset()
+    assert int(t.optimizer.iterations) == 0
+    again = t.fit(7, regularize=True)
+    assert again | {"seconds": 0} == first | {"seconds": 0}
+    for a, b in zip(state, arrays([*t.network.weights, *t.optimizer.variables]), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_saved_start_is_taken_over(data, tmp_path):
+    t = trainer(data)
+    t.fit(7, regularize=True)
+    t.save(tmp_path / "start.keras")
+    start = arrays(t.network.weights)
+    t.fit(8, regularize=True)
+    t.reset(tmp_path / "start.keras")
+    for a, b in zip(start, arrays(t.network.weights), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["start.keras"]
+
+
+def test_a_training_that_diverges_says_so_and_records_no_nan(data):
+    config = SearchConfig(**CONFIG.to_json() | {"learning_rate": 1e30})
+    record = trainer(data, config).fit(7, regularize=True)
+    assert record["finite"] is False
+    assert record["history"]["loss"][-1] is None or record["test"]["loss"] is None
+
+
+def test_cosine_schedule_ends_near_zero_and_each_training_starts_anew(data):
+    config = SearchConfig(**CONFIG.to_json() | {"schedule": "cosine", "epochs": 4})
+    t = trainer(data, config)
+    rates = []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs=None: rates.append(float(t.optimizer.learning_rate))
+    )
+    for _ in range(2):
+        t.fit(7, regularize=False, callbacks=[record])
+    # 1e-3 (1 + cos(π e / 4)) / 2; the callback above looks before the schedule sets the rate.
+    expected = [1e-3 * (1 + np.cos(np.pi * e / 4)) / 2 for e in range(4)]
+    np.testing.assert_allclose(rates[1:5], expected, rtol=1e-5)
+    np.testing.assert_allclose(float(t.optimizer.learning_rate), expected[-1], rtol=1e-5)

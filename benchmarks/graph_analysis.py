@@ -5,13 +5,10 @@ for the channel graph alone and for the whole regularizer (graph, sources, cost 
 the versions they were measured with.
 """
 
-import platform
 import statistics
 import time
 
-import keras
-import numpy as np
-
+from benchmarks._measure import versions
 from resbuilder import build_model, resnet_architecture
 from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer
 
@@ -33,9 +30,8 @@ def main():
     """Measure and print."""
     model = build_model(resnet_architecture(input_shape=(32, 32, 3), classes=10))
     print(
-        f"Python {platform.python_version()}, numpy {np.__version__}, keras {keras.__version__}, "
-        f"{keras.backend.backend()}; ResNet-18: {len(model.layers)} layers, "
-        f"{model.count_params():,} parameters; {REPETITIONS} repetitions"
+        f"{versions()}; ResNet-18: {len(model.layers)} layers, {model.count_params():,} "
+        f"parameters; {REPETITIONS} repetitions"
     )
     for name, function in {
         "channel graph": lambda: ChannelGraph(model),

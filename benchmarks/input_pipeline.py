@@ -11,13 +11,12 @@ which is the time a training step on a faster device must hide.
 """
 
 import argparse
-import os
-import platform
 import time
 
 import keras
 import numpy as np
 
+from benchmarks._measure import pairs, quartiles, versions
 from resbuilder import build_model, resnet_architecture
 from resbuilder.datasets import Augmentation, Batches
 
@@ -47,45 +46,27 @@ def main() -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss)
 
-    def epoch(*data, **options) -> np.ndarray:
-        """Returns wall and processor seconds of one epoch."""
-        start = np.array([time.perf_counter(), time.process_time()])
-        model.fit(*data, shuffle=False, verbose=0, **options)
-        return np.array([time.perf_counter(), time.process_time()]) - start
+    def augmented():
+        model.fit(batches, shuffle=False, verbose=0)
 
-    def augmented() -> np.ndarray:
-        return epoch(batches)
+    def cached():
+        model.fit(ready, labels, batch_size=BATCH, shuffle=False, verbose=0)
 
-    def cached() -> np.ndarray:
-        return epoch(ready, labels, batch_size=BATCH)
-
-    augmented(), cached()  # compile
-    times = np.empty((settings.repeats, 2, 2))  # pair, (augmented, cached), (wall, processor)
-    for turn in range(settings.repeats):
-        # Each goes first in every other pair, so that neither always profits from the other.
-        for which, run in [(0, augmented), (1, cached)][:: 1 - 2 * (turn % 2)]:
-            times[turn, which] = run()
-        first, second = settings.images / times[turn, :, 0]
-        print(f"pair {turn + 1}: {first:7.0f} {second:7.0f} images/s, ratio {first / second:.3f}")
+    times = pairs(augmented, cached, settings.repeats)
+    speeds = times[:, 1] / times[:, 0]
 
     start = time.perf_counter()
     for b in range(len(batches)):
         batches[b]
     making = (time.perf_counter() - start) / len(batches)
 
-    ratio, processor = np.median(times[:, 1] / times[:, 0], axis=0)
-    low, high = np.quantile(times[:, 1, 0] / times[:, 0, 0], [0.25, 0.75])
     first, second = settings.images / np.median(times[:, :, 0], axis=0)
-    print(
-        f"augmented {first:.0f}, cached {second:.0f} images/s (medians); ratio {ratio:.3f} "
-        f"(quartiles {low:.3f} to {high:.3f}), goal >= {GOAL}: "
-        f"{'reached' if ratio >= GOAL else 'MISSED'}; in processor time {processor:.3f}"
-    )
+    reached = "reached" if np.median(speeds[:, 0]) >= GOAL else "MISSED"
+    print(f"augmented {first:.0f}, cached {second:.0f} images/s (medians)")
+    print(f"ratio {quartiles(speeds[:, 0])}, goal >= {GOAL}: {reached}")
+    print(f"ratio in processor time {quartiles(speeds[:, 1])}")
     print(f"making one augmented batch of {BATCH}: {1000 * making:.2f} ms")
-    print(
-        f"keras {keras.__version__} on {keras.backend.backend()}, numpy {np.__version__}, "
-        f"Python {platform.python_version()}, {os.cpu_count()} cores"
-    )
+    print(versions())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """From an architecture to a Keras functional model.
 
-Layers are named after the architecture's convolutions (``stem``, ``s1b0_conv1``, ``s1_proj``, …), so
-that weights can be found again after surgery.
+Layers are named after the architecture's convolutions (``stem``, ``s1b0_conv1``, ``s1_proj``, …),
+so that weights can be found again after surgery.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ class Command(click.Command):
     """Loads the backend without its start-up notes, before the command does its work."""
 
     def invoke(self, ctx):
+        """Import the backend, then run the command."""
         with _quiet_start():
             import keras  # noqa: F401
         return super().invoke(ctx)
@@ -30,9 +31,11 @@ class Commands(click.Group):
     command_class = Command
 
     def list_commands(self, ctx):
+        """The commands in the order in which one needs them."""
         return list(self.commands)
 
     def invoke(self, ctx):
+        """Run a command; exit with status 2 and one line on bad input."""
         try:
             return super().invoke(ctx)
         except ValueError as error:
@@ -40,8 +43,8 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise _Failure(
-                    f"the disk is full ({error.filename or 'while writing'}); free some space, then "
-                    "go on with `resbuilder resume RUN`"
+                    f"the disk is full ({error.filename or 'while writing'}); free some space, "
+                    "then go on with `resbuilder resume RUN`"
                 ) from None
             if isinstance(error, BrokenPipeError):
                 raise

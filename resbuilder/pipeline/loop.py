@@ -27,9 +27,9 @@ import numpy as np
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
+from resbuilder.pipeline.workshop import Node, Workshop
 from resbuilder.progress import SearchProgress, accuracy_text
 from resbuilder.run import BEST_MODEL, Run
-from resbuilder.pipeline.workshop import Node, Workshop
 from resbuilder.starts import start_architecture
 from resbuilder.surgery import BreakDown, draw_insertion, least_architecture, remove_blocks
 from resbuilder.training import TrainingData

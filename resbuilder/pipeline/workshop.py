@@ -17,8 +17,8 @@ from sklearn.metrics import confusion_matrix
 from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
 from resbuilder.model import build_model
-from resbuilder.run import Run
 from resbuilder.pipeline.standing import best_training
+from resbuilder.run import Run
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
 from resbuilder.training import Trainer, TrainingData
 from resbuilder.training.trainer import layer_lasso_of, morphnet_of
@@ -53,24 +53,24 @@ class Workshop:
             channels: The channels to inherit after a MorphNet step, else None.
             inserted: Names of the blocks that are new.
         """
-        trainer = self.trainer(node)
+        trainer = self._trainer_of(node)
         trainer.reset()
         if parent is not None:
-            source = self.load(parent.source, compile=True)
+            source = self._load(parent.source, compile=True)
             inherit(trainer.network, source, channels, trainer.optimizer, source.optimizer)
             seed = self.seed(node.index, "insert")
             for block in inserted:
                 initialise_block(trainer.network, block, self.config.insert_init, seed)
-        record = self.fit(trainer, node, WITH_REG)
+        record = self._fit(trainer, node, WITH_REG)
         trainer.save(self.run.models / _file(node.index, WITH_REG))
         return record
 
     def train_leaf(self, node: Node, variant: str) -> dict:
         """Train without MorphNet's and LayerLasso's terms; keep the network if it is the best."""
-        trainer = self.trainer(node)
+        trainer = self._trainer_of(node)
         weights = self.run.models / _file(node.index, WITH_REG)
         trainer.reset(weights if variant == NO_REG_WI else None)
-        record = self.fit(trainer, node, variant)
+        record = self._fit(trainer, node, variant)
         if self.best(and_then=record) is not self.best():
             trainer.save(self.run.models / _file(node.index, variant))
         return record
@@ -78,7 +78,7 @@ class Workshop:
     def judge_blocks(self, node: Node, gain: float | None) -> dict:
         """Which blocks LayerLasso removes, after a gain in accuracy or None (thesis sec. 4.2)."""
         c = self.config
-        lasso = layer_lasso_of(self.load(node.source), node.architecture, c)
+        lasso = layer_lasso_of(self._load(node.source), node.architecture, c)
         removable = lasso.removable()
         good = c.momentum and gain is not None and gain >= c.tau_momentum
         return {
@@ -94,14 +94,14 @@ class Workshop:
     def evaluate(self, node: Node) -> dict:
         """Accuracy of an architecture as a removal left it, with the weights that stay."""
         trainer = Trainer(node.architecture, self.data, self.config, 0, regularized=False)
-        inherit(trainer.network, self.load(node.source))
+        inherit(trainer.network, self._load(node.source))
         return {"index": node.index} | {p: trainer.evaluate(p) for p in ("validation", "test")}
 
     def judge_channels(self, node: Node) -> dict:
         """Which channels MorphNet keeps, and the widths that fill the budget again."""
         c, a = self.config, node.architecture
         network = build_model(a, self.data.preprocessing)
-        inherit(network, self.load(node.source))
+        inherit(network, self._load(node.source))
         regularizer = morphnet_of(network, c)
         alive = regularizer.alive()
         record = {
@@ -167,7 +167,7 @@ class Workshop:
         needed = [r for r in trainings if r["variant"] == WITH_REG][-1:] + [self.best()]
         self.run.keep_models(*(_file(r["index"], r["variant"]) for r in needed if r))
 
-    def fit(self, trainer: Trainer, node: Node, variant: str) -> dict:
+    def _fit(self, trainer: Trainer, node: Node, variant: str) -> dict:
         callbacks = [self.progress.training(VARIANTS[variant], self.config.epochs)]
         if self.config.tensorboard:
             logs = self.run.path / "tensorboard" / f"{node.index:03d}_{variant}"
@@ -175,7 +175,7 @@ class Workshop:
         record = trainer.fit(self.seed(node.index, variant), variant == WITH_REG, callbacks)
         return {"index": node.index, "variant": variant, **record}
 
-    def trainer(self, node: Node) -> Trainer:
+    def _trainer_of(self, node: Node) -> Trainer:
         """The trainer of an architecture, one for all variants; only the last is kept."""
         if self._trainer is None or self._trainer.architecture is not node.architecture:
             self._trainer = None
@@ -185,7 +185,7 @@ class Workshop:
             self._trainer = Trainer(node.architecture, self.data, self.config, seed, True)
         return self._trainer
 
-    def load(self, index: int, compile: bool = False) -> keras.Model:
+    def _load(self, index: int, compile: bool = False) -> keras.Model:
         path = self.run.models / _file(index, WITH_REG)
         return keras.models.load_model(path, compile=compile)
 

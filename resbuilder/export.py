@@ -67,7 +67,8 @@ def _saved_model(model, path: Path, images) -> np.ndarray:
     except ImportError:
         raise ValueError("a SavedModel needs TensorFlow: pip install tensorflow") from None
     model.export(path, format="tf_saved_model", verbose=False)
-    return tf.saved_model.load(str(path)).serve(images).numpy()
+    loaded = tf.saved_model.load(str(path))  # must outlive the call: it owns the variables
+    return loaded.serve(images).numpy()
 
 
 def _onnx(model, path: Path, images) -> np.ndarray:

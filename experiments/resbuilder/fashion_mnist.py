@@ -1,0 +1,170 @@
+"""ResBuilder on Fashion-MNIST at a small budget, beside what it must beat.
+
+Thesis ch. 6 searches at ζ = 1e8 FLOPs with 20 epochs a training; this is the same job at a size
+that two CPU cores can do: ζ = 5e6, 3 epochs, 20,000 training images (of which 4,000 validate),
+16 channels at the start, n_M = 3 rounds of n_Λ = 3 insertions.
+
+::
+
+    python -m experiments.resbuilder.fashion_mnist search rb-0net
+    python -m experiments.resbuilder.fashion_mnist search rb-r18
+    python -m experiments.resbuilder.fashion_mnist baselines
+    python -m experiments.resbuilder.fashion_mnist results
+
+The searches can run side by side, and every command goes on where it was interrupted. Tables,
+figures, hardware, time and deviations: ``experiments/results/resbuilder_fashion_mnist/README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import numpy as np
+
+from resbuilder import SearchConfig, TrainConfig, resume, search
+from resbuilder.pipeline import SearchResult
+from resbuilder.report import read_history, summary_rows, write_report
+from resbuilder.run import write_json
+from resbuilder.single import train_single
+from resbuilder.variants import NO_REG_WI
+
+RUNS = Path("runs", "fashion_mnist")
+RESULTS = Path(__file__).parents[1] / "results" / "resbuilder_fashion_mnist"
+FIGURES = ("accuracy", "architectures", "flops", "widths")
+STARTS = ("rb-0net", "rb-r18")
+SEEDS = (0, 1, 2)
+TRAINING = {"dataset": "fashion_mnist", "epochs": 3, "train_limit": 20_000}
+# λ_M: the term is proportional to FLOPs, and the budget is 20 times smaller than the thesis'.
+# 1e-6 removed no channel in a short trial, 1e-5 nearly the whole residual stream.
+SEARCH = {"flops": 5e6, "rounds": 3, "insertions": 3, "width": 16, "lambda_morphnet": 3e-6}
+
+
+@click.group()
+def main() -> None:
+    """Search from both start networks, train what they must beat, write the results."""
+
+
+@main.command("search")
+@click.argument("start", type=click.Choice(STARTS))
+def search_command(start: str) -> None:
+    """Search from one start network."""
+    run_search(start)
+
+
+@main.command()
+def baselines() -> None:
+    """Train what the searches must beat, and their winners, from random initialisation."""
+    for start in (*STARTS, "resnet-20"):
+        for seed in SEEDS:
+            train(start, seed, TRAINING["epochs"])
+    for start in STARTS:
+        winner, epochs = run_search(start), epochs_behind(start)
+        path = RUNS / f"{start}-winner.json"
+        write_json(path, winner.architecture.to_json())
+        for seed in SEEDS:
+            train(str(path), seed, TRAINING["epochs"])
+            for network in (str(path), "resnet-20"):
+                train(network, seed, epochs)
+
+
+@main.command()
+def results() -> None:
+    """Write tables and figures from what the other commands left."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for start in STARTS:
+        write_report(RUNS / start)
+        for figure in FIGURES:
+            shutil.copy(
+                RUNS / start / "figures" / f"{figure}.png", RESULTS / f"{start}_{figure}.png"
+            )
+        write_json(RESULTS / f"{start}.json", summary(start))
+        click.echo((RESULTS / f"{start}.json").as_posix())
+
+
+def run_search(start: str) -> SearchResult:
+    """The search from a start network, or what is left of it to do."""
+    path = RUNS / start
+    if (path / "config.json").exists():
+        return resume(path)
+    return search(SearchConfig(start=start, **TRAINING, **SEARCH), path)
+
+
+def train(start: str, seed: int, epochs: int) -> dict:
+    """Train a network scaled to the budget from random initialisation, once."""
+    path = RUNS / "baselines" / f"{Path(start).stem}_{epochs}_epochs_seed_{seed}"
+    if not (path / "result.json").exists():
+        config = TrainConfig(start=start, seed=seed, **TRAINING | {"epochs": epochs})
+        train_single(config, path, scale_to=SEARCH["flops"], overwrite=path.exists())
+    return json.loads((path / "result.json").read_text(encoding="utf-8"))
+
+
+def epochs_behind(start: str) -> int:
+    """How many epochs the weights of a search's winner have seen, in all trainings before it."""
+    history = read_history(RUNS / start)
+    best = history.best()
+    if best.variant != NO_REG_WI:
+        return TRAINING["epochs"]
+    trainings, record = 1, best.record
+    while record is not None:
+        trainings += bool(record.trainings)
+        from_scratch = record.origin in ("start", "morphnet")
+        record = None if from_scratch else history.records[record.parent]
+    return trainings * TRAINING["epochs"]
+
+
+def summary(start: str) -> dict:
+    """Everything about one search that its table needs."""
+    history = read_history(RUNS / start)
+    best, epochs = history.best(), epochs_behind(start)
+    rows = {
+        f"{start} scaled to the budget": [train(start, s, 3) for s in SEEDS],
+        "ResNet-20 scaled to the budget": [train("resnet-20", s, 3) for s in SEEDS],
+        "winner of the search, trained anew": [
+            train(str(RUNS / f"{start}-winner.json"), s, 3) for s in SEEDS
+        ],
+    }
+    if epochs > TRAINING["epochs"]:
+        rows[f"ResNet-20 scaled to the budget, {epochs} epochs"] = [
+            train("resnet-20", s, epochs) for s in SEEDS
+        ]
+        rows[f"winner of the search, trained anew, {epochs} epochs"] = [
+            train(str(RUNS / f"{start}-winner.json"), s, epochs) for s in SEEDS
+        ]
+    return {
+        "command": f"python -m experiments.resbuilder.fashion_mnist search {start}",
+        "settings": history.config,
+        "environment": history.environment,
+        "seconds_in_training": history.finished["seconds"],
+        "reason": history.finished["reason"],
+        "winner": {
+            "architecture": str(best.record.architecture),
+            "variant": best.variant,
+            "flops": best.record.flops,
+            "parameters": best.record.parameters,
+            "depth": best.record.depth,
+            "accuracy_validation": best.validation,
+            "accuracy_test": best.test,
+            "epochs_behind_its_weights": epochs,
+        },
+        "architectures": summary_rows(history),
+        "same_flops": {name: spread(runs) for name, runs in rows.items()},
+    }
+
+
+def spread(runs: Iterable[dict]) -> dict:
+    """Mean and standard deviation over seeds of the accuracies of some trainings."""
+    runs = list(runs)
+    result = {key: runs[0][key] for key in ("architecture", "flops", "parameters", "depth")}
+    for part in ("validation", "test"):
+        accuracies = [run[part]["accuracy"] for run in runs]
+        result[f"accuracy_{part}"] = float(np.mean(accuracies))
+        result[f"deviation_{part}"] = float(np.std(accuracies, ddof=1))
+    return result | {"seeds": len(runs), "seconds": float(np.mean([r["seconds"] for r in runs]))}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The command line as people use it: the commands on real digits, and every kind of bad input."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from resbuilder.cli import main
+
+SEARCH = (
+    "search --dataset digits --train-limit 200 --epochs 1 --batch-size 40 --width 4 --stages 2 "
+    "--flops 1e5 --rounds 1 --insertions 0"
+).split()
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def refused(*arguments) -> str:
+    """The one line that a command says when it refuses its input with exit status 2."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    error = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
+    assert len(error) == 1 and "Traceback" not in result.output
+    return error[0]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "run"
+    result = call(*SEARCH, "--out", path)
+    assert result.exit_code == 0, result.output
+    return path
+
+
+def test_search_ends_with_a_table_and_the_path_of_the_report(tmp_path):
+    result = call(*SEARCH, "--rounds", 0, "--out", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "With Reg" in result.stdout and "No Reg RI" in result.stdout and "★" in result.stdout
+    page = result.stdout.splitlines()[-1].removeprefix("report: ")
+    assert Path(page).read_text().startswith("<!doctype html>")
+    # Progress goes to standard error, so that the table can be piped.
+    assert "validation" in result.stderr and "0 start" not in result.stdout
+
+
+def test_help_shows_symbols_and_defaults_at_once():
+    text = re.sub(r"\s+", " ", call("search", "--help").stdout)
+    for shown in ("ζ: budget", "[100000000.0]", "n_Λ", "λ_M", "τ_LL", "[0.015]", "[rb-0net]"):
+        assert shown in text
+    program = "import sys, resbuilder.cli; assert 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_train_evaluate_and_export_agree(run, tmp_path):
+    out = tmp_path / "single"
+    options = "--dataset digits --start resnet-20 --width 4 --scale-to 5e5 --epochs 2".split()
+    trained = call("train", *options, "--out", out)
+    assert trained.exit_code == 0, trained.output
+    stored = json.loads((out / "result.json").read_text())
+    assert stored["flops"] <= 5e5 and len(stored["history"]["loss"]) == 2
+    for part in ("validation", "test"):
+        result = call("evaluate", out, "--dataset", "digits", "--split", part)
+        assert f"accuracy {100 * stored[part]['accuracy']:.2f} %" in result.stdout
+        assert result.stdout.strip() in trained.stdout
+    # The architecture that was written is a start for the next training.
+    again = call("train", "--dataset", "digits", "--start", out / "architecture.json",
+                 "--epochs", 1, "--train-limit", 100, "--out", tmp_path / "again")  # fmt: skip
+    assert f"{stored['flops']:,} FLOPs" in again.stdout
+    exported = call("export", out, tmp_path / "model.keras", "--format", "keras")
+    assert exported.exit_code == 0
+    x = np.random.default_rng(0).uniform(0, 16, (3, 8, 8, 1)).astype("float32")
+    outputs = [
+        keras.models.load_model(p, compile=False).predict(x, verbose=0)
+        for p in (tmp_path / "model.keras", out / "models" / "best.keras")
+    ]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "moved" / run.name)
+    before = (moved / "report.html").read_bytes()
+    (moved / "report.html").unlink()
+    shutil.rmtree(moved / "figures")
+    assert call("report", moved).exit_code == 0
+    assert (moved / "report.html").read_bytes() == before
+
+
+def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        'dataset = "digits"\ntrain_limit = 200\nepochs = 1\nbatch_size = 40\nwidth = 4\n'
+        "stages = 2\nflops = 1e5\nrounds = 3\ninsertions = 0\n"
+    )
+    # The option wins over the file.
+    result = call("search", "--config", file, "--rounds", 1, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    written = [json.loads((p / "config.json").read_text()) for p in (run, tmp_path / "run")]
+    assert written[0] == written[1]
+
+
+def test_datasets_says_what_is_here(tmp_path):
+    np.savez(
+        tmp_path / "mnist.npz",
+        x_train=np.zeros((4, 28, 28), np.uint8),
+        y_train=np.arange(4) % 2,
+        x_test=np.zeros((2, 28, 28), np.uint8),
+        y_test=np.arange(2),
+    )
+    text = call("datasets", "--data-dir", tmp_path).stdout
+    assert "mnist.npz" in re.sub(r"\s", "", text)
+    assert re.search(r"digits .*scikit-learn", text)
+
+
+def test_an_existing_folder_is_not_overwritten_without_being_told(run, tmp_path):
+    assert "already exists" in refused(*SEARCH, "--out", run)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    assert "already exists" in refused(*SEARCH, "--out", mine)
+    assert "not a run folder" in refused(*SEARCH, "--out", mine, "--overwrite")
+    assert (mine / "thesis.tex").read_text() == "years of work"
+
+
+def test_overwriting_a_run_starts_it_anew(tmp_path):
+    path = tmp_path / "run"
+    for _ in range(2):
+        assert call(*SEARCH, "--rounds", 0, "--out", path, "--overwrite").exit_code == 0
+    assert len((path / "journal.jsonl").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "--dataset", "foo"], "unknown dataset 'foo': the known ones are digits, mnist"),
+        (["search", "--datset", "digits"], "No such option"),
+        (["search"], "give --dataset"),
+        (["search", "--dataset", "digits", "--flops", "10"], "the smallest rb-0net"),
+        (["search", "--dataset", "digits", "--epochs", "0"], "epochs must be positive, got 0"),
+        (["search", "--dataset", "digits", "--epochs", "x"], "Invalid value for '--epochs'"),
+        (["search", "--dataset", "digits", "--lambda-layer", "-1"], "must be not negative"),
+        (["search", "--dataset", "digits", "--stages", "9"], "too small for 9 stages"),
+        (["search", "--dataset", "digits", "--start", "vgg"], "no start network 'vgg'"),
+        (["search", "--dataset", "digits", "--start", "x.json"], "cannot read the architecture"),
+        (["train", "--dataset", "digits", "--scale-to", "1"], "too small"),
+        (["train", "--dataset", "digits", "--rounds", "1"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, message):
+    assert message in refused(*arguments, "--out", tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_keys_of_a_config_file_fail(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('dataset = "digits"\nepoch = 3\n')
+    assert "unknown settings ['epoch']" in refused(
+        "search", "--config", file, "--out", tmp_path / "r"
+    )
+
+
+def test_what_is_not_a_run_or_a_model_is_refused(run, tmp_path):
+    assert "not a run folder" in refused("resume", tmp_path)
+    assert "not a run folder" in refused("report", tmp_path)
+    assert "there is no model" in refused("evaluate", tmp_path, "--dataset", "digits")
+    broken = tmp_path / "model.keras"
+    broken.write_bytes(b"PK nothing")
+    assert "not a Keras model" in refused("evaluate", broken, "--dataset", "digits")
+    target = tmp_path / "here.onnx"
+    target.write_text("mine")
+    assert "already exists" in refused("export", run, target, "--format", "onnx")
+    assert target.read_text() == "mine"
+
+
+def test_a_run_of_a_newer_format_and_a_damaged_one_are_refused(run, tmp_path):
+    newer = shutil.copytree(run, tmp_path / "newer")
+    config = json.loads((newer / "config.json").read_text())
+    (newer / "config.json").write_text(json.dumps(config | {"format": 99}))
+    for command in ("resume", "report"):
+        assert "format 99" in refused(command, newer)
+    (newer / "config.json").write_text("{")
+    for command in ("resume", "report"):
+        assert "cannot be read" in refused(command, newer)
+
+
+def test_a_model_for_other_images_is_refused(run, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(
+        tmp_path / "other.npz",
+        **{f"x_{p}": rng.integers(0, 255, (20, 9, 9, 1), np.uint8) for p in ("train", "test")},
+        **{f"y_{p}": np.arange(20) % 10 for p in ("train", "test")},
+    )
+    error = refused("evaluate", run, "--dataset", "other", "--data-dir", tmp_path)
+    assert "(8, 8, 1)" in error and "(9, 9, 1)" in error
+
+
+def test_the_program_starts_quietly():
+    """TensorFlow's start-up notes would bury the one line that matters."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the notes are TensorFlow's")
+    program = Path(sys.executable).with_name("resbuilder")
+    result = subprocess.run([program, "resume", "."], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: . is not a run folder")
+    assert len(result.stderr.splitlines()) == 1

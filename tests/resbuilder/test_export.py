@@ -1,0 +1,67 @@
+"""Exported models compute what the original computes, or are not written."""
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import build_model, resnet_architecture
+from resbuilder.datasets import Preprocessing
+from resbuilder.export import export
+
+
+@pytest.fixture(scope="module")
+def model():
+    architecture = resnet_architecture((12, 12, 3), 5, (4, 8), (1, 1), "small")
+    model = build_model(architecture, Preprocessing((0.01,) * 3, (-1.0,) * 3), seed=0)
+    # Moving statistics that are not those of a fresh layer.
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(rng.normal(size=layer.moving_mean.shape))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, layer.moving_variance.shape))
+    return model
+
+
+def images(n):
+    return np.random.default_rng(1).uniform(0, 255, (n, 12, 12, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("format", ["keras", "saved_model", "onnx"])
+def test_exported_model_gives_the_same_outputs_for_any_batch(model, tmp_path, format):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("SavedModel and ONNX are written by TensorFlow")
+    path = tmp_path / "exported"
+    assert export(model, path, format) < 1e-4
+    x = images(7)
+    if format == "keras":
+        outputs = keras.models.load_model(path.rename(tmp_path / "m.keras")).predict(x, verbose=0)
+    elif format == "saved_model":
+        import tensorflow as tf
+
+        loaded = tf.saved_model.load(str(path))
+        outputs = loaded.serve(x).numpy()
+    else:
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        outputs = session.run(None, {session.get_inputs()[0].name: x})[0]
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_export_that_computes_something_else_is_not_left(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("resbuilder.export._keras", lambda model, path, images: np.zeros((4, 5)))
+    with pytest.raises(ValueError, match="computes something else"):
+        export(model, tmp_path / "model.keras", "keras")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_arguments(model, tmp_path):
+    with pytest.raises(ValueError, match="format must be one of"):
+        export(model, tmp_path / "m", "tflite")
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match="already exists"):
+        export(model, tmp_path / "taken", "keras")
+    with pytest.raises(ValueError, match="no folder"):
+        export(model, tmp_path / "no" / "m", "keras")

@@ -1,7 +1,7 @@
 """What a network is: an immutable description, its JSON and text forms, the start networks."""
 
+from resbuilder.architecture.checks import BLOCK_ORDERS
 from resbuilder.architecture.description import (
-    BLOCK_ORDERS,
     Architecture,
     Block,
     Convolution,

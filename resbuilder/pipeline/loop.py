@@ -18,96 +18,21 @@ computes is in :mod:`resbuilder.pipeline.workshop`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
-import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
-from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.pipeline.workshop import Node, Workshop
 from resbuilder.progress import SearchProgress, accuracy_text
-from resbuilder.run import BEST_MODEL, Run
-from resbuilder.starts import start_architecture
-from resbuilder.surgery import BreakDown, draw_insertion, least_architecture, remove_blocks
+from resbuilder.run import Run
+from resbuilder.surgery import BreakDown, draw_insertion, remove_blocks
 from resbuilder.training import TrainingData
 from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 
 
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search leaves.
+class Loop:
+    """Walks through a search step by step; steps that the journal has are not done again."""
 
-    Attributes:
-        run: The run folder.
-        best: Record of the winner: ``index``, ``variant``, ``accuracy_validation``,
-            ``accuracy_test``; None if nothing within the budget was trained.
-        architecture: The winning architecture, or None.
-        reason: Why the search ended.
-    """
-
-    run: Path
-    best: dict | None
-    architecture: Architecture | None
-    reason: str
-
-    def model(self) -> keras.Model:
-        """Load the winning network: raw pixels in, logits out.
-
-        Raises:
-            ValueError: If there is none.
-        """
-        if self.best is None:
-            raise ValueError(f"no network within the budget was trained: {self.reason}")
-        return keras.models.load_model(self.run / BEST_MODEL, compile=False)
-
-
-def search(
-    config: SearchConfig,
-    out: str | Path,
-    overwrite: bool = False,
-    progress: SearchProgress | None = None,
-) -> SearchResult:
-    """Search an architecture.
-
-    Args:
-        config: All settings.
-        out: The run folder to make.
-        overwrite: Whether an existing run folder may be replaced.
-        progress: Where to show progress; on standard error by default.
-
-    Returns:
-        The result; everything else is in the run folder.
-
-    Raises:
-        ValueError: If the data cannot be had, the budget is too small for the start network, or the
-            folder exists. Nothing is written then.
-
-    Example:
-        >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
-        >>> print(result.architecture)
-    """
-    data = TrainingData.load(config)
-    start = start_architecture(config, data.dataset)
-    _check_budget(start, config)
-    run = Run.create(out, config, overwrite)
-    return _Search(run, data, start, progress).go()
-
-
-def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> SearchResult:
-    """Go on with a search that was interrupted, or return the result of a finished one.
-
-    Raises:
-        ValueError: If this is not the folder of a search, or its data can no longer be had.
-    """
-    run = Run.open(run_folder)
-    data = TrainingData.load(run.config)
-    return _Search(run, data, start_architecture(run.config, data.dataset), progress).go()
-
-
-class _Search:
     def __init__(self, run: Run, data: TrainingData, start: Architecture, progress):
         self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
         c = self.config
@@ -117,7 +42,8 @@ class _Search:
         self.nodes: list[Node] = []
         self.round = 0
 
-    def go(self) -> SearchResult:
+    def go(self) -> dict:
+        """Search until all rounds are done or the network breaks down; the closing record."""
         with self.progress:
             try:
                 self.rounds()
@@ -127,12 +53,10 @@ class _Search:
                 where = {"index": self.nodes[-1].index, "reason": str(error)}
                 self.journal.step("breakdown", "breakdown", lambda: where)
                 self.progress.say(reason)
-            record = self.journal.step("finished", "finished", lambda: self.workshop.finish(reason))
-        best = record["best"]
-        architecture = self.nodes[best["index"]].architecture if best else None
-        return SearchResult(self.run.path, best, architecture, record["reason"])
+            return self.journal.step("finished", "finished", lambda: self.workshop.finish(reason))
 
     def rounds(self) -> None:
+        """The loops of fig. 4.3."""
         c = self.config
         node, channels = self.add(self.start, "start"), None
         for self.round in range(c.rounds + 1):
@@ -196,6 +120,7 @@ class _Search:
             self.training(node, variant, lambda v=variant: self.workshop.train_leaf(node, v))
 
     def training(self, node: Node, variant: str, compute) -> dict:
+        """One training, and the models that are no longer needed cleared away."""
         record = self.journal.step("training", f"training {node.index} {variant}", compute)
         self.workshop.tidy()
         self.progress.trained(VARIANTS[variant], record)
@@ -257,12 +182,3 @@ class _Search:
         trained = node.source == node.index
         key = f"training {node.index} {WITH_REG}" if trained else f"evaluation {node.index}"
         return self.journal.get(key)["validation"]["accuracy"]
-
-
-def _check_budget(start: Architecture, config: SearchConfig) -> None:
-    least = cost(least_architecture(start)).flops
-    if config.flops < least:
-        raise ValueError(
-            f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
-            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
-        )

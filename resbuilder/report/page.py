@@ -9,25 +9,23 @@ from pathlib import Path
 
 import jinja2
 
+from resbuilder.report.accuracy import accuracy_plot
+from resbuilder.report.architectures import architectures_plot
+from resbuilder.report.classes import classes_plot, confusion, most_confused
+from resbuilder.report.curves import curves_plot
 from resbuilder.report.decisions import decisions
-from resbuilder.report.details import (
-    classes_plot,
-    confusion,
-    curves_plot,
-    most_confused,
-    removals_plot,
-)
+from resbuilder.report.flops import flops_plot
 from resbuilder.report.history import History, Score, read_history, summary_rows
-from resbuilder.report.overview import accuracy_plot, flops_plot, widths_plot
+from resbuilder.report.removals import removals_plot
 from resbuilder.report.settings import settings_rows
-from resbuilder.report.strip import strip_plot
 from resbuilder.report.style import Plot, percent, points, render, si, styled
+from resbuilder.report.widths import widths_plot
 from resbuilder.run import BEST_MODEL
 from resbuilder.variants import VARIANTS
 
 PLOTS = (
     accuracy_plot,
-    strip_plot,
+    architectures_plot,
     flops_plot,
     widths_plot,
     curves_plot,

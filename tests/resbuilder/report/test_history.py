@@ -6,10 +6,12 @@ import pytest
 from scipy.stats import binomtest
 
 from resbuilder.report import read_history, summary_rows
+from resbuilder.report.accuracy import widest_of_first_stage
+from resbuilder.report.classes import most_confused
 from resbuilder.report.decisions import decisions
-from resbuilder.report.details import judgements, most_confused
-from resbuilder.report.overview import pareto_front, widest_of_first_stage
+from resbuilder.report.flops import pareto_front
 from resbuilder.report.page import wilson
+from resbuilder.report.removals import judgements
 
 pytestmark = pytest.mark.any_backend
 

@@ -35,7 +35,7 @@ class Layer:
     ends_block: bool = True
 
 
-def strip_plot(history: History) -> Plot | None:
+def architectures_plot(history: History) -> Plot | None:
     """Each architecture as stacked layers, from image (top) to head (bottom)."""
     records = list(history.records.values())
     if not records:

@@ -1,0 +1,57 @@
+"""Whether the parts of an architecture fit together."""
+
+from __future__ import annotations
+
+TRANSITIONS = ("none", "pool", "projection")
+BLOCK_ORDERS = ("conv_bn_relu", "bn_conv_relu")
+
+
+def _positive(value, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{what} must be a positive integer, got {value!r}")
+
+
+def check(a) -> None:
+    """Raise ValueError, saying what is wrong, unless an architecture is possible."""
+    if not isinstance(a.input_shape, tuple) or len(a.input_shape) != 3:
+        raise ValueError(f"input_shape must be (height, width, channels), got {a.input_shape!r}")
+    for value in a.input_shape:
+        _positive(value, "each entry of input_shape")
+    _positive(a.classes, "classes")
+    if a.block_order not in BLOCK_ORDERS:
+        raise ValueError(f"block_order must be one of {BLOCK_ORDERS}, got {a.block_order!r}")
+    for value, what in ((a.stem.width, "width"), (a.stem.kernel, "kernel")):
+        _positive(value, f"the stem's {what}")
+    if a.stem.stride not in (1, 2) or not isinstance(a.stem.pool, bool):
+        raise ValueError(f"the stem's stride must be 1 or 2 and its pool true or false: {a.stem}")
+    if not a.stages:
+        raise ValueError("an architecture needs at least one stage")
+    width, names = a.stem.width, set()
+    for index, stage in enumerate(a.stages):
+        _positive(stage.width, f"the width of stage {index}")
+        if stage.transition not in TRANSITIONS:
+            raise ValueError(
+                f"stage {index}: transition must be one of {TRANSITIONS}, got {stage.transition!r}"
+            )
+        if stage.transition != "projection" and stage.width != width:
+            raise ValueError(
+                f"stage {index} has {stage.width} channels but is entered with {width}; only "
+                'transition="projection" changes the width'
+            )
+        width = stage.width
+        for position, block in enumerate(stage.blocks):
+            _positive(block.inner, f"the inner width of block {block.name!r}")
+            strided = position == 0 and stage.transition == "projection"
+            if block.stride not in ((1, 2) if strided else (1,)):
+                raise ValueError(
+                    f"block {block.name!r} has stride {block.stride}; only the first block beside "
+                    "a projection may have stride 2"
+                )
+            if not isinstance(block.name, str) or not block.name or block.name in names:
+                raise ValueError(f"each block needs a name of its own, got {block.name!r} twice")
+            names.add(block.name)
+    if min(min(size) for size in a.resolutions()) < 1:
+        raise ValueError(
+            f"{a.input_shape[0]}×{a.input_shape[1]} images are too small for {len(a.stages)} "
+            "stages: the feature maps would vanish; use fewer stages"
+        )

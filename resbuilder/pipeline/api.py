@@ -1,0 +1,106 @@
+"""Starting a search, going on with one, and what it leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from resbuilder.architecture import Architecture
+from resbuilder.config import SearchConfig
+from resbuilder.costs import cost
+from resbuilder.pipeline.loop import Loop
+from resbuilder.progress import SearchProgress
+from resbuilder.run import BEST_MODEL, Run
+from resbuilder.starts import start_architecture
+from resbuilder.surgery import least_architecture
+from resbuilder.training import TrainingData
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search leaves.
+
+    Attributes:
+        run: The run folder.
+        best: Record of the winner: ``index``, ``variant``, ``accuracy_validation``,
+            ``accuracy_test``; None if nothing within the budget was trained.
+        architecture: The winning architecture, or None.
+        reason: Why the search ended.
+    """
+
+    run: Path
+    best: dict | None
+    architecture: Architecture | None
+    reason: str
+
+    def model(self) -> keras.Model:
+        """Load the winning network: raw pixels in, logits out.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if self.best is None:
+            raise ValueError(f"no network within the budget was trained: {self.reason}")
+        return keras.models.load_model(self.run / BEST_MODEL, compile=False)
+
+
+def search(
+    config: SearchConfig,
+    out: str | Path,
+    overwrite: bool = False,
+    progress: SearchProgress | None = None,
+) -> SearchResult:
+    """Search an architecture.
+
+    Args:
+        config: All settings.
+        out: The run folder to make.
+        overwrite: Whether an existing run folder may be replaced.
+        progress: Where to show progress; on standard error by default.
+
+    Returns:
+        The result; everything else is in the run folder.
+
+    Raises:
+        ValueError: If the data cannot be had, the budget is too small for the start network, or the
+            folder exists. Nothing is written then.
+
+    Example:
+        >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
+        >>> print(result.architecture)
+    """
+    data = TrainingData.load(config)
+    start = start_architecture(config, data.dataset)
+    _check_budget(start, config)
+    run = Run.create(out, config, overwrite)
+    return _finish(run, data, start, progress)
+
+
+def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> SearchResult:
+    """Go on with a search that was interrupted, or return the result of a finished one.
+
+    Raises:
+        ValueError: If this is not the folder of a search, or its data can no longer be had.
+    """
+    run = Run.open(run_folder)
+    data = TrainingData.load(run.config)
+    return _finish(run, data, start_architecture(run.config, data.dataset), progress)
+
+
+def _finish(run: Run, data: TrainingData, start: Architecture, progress) -> SearchResult:
+    loop = Loop(run, data, start, progress)
+    record = loop.go()
+    best = record["best"]
+    architecture = loop.nodes[best["index"]].architecture if best else None
+    return SearchResult(run.path, best, architecture, record["reason"])
+
+
+def _check_budget(start: Architecture, config: SearchConfig) -> None:
+    least = cost(least_architecture(start)).flops
+    if config.flops < least:
+        raise ValueError(
+            f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
+            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
+        )

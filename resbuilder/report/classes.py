@@ -1,0 +1,121 @@
+"""What the best network confuses, class by class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resbuilder.report.history import History
+from resbuilder.report.style import (
+    BLUE,
+    INK,
+    Plot,
+    new_figure,
+    percent,
+    percent_axis,
+)
+
+MOST_CLASSES = 20  # above, a heat map cannot be read and bars are those of the worst classes
+
+
+def classes_plot(history: History) -> Plot | None:
+    """Recall of each class, and the confusion matrix where it can be read."""
+    matrix, names = confusion(history)
+    if matrix is None:
+        return None
+    recall = class_recall(matrix)
+    order = np.argsort(recall, kind="stable")[:MOST_CLASSES]
+    small = len(names) <= MOST_CLASSES
+    figure = new_figure(max(3.2, 1.2 + 0.24 * len(order)) if not small else 4.9)
+    if small:
+        bars, heat = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1, 1.35]})
+        _heat_map(figure, heat, matrix, names)
+    else:
+        bars = figure.subplots()
+    bars.barh(range(len(order)), recall[order], color=BLUE, height=0.7)
+    bars.set_yticks(range(len(order)), [shorten(names[i]) for i in order])
+    for place, i in enumerate(order):
+        bars.annotate(
+            f"{100 * recall[i]:.1f} %",
+            (recall[i], place),
+            xytext=(-4, 0) if recall[i] > 0.3 else (4, 0),
+            textcoords="offset points",
+            ha="right" if recall[i] > 0.3 else "left",
+            va="center",
+            color="white" if recall[i] > 0.3 else INK,
+            fontsize=8,
+        )
+    bars.invert_yaxis()
+    bars.set_xlim(0, 1)
+    bars.grid(axis="y", visible=False)
+    percent_axis(bars.xaxis)
+    bars.set_title(
+        "Recall, hardest class first" if small else f"Recall of the {len(order)} hardest classes"
+    )
+    worst = order[0]
+    caption = (
+        f"On test data the hardest class is “{names[worst]}”: {percent(recall[worst])} of its "
+        f"{int(matrix[worst].sum())} images are recognised."
+    )
+    return Plot("classes", "Per-class errors of the best network", caption, figure)
+
+
+def _heat_map(figure, axes, matrix: np.ndarray, names: list[str]) -> None:
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # The root lets single confusions be seen beside a diagonal near 1.
+    axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(names))
+    axes.set_xticks(ticks, [shorten(n) for n in names], rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(ticks, [shorten(n) for n in names], fontsize=8)
+    axes.grid(False)
+    for i, j in zip(*np.nonzero(matrix), strict=True):
+        axes.text(
+            j,
+            i,
+            int(matrix[i, j]),
+            ha="center",
+            va="center",
+            fontsize=7.5 if len(names) <= 12 else 5.5,
+            color="white" if share[i, j] > 0.4 else INK,
+        )
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title("Confusion, images")
+
+
+def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
+    """Test confusion matrix of the best network (rows true, columns predicted), class names."""
+    finished = history.finished or {}
+    if not finished.get("confusion"):
+        return None, []
+    matrix = np.asarray(finished["confusion"], dtype=np.int64)
+    names = [str(n) for n in finished.get("class_names") or range(len(matrix))]
+    return matrix, names
+
+
+def class_recall(matrix: np.ndarray) -> np.ndarray:
+    """Share of each class that is recognised; 0 for a class without images."""
+    return np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
+
+
+def most_confused(matrix: np.ndarray, names: list[str], count: int = 8) -> list[dict]:
+    """The largest off-diagonal entries: true and predicted class, images, share of the true."""
+    off = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-off, axis=None, kind="stable")[:count]
+    pairs = []
+    for true, predicted in zip(*np.unravel_index(order, off.shape), strict=True):
+        if images := int(off[true, predicted]):
+            share = images / int(matrix[true].sum())
+            pairs.append(
+                {
+                    "true": names[true],
+                    "predicted": names[predicted],
+                    "images": images,
+                    "share": share,
+                }
+            )
+    return pairs
+
+
+def shorten(name: str, length: int = 14) -> str:
+    """A class name that fits beside an axis."""
+    return name if len(name) <= length else name[: length - 1] + "…"

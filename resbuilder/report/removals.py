@@ -1,0 +1,93 @@
+"""Which blocks LayerLasso judged, where they were, and the verdict (fig. 6.18)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resbuilder.report.history import History, finite
+from resbuilder.report.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    Plot,
+    log_axis,
+    new_figure,
+    whole_axis,
+)
+
+
+def removals_plot(history: History) -> Plot | None:
+    """Where blocks were removed and where they were kept (thesis fig. 6.18)."""
+    judged = judgements(history)
+    if not judged:
+        return None
+    figure = new_figure(4.0)
+    values, stages = figure.subplots(1, 2, gridspec_kw={"width_ratios": [2, 1]})
+    positive = [j["value"] for j in judged if j["value"]]
+    floor = 0.5 * min(positive, default=1e-3)
+    styles = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
+    for verdict, (color, marker) in styles.items():
+        chosen = [j for j in judged if j["verdict"] == verdict]
+        values.plot(
+            [j["relative"] for j in chosen],
+            [max(j["value"], floor) for j in chosen],
+            marker,
+            color=color,
+            alpha=0.8,
+            markersize=7,
+            markeredgecolor="white",
+            label=f"{verdict} ({len(chosen)})",
+        )
+    values.set_yscale("log")
+    values.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    log_axis(values.yaxis)
+    values.axhline(judged[-1]["threshold"], color=GREY, linestyle="--", label="threshold τ_Λ")
+    values.set_xlim(-0.03, 1.03)
+    values.set_xlabel("relative depth of the block (0 = first block, 1 = last)")
+    values.set_title("LayerLasso value, smallest of a block")
+    numbers = sorted({j["stage"] for j in judged})
+    bottom = np.zeros(len(numbers))
+    for verdict, (color, _) in styles.items():
+        counts = np.array(
+            [sum(j["stage"] == s and j["verdict"] == verdict for j in judged) for s in numbers]
+        )
+        stages.bar([str(s) for s in numbers], counts, bottom=bottom, color=color, width=0.6)
+        bottom += counts
+    stages.set_xlabel("stage")
+    stages.set_title("Judgements by stage")
+    whole_axis(stages.yaxis)
+    figure.legend(*values.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    gone = sum(j["verdict"] == "removed" for j in judged)
+    caption = (
+        f"{gone} of {len(judged)} judgements removed a block; every block is judged again after "
+        "each training, so one block can appear several times."
+    )
+    return Plot("removals", "Where blocks were kept and removed", caption, figure)
+
+
+def judgements(history: History) -> list[dict]:
+    """Every verdict of LayerLasso: block, value, stage, relative depth, threshold, verdict."""
+    judged = []
+    for event in history.of("removal"):
+        for block, value in event["values"].items():
+            place, value = event["positions"].get(block), finite(value)
+            if place is None or value is None:
+                continue
+            if block in event["removed"]:
+                verdict = "removed"
+            elif event["kept_by_momentum"] and value < event["threshold"]:
+                verdict = "kept by momentum"
+            else:
+                verdict = "kept"
+            judged.append(
+                {
+                    "block": block,
+                    "value": value,
+                    "stage": place["stage"],
+                    "relative": place["relative"],
+                    "threshold": event["threshold"],
+                    "verdict": verdict,
+                }
+            )
+    return judged

@@ -24,14 +24,18 @@ _HOMES = {
     "search": "pipeline",
 }
 
+_ROOMS = ("datasets", "morphnet", "report", "surgery", "training")
+
 __all__ = list(_HOMES)
 
 
 def __getattr__(name: str):
+    if name in _ROOMS:
+        return import_module(f"resbuilder.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'resbuilder' has no attribute {name!r}")
     return getattr(import_module(f"resbuilder.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_ROOMS])

@@ -6,21 +6,26 @@ choices of each field are kept beside its default. Importing this module imports
 
 from __future__ import annotations
 
+import difflib
 import json
 import math
+import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from resbuilder.architecture import BLOCK_ORDERS
 
-POSITIVE, NOT_NEGATIVE, FRACTION, UNIT = "positive", "not negative", "between 0 and 1", "in [0, 1]"
+POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "not negative", "between 0 and 1"
+UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in 0 … 2³²-1"
 _RANGES = {
     POSITIVE: lambda v: v > 0,
     NOT_NEGATIVE: lambda v: v >= 0,
     FRACTION: lambda v: 0 < v < 1,
     UNIT: lambda v: 0 <= v <= 1,
+    BELOW_ONE: lambda v: 0 <= v < 1,
+    SEED: lambda v: 0 <= v < 2**32,
 }
 _TYPES = {
     "int": (int, "a whole number"),
@@ -45,6 +50,9 @@ class TrainConfig:
 
     dataset: str = _option(MISSING, "name of a dataset, or a folder of images")
     data_dir: str | None = _option(None, "folder with <dataset>.npz files [env RESBUILDER_DATA]")
+    image_size: int | None = _option(
+        None, "resize images of a folder to this side [as they are]", must_be=POSITIVE
+    )
     start: str = _option(
         "rb-0net", "start network: rb-0net, rb-r18, resnet-20, or an architecture's JSON file"
     )
@@ -65,7 +73,7 @@ class TrainConfig:
     learning_rate: float = _option(1e-3, "Adam's step size", must_be=POSITIVE)
     schedule: str = _option("constant", "learning rate schedule", choices=("constant", "cosine"))
     lambda_l2: float = _option(1e-5, "L2 on all kernels", symbol="λ_0", must_be=NOT_NEGATIVE)
-    shift: float = _option(0.1, "random shift, share of the image's side", must_be=UNIT)
+    shift: float = _option(0.1, "random shift, share of the image's side", must_be=BELOW_ONE)
     flip: bool = _option(True, "random horizontal flips")
     validation_fraction: float = _option(
         0.2, "share of the training images kept for validation", must_be=FRACTION
@@ -73,13 +81,26 @@ class TrainConfig:
     train_limit: int | None = _option(
         None, "use only so many training images, validation included [all]", must_be=POSITIVE
     )
-    seed: int = _option(0, "seed of everything random", must_be=NOT_NEGATIVE)
+    seed: int = _option(0, "seed of everything random", must_be=SEED)
     jit_compile: bool = _option(False, "compile the training step with XLA")
     tensorboard: bool = _option(False, "write TensorBoard logs into the run folder")
 
     def __post_init__(self):
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+
+    def resolved(self):
+        """The same settings with absolute paths, so that a run can be resumed from anywhere."""
+
+        def absolute(text: str | None) -> str | None:
+            return str(Path(text).absolute()) if text and Path(text).exists() else text
+
+        return replace(
+            self,
+            dataset=absolute(self.dataset),
+            start=absolute(self.start),
+            data_dir=absolute(self.data_dir or os.environ.get("RESBUILDER_DATA")),
+        )
 
     def to_json(self) -> dict:
         """A plain dictionary of all settings."""
@@ -94,7 +115,11 @@ class TrainConfig:
         """
         known = {f.name: f for f in fields(cls)}
         if unknown := sorted(set(settings) - set(known)):
-            raise ValueError(f"unknown settings {unknown}; known are {sorted(known)}")
+            near = [n for u in unknown for n in difflib.get_close_matches(u, known, 2)]
+            raise ValueError(
+                f"unknown settings: {', '.join(unknown)}"
+                + (f"; did you mean {', '.join(near)}?" if near else "")
+            )
         if missing := [n for n, f in known.items() if f.default is MISSING and n not in settings]:
             raise ValueError(f"missing settings: {missing}")
         return cls(**settings)
@@ -160,10 +185,15 @@ class SearchConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.resource == "latency" and not (self.peak_flops and self.bandwidth):
+        if (self.resource == "latency") != bool(self.peak_flops and self.bandwidth):
             raise ValueError(
-                'resource "latency" needs the peak rates of the device: peak_flops (FLOP/s) and '
-                "bandwidth (bytes/s)"
+                'resource "latency", and no other, needs the peak rates of the device: peak_flops '
+                "(FLOP/s) and bandwidth (bytes/s)"
+            )
+        if self.insert_init == "last_gamma" and self.block_order != "conv_bn_relu":
+            raise ValueError(
+                'insert_init "last_gamma" needs block_order "conv_bn_relu": in the other order the '
+                "last normalization is inside the block"
             )
 
 
@@ -183,7 +213,7 @@ def read_settings(path: str | Path) -> dict:
         raise ValueError(f"cannot read the configuration {path}: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"the configuration {path} must be a table of settings")
-    return settings
+    return {key.replace("-", "_"): value for key, value in settings.items()}
 
 
 def _checked(f, value):

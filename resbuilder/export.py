@@ -40,9 +40,14 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         written = Path(folder, f"model.{format}" if format != "saved_model" else "model")
-        outputs = {"keras": _keras, "saved_model": _saved_model, "onnx": _onnx}[format](
-            model, written, images
-        )
+        write = {"keras": _keras, "saved_model": _saved_model, "onnx": _onnx}[format]
+        try:
+            outputs = write(model, written, images)
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # whatever the exporter's own libraries raise
+            first_line = (str(error) or type(error).__name__).splitlines()[0]
+            raise ValueError(f"the {format} export failed: {first_line}") from error
         difference = float(np.abs(outputs - expected).max() / max(np.abs(expected).max(), 1e-30))
         if not difference <= TOLERANCE:
             raise ValueError(

@@ -46,6 +46,10 @@ class Journal:
             self._append({"event": event, "key": key, **compute()})
         return self._steps[key]
 
+    def has(self, key: str) -> bool:
+        """Whether a step is done."""
+        return key in self._steps
+
     def get(self, key: str) -> dict:
         """The record of a step that is done."""
         return self._steps[key]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -27,6 +29,7 @@ class SearchProgress:
             console=self.console,
             disable=not self.console.is_terminal,
         )
+        self._said = time.monotonic()
         self._trainings = self._bars.add_task("trainings", total=trainings)
         self._steps = self._bars.add_task("", total=None, visible=False)
 
@@ -40,15 +43,32 @@ class SearchProgress:
     def say(self, text: str) -> None:
         """Print a line above the bars."""
         self.console.print(text, markup=False, soft_wrap=True)
+        self._said = time.monotonic()
 
     def training(self, what: str, epochs: int) -> keras.callbacks.Callback:
-        """A callback that shows a training's epochs and steps in the second bar."""
-        return _StepBar(self._bars, self._steps, what, epochs)
+        """A callback that shows a training's epochs and steps in the second bar.
 
-    def trained(self, what: str, record: dict) -> None:
-        """Tell the outcome of a training and move the first bar on."""
-        self.say(f"  {what:<22} {accuracy_text(record)}  {record['seconds']:7.1f} s")
+        Where there is no terminal, a line tells of every epoch that ends a minute or more after
+        the last line.
+        """
+        return _StepBar(self, what, epochs)
+
+    def trained(self, what: str, record: dict, replayed: bool = False) -> None:
+        """Tell the outcome of a training and move the first bar on.
+
+        Args:
+            what: Which training.
+            record: Its record in the journal.
+            replayed: Whether it was done before the run was resumed.
+        """
         self._bars.advance(self._trainings)
+        task = self._bars.tasks[self._trainings]
+        took = "  (before)" if replayed else f"{record['seconds']:7.1f} s"
+        count = f"{task.completed:.0f} of ≤ {task.total:.0f}"
+        self.say(f"  {what:<10} {accuracy_text(record)} {took}   training {count}")
+        if replayed:
+            # The remaining time is estimated from the trainings done in this process.
+            self._bars.reset(self._trainings, completed=task.completed, start=True)
 
     def fewer(self, trainings: int) -> None:
         """The search will need so many trainings less than announced."""
@@ -67,10 +87,10 @@ def percent(result: dict) -> str:
 
 
 class _StepBar(keras.callbacks.Callback):
-    def __init__(self, bars: Progress, task, what: str, epochs: int):
+    def __init__(self, progress: SearchProgress, what: str, epochs: int):
         super().__init__()
-        self._bars, self._task, self._what, self._epochs = bars, task, what, epochs
-        self._epoch = 0
+        self._progress, self._bars, self._task = progress, progress._bars, progress._steps
+        self._what, self._epochs = what, epochs
 
     def on_train_begin(self, logs=None):
         steps = self.params.get("steps")
@@ -80,6 +100,11 @@ class _StepBar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         text = f"{self._what}, epoch {epoch + 1} of {self._epochs}"
         self._bars.update(self._task, description=text)
+
+    def on_epoch_end(self, epoch, logs=None):
+        progress = self._progress
+        if not progress.console.is_terminal and time.monotonic() - progress._said > 60:
+            progress.say(f"  {self._what}, epoch {epoch + 1} of {self._epochs} done")
 
     def on_train_batch_end(self, batch, logs=None):
         self._bars.advance(self._task)

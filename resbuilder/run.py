@@ -16,6 +16,7 @@ from pathlib import Path
 import keras
 
 from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.files import write_json
 from resbuilder.journal import Journal
 
 FORMAT = 1
@@ -26,22 +27,33 @@ BEST_MODEL = Path("models", "best.keras")
 class Run:
     """A run folder: ``config.json``, ``environment.json``, ``journal.jsonl``, ``models/``.
 
-    Use :meth:`create` or :meth:`open`.
+    Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
     """
 
     def __init__(self, path: Path, config: TrainConfig):
         self.path, self.config = path, config
+        self._lock = _locked(path / "lock")
         self.models.mkdir(exist_ok=True)
         self.journal = Journal(path / "journal.jsonl")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.close()
 
     @classmethod
     def create(cls, path: str | Path, config: TrainConfig, overwrite: bool = False) -> Run:
         """Make a new run folder.
 
+        It is made under another name and renamed, so that a folder of this name is a whole run.
+
         Raises:
-            ValueError: If the folder holds something and may not or must not be overwritten.
+            ValueError: If the folder holds something and may not or must not be overwritten, or
+                another process works in it.
         """
-        path = Path(path)
+        path = Path(path).absolute()
+        old = None
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not overwrite:
                 raise ValueError(
@@ -50,11 +62,20 @@ class Run:
                 )
             if not (path / CONFIG).is_file():
                 raise ValueError(f"{path} is not a run folder and is not overwritten")
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "environment.json", environment())
-        # Last: a folder with a configuration is a whole run folder.
-        write_json(path / CONFIG, {"format": FORMAT, **config.to_json()})
+            _locked(path / "lock").close()
+            old = path.with_name(f".{path.name}.old")
+        part = path.with_name(f".{path.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        write_json(part / "environment.json", environment())
+        kind = "search" if isinstance(config, SearchConfig) else "train"
+        write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(path, old)
+        os.replace(part, path)
+        if old is not None:
+            shutil.rmtree(old)
         return cls(path, config)
 
     @classmethod
@@ -62,9 +83,17 @@ class Run:
         """Open the folder of a search to go on with it.
 
         Raises:
-            ValueError: If it is not a run folder, damaged, or of a newer format.
+            ValueError: If it is not the folder of a search, is damaged, of a newer format, was made
+                on another backend, or another process works in it.
         """
-        return cls(Path(path), SearchConfig.from_mapping(read_config(path)))
+        config = SearchConfig.from_mapping(read_config(path, "search"))
+        made = json.loads((Path(path) / "environment.json").read_text(encoding="utf-8"))["backend"]
+        if made != keras.backend.backend():
+            raise ValueError(
+                f"{path} was begun on {made} and Keras runs on {keras.backend.backend()} here, "
+                f"where the numbers would differ; set KERAS_BACKEND={made}"
+            )
+        return cls(Path(path).absolute(), config)
 
     @property
     def models(self) -> Path:
@@ -83,24 +112,32 @@ class Run:
                 path.unlink()
 
 
-def read_config(path: str | Path) -> dict:
-    """The settings of a run folder, whatever command made it.
+def read_config(path: str | Path, kind: str | None = None) -> dict:
+    """The settings in a run folder.
+
+    Args:
+        path: The folder.
+        kind: ``"search"`` or ``"train"`` if it must be the run of that command.
 
     Raises:
-        ValueError: If it is not a run folder, damaged, or of a newer format.
+        ValueError: If it is not a run folder or not of that kind, damaged, or of a newer format.
     """
     file = Path(path) / CONFIG
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
-        found = settings.pop("format")
+        found, made_by = settings.pop("format"), settings.pop("kind")
     except FileNotFoundError:
         raise ValueError(f"{path} is not a run folder: it has no {CONFIG}") from None
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{file} cannot be read: {error!r}") from None
-    if not isinstance(found, int) or found > FORMAT:
+    if not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ValueError(
             f"{path} is a run folder of format {found}, this program reads up to {FORMAT}; it was "
             "written by a newer resbuilder: update"
+        )
+    if kind not in (None, made_by):
+        raise ValueError(
+            f"{path} is the folder of `resbuilder {made_by}`, expected that of `resbuilder {kind}`"
         )
     return settings
 
@@ -126,11 +163,19 @@ def environment() -> dict:
     }
 
 
-def write_json(path: Path, value) -> None:
-    """Write JSON under a temporary name and rename it."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, path)
+def _locked(path: Path):
+    """An open file that no other process can lock; the system unlocks it when we end, however."""
+    file = open(path, "w")  # noqa: SIM115
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; there one must take care oneself.
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise ValueError(f"another process is working on the run in {path.parent}") from None
+    return file
 
 
 def _processor() -> str:
@@ -143,10 +188,14 @@ def _processor() -> str:
 
 def _commit() -> str | None:
     """The commit of the source this program runs from, if it runs from a git checkout."""
+    here = Path(__file__).resolve()
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
+        return done.stdout.strip()
+
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        here = Path(__file__).resolve().parent
-        text = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-        return subprocess.run(
-            text, capture_output=True, text=True, check=True, timeout=5
-        ).stdout.strip()
+        git("ls-files", "--error-unmatch", here.name)  # not installed inside another checkout
+        return git("describe", "--always", "--dirty", "--abbrev=12")
     return None

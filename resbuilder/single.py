@@ -8,12 +8,15 @@ import keras
 
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
-from resbuilder.datasets import Batches, Split, load
+from resbuilder.files import write_json
 from resbuilder.progress import SearchProgress
-from resbuilder.run import BEST_MODEL, Run, write_json
+from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.starts import start_architecture
 from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
+from resbuilder.variants import NO_REG_RI, VARIANTS
+
+BATCH = 128
 
 
 def train_single(
@@ -34,28 +37,29 @@ def train_single(
     Raises:
         ValueError: If the data cannot be had, the budget is too small, or the folder exists.
     """
+    config = config.resolved()
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
     if scale_to is not None:
         architecture = scale_to_budget(architecture, scale_to)
-    run = Run.create(out, config, overwrite)
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
-    with SearchProgress(1) as progress:
-        callbacks = [progress.training(config.start, config.epochs)]
-        if config.tensorboard:
-            callbacks.append(keras.callbacks.TensorBoard(run.path / "tensorboard"))
-        record = trainer.fit(config.seed, regularize=False, callbacks=callbacks)
-    trainer.save(run.best)
     counted = cost(architecture)
     result = {
         "architecture": str(architecture),
         "flops": counted.flops,
         "parameters": counted.parameters,
         "depth": architecture.depth,
-        **record,
     }
-    write_json(run.path / "architecture.json", architecture.to_json())
-    write_json(run.path / "result.json", result)
+    with Run.create(out, config, overwrite) as run, SearchProgress(1) as progress:
+        callbacks = [progress.training(Path(config.start).stem, config.epochs)]
+        if config.tensorboard:
+            logs = run.path / "tensorboard"
+            callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
+        result |= trainer.fit(config.seed, regularize=False, callbacks=callbacks)
+        progress.trained(VARIANTS[NO_REG_RI], result)
+        trainer.save(run.best)
+        write_json(run.path / "architecture.json", architecture.to_json())
+        write_json(run.path / "result.json", result)
     return result
 
 
@@ -77,43 +81,45 @@ def load_model(path: str | Path) -> keras.Model:
 
 
 def evaluate_single(
-    path: str | Path,
-    part: str,
-    dataset: str,
-    data_dir: str | None = None,
-    seed: int = 0,
-    validation_fraction: float = 0.2,
-    batch_size: int = 128,
+    path: str | Path, part: str, dataset: str | None = None, data_dir: str | None = None
 ) -> dict:
     """Loss and accuracy of a saved model on a part of a dataset.
 
     Args:
-        path: A ``.keras`` file of a model from raw pixels to logits, or a run folder.
-        part: ``"train"``, ``"validation"`` or ``"test"``; the first two as split by ``seed`` and
-            ``validation_fraction`` from the training images.
-        dataset: Name of a dataset or an image folder.
-        data_dir: Folder of ``.npz`` files.
-        seed: Seed of the split.
-        validation_fraction: Share of the training images that validates.
-        batch_size: Images in a batch.
+        path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.
+        part: ``"train"``, ``"validation"`` or ``"test"``. Which images trained and which validated
+            is known of a run folder only.
+        dataset: Name of a dataset or an image folder; by default that of the run.
+        data_dir: Folder of ``.npz`` files; by default that of the run.
 
     Raises:
-        ValueError: If model or data cannot be had or do not fit each other.
+        ValueError: If model or data cannot be had or do not fit each other, or the part is not
+            known.
     """
-    model, data = load_model(path), load(dataset, data_dir)
-    if (model.input_shape[1:], model.output_shape[1:]) != (data.input_shape, (data.classes,)):
+    path = Path(path)
+    given = {k: v for k, v in {"dataset": dataset, "data_dir": data_dir}.items() if v}
+    settings = given
+    if path.is_dir():
+        names = TrainConfig.__dataclass_fields__
+        settings = {k: v for k, v in read_config(path).items() if k in names} | given
+    elif part != "test":
+        raise ValueError(
+            f"which images were for {part} is known of a run folder only; give that, or evaluate "
+            "the model file on the test part"
+        )
+    if part != "test" and dataset is not None:
+        raise ValueError(f"the {part} part is that of the run; leave out the dataset")
+    model = load_model(path)
+    data = TrainingData.load(TrainConfig.from_mapping(settings))
+    images, classes = data.dataset.input_shape, data.dataset.classes
+    if (model.input_shape[1:], model.output_shape[1:]) != (images, (classes,)):
         raise ValueError(
             f"the model takes images {model.input_shape[1:]} and gives {model.output_shape[1:]} "
-            f"logits; {data.name} has images {data.input_shape} and {data.classes} classes"
+            f"logits; {data.dataset.name} has images {images} and {classes} classes"
         )
-    if part == "test":
-        batches = Batches(data.x_test, data.y_test, batch_size=batch_size)
-    else:
-        split = Split.stratified(data.y_train, validation_fraction, seed)
-        batches = Batches(data.x_train, data.y_train, getattr(split, part), batch_size)
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
-    result = model.evaluate(batches, return_dict=True, verbose=0)
+    result = model.evaluate(data.batches(part, BATCH), return_dict=True, verbose=0)
     return {key: float(result[key]) for key in ("accuracy", "loss")}

@@ -41,7 +41,8 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
             f"{path} is a network for images {architecture.input_shape} and "
             f"{architecture.classes} classes; {dataset.name} has {shape} and {classes}"
         )
-    return architecture
+    # Its names may be those that this search will give to blocks of its own.
+    return architecture.with_plain_names()
 
 
 def read_architecture(path: Path) -> Architecture:

@@ -26,9 +26,9 @@ import click
 import numpy as np
 
 from resbuilder import SearchConfig, TrainConfig, resume, search
+from resbuilder.files import write_json
 from resbuilder.pipeline import SearchResult
 from resbuilder.report import read_history, summary_rows, write_report
-from resbuilder.run import write_json
 from resbuilder.single import train_single
 from resbuilder.variants import NO_REG_WI
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 TRANSITIONS = ("none", "pool", "projection")
 BLOCK_ORDERS = ("conv_bn_relu", "bn_conv_relu")
 
@@ -24,6 +26,8 @@ def check(a) -> None:
         _positive(value, f"the stem's {what}")
     if a.stem.stride not in (1, 2) or not isinstance(a.stem.pool, bool):
         raise ValueError(f"the stem's stride must be 1 or 2 and its pool true or false: {a.stem}")
+    if not all(isinstance(parts, tuple) for parts in (a.stages, *(s.blocks for s in a.stages))):
+        raise ValueError("stages, and the blocks of each stage, must be tuples")
     if not a.stages:
         raise ValueError("an architecture needs at least one stage")
     width, names = a.stem.width, set()
@@ -47,7 +51,11 @@ def check(a) -> None:
                     f"block {block.name!r} has stride {block.stride}; only the first block beside "
                     "a projection may have stride 2"
                 )
-            if not isinstance(block.name, str) or not block.name or block.name in names:
+            if not isinstance(block.name, str) or not re.fullmatch(r"\w+", block.name):
+                raise ValueError(
+                    f"a block's name must be letters, digits and underscores, got {block.name!r}"
+                )
+            if block.name in names:
                 raise ValueError(f"each block needs a name of its own, got {block.name!r} twice")
             names.add(block.name)
     if min(min(size) for size in a.resolutions()) < 1:

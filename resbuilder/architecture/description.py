@@ -184,6 +184,17 @@ class Architecture:
             carried = width
         return replace(self, stem=replace(self.stem, width=new["stem"]), stages=tuple(stages))
 
+    def with_plain_names(self) -> Architecture:
+        """The same network with its blocks named by their place: ``s0b0``, ``s0b1`` and so on."""
+        stages = tuple(
+            replace(
+                stage,
+                blocks=tuple(replace(b, name=f"s{s}b{i}") for i, b in enumerate(stage.blocks)),
+            )
+            for s, stage in enumerate(self.stages)
+        )
+        return replace(self, stages=stages)
+
     # -- writing and reading ---------------------------------------------------------------------
 
     def to_json(self) -> dict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import click
 
 from resbuilder.cli.options import Commands, configuration, settings
 from resbuilder.config import SearchConfig, TrainConfig
+
+PARTS = ("train", "validation", "test")
 
 _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."
@@ -66,16 +69,11 @@ def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **giv
 
 @main.command()
 @click.argument("model", type=_existing)
-@click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
-@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
-@click.option(
-    "--split", type=click.Choice(("train", "validation", "test")), default="test", show_default=True
-)
-@click.option("--seed", type=int, default=0, help="Seed of the validation split.  [0]")
-@click.option("--validation-fraction", type=float, default=0.2, help="Size of it.  [0.2]")
-@click.option("--batch-size", type=int, default=128, help="Images in a batch.  [128]")
+@click.option("--dataset", help="Name of a dataset, or a folder of images  [that of the run]")
+@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA]")
+@click.option("--split", type=click.Choice(PARTS), default="test", show_default=True)
 def evaluate(model: Path, split: str, **given) -> None:
-    """Evaluate a saved model (a .keras file or a run folder) on a part of a dataset."""
+    """Evaluate a run's model, or a .keras file, on a part of a dataset."""
     from resbuilder.single import evaluate_single
 
     _echo_result(split, evaluate_single(model, split, **given))
@@ -126,6 +124,6 @@ def _finish(run: Path) -> None:
 
 def _echo_result(part: str, result: dict) -> None:
     accuracy, loss = (result[k] for k in ("accuracy", "loss"))
-    if accuracy is None or loss is None:
+    if not all(value is not None and math.isfinite(value) for value in (accuracy, loss)):
         raise ValueError(f"the {part} loss is not finite: the training diverged")
     click.echo(f"{part}: accuracy {100 * accuracy:.2f} %, cross-entropy {loss:.4f}")

@@ -34,8 +34,22 @@ class Commands(click.Group):
         """The commands in the order in which one needs them."""
         return list(self.commands)
 
+    def main(self, *args, **kwargs):
+        """Say in one line what is wrong with the arguments, then exit with status 2."""
+        try:
+            kwargs["standalone_mode"] = False
+            sys.exit(super().main(*args, **kwargs) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(0)
+        except click.ClickException as error:
+            click.echo(f"Error: {error.format_message()}", err=True)
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)
+
     def invoke(self, ctx):
-        """Run a command; exit with status 2 and one line on bad input."""
+        """Run a command; turn bad input into one line."""
         try:
             return super().invoke(ctx)
         except ValueError as error:
@@ -43,8 +57,8 @@ class Commands(click.Group):
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise _Failure(
-                    f"the disk is full ({error.filename or 'while writing'}); free some space, "
-                    "then go on with `resbuilder resume RUN`"
+                    f"the disk is full ({error.filename or 'while writing'}); free some space; a "
+                    "search then goes on with `resbuilder resume RUN`"
                 ) from None
             if isinstance(error, BrokenPipeError):
                 raise
@@ -54,8 +68,6 @@ class Commands(click.Group):
 
 
 class _Failure(click.ClickException):
-    exit_code = 2
-
     def __init__(self, message: str):
         super().__init__(" ".join(message.split()))
 

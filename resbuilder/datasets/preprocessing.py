@@ -1,6 +1,6 @@
 """The affine map from raw pixels to what a network is trained on."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,12 +72,3 @@ class Preprocessing:
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Applies the map to raw pixels, as the layer in the model does; float32."""
         return np.float32(x) * np.float32(self.scale) + np.float32(self.offset)
-
-    def to_json(self) -> dict:
-        """Returns plain lists that `from_json` reads back."""
-        return {key: list(value) for key, value in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, data: dict) -> "Preprocessing":
-        """Rebuilds a preprocessing from `to_json`."""
-        return cls(scale=tuple(data["scale"]), offset=tuple(data["offset"]))

@@ -41,7 +41,6 @@ def expand(
     budget: int,
     *,
     resource: str = "flops",
-    original: Mapping[str, int | np.ndarray] | None = None,
     intensity: float = 1.0,
     round_to: int = 1,
 ) -> Expansion:
@@ -57,7 +56,6 @@ def expand(
             One layer for each width group is enough.
         budget: ζ, in units of the resource.
         resource: ``"flops"``, ``"model_size"`` or ``"activation"``.
-        original: c, as ``widths``; the widths of ``graph`` by default.
         intensity: I_M in [0, 1].
         round_to: Widths become multiples of this, and at least one multiple.
 
@@ -86,7 +84,7 @@ def expand(
         raise ValueError("no layer has an alive channel left to expand")
     kappa, result = problem.largest(alive, budget)
     if intensity < 1:
-        before = problem.group_widths(graph.widths() if original is None else original)
+        before = problem.group_widths(graph.widths())
         share = Fraction(intensity)
         mixed = [(1 - share) * c + share * e for c, e in zip(before, result, strict=True)]
         result = problem.rounded(1, mixed)

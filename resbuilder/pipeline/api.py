@@ -9,12 +9,11 @@ import keras
 
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
-from resbuilder.costs import cost
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
 from resbuilder.starts import start_architecture
-from resbuilder.surgery import least_architecture
+from resbuilder.surgery import least_flops
 from resbuilder.training import TrainingData
 
 
@@ -45,6 +44,12 @@ class SearchResult:
             raise ValueError(f"no network within the budget was trained: {self.reason}")
         return keras.models.load_model(self.run / BEST_MODEL, compile=False)
 
+    def report(self) -> Path:
+        """Write ``report.html`` and its figures into the run folder."""
+        from resbuilder.report import write_report  # matplotlib is not needed for a search
+
+        return write_report(self.run)
+
 
 def search(
     config: SearchConfig,
@@ -71,36 +76,43 @@ def search(
         >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
         >>> print(result.architecture)
     """
+    config = config.resolved()
     data = TrainingData.load(config)
     start = start_architecture(config, data.dataset)
-    _check_budget(start, config)
-    run = Run.create(out, config, overwrite)
-    return _finish(run, data, start, progress)
+    if config.flops < (least := least_flops(start)):
+        raise ValueError(
+            f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
+            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
+        )
+    with Run.create(out, config, overwrite) as run:
+        return _go(run, data, start, progress)
 
 
 def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> SearchResult:
     """Go on with a search that was interrupted, or return the result of a finished one.
 
     Raises:
-        ValueError: If this is not the folder of a search, or its data can no longer be had.
+        ValueError: If this is not the folder of a search, its data can no longer be had or are not
+            those it began with, or another process works on it.
     """
-    run = Run.open(run_folder)
-    data = TrainingData.load(run.config)
-    return _finish(run, data, start_architecture(run.config, data.dataset), progress)
+    with Run.open(run_folder) as run:
+        data = TrainingData.load(run.config)
+        if run.journal.has("architecture 0"):
+            start = Architecture.from_json(run.journal.get("architecture 0")["architecture"])
+        else:
+            start = start_architecture(run.config, data.dataset)
+        return _go(run, data, start, progress)
 
 
-def _finish(run: Run, data: TrainingData, start: Architecture, progress) -> SearchResult:
+def _go(run: Run, data: TrainingData, start: Architecture, progress) -> SearchResult:
+    found = data.fingerprint()
+    if run.journal.step("data", "data", lambda: found)["sha256"] != found["sha256"]:
+        raise ValueError(
+            f"the images of {run.config.dataset} are not those that the run in {run.path} began "
+            "with; give it the same data"
+        )
     loop = Loop(run, data, start, progress)
     record = loop.go()
     best = record["best"]
     architecture = loop.nodes[best["index"]].architecture if best else None
     return SearchResult(run.path, best, architecture, record["reason"])
-
-
-def _check_budget(start: Architecture, config: SearchConfig) -> None:
-    least = cost(least_architecture(start)).flops
-    if config.flops < least:
-        raise ValueError(
-            f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
-            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
-        )

@@ -121,9 +121,11 @@ class Loop:
 
     def training(self, node: Node, variant: str, compute) -> dict:
         """One training, and the models that are no longer needed cleared away."""
-        record = self.journal.step("training", f"training {node.index} {variant}", compute)
+        key = f"training {node.index} {variant}"
+        replayed = self.journal.has(key)
+        record = self.journal.step("training", key, compute)
         self.workshop.tidy()
-        self.progress.trained(VARIANTS[variant], record)
+        self.progress.trained(VARIANTS[variant], record, replayed)
         return record
 
     def insert(self, node: Node) -> Node | None:
@@ -178,7 +180,9 @@ class Loop:
         return grown, record["channels"] if self.config.inherit_channels else None
 
     def accuracy(self, node: Node) -> float:
-        """Validation accuracy of the With-Reg weights of an architecture as it stands."""
-        trained = node.source == node.index
-        key = f"training {node.index} {WITH_REG}" if trained else f"evaluation {node.index}"
-        return self.journal.get(key)["validation"]["accuracy"]
+        """Validation accuracy after the With-Reg training that gave a node its weights.
+
+        For a network that has just lost blocks this is that of the training before: as it stands it
+        may be far worse, and the next insertion would seem good whatever it is worth.
+        """
+        return self.journal.get(f"training {node.source} {WITH_REG}")["validation"]["accuracy"]

@@ -16,12 +16,12 @@ from sklearn.metrics import confusion_matrix
 
 from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
+from resbuilder.files import atomically, write_json
 from resbuilder.model import build_model
-from resbuilder.pipeline.standing import best_training
 from resbuilder.run import Run
+from resbuilder.standing import best_training
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
-from resbuilder.training import Trainer, TrainingData
-from resbuilder.training.trainer import layer_lasso_of, morphnet_of
+from resbuilder.training import Trainer, TrainingData, layer_lasso_of, morphnet_of
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG
 
 
@@ -141,7 +141,11 @@ class Workshop:
         }
         if best is None:
             return record
-        shutil.copyfile(self.run.models / _file(best["index"], best["variant"]), self.run.best)
+        with atomically(self.run.best) as part:
+            shutil.copyfile(self.run.models / _file(best["index"], best["variant"]), part)
+        architectures = (r for r in self.run.journal.records if r["event"] == "architecture")
+        winner = next(r for r in architectures if r["index"] == best["index"])
+        write_json(self.run.path / "architecture.json", winner["architecture"])
         network = keras.models.load_model(self.run.best, compile=False)
         batches = self.data.batches("test", self.config.batch_size)
         predicted = network.predict(batches, verbose=0).argmax(axis=1)
@@ -195,14 +199,16 @@ def _file(index: int, variant: str) -> str:
 
 
 def _positions(architecture: Architecture) -> dict[str, dict]:
-    """Where each block lies: stage, place in it, and depth relative to the whole network."""
-    blocks = len(architecture.blocks)
-    places = [
-        (s, p) for s, stage in enumerate(architecture.stages) for p in range(len(stage.blocks))
-    ]
+    """Where each block lies: stage, place in it, and its place among all convolutions, 0 to 1."""
+    order = list(architecture.widths())
     return {
-        block.name: {"stage": s, "position": p, "relative": n / max(blocks - 1, 1)}
-        for n, (block, (s, p)) in enumerate(zip(architecture.blocks, places, strict=True))
+        block.name: {
+            "stage": index,
+            "position": position,
+            "relative": order.index(f"{block.name}_conv1") / (len(order) - 1),
+        }
+        for index, stage in enumerate(architecture.stages)
+        for position, block in enumerate(stage.blocks)
     }
 
 

@@ -92,7 +92,7 @@ def _exhausted(history: History, event: dict) -> tuple[str, str]:
 
 
 def _breakdown(history: History, event: dict) -> tuple[str, str]:
-    return "Break-down", f"#{event['index']}: {event['reason'].removeprefix('break-down: ')}."
+    return "Break-down", f"#{event['index']}: {event['reason']}."
 
 
 def _finished(history: History, event: dict) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from resbuilder.architecture import Architecture
 from resbuilder.journal import read_records
-from resbuilder.pipeline.standing import best_training
 from resbuilder.run import read_config
+from resbuilder.standing import best_training
 from resbuilder.variants import VARIANTS
 
 
@@ -179,7 +179,7 @@ def read_history(run_dir: str | Path) -> History:
             damaged elsewhere than in its last line.
     """
     run_dir = Path(run_dir)
-    config = read_config(run_dir)
+    config = read_config(run_dir, "search")
     journal = run_dir / "journal.jsonl"
     events, whole = read_records(journal)
     history = History(run_dir, config, _read_environment(run_dir / "environment.json"), events)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
-import os
 from pathlib import Path
 
 import jinja2
 
+from resbuilder.files import atomically
 from resbuilder.report.accuracy import accuracy_plot
 from resbuilder.report.architectures import architectures_plot
 from resbuilder.report.classes import classes_plot, confusion, most_confused
@@ -66,29 +66,22 @@ def write_report(run_dir: str | Path) -> Path:
     environment.filters.update(percent=percent, si=si)
     html = environment.get_template("page.html.j2").render(_context(history), figures=figures)
     path = history.run_dir / "report.html"
-    _replace(path, html.encode("utf-8"))
+    with atomically(path) as part:
+        part.write_text(html, encoding="utf-8")
     return path
 
 
 def _save(folder: Path, plot: Plot) -> dict:
     png = render(plot, "png")
-    _replace(folder / f"{plot.name}.png", png)
-    _replace(folder / f"{plot.name}.svg", render(plot, "svg"))
+    for kind, data in (("png", png), ("svg", render(plot, "svg"))):
+        with atomically(folder / f"{plot.name}.{kind}") as part:
+            part.write_bytes(data)
     return {
         "name": plot.name,
         "title": plot.title,
         "caption": plot.caption,
         "image": "data:image/png;base64," + base64.b64encode(png).decode("ascii"),
     }
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(data)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _context(history: History) -> dict:
@@ -128,7 +121,7 @@ def _context(history: History) -> dict:
 def _state(history: History) -> dict:
     """How the run ended: a word for the badge, and a sentence."""
     if history.breakdown is not None:
-        reason = history.breakdown["reason"].removeprefix("break-down: ")
+        reason = history.breakdown["reason"]
         return {
             "kind": "broken",
             "word": "broke down",

@@ -14,6 +14,7 @@ from resbuilder.surgery.scaling import (
     BreakDown,
     MorphStep,
     least_architecture,
+    least_flops,
     morph,
     scale_to_budget,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "insert_block",
     "insertion_positions",
     "least_architecture",
+    "least_flops",
     "morph",
     "remove_blocks",
     "scale_to_budget",

@@ -43,6 +43,11 @@ def least_architecture(architecture: Architecture) -> Architecture:
     return architecture.with_widths(dict.fromkeys(architecture.widths(), 1))
 
 
+def least_flops(architecture: Architecture) -> int:
+    """FLOPs of the same network with one channel everywhere: no budget below can be met."""
+    return cost(least_architecture(architecture)).flops
+
+
 def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
     """Scale all widths by one factor to the largest network within a budget.
 
@@ -53,6 +58,11 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
     Raises:
         ValueError: If one channel everywhere already exceeds the budget.
     """
+    if (least := least_flops(architecture)) > flops:
+        raise ValueError(
+            f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "
+            f"network needs {least:,}; raise the budget or start from a smaller network"
+        )
     return _expanded(architecture, architecture.widths(), flops, 1.0)[0]
 
 
@@ -75,8 +85,8 @@ def morph(
         intensity: I_M; 1 takes the expanded widths, 0 keeps the old ones.
 
     Raises:
-        BreakDown: If the stem or a stage has no alive channel.
-        ValueError: If one channel everywhere already exceeds the budget.
+        BreakDown: If the stem or a stage has no alive channel, or the blocks are so many that one
+            channel everywhere exceeds the budget.
     """
     counts = {c.name: int(np.sum(alive[c.name])) for c in architecture.convolutions()}
     removed = tuple(
@@ -87,6 +97,11 @@ def morph(
     if dead := [name for name, count in counts.items() if count == 0]:
         raise BreakDown(
             f"no channel is alive in {', '.join(dead)}: the regularization is too strong"
+        )
+    if (least := least_flops(kept)) > flops:
+        raise BreakDown(
+            f"with {len(kept.blocks)} block(s), one channel in every layer already needs {least:,} "
+            f"FLOPs of a budget of {flops:,}"
         )
     result, kappa = _expanded(kept, counts, flops, intensity)
     channels = {
@@ -104,12 +119,6 @@ def _survivors(alive: np.ndarray, values: np.ndarray, width: int) -> list[int]:
 
 
 def _expanded(architecture, widths, flops, intensity) -> tuple[Architecture, float]:
-    least = cost(least_architecture(architecture)).flops
-    if least > flops:
-        raise ValueError(
-            f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "
-            f"network needs {least:,}; raise the budget or start from a smaller network"
-        )
     expansion = expand(
         ChannelGraph(build_model(architecture)),
         widths,

@@ -2,10 +2,12 @@
 
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
-from resbuilder.training.trainer import Trainer
+from resbuilder.training.trainer import Trainer, layer_lasso_of, morphnet_of
 
 __all__ = [
     "RegularizedModel",
     "Trainer",
     "TrainingData",
+    "layer_lasso_of",
+    "morphnet_of",
 ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+
+import numpy as np
 
 from resbuilder.datasets import Augmentation, Batches, Dataset, Preprocessing, Split, load
 
@@ -20,12 +23,23 @@ class TrainingData:
     @classmethod
     def load(cls, config) -> TrainingData:
         """Load what a :class:`resbuilder.TrainConfig` names."""
-        dataset = load(config.dataset, config.data_dir)
+        dataset = load(config.dataset, config.data_dir, config.image_size)
         split = Split.stratified(
             dataset.y_train, config.validation_fraction, config.seed, config.train_limit
         )
         fitted = Preprocessing.fit(dataset.x_train, dataset.scaling, split.train)
         return cls(dataset, split, fitted)
+
+    def fingerprint(self) -> dict:
+        """What tells these data from others: sizes, and a hash of the labels and some images."""
+        d, digest = self.dataset, hashlib.sha256()
+        for array in (d.y_train, d.y_test, d.x_train[::101], d.x_test[::101]):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return {
+            "train": list(d.x_train.shape),
+            "test": list(d.x_test.shape),
+            "sha256": digest.hexdigest()[:16],
+        }
 
     def batches(
         self,

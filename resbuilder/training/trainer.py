@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from resbuilder.architecture import Architecture
 from resbuilder.datasets import Augmentation
+from resbuilder.files import atomically
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
 from resbuilder.morphnet import MorphNetRegularizer
@@ -117,7 +116,8 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write network and optimizer state as ``.keras``, whole or not at all."""
-        save_atomically(self.model, path)
+        with atomically(path) as part:
+            self.model.save(part)
 
     def _l2(self):
         kernels = (w for w in self.network.trainable_weights if w.path.endswith("kernel"))
@@ -149,17 +149,6 @@ def layer_lasso_of(network: keras.Model, architecture: Architecture, config) -> 
     return LayerLasso(
         network, architecture.block_convolutions(), config.tau_layer, config.layer_statistic
     )
-
-
-def save_atomically(model: keras.Model, path: Path) -> None:
-    """Save a model under a temporary name and rename it, so that no half-written file is left."""
-    part = path.with_name(f".{path.stem}.part.keras")
-    try:
-        model.save(part)
-        os.replace(part, path)
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _number(value) -> float | None:

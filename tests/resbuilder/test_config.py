@@ -48,8 +48,11 @@ def test_choices_are_those_of_the_parts_that_take_them():
         ({"momentum": "yes"}, "momentum must be true or false"),
         ({"resource": "latency"}, "needs the peak rates"),
         ({"width": 0}, "width must be positive"),
-        ({"seed": -1}, "seed must be not negative"),
-        ({"colour": "red"}, "unknown settings \\['colour'\\]"),
+        ({"seed": -1}, "seed must be in 0"),
+        ({"colour": "red"}, "unknown settings: colour"),
+        ({"epoch": 3}, "did you mean epochs"),
+        ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
+        ({"insert_init": "last_gamma", "block_order": "bn_conv_relu"}, "inside the block"),
     ],
 )
 def test_a_bad_setting_says_what_is_wrong(settings, message):

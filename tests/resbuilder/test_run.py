@@ -1,37 +1,96 @@
 """The run folder."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from resbuilder import SearchConfig
-from resbuilder.run import Run, environment, read_config
+from resbuilder import SearchConfig, TrainConfig
+from resbuilder.run import Run, read_config
 
 CONFIG = SearchConfig(dataset="digits", flops=1e6)
 
 
 def test_a_run_folder_is_made_and_opened_again(tmp_path):
-    made = Run.create(tmp_path / "a" / "run", CONFIG)
-    assert Run.open(made.path).config == CONFIG
+    with Run.create(tmp_path / "a" / "run", CONFIG) as made:
+        pass
+    with Run.open(made.path) as opened:
+        assert opened.config == CONFIG
     written = json.loads((made.path / "environment.json").read_text())
     assert written["packages"]["keras"] and written["cores"] >= 1
 
 
-def test_environment_names_the_backend_that_runs():
-    import keras
+def test_a_run_killed_while_its_folder_is_made_can_be_made_again(tmp_path):
+    """The folder is made under another name: it is there whole, or not at all."""
+    program = (
+        "import os, signal, resbuilder.run as run\n"
+        "from resbuilder import SearchConfig\n"
+        "write = run.write_json\n"
+        "def killed(path, value):\n"
+        "    write(path, value)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "run.write_json = killed\n"
+        f"run.Run.create({str(tmp_path / 'run')!r}, SearchConfig(dataset='digits'))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "run").exists()
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        assert run.config == CONFIG
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
-    assert environment()["backend"] == keras.backend.backend()
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_is_there(tmp_path):
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        (run.models / "best.keras").write_text("old")
+    with Run.create(tmp_path / "run", CONFIG, overwrite=True) as run:
+        assert not run.best.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
-def test_a_folder_whose_making_was_cut_short_is_no_run(tmp_path):
-    """The configuration is written last: what lacks it was never whole and can be replaced."""
-    run = Run.create(tmp_path / "run", CONFIG)
-    (run.path / "config.json").unlink()
-    with pytest.raises(ValueError, match="not a run folder"):
-        Run.open(run.path)
+def test_a_run_has_one_writer(tmp_path):
+    path = str(tmp_path / "run")
+    program = f"import resbuilder.run as run; run.Run.open({path!r})"
+    with Run.create(path, CONFIG):
+        for again in (
+            program,
+            program.replace("open(", "create(").replace(
+                "')", "', __import__('resbuilder').SearchConfig(dataset='digits'), overwrite=True)"
+            ),
+        ):
+            other = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
+            assert "another process is working on the run" in other.stderr
+    Run.open(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "new"}', '{"format": 2}', "\xff"])
+def test_a_training_is_not_resumed_as_a_search(tmp_path):
+    with Run.create(tmp_path / "run", TrainConfig(dataset="digits")) as run:
+        assert read_config(run.path, "train")["dataset"] == "digits"
+    with pytest.raises(ValueError, match="expected that of `resbuilder search`"):
+        Run.open(tmp_path / "run")
+
+
+def test_a_run_begun_on_another_backend_is_refused(tmp_path):
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        file = run.path / "environment.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"backend": "mxnet"}))
+    with pytest.raises(ValueError, match="set KERAS_BACKEND=mxnet"):
+        Run.open(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "new", "kind": "search"}',
+        '{"format": 2, "kind": "search"}',
+        "\xff",
+    ],
+)
 def test_bad_configurations(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match="cannot be read|newer resbuilder"):

@@ -29,9 +29,9 @@ def refused(*arguments) -> str:
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
-    error = [line for line in result.stderr.splitlines() if line.startswith("Error:")]
-    assert len(error) == 1 and "Traceback" not in result.output
-    return error[0]
+    (error,) = result.stderr.splitlines()
+    assert error.startswith("Error: ") and not result.stdout
+    return error
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
     stored = json.loads((out / "result.json").read_text())
     assert stored["flops"] <= 5e5 and len(stored["history"]["loss"]) == 2
     for part in ("validation", "test"):
-        result = call("evaluate", out, "--dataset", "digits", "--split", part)
+        result = call("evaluate", out, "--split", part)
         assert f"accuracy {100 * stored[part]['accuracy']:.2f} %" in result.stdout
         assert result.stdout.strip() in trained.stdout
     # The architecture that was written is a start for the next training.
@@ -134,7 +134,7 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
     path = tmp_path / "run"
     for _ in range(2):
         assert call(*SEARCH, "--rounds", 0, "--out", path, "--overwrite").exit_code == 0
-    assert len((path / "journal.jsonl").read_text().splitlines()) == 5
+    assert len((path / "journal.jsonl").read_text().splitlines()) == 6
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, message):
 def test_unknown_keys_of_a_config_file_fail(tmp_path):
     file = tmp_path / "settings.toml"
     file.write_text('dataset = "digits"\nepoch = 3\n')
-    assert "unknown settings ['epoch']" in refused(
+    assert "unknown settings: epoch; did you mean epochs?" in refused(
         "search", "--config", file, "--out", tmp_path / "r"
     )
 
@@ -170,7 +170,7 @@ def test_unknown_keys_of_a_config_file_fail(tmp_path):
 def test_what_is_not_a_run_or_a_model_is_refused(run, tmp_path):
     assert "not a run folder" in refused("resume", tmp_path)
     assert "not a run folder" in refused("report", tmp_path)
-    assert "there is no model" in refused("evaluate", tmp_path, "--dataset", "digits")
+    assert "not a run folder" in refused("evaluate", tmp_path, "--dataset", "digits")
     broken = tmp_path / "model.keras"
     broken.write_bytes(b"PK nothing")
     assert "not a Keras model" in refused("evaluate", broken, "--dataset", "digits")
@@ -184,11 +184,33 @@ def test_a_run_of_a_newer_format_and_a_damaged_one_are_refused(run, tmp_path):
     newer = shutil.copytree(run, tmp_path / "newer")
     config = json.loads((newer / "config.json").read_text())
     (newer / "config.json").write_text(json.dumps(config | {"format": 99}))
+    (newer / "lock").unlink()
     for command in ("resume", "report"):
         assert "format 99" in refused(command, newer)
     (newer / "config.json").write_text("{")
     for command in ("resume", "report"):
         assert "cannot be read" in refused(command, newer)
+
+
+def test_which_images_validated_is_asked_of_the_run(run):
+    model = run / "models" / "best.keras"
+    assert "of a run folder only" in refused(
+        "evaluate", model, "--dataset", "digits", "--split", "validation"
+    )
+    assert "leave out the dataset" in refused(
+        "evaluate", run, "--dataset", "mnist", "--split", "validation"
+    )
+    best = json.loads((run / "journal.jsonl").read_text().splitlines()[-1])["best"]
+    validated = call("evaluate", run, "--split", "validation").stdout
+    assert f"accuracy {100 * best['accuracy_validation']:.2f} %" in validated
+
+
+def test_a_training_is_no_search(tmp_path):
+    out = tmp_path / "single"
+    assert call(*"train --dataset digits --width 2 --epochs 1 --train-limit 100 --out".split(),
+                out).exit_code == 0  # fmt: skip
+    for command in ("resume", "report"):
+        assert "expected that of `resbuilder search`" in refused(command, out)
 
 
 def test_a_model_for_other_images_is_refused(run, tmp_path):

@@ -1,7 +1,5 @@
 """Preprocessing: the training statistics a model carries."""
 
-import json
-
 import keras
 import numpy as np
 import pytest
@@ -56,11 +54,6 @@ def test_unit_brings_every_source_to_zero_one(pixels):
     fitted = Preprocessing.fit(digits.x_train, digits.scaling)
     assert fitted == Preprocessing(scale=(1 / 16,), offset=(0.0,))
     assert Preprocessing.fit(digits.x_train[:1] * 0, "unit").scale == (1.0,)
-
-
-def test_json_round_trip(pixels):
-    fitted = Preprocessing.fit(pixels, "standardize")
-    assert Preprocessing.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
 
 
 def test_bad_input_is_refused(pixels):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
-from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, expand, expand_model, shrink
+from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, expand, expand_model
 
 NAMES = ("a", "b", "c")
 
@@ -85,15 +85,6 @@ def test_intensity_mixes_old_and_new_widths_within_the_budget(base, intensity, b
         assert widths == rounded(1, mixed) or chain_cost(*rounded(1, mixed)) > budget
     else:
         assert widths == rounded(1, mixed)
-
-
-def test_original_widths_may_be_those_of_a_larger_network():
-    graph = ChannelGraph(shrink(chain(), {"a": np.arange(8) < 3}))
-    kept = {"a": 3, "b": 8, "c": 8}
-    original = {"a": 20, "b": 8, "c": 8}
-    full = expand(graph, kept, 100_000)
-    half = expand(graph, kept, 100_000, original=original, intensity=0.5)
-    assert half.widths["a"] == floor((20 + full.widths["a"]) / 2 + 0.5)
 
 
 def test_cost_is_that_of_the_widened_model(network):

@@ -12,11 +12,13 @@ import keras
 import numpy as np
 import pytest
 
-from resbuilder import Architecture, SearchConfig, build_model, resume, search
+from resbuilder import Architecture, SearchConfig, resnet_architecture, resume, search
 from resbuilder.datasets import load
 from resbuilder.journal import read_records
+from resbuilder.pipeline.loop import Loop
 from resbuilder.run import Run
-from resbuilder.training.trainer import save_atomically
+from resbuilder.starts import start_architecture
+from resbuilder.training import TrainingData
 
 SETTINGS = {
     "dataset": "digits",
@@ -61,6 +63,7 @@ def test_the_run_follows_figure_4_3(finished):
     records = read_records(finished.run / "journal.jsonl")[0]
     trained = ["architecture", "training", "training", "training"]
     assert [r["event"] for r in records] == [
+        "data",
         *trained, "removal",  # the start
         *trained, "removal", "architecture", "evaluation",  # an insertion, and its removal
         "morphnet", *trained,  # the last MorphNet step's network is trained too
@@ -109,7 +112,7 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tmp_path):
     path = tmp_path / "run"
     config = SearchConfig(**SETTINGS)
-    Run.create(path, config)
+    Run.create(path, config.resolved()).__exit__()
     program = f"import resbuilder; resbuilder.resume({str(path)!r})"
     dice, kills = random.Random(2023), 0
     for lines in (1, 3, 7, 12):
@@ -131,6 +134,67 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tm
     assert result.best == finished.best
     for a, b in zip(weights(path), weights(finished.run), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
+    data, start = tmp_path / "mine.npz", tmp_path / "start.json"
+    digits = load("digits")
+    arrays = {k: getattr(digits, k) for k in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(data, **arrays)
+    build_start(start, (8, 8, 1))
+    settings = {"dataset": "mine", "data_dir": str(tmp_path), "start": str(start), "rounds": 0}
+    result = run_search(tmp_path / "run", **settings)
+    start.unlink()
+    assert resume(tmp_path / "run") == result
+    np.savez(data, **arrays | {"y_train": arrays["y_train"][::-1]})
+    with pytest.raises(ValueError, match="are not those that the run"):
+        resume(tmp_path / "run")
+
+
+def test_a_winner_can_be_the_next_start(finished, tmp_path):
+    """Also when both searches name the blocks that they insert alike."""
+    best = Architecture.from_json((finished.run / "architecture.json").read_text())
+    assert best == finished.architecture
+    grown = run_search(tmp_path / "a", tau_layer=0.0, rounds=1, insertions=1)
+    start = tmp_path / "start.json"
+    record = read_records(tmp_path / "a" / "journal.jsonl")[0][-5]
+    start.write_text(json.dumps(record["architecture"]))
+    again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0)
+    assert grown.reason == again.reason == "all rounds are done"
+
+
+def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path):
+    """With a step size of practically zero the other layers are found as they were."""
+    settings = {"learning_rate": 1e-12, "lambda_l2": 0.0, "tau_layer": 0.0, "rounds": 1}
+    run_search(tmp_path / "start", rounds=0, **{k: settings[k] for k in settings if k != "rounds"})
+    config = SearchConfig(**SETTINGS | settings)
+    with Run.create(tmp_path / "run", config.resolved()) as run:
+        data = TrainingData.load(config)
+        loop = Loop(run, data, start_architecture(config, data.dataset), None)
+        node = loop.add(loop.start, "start")
+        loop.train(node, None)
+        grown = loop.insert(node)
+        loop.train(grown, node)
+        model = keras.models.load_model(run.models / "001_with_reg.keras")
+    before = with_reg_stem(tmp_path / "start", 0)
+    stem = keras.ops.convert_to_numpy(model.get_layer("stem").kernel)
+    np.testing.assert_allclose(stem, before, atol=1e-8)
+    # Two trainings of four steps: Adam's state was taken over, not begun anew.
+    assert int(model.optimizer.iterations) == 8
+
+
+def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_path):
+    result = run_search(tmp_path / "run", width=1, flops=1500, tau_layer=0.0)
+    assert "one channel in every layer already needs" in result.reason
+    assert result.best["index"] == 0
+
+
+def test_the_space_can_be_exhausted(tmp_path, monkeypatch):
+    monkeypatch.setattr("resbuilder.pipeline.loop.draw_insertion", lambda *_: None)
+    result = run_search(tmp_path / "run")
+    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
+    assert "exhausted" in [r["event"] for r in records]
+    assert result.reason == "all rounds are done"
 
 
 def test_a_network_that_regularization_kills_ends_the_run_with_the_best_so_far(tmp_path):
@@ -182,6 +246,8 @@ def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
 
 def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):
     for changes, message in [
+        ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
+        ({"shift": 1.0}, "shift must be in"),
         ({"flops": 10}, "the smallest rb-0net"),
         ({"dataset": "nothing"}, "unknown dataset"),
         ({"start": "vgg"}, "no start network 'vgg'"),
@@ -202,24 +268,6 @@ def test_a_start_from_a_file(tmp_path):
 
 
 def build_start(path, shape) -> Architecture:
-    from resbuilder import resnet_architecture
-
     architecture = resnet_architecture(shape, 10, (4, 6), (1, 1), "small")
     path.write_text(json.dumps(architecture.to_json()))
     return architecture
-
-
-def test_a_model_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
-    model = build_model(build_start(tmp_path / "a.json", (8, 8, 1)))
-    save_atomically(model, tmp_path / "model.keras")
-    before = (tmp_path / "model.keras").read_bytes()
-
-    def full(self, filepath, **_):
-        Path(filepath).write_bytes(before[:100])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(type(model), "save", full)
-    with pytest.raises(OSError, match="No space left"):
-        save_atomically(model, tmp_path / "model.keras")
-    assert (tmp_path / "model.keras").read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "model.keras"]

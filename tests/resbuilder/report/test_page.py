@@ -116,7 +116,7 @@ def test_a_break_down_is_explained(start_run):
         "morphnet", round=0, index=1, alive={"stem": 0}, widths_before=widths, flops_before=1,
         dead="no channel is alive in stem",
     )  # fmt: skip
-    reason = "break-down: no channel is alive in stem"
+    reason = "no channel is alive in stem"
     run.event("breakdown", round=0, index=1, reason=reason)
     run.finish(reason)
     page = read_page(write_report(run.folder))

@@ -77,3 +77,22 @@ def test_cosine_schedule_ends_near_zero_and_each_training_starts_anew(data):
     expected = [1e-3 * (1 + np.cos(np.pi * e / 4)) / 2 for e in range(4)]
     np.testing.assert_allclose(rates[1:5], expected, rtol=1e-5)
     np.testing.assert_allclose(float(t.optimizer.learning_rate), expected[-1], rtol=1e-5)
+
+
+def test_variants_differ_in_start_and_strengths_and_l2_stays_on(data):
+    t = trainer(data)
+    t.fit(7, regularize=True)
+    on = {name: float(v) for name, v in t.model.strengths.items()}
+    t.fit(7, regularize=False)
+    off = {name: float(v) for name, v in t.model.strengths.items()}
+    assert on == pytest.approx({"l2": 1e-5, "morphnet": 1e-7, "layer_lasso": 1e-8}, rel=1e-6)
+    assert off == pytest.approx({"l2": 1e-5, "morphnet": 0.0, "layer_lasso": 0.0}, rel=1e-6)
+
+
+def test_l2_is_the_sum_of_squares_of_all_kernels(data):
+    t = trainer(data)
+    kernels = [
+        keras.ops.convert_to_numpy(t.network.get_layer(name).kernel) for name in ("stem", "logits")
+    ]
+    expected = sum(np.square(k).sum() for k in kernels)
+    assert float(t._l2()) == pytest.approx(expected, rel=1e-5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from resbuilder.variants import WITH_REG
+
 
 def best_training(records: Iterable[dict], flops: float | None) -> dict | None:
     """The best No-Reg training of a journal by validation accuracy.
@@ -21,7 +23,7 @@ def best_training(records: Iterable[dict], flops: float | None) -> dict | None:
     for record in records:
         if record["event"] == "architecture":
             sizes[record["index"]] = record["flops"]
-        elif record["event"] == "training" and record["variant"] != "with_reg":
+        elif record["event"] == "training" and record["variant"] != WITH_REG:
             size, accuracy = sizes[record["index"]], record["validation"]["accuracy"]
             if not record["finite"] or accuracy is None or (flops is not None and size > flops):
                 continue

@@ -1,0 +1,27 @@
+"""Files are whole or not there."""
+
+from pathlib import Path
+
+import pytest
+
+from resbuilder import build_model, minimal_architecture
+from resbuilder.files import atomically, write_json
+
+
+def test_what_fails_half_way_leaves_what_was_there(tmp_path):
+    write_json(tmp_path / "a.json", {"whole": True})
+    before = (tmp_path / "a.json").read_bytes()
+    with pytest.raises(OSError, match="No space left"), atomically(tmp_path / "a.json") as part:
+        Path(part).write_bytes(before[:5])
+        raise OSError(28, "No space left on device")
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert (tmp_path / "a.json").read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_model_is_saved_under_a_name_that_keras_knows(tmp_path):
+    model = build_model(minimal_architecture((8, 8, 1), 3, 4))
+    with atomically(tmp_path / "model.keras") as part:
+        model.save(part)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]

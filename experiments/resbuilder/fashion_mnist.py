@@ -8,10 +8,11 @@ that two CPU cores can do: ζ = 5e6, 3 epochs, 20,000 training images (of which 
 
     python -m experiments.resbuilder.fashion_mnist search rb-0net
     python -m experiments.resbuilder.fashion_mnist search rb-r18
-    python -m experiments.resbuilder.fashion_mnist baselines
+    python -m experiments.resbuilder.fashion_mnist baselines rb-0net
+    python -m experiments.resbuilder.fashion_mnist baselines rb-r18
     python -m experiments.resbuilder.fashion_mnist results
 
-The searches can run side by side, and every command goes on where it was interrupted. Tables,
+The two starts can be done side by side, and every command goes on where it was interrupted. Tables,
 figures, hardware, time and deviations: ``experiments/results/resbuilder_fashion_mnist/README.md``.
 """
 
@@ -56,19 +57,13 @@ def search_command(start: str) -> None:
 
 
 @main.command()
-def baselines() -> None:
-    """Train what the searches must beat, and their winners, from random initialisation."""
-    for start in (*STARTS, "resnet-20"):
-        for seed in SEEDS:
-            train(start, seed, TRAINING["epochs"])
-    for start in STARTS:
-        winner, epochs = run_search(start), epochs_behind(start)
-        path = RUNS / f"{start}-winner.json"
-        write_json(path, winner.architecture.to_json())
-        for seed in SEEDS:
-            train(str(path), seed, TRAINING["epochs"])
-            for network in (str(path), "resnet-20"):
-                train(network, seed, epochs)
+@click.argument("start", type=click.Choice(STARTS))
+def baselines(start: str) -> None:
+    """Train what a search must beat, and its winner, from random initialisation."""
+    run_search(start)
+    for seed in SEEDS:
+        for network, epochs in same_flops(start).values():
+            train(network, seed, epochs)
 
 
 @main.command()
@@ -95,11 +90,24 @@ def run_search(start: str) -> SearchResult:
 
 def train(start: str, seed: int, epochs: int) -> dict:
     """Train a network scaled to the budget from random initialisation, once."""
-    path = RUNS / "baselines" / f"{Path(start).stem}_{epochs}_epochs_seed_{seed}"
+    name = Path(start).parent.name + "-winner" if start.endswith(".json") else start
+    path = RUNS / "baselines" / f"{name}_{epochs}_epochs_seed_{seed}"
     if not (path / "result.json").exists():
         config = TrainConfig(start=start, seed=seed, **TRAINING | {"epochs": epochs})
         train_single(config, path, scale_to=SEARCH["flops"], overwrite=path.exists())
     return json.loads((path / "result.json").read_text(encoding="utf-8"))
+
+
+def same_flops(start: str) -> dict[str, tuple[str, int]]:
+    """The networks of the table beside a search: name, start or JSON file, and epochs."""
+    few, more = TRAINING["epochs"], epochs_behind(start)
+    winner = str(RUNS / start / "architecture.json")
+    networks = {start: start, "ResNet-20": "resnet-20", "winner trained anew": winner}
+    return {
+        f"{name}, {epochs} epochs": (network, epochs)
+        for epochs in sorted({few, more})
+        for name, network in networks.items()
+    }
 
 
 def epochs_behind(start: str) -> int:
@@ -119,24 +127,10 @@ def epochs_behind(start: str) -> int:
 def summary(start: str) -> dict:
     """Everything about one search that its table needs."""
     history = read_history(RUNS / start)
-    best, epochs = history.best(), epochs_behind(start)
-    rows = {
-        f"{start} scaled to the budget": [train(start, s, 3) for s in SEEDS],
-        "ResNet-20 scaled to the budget": [train("resnet-20", s, 3) for s in SEEDS],
-        "winner of the search, trained anew": [
-            train(str(RUNS / f"{start}-winner.json"), s, 3) for s in SEEDS
-        ],
-    }
-    if epochs > TRAINING["epochs"]:
-        rows[f"ResNet-20 scaled to the budget, {epochs} epochs"] = [
-            train("resnet-20", s, epochs) for s in SEEDS
-        ]
-        rows[f"winner of the search, trained anew, {epochs} epochs"] = [
-            train(str(RUNS / f"{start}-winner.json"), s, epochs) for s in SEEDS
-        ]
+    best = history.best()
     return {
         "command": f"python -m experiments.resbuilder.fashion_mnist search {start}",
-        "settings": history.config,
+        "settings": {k: v for k, v in history.config.items() if k != "data_dir"},
         "environment": history.environment,
         "seconds_in_training": history.finished["seconds"],
         "reason": history.finished["reason"],
@@ -148,10 +142,13 @@ def summary(start: str) -> dict:
             "depth": best.record.depth,
             "accuracy_validation": best.validation,
             "accuracy_test": best.test,
-            "epochs_behind_its_weights": epochs,
+            "epochs_behind_its_weights": epochs_behind(start),
         },
         "architectures": summary_rows(history),
-        "same_flops": {name: spread(runs) for name, runs in rows.items()},
+        "same_flops": {
+            name: spread(train(network, seed, epochs) for seed in SEEDS)
+            for name, (network, epochs) in same_flops(start).items()
+        },
     }
 
 

@@ -30,7 +30,7 @@ class Run:
         settings = SearchConfig(
             dataset="fashion_mnist", flops=budget, epochs=3, rounds=3, insertions=2, **config
         ).to_json()
-        (folder / "config.json").write_text(json.dumps({"format": 1, **settings}))
+        (folder / "config.json").write_text(json.dumps({"format": 1, "kind": "search", **settings}))
         environment = {
             "command": "resbuilder search --dataset fashion_mnist", "python": "3.11.9",
             "packages": {"keras": "3.15.1"}, "accelerators": [], "cores": 2, "commit": None,

@@ -1,4 +1,4 @@
-"""The search itself: its loop, the work behind each step, and which training is the best."""
+"""The search itself: its loop, and the work behind each step."""
 
 from resbuilder.pipeline.api import SearchResult, resume, search
 

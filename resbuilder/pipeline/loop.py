@@ -12,8 +12,8 @@ Every architecture is trained *With Reg*; two leaves that nothing waits for foll
 the With-Reg weights and *No Reg RI* from random initialisation. Decisions use validation accuracy;
 test accuracy is only reported.
 
-Each training and each decision is a step of the journal (:mod:`resbuilder.journal`); what a step
-computes is in :mod:`resbuilder.pipeline.workshop`.
+Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`); what a
+step computes is in :mod:`resbuilder.pipeline.workshop`.
 """
 
 from __future__ import annotations

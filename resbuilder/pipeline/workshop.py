@@ -18,8 +18,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
 from resbuilder.files import atomically, write_json
 from resbuilder.model import build_model
-from resbuilder.run import Run
-from resbuilder.standing import best_training
+from resbuilder.run import Run, best_training
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
 from resbuilder.training import Trainer, TrainingData, layer_lasso_of, morphnet_of
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resbuilder.architecture import Architecture
-from resbuilder.journal import read_records
-from resbuilder.run import read_config
-from resbuilder.standing import best_training
+from resbuilder.run import best_training, read_config, read_records
 from resbuilder.variants import VARIANTS
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from resbuilder import Architecture, SearchConfig, resnet_architecture, resume, search
 from resbuilder.datasets import load
-from resbuilder.journal import read_records
 from resbuilder.pipeline.loop import Loop
 from resbuilder.run import Run
+from resbuilder.run.journal import read_records
 from resbuilder.starts import start_architecture
 from resbuilder.training import TrainingData
 

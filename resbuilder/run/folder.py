@@ -17,7 +17,7 @@ import keras
 
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.files import write_json
-from resbuilder.journal import Journal
+from resbuilder.run.journal import Journal
 
 FORMAT = 1
 CONFIG = "config.json"

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from resbuilder.journal import Journal, read_records
+from resbuilder.run.journal import Journal, read_records
 
 
 def test_a_step_is_done_once_also_after_reopening(tmp_path):

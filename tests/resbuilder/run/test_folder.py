@@ -25,7 +25,7 @@ def test_a_run_folder_is_made_and_opened_again(tmp_path):
 def test_a_run_killed_while_its_folder_is_made_can_be_made_again(tmp_path):
     """The folder is made under another name: it is there whole, or not at all."""
     program = (
-        "import os, signal, resbuilder.run as run\n"
+        "import os, signal, resbuilder.run.folder as run\n"
         "from resbuilder import SearchConfig\n"
         "write = run.write_json\n"
         "def killed(path, value):\n"

@@ -76,8 +76,9 @@ def results() -> None:
             shutil.copy(
                 RUNS / start / "figures" / f"{figure}.png", RESULTS / f"{start}_{figure}.png"
             )
-        write_json(RESULTS / f"{start}.json", summary(start))
-        click.echo((RESULTS / f"{start}.json").as_posix())
+        report = summary(start)
+        write_json(RESULTS / f"{start}.json", report)
+        click.echo(table(start, report))
 
 
 def run_search(start: str) -> SearchResult:
@@ -150,6 +151,31 @@ def summary(start: str) -> dict:
             for name, (network, epochs) in same_flops(start).items()
         },
     }
+
+
+def table(start: str, report: dict) -> str:
+    """The Markdown table of one search."""
+    won = report["winner"]
+    lines = [
+        "| network | epochs | FLOPs | parameters | depth | validation % | test % |",
+        "|---|---|---|---|---|---|---|",
+        f"| **search from {start}** (No Reg {won['variant'][-2:].upper()}, one search) "
+        f"| {won['epochs_behind_its_weights']} | {won['flops']:,} | {won['parameters']:,} "
+        f"| {won['depth']} | {100 * won['accuracy_validation']:.2f} "
+        f"| **{100 * won['accuracy_test']:.2f}** |",
+    ]
+    for name, row in report["same_flops"].items():
+        network, epochs = name.removesuffix(" epochs").rsplit(", ", 1)
+        accuracies = (
+            f"{100 * row[f'accuracy_{p}']:.2f} ± {100 * row[f'deviation_{p}']:.2f}"
+            for p in ("validation", "test")
+        )
+        lines.append(
+            f"| {network} | {epochs} | {row['flops']:,} | {row['parameters']:,} | {row['depth']} | "
+            + " | ".join(accuracies)
+            + " |"
+        )
+    return "\n".join(lines)
 
 
 def spread(runs: Iterable[dict]) -> dict:

@@ -176,8 +176,14 @@ class Loop:
             f"{after:.3g} MFLOPs"
         )
         architecture = Architecture.from_json(record["result"])
-        grown = self.add(architecture, "morphnet", node, removed=record["removed_blocks"])
-        return grown, record["channels"] if self.config.inherit_channels else None
+        result = self.add(
+            architecture,
+            "morphnet",
+            node,
+            removed=record["removed_blocks"],
+            round=self.round + 1,
+        )
+        return result, record["channels"] if self.config.inherit_channels else None
 
     def accuracy(self, node: Node) -> float:
         """Validation accuracy after the With-Reg training that gave a node its weights.

@@ -71,6 +71,7 @@ def test_the_run_follows_figure_4_3(finished):
     ]  # fmt: skip
     origins = [r["origin"] for r in records if r["event"] == "architecture"]
     assert origins == ["start", "insertion", "removal", "morphnet"]
+    assert [r["round"] for r in records if r["event"] == "architecture"] == [0, 0, 0, 1]
     assert finished.reason == "all rounds are done"
 
 

@@ -158,7 +158,7 @@ def environment() -> dict:
         "cores": len(os.sched_getaffinity(0))
         if hasattr(os, "sched_getaffinity")
         else os.cpu_count(),
-        "accelerators": [d for d in keras.distribution.list_devices() if "cpu" not in d.lower()],
+        "accelerators": _accelerators(),
         "commit": _commit(),
     }
 
@@ -176,6 +176,14 @@ def _locked(path: Path):
         file.close()
         raise ValueError(f"another process is working on the run in {path.parent}") from None
     return file
+
+
+def _accelerators() -> list[str]:
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return [name for name in keras.distribution.list_devices() if "cpu" not in name.lower()]
 
 
 def _processor() -> str:

@@ -59,6 +59,7 @@ def finished(tmp_path_factory):
     return run_search(path)
 
 
+@pytest.mark.any_backend
 def test_the_run_follows_figure_4_3(finished):
     records = read_records(finished.run / "journal.jsonl")[0]
     trained = ["architecture", "training", "training", "training"]
@@ -82,6 +83,7 @@ def test_the_last_network_fills_the_budget_and_respects_it(finished):
     assert sum(w == -1 for w in step["channels"]["stem"]) == step["widths_after"]["stem"] - 4
 
 
+@pytest.mark.any_backend
 def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
     records = read_records(finished.run / "journal.jsonl")[0]
     leaves = [r for r in records if r.get("variant", "with_reg") != "with_reg"]

@@ -13,6 +13,7 @@ from resbuilder.run import Run, read_config
 CONFIG = SearchConfig(dataset="digits", flops=1e6)
 
 
+@pytest.mark.any_backend
 def test_a_run_folder_is_made_and_opened_again(tmp_path):
     with Run.create(tmp_path / "a" / "run", CONFIG) as made:
         pass

@@ -23,7 +23,8 @@ def classes_plot(history: History) -> Plot | None:
     if matrix is None:
         return None
     recall = class_recall(matrix)
-    order = np.argsort(recall, kind="stable")[:MOST_CLASSES]
+    present = np.flatnonzero(matrix.sum(axis=1))
+    order = present[np.argsort(recall[present], kind="stable")][:MOST_CLASSES]
     small = len(names) <= MOST_CLASSES
     figure = new_figure(max(3.2, 1.2 + 0.24 * len(order)) if not small else 4.9)
     if small:

@@ -44,7 +44,7 @@ def removals_plot(history: History) -> Plot | None:
     log_axis(values.yaxis)
     values.axhline(judged[-1]["threshold"], color=GREY, linestyle="--", label="threshold τ_Λ")
     values.set_xlim(-0.03, 1.03)
-    values.set_xlabel("relative depth of the block (0 = first block, 1 = last)")
+    values.set_xlabel("place of the block among all convolutions (0 = stem, 1 = the last)")
     values.set_title("LayerLasso value, smallest of a block")
     numbers = sorted({j["stage"] for j in judged})
     bottom = np.zeros(len(numbers))
@@ -67,7 +67,7 @@ def removals_plot(history: History) -> Plot | None:
 
 
 def judgements(history: History) -> list[dict]:
-    """Every verdict of LayerLasso: block, value, stage, relative depth, threshold, verdict."""
+    """Every verdict of LayerLasso: block, value, stage, relative place, threshold, verdict."""
     judged = []
     for event in history.of("removal"):
         for block, value in event["values"].items():

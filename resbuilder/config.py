@@ -54,7 +54,8 @@ class TrainConfig:
         None, "resize images of a folder to this side [as they are]", must_be=POSITIVE
     )
     start: str = _option(
-        "rb-0net", "start network: rb-0net, rb-r18, resnet-20, or an architecture's JSON file"
+        "rb-0net",
+        "start network: rb-0net, rb-r18, resnet-20, a run folder, or an architecture's JSON file",
     )
     width: int | None = _option(
         None, "channels of the start's first convolution [64; resnet-20: 16]", must_be=POSITIVE
@@ -114,6 +115,8 @@ class TrainConfig:
             ValueError: If a setting is unknown, missing or impossible.
         """
         known = {f.name: f for f in fields(cls)}
+        if foreign := sorted(set(settings) & set(SearchConfig.__dataclass_fields__) - set(known)):
+            raise ValueError(f"settings of a search, not of a training: {', '.join(foreign)}")
         if unknown := sorted(set(settings) - set(known)):
             near = [n for u in unknown for n in difflib.get_close_matches(u, known, 2)]
             raise ValueError(
@@ -121,7 +124,7 @@ class TrainConfig:
                 + (f"; did you mean {', '.join(near)}?" if near else "")
             )
         if missing := [n for n, f in known.items() if f.default is MISSING and n not in settings]:
-            raise ValueError(f"missing settings: {missing}")
+            raise ValueError(f"settings that must be given: {', '.join(missing)}")
         return cls(**settings)
 
 

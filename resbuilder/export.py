@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 
 import keras
@@ -32,6 +33,8 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
+    if format != "saved_model" and path.suffix != f".{format}":
+        raise ValueError(f"a file in the format {format} must end in .{format}, got {path.name}")
     if path.exists():
         raise ValueError(f"{path} already exists; give another path")
     if not path.parent.is_dir():
@@ -82,6 +85,8 @@ def _onnx(model, path: Path, images) -> np.ndarray:
         import tf2onnx  # noqa: F401
     except ImportError:
         raise ValueError('ONNX needs further packages: pip install "resbuilder[onnx]"') from None
-    model.export(path, format="onnx", verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx' own, of numpy
+        model.export(path, format="onnx", verbose=False)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: images})[0]

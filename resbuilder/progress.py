@@ -63,7 +63,7 @@ class SearchProgress:
         """
         self._bars.advance(self._trainings)
         task = self._bars.tasks[self._trainings]
-        took = "  (before)" if replayed else f"{record['seconds']:7.1f} s"
+        took = "  (from the journal)" if replayed else f"{record['seconds']:7.1f} s"
         count = f"{task.completed:.0f} of ≤ {task.total:.0f}"
         self.say(f"  {what:<10} {accuracy_text(record)} {took}   training {count}")
         if replayed:

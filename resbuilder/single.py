@@ -14,7 +14,6 @@ from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.starts import start_architecture
 from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
-from resbuilder.variants import NO_REG_RI, VARIANTS
 
 BATCH = 128
 
@@ -56,10 +55,14 @@ def train_single(
             logs = run.path / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
         result |= trainer.fit(config.seed, regularize=False, callbacks=callbacks)
-        progress.trained(VARIANTS[NO_REG_RI], result)
-        trainer.save(run.best)
+        progress.trained("training", result)
         write_json(run.path / "architecture.json", architecture.to_json())
         write_json(run.path / "result.json", result)
+        if not result["finite"]:
+            raise ValueError(
+                f"the training diverged, see {run.path / 'result.json'}; lower the learning rate"
+            )
+        trainer.save(run.best)
     return result
 
 
@@ -109,6 +112,8 @@ def evaluate_single(
         )
     if part != "test" and dataset is not None:
         raise ValueError(f"the {part} part is that of the run; leave out the dataset")
+    if "dataset" not in settings:
+        raise ValueError(f"which images? {path} is a model file: give a dataset")
     model = load_model(path)
     data = TrainingData.load(TrainConfig.from_mapping(settings))
     images, classes = data.dataset.input_shape, data.dataset.classes

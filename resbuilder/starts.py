@@ -18,6 +18,7 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         ValueError: If there is no such start, its file cannot be read, or it was made for other
             images or classes.
     """
+    _refuse_idle(config)
     shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
     if config.start == "rb-0net":
         return minimal_architecture(shape, classes, config.width or 64, config.stages, order)
@@ -30,10 +31,11 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         widths, blocks = (first, 2 * first, 4 * first), (3, 3, 3)
         return resnet_architecture(shape, classes, widths, blocks, "small", order)
     path = Path(config.start)
+    path = path / "architecture.json" if path.is_dir() else path
     if path.suffix != ".json":
         raise ValueError(
-            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give the .json "
-            "file of an architecture"
+            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give a run "
+            "folder or the .json file of an architecture"
         )
     architecture = read_architecture(path)
     if (architecture.input_shape, architecture.classes) != (shape, classes):
@@ -43,6 +45,18 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         )
     # Its names may be those that this search will give to blocks of its own.
     return architecture.with_plain_names()
+
+
+def _refuse_idle(config: TrainConfig) -> None:
+    """Settings that would do nothing for this start are refused, not ignored."""
+    idle = {
+        "width": config.width is not None and config.start not in STARTS,
+        "stages": config.stages is not None and config.start != "rb-0net",
+        "stem": config.stem != "imagenet" and config.start != "rb-r18",
+    }
+    for name, given in idle.items():
+        if given:
+            raise ValueError(f"{name} has no meaning for the start {config.start!r}; leave it out")
 
 
 def read_architecture(path: Path) -> Architecture:

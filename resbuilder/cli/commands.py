@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from resbuilder.cli.options import Commands, configuration, settings
+from resbuilder.cli.options import Commands, configuration, load_backend, settings
 from resbuilder.config import SearchConfig, TrainConfig
 
 PARTS = ("train", "validation", "test")
@@ -34,20 +34,20 @@ def main() -> None:
 def search(config_file, out: Path, overwrite: bool, **given) -> None:
     """Search an architecture for a dataset within a FLOPs budget."""
     config = configuration(SearchConfig, config_file, given)
+    load_backend()
     from resbuilder.pipeline import search as run_search
 
-    run_search(config, out, overwrite)
-    _finish(out)
+    _finish(out, run_search(config, out, overwrite))
 
 
 @main.command()
 @click.argument("run", type=_existing)
 def resume(run: Path) -> None:
     """Go on with a search that was interrupted."""
+    load_backend()
     from resbuilder.pipeline import resume as run_resume
 
-    run_resume(run)
-    _finish(run)
+    _finish(run, run_resume(run))
 
 
 @main.command()
@@ -58,6 +58,7 @@ def resume(run: Path) -> None:
 def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **given) -> None:
     """Train one architecture: a start network or a JSON file (--start)."""
     config = configuration(TrainConfig, config_file, given)
+    load_backend()
     from resbuilder.single import train_single
 
     record = train_single(config, out, scale_to, overwrite)
@@ -74,6 +75,7 @@ def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **giv
 @click.option("--split", type=click.Choice(PARTS), default="test", show_default=True)
 def evaluate(model: Path, split: str, **given) -> None:
     """Evaluate a run's model, or a .keras file, on a part of a dataset."""
+    load_backend()
     from resbuilder.single import evaluate_single
 
     _echo_result(split, evaluate_single(model, split, **given))
@@ -83,6 +85,7 @@ def evaluate(model: Path, split: str, **given) -> None:
 @click.argument("run", type=_existing)
 def report(run: Path) -> None:
     """Rebuild figures and report.html from a run folder alone."""
+    load_backend()
     _finish(run)
 
 
@@ -92,6 +95,7 @@ def report(run: Path) -> None:
 @click.option("--format", type=click.Choice(("keras", "saved_model", "onnx")), required=True)
 def export(model: Path, path: Path, format: str) -> None:
     """Export a saved model (a .keras file or a run folder), checked to compute the same."""
+    load_backend()
     from resbuilder.export import export as run_export
     from resbuilder.single import load_model
 
@@ -103,15 +107,17 @@ def export(model: Path, path: Path, format: str) -> None:
 @click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
 def datasets(data_dir: str | None) -> None:
     """List the datasets and say which are on this machine."""
+    load_backend()
     from rich.console import Console
 
     from resbuilder.cli.tables import dataset_table
 
-    Console().print(dataset_table(data_dir))
+    # Not wrapped to the terminal: paths are there to be copied.
+    Console(width=200).print(dataset_table(data_dir))
 
 
-def _finish(run: Path) -> None:
-    """Write the report of a search and print its table."""
+def _finish(run: Path, result=None) -> None:
+    """Write the report of a search, print its table, and fail if it found nothing."""
     from rich.console import Console
 
     from resbuilder.cli.tables import search_table
@@ -120,6 +126,8 @@ def _finish(run: Path) -> None:
     page = write_report(run)
     Console().print(search_table(run))
     click.echo(f"report: {page}")
+    if result is not None and result.best is None:
+        raise ValueError(f"no network within the budget was trained: {result.reason}")
 
 
 def _echo_result(part: str, result: dict) -> None:

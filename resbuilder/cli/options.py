@@ -14,21 +14,11 @@ import click
 
 from resbuilder.config import read_settings
 
-
-class Command(click.Command):
-    """Loads the backend without its start-up notes, before the command does its work."""
-
-    def invoke(self, ctx):
-        """Import the backend, then run the command."""
-        with _quiet_start():
-            import keras  # noqa: F401
-        return super().invoke(ctx)
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
 
 
 class Commands(click.Group):
     """Turns what the library says about bad input into one line and exit status 2."""
-
-    command_class = Command
 
     def list_commands(self, ctx):
         """The commands in the order in which one needs them."""
@@ -43,7 +33,7 @@ class Commands(click.Group):
             click.echo(error.format_message())
             sys.exit(0)
         except click.ClickException as error:
-            click.echo(f"Error: {error.format_message()}", err=True)
+            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
             sys.exit(2)
         except click.Abort:
             sys.exit(130)
@@ -53,23 +43,33 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
-            raise _Failure(str(error)) from None
+            raise click.ClickException(str(error)) from None
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise _Failure(
+                raise click.ClickException(
                     f"the disk is full ({error.filename or 'while writing'}); free some space; a "
                     "search then goes on with `resbuilder resume RUN`"
                 ) from None
             if isinstance(error, BrokenPipeError):
                 raise
-            raise _Failure(str(error)) from None
+            where = f" in {Path(error.filename).absolute().parent}" if error.filename else ""
+            raise click.ClickException(f"{(error.strerror or str(error)).lower()}{where}") from None
         except KeyboardInterrupt:
-            raise _Failure("interrupted; a search goes on with `resbuilder resume RUN`") from None
+            click.echo("interrupted; a search goes on with `resbuilder resume RUN`", err=True)
+            raise click.Abort from None
+        except Exception as error:
+            # What the backends raise when memory runs out has no class in common.
+            if isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY:
+                raise click.ClickException(
+                    "out of memory; take a smaller batch size or width"
+                ) from None
+            raise
 
 
-class _Failure(click.ClickException):
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.split()))
+def load_backend() -> None:
+    """Import the backend without its start-up notes."""
+    with _quiet_start():
+        import keras  # noqa: F401
 
 
 @contextlib.contextmanager

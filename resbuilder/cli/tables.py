@@ -36,10 +36,10 @@ def search_table(run: str | Path) -> Table:
 def dataset_table(data_dir: str | None) -> Table:
     """The known datasets and where they are."""
     table = Table(box=None)
-    for heading in ("name", "images", "classes", "train / test", "here", "what it is"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("name", "images", "classes", "train / test", "what it is", "here"):
+        table.add_column(heading, no_wrap=True)
     for d in available(data_dir):
         shape = "×".join(map(str, d.shape or ()))
         counts = f"{d.train:,} / {d.test:,}" if d.train else ""
-        table.add_row(d.name, shape, str(d.classes or ""), counts, d.where or "–", d.description)
+        table.add_row(d.name, shape, str(d.classes or ""), counts, d.description, d.where or "–")
     return table

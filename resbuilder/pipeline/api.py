@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import keras
 
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
+from resbuilder.costs import cost
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
 from resbuilder.starts import start_architecture
-from resbuilder.surgery import least_flops
+from resbuilder.surgery import insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
 
 
@@ -84,6 +86,7 @@ def search(
             f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
             f"these images, with one channel in every layer, needs {least:,}; raise the budget"
         )
+    _warn_of_size(start, config.flops)
     with Run.create(out, config, overwrite) as run:
         return _go(run, data, start, progress)
 
@@ -102,6 +105,19 @@ def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> Se
         else:
             start = start_architecture(run.config, data.dataset)
         return _go(run, data, start, progress)
+
+
+def _warn_of_size(start: Architecture, budget: float) -> None:
+    """Say so where inserted blocks will be far above the budget until MorphNet has shrunk them."""
+    grown = (insert_block(start, where, "new") for where in insertion_positions(start))
+    dearest = max(cost(architecture).flops for architecture in grown) - cost(start).flops
+    if dearest > 2 * budget:
+        warnings.warn(
+            f"a block at full resolution costs {dearest / 1e6:,.4g} MFLOPs, "
+            f"{dearest / budget:,.0f} times the budget: trainings before the first MorphNet step "
+            "may be slow and large; take a smaller width",
+            stacklevel=3,
+        )
 
 
 def _go(run: Run, data: TrainingData, start: Architecture, progress) -> SearchResult:

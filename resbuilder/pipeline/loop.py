@@ -171,9 +171,11 @@ class Loop:
         before, shrunk, after = (
             record[f"flops_{when}"] / 1e6 for when in ("before", "shrunk", "after")
         )
+        alive = sum(record["alive"][name] for name in record["widths_before"])
         self.progress.say(
-            f"MorphNet {self.round + 1} of {self.config.rounds}: {before:.3g} → {shrunk:.3g} → "
-            f"{after:.3g} MFLOPs"
+            f"MorphNet {self.round + 1} of {self.config.rounds}: {alive} of "
+            f"{sum(record['widths_before'].values())} channels alive, {before:.3g} → {shrunk:.3g} "
+            f"MFLOPs; scaled to {after:.3g}"
         )
         architecture = Architecture.from_json(record["result"])
         result = self.add(

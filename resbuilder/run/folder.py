@@ -123,6 +123,8 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
         ValueError: If it is not a run folder or not of that kind, damaged, or of a newer format.
     """
     file = Path(path) / CONFIG
+    if Path(path).exists() and not Path(path).is_dir():
+        raise ValueError(f"{path} is not a run folder but a file")
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
         found, made_by = settings.pop("format"), settings.pop("kind")

@@ -61,8 +61,13 @@ def test_a_bad_setting_says_what_is_wrong(settings, message):
 
 
 def test_the_dataset_must_be_named():
-    with pytest.raises(ValueError, match="missing settings: \\['dataset'\\]"):
+    with pytest.raises(ValueError, match="must be given: dataset"):
         TrainConfig.from_mapping({})
+
+
+def test_a_file_for_a_search_is_not_one_for_a_training():
+    with pytest.raises(ValueError, match="settings of a search, not of a training: flops"):
+        TrainConfig.from_mapping({"dataset": "digits", "flops": 1e6})
 
 
 def test_files_give_the_same_configuration_as_python(tmp_path):

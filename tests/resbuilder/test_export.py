@@ -30,11 +30,11 @@ def images(n):
 def test_exported_model_gives_the_same_outputs_for_any_batch(model, tmp_path, format):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("SavedModel and ONNX are written by TensorFlow")
-    path = tmp_path / "exported"
+    path = tmp_path / ("exported" if format == "saved_model" else f"exported.{format}")
     assert export(model, path, format) < 1e-4
     x = images(7)
     if format == "keras":
-        outputs = keras.models.load_model(path.rename(tmp_path / "m.keras")).predict(x, verbose=0)
+        outputs = keras.models.load_model(path).predict(x, verbose=0)
     elif format == "saved_model":
         import tensorflow as tf
 
@@ -60,8 +60,10 @@ def test_an_export_that_computes_something_else_is_not_left(model, tmp_path, mon
 def test_bad_arguments(model, tmp_path):
     with pytest.raises(ValueError, match="format must be one of"):
         export(model, tmp_path / "m", "tflite")
-    (tmp_path / "taken").write_text("")
+    with pytest.raises(ValueError, match="must end in .keras, got m.h5"):
+        export(model, tmp_path / "m.h5", "keras")
+    (tmp_path / "taken.keras").write_text("")
     with pytest.raises(ValueError, match="already exists"):
-        export(model, tmp_path / "taken", "keras")
+        export(model, tmp_path / "taken.keras", "keras")
     with pytest.raises(ValueError, match="no folder"):
-        export(model, tmp_path / "no" / "m", "keras")
+        export(model, tmp_path / "no" / "m.keras", "keras")

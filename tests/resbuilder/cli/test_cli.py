@@ -152,6 +152,7 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
         (["search", "--dataset", "digits", "--start", "x.json"], "cannot read the architecture"),
         (["train", "--dataset", "digits", "--scale-to", "1"], "too small"),
         (["train", "--dataset", "digits", "--rounds", "1"], "No such option"),
+        (["train", "--dataset", "digits", "--stem", "small"], "stem has no meaning"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, message):
@@ -203,6 +204,22 @@ def test_which_images_validated_is_asked_of_the_run(run):
     best = json.loads((run / "journal.jsonl").read_text().splitlines()[-1])["best"]
     validated = call("evaluate", run, "--split", "validation").stdout
     assert f"accuracy {100 * best['accuracy_validation']:.2f} %" in validated
+
+
+def test_a_search_that_finds_nothing_fails_and_says_why(tmp_path):
+    result = call(*SEARCH, "--learning-rate", 1e30, "--out", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "did not stay finite" in result.stderr.splitlines()[-1]
+    assert (tmp_path / "run" / "report.html").exists()
+    diverged = call(*"train --dataset digits --width 2 --epochs 1 --learning-rate 1e30".split(),
+                    "--out", tmp_path / "single")  # fmt: skip
+    assert diverged.exit_code == 2 and "lower the learning rate" in diverged.stderr
+    assert not (tmp_path / "single" / "models" / "best.keras").exists()
+
+
+def test_blocks_far_above_the_budget_are_warned_of(tmp_path):
+    result = call(*SEARCH, "--width", 60, "--rounds", 0, "--out", tmp_path / "run")
+    assert "83 times the budget" in result.stderr and result.exit_code == 0
 
 
 def test_a_training_is_no_search(tmp_path):

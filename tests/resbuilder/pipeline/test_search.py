@@ -34,6 +34,8 @@ SETTINGS = {
     "tau_layer": 0.5,
 }
 TIMES = ("time", "seconds")
+# A start from a file has a width and stages of its own.
+OWN = {"width": None, "stages": None}
 
 
 def run_search(path, **changes):
@@ -145,7 +147,12 @@ def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
     arrays = {k: getattr(digits, k) for k in ("x_train", "y_train", "x_test", "y_test")}
     np.savez(data, **arrays)
     build_start(start, (8, 8, 1))
-    settings = {"dataset": "mine", "data_dir": str(tmp_path), "start": str(start), "rounds": 0}
+    settings = {
+        "dataset": "mine",
+        "data_dir": str(tmp_path),
+        "start": str(start),
+        "rounds": 0,
+    } | OWN
     result = run_search(tmp_path / "run", **settings)
     start.unlink()
     assert resume(tmp_path / "run") == result
@@ -162,7 +169,7 @@ def test_a_winner_can_be_the_next_start(finished, tmp_path):
     start = tmp_path / "start.json"
     record = read_records(tmp_path / "a" / "journal.jsonl")[0][-5]
     start.write_text(json.dumps(record["architecture"]))
-    again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0)
+    again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0, **OWN)
     assert grown.reason == again.reason == "all rounds are done"
 
 
@@ -263,11 +270,11 @@ def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):
 
 def test_a_start_from_a_file(tmp_path):
     architecture = build_start(tmp_path / "a.json", (8, 8, 1))
-    result = run_search(tmp_path / "run", start=str(tmp_path / "a.json"), rounds=0)
+    result = run_search(tmp_path / "run", start=str(tmp_path / "a.json"), rounds=0, **OWN)
     assert result.architecture == architecture
     build_start(tmp_path / "b.json", (9, 9, 1))
     with pytest.raises(ValueError, match=r"images \(9, 9, 1\)"):
-        run_search(tmp_path / "other", start=str(tmp_path / "b.json"))
+        run_search(tmp_path / "other", start=str(tmp_path / "b.json"), **OWN)
 
 
 def build_start(path, shape) -> Architecture:

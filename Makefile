@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # Two rounds on 8×8 images: 7 architectures, 21 trainings, about two minutes on two cores.
 DEMO_FLAGS ?= --dataset digits --no-flip --flops 1e6 --width 16 --rounds 2 --insertions 2 \
-  --epochs 8 --batch-size 32 --lambda-morphnet 1e-5
+  --epochs 8 --batch-size 32 --lambda-morphnet 3e-5 --lambda-layer 1e-5
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input

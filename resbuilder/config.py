@@ -93,8 +93,15 @@ class TrainConfig:
     def resolved(self):
         """The same settings with absolute paths, so that a run can be resumed from anywhere."""
 
+        from resbuilder.datasets import names
+        from resbuilder.starts import STARTS
+
         def absolute(text: str | None) -> str | None:
-            return str(Path(text).absolute()) if text and Path(text).exists() else text
+            # A name stays a name, also where a folder happens to be called so.
+            named = text in (*names(), *STARTS)
+            return (
+                str(Path(text).absolute()) if text and not named and Path(text).exists() else text
+            )
 
         return replace(
             self,

@@ -18,6 +18,13 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         ValueError: If there is no such start, its file cannot be read, or it was made for other
             images or classes.
     """
+    path = Path(config.start)
+    path = path / "architecture.json" if path.is_dir() else path
+    if config.start not in STARTS and path.suffix != ".json":
+        raise ValueError(
+            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give a run "
+            "folder or the .json file of an architecture"
+        )
     _refuse_idle(config)
     shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
     if config.start == "rb-0net":
@@ -30,13 +37,6 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         first = config.width or 16
         widths, blocks = (first, 2 * first, 4 * first), (3, 3, 3)
         return resnet_architecture(shape, classes, widths, blocks, "small", order)
-    path = Path(config.start)
-    path = path / "architecture.json" if path.is_dir() else path
-    if path.suffix != ".json":
-        raise ValueError(
-            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give a run "
-            "folder or the .json file of an architecture"
-        )
     architecture = read_architecture(path)
     if (architecture.input_shape, architecture.classes) != (shape, classes):
         raise ValueError(

@@ -94,3 +94,13 @@ def test_bad_files(tmp_path, name, text, message):
         path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_settings(path)
+
+
+def test_resolved_paths_are_absolute_and_names_stay_names(tmp_path, monkeypatch):
+    for folder in ("digits", "rb-0net", "mine"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    named = SearchConfig(dataset="digits", start="rb-0net", data_dir="mine").resolved()
+    assert (named.dataset, named.start) == ("digits", "rb-0net")
+    assert named.data_dir == str(tmp_path / "mine")
+    assert SearchConfig(dataset="mine").resolved().dataset == str(tmp_path / "mine")

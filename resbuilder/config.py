@@ -92,7 +92,6 @@ class TrainConfig:
 
     def resolved(self):
         """The same settings with absolute paths, so that a run can be resumed from anywhere."""
-
         from resbuilder.datasets import names
         from resbuilder.starts import STARTS
 

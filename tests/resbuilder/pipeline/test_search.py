@@ -32,6 +32,7 @@ SETTINGS = {
     "insertions": 1,
     # Every block is below such a threshold: removal is part of the run.
     "tau_layer": 0.5,
+    "momentum": False,
 }
 TIMES = ("time", "seconds")
 # A start from a file has a width and stages of its own.
@@ -243,7 +244,7 @@ def with_reg_stem(path, index) -> np.ndarray:
 
 def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
     """A gain of any size counts as good here, so nothing may be removed after the insertion."""
-    run_search(tmp_path / "run", tau_momentum=-1.0)
+    run_search(tmp_path / "run", momentum=True, tau_momentum=-1.0)
     records = read_records(tmp_path / "run" / "journal.jsonl")[0]
     judged = [r for r in records if r["event"] == "removal"]
     assert [r["kept_by_momentum"] for r in judged] == [False, True]

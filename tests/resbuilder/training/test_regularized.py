@@ -30,8 +30,10 @@ def regularized(jit_compile=False, optimizer=None):
     return model
 
 
-def weights(model):
-    return [keras.ops.convert_to_numpy(w) for w in model.network.trainable_weights]
+def same_outputs(loaded, model):
+    # Not to the bit: XLA fuses the wrapped network otherwise than the network alone.
+    outputs = [m.predict(X, verbose=0) for m in (loaded, model)]
+    np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)
 
 
 def test_training_loss_is_the_task_loss_plus_lambda_times_the_terms():
@@ -81,7 +83,7 @@ def test_the_saved_network_is_plain_and_carries_the_optimizer(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded) is type(model.network)
     assert loaded.losses == [] and not any("lambda" in w.path for w in loaded.weights)
-    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    same_outputs(loaded, model)
     for a, b in zip(loaded.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
     assert int(loaded.optimizer.iterations) == 2
@@ -92,7 +94,7 @@ def test_a_checkpoint_callback_saves_the_network(tmp_path):
     checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor="loss")
     model.fit(X, Y, verbose=0, callbacks=[checkpoint])
     loaded = keras.models.load_model(tmp_path / "best.keras")
-    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    same_outputs(loaded, model)
 
 
 def test_unknown_terms_are_refused():

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from resbuilder.architecture import BLOCK_ORDERS
 
+STARTS = ("rb-0net", "rb-r18", "resnet-20")
+
 POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "not negative", "between 0 and 1"
 UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in 0 … 2³²-1"
 _RANGES = {
@@ -93,7 +95,6 @@ class TrainConfig:
     def resolved(self):
         """The same settings with absolute paths, so that a run can be resumed from anywhere."""
         from resbuilder.datasets import names
-        from resbuilder.starts import STARTS
 
         def absolute(text: str | None) -> str | None:
             # A name stays a name, also where a folder happens to be called so.

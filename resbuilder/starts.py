@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from resbuilder.architecture import Architecture, minimal_architecture, resnet_architecture
-from resbuilder.config import TrainConfig
+from resbuilder.config import STARTS, TrainConfig
 from resbuilder.datasets import Dataset
-
-STARTS = ("rb-0net", "rb-r18", "resnet-20")
 
 
 def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:

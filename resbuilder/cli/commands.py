@@ -10,8 +10,7 @@ import click
 
 from resbuilder.cli.options import Commands, configuration, load_backend, settings
 from resbuilder.config import SearchConfig, TrainConfig
-
-PARTS = ("train", "validation", "test")
+from resbuilder.variants import PARTS
 
 _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resbuilder.datasets import Augmentation, Batches, Dataset, Preprocessing, Split, load
-
-PARTS = ("train", "validation", "test")
+from resbuilder.variants import PARTS
 
 
 @dataclass(frozen=True)

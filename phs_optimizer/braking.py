@@ -1,0 +1,225 @@
+"""The callback that brakes: goal-oriented exploration and exploitation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from phs_optimizer import checks
+from phs_optimizer.optimizer import phs_of
+from phs_optimizer.policy import BrakingPolicy, BrakingState, Event
+from phs_optimizer.task_loss import TaskLoss
+
+
+class GoalOrientedBraking(keras.callbacks.Callback):
+    """Explores with little friction until the training loss reaches a goal, then brakes.
+
+    Braking multiplies the friction γ of a :class:`phs_optimizer.PHS` optimizer by ``factor``, so
+    that the weights settle in the minimum they are in (thesis ch. 3). Works with plain ``fit``,
+    ``jit_compile``, ``steps_per_execution``, gradient accumulation, mixed precision and
+    ``MirroredStrategy``.
+
+    The loss that is compared is a moving average of the task loss, without the regularization
+    terms of the weights. Where the state machine stands is kept in the optimizer, so that a
+    ``.keras`` file saved in the middle goes on as if nothing had happened; put this callback
+    before ``ModelCheckpoint``. Weights that were best so far are kept in memory only and are
+    looked for anew after loading. To begin a new training, compile with a new optimizer.
+
+    Args:
+        target: The goal, in the meaning of ``target_is``.
+        target_is: What the thesis' "breaking at x" means: ``"reduction"``: the loss has fallen by
+            the share ``target`` of its initial value (0.8: to a fifth); ``"remaining"``: the
+            share ``target`` of it is left; ``"loss"``: the loss itself.
+        factor: What the friction is multiplied with, > 1.
+        average_steps: Length n of the exponential moving average of the loss, in steps. The goal
+            is not looked at before n steps of a phase.
+        initial_loss: Loss that the shares refer to; by default the mean of the first 10 steps.
+        patience: Epochs to explore without reaching the goal before ``on_patience`` happens;
+            None waits for ever.
+        on_patience: ``"brake"`` from the best weights so far, or ``"adjust"``: multiply the share
+            of the way to the goal that is asked for by ``adjustment`` and wait again.
+        adjustment: That factor, between 0 and 1.
+        overfitting_patience: Epochs in which the validation loss stays above its best before the
+            onset of overfitting is stated, and the brakes applied from the best weights.
+        minima: How many minima to visit. After ``exploitation`` epochs in one, an external force
+            (the system's port) accelerates the weights again: the friction becomes the initial
+            one, and a momentum of random direction is added.
+        exploitation: Epochs to brake in each minimum; only with ``minima`` > 1.
+        port_energy: Kinetic energy that the port supplies, in shares of the initial loss.
+        restore_best_weights: Whether the weights of the best epoch are put back at the end; by
+            default only with ``minima`` > 1. Best is by validation loss where there is one, by
+            the average training loss otherwise.
+        monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
+        seed: Seed of the port's direction.
+        log_path: A file to which every event and every epoch is appended as a line of JSON.
+        verbose: 1 prints every event, 0 nothing.
+        **kwargs: Nothing else is allowed.
+
+    Attributes:
+        events: What happened, one dict each: ``step``, ``epoch``, ``action``, ``reason``,
+            ``loss``, ``friction`` (after it).
+        trace: Pairs of step and average loss, for the plot.
+        policy: The :class:`~phs_optimizer.policy.BrakingPolicy` that decides.
+
+    Raises:
+        ValueError: A value out of its range, a goal that cannot be reached by its definition, an
+            unknown option; in ``fit``, a model without a PHS optimizer, or a factor with which
+            the explicit friction step would diverge.
+
+    Example:
+        >>> model.fit(x, y, callbacks=[GoalOrientedBraking(target=0.85, factor=10)])
+    """
+
+    def __init__(
+        self,
+        target,
+        target_is="reduction",
+        factor=10.0,
+        average_steps=100,
+        initial_loss=None,
+        patience=None,
+        on_patience="brake",
+        adjustment=0.9,
+        overfitting_patience=None,
+        minima=1,
+        exploitation=None,
+        port_energy=0.5,
+        restore_best_weights=None,
+        monitor="loss",
+        seed=0,
+        log_path=None,
+        verbose=1,
+        **kwargs,
+    ):
+        super().__init__()
+        checks.no_unknown("GoalOrientedBraking", kwargs, type(self).__init__)
+        self.policy = BrakingPolicy(
+            target=target,
+            target_is=target_is,
+            average_steps=average_steps,
+            initial_loss=initial_loss,
+            patience=patience,
+            on_patience=on_patience,
+            adjustment=adjustment,
+            overfitting_patience=overfitting_patience,
+            minima=minima,
+            exploitation=exploitation,
+        )
+        self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
+        self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
+        self.restore_best_weights = (
+            minima > 1 if restore_best_weights is None else bool(restore_best_weights)
+        )
+        self.log_path = None if log_path is None else Path(log_path)
+        self.verbose = verbose
+        self.events: list[dict] = []
+        self.trace: list[tuple[int, float]] = []
+        self._random = np.random.default_rng(seed)
+        self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
+        self._best_weights = None
+        self._keep_best = (
+            self.restore_best_weights
+            or overfitting_patience is not None
+            or (patience is not None and on_patience == "brake")
+        )
+        self._epoch = 0
+
+    def on_train_begin(self, logs=None):
+        """Takes up the state in the optimizer and checks that braking is stable."""
+        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        optimizer.check_stable(optimizer.initial_friction * self.factor)
+        state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
+        self.policy.state = state
+        if self._best_weights is None:
+            state.best = np.inf
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """A new running mean."""
+        self._epoch = epoch
+        self._task_loss.begin_epoch()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Averages the loss and brakes if it has reached the goal."""
+        seen = self._task_loss.read(self, batch, logs)
+        if seen is None:
+            return
+        event = self.policy.observe(*seen)
+        steps = self.policy.state.steps
+        if not self.trace or steps - self.trace[-1][0] >= self.policy.average_steps / 2 or event:
+            self.trace.append((int(steps), self.policy.average))
+        if event:
+            self._carry_out(event)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keeps the best weights, and brakes or accelerates where an epoch's end decides it."""
+        logs = {} if logs is None else logs
+        if self.policy.overfitting_patience and "val_loss" not in logs:
+            raise ValueError(
+                "overfitting_patience watches the validation loss: give fit() validation_data or "
+                "validation_split, in every epoch"
+            )
+        is_best, event = self.policy.epoch_end(logs.get("val_loss"))
+        if is_best and self._keep_best:
+            self._best_weights = self.model.get_weights()
+        if event:
+            self._carry_out(event)
+        else:
+            self._save_state()
+        logs["friction"] = self._friction()
+        self._log({"epoch": epoch, "loss": self.policy.average, "friction": logs["friction"]})
+
+    def on_train_end(self, logs=None):
+        """Puts the best weights back, if asked for."""
+        if self.restore_best_weights and self._best_weights is not None:
+            self.model.set_weights(self._best_weights)
+
+    def _carry_out(self, event: Event) -> None:
+        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        reason = event.reason
+        if event.action == "brake":
+            if event.from_best and self._best_weights is not None:
+                self.model.set_weights(self._best_weights)
+                for momentum in optimizer.momenta:
+                    momentum.assign(np.zeros(momentum.shape, "float32"))
+                reason += "; from the best weights"
+            optimizer.friction = optimizer.initial_friction * self.factor
+        elif event.action == "accelerate":
+            optimizer.friction = optimizer.initial_friction
+            self._accelerate(optimizer)
+        self._save_state()
+        record = {
+            "step": int(self.policy.state.steps),
+            "epoch": self._epoch,
+            "action": event.action,
+            "reason": reason,
+            "loss": event.loss,
+            "friction": self._friction(),
+        }
+        self.events.append(record)
+        self._log(record)
+        if self.verbose:
+            print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
+
+    def _accelerate(self, optimizer) -> None:
+        """The port: adds momentum of random direction and the kinetic energy ``port_energy``."""
+        impulses = [self._random.standard_normal(p.shape) for p in optimizer.momenta]
+        energy = sum(float(np.sum(i**2)) for i in impulses) / (2 * optimizer.mass)
+        scale = np.sqrt(self.port_energy * self.policy.initial_loss / energy)
+        for momentum, impulse in zip(optimizer.momenta, impulses, strict=True):
+            momentum.assign_add((scale * impulse).astype("float32"))
+
+    def _friction(self) -> float:
+        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        return float(keras.ops.convert_to_numpy(optimizer.friction))
+
+    def _save_state(self) -> None:
+        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        optimizer.braking_state.assign(np.array(self.policy.state.to_vector(), "float32"))
+
+    def _log(self, record: dict) -> None:
+        if self.log_path is not None:
+            with self.log_path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")

@@ -1,0 +1,95 @@
+"""Figures of a training: where the energy went, and when and why it braked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe and Ito's palette, told apart with every common colour vision deficiency.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
+EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY}
+
+
+def plot_energy(records: Sequence[dict]) -> Figure:
+    """Kinetic, potential, total and dissipated energy over the steps.
+
+    Args:
+        records: What :class:`phs_optimizer.EnergyLogger` recorded.
+
+    Returns:
+        A matplotlib figure of two panels: the energies, and the friction below.
+
+    Raises:
+        ValueError: If there is no record.
+    """
+    if not records:
+        raise ValueError("no records: fit a model with the EnergyLogger among its callbacks first")
+    steps = [record["step"] for record in records]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    energy, friction = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    for name, color, style in (
+        ("total", "black", "-"),
+        ("potential", BLUE, "-"),
+        ("kinetic", ORANGE, "-"),
+        ("dissipated", GREEN, "--"),
+    ):
+        label = "potential (training loss)" if name == "potential" else name
+        energy.plot(steps, [r[name] for r in records], style, color=color, label=label)
+    energy.set_ylabel("energy (units of the loss)")
+    energy.set_yscale("symlog", linthresh=1.0)
+    energy.legend(frameon=False, ncols=2)
+    friction.step(steps, [r["friction"] for r in records], color=RED, where="post")
+    friction.set_yscale("log" if all(r["friction"] > 0 for r in records) else "linear")
+    friction.set_ylabel("friction γ")
+    friction.set_xlabel("step")
+    return _finished(figure)
+
+
+def plot_braking(callback) -> Figure:
+    """The average loss and its goal, and every event with its reason.
+
+    Args:
+        callback: A :class:`phs_optimizer.GoalOrientedBraking` after ``fit``.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If it has seen no training.
+    """
+    if not callback.trace:
+        raise ValueError("nothing to draw: fit a model with this callback first")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    steps, losses = zip(*callback.trace, strict=True)
+    axes.plot(steps, losses, color=BLUE, label="average training loss")
+    axes.axhline(callback.policy.target_loss, color=GREY, linestyle="--", label="goal")
+    for number, event in enumerate(callback.events, start=1):
+        color = EVENT_COLORS[event["action"]]
+        text = f"{number}. {event['action']}, γ = {event['friction']:g}: {event['reason']}"
+        axes.axvline(event["step"], color=color, linewidth=1.2, label=text)
+        place = (event["step"], 1.0)
+        axes.annotate(
+            str(number),
+            place,
+            xycoords=axes.get_xaxis_transform(),
+            color=color,
+            ha="center",
+            xytext=(0, 3),
+            textcoords="offset points",
+        )
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    figure.legend(frameon=False, loc="outside lower left", fontsize=8)
+    return _finished(figure)
+
+
+def _finished(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E5E7EB", linewidth=0.7)
+        axes.set_axisbelow(True)
+    figure.axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure

@@ -1,0 +1,238 @@
+"""When to brake, to brake from the best weights, to adjust the goal, and to accelerate again.
+
+Pure arithmetic on losses, without Keras: :class:`phs_optimizer.GoalOrientedBraking` feeds it and
+carries out what it decides, and a training loop of one's own can do the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, dataclass, fields
+
+from phs_optimizer import checks
+from phs_optimizer.goal import Goal
+
+INITIAL_STEPS = 10
+ON_PATIENCE = ("brake", "adjust")
+
+
+@dataclass
+class BrakingState:
+    """Where the state machine stands: numbers alone, so that an optimizer can carry them.
+
+    Attributes:
+        braking: 0 while exploring, 1 while exploiting a minimum with the higher friction.
+        steps: Steps of the training seen so far.
+        initial_loss: Mean loss of the first steps; the share of the goal refers to it.
+        average: Moving average of the loss, not yet corrected for its start at 0.
+        weight: What the average must be divided by, 1 − (1 − 1/n)^steps.
+        ease: Share of the goal that is asked for, 1 until it is adjusted.
+        epochs: Epochs that ended in the present phase.
+        minima: Minima exploited so far, the present one included.
+        best: Best value of the criterion; infinite before the first.
+        best_validation: Best validation loss since the last acceleration.
+        stale: Epochs since the validation loss was best.
+    """
+
+    braking: float = 0.0
+    steps: float = 0.0
+    initial_loss: float = 0.0
+    average: float = 0.0
+    weight: float = 0.0
+    ease: float = 1.0
+    epochs: float = 0.0
+    minima: float = 0.0
+    best: float = math.inf
+    best_validation: float = math.inf
+    stale: float = 0.0
+
+    def to_vector(self) -> list[float]:
+        """The numbers in the order of the attributes."""
+        return list(astuple(self))
+
+    @classmethod
+    def from_vector(cls, vector) -> BrakingState:
+        """The state that :meth:`to_vector` wrote; a new one from a vector of zeros.
+
+        Raises:
+            ValueError: If the vector has another length.
+        """
+        numbers = [float(number) for number in vector]
+        if len(numbers) != len(fields(cls)):
+            raise ValueError(
+                f"a braking state has {len(fields(cls))} numbers, not {len(numbers)}: it was "
+                "written by another version"
+            )
+        return cls(*numbers) if any(numbers) else cls()
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something the policy decided.
+
+    Attributes:
+        action: ``"brake"``, ``"adjust"`` (the goal) or ``"accelerate"``.
+        reason: Why, in words.
+        loss: Average loss at that moment.
+        from_best: Whether to go back to the best weights first.
+    """
+
+    action: str
+    reason: str
+    loss: float
+    from_best: bool = False
+
+
+class BrakingPolicy:
+    """The state machine of goal-oriented braking.
+
+    ::
+
+        exploring ── goal reached, patience over, or overfitting ──> exploiting
+            ^   └── patience over: goal adjusted ──┐                     │
+            └───────────────────────────────────────┘                     │
+            └── `exploitation` epochs over and minima left: accelerate ───┘
+
+    The arguments are those of :class:`phs_optimizer.GoalOrientedBraking`, which says what they
+    mean.
+
+    Raises:
+        ValueError: A value out of its range, or an option without the one that it belongs to.
+    """
+
+    def __init__(
+        self,
+        target: float,
+        target_is: str = "reduction",
+        average_steps: int = 100,
+        initial_loss: float | None = None,
+        patience: int | None = None,
+        on_patience: str = "brake",
+        adjustment: float = 0.9,
+        overfitting_patience: int | None = None,
+        minima: int = 1,
+        exploitation: int | None = None,
+    ):
+        self.goal = Goal(target, target_is)
+        self.average_steps = checks.count("average_steps", average_steps)
+        if initial_loss is not None:
+            initial_loss = checks.number("initial_loss", initial_loss, "> 0", lambda v: v > 0)
+        self.given_initial_loss = initial_loss
+        self.patience = None if patience is None else checks.count("patience", patience)
+        checks.choice("on_patience", on_patience, ON_PATIENCE)
+        if on_patience == "adjust" and patience is None:
+            raise ValueError('on_patience="adjust" needs patience=, the epochs to wait')
+        self.on_patience = on_patience
+        self.adjustment = checks.number(
+            "adjustment", adjustment, "above 0 and below 1", lambda v: 0 < v < 1
+        )
+        if overfitting_patience is not None:
+            checks.count("overfitting_patience", overfitting_patience)
+        self.overfitting_patience = overfitting_patience
+        self.minima = checks.count("minima", minima)
+        if exploitation is not None:
+            checks.count("exploitation", exploitation)
+        if (self.minima > 1) != (exploitation is not None):
+            raise ValueError(
+                f"minima={minima} with exploitation={exploitation}: to visit several minima give "
+                "minima > 1 and exploitation=, the epochs in each; for one give neither"
+            )
+        self.exploitation = exploitation
+        self.state = BrakingState()
+
+    @property
+    def average(self) -> float:
+        """Moving average of the task loss; NaN before the first step."""
+        state = self.state
+        return state.average / state.weight if state.weight else math.nan
+
+    @property
+    def initial_loss(self) -> float:
+        """The loss that the goal refers to, as given or as measured in the first steps."""
+        return self.given_initial_loss or self.state.initial_loss
+
+    @property
+    def target_loss(self) -> float:
+        """The loss at which the brakes are applied, with the adjustments made so far."""
+        return self.goal.loss(self.initial_loss, self.state.ease)
+
+    def observe(self, loss: float, steps: int = 1) -> Event | None:
+        """Takes in the mean task loss of the next ``steps`` training steps.
+
+        Args:
+            loss: Mean task loss over these steps, without regularization terms.
+            steps: Number of steps, ``steps_per_execution`` for instance.
+
+        Returns:
+            An event if the goal has been reached with them.
+        """
+        state = self.state
+        if state.steps < INITIAL_STEPS:
+            share = min(steps, INITIAL_STEPS - state.steps)
+            seen = state.steps + share
+            state.initial_loss += (loss - state.initial_loss) * share / seen
+        state.steps += steps
+        keep = (1 - 1 / self.average_steps) ** steps
+        state.average = keep * state.average + (1 - keep) * loss
+        state.weight = keep * state.weight + 1 - keep
+        # Not before the average has seen as many steps as it is long: one batch may be lucky.
+        whole = 1 - (1 - 1 / self.average_steps) ** self.average_steps
+        ready = not state.braking and state.weight >= whole * (1 - 1e-6)
+        if not (ready and self.average <= self.target_loss):  # a NaN reaches no goal
+            return None
+        return self._brake(f"loss {self.average:.4g} reached the goal {self.target_loss:.4g}")
+
+    def epoch_end(self, validation_loss: float | None = None) -> tuple[bool, Event | None]:
+        """Takes in the end of an epoch.
+
+        Args:
+            validation_loss: Loss on validation data, where there is one.
+
+        Returns:
+            Whether the weights are the best so far (by the validation loss where it is given, by
+            the average training loss otherwise), and an event, if one is due.
+        """
+        state = self.state
+        state.epochs += 1
+        criterion = self.average if validation_loss is None else validation_loss
+        is_best = criterion < state.best
+        state.best = min(state.best, criterion)
+        if validation_loss is not None:
+            improved = validation_loss < state.best_validation
+            state.best_validation = min(state.best_validation, validation_loss)
+            state.stale = 0 if improved else state.stale + 1
+        return is_best, self._after_exploitation() if state.braking else self._without_goal()
+
+    def _without_goal(self) -> Event | None:
+        state = self.state
+        if self.overfitting_patience and state.stale >= self.overfitting_patience:
+            return self._brake(
+                f"overfitting: validation loss above its best for {state.stale:.0f} epochs", True
+            )
+        if self.patience is None or state.epochs < self.patience:
+            return None
+        waited = f"goal {self.target_loss:.4g} not reached in {state.epochs:.0f} epochs"
+        if self.on_patience == "brake":
+            return self._brake(f"{waited}", from_best=True)
+        state.ease *= self.adjustment
+        state.epochs = 0
+        return Event("adjust", f"{waited}; it is {self.target_loss:.4g} now", self.average)
+
+    def _after_exploitation(self) -> Event | None:
+        state = self.state
+        if state.minima >= self.minima or state.epochs < self.exploitation:
+            return None
+        reason = (
+            f"minimum {state.minima:.0f} of {self.minima} exploited for {state.epochs:.0f} epochs"
+        )
+        loss = self.average
+        # A new average, or the old one would brake at once.
+        state.braking = state.average = state.weight = state.epochs = state.stale = 0.0
+        state.best_validation = math.inf
+        return Event("accelerate", reason, loss)
+
+    def _brake(self, reason: str, from_best: bool = False) -> Event:
+        state = self.state
+        state.braking, state.epochs, state.stale = 1.0, 0.0, 0.0
+        state.minima += 1
+        return Event("brake", reason, self.average, from_best)

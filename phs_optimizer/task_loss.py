@@ -1,0 +1,78 @@
+"""The task loss of single steps, from what Keras tells a callback."""
+
+from __future__ import annotations
+
+import math
+
+from keras import ops
+
+
+class TaskLoss:
+    """Recovers the loss of the steps between two calls of a callback.
+
+    ``logs["loss"]`` is the mean over the epoch so far and includes regularization terms. The
+    terms of the weights' regularizers are taken off; they change slowly, so they are computed
+    again only every ``refresh`` steps. Activity regularizers cannot be told apart: watch a metric
+    instead (``monitor``).
+
+    Args:
+        monitor: Name in Keras' logs: ``"loss"``, or a metric that is a mean over samples.
+        refresh: Steps after which the regularization terms are computed again.
+
+    Attributes:
+        steps: Steps between the last two calls of :meth:`read`.
+    """
+
+    def __init__(self, monitor: str, refresh: int):
+        self.monitor = monitor
+        self.refresh = refresh
+        self._terms, self._age = 0.0, math.inf
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
+        """Forgets the epoch's running mean, which starts anew."""
+        self._seen, self._sum, self.steps = 0, 0.0, 0
+
+    def read(self, callback, batch: int, logs: dict) -> tuple[float, int] | None:
+        """Mean task loss since the last call, and how many steps that were.
+
+        Args:
+            callback: The Keras callback that asks; its model has the regularizers.
+            batch: Index of the last step of the epoch, from 0.
+            logs: What Keras passed.
+
+        Returns:
+            Loss and number of steps. None where nothing can be said: at the last step of an
+            epoch, whose batch may be smaller, so that the running mean does not tell its loss.
+
+        Raises:
+            ValueError: If the logs have no such name.
+        """
+        if self.monitor not in (logs or {}):
+            raise ValueError(
+                f"monitor={self.monitor!r} is not in what Keras logs for a step: "
+                f"{', '.join(sorted(logs or {})) or 'nothing'}"
+            )
+        seen = batch + 1
+        total = float(logs[self.monitor]) * seen
+        self.steps = seen - self._seen
+        mean = (total - self._sum) / self.steps
+        partial = self._seen > 0 and seen == (callback.params or {}).get("steps")
+        self._seen, self._sum = seen, total
+        if partial:
+            return None
+        return mean - self.regularization(callback, self.steps), self.steps
+
+    def regularization(self, callback, steps: int = 0) -> float:
+        """Sum of the weights' regularization terms that ``monitor`` includes."""
+        if self.monitor != "loss":
+            return 0.0
+        self._age += steps
+        if self._age >= self.refresh:
+            regularized = [
+                v for v in callback.model.trainable_variables if getattr(v, "regularizer", None)
+            ]
+            self._terms = sum(float(ops.convert_to_numpy(v.regularizer(v))) for v in regularized)
+            # Without regularizers there is nothing to compute again.
+            self._age = 0 if regularized else -math.inf
+        return self._terms

@@ -1,0 +1,50 @@
+"""Figure 3.3: accuracy over the epochs with and without braking; does it curb overfitting?
+
+::
+
+    python -m experiments.phs.accuracy_history --preset quick
+    python -m experiments.phs.accuracy_history --preset thesis
+"""
+
+import click
+
+from experiments.phs import figures
+from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.trainings import with_and_without_braking
+
+BRAKES = [(0.5, 10.0), (0.5, 100.0)]
+# Training images (None: all), epochs, seeds. Long enough that LeNet overfits CIFAR-10.
+PRESETS = {"quick": (10_000, 20, 1), "thesis": (None, 20, 3)}
+
+
+def history_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the trainings, by name."""
+    limit, epochs, seeds = PRESETS[preset]
+    return {
+        f"seed{seed}": KNOWN_ROW
+        | {
+            "dataset": "cifar10",
+            "limit": limit,
+            "seed": seed,
+            "batch_size": 4,
+            "epochs": epochs,
+            "brakes": BRAKES,
+        }
+        for seed in range(seeds)
+    }
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options
+def main(preset, workers, data_dir, out):
+    """Measure, draw, and say where it is."""
+    jobs = history_jobs(preset)
+    path = measure(
+        "accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
+    )
+    figures.histories(stored(path)).savefig(path.with_suffix(".png"), dpi=150)
+    click.echo(f"Figure and all numbers: {path.with_suffix('.*')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What patience, the overfitting trigger, adjusting the goal and re-acceleration add.
+
+The thesis names them in its outlook (sec. 3.4). All on the known row's dynamics, with a factor of
+100, beside no braking and the plain goal.
+
+::
+
+    python -m experiments.phs.braking_options fashion_mnist --preset thesis
+    python -m experiments.phs.braking_options cifar10 --preset thesis
+"""
+
+import click
+
+from experiments.phs import figures
+from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.summary import markdown_of
+from experiments.phs.trainings import with_callback
+
+# A share of reduction that LeNet reaches in half of the epochs, and one that it does not reach.
+GOALS = {"fashion_mnist": (0.85, 0.97), "cifar10": (0.5, 0.9)}
+# Training images (None: all), epochs, seeds.
+PRESETS = {"quick": (10_000, 6, 1), "thesis": (None, 8, 3)}
+
+
+def options(dataset: str, epochs: int) -> dict[str, dict]:
+    """Arguments of the braking callback, by the option they show."""
+    near, far = GOALS[dataset]
+    half, third = epochs // 2, max(1, epochs // 3)
+    return {
+        "goal": {"target": near},
+        "goal out of reach": {"target": far},
+        "patience, from the best weights": {"target": far, "patience": half},
+        "patience, adjusted goal": {
+            "target": far,
+            "patience": third,
+            "on_patience": "adjust",
+            "adjustment": near / far,
+        },
+        "onset of overfitting": {"target": far, "overfitting_patience": 1},
+        "two minima (port)": {"target": near * 0.95, "minima": 2, "exploitation": 1},
+    }
+
+
+def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Settings of the trainings, by name."""
+    limit, epochs, seeds = PRESETS[preset]
+    return {
+        f"{option.replace(' ', '_').replace(',', '')}_seed{seed}": KNOWN_ROW
+        | {
+            "option": option,
+            "dataset": dataset,
+            "limit": limit,
+            "seed": seed,
+            "batch_size": 4,
+            "epochs": epochs,
+            "braking": {"factor": 100.0} | arguments,
+        }
+        for seed in range(seeds)
+        for option, arguments in options(dataset, epochs).items()
+    }
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.argument("dataset", type=click.Choice(list(GOALS)))
+@standard_options
+def main(dataset, preset, workers, data_dir, out):
+    """Measure, write the table, draw."""
+    jobs = option_jobs(dataset, preset)
+    name = f"braking_options_{dataset}"
+    path = measure(name, with_callback, jobs, preset, workers, data_dir, out)
+    results = stored(path)
+    kinds = options(dataset, PRESETS[preset][1])
+    groups = {k: [r for r in results if r["job"]["option"] == k] for k in kinds}
+    text = markdown_of(groups)
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
+    figures.methods(groups).savefig(path.with_suffix(".png"), dpi=150)
+    click.echo(text)
+    click.echo(f"Table, figure and all numbers: {path.with_suffix('.*')}")
+
+
+if __name__ == "__main__":
+    main()

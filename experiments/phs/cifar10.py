@@ -1,0 +1,14 @@
+"""Table 3.2: LeNet on CIFAR-10 with the port-Hamiltonian optimizer, with and without braking.
+
+::
+
+    python -m experiments.phs.cifar10 --preset quick
+    python -m experiments.phs.cifar10 --preset thesis
+"""
+
+from experiments.phs.table import table_command
+
+main = table_command("cifar10", "3.2", targets=(0.4, 0.5))
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What the scripts of chapter 3 share: options, where runs and results lie, what is stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from experiments.phs.jobs import run_all, write
+
+RUNS = Path("runs", "phs")
+RESULTS = Path(__file__).parents[1] / "results" / "phs"
+# The one row of the thesis' tables that is known: α, m, γ. With γ as a rate the long-run step is
+# α/(mγ) = 0.01, and the momentum of heavy ball 1 − αγ = 0.999.
+KNOWN_ROW = {"learning_rate": 1e-4, "mass": 1e-3, "friction": 10.0}
+
+
+def standard_options(command: Callable) -> Callable:
+    """The options that every script of chapter 3 has: preset, workers, data_dir, out."""
+    for option in (
+        click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs."),
+        click.option("--data-dir", help="Folder with NAME.npz; else the variable RESBUILDER_DATA."),
+        click.option(
+            "--workers",
+            type=click.IntRange(1),
+            default=2,
+            show_default=True,
+            help="Trainings side by side, one core each.",
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(["quick", "thesis"]),
+            default="quick",
+            show_default=True,
+            help="quick: minutes on 2 cores; thesis: everything.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def measure(
+    name: str,
+    work: Callable[[dict], dict],
+    jobs: dict[str, dict],
+    preset: str,
+    workers: int,
+    data_dir: str | None,
+    out: Path | None,
+) -> Path:
+    """Runs the jobs that are missing and stores all results in one file.
+
+    Args:
+        name: Of the script; of its folder of runs and its file of results.
+        work: What a job does.
+        jobs: Settings by name, without ``data_dir``.
+        preset: The whole (``"thesis"``) goes to ``experiments/results/phs``, the rest stays with
+            its runs.
+        workers: Processes.
+        data_dir: Where the data lies.
+        out: Another folder for the runs.
+
+    Returns:
+        ``NAME.json``, beside which figures and tables belong.
+    """
+    folder = (out or RUNS) / f"{name}_{preset}"
+    jobs = {key: job | {"data_dir": data_dir} for key, job in jobs.items()}
+    results = run_all(work, jobs, folder, workers)
+    path = (RESULTS if preset == "thesis" else folder / "report") / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(
+        path,
+        {
+            key: {"job": {k: v for k, v in job.items() if k != "data_dir"}} | results[key]
+            for key, job in jobs.items()
+        },
+    )
+    return path
+
+
+def stored(path: Path) -> list[dict]:
+    """The jobs of a file of results: their settings as ``job``, and what came out."""
+    return list(json.loads(path.read_text(encoding="utf-8")).values())

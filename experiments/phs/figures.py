@@ -1,0 +1,204 @@
+"""Figures of chapter 3. Each takes what the results' files hold and returns a figure."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from experiments.phs.summary import accuracies
+
+# Okabe and Ito's palette, told apart with every common colour vision deficiency.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
+PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def table_figure(rows: list[dict]) -> Figure:
+    """Test accuracy at the end of every row, without and with braking, seed by seed.
+
+    Args:
+        rows: See :func:`experiments.phs.table.table_rows`.
+    """
+    figure = Figure(figsize=(9, 1.6 + 0.3 * len(rows)), layout="constrained")
+    final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
+    for axes, meaning, title in (
+        (final, "final", "at the end"),
+        (chosen, "by_validation", "best epoch by validation"),
+    ):
+        axes.set_title(f"Test accuracy {title}", loc="left")
+        for y, row in enumerate(rows):
+            means = [np.mean(row[which][meaning]) for which in ("without", "with")]
+            axes.plot(means, [y, y], color=GREY, linewidth=1, zorder=1)
+            for which, color, marker in (("without", GREY, "o"), ("with", RED, "D")):
+                seeds = row[which][meaning]
+                axes.plot(seeds, [y] * len(seeds), marker, color=color, alpha=0.35, markersize=4)
+                label = f"{which} braking (mean; pale: seeds)" if y == 0 else None
+                axes.plot(np.mean(seeds), y, marker, color=color, markersize=6, label=label)
+        axes.xaxis.set_major_formatter(PER_CENT)
+    final.set_yticks(
+        range(len(rows)),
+        [
+            f"{n}. m {r['mass']:g}, γ {r['friction']:g}: ×{r['factor']:g} at {r['target']:g}"
+            for n, r in enumerate(rows, start=1)
+        ],
+    )
+    final.invert_yaxis()
+    figure.legend(*final.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return _finished(figure)
+
+
+def methods(groups: dict[str, list[dict]]) -> Figure:
+    """Test accuracy of several methods, seed by seed.
+
+    Args:
+        groups: Results with a ``history`` by the method's name.
+    """
+    figure = Figure(figsize=(8, 1.4 + 0.4 * len(groups)), layout="constrained")
+    axes = figure.subplots()
+    for y, results in enumerate(groups.values()):
+        found = [accuracies(result["history"]) for result in results]
+        for meaning, color, marker, label, shift in (
+            ("final", BLUE, "o", "at the end", -0.12),
+            ("by_validation", ORANGE, "D", "best epoch by validation", 0.12),
+        ):
+            seeds = [a[meaning] for a in found]
+            axes.plot(seeds, [y + shift] * len(seeds), marker, color=color, alpha=0.35, ms=4)
+            axes.plot(
+                np.mean(seeds), y + shift, marker, color=color, ms=6, label=None if y else label
+            )
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy (mean; pale: seeds)")
+    axes.xaxis.set_major_formatter(PER_CENT)
+    figure.legend(loc="outside lower center", ncols=2)
+    return _finished(figure)
+
+
+def histories(results: list[dict]) -> Figure:
+    """Accuracy and loss over the epochs in training and on test data (fig. 3.3)."""
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    panels = dict(zip(("accuracy", "loss"), figure.subplots(1, 2), strict=True))
+    curves = [("without braking", GREY, "-", [r["unbraked"] for r in results])]
+    for index, (color, style) in enumerate(((BLUE, "-"), (RED, "-"))):
+        braked = [r["braked"][index] for r in results]
+        curves.append(
+            (
+                f"friction × {braked[0]['factor']:g} from epoch "
+                f"{np.mean([b['epoch'] for b in braked]):.1f}",
+                color,
+                style,
+                [b["history"] for b in braked],
+            )
+        )
+    for what, axes in panels.items():
+        for label, color, style, runs in curves:
+            epochs = np.arange(1, len(runs[0]) + 1)
+            for prefix, line, width in (("", ":", 1.3), ("test_", style, 1.8)):
+                values = np.array([[e[prefix + what] for e in run] for run in runs], float)
+                mean = values.mean(axis=0)
+                axes.plot(
+                    epochs,
+                    mean,
+                    line,
+                    color=color,
+                    linewidth=width,
+                    label=label if prefix else None,
+                )
+                axes.fill_between(
+                    epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.12, lw=0
+                )
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels["accuracy"].set_title("Accuracy", loc="left")
+    panels["accuracy"].yaxis.set_major_formatter(PER_CENT)
+    panels["loss"].set_title("Cross-entropy", loc="left")
+    handles, labels = panels["accuracy"].get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=3,
+        title=f"solid: test, dotted: training; mean and range of {len(results)} seeds",
+    )
+    return _finished(figure)
+
+
+def grid(results: list[dict]) -> Figure:
+    """Test accuracy over mass and friction (fig. 3.1), mean over seeds."""
+    masses, frictions = (sorted({r["job"][name] for r in results}) for name in ("mass", "friction"))
+    cells: dict[tuple, list[float]] = {}
+    for result in results:
+        cell = cells.setdefault((result["job"]["mass"], result["job"]["friction"]), [])
+        cell.append(accuracies(result["unbraked"])["final"])
+    values = np.array([[np.mean(cells[m, f]) for f in frictions] for m in masses])
+    figure = Figure(figsize=(7, 4.6), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, origin="lower", cmap="viridis", aspect="auto", vmin=0.1, vmax=0.9)
+    for (y, x), value in np.ndenumerate(values):
+        axes.text(
+            x,
+            y,
+            f"{100 * value:.1f}",
+            ha="center",
+            va="center",
+            color="black" if value > 0.6 else "white",
+        )
+    axes.set_xticks(range(len(frictions)), [f"{f:g}" for f in frictions])
+    axes.set_yticks(range(len(masses)), [f"{m:g}" for m in masses])
+    axes.set_xlabel("friction γ (a rate)")
+    axes.set_ylabel("mass m")
+    epochs = len(results[0]["unbraked"])
+    axes.set_title(f"Test accuracy in % after {epochs} epochs", loc="left")
+    figure.colorbar(image, format=PER_CENT)
+    return figure
+
+
+def settings(results: list[dict], readings: dict[str, str]) -> Figure:
+    """Loss over epochs: two readings of friction, and three batch sizes."""
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True)
+    colors = (BLUE, ORANGE, GREEN)
+    for row, dataset in zip(panels, ("fashion_mnist", "cifar10"), strict=True):
+        of = [r for r in results if r["job"]["dataset"] == dataset]
+        braked = [r for r in of if r["job"]["factor"] > 1]
+        free = [r for r in of if r["job"]["factor"] == 1]
+        for axes, group, name in ((row[0], braked, "reading"), (row[1], free, "batch")):
+            for result, color in zip(group, colors, strict=False):
+                job = result["job"]
+                label = (
+                    f"friction {readings[job['friction_form']]}"
+                    if name == "reading"
+                    else f"batches of {job['batch_size']}"
+                )
+                losses = [e["loss"] for e in result["history"] if e["loss"] is not None]
+                epochs = range(1, len(losses) + 1)
+                axes.plot(epochs, losses, "o-", color=color, label=label)
+                if len(losses) < len(result["history"]):
+                    axes.annotate(
+                        "diverges",
+                        (epochs[-1], losses[-1]),
+                        color=color,
+                        xytext=(6, -3),
+                        textcoords="offset points",
+                    )
+            axes.set_title(
+                f"{dataset}: "
+                + ("braked ×100 after epoch 1" if name == "reading" else "not braked"),
+                loc="left",
+            )
+            axes.set_ylabel("training loss")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.legend(frameon=False)
+    for axes in panels[1]:
+        axes.set_xlabel("epoch")
+    return _finished(figure)
+
+
+def _finished(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E5E7EB", linewidth=0.7)
+        axes.set_axisbelow(True)
+    for legend in figure.legends:
+        legend.set_frame_on(False)
+    return figure

@@ -1,0 +1,114 @@
+"""Many small trainings: side by side in processes, each result in its own file, resumable."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from experiments.phs.loop import single_thread
+from resbuilder.files import atomically
+
+
+def run_all(
+    work: Callable[[dict], dict], jobs: dict[str, dict], folder: Path, workers: int
+) -> dict[str, dict]:
+    """Does what is not done yet, and returns all results.
+
+    Args:
+        work: From the settings of a job to its result; a function of a module, because processes
+            of their own call it.
+        jobs: Settings of each job by its name, which names the file.
+        folder: Where the results are kept, one ``NAME.json`` each, written when a job ends.
+        workers: Processes, each on one core.
+
+    Returns:
+        Result of each job by name, in the order of ``jobs``.
+
+    Raises:
+        click.UsageError: If a file there belongs to other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
+    if missing:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        context = multiprocessing.get_context("spawn")
+        with (
+            Progress(*columns) as progress,
+            ProcessPoolExecutor(workers, context, single_thread) as pool,
+        ):
+            task = progress.add_task(
+                folder.name, total=len(jobs), completed=len(jobs) - len(missing)
+            )
+            futures = {pool.submit(_timed, work, job): name for name, job in missing.items()}
+            try:
+                for future in as_completed(futures):
+                    name = futures[future]
+                    write(folder / f"{name}.json", {"job": jobs[name]} | future.result())
+                    progress.advance(task)
+                    progress.console.print(f"{folder.name}/{name} done")
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
+
+
+def read(folder: Path, name: str, job: dict) -> dict | None:
+    """What was written for a job, or None.
+
+    Raises:
+        click.UsageError: If it was written for other settings.
+    """
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    if found["job"] != json.loads(json.dumps(_plain(job))):
+        raise click.UsageError(
+            f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
+            "give another folder with --out."
+        )
+    return found
+
+
+def write(path: Path, value: dict) -> None:
+    """Writes JSON whole or not at all: five digits, null for what is no number, a line an entry."""
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(_plain(item), ensure_ascii=False, allow_nan=False)}"
+        for key, item in value.items()
+    ]
+    with atomically(path) as part:
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _plain(value):
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _timed(work: Callable[[dict], dict], job: dict) -> dict:
+    start = time.time()
+    result = work(job)
+    return {
+        "result": result,
+        "seconds": round(time.time() - start, 1),
+        "machine": f"{platform.machine()}, one core, Python {platform.python_version()}",
+    }

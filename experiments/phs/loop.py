@@ -1,0 +1,174 @@
+"""A training loop for many small trainings: Keras' fit, twice as fast at small batches.
+
+The optimizer, the callbacks and the model are the shipped ones; only the loop around them is
+ours: it runs a chunk of steps in one call of TensorFlow on data that is already there. A test
+holds it against ``model.fit``. A training can be photographed in the middle and go on from there,
+so that trainings which differ only in how they brake share what comes before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+
+class Data(NamedTuple):
+    """Images (n, height, width, channels), float32, and labels (n,) of one part."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+@dataclass
+class Snapshot:
+    """A training in the middle: where it is, and all numbers of model and optimizer."""
+
+    epoch: int
+    step: int
+    sums: np.ndarray
+    history: list[dict]
+    weights: list[np.ndarray]
+    optimizer: list[np.ndarray]
+
+
+class Loop:
+    """One training that can stop and go on at any chunk of steps.
+
+    Args:
+        model: Logits from images; built.
+        optimizer: A Keras optimizer.
+        parts: ``train``, ``validation`` and ``test`` data.
+        batch_size: Images in a step. A last, smaller batch is left out.
+        seed: Seed of the order of the images, which is new in every epoch.
+        chunk: Steps in one call, and so between two calls of the callbacks.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        parts: dict[str, Data],
+        batch_size: int,
+        seed: int,
+        chunk: int = 25,
+    ):
+        import tensorflow as tf
+
+        self.model, self.optimizer = model, optimizer
+        model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        optimizer.build(model.trainable_variables)
+        self.parts, self.batch_size, self.seed, self.chunk = parts, batch_size, seed, chunk
+        self.steps_per_epoch = len(parts["train"].y) // batch_size
+        self.epoch, self.step = 0, 0
+        self.sums = np.zeros(2)  # of losses and correct predictions in this epoch
+        self.history: list[dict] = []
+        x, y = (tf.constant(array) for array in parts["train"])
+
+        @tf.function(reduce_retracing=True)
+        def steps(order):
+            totals = tf.zeros(2)
+            for i in tf.range(tf.shape(order)[0]):
+                images, labels = tf.gather(x, order[i]), tf.gather(y, order[i])
+                with tf.GradientTape() as tape:
+                    logits = model(images, training=True)
+                    loss = tf.reduce_mean(
+                        tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+                    )
+                gradients = tape.gradient(loss, model.trainable_variables)
+                optimizer.apply(gradients, model.trainable_variables)
+                right = tf.argmax(logits, 1, tf.int32) == labels
+                totals += tf.stack([loss, tf.reduce_mean(tf.cast(right, tf.float32))])
+            return totals
+
+        @tf.function(reduce_retracing=True)
+        def judge(images, labels):
+            logits = model(images, training=False)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            right = tf.argmax(logits, 1, tf.int32) == labels
+            return tf.stack([tf.reduce_sum(losses), tf.reduce_sum(tf.cast(right, tf.float32))])
+
+        self._steps, self._judge = steps, judge
+
+    def run(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> list[dict]:
+        """Trains on until ``epochs`` are over, or the loss is no number.
+
+        Args:
+            epochs: Epochs of the whole training, those before included.
+            callbacks: Keras callbacks; they see the running mean loss after every chunk and the
+                validation loss at the end of an epoch, as in ``fit``.
+
+        Returns:
+            One dict for each epoch: loss and accuracy in training (running means), on validation
+            and test data.
+        """
+        watching = keras.callbacks.CallbackList(
+            list(callbacks), model=self.model, steps=None, epochs=epochs
+        )
+        watching.on_train_begin()
+        while self.epoch < epochs and not self.diverged:
+            watching.on_epoch_begin(self.epoch)
+            rng = np.random.default_rng((self.seed, self.epoch))
+            order = rng.permutation(len(self.parts["train"].y)).astype(np.int32)
+            order = order[: self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
+            while self.step < self.steps_per_epoch:
+                these = order[self.step : self.step + self.chunk]
+                self.sums += self._steps(these).numpy()
+                self.step += len(these)
+                watching.on_train_batch_end(self.step - 1, {"loss": self.sums[0] / self.step})
+            loss, accuracy = self.sums / self.steps_per_epoch
+            logs = {"loss": float(loss), "accuracy": float(accuracy)}
+            for part, prefix in (("validation", "val_"), ("test", "test_")):
+                logs |= {prefix + k: v for k, v in self.evaluate(self.parts[part]).items()}
+            watching.on_epoch_end(self.epoch, dict(logs))
+            self.history.append(logs)
+            self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(2)
+        watching.on_train_end()
+        return self.history
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's loss is no finite number."""
+        return bool(self.history) and not np.isfinite(self.history[-1]["loss"])
+
+    def evaluate(self, data: Data) -> dict:
+        """Mean loss and accuracy on ``data``."""
+        sums = sum(
+            self._judge(data.x[i : i + 1000], data.y[i : i + 1000]).numpy()
+            for i in range(0, len(data.y), 1000)
+        )
+        return {"loss": float(sums[0] / len(data.y)), "accuracy": float(sums[1] / len(data.y))}
+
+    def snapshot(self) -> Snapshot:
+        """All that is needed to go on from here."""
+        return Snapshot(
+            self.epoch,
+            self.step,
+            self.sums.copy(),
+            list(self.history),
+            [v.numpy() for v in self.model.variables],
+            [v.numpy() for v in self.optimizer.variables],
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back, or on, to a snapshot of a training of the same model and optimizer."""
+        self.epoch, self.step = snapshot.epoch, snapshot.step
+        self.sums, self.history = snapshot.sums.copy(), list(snapshot.history)
+        for variable, value in zip(self.model.variables, snapshot.weights, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self.optimizer.variables, snapshot.optimizer, strict=True):
+            variable.assign(value)
+
+
+def single_thread() -> None:
+    """One core for this process, before TensorFlow starts: others train beside it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -1,0 +1,57 @@
+"""Two things that the thesis leaves open: how friction is read, and the batch size.
+
+The reading: the known row (α = 1e-4, m = 1e-3, γ = 10, factor 100) is trained for an epoch and
+braked, with the friction term −(γ/m)p as printed and with −γp. The batch size: the same row
+without braking at 4, 16 and 64 images.
+
+::
+
+    python -m experiments.phs.settings --preset quick
+    python -m experiments.phs.settings --preset thesis
+"""
+
+import click
+
+from experiments.phs import figures
+from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.trainings import with_reading
+
+# Training images (None: all) and epochs.
+PRESETS = {"quick": (20_000, 3), "thesis": (None, 4)}
+READINGS = {"viscous": "−(γ/m) p, as printed", "rate": "−γ p"}
+BATCHES = (4, 16, 64)
+
+
+def setting_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the trainings, by name."""
+    limit, epochs = PRESETS[preset]
+    jobs = {}
+    for dataset in ("fashion_mnist", "cifar10"):
+        common = KNOWN_ROW | {"dataset": dataset, "limit": limit, "seed": 0, "epochs": epochs}
+        for form in READINGS:
+            jobs[f"{dataset}_{form}_braked"] = common | {
+                "batch_size": 4,
+                "friction_form": form,
+                "factor": 100.0,
+            }
+        for size in BATCHES:
+            jobs[f"{dataset}_batch{size}"] = common | {
+                "batch_size": size,
+                "friction_form": "rate",
+                "factor": 1.0,
+            }
+    return jobs
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options
+def main(preset, workers, data_dir, out):
+    """Measure, draw, and say where it is."""
+    jobs = setting_jobs(preset)
+    path = measure("settings", with_reading, jobs, preset, workers, data_dir, out)
+    figures.settings(stored(path), READINGS).savefig(path.with_suffix(".png"), dpi=150)
+    click.echo(f"Figure and all numbers: {path.with_suffix('.*')}")
+
+
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ def run_all(
         Result of each job by name, in the order of ``jobs``.
 
     Raises:
-        click.UsageError: If a file there belongs to other settings.
+        click.UsageError: If a file there belongs to other settings, or a job refuses its own.
     """
     folder.mkdir(parents=True, exist_ok=True)
     missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
@@ -60,8 +60,10 @@ def run_all(
                     write(folder / f"{name}.json", {"job": jobs[name]} | future.result())
                     progress.advance(task)
                     progress.console.print(f"{folder.name}/{name} done")
-            except BaseException:
+            except BaseException as error:
                 pool.shutdown(wait=False, cancel_futures=True)
+                if isinstance(error, ValueError):  # data that is not there, a value out of range
+                    raise click.UsageError(str(error)) from error
                 raise
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
 

@@ -9,7 +9,7 @@ PACKAGES = ("resbuilder", "phs_optimizer", "survival")
 setup(
     name="resbuilder",
     version="0.1.0",
-    description="Architecture search that grows and prunes ResNets to a FLOPs budget, in Keras 3",
+    description="Grow and prune ResNets to a FLOPs budget, and train with mass and friction, in Keras 3",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",
@@ -22,7 +22,7 @@ setup(
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    keywords=["keras", "neural architecture search", "resnet", "pruning", "morphnet"],
+    keywords=["keras", "neural architecture search", "resnet", "pruning", "morphnet", "optimizer"],
     python_requires=">=3.11",
     # Experiments and benchmarks are run from a checkout; they are not installed.
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),

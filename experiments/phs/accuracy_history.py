@@ -12,7 +12,7 @@ from experiments.phs import figures
 from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
 from experiments.phs.trainings import with_and_without_braking
 
-BRAKES = [(0.5, 10.0), (0.5, 100.0)]
+BRAKES = [(0.525, 10.0), (0.525, 100.0)]
 # Training images (None: all), epochs, seeds. Long enough that LeNet overfits CIFAR-10.
 PRESETS = {"quick": (10_000, 20, 1), "thesis": (None, 20, 3)}
 

@@ -8,7 +8,7 @@
 
 from experiments.phs.table import table_command
 
-main = table_command("cifar10", "3.2", targets=(0.4, 0.5))
+main = table_command("cifar10", "3.2", targets=(0.45, 0.525))
 
 if __name__ == "__main__":
     main()

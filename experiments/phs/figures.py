@@ -22,10 +22,10 @@ def table_figure(rows: list[dict]) -> Figure:
     figure = Figure(figsize=(9, 1.6 + 0.3 * len(rows)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     for axes, meaning, title in (
-        (final, "final", "at the end"),
-        (chosen, "by_validation", "best epoch by validation"),
+        (final, "final", "Test accuracy at the end"),
+        (chosen, "by_validation", "… of the best epoch by validation"),
     ):
-        axes.set_title(f"Test accuracy {title}", loc="left")
+        axes.set_title(title, loc="left")
         for y, row in enumerate(rows):
             means = [np.mean(row[which][meaning]) for which in ("without", "with")]
             axes.plot(means, [y, y], color=GREY, linewidth=1, zorder=1)

@@ -17,7 +17,7 @@ from experiments.phs.trainings import with_and_without_braking
 MASSES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 FRICTIONS = (1.0, 3.0, 10.0, 30.0, 100.0)
 # Training images (None: all), epochs, seeds.
-PRESETS = {"quick": (5_000, 3, 1), "thesis": (None, 2, 2)}
+PRESETS = {"quick": (5_000, 3, 1), "thesis": (None, 2, 1)}
 
 
 def grid_jobs(preset: str) -> dict[str, dict]:

@@ -6,25 +6,10 @@ Training as the motion of a body in the landscape of the loss, a port-Hamiltonia
 writes down where the energy goes, and :func:`plot_braking` and :func:`plot_energy` draw both.
 """
 
-from importlib import import_module
+# Loaded at once: a saved model finds its optimizer only after PHS has been registered.
+from phs_optimizer.braking import GoalOrientedBraking
+from phs_optimizer.energy import EnergyLogger
+from phs_optimizer.optimizer import PHS
+from phs_optimizer.plots import plot_braking, plot_energy
 
-# Loaded on first use, so that an import does not wait for Keras and matplotlib.
-_HOMES = {
-    "EnergyLogger": "energy",
-    "GoalOrientedBraking": "braking",
-    "PHS": "optimizer",
-    "plot_braking": "plots",
-    "plot_energy": "plots",
-}
-
-__all__ = list(_HOMES)
-
-
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'phs_optimizer' has no attribute {name!r}")
-    return getattr(import_module(f"phs_optimizer.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__all__ = ["PHS", "EnergyLogger", "GoalOrientedBraking", "plot_braking", "plot_energy"]

@@ -117,7 +117,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.verbose = verbose
         self.events: list[dict] = []
         self.trace: list[tuple[int, float]] = []
-        self._random = np.random.default_rng(seed)
+        self.seed = checks.count("seed", seed, least=0)
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
         self._best_weights = None
         self._keep_best = (
@@ -130,9 +130,18 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Takes up the state in the optimizer and checks that braking is stable."""
         optimizer = phs_of(self.model, "GoalOrientedBraking")
+        if not optimizer.initial_friction:
+            raise ValueError(
+                f"braking multiplies the friction by {self.factor:g}, and 0 stays 0: give PHS a "
+                "friction > 0"
+            )
         optimizer.check_stable(optimizer.initial_friction * self.factor)
+        if self.log_path is not None:
+            self.log_path.touch()  # a path that cannot be written fails now, not after an epoch
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
         self.policy.state = state
+        if not state.steps:
+            self.events, self.trace, self._best_weights = [], [], None
         if self._best_weights is None:
             state.best = np.inf
 
@@ -143,15 +152,15 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Averages the loss and brakes if it has reached the goal."""
-        seen = self._task_loss.read(self, batch, logs)
-        if seen is None:
-            return
-        event = self.policy.observe(*seen)
+        event = self.policy.observe(*self._task_loss.read(self, batch, logs))
         steps = self.policy.state.steps
-        if not self.trace or steps - self.trace[-1][0] >= self.policy.average_steps / 2 or event:
+        due = not self.trace or steps - self.trace[-1][0] >= self.policy.average_steps / 2
+        if due or event:
             self.trace.append((int(steps), self.policy.average))
         if event:
             self._carry_out(event)
+        elif due:  # now and then, for a file saved within an epoch
+            self._save_state()
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the best weights, and brakes or accelerates where an epoch's end decides it."""
@@ -161,6 +170,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 "overfitting_patience watches the validation loss: give fit() validation_data or "
                 "validation_split, in every epoch"
             )
+        average = self.policy.average
         is_best, event = self.policy.epoch_end(logs.get("val_loss"))
         if is_best and self._keep_best:
             self._best_weights = self.model.get_weights()
@@ -169,7 +179,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         else:
             self._save_state()
         logs["friction"] = self._friction()
-        self._log({"epoch": epoch, "loss": self.policy.average, "friction": logs["friction"]})
+        self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
 
     def on_train_end(self, logs=None):
         """Puts the best weights back, if asked for."""
@@ -180,12 +190,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer = phs_of(self.model, "GoalOrientedBraking")
         reason = event.reason
         if event.action == "brake":
+            optimizer.friction = optimizer.initial_friction * self.factor
             if event.from_best and self._best_weights is not None:
                 self.model.set_weights(self._best_weights)
-                for momentum in optimizer.momenta:
+                for momentum in _momenta(optimizer):
                     momentum.assign(np.zeros(momentum.shape, "float32"))
                 reason += "; from the best weights"
-            optimizer.friction = optimizer.initial_friction * self.factor
         elif event.action == "accelerate":
             optimizer.friction = optimizer.initial_friction
             self._accelerate(optimizer)
@@ -204,11 +214,20 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
 
     def _accelerate(self, optimizer) -> None:
-        """The port: adds momentum of random direction and the kinetic energy ``port_energy``."""
-        impulses = [self._random.standard_normal(p.shape) for p in optimizer.momenta]
-        energy = sum(float(np.sum(i**2)) for i in impulses) / (2 * optimizer.mass)
-        scale = np.sqrt(self.port_energy * self.policy.initial_loss / energy)
-        for momentum, impulse in zip(optimizer.momenta, impulses, strict=True):
+        """The port: momentum in a random direction that adds just the energy asked for."""
+        # A direction for each minimum, the same when the training goes on from a file.
+        random = np.random.default_rng((self.seed, int(self.policy.state.minima)))
+        momenta = _momenta(optimizer)
+        impulses = [random.standard_normal(p.shape) for p in momenta]
+        # (‖p + s i‖² − ‖p‖²) / (2m) = E, solved for s.
+        energy = self.port_energy * abs(self.policy.initial_loss)
+        square = sum(np.sum(i**2) for i in impulses)
+        along = sum(
+            np.sum(i * keras.ops.convert_to_numpy(p))
+            for i, p in zip(impulses, momenta, strict=True)
+        )
+        scale = (np.sqrt(along**2 + 2 * optimizer.mass * energy * square) - along) / square
+        for momentum, impulse in zip(momenta, impulses, strict=True):
             momentum.assign_add((scale * impulse).astype("float32"))
 
     def _friction(self) -> float:
@@ -221,5 +240,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def _log(self, record: dict) -> None:
         if self.log_path is not None:
+            # JSON knows no NaN and no infinity.
+            record = {k: None if v in (np.inf, -np.inf) or v != v else v for k, v in record.items()}
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def _momenta(optimizer) -> list:
+    """Those that there are: weights which their gradient overwrites (float8) have none."""
+    return [p for p in optimizer.momenta if p is not None]

@@ -17,22 +17,28 @@ COLUMNS = ("step", "kinetic", "potential", "total", "dissipated", "friction")
 
 def kinetic_energy(optimizer: PHS) -> float:
     """‖p‖²/(2m) over all weights, in units of the loss."""
-    squares = [
-        float(keras.ops.convert_to_numpy(keras.ops.sum(keras.ops.square(p))))
-        for p in optimizer.momenta
-        if p is not None
-    ]
-    return sum(squares) / (2 * optimizer.mass)
+    squares = 0.0
+    for momentum in optimizer.momenta:
+        if momentum is not None:
+            # In float32, as the square of a half may overflow.
+            p = keras.ops.convert_to_numpy(momentum).astype("float32").ravel()
+            squares += float(np.dot(p, p))
+    return squares / (2 * optimizer.mass)
 
 
-def dissipation_rate(optimizer: PHS) -> float:
+def dissipation_rate(optimizer: PHS, kinetic: float | None = None) -> float:
     """Energy that friction takes in a unit of time, r ‖p‖²/m.
 
     Along the equations of motion (thesis eq. 3.3) dH/dt = −r ‖p‖²/m with r = γ/m or γ. A step
     lasts the time α, so it dissipates α times this, up to terms of order α².
+
+    Args:
+        optimizer: The optimizer.
+        kinetic: Its kinetic energy, where that is known already.
     """
     friction = float(keras.ops.convert_to_numpy(optimizer.friction))
-    return 2 * optimizer.decay_rate(friction) * kinetic_energy(optimizer)
+    kinetic = kinetic_energy(optimizer) if kinetic is None else kinetic
+    return 2 * optimizer.decay_rate(friction) * kinetic
 
 
 class EnergyLogger(keras.callbacks.Callback):
@@ -41,7 +47,7 @@ class EnergyLogger(keras.callbacks.Callback):
     H = ‖p‖²/(2m) + L(w): the kinetic energy at the time of a record, the potential as the mean
     task loss (without the weights' regularization terms) of the steps since the record before,
     and the energy dissipated since the beginning, integrated over the records by the trapezoidal
-    rule.
+    rule: where it matters, record every few 1/(α r) steps, the memory of the momentum.
 
     Args:
         every: Steps between records; None records at the end of every epoch.
@@ -71,11 +77,12 @@ class EnergyLogger(keras.callbacks.Callback):
         self._task_loss = TaskLoss(monitor, refresh=self.every or 100)
         self._step = 0
         self._losses = np.zeros(2)  # sum of losses and of steps since the last record
-        self._before = None
+        self._updates, self._rate, self._dissipated = 0, 0.0, 0.0  # at the last record
 
     def on_train_begin(self, logs=None):
         """Checks the optimizer and begins the file."""
-        phs_of(self.model, "EnergyLogger")
+        optimizer = phs_of(self.model, "EnergyLogger")
+        self._updates, self._rate = _updates(optimizer), dissipation_rate(optimizer)
         if self.csv_path is not None:
             with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(COLUMNS)
@@ -87,11 +94,9 @@ class EnergyLogger(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Records if a record is due."""
         before = self._step
-        seen = self._task_loss.read(self, batch, logs)
-        if seen is not None:
-            loss, steps = seen
-            self._losses += loss * steps, steps
-        self._step += self._task_loss.steps
+        loss, steps = self._task_loss.read(self, batch, logs)
+        self._losses += loss * steps, steps
+        self._step += steps
         if self.every and self._step // self.every > before // self.every:
             self._record()
 
@@ -104,24 +109,27 @@ class EnergyLogger(keras.callbacks.Callback):
         if not self._losses[1]:
             return
         optimizer = phs_of(self.model, "EnergyLogger")
-        kinetic, rate = kinetic_energy(optimizer), dissipation_rate(optimizer)
+        updates, kinetic = _updates(optimizer), kinetic_energy(optimizer)
+        rate = dissipation_rate(optimizer, kinetic)
         potential = float(self._losses[0] / self._losses[1])
         self._losses[:] = 0
-        time = self._step * float(keras.ops.convert_to_numpy(optimizer.learning_rate))
-        dissipated = 0.0
-        if self._before is not None:
-            dissipated = self.records[-1]["dissipated"]
-            dissipated += (time - self._before[0]) * (rate + self._before[1]) / 2
-        self._before = time, rate
+        # Updates, not steps: gradient accumulation makes one of several.
+        step = float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+        self._dissipated += (updates - self._updates) * step * (rate + self._rate) / 2
+        self._updates, self._rate = updates, rate
         record = {
             "step": self._step,
             "kinetic": kinetic,
             "potential": potential,
             "total": kinetic + potential,
-            "dissipated": dissipated,
+            "dissipated": self._dissipated,
             "friction": float(keras.ops.convert_to_numpy(optimizer.friction)),
         }
         self.records.append(record)
         if self.csv_path is not None:
             with self.csv_path.open("a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(record[name] for name in COLUMNS)
+
+
+def _updates(optimizer: PHS) -> int:
+    return int(keras.ops.convert_to_numpy(optimizer.iterations))

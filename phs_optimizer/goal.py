@@ -49,10 +49,18 @@ class Goal:
 
         Returns:
             The loss to reach.
+
+        Raises:
+            ValueError: A share of an initial loss that is negative.
         """
+        if initial < 0 and self.meaning != "loss":
+            raise ValueError(
+                f'target_is="{self.meaning}" is a share of the initial loss, which must be '
+                f'positive, not {initial:g}; give the loss itself with target_is="loss"'
+            )
         goal = {
             "reduction": (1 - self.value) * initial,
             "remaining": self.value * initial,
             "loss": self.value,
         }[self.meaning]
-        return initial - ease * (initial - goal)
+        return ease * goal + (1 - ease) * initial

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import fields
+from numbers import Real
 
 import keras
 from keras import ops
@@ -106,7 +107,9 @@ class PHS(keras.optimizers.Optimizer):
         checks.choice("friction_form", friction_form, FRICTION_FORMS)
         checks.choice("friction_step", friction_step, FRICTION_STEPS)
         if not callable(learning_rate):
-            checks.number("learning_rate", learning_rate, "a number > 0", lambda v: v > 0)
+            learning_rate = checks.number(
+                "learning_rate", learning_rate, "a number > 0", lambda v: v > 0
+            )
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -134,9 +137,11 @@ class PHS(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.momenta = self.add_optimizer_variables(
-            variables, "momentum", initializer=self.initial_momentum
-        )
+        # A clone for each, as one unseeded initializer draws the same numbers in every call.
+        self.momenta = [
+            self.add_optimizer_variables([v], "momentum", self.initial_momentum.clone())[0]
+            for v in variables
+        ]
         self._friction = self.add_variable(
             (),
             keras.initializers.Constant(self.initial_friction),
@@ -187,7 +192,8 @@ class PHS(keras.optimizers.Optimizer):
             return
         # Not in a traced step, where the time step is a tensor without a value.
         step = float(ops.convert_to_numpy(self.learning_rate))
-        product = step * self.decay_rate(friction)
+        # The time step is a float32: 0.1 is a little more there, and 0.1 · 10 is not above 1.
+        product = step * self.decay_rate(friction) / (1 + 1e-6)
         if product <= 1:
             return
         formula = "αγ/m" if self.friction_form == "viscous" else "αγ"
@@ -209,45 +215,62 @@ class PHS(keras.optimizers.Optimizer):
             stacklevel=3,
         )
 
-    def update_step(self, gradient, variable, learning_rate):
-        """One step of one weight; see the class for the equations."""
+    def update_step(self, gradient, variable, coefficients):
+        """One step of one weight; see the class for the equations.
+
+        Args:
+            gradient: Gradient g of the weight.
+            variable: The weight w.
+            coefficients: Share of the momentum that friction leaves, α, and α/m.
+        """
         momentum = self.momenta[self._get_variable_index(variable)]
-        keep, step, drift = (
-            ops.cast(number, variable.dtype) for number in self._coefficients(learning_rate)
-        )
+        keep, step, drift = (ops.cast(number, variable.dtype) for number in coefficients)
         gradient = ops.cast(gradient, variable.dtype)
         if self.update_order == "weights_first":
-            self.assign_add(variable, ops.multiply(momentum, drift))
-        self.assign(
-            momentum,
-            ops.subtract(ops.multiply(momentum, keep), ops.multiply(gradient, step)),
-        )
+            self._add(variable, drift, momentum)
+        self.assign(momentum, ops.multiply(momentum, keep))
+        self._add(momentum, -step, gradient)
         if self.update_order == "momentum_first":
-            self.assign_add(variable, ops.multiply(momentum, drift))
+            self._add(variable, drift, momentum)
 
-    def _coefficients(self, learning_rate):
-        """The share of the momentum that friction leaves, α, and α/m."""
-        friction = ops.convert_to_tensor(self._friction)
-        damping = ops.multiply(ops.cast(learning_rate, "float32"), self.decay_rate(friction))
-        keep = 1 - damping if self.friction_step == "explicit" else ops.exp(-damping)
+    def _add(self, variable, factor, tensor):
+        """``variable += factor * tensor``, on TensorFlow without an array for the product."""
+        if keras.backend.backend() != "tensorflow" or hasattr(tensor, "indices"):  # sparse
+            self.assign_add(variable, ops.multiply(tensor, factor))
+            return
+        import tensorflow as tf
+
+        variable = variable.value if isinstance(variable, keras.Variable) else variable
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=variable.handle, alpha=-factor, delta=ops.convert_to_tensor(tensor)
+        )
+
+    def _coefficients(self, learning_rate, friction):
+        """The share of the momentum that friction leaves, α, and α/m; of tensors or numbers."""
+        damping = learning_rate * self.decay_rate(friction)
+        exp = math.exp if isinstance(damping, float) else ops.exp
+        keep = 1 - damping if self.friction_step == "explicit" else exp(-damping)
         return keep, learning_rate, learning_rate / self.mass
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """All weights at once on torch, in place, as Keras' own optimizers do there."""
+        """The coefficients once for all weights; on torch all weights at once, in place."""
         if keras.backend.backend() != "torch":
-            return super()._backend_update_step(grads, trainable_variables, learning_rate)
+            learning_rate = ops.cast(learning_rate, "float32")
+            coefficients = self._coefficients(learning_rate, ops.convert_to_tensor(self._friction))
+            super()._backend_update_step(grads, trainable_variables, coefficients)
+            return
         import torch
 
-        keep, step, drift = (float(c) for c in self._coefficients(learning_rate))
-        indices = [self._get_variable_index(v) for v in trainable_variables]
-        momenta = [self.momenta[i].value.data for i in indices]
-        weights = [v.value.data for v in trainable_variables]
-        if self.update_order == "weights_first":
-            torch._foreach_add_(weights, momenta, alpha=drift)
-        torch._foreach_mul_(momenta, keep)
-        torch._foreach_add_(momenta, grads, alpha=-step)
-        if self.update_order == "momentum_first":
-            torch._foreach_add_(weights, momenta, alpha=drift)
+        keep, step, drift = self._coefficients(float(learning_rate), float(self._friction))
+        with torch.no_grad():
+            momenta = [self.momenta[self._get_variable_index(v)].value for v in trainable_variables]
+            weights = [v.value for v in trainable_variables]
+            if self.update_order == "weights_first":
+                torch._foreach_add_(weights, momenta, alpha=drift)
+            torch._foreach_mul_(momenta, keep)
+            torch._foreach_add_(momenta, grads, alpha=-step)
+            if self.update_order == "momentum_first":
+                torch._foreach_add_(weights, momenta, alpha=drift)
 
     def get_config(self):
         """All arguments; the friction is the initial one, as the present one is a variable."""
@@ -284,12 +307,15 @@ def phs_of(model, asked_by: str) -> PHS:
 
 
 def _initializer(momentum) -> keras.initializers.Initializer:
-    if isinstance(momentum, int | float) and not isinstance(momentum, bool):
+    if isinstance(momentum, Real) and not isinstance(momentum, bool):
         value = checks.number("initial_momentum", momentum, "a finite number", lambda v: True)
         return keras.initializers.Constant(value)
     try:
-        return keras.initializers.get(momentum)
-    except (ValueError, TypeError) as error:
+        found = keras.initializers.get(momentum)
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, keras.initializers.Initializer):
         raise ValueError(
             f"initial_momentum must be a number, a Keras initializer or its name, not {momentum!r}"
-        ) from error
+        )
+    return found

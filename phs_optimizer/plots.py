@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
@@ -82,6 +82,12 @@ def plot_braking(callback) -> Figure:
         )
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
+    if min(losses) > 0:
+        # Half of the way down says more than the first fall.
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
     figure.legend(frameon=False, loc="outside lower left", fontsize=8)
     return _finished(figure)
 

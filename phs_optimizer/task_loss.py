@@ -18,9 +18,6 @@ class TaskLoss:
     Args:
         monitor: Name in Keras' logs: ``"loss"``, or a metric that is a mean over samples.
         refresh: Steps after which the regularization terms are computed again.
-
-    Attributes:
-        steps: Steps between the last two calls of :meth:`read`.
     """
 
     def __init__(self, monitor: str, refresh: int):
@@ -31,9 +28,9 @@ class TaskLoss:
 
     def begin_epoch(self) -> None:
         """Forgets the epoch's running mean, which starts anew."""
-        self._seen, self._sum, self.steps = 0, 0.0, 0
+        self._seen, self._sum = 0, 0.0
 
-    def read(self, callback, batch: int, logs: dict) -> tuple[float, int] | None:
+    def read(self, callback, batch: int, logs: dict) -> tuple[float, int]:
         """Mean task loss since the last call, and how many steps that were.
 
         Args:
@@ -42,8 +39,8 @@ class TaskLoss:
             logs: What Keras passed.
 
         Returns:
-            Loss and number of steps. None where nothing can be said: at the last step of an
-            epoch, whose batch may be smaller, so that the running mean does not tell its loss.
+            Loss and number of steps. A last batch of an epoch that is smaller is drawn towards
+            the epoch's mean, in proportion, because Keras' running mean weights by samples.
 
         Raises:
             ValueError: If the logs have no such name.
@@ -53,15 +50,13 @@ class TaskLoss:
                 f"monitor={self.monitor!r} is not in what Keras logs for a step: "
                 f"{', '.join(sorted(logs or {})) or 'nothing'}"
             )
-        seen = batch + 1
+        # The last of several steps_per_execution is said to reach beyond the epoch's end.
+        seen = min(batch + 1, (callback.params or {}).get("steps") or math.inf)
         total = float(logs[self.monitor]) * seen
-        self.steps = seen - self._seen
-        mean = (total - self._sum) / self.steps
-        partial = self._seen > 0 and seen == (callback.params or {}).get("steps")
+        steps = seen - self._seen
+        mean = (total - self._sum) / steps
         self._seen, self._sum = seen, total
-        if partial:
-            return None
-        return mean - self.regularization(callback, self.steps), self.steps
+        return mean - self.regularization(callback, steps), steps
 
     def regularization(self, callback, steps: int = 0) -> float:
         """Sum of the weights' regularization terms that ``monitor`` includes."""

@@ -1,0 +1,237 @@
+"""The energies: by hand, along a trajectory on a quadratic loss, and what a record holds."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+
+from phs_optimizer import PHS, EnergyLogger
+from phs_optimizer.energy import COLUMNS, dissipation_rate, kinetic_energy
+
+START = np.array([1.0, -0.5])
+STEP, MASS, FRICTION, MOMENTUM = 0.1, 0.5, 0.3, 0.4
+
+
+def quadratic(optimizer, regularizer=None, **compile_arguments):
+    """A model whose loss is ‖w‖²/2, for the input 1 and the target (0, 0)."""
+    layer = keras.layers.Dense(2, use_bias=False, kernel_regularizer=regularizer)
+    model = keras.Sequential([keras.Input((1,)), layer])
+    model.set_weights([START[None]])
+    model.compile(optimizer, "mse", **compile_arguments)
+    return model
+
+
+def optimizer(step=STEP, **arguments):
+    return PHS(step, MASS, FRICTION, initial_momentum=MOMENTUM, **arguments)
+
+
+def logged(model, steps, epochs=1, **arguments):
+    """The logger after ``epochs`` epochs of ``steps`` steps."""
+    logger = EnergyLogger(**arguments)
+    fit(model, steps, epochs, logger)
+    return logger
+
+
+def fit(model, steps, epochs, logger):
+    x, y = np.ones((steps, 1)), np.zeros((steps, 2))
+    model.fit(x, y, batch_size=1, epochs=epochs, verbose=0, callbacks=[logger])
+
+
+def trajectory(steps, step=STEP):
+    """Weights and momenta before the first step and after each."""
+    w, p = START, np.full(2, MOMENTUM)
+    path = [(w, p)]
+    for _ in range(steps):
+        p = (1 - step * FRICTION / MASS) * p - step * w
+        w = w + step / MASS * p
+        path.append((w, p))
+    return [np.array(part) for part in zip(*path, strict=True)]
+
+
+def column(logger, name):
+    return np.array([record[name] for record in logger.records])
+
+
+# --- by hand --------------------------------------------------------------------------------
+
+
+@pytest.mark.any_backend
+def test_kinetic_energy_and_dissipation_by_hand():
+    for form, rate in (("viscous", 0.6 / 2), ("rate", 0.6)):
+        body = PHS(0.1, mass=2.0, friction=0.6, friction_form=form)
+        body.build([keras.Variable(np.zeros(2)), keras.Variable(np.zeros((1, 1)))])
+        assert kinetic_energy(body) == dissipation_rate(body) == 0
+        body.momenta[0].assign([1.0, 2.0])
+        body.momenta[1].assign([[3.0]])
+        assert kinetic_energy(body) == pytest.approx((1 + 4 + 9) / (2 * 2.0))
+        assert dissipation_rate(body) == pytest.approx(rate * 14 / 2.0)
+        body.friction = 1.2  # braking
+        assert dissipation_rate(body) == pytest.approx(2 * rate * 14 / 2.0)
+
+
+@pytest.mark.any_backend
+def test_every_step_of_a_quadratic_loss():
+    logger = logged(quadratic(optimizer()), steps=20, every=1)
+    w, p = trajectory(20)
+    squares = (p**2).sum(axis=1)
+    # The loss of a step is that of the weights before it.
+    potential, kinetic = (w[:-1] ** 2).sum(axis=1) / 2, squares[1:] / (2 * MASS)
+    power = FRICTION / MASS * squares / MASS
+    dissipated = np.cumsum(STEP * (power[1:] + power[:-1]) / 2)
+    np.testing.assert_array_equal(column(logger, "step"), np.arange(1, 21))
+    np.testing.assert_allclose(column(logger, "potential"), potential, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(column(logger, "kinetic"), kinetic, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(column(logger, "dissipated"), dissipated, rtol=1e-4)
+    np.testing.assert_allclose(column(logger, "total"), potential + kinetic, rtol=1e-4)
+    np.testing.assert_allclose(column(logger, "friction"), FRICTION, rtol=1e-6)
+
+
+@pytest.mark.any_backend
+def test_energy_and_what_is_dissipated_are_constant_to_first_order():
+    at_start = START @ START / 2 + 2 * MOMENTUM**2 / (2 * MASS)
+    steps, defects = np.array([20, 40, 80]), []
+    for number in steps:
+        logger = logged(quadratic(optimizer(1.0 / number)), number, every=1)
+        balance = column(logger, "total") + column(logger, "dissipated")
+        defects.append(np.abs(balance - at_start).max())
+        assert column(logger, "dissipated")[-1] > 0.3 * at_start
+    order = np.polyfit(np.log(1 / steps), np.log(defects), 1)[0]
+    assert order == pytest.approx(1, abs=0.12)
+    assert defects[-1] < 0.01 * at_start
+
+
+# --- when -----------------------------------------------------------------------------------
+
+
+@pytest.mark.any_backend
+def test_every_so_many_steps_through_the_epochs():
+    logger = logged(quadratic(optimizer()), steps=6, epochs=3, every=4)
+    np.testing.assert_array_equal(column(logger, "step"), [4, 8, 12, 16])
+    losses = (trajectory(18)[0] ** 2).sum(axis=1) / 2
+    means = losses[:16].reshape(4, 4).mean(axis=1)  # of the steps since the record before
+    np.testing.assert_allclose(column(logger, "potential"), means, rtol=1e-4)
+
+
+@pytest.mark.any_backend
+def test_every_epoch_by_default_and_through_several_fits():
+    model, logger = quadratic(optimizer()), EnergyLogger()
+    fit(model, 5, 2, logger)
+    fit(model, 5, 1, logger)
+    np.testing.assert_array_equal(column(logger, "step"), [5, 10, 15])
+    losses = (trajectory(15)[0] ** 2).sum(axis=1) / 2
+    means = losses[:15].reshape(3, 5).mean(axis=1)
+    np.testing.assert_allclose(column(logger, "potential"), means, rtol=1e-4)
+    at_once = logged(quadratic(optimizer()), 5, 3)
+    np.testing.assert_allclose(
+        column(logger, "dissipated"), column(at_once, "dissipated"), rtol=1e-5
+    )
+
+
+@pytest.mark.any_backend
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses it on torch")
+def test_several_steps_per_execution_are_recorded_together():
+    model = quadratic(optimizer(), steps_per_execution=3)
+    logger = logged(model, steps=9, every=2)
+    np.testing.assert_array_equal(column(logger, "step"), [3, 6, 9])
+    w, p = trajectory(9)
+    losses, kinetic = (w**2).sum(axis=1) / 2, (p**2).sum(axis=1) / (2 * MASS)
+    means = losses[:9].reshape(3, 3).mean(axis=1)
+    np.testing.assert_allclose(column(logger, "potential"), means, rtol=1e-4)
+    np.testing.assert_allclose(column(logger, "kinetic"), kinetic[[3, 6, 9]], rtol=1e-4)
+
+
+@pytest.mark.any_backend
+def test_accumulated_steps_last_as_long_as_one():
+    accumulated = optimizer(gradient_accumulation_steps=2)
+    half = logged(quadratic(accumulated), steps=12, every=2)
+    whole = logged(quadratic(optimizer()), steps=6, every=1)
+    for name in ("kinetic", "potential", "dissipated"):
+        np.testing.assert_allclose(column(half, name), column(whole, name), rtol=1e-4)
+
+
+@pytest.mark.any_backend
+def test_what_is_dissipated_grows_also_when_the_time_step_shrinks():
+    schedule = keras.optimizers.schedules.ExponentialDecay(STEP, decay_steps=1, decay_rate=0.95)
+    logger = logged(quadratic(optimizer(schedule)), steps=15, every=1)
+    assert np.all(np.diff(column(logger, "dissipated")) > 0)
+    power = 2 * column(logger, "kinetic") * FRICTION / MASS
+    expected = (power * STEP * 0.95 ** np.arange(15)).sum()
+    assert column(logger, "dissipated")[-1] == pytest.approx(expected, rel=0.1)
+
+
+# --- what -----------------------------------------------------------------------------------
+
+
+@pytest.mark.any_backend
+def test_the_file_has_the_records_and_begins_anew(tmp_path):
+    model, path = quadratic(optimizer()), tmp_path / "energy.csv"
+    for _ in range(2):
+        logger = logged(model, steps=3, every=1, csv_path=path)
+        with path.open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        assert tuple(header) == COLUMNS == tuple(logger.records[0])
+        assert [[float(value) for value in row] for row in rows] == [
+            list(record.values()) for record in logger.records
+        ]
+
+
+@pytest.mark.any_backend
+def test_the_potential_is_the_loss_without_regularization_terms():
+    still = PHS(1e-5, mass=1.0, friction=1.0)
+    model = quadratic(still, regularizer=keras.regularizers.L2(3.0))
+    logger = logged(model, steps=4, every=2)
+    task = START @ START / 2
+    assert model.history.history["loss"][0] == pytest.approx(task + 3.0 * START @ START, rel=1e-3)
+    np.testing.assert_allclose(column(logger, "potential"), task, rtol=1e-3)
+
+
+@pytest.mark.any_backend
+def test_a_metric_may_be_the_potential():
+    model = quadratic(optimizer(), metrics=["mae"])
+    logger = logged(model, steps=4, every=1, monitor="mae")
+    expected = np.abs(trajectory(4)[0][:-1]).mean(axis=1)
+    np.testing.assert_allclose(column(logger, "potential"), expected, rtol=1e-4)
+
+
+@pytest.mark.any_backend
+def test_mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = quadratic(optimizer())
+        logger = logged(model, steps=8, every=1)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    w, p = trajectory(8)
+    np.testing.assert_allclose(
+        column(logger, "kinetic"), (p[1:] ** 2).sum(axis=1) / (2 * MASS), rtol=0.02
+    )
+    np.testing.assert_allclose(
+        column(logger, "potential"), (w[:-1] ** 2).sum(axis=1) / 2, rtol=0.02
+    )
+
+
+# --- bad input ------------------------------------------------------------------------------
+
+
+@pytest.mark.any_backend
+def test_another_optimizer_has_no_energy():
+    with pytest.raises(ValueError, match="EnergyLogger needs a model compiled with.*not with SGD"):
+        logged(quadratic(keras.optimizers.SGD()), steps=1)
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("every", [0, -1, 2.5, True, "epoch"])
+def test_no_number_of_steps(every):
+    with pytest.raises(ValueError, match="every must be a whole number >= 1, not"):
+        EnergyLogger(every=every)
+
+
+@pytest.mark.any_backend
+def test_unknown_names_are_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="unknown option.*'frequency'.*every, monitor, csv_path"):
+        EnergyLogger(frequency=3)
+    with pytest.raises(ValueError, match="monitor='accuracy' is not in what Keras logs.*: loss"):
+        logged(quadratic(optimizer()), steps=1, monitor="accuracy")

@@ -37,11 +37,19 @@ setup(
         "click>=8.1,<9",
         "rich>=13",
         "jinja2>=3.1,<4",
+        "pandas>=2.2,<4",
+        "scipy>=1.14,<2",
+        "scikit-survival>=0.28,<1",
+        "openslide-python>=1.4,<2",
+        # OpenSlide itself, so that no system package is needed.
+        "openslide-bin>=4.0.0.6",
     ],
     extras_require={
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
         "tensorboard": ["tensorboard>=2.20"],
     },
-    entry_points={"console_scripts": ["resbuilder = resbuilder.cli:main"]},
+    entry_points={
+        "console_scripts": ["resbuilder = resbuilder.cli:main", "survival = survival.cli:main"]
+    },
 )

@@ -1,0 +1,171 @@
+"""``survival cohort from-gdc|split|check|summary``: the table of slides and follow-up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from survival.cohort import (
+    ENDPOINTS,
+    Cohort,
+    ManifestError,
+    cohort_from_gdc,
+    split_by_patient,
+    summarize,
+)
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_time = click.option("--time", default="time", show_default=True, help="Column of the times.")
+_event = click.option(
+    "--event", default="event", show_default=True, help="Column of the events (1, 0 = censored)."
+)
+_out = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write."
+)
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+
+
+class _InOrder(click.Group):
+    """Lists the commands in the order in which one needs them."""
+
+    def list_commands(self, ctx):
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder)
+def cohort() -> None:
+    """Make and check the table of slides, patients and follow-up."""
+
+
+@cohort.command("from-gdc")
+@click.argument("clinical", type=_file)
+@click.argument("slides", type=_file, required=False)
+@click.option(
+    "--endpoint",
+    "endpoints",
+    type=click.Choice(ENDPOINTS, case_sensitive=False),
+    multiple=True,
+    default=("OS",),
+    show_default=True,
+    help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event.",
+)
+@click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
+@click.option(
+    "--client-layout",
+    is_flag=True,
+    help="Slides lie where GDC's client puts them: each in a folder named after its file id.",
+)
+@_out
+@_overwrite
+def from_gdc(
+    clinical, slides, endpoints, dataset, client_layout, out: Path, overwrite: bool
+) -> None:
+    """Make a cohort of CLINICAL, a clinical file of GDC or cBioPortal, and SLIDES.
+
+    CLINICAL is a GDC export, old or new, or cBioPortal's patient file; SLIDES a GDC manifest or
+    sample sheet, whose diagnostic slides (-DX, .svs) are taken. Without SLIDES each patient
+    stands for one slide. Times are in months; GDC's days are divided by 30.4375.
+    """
+    _check_out(out, overwrite)
+    made = cohort_from_gdc(clinical, slides, endpoints, dataset, client_layout)
+    made.cohort.write(out)
+    left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
+    _list("patients without follow-up, left out", left_out)
+    _list("patients without a slide", made.without_slide)
+    _list("slides without a patient", made.without_patient)
+    click.echo(f"{out}: {_size(made.cohort)}; time in months")
+
+
+@cohort.command()
+@click.argument("manifest", type=_file)
+@click.option("--validation", default=0.15, show_default=True, help="Share of the patients.")
+@click.option("--test", default=0.15, show_default=True, help="Share of the patients.")
+@click.option("--seed", default=0, show_default=True, help="Another seed, another split.")
+@click.option("--again", is_flag=True, help="Replace the split that MANIFEST already has.")
+@_time
+@_event
+@_out
+@_overwrite
+def split(
+    manifest: Path, validation, test, seed, again, time, event, out: Path, overwrite: bool
+) -> None:
+    """Split MANIFEST by patient, stratified by event and dataset; the rest is for training."""
+    _check_out(out, overwrite)
+    whole = Cohort.read(manifest, time, event)
+    if whole.split.any() and not again:
+        raise ValueError(f"{manifest} is split already; give --again to split it anew")
+    parts = split_by_patient(whole, validation, test, seed)
+    parts.write(out)
+    _print_summary(parts)
+    click.echo(f"{out}: {_size(parts)}")
+
+
+@cohort.command()
+@click.argument("manifest", type=_file)
+@click.option(
+    "--slides",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder below which every slide must be.",
+)
+@_time
+@_event
+def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
+    """Check MANIFEST and name everything that is wrong with it, with its row."""
+    try:
+        checked = Cohort.read(manifest, time, event, folder=slides)
+    except ManifestError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        count = len(error.problems)
+        raise ValueError(f"{manifest} cannot be used; problems, listed above: {count}") from None
+    click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
+    if not checked.split.any():
+        click.echo("it is not split yet: see `survival cohort split`")
+
+
+@cohort.command()
+@click.argument("manifest", type=_file)
+@_time
+@_event
+def summary(manifest: Path, time: str, event: str) -> None:
+    """Print slides, patients, events and follow-up per dataset and split."""
+    _print_summary(Cohort.read(manifest, time, event))
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --out")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"the folder of {out} does not exist")
+
+
+def _list(what: str, names) -> None:
+    if names:
+        click.echo(f"{len(names)} {what}: {', '.join(names)}", err=True)
+
+
+def _size(rows: Cohort) -> str:
+    total = summarize(rows).iloc[-1]
+    return f"{total.slides} slides of {total.patients} patients, {total.events} with the event"
+
+
+def _print_summary(rows: Cohort) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, caption="follow-up: median by reverse Kaplan–Meier, unit as the times")
+    headings = ("dataset", "split", "slides", "patients", "events", "event rate", "follow-up")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if i > 1 else "left")
+    for row in summarize(rows).itertuples():
+        table.add_row(
+            row.dataset,
+            row.split,
+            f"{row.slides}",
+            f"{row.patients}",
+            f"{row.events}",
+            f"{100 * row.event_rate:.1f} %",
+            f"{row.median_follow_up:.1f}" if row.median_follow_up == row.median_follow_up else "–",
+        )
+    Console(width=100).print(table)

@@ -1,0 +1,99 @@
+"""``survival preprocess``: a folder of slides becomes a folder of images."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+
+class Canvas(click.ParamType):
+    """Width and height as in 2500x2000."""
+
+    name = "WIDTHxHEIGHT"
+
+    def convert(self, value, param, ctx):
+        """Two whole numbers."""
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)[x×](\d+)", value)
+        if not match or "0" in match.groups():
+            self.fail(f"{value!r} is no width and height in pixels, such as 2500x2000", param, ctx)
+        return tuple(int(number) for number in match.groups())
+
+
+@click.command()
+@click.argument("slides", type=click.Path(exists=True, path_type=Path), metavar="SLIDES|MANIFEST")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
+)
+@click.option(
+    "--root",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder in which MANIFEST's slides lie.  [that of the manifest]",
+)
+@click.option("--downsample", type=float, help="Slide pixels per image pixel.  [64]")
+@click.option("--mpp", type=float, help="Instead: micrometres per image pixel.")
+@click.option(
+    "--canvas", type=Canvas(), default="2500x2000", show_default=True, help="Size of the images."
+)
+@click.option("--fit", is_flag=True, help="Reduce slides further that exceed the canvas.")
+@click.option("--icc", is_flag=True, help="Convert colours from the slide's profile to sRGB.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Slides at the same time.  [number of processors]"
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=300,
+    show_default=True,
+    help="Seconds without progress after which a slide is given up.",
+)
+def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None:
+    """Turn whole-slide images into inputs of a network.
+
+    SLIDES is a folder (searched with its sub-folders) or one slide; MANIFEST a CSV file with a
+    column "slide" and, for slides with settings of their own, "downsample" or "mpp".
+
+    Every slide becomes a PNG, centred on white; manifest.csv says where each comes from, and why
+    a slide failed; contact_sheet_1.jpg, ... show them all. Run again, it makes what is missing.
+    Exit status: 0, 1 if a slide failed, 2 if nothing was begun.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from survival.slides.batch import cpus, preprocess_slides
+
+    bar = Progress(
+        "slides",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    task = bar.add_task("slides", total=None)
+
+    def progress(done: float, total: int) -> None:
+        bar.start()  # Only now: what is refused before is refused in one line.
+        bar.update(task, completed=done, total=total)
+
+    try:
+        rows = preprocess_slides(
+            slides, out, workers=workers or cpus(), progress=progress, **settings
+        )
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+    failed = [row for row in rows if row["status"] != "ok"]
+    for row in failed:
+        click.echo(f"{_printable(row['slide'])}: {_printable(row['reason'])}", err=True)
+    click.echo(f"{len(rows) - len(failed)} of {len(rows)} slides are images in {out}")
+    if failed:
+        raise click.ClickException(f"{len(failed)} of {len(rows)} slides failed")
+
+
+def _printable(text: str) -> str:
+    """Names of files need not be text."""
+    return os.fsencode(text).decode(errors="backslashreplace")

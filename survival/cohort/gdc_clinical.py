@@ -1,0 +1,152 @@
+"""Clinical exports of the GDC portal.
+
+In the layouts of 2019 (``submitter_id``, one row per treatment, ``--`` for missing), of 2020
+(``case_submitter_id``) and since 2024 (``cases.submitter_id``, ``demographic.vital_status``,
+``diagnoses.days_to_last_follow_up``). Days count from the case's index date, for TCGA the first
+diagnosis.
+
+OS: death from any cause. DSS: death whose ``cause_of_death`` is cancer; other deaths censor.
+PFS: the first recurrence or progression, or death from any cause. DFS: the first recurrence or
+death. An export without any day of recurrence cannot tell progression from none: it has neither.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pandas as pd
+
+from survival.cohort.gdc_repair import realign
+from survival.cohort.tables import some
+
+DAYS_PER_MONTH = 365.25 / 12  # 30.4375
+PATIENT = ("cases.submitter_id", "case_submitter_id", "submitter_id", "bcr_patient_barcode")
+MISSING = {"", "--", "'--", "not reported", "unknown", "not allowed to collect", "nan", "na"}
+
+
+def recognises(raw: pd.DataFrame) -> bool:
+    """Whether these are the columns of a clinical export with follow-up."""
+    return _patient_column(raw) is not None and bool(_columns(raw, "vital_status"))
+
+
+def patients(raw: pd.DataFrame) -> pd.DataFrame:
+    """One row per patient: vital status, days of death, last follow-up and first recurrence."""
+    raw, misplaced = realign(raw)
+    misplaced |= _not_days(raw, "days_to_death") | _not_days(raw, "days_to_last_follow_up")
+    patient = raw[_patient_column(raw)]
+    result = pd.DataFrame(index=pd.unique(patient))
+    result["project"] = _text(raw, "project_id").groupby(patient).max().replace("", "all")
+    vital = _text(raw, "vital_status").str.lower()
+    dead, alive = (vital.eq(s).groupby(patient).any() for s in ("dead", "alive"))
+    result["dead"], result["alive"] = dead, alive & ~dead
+    result["death"] = _days(raw, "days_to_death").groupby(patient).max()
+    last = _days(raw, "days_to_last_follow_up", "days_to_follow_up")
+    result["last"] = last.groupby(patient).max()
+    recurrence = _days(raw, "days_to_recurrence")
+    progression = _days(raw, "days_to_recurrence", "days_to_progression", least=True)
+    result["recurrence"] = recurrence.groupby(patient).min()
+    result["progression"] = progression.groupby(patient).min()
+    relapse = _text(raw, "progression_or_recurrence").str.lower()
+    result["relapsed"] = relapse.str.startswith("yes").groupby(patient).any()
+    result["cause"] = _text(raw, "cause_of_death").str.lower().groupby(patient).max()
+    secondary = _text(raw, "icd_10_code").str.match("C7[789]")
+    result["metastasis"] = secondary.groupby(patient).any()
+    result["misplaced"] = misplaced.groupby(patient).any()
+    _warn_of_contradictions(result.index[dead & alive])
+    _warn_of_origin(raw, patient)
+    return result
+
+
+def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+    """Time in months, event, and what is missing, for every patient."""
+    p = patients
+    death = p["death"].where(p["dead"])
+    days = death.fillna(p["last"])
+    event = p["dead"].copy()
+    missing = pd.Series("", p.index, dtype=object)
+    if endpoint == "DSS":
+        event &= p["cause"].str.startswith("cancer")
+        missing[p["dead"] & (p["cause"] == "")] = "dead without cause_of_death"
+        if (p["cause"] == "").all():
+            missing[:] = "the export names no cause_of_death"
+    elif endpoint in ("PFS", "DFS"):
+        first = p["progression" if endpoint == "PFS" else "recurrence"]
+        missing[p["relapsed"] & first.isna()] = "progression or recurrence without a day"
+        if first.isna().all():
+            missing[:] = "the export gives no days_to_recurrence"
+        event |= first.notna()
+        days = pd.concat([days, first], axis=1).min(axis=1)
+    # What follows makes even the end of follow-up unknown.
+    missing[~p["dead"] & p["last"].isna()] = "no days_to_last_follow_up"
+    missing[p["dead"] & p["death"].isna()] = "dead without days_to_death"
+    missing[p["alive"] & p["death"].notna()] = "alive, but with days_to_death"
+    missing[~p["dead"] & ~p["alive"]] = "vital status unknown"
+    missing[p["misplaced"]] = "values stand in the wrong columns"
+    return pd.DataFrame({"time": days / DAYS_PER_MONTH, "event": event, "missing": missing})
+
+
+def _patient_column(raw: pd.DataFrame) -> str | None:
+    return next((name for name in PATIENT if name in raw.columns), None)
+
+
+def _columns(raw: pd.DataFrame, name: str) -> list[str]:
+    """The columns of that name, whatever entity stands before it."""
+    return [c for c in raw.columns if c.rpartition(".")[2] == name]
+
+
+def _text(raw: pd.DataFrame, name: str) -> pd.Series:
+    """The first value of each row in columns of that name, ``""`` where all are missing."""
+    result = pd.Series("", raw.index, dtype=object)
+    for column in _columns(raw, name):
+        value = raw[column].where(~raw[column].str.lower().isin(MISSING), "")
+        result = result.where(result != "", value)
+    return result
+
+
+def _days(raw: pd.DataFrame, *names: str, least: bool = False) -> pd.Series:
+    """The latest (or earliest) of each row's numbers in columns of these names, NaN for none."""
+    columns = [c for name in names for c in _columns(raw, name)]
+    if not columns:
+        return pd.Series(np.nan, raw.index)
+    numbers = pd.DataFrame({c: pd.to_numeric(raw[c], errors="coerce") for c in columns})
+    return numbers.min(axis=1) if least else numbers.max(axis=1)
+
+
+def _not_days(raw: pd.DataFrame, name: str) -> pd.Series:
+    """Whether something else than a number of days is given, and not just missing."""
+    return _text(raw, name).ne("") & _days(raw, name).isna()
+
+
+def _warn_of_contradictions(patients) -> None:
+    if len(patients):
+        warnings.warn(
+            f"{len(patients)} patient(s) are dead in one row and alive in another, taken as dead: "
+            f"{some(patients)}",
+            stacklevel=4,
+        )
+
+
+def _warn_of_origin(raw: pd.DataFrame, patient: pd.Series) -> None:
+    """Warn where days do not count from the diagnosis of the primary tumour."""
+    kind = _text(raw, "classification_of_tumor").str.lower()
+    is_primary = _text(raw, "diagnosis_is_primary_disease").str.lower()
+    primary = (kind.eq("primary") | is_primary.isin(("true", "yes"))).groupby(patient).any()
+    metastatic = kind.str.startswith("metasta") | is_primary.isin(("false", "no"))
+    only_metastasis = metastatic.groupby(patient).any() & ~primary
+    index_date = _text(raw, "index_date").str.lower()
+    other_date = (~index_date.isin(("", "diagnosis"))).groupby(patient).any()
+    diagnosis = _days(raw, "days_to_diagnosis")[~metastatic & kind.isin(("", "primary"))]
+    moved = diagnosis.abs().groupby(patient).min().reindex(primary.index) > 0
+    for patients, what in (
+        (only_metastasis, "have no diagnosis of a primary tumour, only of a metastasis"),
+        (other_date, "count days from another index date than diagnosis"),
+        (moved, "have a first diagnosis that is not day 0"),
+    ):
+        if patients.any():
+            named = some(patients.index[patients])
+            warnings.warn(
+                f"{patients.sum()} patient(s) {what}: their time does not begin at the diagnosis "
+                f"of the primary tumour and does not compare with the others': {named}",
+                stacklevel=4,
+            )

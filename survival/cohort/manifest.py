@@ -1,0 +1,212 @@
+"""The cohort: which slide belongs to which patient, and what became of the patient."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.tables import read_table
+from survival.files import atomically
+
+# Columns that are not text.
+KINDS = {"time": float, "event": bool}
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Slides with the follow-up of their patients, one row per slide; checked and unchangeable.
+
+    As a CSV file it has the columns ``slide`` (the file's path), ``patient``, a time, an event, and
+    optionally ``dataset`` (the scanner or hospital), ``split`` (``train``, ``validation``,
+    ``test``), ``downsample`` or ``mpp`` for the preprocessing, and pairs ``NAME_time``,
+    ``NAME_event`` of further endpoints.
+
+    Args:
+        slide: Names of the slides, each once, shape (n,).
+        patient: Whose slide it is, shape (n,).
+        time: Follow-up ≥ 0 until event or censoring, shape (n,); months, as in the thesis.
+        event: Whether the event was seen (True) or the patient censored before, shape (n,).
+        dataset: Name of the dataset of every slide, shape (n,); by default all in one, ``"all"``.
+        split: Split of every slide, shape (n,); by default ``""``, not split yet.
+        further: Further columns by name, shape (n,) each, as text.
+        time_column: What the column of ``time`` is called in a file.
+        event_column: What the column of ``event`` is called in a file.
+
+    Raises:
+        ManifestError: Something is wrong with a row; all problems are listed, with rows numbered
+            as in the file that :meth:`write` would make.
+
+    Example:
+        >>> cohort = Cohort.read("cohort.csv")
+        >>> train = cohort.part("train")
+        >>> model.fit(images(train.slide), train.y_true())
+    """
+
+    slide: np.ndarray
+    patient: np.ndarray
+    time: np.ndarray
+    event: np.ndarray
+    dataset: np.ndarray | None = None
+    split: np.ndarray | None = None
+    further: Mapping[str, np.ndarray] = field(default_factory=dict)
+    time_column: str = "time"
+    event_column: str = "event"
+
+    def __post_init__(self):
+        n = len(self.slide)
+        columns = {name: getattr(self, name) for name in ("slide", "patient", "time", "event")}
+        columns["dataset"] = ["all"] * n if self.dataset is None else self.dataset
+        columns["split"] = [""] * n if self.split is None else self.split
+        for name, values in (*columns.items(), *self.further.items()):
+            if np.shape(values) != (n,):
+                raise ValueError(
+                    f"every column must have shape ({n},) as slide has; {name} has shape "
+                    f"{np.shape(values)}"
+                )
+        frame = pd.DataFrame(columns, index=range(2, n + 2), dtype=object)
+        problems = find_problems(frame, need_events=False) if n else []
+        if problems:
+            raise ManifestError("the cohort", problems)
+        for name, values in columns.items():
+            object.__setattr__(self, name, _frozen(values, KINDS.get(name, str)))
+        further = {name: _frozen(values, str) for name, values in self.further.items()}
+        object.__setattr__(self, "further", MappingProxyType(further))
+
+    @classmethod
+    def read(
+        cls,
+        path: str | Path,
+        time: str = "time",
+        event: str = "event",
+        folder: str | Path | None = None,
+    ) -> Cohort:
+        """Reads and checks a manifest.
+
+        Args:
+            path: A CSV file.
+            time: Column of the times.
+            event: Column of the events.
+            folder: If given, every slide must be a file there.
+
+        Returns:
+            The cohort.
+
+        Raises:
+            ManifestError: All problems with their rows; the header is row 1.
+            ValueError: The file is no table.
+        """
+        return cls.from_frame(read_table(path), time, event, folder, source=str(path))
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        time: str = "time",
+        event: str = "event",
+        folder: str | Path | None = None,
+        source: str = "the cohort",
+    ) -> Cohort:
+        """Makes a cohort of a pandas frame with a manifest's columns, one row per slide.
+
+        Args:
+            frame: The index is the row that a problem is reported at.
+            time: Column of the times.
+            event: Column of the events.
+            folder: If given, every slide must be a file there.
+            source: What the error calls the frame.
+
+        Returns:
+            The cohort.
+
+        Raises:
+            ManifestError: All problems.
+        """
+        problems = find_problems(frame, time, event, folder)
+        if problems:
+            raise ManifestError(source, problems)
+        columns = {name: frame[name].to_numpy() for name in frame.columns}
+        own = {name: columns.pop(name) for name in ("slide", "patient")}
+        own |= {name: columns.pop(name, None) for name in ("dataset", "split")}
+        own["time"] = columns.pop(time).astype(float)
+        own["event"] = columns.pop(event).astype(float) == 1
+        return cls(**own, further=columns, time_column=time, event_column=event)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows with a manifest's columns; a copy."""
+        columns = {
+            "slide": self.slide,
+            "patient": self.patient,
+            self.time_column: self.time,
+            self.event_column: self.event.astype(int),
+            "dataset": self.dataset,
+        }
+        if self.split.any():
+            columns["split"] = self.split
+        return pd.DataFrame(columns | dict(self.further))
+
+    def write(self, path: str | Path) -> None:
+        """Writes the CSV file, whole or not at all; :meth:`read` gives the same cohort."""
+        with atomically(Path(path)) as part:
+            self.to_frame().to_csv(part, index=False)
+
+    def __len__(self) -> int:
+        return len(self.slide)
+
+    def y_true(self, strata: bool = False) -> np.ndarray:
+        """What the loss and the metrics compare predictions with.
+
+        Args:
+            strata: Whether to add the dataset as stratum, numbered in alphabetical order.
+
+        Returns:
+            Time, event and, if asked for, stratum in columns; shape (n, 2) or (n, 3), float32.
+        """
+        columns = [self.time, self.event]
+        if strata:
+            columns.append(np.unique(self.dataset, return_inverse=True)[1])
+        return np.stack(columns, axis=1).astype("float32")
+
+    def select(self, rows: np.ndarray) -> Cohort:
+        """The rows that a boolean mask or an array of positions picks."""
+        names = ("slide", "patient", "time", "event", "dataset", "split")
+        columns = {name: getattr(self, name)[rows] for name in names}
+        further = {name: values[rows] for name, values in self.further.items()}
+        return replace(self, **columns, further=further)
+
+    def part(self, split: str) -> Cohort:
+        """The rows of one split.
+
+        Raises:
+            ValueError: There is no such split, or it has no slides.
+        """
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+        if split not in self.split:
+            there = ", ".join(sorted(set(self.split) - {""})) or "none: split the cohort first"
+            raise ValueError(f"the cohort has no slides in split {split!r}; its splits: {there}")
+        return self.select(self.split == split)
+
+    def of_dataset(self, dataset: str) -> Cohort:
+        """The rows of one dataset.
+
+        Raises:
+            ValueError: There is no such dataset.
+        """
+        if dataset not in self.dataset:
+            there = ", ".join(map(repr, sorted(set(self.dataset))))
+            raise ValueError(f"the cohort has no dataset {dataset!r}; its datasets: {there}")
+        return self.select(self.dataset == dataset)
+
+
+def _frozen(values, kind: type) -> np.ndarray:
+    if kind is str:
+        values, kind = ["" if is_blank(v) else str(v) for v in values], object
+    values = np.array(values, dtype=kind)
+    values.setflags(write=False)
+    return values

@@ -1,0 +1,68 @@
+"""Tables of text: CSV and TSV files, cell by cell as they stand, rows numbered as in the file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pandas as pd
+
+
+def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
+    """Reads a table with one header row, separated by tabs, semicolons or commas.
+
+    Args:
+        path: The file, in UTF-8.
+        comment: Lines before the header that begin with this are skipped.
+
+    Returns:
+        Strings without surrounding blanks; the index is the line in the file, the header being
+        line 1 where nothing stands before it.
+
+    Raises:
+        ValueError: The file is no text, is empty, names a column twice, or has rows with more or
+            fewer cells than the header (a download that was cut off).
+    """
+    path = Path(path)
+    try:
+        # Not splitlines(): it also breaks at separators that occur within texts.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"{path} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip), save a "
+            "spreadsheet as CSV UTF-8"
+        ) from None
+    first = 0
+    while comment and first < len(lines) and lines[first].startswith(comment):
+        first += 1
+    if first == len(lines) or not lines[first].strip():
+        raise ValueError(f"{path} has no header row")
+    delimiter = max("\t;,", key=lines[first].count)
+    # Exports separated by tabs quote nothing: a quotation mark there is part of a text.
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    reader = csv.reader(lines[first:], delimiter=delimiter, quoting=quoting)
+    rows: dict[int, list[str]] = {}
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        for row in reader:
+            if any(row):
+                rows[first + reader.line_num] = [cell.strip() for cell in row]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {first + reader.line_num}: {error}") from None
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(f"{path} has more than one column named {', '.join(map(repr, twice))}")
+    ragged = [line for line, row in rows.items() if len(row) != len(header)]
+    if ragged:
+        raise ValueError(
+            f"{path}: {len(ragged)} row(s) do not have the {len(header)} cells of the header: "
+            f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file cut off?"
+        )
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
+
+
+def some(items, most: int = 5) -> str:
+    """The first items separated by commas, and how many more there are."""
+    items = list(map(str, items))
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more

@@ -1,0 +1,92 @@
+"""Intervals of metrics: patients drawn again and again, with all their slides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from survival.metrics.arrays import labels
+
+
+class Interval(NamedTuple):
+    """A metric with its interval.
+
+    Attributes:
+        value: The metric of the data themselves.
+        low: Lower end.
+        high: Upper end.
+        repeats: Draws in which the metric was defined.
+    """
+
+    value: float
+    low: float
+    high: float
+    repeats: int
+
+    def __str__(self):
+        return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
+
+
+def bootstrap_interval(
+    metric: Callable[..., float],
+    *rows,
+    patient=None,
+    repeats: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval, clustered by patient.
+
+    Patients are drawn with replacement, each with all slides: slides of one patient are no
+    independent observations, and an interval that took them for such would be too narrow.
+
+    Args:
+        metric: Called as ``metric(*rows)``; raises ValueError where it is not defined.
+        *rows: Arrays with n rows each, such as ``y_true`` and the scores.
+        patient: Whose slide each row is, shape (n,); by default every row is a patient.
+        repeats: Draws.
+        level: Share of the draws within the interval.
+        seed: The same seed, the same interval.
+
+    Returns:
+        The metric of all rows and its interval.
+
+    Raises:
+        ValueError: The metric is not defined for the data, or in most of the draws.
+
+    Example:
+        >>> bootstrap_interval(harrell_c, y_true, risk, patient=cohort.patient)
+    """
+    if not rows:
+        raise ValueError("bootstrap_interval needs the arrays that the metric takes")
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, not {level}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}")
+    rows = [np.asarray(array) for array in rows]
+    n = len(rows[0])
+    if any(len(array) != n for array in rows):
+        raise ValueError(f"all arrays must have as many rows: {[len(array) for array in rows]}")
+    patient = np.arange(n) if patient is None else labels(patient, n, "patient")
+    value = float(metric(*rows))
+    _, number = np.unique(patient.astype(str), return_inverse=True)
+    order = np.argsort(number, kind="stable")
+    slides = np.split(order, np.cumsum(np.bincount(number))[:-1])
+    random = np.random.default_rng(seed)
+    values = []
+    for _ in range(repeats):
+        drawn = random.integers(len(slides), size=len(slides))
+        chosen = np.concatenate([slides[i] for i in drawn])
+        try:
+            values.append(float(metric(*(array[chosen] for array in rows))))
+        except ValueError:  # nothing comparable among those drawn
+            continue
+    if len(values) < max(1, repeats / 2):
+        raise ValueError(
+            f"the metric is defined in only {len(values)} of {repeats} bootstrap draws: too few "
+            "patients or events for an interval"
+        )
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), len(values))

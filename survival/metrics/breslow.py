@@ -1,0 +1,124 @@
+"""From log-hazards to probabilities: Breslow's baseline hazard, one per stratum."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from survival.metrics.arrays import follow_up, labels, scores
+
+
+class BaselineHazard:
+    """Breslow's estimator of the cumulative baseline hazard (Breslow 1972), per stratum.
+
+    H₀(t) = Σ_{i: δ_i = 1, t_i ≤ t} 1 / Σ_{j: t_j ≥ t_i} exp(ĥ_j), and a patient with log-hazard ĥ
+    survives t with probability S(t | ĥ) = exp(−H₀(t) exp(ĥ)). Computed with logarithms, so that
+    log-hazards may lie any distance apart (scikit-survival's loses all digits at 40).
+
+    Args:
+        y_true: Time and event of the training data, shape (n, 2) or (n, 3).
+        log_hazard: The network's predictions for them, shape (n,) or (n, 1).
+        stratum: Group with a hazard of its own (the scanner), shape (n,); by default the third
+            column of ``y_true``, or one group for all.
+
+    Attributes:
+        strata: The groups.
+
+    Raises:
+        ValueError: A stratum without an event.
+
+    Example:
+        >>> baseline = BaselineHazard(train.y_true(), model.predict(train_images))
+        >>> baseline.survival(model.predict(images), times=[12, 36, 60])
+    """
+
+    def __init__(self, y_true, log_hazard, stratum=None):
+        time, event = follow_up(y_true)
+        log_hazard = scores(log_hazard, len(time), "log_hazard")
+        self._curves = {}
+        stratum = _strata(stratum, y_true, len(time))
+        for name in np.unique(stratum).tolist():
+            rows = stratum == name
+            if not event[rows].any():
+                raise ValueError(f"stratum {name!r} has no event: its hazard cannot be estimated")
+            self._curves[name] = _log_cumulative_hazard(time[rows], event[rows], log_hazard[rows])
+
+    @property
+    def strata(self) -> tuple:
+        """The groups that have a hazard of their own."""
+        return tuple(self._curves)
+
+    def cumulative_hazard(self, times, stratum=None) -> np.ndarray:
+        """The cumulative baseline hazard H₀.
+
+        Args:
+            times: Times within the stratum's follow-up, shape (k,).
+            stratum: Which; may be left out if there is only one.
+
+        Returns:
+            H₀ at the times, shape (k,).
+        """
+        return np.exp(self._log_cumulative_hazard(times, stratum))
+
+    def survival(self, log_hazard, times, stratum=None) -> np.ndarray:
+        """Probabilities of being without the event at given times.
+
+        Args:
+            log_hazard: Predictions, shape (n,) or (n, 1).
+            times: Times within the stratum's follow-up, shape (k,).
+            stratum: Of all rows one, or of each row, shape (n,); may be left out if there is
+                only one.
+
+        Returns:
+            Probabilities, shape (n, k).
+
+        Raises:
+            ValueError: An unknown stratum, or a time behind its follow-up.
+        """
+        log_hazard = scores(log_hazard, np.shape(log_hazard)[0], "log_hazard")
+        if np.ndim(stratum) == 0:
+            log_h0 = self._log_cumulative_hazard(times, stratum)[None]
+        else:
+            stratum = labels(stratum, len(log_hazard), "stratum")
+            curves = {
+                name: self._log_cumulative_hazard(times, name)
+                for name in np.unique(stratum).tolist()
+            }
+            log_h0 = np.stack([curves[name] for name in stratum.tolist()])
+        with np.errstate(over="ignore"):  # exp(−∞) = 0 is the right probability
+            return np.exp(-np.exp(log_hazard[:, None] + log_h0))
+
+    def _log_cumulative_hazard(self, times, stratum) -> np.ndarray:
+        if stratum is None and len(self._curves) == 1:
+            (stratum,) = self._curves
+        stratum = stratum.item() if isinstance(stratum, np.generic) else stratum
+        if stratum not in self._curves:
+            raise ValueError(
+                f"stratum must be one of {', '.join(map(repr, self._curves))}, not {stratum!r}"
+            )
+        knots, log_h0, end = self._curves[stratum]
+        times = np.atleast_1d(np.asarray(times, "float64"))
+        if not ((times >= 0) & (times <= end)).all():
+            raise ValueError(
+                f"times must lie within the follow-up of stratum {stratum!r}, 0 to {end:g}, not "
+                f"{times.min():g} to {times.max():g}"
+            )
+        return log_h0[np.searchsorted(knots, times, side="right")]
+
+
+def _strata(stratum, y_true, n: int) -> np.ndarray:
+    if stratum is not None:
+        return labels(stratum, n, "stratum")
+    y_true = np.asarray(y_true)
+    return y_true[:, 2] if y_true.shape[1] == 3 else np.zeros(n, int)
+
+
+def _log_cumulative_hazard(time, event, log_hazard) -> tuple[np.ndarray, np.ndarray, float]:
+    """Event times, log H₀ before the first and from each on, and the end of follow-up."""
+    order = np.argsort(-time, kind="stable")
+    time, event = time[order], event[order]
+    # log Σ exp(ĥ_j) over those with a time as long or longer.
+    at_risk = np.logaddexp.accumulate(log_hazard[order])
+    knots, deaths = np.unique(time[event], return_counts=True)
+    last = len(time) - 1 - np.searchsorted(time[::-1], knots, side="left")
+    log_h0 = np.logaddexp.accumulate(np.log(deaths) - at_risk[last])
+    return knots, np.r_[-np.inf, log_h0], float(time[0])

@@ -1,0 +1,98 @@
+"""A callback that puts the concordance index of a whole split into the logs."""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import numpy as np
+
+from survival.metrics.arrays import follow_up
+from survival.metrics.concordance import count_pairs, harrell_c
+
+
+class ConcordanceIndexCallback(keras.callbacks.Callback):
+    """Computes Harrell's C over all of a split at the end of every epoch.
+
+    A metric of Keras is the mean over batches, and in a batch of five hardly anybody can be
+    compared: the concordance index of a split is not the mean of those of its batches. This one
+    predicts the whole split and puts the index into the logs, where ``History``,
+    ``EarlyStopping(monitor="val_cindex", mode="max")`` and ``ModelCheckpoint`` find it. Put it
+    before them in the list of callbacks.
+
+    Args:
+        validation_data: ``(x, y_true)`` arrays, or a dataset that yields batches ``(x, y_true)``
+            (``tf.data.Dataset``, ``keras.utils.PyDataset``, a torch ``DataLoader``) and can be
+            gone through again in every epoch. ``y_true`` has columns time and event, as the loss
+            takes it; the model predicts log-hazards, higher = higher risk.
+        name: Name in the logs.
+        batch_size: Batch of the prediction from arrays; Keras' default if None.
+
+    Raises:
+        ValueError: In ``fit``, if nobody in the split can be compared.
+
+    Example:
+        >>> cindex = ConcordanceIndexCallback((x_val, y_val))
+        >>> stop = keras.callbacks.EarlyStopping("val_cindex", mode="max", patience=5)
+        >>> model.fit(x, y, callbacks=[cindex, stop])
+    """
+
+    def __init__(self, validation_data, name: str = "val_cindex", batch_size: int | None = None):
+        super().__init__()
+        if isinstance(validation_data, (tuple, list)):
+            if len(validation_data) != 2:
+                raise ValueError(
+                    "validation_data must be (x, y_true) or a dataset of such batches, not a "
+                    f"tuple of {len(validation_data)}"
+                )
+            follow_up(validation_data[1])
+        elif hasattr(validation_data, "shape") or not (
+            hasattr(validation_data, "__iter__") or hasattr(validation_data, "__getitem__")
+        ):
+            raise ValueError(
+                "validation_data must be (x, y_true) or a dataset of such batches, not "
+                f"{type(validation_data).__name__}"
+            )
+        self.validation_data = validation_data
+        self.name = name
+        self.batch_size = batch_size
+
+    def on_train_begin(self, logs=None):
+        """Fails before the first epoch, not after it, if nothing can be compared."""
+        if isinstance(self.validation_data, (tuple, list)):
+            y_true = self.validation_data[1]
+            count_pairs(y_true, np.zeros(len(y_true))).c_index()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Puts the index into the logs; NaN, with a warning, if the training has diverged."""
+        y_true, log_hazard = self._predict()
+        if np.isfinite(log_hazard).all():
+            value = harrell_c(y_true, log_hazard)
+        else:
+            value = float("nan")
+            warnings.warn(
+                f"epoch {epoch + 1}: {self.name} is NaN, because predictions are not finite: the "
+                "training has diverged; a smaller learning rate may help",
+                stacklevel=2,
+            )
+        if logs is not None:
+            logs[self.name] = value
+
+    def _predict(self) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(self.validation_data, (tuple, list)):
+            x, y_true = self.validation_data
+            predicted = self.model.predict(x, batch_size=self.batch_size, verbose=0)
+            return np.asarray(y_true), np.asarray(predicted, "float64")
+        y_true, predicted = [], []
+        for batch in _batches(self.validation_data):
+            # In one pass: a dataset that shuffles has another order in the next.
+            y_true.append(keras.ops.convert_to_numpy(batch[1]))
+            predicted.append(np.asarray(self.model.predict_on_batch(batch[0]), "float64"))
+        return np.concatenate(y_true), np.concatenate(predicted)
+
+
+def _batches(data):
+    """The batches of a dataset; a PyDataset is a sequence that does not end by itself."""
+    if isinstance(data, keras.utils.PyDataset):
+        return (data[i] for i in range(len(data)))
+    return iter(data)

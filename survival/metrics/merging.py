@@ -1,0 +1,151 @@
+"""Scores of several datasets (scanners) judged together, as in thesis Table 7.2."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from survival.metrics.arrays import follow_up, labels, scores
+from survival.metrics.bootstrap import bootstrap_interval
+from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
+
+
+def standardise_per_dataset(risk, dataset) -> np.ndarray:
+    """Shifts and scales the scores of every dataset to mean 0 and standard deviation 1.
+
+    A scanner whose scores all lie higher than another's then no longer looks like a risk; nor
+    does it if its patients really are at higher risk.
+
+    Args:
+        risk: Scores, shape (n,) or (n, 1).
+        dataset: Dataset of every row, shape (n,).
+
+    Returns:
+        Scores, shape (n,); 0 for a dataset whose scores are all equal.
+    """
+    risk = scores(risk, np.shape(risk)[0])
+    dataset = labels(dataset, len(risk), "dataset")
+    result = np.empty_like(risk)
+    for name in np.unique(dataset):
+        rows = dataset == name
+        centred = risk[rows] - risk[rows].mean()
+        result[rows] = centred / (centred.std() or 1.0)
+    return result
+
+
+def merged_c(y_true, risk, dataset) -> float:
+    """Harrell's C of all datasets together, scores standardised per dataset."""
+    return harrell_c(y_true, standardise_per_dataset(risk, dataset))
+
+
+def merged_auroc(y_true, risk, dataset) -> float:
+    """AUROC of the event of all datasets together, scores standardised per dataset."""
+    return auroc(y_true, standardise_per_dataset(risk, dataset))
+
+
+def within_dataset_c(y_true, risk, dataset) -> float:
+    """Harrell's C over pairs of patients of the same dataset only.
+
+    Scores of different datasets never compete, whatever their range.
+
+    Args:
+        y_true: Time and event, shape (n, 2) or (n, 3).
+        risk: Scores, shape (n,) or (n, 1).
+        dataset: Dataset of every row, shape (n,).
+
+    Returns:
+        Concordant pairs of all datasets per comparable pair of all datasets.
+
+    Raises:
+        ValueError: Nothing can be compared in any dataset.
+    """
+    parts = _parts(y_true, risk, dataset).values()
+    counts = [count_pairs(*part) for part in parts]
+    return PairCounts(*(sum(column) for column in zip(*counts, strict=True))).c_index()
+
+
+def within_dataset_auroc(y_true, risk, dataset) -> float:
+    """AUROC of the event over pairs of patients of the same dataset only.
+
+    Args:
+        y_true: Time and event, shape (n, 2) or (n, 3).
+        risk: Scores, shape (n,) or (n, 1).
+        dataset: Dataset of every row, shape (n,).
+
+    Returns:
+        The mean of the datasets' areas, weighted by their pairs with and without the event.
+
+    Raises:
+        ValueError: No dataset has patients with and without the event.
+    """
+    areas, pairs = [], []
+    for y, r in _parts(y_true, risk, dataset).values():
+        _, event = follow_up(y)
+        if event.any() and not event.all():
+            areas.append(auroc(y, r))
+            pairs.append(event.sum() * (~event).sum())
+    if not pairs:
+        raise ValueError("an AUROC needs patients with and without the event in one dataset")
+    return float(np.average(areas, weights=pairs))
+
+
+def cross_dataset_table(
+    y_true, risk, dataset, patient=None, repeats: int = 1000, seed: int = 0
+) -> pd.DataFrame:
+    """Thesis Table 7.2: every dataset alone, and all of them in three ways.
+
+    Args:
+        y_true: Time and event, shape (n, 2) or (n, 3).
+        risk: Scores, shape (n,) or (n, 1).
+        dataset: Dataset of every row, shape (n,).
+        patient: Whose slide each row is, shape (n,), for the bootstrap.
+        repeats: Draws of the bootstrap.
+        seed: Its seed.
+
+    Returns:
+        Columns ``data`` (a dataset's name, ``"merged"``: scores as they are, ``"standardised"``:
+        per dataset, standardised anew in every draw, ``"within"``: pairs within a dataset),
+        ``slides``, ``events``, ``c_index``, ``c_low``, ``c_high``, ``auroc``, ``auroc_low``,
+        ``auroc_high`` (95 % intervals).
+
+    Raises:
+        ValueError: Nothing can be compared in one of the rows.
+    """
+    time, event = follow_up(y_true)
+    n = len(time)
+    y_true, risk = np.asarray(y_true), scores(risk, n)
+    dataset = labels(dataset, n, "dataset")
+    patient = np.arange(n) if patient is None else labels(patient, n, "patient")
+
+    def row(name, c, area, chosen, *further):
+        result = {"data": name, "slides": int(chosen.sum()), "events": int(event[chosen].sum())}
+        arrays = [a[chosen] for a in (y_true, risk, *further)]
+        for key, metric in (("c", c), ("auroc", area)):
+            try:
+                interval = bootstrap_interval(
+                    metric, *arrays, patient=patient[chosen], repeats=repeats, seed=seed
+                )
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+            result["c_index" if key == "c" else key] = interval.value
+            result[f"{key}_low"], result[f"{key}_high"] = interval.low, interval.high
+        return result
+
+    names = np.unique(dataset)
+    rows = [row(str(name), harrell_c, auroc, dataset == name) for name in names]
+    if len(names) > 1:
+        everything = np.ones(n, bool)
+        rows += [
+            row("merged", harrell_c, auroc, everything),
+            row("standardised", merged_c, merged_auroc, everything, dataset),
+            row("within", within_dataset_c, within_dataset_auroc, everything, dataset),
+        ]
+    return pd.DataFrame(rows)
+
+
+def _parts(y_true, risk, dataset) -> dict:
+    """Follow-up and scores of every dataset."""
+    time, _ = follow_up(y_true)
+    y_true, risk = np.asarray(y_true), scores(risk, len(time))
+    dataset = labels(dataset, len(time), "dataset")
+    return {name: (y_true[dataset == name], risk[dataset == name]) for name in np.unique(dataset)}

@@ -1,0 +1,61 @@
+"""One score per patient, from those of several slides."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from survival.metrics.arrays import follow_up, labels, scores
+
+WAYS = {"mean": np.mean, "max": np.max}
+
+
+class PatientScores(NamedTuple):
+    """Scores of patients, in the order in which they first occur.
+
+    Attributes:
+        y_true: Time and event, shape (patients, 2) or (patients, 3).
+        risk: Scores, shape (patients,).
+        patient: Their names, shape (patients,).
+        first: Row of each patient's first slide, to pick other columns by, shape (patients,).
+    """
+
+    y_true: np.ndarray
+    risk: np.ndarray
+    patient: np.ndarray
+    first: np.ndarray
+
+
+def per_patient(y_true, risk, patient, how: str = "mean") -> PatientScores:
+    """Aggregates the scores of each patient's slides.
+
+    Args:
+        y_true: Time and event of the slides, shape (n, 2) or (n, 3).
+        risk: Scores of the slides, shape (n,) or (n, 1).
+        patient: Whose slide each row is, shape (n,).
+        how: ``"mean"``, or ``"max"``: the worst slide decides.
+
+    Returns:
+        One row per patient.
+
+    Raises:
+        ValueError: A patient whose slides have different follow-up.
+    """
+    if how not in WAYS:
+        raise ValueError(f"how must be one of {', '.join(map(repr, WAYS))}, not {how!r}")
+    time, event = follow_up(y_true)
+    y_true = np.asarray(y_true)
+    risk = scores(risk, len(time))
+    patient = labels(patient, len(time), "patient")
+    _, first, number = np.unique(patient.astype(str), return_index=True, return_inverse=True)
+    same = (time == time[first][number]) & (event == event[first][number])
+    if not same.all():
+        raise ValueError(
+            f"slides of patient {str(patient[~same][0])!r} have different times or events: a "
+            "patient has one follow-up"
+        )
+    order = np.argsort(first)
+    aggregated = np.array([WAYS[how](risk[number == i]) for i in order])
+    first = first[order]
+    return PatientScores(y_true[first], aggregated, patient[first], first)

@@ -1,0 +1,158 @@
+"""Groups of risk: their Kaplan–Meier curves, numbers at risk and log-rank test."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sksurv.compare import compare_survival
+from sksurv.nonparametric import kaplan_meier_estimator
+
+from survival.metrics.arrays import follow_up, labels, scores, structured
+
+
+class KaplanMeier(NamedTuple):
+    """The Kaplan–Meier curve of one group: a step function, constant from each time on.
+
+    Attributes:
+        group: Which group.
+        times: Where the curve may change, beginning with 0, shape (k,).
+        survival: Probability of being without the event from there on, shape (k,).
+        low: Lower 95 % bound (log-log transformed), shape (k,).
+        high: Upper 95 % bound, shape (k,).
+        censored: Times at which somebody was censored.
+        patients: Size of the group.
+        events: Events in it.
+    """
+
+    group: object
+    times: np.ndarray
+    survival: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    censored: np.ndarray
+    patients: int
+    events: int
+
+    def at(self, time: float) -> tuple[float, float, float]:
+        """Survival at a time and its bounds; NaN behind the last follow-up, where it is unknown."""
+        if time > self.times[-1] and self.survival[-1] > 0:
+            return (float("nan"),) * 3
+        i = np.searchsorted(self.times, time, side="right") - 1
+        return float(self.survival[i]), float(self.low[i]), float(self.high[i])
+
+
+class LogRank(NamedTuple):
+    """Log-rank test of the hypothesis that all groups have the same hazard."""
+
+    statistic: float
+    p_value: float
+
+
+def risk_thresholds(risk, groups: int = 2) -> np.ndarray:
+    """Scores that cut into equally large groups; take those of the training data.
+
+    Args:
+        risk: Scores, shape (n,) or (n, 1).
+        groups: How many groups; 2 cuts at the median.
+
+    Returns:
+        Increasing thresholds, shape (groups − 1,).
+
+    Raises:
+        ValueError: Too many equal scores to tell that many groups apart.
+    """
+    risk = scores(risk, np.shape(risk)[0])
+    if groups < 2 or groups > len(risk):
+        raise ValueError(f"groups must be between 2 and the {len(risk)} patients, not {groups}")
+    thresholds = np.quantile(risk, np.arange(1, groups) / groups)
+    if len(np.unique(assign_risk_groups(risk, thresholds))) < groups:
+        raise ValueError(f"the scores have too many equal values for {groups} groups; take fewer")
+    return thresholds
+
+
+def assign_risk_groups(risk, thresholds) -> np.ndarray:
+    """Numbers of risk groups: 0 = lowest risk; above a threshold begins the next group.
+
+    Args:
+        risk: Scores, shape (n,) or (n, 1).
+        thresholds: Increasing, from :func:`risk_thresholds`.
+
+    Returns:
+        Integers, shape (n,).
+    """
+    risk = scores(risk, np.shape(risk)[0])
+    return np.searchsorted(np.asarray(thresholds, "float64"), risk, side="left")
+
+
+def kaplan_meier(y_true, group) -> list[KaplanMeier]:
+    """Kaplan–Meier curves by group.
+
+    Args:
+        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3).
+        group: Group of every patient, shape (n,).
+
+    Returns:
+        One curve per group, in the order of the groups.
+    """
+    time, event = follow_up(y_true)
+    group = labels(group, len(time), "group")
+    curves = []
+    for name in np.unique(group).tolist():
+        t, e = time[group == name], event[group == name]
+        times, survival, (low, high) = kaplan_meier_estimator(e, t, conf_type="log-log")
+        # Where nothing has happened yet the transformation has no bounds.
+        low, high = (np.where(survival == 1, 1.0, bound) for bound in (low, high))
+        start = times[0] > 0  # the curve begins at 0 with everybody
+        times, survival, low, high = (
+            np.r_[first, values] if start else values
+            for first, values in ((0.0, times), (1.0, survival), (1.0, low), (1.0, high))
+        )
+        censored = np.unique(t[~e])
+        curves.append(KaplanMeier(name, times, survival, low, high, censored, len(t), int(e.sum())))
+    return curves
+
+
+def numbers_at_risk(y_true, group, times) -> np.ndarray:
+    """How many of each group are still followed, without the event, just before given times.
+
+    Args:
+        y_true: Time and event, shape (n, 2) or (n, 3).
+        group: Group of every patient, shape (n,).
+        times: Times, shape (k,).
+
+    Returns:
+        Counts, shape (groups, k), groups in the order of :func:`kaplan_meier`.
+    """
+    time, _ = follow_up(y_true)
+    group = labels(group, len(time), "group")
+    still = time[:, None] >= np.asarray(times, "float64")[None]
+    return np.stack([still[group == name].sum(axis=0) for name in np.unique(group)])
+
+
+def log_rank(y_true, group) -> LogRank:
+    """Log-rank test between all groups.
+
+    Args:
+        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3).
+        group: Group of every patient, shape (n,).
+
+    Returns:
+        The statistic (χ² with groups − 1 degrees of freedom) and its p-value.
+
+    Raises:
+        ValueError: Less than two groups, no events, or groups never followed at the same time.
+    """
+    time, event = follow_up(y_true)
+    group = labels(group, len(time), "group")
+    if len(np.unique(group)) < 2:
+        raise ValueError("a log-rank test compares at least two groups; there is one")
+    if not event.any():
+        raise ValueError("a log-rank test needs events; there are none")
+    try:
+        statistic, p_value = compare_survival(structured(time, event), group)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "the groups cannot be compared: no event happened while patients of each were followed"
+        ) from None
+    return LogRank(float(statistic), float(p_value))

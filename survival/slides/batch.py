@@ -1,0 +1,168 @@
+"""Many slides: in processes of their own, resumable, every failure named."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from survival.files import atomically, remove_leftovers
+from survival.slides.contact_sheet import write_contact_sheets
+from survival.slides.listing import PROVENANCE, Job, list_jobs
+from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
+from survival.slides.settings import CANVAS, Settings
+from survival.slides.workers import run_isolated
+
+MANIFEST = "manifest.csv"
+
+
+def preprocess_slides(
+    source: str | Path,
+    out: str | Path,
+    downsample: float | None = None,
+    canvas: tuple[int, int] = CANVAS,
+    *,
+    mpp: float | None = None,
+    fit: bool = False,
+    icc: bool = False,
+    root: str | Path | None = None,
+    workers: int = 1,
+    timeout: float = 300,
+    progress: Callable[[float, int], None] = lambda done, total: None,
+) -> list[dict]:
+    """Turn slides into images, ``manifest.csv`` and contact sheets to look at.
+
+    Called again, it makes what is missing: images that are not whole, were made with other
+    settings or from another file, and slides that failed. An image carries its provenance, so
+    this holds however the run before ended. The processes import the program that calls this: in
+    a script, call it below ``if __name__ == "__main__":``.
+
+    Args:
+        source: A folder of slides, a CSV manifest, or one slide: :func:`.listing.list_jobs`.
+        out: Folder for the images (PNG), the manifest and the contact sheets.
+        downsample: As in :func:`preprocess_slide`, and so the next four.
+        canvas: Width and height of the images.
+        mpp: Micrometres per image pixel, instead of ``downsample``.
+        fit: Reduce slides further that are larger than the canvas.
+        icc: Convert colours to sRGB.
+        root: Folder that a manifest's paths are relative to, instead of its own.
+        workers: Slides at the same time, each in a process of its own.
+        timeout: Seconds without progress after which a slide is given up.
+        progress: Called with slides finished (and parts of them) and their number.
+
+    Returns:
+        The manifest's rows: for each slide its columns of the input manifest, ``slide``,
+        ``output`` (below ``out``; empty if it failed), ``status`` (ok or failed), ``reason``, and
+        the provenance that :func:`preprocess_slide` lists.
+
+    Raises:
+        ValueError: Bad settings, a bad manifest, two slides with one name, or an ``out`` that
+            holds other things; nothing is written then.
+        OSError: No room, or no permission, to write.
+    """
+    out = Path(out)
+    if workers < 1 or timeout <= 0:
+        raise ValueError(f"workers and timeout must be positive, not {workers} and {timeout}")
+    jobs = list_jobs(Path(source), Settings(downsample, mpp, canvas, fit, icc), root)
+    _refuse_other_slides(out, jobs)
+    rows: dict[int, dict] = {}
+    for i, job in enumerate(jobs):
+        if provenance := _finished(job, out):
+            rows[i] = _row(job, provenance)
+            progress(len(rows), len(jobs))
+    out.mkdir(parents=True, exist_ok=True)
+    for folder in {(out / job.output).parent for job in jobs} | {out}:
+        remove_leftovers(folder)
+    threads = _threads(min(workers, len(jobs)))
+    missing = [i for i in range(len(jobs)) if i not in rows]
+    parts: dict[int, float] = {}
+    progress(len(rows), len(jobs))
+    tasks = [(jobs[i], out, threads) for i in missing]
+    for k, kind, value in run_isolated(_make, tasks, workers, timeout):
+        i = missing[k]
+        if kind == "no room":
+            raise OSError(errno.ENOSPC, value, str(out))
+        if kind == "progress":
+            parts[i] = value
+        else:
+            parts.pop(i, None)
+            rows[i] = _row(jobs[i], value) if kind == "done" else _failure(jobs[i], value, out)
+        progress(len(rows) + sum(parts.values()), len(jobs))
+    ordered = [rows[i] for i in range(len(jobs))]
+    _write_manifest(out / MANIFEST, ordered)
+    write_contact_sheets(ordered, out, threads)
+    return ordered
+
+
+def _make(task: tuple[Job, Path, int], progress: Callable[[int, int], None]) -> dict:
+    """In a process of its own: make and write one image."""
+    job, out, threads = task
+    target = out / job.output
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image = preprocess_slide(job.source, **asdict(job.settings), threads=threads, progress=progress)
+    image.save(target)
+    return image.provenance
+
+
+def _finished(job: Job, out: Path) -> dict | None:
+    """The provenance of a slide's image if it is there, whole, and what is wanted."""
+    provenance = read_provenance(out / job.output)
+    if provenance is None or provenance.get("settings") != job.settings.record():
+        return None
+    try:
+        state = file_state(job.source)
+    except OSError:
+        return None
+    return provenance if state.items() <= provenance.items() else None
+
+
+def _row(job: Job, provenance: dict) -> dict:
+    row = job.columns | {"slide": job.slide} | {name: provenance.get(name) for name in PROVENANCE}
+    settings = json.dumps(provenance["settings"])
+    return row | {"output": job.output, "status": "ok", "reason": "", "settings": settings}
+
+
+def _failure(job: Job, reason: str, out: Path) -> dict:
+    # An image made before, with other settings or of another file, must not pass for this one.
+    (out / job.output).unlink(missing_ok=True)
+    row = job.columns | {"slide": job.slide} | dict.fromkeys(PROVENANCE)
+    settings = json.dumps(job.settings.record())
+    return row | {"status": "failed", "reason": " ".join(reason.split()), "settings": settings}
+
+
+def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
+    manifest = out / MANIFEST
+    if not manifest.exists():
+        return
+    with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        others = {row.get("slide", "") for row in csv.DictReader(file)}
+    if others := sorted(others - {job.slide for job in jobs}):
+        raise ValueError(
+            f"{manifest} speaks of slides that are not among these {len(jobs)}, such as "
+            f"{others[0] or 'none at all'}; choose another folder, or remove that file (finished "
+            "images are used again)"
+        )
+
+
+def _write_manifest(path: Path, rows: list[dict]) -> None:
+    with atomically(path) as part:
+        with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _threads(workers: int) -> int:
+    """Threads for each of so many processes, few enough for the memory of each."""
+    return max(1, min(4, cpus() // workers))
+
+
+def cpus() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

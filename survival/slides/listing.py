@@ -1,0 +1,189 @@
+"""Which slides there are, what is wanted of each, and what its image is called."""
+
+from __future__ import annotations
+
+import csv
+import os
+import unicodedata
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+
+from survival.slides.settings import Settings
+
+# What OpenSlide's formats are called. A DICOM slide is many .dcm files: a manifest names one.
+SUFFIXES = (
+    *(".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".scn", ".bif", ".svslide"),
+    *(".vms", ".vmu", ".czi"),
+)
+# What a row about an image holds besides the columns of a manifest.
+PROVENANCE = (
+    *("output", "status", "reason", "vendor", "slide_width", "slide_height", "level"),
+    *("level_factor", "total_factor", "fit_factor", "filter", "output_mpp_x", "output_mpp_y"),
+    *("icc", "width", "height", "left", "top", "sha256", "bytes", "modified", "openslide"),
+    "settings",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A slide and the image wanted of it.
+
+    Args:
+        slide: As the user names it.
+        source: Its file.
+        output: The image's path below the output folder, with slashes.
+        settings: What the image shall be.
+        columns: The slide's row of the manifest.
+    """
+
+    slide: str
+    source: Path
+    output: str
+    settings: Settings
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) -> list[Job]:
+    """List the slides of a folder, of a CSV manifest, or one slide.
+
+    A folder is searched with its sub-folders, which the images' paths repeat. So do relative
+    paths of a manifest; the image of an absolute path, or one with "..", has only the slide's
+    name: no image lies outside the output folder.
+
+    Args:
+        source: Folder, CSV file with a column ``slide`` and perhaps ``downsample`` or ``mpp``
+            (empty cells take the settings), or a slide.
+        settings: What is wanted where a manifest says nothing else.
+        root: Folder that the paths of a manifest are relative to; its own if None.
+
+    Returns:
+        One job for each slide, sorted by name, or in the order of the manifest.
+
+    Raises:
+        ValueError: No slides, slides that do not exist, a bad manifest, or two slides whose
+            images would have one name.
+    """
+    root = source.parent if root is None else Path(root)
+    if source.is_dir():
+        jobs = list(_in_folder(source, settings))
+    elif source.suffix.lower() == ".csv":
+        jobs = list(_in_manifest(source, root, settings))
+    elif source.exists():
+        jobs = [Job(source.name, source, _output(PurePosixPath(source.name)), settings)]
+    else:
+        raise ValueError(f"no such file or folder: {source}")
+    if not jobs:
+        raise ValueError(f"no slides in {source}; looked for files {', '.join(SUFFIXES)}")
+    # A broken link in a folder fails like any other broken slide; a manifest can be corrected.
+    if not source.is_dir():
+        _refuse_missing(root, jobs)
+    _refuse_same_names(jobs)
+    return jobs
+
+
+def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
+    found, ignored, entered = [], [], set()
+    for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
+        # A link may lead back to where it lies.
+        if (real := os.path.realpath(here)) in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        # A MIRAX slide keeps its data in a folder of its own name.
+        folders[:] = [f for f in folders if f"{f}.mrxs" not in names and not f.startswith(".")]
+        for name in (n for n in names if not n.startswith(".")):
+            fits = name.lower().endswith(SUFFIXES)
+            (found if fits else ignored).append(Path(here, name).relative_to(folder))
+    if ignored:
+        warnings.warn(
+            f"{len(ignored)} file(s) in {folder} are no slides by their names: "
+            f"{_some([str(path) for path in sorted(ignored)])}",
+            stacklevel=4,
+        )
+    for path in sorted(found):
+        name = PurePosixPath(path.as_posix())
+        yield Job(str(name), folder / path, _output(name), settings)
+
+
+def _raise(error: OSError) -> None:
+    raise error  # A folder that cannot be read would be passed over.
+
+
+def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job]:
+    # Names of files need not be text in any encoding: whatever they are, they are kept.
+    try:
+        with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file, restval="", strict=True)
+            header = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{manifest} is no CSV file: {error}") from None
+    if "slide" not in header:
+        raise ValueError(
+            f"{manifest} has no column 'slide', it has: {', '.join(header) or 'nothing'} (columns "
+            "are separated by commas)"
+        )
+    if len(set(header)) < len(header):
+        raise ValueError(f"{manifest} has two columns of one name: {', '.join(header)}")
+    if taken := [name for name in header if name in PROVENANCE]:
+        raise ValueError(
+            f"{manifest} has column(s) {', '.join(taken)}, which this command writes itself; "
+            "rename or remove them"
+        )
+    for line, row in rows:
+        try:
+            yield _from_row(root, row, settings)
+        except ValueError as error:
+            raise ValueError(f"{manifest}, line {line}: {error}") from None
+
+
+def _from_row(root: Path, row: dict, settings: Settings) -> Job:
+    if None in row:
+        raise ValueError("more cells than columns")
+    slide = row["slide"].strip()
+    if not slide:
+        raise ValueError("no slide is named")
+    given = {}
+    for name in ("downsample", "mpp"):
+        if text := row.get(name, "").strip():
+            try:
+                given[name] = float(text)
+            except ValueError:
+                raise ValueError(f"{name} must be a number, not {text!r}") from None
+    if given:
+        settings = replace(settings, **({"downsample": None, "mpp": None} | given))
+    name = PurePosixPath(Path(slide).as_posix())
+    if name.is_absolute() or ".." in name.parts:
+        name = PurePosixPath(name.name)
+    return Job(slide, root / slide, _output(name), settings, row)
+
+
+def _output(slide: PurePosixPath) -> str:
+    return str(slide.with_name(f"{slide.stem}.png"))
+
+
+def _refuse_missing(root: Path, jobs: list[Job]) -> None:
+    missing = [job.slide for job in jobs if not os.path.exists(job.source)]
+    if missing:
+        raise ValueError(
+            f"{len(missing)} of {len(jobs)} slides do not exist in {root}: {_some(missing)}"
+        )
+
+
+def _refuse_same_names(jobs: list[Job]) -> None:
+    owners: dict[str, str] = {}
+    for job in jobs:
+        # As file systems do that ignore case or compose letters.
+        key = unicodedata.normalize("NFC", job.output).casefold()
+        if key in owners:
+            raise ValueError(
+                f"{owners[key]} and {job.slide} would both become {job.output}; rename one, or "
+                "put them into different sub-folders"
+            )
+        owners[key] = job.slide
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,145 @@
+"""Reading a slide piece by piece: bounded memory whatever its size."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from survival.slides.averaging import area_weights, average
+from survival.slides.geometry import Plan
+from survival.slides.settings import SlideError
+
+# A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
+PIECE = 2**20
+LARGEST_PIECE = 4 * PIECE
+
+
+@contextlib.contextmanager
+def open_slide(path: Path) -> Iterator[openslide.OpenSlide]:
+    """Open a slide; what OpenSlide says against it, then or later, becomes a SlideError.
+
+    Raises:
+        SlideError: If it is no slide, or cannot be read.
+        OSError: If there is no such file, or it may not be opened.
+    """
+    if path.is_dir():
+        raise SlideError("it is a folder, not a slide")
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise SlideError("it is empty (0 bytes)")
+    try:
+        with openslide.OpenSlide(path) as slide:
+            yield slide
+    except openslide.OpenSlideUnsupportedFormatError:
+        raise SlideError(
+            "it is no slide that OpenSlide reads (NDPI, SVS, MRXS, tiled TIFF, ...), or is cut"
+        ) from None
+    except openslide.OpenSlideError as error:
+        raise SlideError(f"it cannot be decoded: {error}") from None
+
+
+def read_over_white(
+    slide: openslide.OpenSlide,
+    plan: Plan,
+    threads: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """Average the pixels of a slide over areas, laid over white.
+
+    Args:
+        slide: An open slide.
+        plan: What to read and by how much to average it.
+        threads: Pieces read at the same time; each takes about 30 MB. The result is the same for
+            any number.
+        progress: Called after each piece with the pieces done and their number.
+
+    Returns:
+        uint8 array (height, width, 3): the averaged colours, over white.
+    """
+    width, height = plan.size
+    ink = np.zeros((height, width, 3), np.float32)
+    columns, rows = pieces(slide, plan)
+    places = [(x, y) for y in rows for x in columns]
+
+    def read(place):
+        (x, x_stop), (y, y_stop) = place
+        # read_region wants its corner in level-0 pixels.
+        l0_corner = tuple(round(n * plan.level_downsample) for n in (x, y))
+        rgba = np.asarray(slide.read_region(l0_corner, plan.level, (x_stop - x, y_stop - y)))
+        pixels = _premultiplied(rgba)
+        if plan.factors == (1, 1):
+            return y - plan.l_corner[1], x - plan.l_corner[0], _ink(pixels)
+        left, across = area_weights(*_within(plan, 0, x, x_stop), plan.factors[0], width)
+        top, down = area_weights(*_within(plan, 1, y, y_stop), plan.factors[1], height)
+        return top, left, _ink(average(pixels, down, across))
+
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for done, (top, left, part) in enumerate(pool.map(read, places), start=1):
+            ink[top : top + part.shape[0], left : left + part.shape[1]] += part
+            progress(done, len(places))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    ink += 0.5
+    return 255 - ink.astype(np.uint8)
+
+
+def pieces(slide: openslide.OpenSlide, plan: Plan) -> tuple[list, list]:
+    """Cut what a plan reads into columns and rows, each a (start, stop) in pixels of the level.
+
+    Pieces are made of whole tiles where possible, so that each tile is decoded once.
+    """
+    get, name = slide.properties.get, f"openslide.level[{plan.level}].tile-"
+    tile_width, tile_height = (int(get(name + side, 256)) for side in ("width", "height"))
+    width = tile_width * max(1, 1024 // tile_width)
+    height = tile_height * max(1, PIECE // width // tile_height)
+    # Tiles may be as large as the slide.
+    width = min(width, LARGEST_PIECE)
+    height = min(height, max(1, LARGEST_PIECE // width))
+    return tuple(
+        _cut(start, start + size, step, tile, plan.level_downsample)
+        for start, size, step, tile in zip(
+            plan.l_corner, plan.l_size, (width, height), (tile_width, tile_height), strict=True
+        )
+    )
+
+
+def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list[tuple[int, int]]:
+    """Borders at most ``step`` apart.
+
+    A border that is no whole level-0 pixel would make OpenSlide shift and so blur the piece: with
+    a downsample such as 64.05 the borders are chosen among those that nearly are, tiles or not.
+    """
+    borders = [start]
+    while stop - borders[-1] > step:
+        candidates = borders[-1] + np.arange(step, step // 2, -1)
+        l0 = candidates * downsample
+        shift = np.abs(l0 - np.rint(l0)) / downsample
+        inside_a_tile = candidates % tile != 0
+        borders.append(int(candidates[np.argmin(shift + 0.001 * inside_a_tile)]))
+    return list(zip(borders, [*borders[1:], stop], strict=True))
+
+
+def _within(plan: Plan, axis: int, start: int, stop: int) -> tuple[int, int]:
+    return start - plan.l_corner[axis], stop - plan.l_corner[axis]
+
+
+def _premultiplied(rgba: np.ndarray) -> np.ndarray:
+    """Colours times alpha, and alpha: only so may transparent pixels be averaged."""
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return rgba
+    return np.concatenate([rgba[..., :3] * (alpha / np.float32(255)), alpha], axis=-1)
+
+
+def _ink(pixels: np.ndarray) -> np.ndarray:
+    """How much darker than white pixels are that are laid over white.
+
+    With colours multiplied by alpha, c + (255 − alpha) lies over white. Outside the slide ink is 0.
+    """
+    return pixels[..., 3:] - pixels[..., :3]

@@ -1,0 +1,125 @@
+"""``survival cohort``: from public files to a checked manifest, and one line if it cannot be."""
+
+import csv
+
+import pytest
+from click.testing import CliRunner
+
+from survival.cli import main
+
+MANIFEST = "slide,patient,time,event,dataset\n" + "".join(
+    f"s{i}.svs,P{i},{i + 1},{int(i % 3 == 0)},{'AB'[i % 2]}\n" for i in range(24)
+)
+CLINICAL = "\t".join(["submitter_id", "vital_status", "days_to_death", "days_to_last_follow_up"])
+CLINICAL += "\nTCGA-AA-0001\tDead\t609\t--\nTCGA-AA-0002\tAlive\t--\t304\n"
+CLINICAL += "TCGA-AA-0003\tAlive\t--\t-3\nTCGA-AA-0004\tAlive\t--\t--\n"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["cohort", *map(str, arguments)])
+
+
+def refused(*arguments):
+    """What the command says; it must be one line, and exit status 2."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    path = tmp_path / "cohort.csv"
+    path.write_text(MANIFEST)
+    return path
+
+
+def rows(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_from_clinical_file_to_split_manifest(tmp_path):
+    clinical, slides = tmp_path / "clinical.tsv", tmp_path / "manifest.txt"
+    clinical.write_text(CLINICAL)
+    names = [f"TCGA-AA-000{i}-01Z-00-DX1.0A.svs" for i in (1, 2, 9)]
+    slides.write_text("id\tfilename\n" + "".join(f"u\t{n}\n" for n in [*names, "x.gz"]))
+    out = tmp_path / "cohort.csv"
+    result = run("from-gdc", clinical, slides, "--endpoint", "os", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert [(r["slide"], r["event"]) for r in rows(out)] == [(names[0], "1"), (names[1], "0")]
+    assert float(rows(out)[0]["time"]) == pytest.approx(609 / 30.4375)
+    assert "2 slides of 2 patients, 1 with the event; time in months" in result.stdout
+    for said in (
+        "1 patients without a slide: TCGA-AA-0003",
+        f"1 slides without a patient: {names[2]}",
+        "TCGA-AA-0004 (OS: no days_to_last_follow_up)",
+        "Warning: OS: negative follow-up of 1 patient(s) set to 0: TCGA-AA-0003",
+    ):
+        assert said in result.stderr
+    before = out.read_bytes()
+    assert "exists; give --overwrite" in refused("from-gdc", clinical, "--out", out)
+    assert out.read_bytes() == before
+    assert run("from-gdc", clinical, "--out", out, "--overwrite", "--dataset", "X").exit_code == 0
+    assert {r["dataset"] for r in rows(out)} == {"X"}
+    assert len(rows(out)) == 3  # without slides each patient stands for one
+
+
+def test_split_check_and_summary(tmp_path, manifest):
+    out = tmp_path / "split.csv"
+    result = run("split", manifest, "--out", out, "--test", "0.25", "--validation", 0, "--seed", 5)
+    assert result.exit_code == 0, result.output
+    splits = [r["split"] for r in rows(out)]
+    assert (splits.count("train"), splits.count("test")) == (18, 6)
+    again = tmp_path / "again.csv"
+    run("split", manifest, "--out", again, "--test", "0.25", "--validation", 0, "--seed", 5)
+    assert again.read_bytes() == out.read_bytes()
+    assert "give --again" in refused("split", out, "--out", tmp_path / "c.csv")
+    assert run("split", out, "--again", "--out", tmp_path / "c.csv").exit_code == 0
+    checked = run("check", out)
+    assert checked.exit_code == 0
+    assert "24 slides of 24 patients, 8 with the event; nothing is wrong" in checked.stdout
+    assert "not split yet" in run("check", manifest).stdout
+    lines = run("summary", out).stdout.splitlines()
+    assert any(line.split()[:5] == ["all", "test", "6", "6", "2"] for line in lines)
+
+
+def test_check_names_every_problem(tmp_path, manifest):
+    manifest.write_text(MANIFEST.replace("P3,4,1", "P3,-4,1").replace("P7,8,0", "P7,8,2"))
+    (tmp_path / "slides").mkdir()
+    result = run("check", manifest, "--slides", tmp_path / "slides")
+    assert result.exit_code == 2
+    assert "row 5: time '-4' is negative" in result.stderr
+    assert "row 9: event '2' is neither 1 (event) nor 0" in result.stderr
+    assert result.stderr.count("there is no file") == 24
+    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems, listed above: 26")
+
+
+def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
+    out = tmp_path / "out.csv"
+    assert "column 'months' is missing" in refused("summary", manifest, "--time", "months")
+    assert "leaves nothing to train on" in refused("split", manifest, "--test", 0.9, "--out", out)
+    assert "neither a clinical export" in refused("from-gdc", manifest, "--out", out)
+    nowhere = tmp_path / "no" / "out.csv"
+    assert "the folder of" in refused("split", manifest, "--out", nowhere)
+    archive = tmp_path / "clinical.tar.gz"
+    archive.write_bytes(bytes(range(256)))
+    assert "not a text file" in refused("from-gdc", archive, "--out", out)
+    assert "does not exist" in refused("check", tmp_path / "gone.csv")
+    assert "'MSS' is not one of" in refused("from-gdc", manifest, "--endpoint", "MSS", "--out", out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["clinical.tar.gz", "cohort.csv"]
+
+
+def test_melanoma_from_cbioportal(shared, tmp_path):
+    clinical = shared / "cohort" / "tcga_skcm_cbioportal_patient.txt"
+    out, split = tmp_path / "skcm.csv", tmp_path / "split.csv"
+    result = run("from-gdc", clinical, "--endpoint", "OS", "--endpoint", "PFS", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert run("split", out, "--out", split).exit_code == 0
+    checked = run("check", split, "--time", "pfs_time", "--event", "pfs_event")
+    assert checked.exit_code == 0, checked.output
+    assert set(rows(split)[0]) == {
+        "slide", "patient", "time", "event", "dataset", "split", "pfs_time", "pfs_event",
+    }  # fmt: skip

@@ -1,0 +1,98 @@
+"""``survival preprocess`` as people use it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from survival.cli import main
+
+SVS = Path(__file__).parents[2] / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def refused(*arguments) -> str:
+    """The one line that the command says when it refuses its input with exit status 2."""
+    result = call(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    (error,) = result.stderr.splitlines()
+    assert error.startswith("Error: ") and not result.stdout
+    return error
+
+
+def test_a_partial_failure_names_every_slide_and_exits_with_1(tmp_path):
+    slides, out = tmp_path / "slides", tmp_path / "out"
+    slides.mkdir()
+    (slides / "good.svs").write_bytes(SVS.read_bytes())
+    (slides / "bad.svs").write_text("no slide")
+    arguments = ("preprocess", slides, "--out", out, "--canvas", "100x100", "--workers", 1)
+    result = call(*arguments)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "bad.svs: it is no slide" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Error: 1 of 2 slides failed"
+    assert result.stdout == f"1 of 2 slides are images in {out}\n"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "contact_sheet_1.jpg",
+        "good.png",
+        "manifest.csv",
+    ]
+    (slides / "bad.svs").write_bytes(SVS.read_bytes())
+    result = call(*arguments)
+    assert result.exit_code == 0
+    assert result.stdout == f"2 of 2 slides are images in {out}\n"
+
+
+def test_bad_usage_is_one_line_and_exit_status_2(tmp_path):
+    out = ("--out", tmp_path / "out")
+    assert "no slides in" in refused("preprocess", tmp_path, *out)
+    assert "does not exist" in refused("preprocess", tmp_path / "nothing", *out)
+    assert "--out" in refused("preprocess", SVS)
+    assert "'2500' is no width and height" in refused("preprocess", SVS, *out, "--canvas", 2500)
+    assert "no width and height" in refused("preprocess", SVS, *out, "--canvas", "0x20")
+    assert "downsample must be" in refused("preprocess", SVS, *out, "--downsample", 0)
+    assert "not both" in refused("preprocess", SVS, *out, "--downsample", 64, "--mpp", 8)
+    assert "--workers" in refused("preprocess", SVS, *out, "--workers", 0)
+    assert "--timeout" in refused("preprocess", SVS, *out, "--timeout", 0)
+    assert "No such option" in refused("preprocess", SVS, *out, "--dwonsample", 64)
+    assert "No such command" in refused("proprecess", SVS, *out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_files_that_are_no_text_can_be_printed(tmp_path):
+    (tmp_path / "slides").mkdir()
+    with open(bytes(tmp_path / "slides") + b"/\xff.svs", "w") as file:
+        file.write("no slide")
+    program = "from survival.cli import main; main()"
+    arguments = ["preprocess", tmp_path / "slides", "--out", tmp_path / "out", "--workers", "1"]
+    run = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+    )
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert r"\xff.svs: it is no slide" in run.stderr
+
+
+def test_help_is_there_at_once():
+    text = re.sub(r"\s+", " ", call("preprocess", "--help").stdout)
+    for shown in ("SLIDES|MANIFEST", "[64]", "[default: 2500x2000]", "--fit", "--icc", "--mpp"):
+        assert shown in text
+    assert "preprocess" in call("--help").stdout
+    program = "import sys, survival.cli.preprocess; assert 'openslide' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("option", [["--mpp", "8"], ["--downsample", "16", "--fit"]])
+def test_options_reach_the_slide(tmp_path, option):
+    out = tmp_path / "out"
+    canvas = "200x200" if "--mpp" in option else "100x100"
+    result = call("preprocess", SVS, "--out", out, "--canvas", canvas, *option)
+    assert result.exit_code == 0, result.output
+    header, row = (out / "manifest.csv").read_text().splitlines()
+    factor = float(row.split(",")[header.split(",").index("total_factor")])
+    assert factor == pytest.approx(8 / 0.499 if "--mpp" in option else 2967 / 100)

@@ -1,0 +1,291 @@
+"""Clinical files and slide lists of GDC and cBioPortal, made by hand in every layout."""
+
+import warnings
+
+import pytest
+
+from survival.cohort import cohort_from_gdc, read_clinical, read_slide_list
+
+DAYS = 30.4375
+
+
+def table(folder, name, *rows):
+    path = folder / name
+    path.write_text("\n".join("\t".join(row.split("|")) for row in rows) + "\n", encoding="utf-8")
+    return path
+
+
+def new_layout(folder, *rows, header=""):
+    columns = (
+        "project.project_id|cases.submitter_id|cases.index_date|demographic.cause_of_death|"
+        "demographic.days_to_death|demographic.vital_status|diagnoses.classification_of_tumor|"
+        "diagnoses.days_to_diagnosis|diagnoses.days_to_last_follow_up|diagnoses.days_to_recurrence|"
+        "diagnoses.diagnosis_is_primary_disease|diagnoses.submitter_id|treatments.treatment_type"
+    )
+    return table(folder, "clinical.tsv", columns, *rows)
+
+
+def case(patient, vital="Alive", death="'--", last="'--", recurrence="'--", cause="'--", **more):
+    """One row of an export of today; missing values are ``'--``."""
+    kind, day, primary = (more.get(k, d) for k, d in DIAGNOSIS.items())
+    return (
+        f"TCGA-SKCM|{patient}|{more.get('index', 'Diagnosis')}|{cause}|{death}|{vital}|{kind}|"
+        f"{day}|{last}|{recurrence}|{primary}|{patient}_diagnosis|Surgery"
+    )
+
+
+DIAGNOSIS = {"kind": "primary", "day": "0", "primary": "true"}
+
+
+def quiet(*arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return read_clinical(*arguments)
+
+
+def test_export_of_today(tmp_path):
+    path = new_layout(
+        tmp_path,
+        case("TCGA-AA-0001", "Dead", death="609"),
+        case("TCGA-AA-0002", last="365"),
+        case("TCGA-AA-0002", last="1200"),  # one row per treatment: the latest counts
+        case("TCGA-AA-0002", last="'--"),
+        case("TCGA-AA-0003", "Dead"),
+        case("TCGA-AA-0004"),
+        case("TCGA-AA-0005", "Not Reported", last="30"),
+        case("TCGA-AA-0006", "Alive", death="70", last="80"),
+    )
+    known = quiet(path)
+    assert known.table["OS_time"].to_dict() == pytest.approx(
+        {"TCGA-AA-0001": 609 / DAYS, "TCGA-AA-0002": 1200 / DAYS}
+    )
+    assert known.table["OS_event"].tolist() == [True, False]
+    assert set(known.table["project"]) == {"TCGA-SKCM"}
+    assert known.left_out == {
+        "TCGA-AA-0003": "OS: dead without days_to_death",
+        "TCGA-AA-0004": "OS: no days_to_last_follow_up",
+        "TCGA-AA-0005": "OS: vital status unknown",
+        "TCGA-AA-0006": "OS: alive, but with days_to_death",
+    }
+
+
+def test_export_of_2019(tmp_path):
+    path = table(
+        tmp_path,
+        "clinical.tsv",
+        "case_id|submitter_id|project_id|vital_status|days_to_death|days_to_last_follow_up",
+        "u1|TCGA-AA-0001|TCGA-BRCA|Dead|100|90",
+        "u2|TCGA-AA-0002|TCGA-BRCA|Alive|--|50",
+        "u2|TCGA-AA-0002|TCGA-BRCA|Alive|--|20",
+    )
+    known = quiet(path).table
+    assert known["OS_time"].tolist() == pytest.approx([100 / DAYS, 50 / DAYS])
+    assert known["OS_event"].tolist() == [True, False]
+
+
+def test_other_endpoints_of_gdc(tmp_path):
+    path = new_layout(
+        tmp_path,
+        case("TCGA-AA-0001", "Dead", death="600", cause="Cancer Related", recurrence="200"),
+        case("TCGA-AA-0001", "Dead", death="600", cause="Cancer Related", recurrence="300"),
+        case("TCGA-AA-0002", "Dead", death="500", cause="Not Cancer Related"),
+        case("TCGA-AA-0003", "Dead", death="400", cause="Unknown"),
+        case("TCGA-AA-0004", last="700", recurrence="100"),
+        case("TCGA-AA-0005", last="800"),
+    )
+    known = quiet(path, ("DSS",))
+    assert known.table["DSS_event"].tolist() == [True, False, False, False]
+    assert known.left_out == {"TCGA-AA-0003": "DSS: dead without cause_of_death"}
+    known = quiet(path, ("PFS",)).table
+    assert (known["PFS_time"] * DAYS).tolist() == pytest.approx([200, 500, 400, 100, 800])
+    assert known["PFS_event"].tolist() == [True, True, True, True, False]
+    both = quiet(path, ("OS", "DSS"))
+    assert "TCGA-AA-0003" not in both.table.index
+    assert (both.table["OS_event"].sum(), both.table["DSS_event"].sum()) == (2, 1)
+
+
+def test_an_export_without_recurrences_does_not_pretend_to_have_none(tmp_path):
+    path = new_layout(tmp_path, case("TCGA-AA-0001", "Dead", death="9"), case("P", last="3"))
+    with pytest.raises(ValueError, match="PFS of no patient.*no days_to_recurrence.*has: OS"):
+        quiet(path, ("PFS",))
+    with pytest.raises(ValueError, match="names no cause_of_death"):
+        quiet(path, ("DSS",))
+
+
+def test_negative_follow_up_becomes_0_with_a_warning(tmp_path):
+    path = new_layout(tmp_path, case("TCGA-AA-0001", last="-7"), case("TCGA-AA-0002", last="7"))
+    with pytest.warns(UserWarning, match=r"1 patient\(s\) set to 0: TCGA-AA-0001 \(-0.23 months"):
+        known = read_clinical(path)
+    assert known.table["OS_time"].tolist() == pytest.approx([0, 7 / DAYS])
+
+
+def test_dead_in_one_row_and_alive_in_another(tmp_path):
+    path = new_layout(tmp_path, case("P", last="10"), case("P", "Dead", death="20"))
+    with pytest.warns(UserWarning, match="dead in one row and alive in another.*P"):
+        known = read_clinical(path)
+    assert known.table.loc["P", ["OS_time", "OS_event"]].tolist() == [20 / DAYS, True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "metastasis", "primary": "false"}, "only of a metastasis"),
+        ({"index": "Sample Procurement"}, "another index date"),
+        ({"day": "400"}, "not day 0"),
+    ],
+)
+def test_time_that_does_not_begin_with_the_primary_tumour(tmp_path, fields, message):
+    path = new_layout(tmp_path, case("P", last="10", **fields), case("Q", last="20"))
+    with pytest.warns(UserWarning, match=f"1 patient.*{message}.*: P$"):
+        read_clinical(path)
+
+
+def test_a_metastasis_beside_its_primary_tumour_is_no_reason_to_warn(tmp_path):
+    later = case("P", last="10", kind="metastasis", primary="false", day="300")
+    assert len(quiet(new_layout(tmp_path, case("P", last="10"), later)).table) == 1
+
+
+DISPLACED = (
+    "submitter_id|vital_status|days_to_death|age_at_index|morphology|icd_10_code|site|"
+    "days_to_last_follow_up|treatment_type"
+)
+
+
+def test_displaced_rows_are_moved_back_where_their_codes_prove_it(tmp_path):
+    path = table(
+        tmp_path,
+        "clinical.tsv",
+        DISPLACED,
+        "P1|Dead|700|48|8500/3|C50.9|Breast|600|Radiation",
+        "P2|Alive|62|8500/3|C50.9|Breast|647|Radiation|--",  # days_to_death is left out
+        "P3|Dead|47|8500/3|C50.9|Breast|26|Radiation|--",  # 47 is an age, not a death
+        "P4|8500/3|C50.9|Breast|9|Radiation|--|--|--",  # the vital status is gone
+        "P5|Alive|--|50|8500/3|C50.9|Breast|Surgery|--",  # text for days
+    )
+    with pytest.warns(UserWarning, match=r"2 of 5 rows.*\(row 3, 4\)"):
+        known = read_clinical(path)
+    assert (known.table["OS_time"] * DAYS).to_dict() == pytest.approx({"P1": 700, "P2": 647})
+    assert known.table["OS_event"].tolist() == [True, False]
+    assert known.left_out == {
+        "P3": "OS: dead without days_to_death",
+        "P4": "OS: values stand in the wrong columns",
+        "P5": "OS: values stand in the wrong columns",
+    }
+
+
+CBIOPORTAL = (
+    "#Patient Identifier|Acronym|Status|Months|Status|Months",
+    "#text|text|text|text|text|text",
+    "#STRING|STRING|STRING|NUMBER|STRING|NUMBER",
+    "#1|1|1|1|1|1",
+    "PATIENT_ID|CANCER_TYPE_ACRONYM|OS_STATUS|OS_MONTHS|PFS_STATUS|PFS_MONTHS",
+)
+
+
+def test_cbioportal(tmp_path):
+    path = table(
+        tmp_path,
+        "data_clinical_patient.txt",
+        *CBIOPORTAL,
+        "TCGA-AA-0001|SKCM|1:DECEASED|17.5|1:PROGRESSION|4",
+        "TCGA-AA-0002|SKCM|0:LIVING|20|0:CENSORED|20",
+        "TCGA-AA-0002|SKCM|0:LIVING|35|0:CENSORED|35",
+        "TCGA-AA-0003|SKCM|LIVING|-1|[Not Available]|",  # older studies have no prefix
+        "TCGA-AA-0004|SKCM||12|0:CENSORED|12",
+        "TCGA-AA-0005|SKCM|1:DECEASED|NA|1:PROGRESSION|NA",
+        "TCGA-AA-0006|SKCM|gone|3|0:CENSORED|3",
+    )
+    with pytest.warns(UserWarning, match="TCGA-AA-0003"):
+        known = read_clinical(path)
+    assert known.table["OS_time"].to_dict() == {
+        "TCGA-AA-0001": 17.5, "TCGA-AA-0002": 35, "TCGA-AA-0003": 0,
+    }  # fmt: skip
+    assert known.table["OS_event"].tolist() == [True, False, False]
+    assert known.left_out == {
+        "TCGA-AA-0004": "OS: no OS_STATUS",
+        "TCGA-AA-0005": "OS: no OS_MONTHS",
+        "TCGA-AA-0006": "OS: unknown OS_STATUS 'gone'",
+    }
+    with pytest.raises(ValueError, match="DFS of no patient.*endpoints it has: OS, PFS"):
+        quiet(path, ("DFS",))
+
+
+def slide(patient, kind="01Z-00-DX1"):
+    return f"{patient}-{kind}.6B1A7C4C-0A5D-4F8E-9C0B-0D1E2F3A4B5C.svs"
+
+
+def test_manifest_and_sample_sheet_give_the_diagnostic_slides(tmp_path):
+    names = [
+        slide("TCGA-AA-0001"),
+        slide("TCGA-AA-0001", "01Z-00-DX2"),
+        slide("TCGA-AA-0001", "01A-01-TS1"),  # frozen
+        slide("TCGA-BB-0002", "06Z-00-DXA"),  # a metastasis
+        "counts.tsv.gz",
+    ]
+    manifest = table(
+        tmp_path, "m.txt", "id|filename|md5|size|state", *(f"u|{n}|0|1|released" for n in names)
+    )
+    with pytest.warns(UserWarning, match="2 of 5 files .* not diagnostic slides"):
+        slides = read_slide_list(manifest)
+    assert slides["slide"].tolist() == [names[0], names[1], names[3]]
+    assert slides["patient"].tolist() == ["TCGA-AA-0001", "TCGA-AA-0001", "TCGA-BB-0002"]
+    assert slides["metastasis"].tolist() == [False, False, True]
+    sheet = table(
+        tmp_path, "s.tsv", "File ID|File Name|Case ID|Sample ID",
+        f"u|{names[0]}|TCGA-AA-0001, TCGA-AA-0001|TCGA-AA-0001-01Z",
+    )  # fmt: skip
+    assert read_slide_list(sheet)["patient"].tolist() == ["TCGA-AA-0001"]
+    in_folders = read_slide_list(sheet, client_layout=True)["slide"].tolist()
+    assert in_folders == [f"u/{names[0]}"]
+    wrong = table(tmp_path, "w.tsv", "File Name|Case ID", f"{names[0]}|TCGA-AA-9999")
+    with pytest.raises(ValueError, match="Case ID is not the patient.* row 2"):
+        read_slide_list(wrong)
+    with pytest.raises(ValueError, match="does not give the file id"):
+        read_slide_list(table(tmp_path, "n.tsv", "File Name", names[0]), client_layout=True)
+    with pytest.raises(ValueError, match="neither a GDC manifest .* nor a GDC sample sheet"):
+        read_slide_list(table(tmp_path, "x.tsv", "id|name", "1|2"))
+
+
+def test_who_has_no_slide_and_which_slide_no_patient(tmp_path):
+    clinical = new_layout(
+        tmp_path,
+        case("TCGA-AA-0001", "Dead", death="609", cause="Cancer Related"),
+        case("TCGA-AA-0002", last="304"),
+        case("TCGA-AA-0003", last="100"),
+        case("TCGA-AA-0004"),
+    )
+    names = [slide(f"TCGA-AA-000{i}", kind) for i, kind in SLIDES]
+    slides = table(tmp_path, "m.txt", "id|filename", *(f"u|{name}" for name in names))
+    with pytest.warns(UserWarning, match="1 of 3 slides show a metastasis"):
+        made = cohort_from_gdc(clinical, slides, ("OS", "DSS"))
+    assert made.cohort.slide.tolist() == names[:3]
+    assert made.cohort.time.tolist() == pytest.approx([609 / DAYS, 609 / DAYS, 304 / DAYS])
+    assert made.cohort.event.tolist() == [True, True, False]
+    assert made.cohort.further["dss_event"].tolist() == ["1", "1", "0"]
+    assert set(made.cohort.dataset) == {"TCGA-SKCM"}
+    assert made.without_slide == ("TCGA-AA-0003",)
+    assert made.without_patient == (names[4],)
+    assert list(made.left_out) == ["TCGA-AA-0004"]
+    strangers = table(tmp_path, "o.txt", "id|filename", f"u|{slide('TCGA-ZZ-0001')}")
+    with pytest.raises(ValueError, match="none of the 1 slides .* of the same project"):
+        cohort_from_gdc(clinical, strangers)
+
+
+SLIDES = (
+    (1, "01Z-00-DX1"),
+    (1, "01Z-00-DX2"),
+    (2, "06Z-00-DX1"),
+    (4, "01Z-00-DX1"),
+    (9, "01Z-00-DX1"),
+)
+
+
+def test_bad_requests(tmp_path):
+    path = new_layout(tmp_path, case("P", last="10"))
+    for endpoints in ((), ("MSS",), ("OS", "OS")):
+        with pytest.raises(ValueError, match="endpoints must be one or more of OS, DSS, PFS, DFS"):
+            read_clinical(path, endpoints)
+    with pytest.raises(ValueError, match="neither a clinical export .* columns are a, b"):
+        read_clinical(table(tmp_path, "x.tsv", "a|b", "1|2"))
+    with pytest.raises(ValueError, match="the cohort has no event"):
+        cohort_from_gdc(path)

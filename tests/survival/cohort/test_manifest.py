@@ -1,0 +1,200 @@
+"""The manifest: what is wrong is named at once with its row, and nothing can change later."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from survival.cohort import Cohort, ManifestError
+
+GOOD = """slide,patient,time,event,dataset,split,rfs_time,rfs_event
+a1.svs,P1,12.5,1,A,train,3,1
+a2.svs,P1,12.5,1,A,train,3,1
+b.svs,P2,30,0,A,train,30,0
+c.svs,P3,7,1,B,test,7,0
+"""
+
+
+def write(folder, text):
+    path = folder / "cohort.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems_of(path, **options):
+    with pytest.raises(ManifestError) as error:
+        Cohort.read(path, **options)
+    return list(error.value.problems)
+
+
+def test_reads_what_is_there(tmp_path):
+    cohort = Cohort.read(write(tmp_path, GOOD))
+    assert cohort.slide.tolist() == ["a1.svs", "a2.svs", "b.svs", "c.svs"]
+    assert cohort.time.tolist() == [12.5, 12.5, 30, 7]
+    assert cohort.event.tolist() == [True, True, False, True]
+    np.testing.assert_array_equal(
+        cohort.y_true(strata=True), [[12.5, 1, 0], [12.5, 1, 0], [30, 0, 0], [7, 1, 1]]
+    )
+    assert cohort.y_true().shape == (4, 2)
+    assert cohort.part("test").patient.tolist() == ["P3"]
+    assert cohort.of_dataset("A").patient.tolist() == ["P1", "P1", "P2"]
+
+
+def test_another_endpoint_is_a_choice_of_columns(tmp_path):
+    text = GOOD.replace("train,30,0", "train,20,1").replace("test,7,0", "test,6,1")
+    cohort = Cohort.read(write(tmp_path, text), "rfs_time", "rfs_event")
+    assert cohort.time.tolist() == [3, 3, 20, 6]
+    assert cohort.further["time"].tolist() == ["12.5", "12.5", "30", "7"]
+    copy = tmp_path / "copy.csv"
+    cohort.write(copy)
+    assert Cohort.read(copy, "rfs_time", "rfs_event").time.tolist() == [3, 3, 20, 6]
+    assert Cohort.read(copy).time.tolist() == [12.5, 12.5, 30, 7]
+
+
+def test_german_and_tabbed_tables_and_a_byte_order_mark(tmp_path):
+    expected = Cohort.read(write(tmp_path, GOOD)).to_frame()
+    for text in (GOOD.replace(",", ";"), GOOD.replace(",", "\t"), "\ufeff" + GOOD):
+        path = write(tmp_path, text.replace("\n", "\r\n"))
+        pd.testing.assert_frame_equal(Cohort.read(path).to_frame(), expected)
+
+
+def test_a_missing_dataset_is_one_dataset(tmp_path):
+    cohort = Cohort.read(write(tmp_path, "slide,patient,time,event\na,P,1,1\n"))
+    assert (cohort.dataset.tolist(), cohort.split.tolist()) == (["all"], [""])
+
+
+def test_every_problem_is_named_at_once_with_its_row(tmp_path):
+    (tmp_path / "slides" / "id").mkdir(parents=True)
+    (tmp_path / "slides" / "a.svs").touch()
+    (tmp_path / "slides" / "id" / "b.svs").touch()
+    rows = [
+        "slide,patient,time,event,dataset,split,colour",
+        "a.svs,P1,12,0,A,train,red",  # row 2, fine
+        "id/b.svs,P1,12,0,A,test,red",  # row 3: P1 in two splits
+        "a.svs,P2,-3,0,A,train,red",  # row 4: slide again, negative
+        "d.svs,P3,,0,A,train,red",  # row 5: no time, no file
+        "id/b.svs,P4,'12',2,A,train,red",  # row 6: slide again, no number, event 2
+        "a.svs,P5,nan,,A,dev,red",  # row 7
+        "a.svs,P1,13,0,,train,red",  # row 8: other follow-up, no dataset
+    ]
+    found = problems_of(write(tmp_path, "\n".join(rows)), folder=tmp_path / "slides")
+    expected = [
+        ("column 'colour' is unknown; known are slide, patient, time, event, dataset, split",),
+        ("row 3", "'P1'", "split 'test'", "'train' in row 2"),
+        ("row 4", "time '-3' is negative"),
+        ("row 4", "slide 'a.svs' is already in row 2"),
+        ("row 5", "time is missing"),
+        ("row 5", "no file 'd.svs'"),
+        ("row 6", "\"'12'\" is not a number"),
+        ("row 6", "event '2' is neither 1 (event) nor 0"),
+        ("row 6", "slide 'id/b.svs' is already in row 3"),
+        ("row 7", "time 'nan' is not a number"),
+        ("row 7", "event is missing"),
+        ("row 7", "slide 'a.svs'"),
+        ("row 7", "split 'dev' is none of train, validation, test"),
+        ("row 8", "dataset is missing"),
+        ("row 8", "slide 'a.svs'"),
+        ("row 8", "'P1' has time 13, event 0 here and time 12, event 0 in row 2"),
+        ("split 'train' has no event",),
+        ("split 'test' has no event",),
+        ("split 'dev' has no event",),
+    ]
+    assert len(found) == len(expected), "\n".join(found)
+    for problem, parts in zip(found, expected, strict=True):
+        assert all(part in problem for part in parts), (problem, parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no header"),
+        ("slide,patient,time,event\n", "no rows"),
+        ("slide,patient,time\na,P,1\n", "column 'event' is missing; the columns are slide"),
+        ("slide,patient,time,time\na,P,1,1\n", "more than one column named 'time'"),
+        ("slide,patient,time,event\na,P,1\n", "row 2 has 3"),
+        ("slide,patient,time,event\na,P,1,0\n", "the cohort has no event"),
+        ("slide,patient,time,event\na,P,inf,1\n", "time 'inf' is not a number"),
+        ('slide,patient,time,event\na,P,"12,5",1\n', "decimal point, not comma"),
+        ("slide,patient,time,event\n,P,1,1\n", "row 2: slide is missing"),
+        ("slide,patient,time,event,split\na,P,1,1,train\nb,Q,1,1,\n", "row 3: split is missing"),
+    ],
+)
+def test_tables_that_are_no_manifest(tmp_path, text, message):
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
+        Cohort.read(write(tmp_path, text))
+
+
+def test_not_a_text_file(tmp_path):
+    path = tmp_path / "clinical.tar.gz"
+    path.write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match="not a text file"):
+        Cohort.read(path)
+    with pytest.raises(ValueError, match="not a folder"):
+        Cohort.read(write(tmp_path, GOOD), folder=tmp_path / "nowhere")
+
+
+def test_nothing_can_be_changed(tmp_path):
+    cohort = Cohort.read(write(tmp_path, GOOD))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cohort.time = np.zeros(4)
+    for values in (cohort.time, cohort.split, cohort.further["rfs_time"]):
+        with pytest.raises(ValueError, match="read-only"):
+            values[0] = values[1]
+    with pytest.raises(TypeError):
+        cohort.further["more"] = cohort.time
+    cohort.to_frame()["time"] = -1  # a copy
+    assert cohort.time.min() == 7
+
+
+def test_made_in_python_it_is_checked_too():
+    with pytest.raises(ManifestError, match="row 3: time -1.0 is negative"):
+        Cohort(["a", "b"], ["P", "Q"], np.array([1.0, -1.0]), np.array([True, False]))
+    with pytest.raises(ValueError, match=r"shape \(2,\).*event has shape \(1,\)"):
+        Cohort(["a", "b"], ["P", "Q"], [1.0, 1.0], [True])
+
+
+def test_a_part_that_is_not_there(tmp_path):
+    cohort = Cohort.read(write(tmp_path, GOOD))
+    with pytest.raises(ValueError, match="'validation'; its splits: test, train"):
+        cohort.part("validation")
+    with pytest.raises(ValueError, match="train, validation, test, not 'val'"):
+        cohort.part("val")
+    with pytest.raises(ValueError, match="'C'; its datasets: 'A', 'B'"):
+        cohort.of_dataset("C")
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path):
+    cohort = Cohort.read(write(tmp_path, GOOD))
+    path = tmp_path / "out.csv"
+    path.write_text("before")
+    surrogate = dataclasses.replace(cohort, slide=np.array(["\ud800", "b", "c", "d"], object))
+    with pytest.raises(UnicodeEncodeError):
+        surrogate.write(path)
+    assert path.read_text() == "before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cohort.csv", "out.csv"]
+
+
+@st.composite
+def cohorts(draw):
+    # No control characters, surrogates or outer blanks: names of files.
+    names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+    slides = draw(st.lists(names, min_size=1, max_size=12, unique=True))
+    patients = draw(st.lists(names, min_size=1, max_size=5, unique=True))
+    times = st.floats(0, 1e6, allow_nan=False)
+    known = {p: (draw(times), draw(st.booleans())) for p in patients}
+    known[patients[0]] = (known[patients[0]][0], True)
+    patient = [patients[0]] + [draw(st.sampled_from(patients)) for _ in slides[1:]]
+    dataset = [draw(st.sampled_from("AB")) for _ in slides]
+    time, event = zip(*(known[p] for p in patient), strict=True)
+    return Cohort(slides, patient, time, event, dataset)
+
+
+@settings(max_examples=50)
+@given(cohorts())
+def test_written_and_read_again_it_is_the_same(tmp_path_factory, cohort):
+    path = tmp_path_factory.mktemp("cohort") / "cohort.csv"
+    cohort.write(path)
+    pd.testing.assert_frame_equal(Cohort.read(path).to_frame(), cohort.to_frame())

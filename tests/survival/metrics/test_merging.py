@@ -1,0 +1,122 @@
+"""Several datasets judged together: what thesis Table 7.2 compares."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from survival.cohort import Cohort
+from survival.metrics import (
+    BaselineHazard,
+    auroc,
+    count_pairs,
+    cross_dataset_table,
+    harrell_c,
+    kaplan_meier,
+    merged_auroc,
+    merged_c,
+    per_patient,
+    standardise_per_dataset,
+    within_dataset_auroc,
+    within_dataset_c,
+)
+
+
+def two_scanners(offset=5.0, n=150, seed=0):
+    """Scores that tell the risk, but on scanner B lie higher by an offset and spread twice."""
+    random = np.random.default_rng(seed)
+    h = random.normal(size=n)
+    true, censored = random.exponential(np.exp(-h)), random.exponential(2, n)
+    y = np.stack([np.minimum(true, censored), true <= censored], axis=1)
+    dataset = np.where(np.arange(n) % 3 == 0, "B", "A")
+    noisy = h + random.normal(size=n)
+    return y, np.where(dataset == "B", 2 * noisy + offset, noisy), dataset
+
+
+def test_standardising_by_hand():
+    risk = standardise_per_dataset([1, 3, 10, 10, 30], ["A", "A", "B", "B", "C"])
+    assert risk.tolist() == [-1, 1, 0, 0, 0]
+
+
+def test_within_datasets_by_hand():
+    y = np.array([[1, 1], [2, 0], [1, 1], [2, 0], [3, 0]])
+    dataset = ["A", "A", "B", "B", "B"]
+    # A: 1 of 1 pairs right; B: 1 of 2. Pairs of A with B do not count.
+    risk = [1, 0, 100, 200, 50]
+    assert within_dataset_c(y, risk, dataset) == pytest.approx(2 / 3)
+    assert within_dataset_auroc(y, risk, dataset) == pytest.approx(2 / 3)
+
+
+def test_one_dataset_is_just_itself():
+    y, risk, _ = two_scanners()
+    one = np.full(len(y), "A")
+    value = harrell_c(y, risk)
+    assert within_dataset_c(y, risk, one) == value == merged_c(y, risk, one)
+    assert within_dataset_auroc(y, risk, one) == auroc(y, risk) == merged_auroc(y, risk, one)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1000), st.floats(-100, 100), st.floats(0.01, 100))
+def test_scale_and_offset_of_a_scanner_do_not_matter_but_merged_naively(seed, offset, scale):
+    y, risk, dataset = two_scanners(seed=seed, n=40)
+    moved = np.where(dataset == "B", scale * risk + offset, risk)
+    for metric in (within_dataset_c, within_dataset_auroc):
+        assert metric(y, moved, dataset) == pytest.approx(metric(y, risk, dataset))
+    np.testing.assert_allclose(
+        standardise_per_dataset(moved, dataset), standardise_per_dataset(risk, dataset), atol=1e-6
+    )
+
+
+def test_pairs_within_and_between_are_all_pairs():
+    y, risk, dataset = two_scanners()
+    inside = [count_pairs(y[dataset == d], risk[dataset == d]) for d in "AB"]
+    pairs = [sum(column) for column in zip(*inside, strict=True)]
+    expected = (pairs[0] + pairs[2] / 2) / sum(pairs)
+    assert within_dataset_c(y, risk, dataset) == pytest.approx(expected)
+    assert sum(pairs) < sum(count_pairs(y, risk))
+
+
+def test_table_shows_what_merging_naively_costs():
+    y, risk, dataset = two_scanners()
+    table = cross_dataset_table(y, risk, dataset, repeats=20).set_index("data")
+    assert table.index.tolist() == ["A", "B", "merged", "standardised", "within"]
+    assert table["slides"].tolist() == [100, 50, 150, 150, 150]
+    assert table.loc["A", "c_index"] == harrell_c(y[dataset == "A"], risk[dataset == "A"])
+    assert table.loc["merged", "auroc"] == auroc(y, risk)
+    assert table.loc["within", "c_index"] == within_dataset_c(y, risk, dataset)
+    for metric in ("c_index", "auroc"):
+        assert table.loc["merged", metric] < table.loc["standardised", metric] - 0.03
+        low, high = (table[f"{metric[0] if metric == 'c_index' else metric}_{e}"] for e in ENDS)
+        assert ((low < table[metric]) & (table[metric] < high)).all()
+
+
+ENDS = ("low", "high")
+
+
+def test_table_of_one_dataset_and_of_one_that_cannot_be_judged():
+    y, risk, dataset = two_scanners()
+    only = dataset == "A"
+    table = cross_dataset_table(y[only], risk[only], dataset[only], repeats=5)
+    assert table["data"].tolist() == ["A"]
+    again = cross_dataset_table(y[only], risk[only], dataset[only], repeats=5)
+    assert again.equals(table)
+    y[dataset == "B", 1] = 0
+    with pytest.raises(ValueError, match="^B: no two patients can be compared"):
+        cross_dataset_table(y, risk, dataset, repeats=5)
+    with pytest.raises(ValueError, match=r"dataset must have shape \(150,\)"):
+        within_dataset_c(y, risk, ["A"])
+
+
+def test_the_columns_of_a_cohort_go_in_as_they_are():
+    y, risk, dataset = two_scanners(n=60)
+    names = [f"{i}" for i in range(60)]
+    cohort = Cohort(names, [f"P{i // 2 * 2}" for i in range(60)], *y[np.arange(60) // 2 * 2].T)
+    cohort = replace(cohort, dataset=dataset)
+    table = cross_dataset_table(cohort.y_true(), risk, cohort.dataset, cohort.patient, repeats=5)
+    assert table["data"].tolist() == ["A", "B", "merged", "standardised", "within"]
+    assert len(per_patient(cohort.y_true(), risk, cohort.patient).risk) == 30
+    baseline = BaselineHazard(cohort.y_true(), risk, cohort.dataset)
+    assert baseline.survival(risk, [0.1], cohort.dataset).shape == (60, 1)
+    assert [curve.group for curve in kaplan_meier(cohort.y_true(), cohort.dataset)] == ["A", "B"]

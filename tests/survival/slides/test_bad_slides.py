@@ -1,0 +1,105 @@
+"""What cannot become an image is refused with its reason; there is never a blank one."""
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from survival.slides import SlideError, preprocess_slide
+
+
+def test_nothing_but_background_is_an_error(tmp_path, tissue, write_tiff):
+    glass = tissue[2000:2512, 0:512]  # of the real slide, beside the tissue
+    noise = np.random.default_rng(0).integers(236, 245, (500, 700, 3), dtype=np.uint8)
+    for name, pixels in {
+        "white": np.full((500, 700, 3), 255, np.uint8),
+        "black": np.zeros((500, 700, 3), np.uint8),
+        "noise": noise,
+        "glass": glass,
+    }.items():
+        path = write_tiff(tmp_path / f"{name}.tif", [pixels])
+        with pytest.raises(SlideError, match="nothing but background"):
+            preprocess_slide(path, 32)
+    path = write_tiff(tmp_path / "sparse.tif", [(768, 1024)])
+    with pytest.raises(SlideError, match="nothing but background.*255, 255, 255"):
+        preprocess_slide(path, 16)
+    # A single nucleus is enough.
+    glass = glass.copy()
+    glass[256:288, 256:288] = (90, 40, 120)
+    preprocess_slide(write_tiff(tmp_path / "speck.tif", [glass]), 32)
+
+
+def test_what_is_no_slide_is_refused_with_its_reason(tmp_path, svs):
+    path = tmp_path / "a.svs"
+    for data, reason in {
+        b"": "empty",
+        b"no slide at all\n": "no slide that OpenSlide reads",
+        b"II*\0\x08\0\0\0": "no slide that OpenSlide reads",
+    }.items():
+        path.write_bytes(data)
+        with pytest.raises(SlideError, match=reason):
+            preprocess_slide(path)
+    Image.new("RGB", (300, 300), "red").save(path, "png")
+    with pytest.raises(SlideError, match="no slide that OpenSlide reads"):
+        preprocess_slide(path)
+    with pytest.raises(SlideError, match="is a folder"):
+        preprocess_slide(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        preprocess_slide(tmp_path / "nothing.svs")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.99])
+def test_a_slide_that_was_cut_is_never_an_image(tmp_path, svs, tissue, share):
+    data = svs.read_bytes()
+    cut = tmp_path / "cut.svs"
+    cut.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(SlideError, match="cut"):
+        preprocess_slide(cut)
+    # A TIFF whose directory comes first opens all the same; its tiles are missing.
+    whole = tmp_path / "whole.tif"
+    tifffile.imwrite(whole, tissue, tile=(256, 256), photometric="rgb", compression="jpeg")
+    cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
+    with pytest.raises(SlideError, match="cut|cannot be decoded"):
+        preprocess_slide(cut, 16)
+
+
+def test_flipped_bits_are_an_error_or_hardly_visible(tmp_path, svs):
+    """OpenSlide takes what libjpeg only warns of for an error."""
+    data, whole = svs.read_bytes(), preprocess_slide(svs, 16, (150, 200)).image.astype(int)
+    random, path, refused = np.random.default_rng(0), tmp_path / "a.svs", 0
+    for _ in range(12):
+        flipped = np.frombuffer(data, np.uint8).copy()
+        flipped[random.integers(0, len(data), 30)] ^= 1 << 5
+        path.write_bytes(flipped.tobytes())
+        try:
+            image = preprocess_slide(path, 16, (150, 200)).image
+        except SlideError:
+            refused += 1
+        else:
+            assert (np.abs(image - whole).max(-1) > 8).mean() < 0.01
+    assert refused > 6
+
+
+def test_tiles_that_cannot_be_decoded_are_an_error(tmp_path, tissue, write_tiff):
+    path = write_tiff(tmp_path / "a.tif", [tissue[:600, :600]])
+    with tifffile.TiffFile(path) as tiff:
+        start, size = tiff.pages[0].dataoffsets[4], tiff.pages[0].databytecounts[4]
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match="cannot be decoded"):
+        preprocess_slide(path, 8)
+
+
+def test_settings_that_make_no_sense(svs):
+    for wrong, said in {
+        "downsample must be a number >= 1, not 0.5": {"downsample": 0.5},
+        "downsample must be a number >= 1, not nan": {"downsample": float("nan")},
+        "not both": {"downsample": 64, "mpp": 8},
+        "mpp must be a number": {"mpp": 0},
+        "canvas must be": {"canvas": (2500, 0)},
+        "canvas must be a width and a height": {"canvas": 2500},
+        "more than 80,000,000 pixels, not 20000x20000": {"canvas": (20000, 20000)},
+    }.items():
+        with pytest.raises(ValueError, match=wrong):
+            preprocess_slide(svs, **said)

@@ -1,0 +1,299 @@
+"""Many slides: names, manifests, resuming, crashes and hangs."""
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from survival.slides import preprocess_slides
+
+SMALL = {"downsample": 8, "canvas": (80, 60)}
+
+
+@pytest.fixture
+def folder(tmp_path, tissue, write_tiff) -> Path:
+    """Four small slides, two of one name in different sub-folders."""
+    path = tmp_path / "slides"
+    (path / "b" / "c").mkdir(parents=True)
+    for i, name in enumerate(("one.tif", "two.tif", "b/one.tif", "b/c/Präparat 3_切片.tiff")):
+        write_tiff(path / name, [tissue[800 + 300 * i : 1100 + 300 * i, 900:1400]])
+    return path
+
+
+def by_slide(rows):
+    return {row["slide"]: row for row in rows}
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
+
+
+def test_a_folder_becomes_images_a_manifest_and_a_contact_sheet(folder, tmp_path):
+    out, seen = tmp_path / "out", []
+    rows = preprocess_slides(
+        folder, out, **SMALL, workers=2, progress=lambda *shares: seen.append(shares)
+    )
+    names = ["b/c/Präparat 3_切片", "b/one", "one", "two"]
+    assert [row["output"] for row in rows] == [f"{name}.png" for name in names]
+    for row in rows:
+        assert (row["status"], row["reason"], row["vendor"]) == ("ok", "", "generic-tiff")
+        image = np.asarray(Image.open(out / row["output"]))
+        assert image.shape == (60, 80, 3) and image.min() < 128
+    with open(out / "manifest.csv", encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["slide"] for row in written] == [row["slide"] for row in rows]
+    assert [float(row["total_factor"]) for row in written] == [8] * 4
+    assert json.loads(written[0]["settings"])["canvas"] == [80, 60]
+    sheet = np.asarray(Image.open(out / "contact_sheet_1.jpg"))
+    assert sheet.std() > 20
+    assert seen[0] == (0, 4) and seen[-1] == (4, 4)
+
+
+def test_resuming_makes_what_is_missing_cut_changed_or_wanted_otherwise(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder, out, **SMALL)
+    before = files(out)
+    times = {name: (out / name).stat().st_mtime_ns for name in before if name.endswith(".png")}
+
+    def made_again():
+        new = {name: (out / name).stat().st_mtime_ns for name in times}
+        changed = {name for name in times if new[name] != times[name]}
+        times.update(new)
+        return changed
+
+    preprocess_slides(folder, out, **SMALL)
+    assert made_again() == set() and files(out) == before
+    (out / "one.png").unlink()
+    (out / "two.png").write_bytes(before["two.png"][:-40])
+    (out / "b" / ".0123456789abcdef.part.png").write_bytes(b"left by a killed process")
+    preprocess_slides(folder, out, **SMALL)
+    assert files(out) == before
+    assert made_again() == {"one.png", "two.png"}
+    os.utime(folder / "two.tif", (1, 1))
+    preprocess_slides(folder, out, **SMALL)
+    assert made_again() == {"two.png"}
+    rows = preprocess_slides(folder, out, 10, (80, 60))
+    assert made_again() == set(times)
+    assert {row["total_factor"] for row in rows} == {10}
+
+
+def test_an_image_of_before_does_not_pass_for_a_slide_that_fails(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder, out, **SMALL)
+    (folder / "two.tif").write_bytes(b"no slide any more")
+    rows = by_slide(preprocess_slides(folder, out, **SMALL))
+    assert rows["two.tif"]["status"] == "failed" and not rows["two.tif"]["output"]
+    assert "no slide that OpenSlide reads" in rows["two.tif"]["reason"]
+    assert not (out / "two.png").exists() and (out / "one.png").exists()
+
+
+def test_broken_slides_spoil_no_others(folder, tmp_path, svs):
+    data = svs.read_bytes()
+    (folder / "empty.svs").touch()
+    (folder / "text.ndpi").write_text("not a slide")
+    (folder / "cut.svs").write_bytes(data[: len(data) // 2])
+    (folder / "gone.svs").symlink_to(tmp_path / "nowhere.svs")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "notes.txt").write_text("no slide, and not called one")
+    (folder / "data.mrxs").write_bytes(b"\xff\xd8")
+    (folder / "data").mkdir()
+    (folder / "data" / "Data0000.tif").touch()
+    with pytest.warns(UserWarning, match=r"1 file\(s\) .* notes.txt"):
+        rows = by_slide(preprocess_slides(folder, tmp_path / "out", **SMALL, workers=3))
+    assert len(rows) == 9
+    reasons = {name: row["reason"] for name, row in rows.items() if row["status"] == "failed"}
+    assert set(reasons) == {"empty.svs", "text.ndpi", "cut.svs", "gone.svs", "data.mrxs"}
+    assert "empty (0 bytes)" in reasons["empty.svs"]
+    assert "no such file" in reasons["gone.svs"]
+    assert len(files(tmp_path / "out")) == 6  # Four images, the manifest, a contact sheet.
+
+
+def worker_processes(least: int) -> list[psutil.Process]:
+    """The processes that work on slides: below the one that starts them."""
+    for _ in range(300):
+        children = psutil.Process().children(recursive=True)
+        workers = [p for p in children if p.ppid() != os.getpid()]
+        if len(workers) >= least:
+            return workers
+        time.sleep(0.05)
+    raise AssertionError("no worker started")
+
+
+def test_a_decoder_that_hangs_or_crashes_ends_alone(folder, tmp_path):
+    # A FIFO that nobody writes to hangs whoever opens it, as a dead network disk does.
+    for name in ("a_crashes.svs", "z_hangs.svs"):
+        os.mkfifo(folder / name)
+    result = {}
+
+    def run():
+        result["rows"] = preprocess_slides(folder, tmp_path / "out", **SMALL, timeout=3)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    # The first slide hangs until it is hit by what a wild pointer in a decoder raises.
+    worker_processes(1)[0].send_signal(signal.SIGSEGV)
+    thread.join(60)
+    rows = by_slide(result["rows"])
+    assert "the decoder crashed (SIGSEGV)" in rows["a_crashes.svs"]["reason"]
+    assert "it hangs: no progress for 3 seconds" in rows["z_hangs.svs"]["reason"]
+    assert [row["status"] for row in rows.values()].count("ok") == 4
+
+
+def command(*arguments, **options):
+    program = "from survival.cli import main; main()"
+    arguments = [sys.executable, "-c", program, "preprocess", *map(str, arguments)]
+    arguments += ["--downsample", "8", "--canvas", "80x60"]
+    return subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True, **options)
+
+
+def test_killed_in_the_middle_it_goes_on_and_ends_the_same(folder, tmp_path):
+    # Sorted in the middle, with one worker: it hangs when half of the images are there.
+    os.mkfifo(folder / "n.svs")
+    out = tmp_path / "out"
+    killed = command(folder, "--out", out, "--workers", "1")
+    while not (out / "b" / "one.png").exists() or len(psutil.Process(killed.pid).children()) < 1:
+        assert killed.poll() is None, killed.communicate()
+        time.sleep(0.05)
+    orphans = psutil.Process(killed.pid).children(recursive=True)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert set(files(out)) == {"b/c/Präparat 3_切片.png", "b/one.png"}
+    # What it had started ends too, even what hangs.
+    assert not psutil.wait_procs(orphans, timeout=10)[1]
+    kept = (out / "b" / "one.png").stat().st_mtime_ns
+    (folder / "n.svs").unlink()
+    assert command(folder, "--out", out, "--workers", "1").wait() == 0
+    assert (out / "b" / "one.png").stat().st_mtime_ns == kept
+    assert command(folder, "--out", tmp_path / "other", "--workers", "1").wait() == 0
+    assert files(out) == files(tmp_path / "other")
+
+
+def allow_small_files_only():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(folder, tmp_path):
+    # Files of at most 4 kB; an image has more. The system says so as it does of a full disk.
+    run = command(folder, "--out", tmp_path / "out", preexec_fn=allow_small_files_only)
+    _, said = run.communicate()
+    assert run.returncode == 1
+    assert said.splitlines()[-1].startswith("Error: file too large") and "free some space" in said
+    assert files(tmp_path / "out") == {}
+    assert command(folder, "--out", tmp_path / "out").wait() == 0
+    assert len(files(tmp_path / "out")) == 6
+
+
+def write_csv(path, *rows):
+    with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
+    manifest = write_csv(
+        tmp_path / "cohort.csv",
+        ["patient", "slide", "downsample", "time"],
+        ["P1", "slides/two.tif", "", "3.5"],
+        ["P2", "slides/b/one.tif", "12", 'Ω, "x"\n'],
+        ["P3", str(folder / "one.tif"), "", ""],
+        ["P4", "slides/../slides/b/c/Präparat 3_切片.tiff", "5", ""],
+    )
+    out = tmp_path / "out" / "deep"
+    rows = preprocess_slides(manifest, out, 6, (130, 90))
+    assert [row["total_factor"] for row in rows] == [6, 12, 6, 5]
+    # Nothing outside, whatever a path says.
+    outputs = ["slides/two.png", "slides/b/one.png", "one.png", "Präparat 3_切片.png"]
+    assert [row["output"] for row in rows] == outputs
+    assert set(files(tmp_path / "out")) == {
+        *(f"deep/{name}" for name in outputs),
+        "deep/manifest.csv",
+        "deep/contact_sheet_1.jpg",
+    }
+    with open(out / "manifest.csv", encoding="utf-8", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [row["patient"] for row in written] == ["P1", "P2", "P3", "P4"]
+    assert written[1]["time"] == 'Ω, "x"\n'
+    # The same manifest elsewhere.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    manifest = write_csv(moved / "m.csv", ["slide"], ["one.tif"])
+    (row,) = preprocess_slides(manifest, tmp_path / "out2", **SMALL, root=folder)
+    assert row["output"] == "one.png"
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([["name"], ["a"]], "no column 'slide', it has: name"),
+        ([["slide;time"], ["a;1"]], "separated by commas"),
+        ([["slide", "x", "x"]], "two columns of one name"),
+        ([["slide", "status"]], "column.s. status, which this command writes itself"),
+        ([["slide"]], "no slides in"),
+        ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides do not exist .* no.tif"),
+        ([["slide"], [""]], "line 2: no slide is named"),
+        ([["slide"], ["one.tif", "1"]], "line 2: more cells than columns"),
+        ([["slide", "mpp"], ["one.tif", "x"]], "line 2: mpp must be a number, not 'x'"),
+        ([["slide", "mpp"], ["one.tif", "-1"]], "line 2: mpp must be a number of"),
+        ([["slide", "mpp", "downsample"], ["one.tif", "8", "64"]], "line 2: .* not both"),
+        ([["slide"], ["one.tif"], ["b/../one.tif"]], "would both become one.png"),
+        ([["slide"], [b"\0".decode()]], "do not exist|no CSV"),
+    ],
+)
+def test_a_bad_manifest_is_refused_before_anything_is_written(folder, tmp_path, rows, said):
+    manifest = write_csv(folder / "cohort.csv", *rows)
+    with pytest.raises(ValueError, match=said):
+        preprocess_slides(manifest, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_slides_with_one_name_are_refused_before_anything_starts(folder, tmp_path):
+    for other in ("one.ndpi", "ONE.svs"):
+        (folder / other).touch()
+        with pytest.raises(ValueError, match=f"{other}.* would both become|{other} and one.tif"):
+            preprocess_slides(folder, tmp_path / "out")
+        (folder / other).unlink()
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
+    before = files(out)
+    with pytest.raises(ValueError, match="speaks of slides that are not among these .* one.tif"):
+        preprocess_slides(folder / "two.tif", out, **SMALL)
+    assert files(out) == before
+    Image.new("RGB", (90, 90)).save(folder / "b" / "one.png")
+    with pytest.raises(ValueError, match="one.png was not made by this command"):
+        preprocess_slides(folder / "b" / "one.tif", folder / "b", **SMALL)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="no slides in"):
+        preprocess_slides(empty, out)
+
+
+def test_names_that_are_long_or_no_text(folder, tmp_path):
+    # 255 bytes, the longest name there is, and bytes that are no UTF-8.
+    names = ["ü" * 125 + "x.tif", os.fsdecode(b"\xff\xfe.tif")]
+    for name in names:
+        os.link(folder / "one.tif", folder / name)
+    out = tmp_path / "out"
+    rows = by_slide(preprocess_slides(folder, out, **SMALL))
+    assert [rows[name]["status"] for name in names] == ["ok", "ok"]
+    assert (out / names[0].replace(".tif", ".png")).exists()
+    before = files(out)
+    assert preprocess_slides(folder, out, **SMALL)
+    assert files(out) == before
+    manifest = write_csv(folder / "m.csv", ["slide"], [names[1]])
+    (row,) = preprocess_slides(manifest, tmp_path / "out2", **SMALL)
+    assert row["status"] == "ok"

@@ -1,0 +1,269 @@
+"""One slide: the level, the average, colours, place, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+from survival.slides import SlideError, preprocess_slide
+from survival.slides.preprocess import read_provenance
+
+
+def brute_force(pixels, factor_x, factor_y):
+    """float64 area average over white: by the integral function along each axis."""
+    ink = 255.0 - pixels
+    for axis, factor in ((0, factor_y), (1, factor_x)):
+        ink = np.moveaxis(ink, axis, 0)
+        integral = np.concatenate([np.zeros_like(ink[:1]), np.cumsum(ink, axis=0)])
+        borders = factor * np.arange(np.ceil(len(ink) / factor - 1e-6) + 1)
+        borders = np.minimum(borders, len(ink))
+        low = np.minimum(borders.astype(int), len(ink) - 1)
+        share = (borders - low)[:, None, None]
+        at_borders = integral[low] * (1 - share) + integral[low + 1] * share
+        ink = np.moveaxis(np.diff(at_borders, axis=0) / factor, 0, axis)
+    return 255 - ink
+
+
+def content(result):
+    """The slide's part of the canvas; the rest must be white."""
+    record = result.provenance
+    left, top = record["left"], record["top"]
+    inner = (slice(top, top + record["height"]), slice(left, left + record["width"]))
+    outside = np.ones(result.image.shape[:2], bool)
+    outside[inner] = False
+    assert (result.image[outside] == 255).all()
+    return result.image[inner]
+
+
+@pytest.mark.parametrize("factor", [7.3, 64, 300])
+def test_average_of_a_real_slide_is_that_of_its_pixels(svs, tissue, factor):
+    """Nine pieces; one channel is enough to compare, and quicker."""
+    result = preprocess_slide(svs, factor, (320, 420))
+    green = tissue[..., 1:2]
+    expected = brute_force(green, factor, factor)
+    assert result.image.shape == (420, 320, 3) and result.image.dtype == np.uint8
+    assert np.abs(content(result)[..., 1:2] - expected).max() <= 0.51
+    # Brightness is kept: as much ink as in the slide.
+    ink = (255.0 - content(result)[..., 1]).sum() * factor**2
+    assert ink == pytest.approx((255.0 - green).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1, 1.005, 1.5, 2])
+def test_small_factors(tmp_path, tissue, write_tiff, factor):
+    pixels = tissue[800:1200, 700:1150]
+    result = preprocess_slide(write_tiff(tmp_path / "a.tif", [pixels]), factor, (450, 400))
+    used = result.provenance["total_factor"]
+    assert used == (1 if factor < 1.01 else factor)
+    assert np.abs(content(result) - brute_force(pixels, used, used)).max() <= 0.51
+
+
+def test_image_lies_in_the_middle_of_the_canvas(svs):
+    record = preprocess_slide(svs, 16, (500, 401)).provenance
+    assert (record["width"], record["height"]) == (139, 186)  # 2220 / 16, 2967 / 16, rounded up
+    assert (record["left"], record["top"]) == ((500 - 139) // 2, (401 - 186) // 2)
+
+
+@pytest.mark.parametrize("downsample", [5.5, 20])
+def test_levels_whose_sides_were_rounded_are_read_without_a_seam(
+    tmp_path, tissue, write_tiff, downsample
+):
+    # Level 1 is 1181x1115 for 4727x4463: a downsample of 4.0026, read in four pieces whose corners
+    # are hardly ever whole level-0 pixels.
+    small = tissue[700:1815, 600:1781]
+    path = write_tiff(tmp_path / "odd.tif", [(4463, 4727), small])
+    result = preprocess_slide(path, downsample, (900, 900))
+    assert result.provenance["level"] == 1
+    factors = downsample / (4727 / 1181), downsample / (4463 / 1115)
+    expected = brute_force(small[..., 1:2], *factors)
+    assert np.abs(content(result)[..., 1:2] - expected).max() <= 1
+    assert (preprocess_slide(path, downsample, (900, 900), threads=3).image == result.image).all()
+
+
+def test_a_level_of_64_05_is_the_level_of_64(tmp_path, tissue, write_tiff):
+    small = tissue[1500:1564, 1100:1164]
+    path = write_tiff(tmp_path / "a.tif", [(4099, 4099), small])
+    for near in (63.5, 64, 64.6):
+        result = preprocess_slide(path, near, (100, 100))
+        record = result.provenance
+        assert (record["level"], record["filter"]) == (1, "none")
+        assert record["total_factor"] == record["level_factor"] == 4099 / 64
+        np.testing.assert_array_equal(content(result), small)
+    # Beyond the tolerance the level would have to be enlarged: level 0 is read, which is empty.
+    with pytest.raises(SlideError, match="nothing but background"):
+        preprocess_slide(path, 63, (100, 100))
+    result = preprocess_slide(path, 65, (100, 100))
+    assert (result.provenance["level"], result.provenance["filter"]) == (1, "area")
+
+
+def test_levels_of_a_hamamatsu_slide(shared):
+    path = shared / "slides" / "hamamatsu-dapi.ndpi"
+    with openslide.OpenSlide(path) as slide:
+        level = np.asarray(slide.read_region((0, 0), 5, slide.level_dimensions[5]))[..., :3]
+    result = preprocess_slide(path, 32, (130, 160))
+    np.testing.assert_array_equal(content(result), level)
+    record = result.provenance
+    assert (record["vendor"], record["level"], record["filter"]) == ("hamamatsu", 5, "none")
+    assert record["output_mpp_x"] == pytest.approx(32 * 0.22817506)
+    # No level's factor: the next finer level is averaged.
+    result = preprocess_slide(path, 50, (130, 160))
+    assert (result.provenance["level"], result.provenance["total_factor"]) == (5, 50)
+    assert np.abs(content(result) - brute_force(level, 50 / 32, 50 / 32)).max() <= 0.51
+
+
+def test_micrometres_per_pixel_instead_of_a_factor(svs, tmp_path, tissue, write_tiff):
+    record = preprocess_slide(svs, mpp=8, canvas=(200, 200)).provenance
+    assert record["total_factor"] == pytest.approx(8 / 0.499)
+    assert record["output_mpp_x"] == record["output_mpp_y"] == pytest.approx(8)
+    with pytest.raises(SlideError, match="0.499 micrometres are larger than the 0.25 asked for"):
+        preprocess_slide(svs, mpp=0.25)
+    without = write_tiff(tmp_path / "a.tif", [tissue[:300, :400]])
+    with pytest.raises(SlideError, match="does not say how large its pixels are"):
+        preprocess_slide(without, mpp=8)
+    assert preprocess_slide(without, 8).provenance["output_mpp_x"] is None
+    wide = {"resolution": (20000, 40000), "resolutionunit": "CENTIMETER"}
+    oblong = write_tiff(tmp_path / "b.tif", [tissue[:300, :400]], **wide)
+    with pytest.raises(SlideError, match="not square, 0.5 by 0.25"):
+        preprocess_slide(oblong, mpp=8)
+    record = preprocess_slide(oblong, 8).provenance
+    assert (record["output_mpp_x"], record["output_mpp_y"]) == pytest.approx((4, 2))
+
+
+def test_a_slide_larger_than_the_canvas_is_refused_or_reduced_further(svs, tissue):
+    with pytest.raises(SlideError, match="278x371 pixels is larger than the canvas of 300x200"):
+        preprocess_slide(svs, 8, (300, 200))
+    result = preprocess_slide(svs, 8, (300, 200), fit=True)
+    record = result.provenance
+    assert record["height"] == 200 and record["total_factor"] == pytest.approx(2967 / 200)
+    assert record["fit_factor"] == pytest.approx(2967 / 200 / 8)
+    expected = brute_force(tissue[..., 1:2], 2967 / 200, 2967 / 200)
+    assert np.abs(content(result)[..., 1:2] - expected).max() <= 0.51
+    assert preprocess_slide(svs, 16, (300, 200), fit=True).provenance["fit_factor"] == 1
+
+
+def test_a_slide_of_hundreds_of_thousands_of_pixels(tmp_path, tissue, write_tiff):
+    level = np.tile(tissue, (1, 2, 1))[:2560, :3200]
+    path = write_tiff(tmp_path / "huge.tif", [(163_840, 204_800), level], tile=1024)
+    with pytest.raises(SlideError, match="3200x2560 .* downsample of about 82"):
+        preprocess_slide(path)
+    result = preprocess_slide(path, canvas=(1000, 800), fit=True)
+    record = result.provenance
+    assert (record["level"], record["total_factor"], record["fit_factor"]) == (1, 204.8, 3.2)
+    expected = brute_force(level[..., 1:2], 3.2, 3.2)
+    assert np.abs(content(result)[..., 1:2] - expected).max() <= 0.51
+
+
+NM = 250
+
+
+def scn_image(x, y, width, height, levels):
+    """One scanned region of a Leica slide, whose levels lie in these directories of the file."""
+    dimensions = "".join(
+        f'<dimension sizeX="{width >> 2 * r}" sizeY="{height >> 2 * r}" r="{r}" ifd="{ifd}"/>'
+        for r, ifd in enumerate(levels)
+    )
+    return (
+        f'<image><creationDate/><device model="m" version="1"/><pixels sizeX="{width}" '
+        f'sizeY="{height}">{dimensions}</pixels><view sizeX="{width * NM}" sizeY="{height * NM}" '
+        f'offsetX="{x * NM}" offsetY="{y * NM}"/><scanSettings><objectiveSettings><objective>40'
+        "</objective></objectiveSettings><illuminationSettings><illuminationSource>brightfield"
+        "</illuminationSource></illuminationSettings></scanSettings></image>"
+    )
+
+
+def write_scn(path, regions):
+    """A Leica SCN of 3000x2000 pixels with scanned regions {(x, y): pixels}, levels 1 and 4."""
+    directories = [np.full((200, 300, 3), 240, np.uint8)]
+    macro = scn_image(0, 0, 3000, 2000, []).replace(
+        'sizeX="3000" sizeY="2000"></p',
+        'sizeX="300" sizeY="200"><dimension sizeX="300" sizeY="200" r="0" ifd="0"/></p',
+    )
+    described = [macro]
+    for (x, y), pixels in regions.items():
+        height, width = pixels.shape[:2]
+        small = pixels.reshape(height // 4, 4, width // 4, 4, 3).mean((1, 3)).round()
+        ifd = len(directories)
+        described.append(scn_image(x, y, width, height, (ifd, ifd + 1)))
+        directories += [pixels, small.astype(np.uint8)]
+    namespace = "http://www.leica-microsystems.com/scn/2010/10/01"
+    size = f'sizeX="{3000 * NM}" sizeY="{2000 * NM}"'
+    xml = f'<scn xmlns="{namespace}"><collection {size}>{"".join(described)}</collection></scn>'
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        for i, pixels in enumerate(directories):
+            options = {"compression": "deflate", "metadata": None, "photometric": "rgb"}
+            tiff.write(pixels, description=None if i else xml, tile=(128, 128), **options)
+    return path
+
+
+@pytest.mark.parametrize("downsample", [1, 3.7, 4, 10])
+def test_what_was_not_scanned_is_white_and_cut_off_outside(tmp_path, tissue, downsample):
+    """Transparent between two regions, empty around them."""
+    regions = {(1200, 640): tissue[640:1408, 700:1212], (1968, 1024): tissue[1024:1536, 700:956]}
+    expected = np.full((896, 1024, 3), 255, np.uint8)
+    expected[:768, :512], expected[384:, 768:] = regions.values()
+    path = write_scn(tmp_path / "a.scn", regions)
+    result = preprocess_slide(path, downsample, (1200, 1000))
+    assert (result.provenance["vendor"], result.provenance["slide_width"]) == ("leica", 3000)
+    assert result.provenance["level"] == int(downsample >= 4)
+    factor = downsample
+    if downsample >= 4:
+        expected, factor = expected.reshape(224, 4, 256, 4, 3).mean((1, 3)).round(), factor / 4
+    assert np.abs(content(result) - brute_force(expected, factor, factor)).max() <= 1
+
+
+@pytest.mark.parametrize("factor", [1, 2.5])
+def test_pixels_that_are_partly_transparent_are_mixed_with_white(tmp_path, tissue, factor):
+    pixels = tissue[1500:1800, 1000:1400]
+    alpha = np.broadcast_to(np.linspace(0, 255, 400).astype(np.uint8)[:, None], (300, 400, 1))
+    path = tmp_path / "a.tif"
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"], "compression": "deflate"}
+    tifffile.imwrite(path, np.concatenate([pixels, alpha], -1), tile=(128, 128), **options)
+    expected = pixels * (alpha / 255) + (255.0 - alpha)
+    result = preprocess_slide(path, factor, (400, 300))
+    # OpenSlide keeps colours times alpha in 8 bits.
+    assert np.abs(content(result) - brute_force(expected, factor, factor)).max() <= 1.51
+
+
+def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tissue, write_tiff):
+    # sRGB with red and blue exchanged: a profile whose effect is plain to see.
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exchanged = srgb.replace(b"rXYZ", b"????", 1).replace(b"bXYZ", b"rXYZ", 1)
+    exchanged = exchanged.replace(b"????", b"bXYZ", 1)
+    pixels = tissue[800:1200, 700:1200]
+    path = write_tiff(tmp_path / "a.tif", [pixels], iccprofile=exchanged)
+    plain, converted = (preprocess_slide(path, 7, (90, 70), icc=icc) for icc in (False, True))
+    assert np.abs(content(plain) - brute_force(pixels, 7, 7)).max() <= 0.51
+    difference = content(converted).astype(int) - content(plain)[..., ::-1]
+    assert np.abs(difference).max() <= 2
+    assert (converted.image[0] == 255).all()
+    assert plain.provenance["icc"] is None and "sRGB" in converted.provenance["icc"]
+    without = write_tiff(tmp_path / "b.tif", [pixels])
+    with pytest.raises(SlideError, match="no ICC profile"):
+        preprocess_slide(without, 8, icc=True)
+
+
+def test_a_saved_image_carries_its_provenance_and_says_when_it_was_cut(tmp_path, svs):
+    result = preprocess_slide(svs, 16, (150, 200))
+    path = tmp_path / "a.png"
+    result.save(path)
+    np.testing.assert_array_equal(np.asarray(Image.open(path)), result.image)
+    stored = read_provenance(path)
+    assert stored == json.loads(json.dumps(result.provenance))
+    assert stored["sha256"].startswith("ed92d5a9f2e86df6")  # sha256sum of the fixture
+    data = path.read_bytes()
+    for length in (0, 8, 33, 60, len(data) // 2, len(data) - 12, len(data) - 1):
+        path.write_bytes(data[:length])
+        assert read_provenance(path) is None
+    path.write_bytes(data[: len(data) // 2] + b"\0\0\0\0" + data[len(data) // 2 + 4 :])
+    assert read_provenance(path) is None
+    assert read_provenance(tmp_path / "nothing.png") is None
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_an_image_of_somebody_else_is_not_taken_for_ours(tmp_path):
+    Image.new("RGB", (300, 300), "red").save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="not made by this command"):
+        read_provenance(Path(tmp_path / "a.png"))

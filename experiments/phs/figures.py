@@ -188,7 +188,8 @@ def settings(results: list[dict], readings: dict[str, str]) -> Figure:
             )
             axes.set_ylabel("training loss")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.legend(frameon=False)
+            if row is panels[0]:  # the same below
+                axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.9))
     for axes in panels[1]:
         axes.set_xlabel("epoch")
     return _finished(figure)

@@ -67,7 +67,7 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
                 np.mean(seeds), y + shift, marker, color=color, ms=6, label=None if y else label
             )
     axes.set_yticks(range(len(groups)), list(groups))
-    axes.invert_yaxis()
+    axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xlabel("test accuracy (mean; pale: seeds)")
     axes.xaxis.set_major_formatter(PER_CENT)
     figure.legend(loc="outside lower center", ncols=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
@@ -75,27 +76,37 @@ def preprocess_slides(
             rows[i] = _row(job, provenance)
             progress(len(rows), len(jobs))
     out.mkdir(parents=True, exist_ok=True)
-    for folder in {(out / job.output).parent for job in jobs} | {out}:
-        remove_leftovers(folder)
+    _tidy(jobs, out)
     threads = _threads(min(workers, len(jobs)))
     missing = [i for i in range(len(jobs)) if i not in rows]
     parts: dict[int, float] = {}
     progress(len(rows), len(jobs))
     tasks = [(jobs[i], out, threads) for i in missing]
-    for k, kind, value in run_isolated(_make, tasks, workers, timeout):
-        i = missing[k]
-        if kind == "no room":
-            raise OSError(errno.ENOSPC, value, str(out))
-        if kind == "progress":
-            parts[i] = value
-        else:
-            parts.pop(i, None)
-            rows[i] = _row(jobs[i], value) if kind == "done" else _failure(jobs[i], value, out)
-        progress(len(rows) + sum(parts.values()), len(jobs))
+    try:
+        with contextlib.closing(run_isolated(_make, tasks, workers, timeout)) as events:
+            for k, kind, value in events:
+                i = missing[k]
+                if kind == "no room":
+                    raise OSError(errno.ENOSPC, value, str(out))
+                if kind == "progress":
+                    parts[i] = value
+                else:
+                    parts.pop(i, None)
+                    rows[i] = (
+                        _row(jobs[i], value) if kind == "done" else _failure(jobs[i], value, out)
+                    )
+                progress(len(rows) + sum(parts.values()), len(jobs))
+    finally:
+        _tidy(jobs, out)  # of workers that were ended while they wrote
     ordered = [rows[i] for i in range(len(jobs))]
     _write_manifest(out / MANIFEST, ordered)
     write_contact_sheets(ordered, out, threads)
     return ordered
+
+
+def _tidy(jobs: list[Job], out: Path) -> None:
+    for folder in {(out / job.output).parent for job in jobs} | {out}:
+        remove_leftovers(folder)
 
 
 def _make(task: tuple[Job, Path, int], progress: Callable[[int, int], None]) -> dict:

@@ -9,7 +9,7 @@ PACKAGES = ("resbuilder", "phs_optimizer", "survival")
 setup(
     name="resbuilder",
     version="0.1.0",
-    description="Grow and prune ResNets to a FLOPs budget, and train with mass and friction, in Keras 3",
+    description="ResNets grown and pruned to a FLOPs budget; an optimizer with mass and friction",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license_expression="Apache-2.0",

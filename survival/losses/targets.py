@@ -1,0 +1,117 @@
+"""What a Cox loss is compared with: columns time, event, and optionally stratum and weight."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+COLUMNS = ("time", "event", "stratum", "weight")
+# Integers up to here are exact in float32, in which targets are kept.
+_LARGEST_STRATUM = 2**24
+
+
+def check_targets(y_true) -> np.ndarray:
+    """Checks the targets of a Cox loss before training.
+
+    Args:
+        y_true: Array (n, 2), (n, 3) or (n, 4). Columns: follow-up time ≥ 0 in any unit; event,
+            1 if it happened then and 0 if the row was censored; stratum, a whole number: only
+            rows of one stratum compete; weight ≥ 0, where a row of weight 0 does not exist.
+
+    Returns:
+        The targets as a float32 array.
+
+    Raises:
+        ValueError: A wrong shape, a value that is missing, infinite or out of its range, or no
+            event at all, from which nothing can be learned.
+    """
+    y = checked_values(y_true)
+    weight = y[:, 3] if y.shape[1] > 3 else 1
+    if not np.any(y[:, 1] * weight > 0):
+        raise ValueError(
+            f"targets hold no event among {len(y)} rows (column 1 is 0 everywhere, or its rows "
+            "have weight 0): a Cox model learns from events only"
+        )
+    return y
+
+
+def checked_values(y_true) -> np.ndarray:
+    """As :func:`check_targets`, but without events there is no error."""
+    try:
+        y = np.asarray(y_true, dtype="float64")
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"targets must be numbers in columns {', '.join(COLUMNS)}, got {y_true!r:.80}"
+        ) from None
+    check_shape(y.shape)
+    faults = {
+        0: (~(np.isfinite(y[:, 0]) & (y[:, 0] >= 0)), "a time must be finite and >= 0"),
+        1: (~np.isin(y[:, 1], (0, 1)), "an event must be 1 (happened) or 0 (censored)"),
+    }
+    if y.shape[1] > 2:
+        whole = (np.abs(y[:, 2]) <= _LARGEST_STRATUM) & (y[:, 2] == np.round(y[:, 2]))
+        faults[2] = (~whole, f"a stratum must be a whole number up to {_LARGEST_STRATUM}")
+    if y.shape[1] > 3:
+        faults[3] = (~(np.isfinite(y[:, 3]) & (y[:, 3] >= 0)), "a weight must be finite and >= 0")
+    for column, (wrong, rule) in faults.items():
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise ValueError(
+                f"{rule}, got {y[row, column]:g} in row {row} ({wrong.sum()} such rows); the "
+                f"columns of the targets are {', '.join(COLUMNS[: y.shape[1]])}"
+            )
+    return y.astype("float32")
+
+
+def check_shape(shape) -> None:
+    """Checks the shape of targets; unknown sizes pass.
+
+    Raises:
+        ValueError: If it is not (n, 2), (n, 3) or (n, 4).
+    """
+    if len(shape) != 2 or shape[1] not in (2, 3, 4):
+        raise ValueError(
+            f"targets must have shape (n, 2), (n, 3) or (n, 4) with columns {', '.join(COLUMNS)}, "
+            f"got {tuple(shape)}"
+        )
+
+
+def with_weight(y_true, weight):
+    """Targets with one more factor on the weight of each row.
+
+    Args:
+        y_true: Targets, shape (n, 2), (n, 3) or (n, 4).
+        weight: Shape (n,) or (n, 1), ≥ 0, or booleans (a mask).
+
+    Returns:
+        Targets of shape (n, 4).
+
+    Raises:
+        ValueError: If there is not one weight for each row.
+    """
+    y_true = ops.convert_to_tensor(y_true)
+    weight = ops.cast(weight, y_true.dtype)
+    check_shape(y_true.shape)
+    check_one_per_row("sample_weight", weight.shape, y_true.shape)
+    weight = ops.reshape(weight, (-1, 1))
+    columns = y_true.shape[1]
+    if columns == 4:
+        y_true, weight = y_true[:, :3], y_true[:, 3:] * weight
+    elif columns == 2:
+        y_true = ops.concatenate([y_true, ops.zeros_like(weight)], axis=1)
+    return ops.concatenate([y_true, weight], axis=1)
+
+
+def check_one_per_row(name, shape, targets_shape) -> None:
+    """Checks that a tensor of ``shape`` has one value for each row of targets.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    flat = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+    counts = {shape[0] if flat else None, targets_shape[0]} - {None}
+    if not flat or len(counts) > 1:
+        raise ValueError(
+            f"{name} must have one value for each row of the targets, shape (n,) or (n, 1); got "
+            f"{tuple(shape)} for targets of shape {tuple(targets_shape)}"
+        )

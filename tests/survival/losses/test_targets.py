@@ -1,0 +1,42 @@
+"""Targets are checked before training, and errors say what is wrong where."""
+
+import numpy as np
+import pytest
+
+from survival.losses import check_targets
+
+pytestmark = pytest.mark.any_backend
+
+
+def test_good_targets_come_back_as_float32():
+    y = check_targets([[0, 1], [12.5, 0]])
+    assert y.dtype == "float32"
+    np.testing.assert_array_equal(y, [[0, 1], [12.5, 0]])
+    assert check_targets([[1, 1, -2, 0.5], [1, 0, 7, 0]]).shape == (2, 4)
+    # Booleans and integers, as they come from a table.
+    assert check_targets(np.array([[3, True], [4, False]])).tolist() == [[3, 1], [4, 0]]
+
+
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        ([1, 0, 1], r"shape \(n, 2\), \(n, 3\) or \(n, 4\).*got \(3,\)"),
+        ([[1], [2]], r"got \(2, 1\)"),
+        (np.ones((3, 5)), r"got \(3, 5\)"),
+        ([["12", "alive"]], "must be numbers in columns time, event"),
+        ([[1, 1], [1, 1, 1]], "must be numbers"),
+        ([[1, 1], [-2, 0], [-3, 0]], r"time must be finite and >= 0, got -2 in row 1 \(2 such"),
+        ([[1, 1], [np.nan, 0]], "time must be finite.*got nan in row 1"),
+        ([[1, 1], [np.inf, 0]], "got inf in row 1"),
+        ([[1, 1], [2, 0.5]], r"event must be 1 \(happened\) or 0 \(censored\), got 0.5 in row 1"),
+        ([[1, np.nan]], "event must be 1"),
+        ([[1, 1, 0.5]], "stratum must be a whole number up to 16777216, got 0.5"),
+        ([[1, 1, 2**25]], "stratum must be a whole number"),
+        ([[1, 1, 0, -1]], "weight must be finite and >= 0, got -1"),
+        ([[1, 0], [2, 0]], "no event among 2 rows"),
+        ([[1, 1, 0, 0], [2, 0, 0, 1]], "no event among 2 rows"),
+    ],
+)
+def test_bad_targets_are_named(y, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets(y)

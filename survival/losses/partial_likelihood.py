@@ -94,13 +94,14 @@ def _in_order(y_true, log_hazard, ties):
     reach = position - _Runs(strata, rows).first if strata else position
     tied = _Runs([y_true[:, 0], *strata], rows)
     # The risk set of a row reaches up to the last of those that are tied with it.
-    risk_peak, risk = (ops.take(x, tied.last) for x in risk_sums(peak, total, reach))
+    last = tied.last
+    risk_peak, risk = (ops.take(x, last) for x in risk_sums(peak, total, reach))
     factor = multiplicity
     if ties == "efron":
         leaving = tied.sum(event * total * ops.exp(peak - risk_peak))
         count = tied.sum(event)
         running = ops.cumsum(event)
-        rank = running - 1 - (ops.take(running, tied.last) - count)
+        rank = running - 1 - (ops.take(running, last) - count)
         # Both summands are positive: their difference from `risk` would lose digits.
         risk = ops.maximum(risk - leaving, 0.0) + (1 - rank / ops.maximum(count, 1.0)) * leaving
         if columns > 3:

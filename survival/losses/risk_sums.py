@@ -86,5 +86,7 @@ def _by_doubling(peak, total, reach):
 
 def _in_blocks(x, rows, filler):
     """A table with rows of length BLOCK, filled up at the end."""
-    fill = ops.full((-rows % BLOCK,), filler, dtype=x.dtype)
-    return ops.reshape(ops.concatenate([x, fill]), (-1, BLOCK))
+    missing = -rows % BLOCK
+    if not (isinstance(missing, int) and missing == 0):
+        x = ops.concatenate([x, ops.full((missing,), filler, dtype=x.dtype)])
+    return ops.reshape(x, (-1, BLOCK))

@@ -14,9 +14,10 @@ def check_targets(y_true) -> np.ndarray:
     """Checks the targets of a Cox loss before training.
 
     Args:
-        y_true: Array (n, 2), (n, 3) or (n, 4). Columns: follow-up time ≥ 0 in any unit; event,
-            1 if it happened then and 0 if the row was censored; stratum, a whole number: only
-            rows of one stratum compete; weight ≥ 0, where a row of weight 0 does not exist.
+        y_true: Array (n, 2), (n, 3) or (n, 4). Columns: follow-up time ≥ 0 in any unit, of which
+            float32 keeps seven digits; event, 1 if it happened then and 0 if the row was censored;
+            stratum, a whole number: only rows of one stratum compete; weight ≥ 0, where a row of
+            weight 0 does not exist.
 
     Returns:
         The targets as a float32 array.

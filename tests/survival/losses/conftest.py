@@ -30,7 +30,7 @@ def value_and_gradient():
             value.backward()
             gradient = at.grad
         assert gradient is not None, "the loss is not connected to the log-hazards"
-        return float(value), keras.ops.convert_to_numpy(gradient)
+        return float(keras.ops.convert_to_numpy(value)), keras.ops.convert_to_numpy(gradient)
 
     return run
 

@@ -76,6 +76,27 @@ def test_strata_may_begin_anywhere(value_and_gradient, brute_force):
         assert_close(value_and_gradient(loss(y), h), brute_force(y, h))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a graph of unknown size")
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_number_of_rows_unknown_when_traced(brute_force, jit_compile):
+    import tensorflow as tf
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None, 1))],
+        jit_compile=jit_compile,
+    )
+    def value_and_gradient(y, h):
+        with tf.GradientTape() as tape:
+            tape.watch(h)
+            value = negative_log_partial_likelihood(y, h, ties="efron")
+        return value, tape.gradient(value, h)[:, 0]
+
+    for rows in (1, 31, 64, 2500):
+        y, h = cohort(rows, columns=3, spread=10.0)
+        found = (x.numpy() for x in value_and_gradient(y, h[:, None]))
+        assert_close(tuple(found), brute_force(y, h, "efron"))
+
+
 @pytest.mark.parametrize("ties", TIES)
 def test_exact_at_a_spread_of_100_and_more(value_and_gradient, brute_force, ties):
     # Low risks die last: the sum over the last risk set is e^-100 or less of that over the first.

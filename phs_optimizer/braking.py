@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.optimizer import phs_of
+from phs_optimizer.optimizer import PHS, phs_of
 from phs_optimizer.policy import BrakingPolicy, BrakingState, Event
 from phs_optimizer.task_loss import TaskLoss
 
@@ -129,7 +129,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         """Takes up the state in the optimizer and checks that braking is stable."""
-        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        optimizer = self._optimizer()
         if not optimizer.initial_friction:
             raise ValueError(
                 f"braking multiplies the friction by {self.factor:g}, and 0 stays 0: give PHS a "
@@ -187,7 +187,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self.model.set_weights(self._best_weights)
 
     def _carry_out(self, event: Event) -> None:
-        optimizer = phs_of(self.model, "GoalOrientedBraking")
+        optimizer = self._optimizer()
         reason = event.reason
         if event.action == "brake":
             optimizer.friction = optimizer.initial_friction * self.factor
@@ -230,13 +230,15 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         for momentum, impulse in zip(momenta, impulses, strict=True):
             momentum.assign_add((scale * impulse).astype("float32"))
 
+    def _optimizer(self) -> PHS:
+        return phs_of(self.model, "GoalOrientedBraking")
+
     def _friction(self) -> float:
-        optimizer = phs_of(self.model, "GoalOrientedBraking")
-        return float(keras.ops.convert_to_numpy(optimizer.friction))
+        return float(keras.ops.convert_to_numpy(self._optimizer().friction))
 
     def _save_state(self) -> None:
-        optimizer = phs_of(self.model, "GoalOrientedBraking")
-        optimizer.braking_state.assign(np.array(self.policy.state.to_vector(), "float32"))
+        vector = np.array(self.policy.state.to_vector(), "float32")
+        self._optimizer().braking_state.assign(vector)
 
     def _log(self, record: dict) -> None:
         if self.log_path is not None:

@@ -213,7 +213,7 @@ class BrakingPolicy:
             return None
         waited = f"goal {self.target_loss:.4g} not reached in {state.epochs:.0f} epochs"
         if self.on_patience == "brake":
-            return self._brake(f"{waited}", from_best=True)
+            return self._brake(waited, from_best=True)
         state.ease *= self.adjustment
         state.epochs = 0
         return Event("adjust", f"{waited}; it is {self.target_loss:.4g} now", self.average)

@@ -9,7 +9,7 @@
 import click
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.trainings import with_and_without_braking
 
 BRAKES = [(0.525, 10.0), (0.525, 100.0)]
@@ -42,8 +42,7 @@ def main(preset, workers, data_dir, out):
     path = measure(
         "accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
-    figures.histories(stored(path)).savefig(path.with_suffix(".png"), dpi=150)
-    click.echo(f"Figure and all numbers: {path.with_suffix('.*')}")
+    publish(path, figures.histories(stored(path)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import markdown_of
 from experiments.phs.trainings import with_other_optimizer
 
@@ -104,11 +104,7 @@ def main(dataset, preset, workers, data_dir, out):
     path, results = done(chosen)
     groups = of_table(path.with_name(f"{dataset}.json"))
     groups |= {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
-    text = markdown_of(groups)
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    figures.methods(groups).savefig(path.with_suffix(".png"), dpi=150)
-    click.echo(text)
-    click.echo(f"Table, figure and all numbers: {path.with_suffix('.*')}")
+    publish(path, figures.methods(groups), markdown_of(groups))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ tables show most to gain, and a factor of 10, beside a goal that is never reache
 import click
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import markdown_of
 from experiments.phs.trainings import with_callback
 
@@ -73,11 +73,7 @@ def main(dataset, preset, workers, data_dir, out):
     results = stored(path)
     kinds = options(dataset, PRESETS[preset][1])
     groups = {k: [r for r in results if r["job"]["option"] == k] for k in kinds}
-    text = markdown_of(groups)
-    path.with_suffix(".md").write_text(text, encoding="utf-8")
-    figures.methods(groups).savefig(path.with_suffix(".png"), dpi=150)
-    click.echo(text)
-    click.echo(f"Table, figure and all numbers: {path.with_suffix('.*')}")
+    publish(path, figures.methods(groups), markdown_of(groups))
 
 
 if __name__ == "__main__":

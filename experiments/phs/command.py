@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from matplotlib.figure import Figure
 
 from experiments.phs.jobs import run_all, write
 
@@ -78,6 +79,24 @@ def measure(
         },
     )
     return path
+
+
+def publish(path: Path, figure: Figure, table: str | None = None) -> None:
+    """Puts a figure, and a table where there is one, beside a file of results, and says where.
+
+    Args:
+        path: What :func:`measure` returned.
+        figure: Saved as ``NAME.png``.
+        table: Markdown, saved as ``NAME.md`` and printed.
+    """
+    figure.savefig(path.with_suffix(".png"), dpi=150)
+    if table is not None:
+        path.with_suffix(".md").write_text(table, encoding="utf-8")
+        click.echo(table)
+    click.echo(
+        f"{'Figure' if table is None else 'Table, figure'} and all numbers: {path.stem}.* in "
+        f"{path.parent}"
+    )
 
 
 def stored(path: Path) -> list[dict]:

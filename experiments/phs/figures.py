@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.phs.summary import accuracies
+from resbuilder.report.style import BLUE, GREEN, GREY, ORANGE, RED
 
-# Okabe and Ito's palette, told apart with every common colour vision deficiency.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
 PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
 

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from experiments.phs.data import parts
 from experiments.phs.lenet import lenet
 from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, plot_energy
+from resbuilder.report.style import BLUE, GREEN, RED
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-COLORS = {"#0072B2": 0.3, "#009E73": 2.0, "#D55E00": 8.0}
+COLORS = {BLUE: 0.3, GREEN: 2.0, RED: 8.0}
 
 
 def bowl() -> Figure:

@@ -11,7 +11,7 @@ import itertools
 import click
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.trainings import with_and_without_braking
 
 MASSES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -47,8 +47,7 @@ def main(preset, workers, data_dir, out):
     path = measure(
         "mass_friction_grid", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
-    figures.grid(stored(path)).savefig(path.with_suffix(".png"), dpi=150)
-    click.echo(f"Figure and all numbers: {path.with_suffix('.*')}")
+    publish(path, figures.grid(stored(path)))
 
 
 if __name__ == "__main__":

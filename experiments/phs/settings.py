@@ -13,7 +13,7 @@ without braking at 4, 16 and 64 images.
 import click
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.trainings import with_reading
 
 # Training images (None: all) and epochs.
@@ -49,8 +49,7 @@ def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = setting_jobs(preset)
     path = measure("settings", with_reading, jobs, preset, workers, data_dir, out)
-    figures.settings(stored(path), READINGS).savefig(path.with_suffix(".png"), dpi=150)
-    click.echo(f"Figure and all numbers: {path.with_suffix('.*')}")
+    publish(path, figures.settings(stored(path), READINGS))
 
 
 if __name__ == "__main__":

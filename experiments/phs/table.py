@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, standard_options, stored
+from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import accuracies, signed, spread
 from experiments.phs.trainings import with_and_without_braking
 
@@ -24,11 +24,7 @@ DYNAMICS = (
 FACTORS = (10.0, 100.0)
 # Training images (None: all), epochs, seeds, dynamics.
 PRESETS = {"quick": (20_000, 8, 2, DYNAMICS[:1]), "thesis": (None, 8, 3, DYNAMICS)}
-MEANINGS = {
-    "final": "at the end",
-    "by_validation": "best epoch by validation",
-    "best": "best epoch",
-}
+MEANINGS = ("final", "by_validation", "best")
 
 
 def table_jobs(dataset: str, targets: tuple[float, ...], preset: str) -> dict[str, dict]:
@@ -63,11 +59,7 @@ def table_command(dataset: str, number: str, targets: tuple[float, ...]) -> Call
         jobs = table_jobs(dataset, targets, preset)
         path = measure(dataset, with_and_without_braking, jobs, preset, workers, data_dir, out)
         rows = table_rows(stored(path))
-        figures.table_figure(rows).savefig(path.with_suffix(".png"), dpi=150)
-        text = markdown(rows)
-        path.with_suffix(".md").write_text(text, encoding="utf-8")
-        click.echo(text)
-        click.echo(f"Table, figure and all numbers: {path.with_suffix('.*')}")
+        publish(path, figures.table_figure(rows), markdown(rows))
 
     return main
 

@@ -11,6 +11,7 @@ from experiments.phs.lenet import lenet
 from experiments.phs.loop import Loop
 from phs_optimizer import PHS, GoalOrientedBraking
 from phs_optimizer.policy import BrakingPolicy
+from phs_optimizer.task_loss import TaskLoss
 
 # Steps of the moving average that the goal is compared with: 4,000 images at batches of 4.
 AVERAGE_STEPS = 1000
@@ -23,18 +24,16 @@ class _Fork(keras.callbacks.Callback):
         super().__init__()
         self.loop = loop
         self.policy = BrakingPolicy(target, average_steps=AVERAGE_STEPS)
+        self.task_loss = TaskLoss("loss", refresh=AVERAGE_STEPS)
         self.snapshot, self.epoch = None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.seen, self.before = 0, 0.0
+        self.task_loss.begin_epoch()
 
     def on_train_batch_end(self, batch, logs=None):
         if self.snapshot is not None:
             return
-        total, steps = logs["loss"] * (batch + 1), batch + 1 - self.seen
-        event = self.policy.observe((total - self.before) / steps, steps)
-        self.seen, self.before = batch + 1, total
-        if event:
+        if self.policy.observe(*self.task_loss.read(self, batch, logs)):
             self.snapshot = self.loop.snapshot()
             self.epoch = self.policy.state.steps / self.loop.steps_per_epoch
 

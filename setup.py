@@ -40,6 +40,7 @@ setup(
         "pandas>=2.2,<4",
         "scipy>=1.14,<2",
         "scikit-survival>=0.28,<1",
+        "scikit-image>=0.24,<1",
         "openslide-python>=1.4,<2",
         # OpenSlide itself, so that no system package is needed.
         "openslide-bin>=4.0.0.6",

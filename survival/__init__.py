@@ -1,8 +1,10 @@
 """Cox networks on whole-slide images (chapter 7 of J. Burghoff's dissertation).
 
-So far: slides become canvases (:func:`preprocess_slide`, ``survival preprocess``), clinical files
-become a checked cohort (:mod:`survival.cohort`, ``survival cohort``), and there are the Cox loss,
-metrics over whole splits and the network. Training and the report are not written yet.
+Slides become canvases (:func:`preprocess_slide`, ``survival preprocess``), clinical files
+become a checked cohort (:mod:`survival.cohort`, ``survival cohort``), a network is trained on both
+(:mod:`survival.training`, ``survival train``) and predicts other scanners' slides
+(:mod:`survival.evaluation`, ``survival evaluate``), and a page shows how far its risks carry
+(:mod:`survival.report`, ``survival report``). Loss, metrics, network and slides are of use alone.
 """
 
 from importlib import import_module

@@ -13,6 +13,8 @@ import click
 COMMANDS = {
     "preprocess": "survival.cli.preprocess",
     "cohort": "survival.cli.cohort",
+    "train": "survival.cli.train",
+    "evaluate": "survival.cli.evaluate",
 }
 
 

@@ -192,16 +192,17 @@ class Cohort:
             raise ValueError(f"the cohort has no slides in split {split!r}; its splits: {there}")
         return self.select(self.split == split)
 
-    def of_dataset(self, dataset: str) -> Cohort:
-        """The rows of one dataset.
+    def of_dataset(self, *datasets: str) -> Cohort:
+        """The rows of one dataset, or of several.
 
         Raises:
             ValueError: There is no such dataset.
         """
-        if dataset not in self.dataset:
-            there = ", ".join(map(repr, sorted(set(self.dataset))))
-            raise ValueError(f"the cohort has no dataset {dataset!r}; its datasets: {there}")
-        return self.select(self.dataset == dataset)
+        for dataset in datasets:
+            if dataset not in self.dataset:
+                there = ", ".join(map(repr, sorted(set(self.dataset))))
+                raise ValueError(f"the cohort has no dataset {dataset!r}; its datasets: {there}")
+        return self.select(np.isin(self.dataset.astype(str), datasets))
 
 
 def _frozen(values, kind: type) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""``survival evaluate``: how far a network's risks carry over to other slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option(
+    "--manifest",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV of slides, patients and follow-up: see `survival cohort`.",
+)
+@click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    required=True,
+    help="What `survival preprocess` wrote.",
+)
+@click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
+@click.option("--time", default="time", show_default=True, help="Column of the times.")
+@click.option("--event", default="event", show_default=True, help="Column of the events.")
+@click.option("--name", help="What the evaluation is called.  [the manifest's name]")
+@click.option("--overwrite", is_flag=True, help="Replace an evaluation of that name.")
+def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> None:
+    """Predict the slides of MANIFEST with the network of RUN, and say how good that is.
+
+    All slides are predicted; those of the split "test" are judged, or all, if there is none. The
+    predictions go to RUN/evaluations, where `survival report RUN` finds them.
+    """
+    from survival.cli.progress import PredictionProgress
+    from survival.cli.scores import print_scores
+    from survival.cohort import Cohort
+    from survival.evaluation import evaluate as evaluate_network
+    from survival.run import EVALUATIONS, Run
+
+    finished = Run(run)
+    name = name or "-".join([manifest.stem, *datasets])
+    out = run / EVALUATIONS / f"{name}.csv"
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --name")
+    cohort = Cohort.read(manifest, time, event)
+    if datasets:
+        cohort = cohort.of_dataset(*datasets)
+    with PredictionProgress() as progress:
+        table = evaluate_network(finished, cohort, images, name, [progress])
+    print_scores(table)
+    click.echo(f"predictions: {out}")

@@ -1,0 +1,87 @@
+"""What a person sees while a network is trained or predicts."""
+
+from __future__ import annotations
+
+import time
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Bars for epochs and steps on a terminal, and a line for each epoch everywhere.
+
+    Args:
+        epochs: How many there will be.
+
+    Use as a context manager.
+    """
+
+    def __init__(self, epochs: int):
+        super().__init__()
+        self._bars = _bars()
+        self._epochs = self._bars.add_task("epochs", total=epochs, visible=False)
+        self._steps = self._bars.add_task("steps", total=None, visible=False)
+        self._total, self._began = epochs, 0.0
+
+    def __enter__(self):
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._bars.stop()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Moves the bars."""
+        self._began = time.monotonic()
+        self._bars.update(self._epochs, completed=epoch, visible=True)
+        self._bars.reset(self._steps, total=self.params["steps"], visible=True)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Moves the second bar."""
+        self._bars.update(self._steps, completed=batch + 1)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Says how the epoch went."""
+        self._bars.update(self._epochs, completed=epoch + 1)
+        parts = [f"{name} {value:.4f}" for name, value in logs.items()]
+        seconds = f"{time.monotonic() - self._began:.1f} s"
+        self._bars.console.print(
+            f"epoch {epoch + 1}/{self._total}: {', '.join([*parts, seconds])}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+class PredictionProgress(keras.callbacks.Callback):
+    """A bar over the batches of a prediction. Use as a context manager."""
+
+    def __init__(self):
+        super().__init__()
+        self._bars = _bars()
+        self._batches = self._bars.add_task("predicting", total=None)
+
+    def __enter__(self):
+        self._bars.start()
+        return self
+
+    def __exit__(self, *exception):
+        self._bars.stop()
+
+    def on_predict_batch_end(self, batch, logs=None):
+        """Moves the bar."""
+        self._bars.update(self._batches, completed=batch + 1, total=self.params["steps"])
+
+
+def _bars() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

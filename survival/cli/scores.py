@@ -1,0 +1,39 @@
+"""How good predictions are, as a table on the terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from survival.metrics import cross_dataset_table
+
+
+def print_scores(predictions: pd.DataFrame) -> None:
+    """Prints C-index and AUROC with intervals per dataset and over all of them.
+
+    Args:
+        predictions: As in :attr:`survival.run.Run.predictions`; the split ``test`` counts, or
+            everything if there is none.
+    """
+    split = "test" if (predictions.split == "test").any() else None
+    judged = predictions[predictions.split == split] if split else predictions
+    rows = cross_dataset_table(
+        np.stack([judged.time, judged.event], axis=1),
+        judged.log_hazard.to_numpy(),
+        judged.dataset.to_numpy(),
+        judged.patient.to_numpy(),
+    )
+    table = Table(box=None, caption=f"{split or 'all'} slides; 95 % bootstrap intervals by patient")
+    for i, heading in enumerate(("data", "slides", "events", "C-index", "AUROC")):
+        table.add_column(heading, justify="right" if i else "left")
+    for row in rows.itertuples():
+        table.add_row(
+            row.data,
+            f"{row.slides}",
+            f"{row.events}",
+            f"{row.c_index:.3f} ({row.c_low:.3f}–{row.c_high:.3f})",
+            f"{row.auroc:.3f} ({row.auroc_low:.3f}–{row.auroc_high:.3f})",
+        )
+    Console(width=100).print(table)

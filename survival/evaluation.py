@@ -1,0 +1,119 @@
+"""What a network predicts for the slides of a cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from survival.cohort import Cohort
+from survival.images import CanvasImages, at_a_time
+from survival.run import EVALUATIONS, Run, write_table
+
+
+def evaluate(
+    run: Run | str | Path,
+    cohort: Cohort,
+    images: str | Path,
+    name: str,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> pd.DataFrame:
+    """Predicts a cohort that a network was not trained on, and keeps that in the run's folder.
+
+    Args:
+        run: A training's folder.
+        cohort: Slides and follow-up, of another scanner for example.
+        images: Folder of their images, as ``survival preprocess`` wrote it.
+        name: What the evaluation is called; one of that name before is replaced.
+        callbacks: Keras callbacks of the prediction.
+
+    Returns:
+        The table that :attr:`survival.run.Run.predictions` describes.
+
+    Raises:
+        ValueError: Images that are missing, or of another size than the network takes.
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    if not name or Path(name).name != name or name.startswith("."):
+        raise ValueError(f"name must be a file's name without folders, not {name!r}")
+    pictures = CanvasImages(images, cohort.slide)
+    network = run.model()
+    if (wanted := tuple(network.input_shape[1:])) != pictures.shape:
+        raise ValueError(
+            f"the network of {run.path} takes images of {wanted[1]}x{wanted[0]}, those in {images} "
+            f"have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the slides with "
+            f"--canvas {wanted[1]}x{wanted[0]}"
+        )
+    table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
+    (run.path / EVALUATIONS).mkdir(exist_ok=True)
+    write_table(run.path / EVALUATIONS / f"{name}.csv", table)
+    return table
+
+
+def predict(
+    network: keras.Model,
+    images: CanvasImages,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> np.ndarray:
+    """Log-hazards of all images, higher is more risk.
+
+    Args:
+        network: From images to log-hazards of shape (n, 1).
+        images: n images.
+        callbacks: Keras callbacks of the prediction.
+
+    Returns:
+        float64, shape (n,).
+
+    Raises:
+        ValueError: The network's predictions are no numbers.
+    """
+    log_hazard = network.predict(OrderedBatches(images), verbose=0, callbacks=list(callbacks))
+    log_hazard = np.asarray(log_hazard, "float64").reshape(-1)
+    if not np.isfinite(log_hazard).all():
+        raise ValueError(
+            f"{np.sum(~np.isfinite(log_hazard))} of {len(log_hazard)} predictions are no finite "
+            "numbers: the network is broken"
+        )
+    return log_hazard
+
+
+class OrderedBatches(keras.utils.PyDataset):
+    """Images in their order, as many at a time as fit into the memory.
+
+    Args:
+        images: n images.
+        targets: Follow-up, if batches shall have it, shape (n, 2) or (n, 3).
+    """
+
+    def __init__(self, images: CanvasImages, targets=None):
+        super().__init__(workers=images.threads)
+        self._images, self._targets = images, targets
+        self._size = min(at_a_time(images.shape), 64)
+
+    def __len__(self) -> int:
+        return -(-len(self._images) // self._size)
+
+    def __getitem__(self, number: int):
+        rows = range(number * self._size, min((number + 1) * self._size, len(self._images)))
+        images = np.stack([self._images[row] for row in rows])
+        return (images,) if self._targets is None else (images, self._targets[rows])
+
+
+def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard) -> pd.DataFrame:
+    """The table that :attr:`survival.run.Run.predictions` describes."""
+    return pd.DataFrame(
+        {
+            "slide": cohort.slide,
+            "patient": cohort.patient,
+            "dataset": cohort.dataset,
+            "split": cohort.split,
+            "time": cohort.time,
+            "event": cohort.event.astype(int),
+            "log_hazard": log_hazard,
+            "image": [str(path.absolute()) for path in images.paths],
+        }
+    )

@@ -1,0 +1,122 @@
+"""The images that ``survival preprocess`` made, found by the names of their slides."""
+
+from __future__ import annotations
+
+import copy
+import csv
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+# As survival.slides.batch calls it, which reads slides and is not needed here.
+MANIFEST = "manifest.csv"
+# Decoded images up to so many bytes are kept in memory; more are decoded by so many threads.
+CACHE, THREADS = 2**30, 4
+# Pixels whose activations in a network are in memory at a time.
+PIXELS = 5_000_000
+
+
+class CanvasImages:
+    """Images of slides, all of one size, decoded when they are needed.
+
+    Args:
+        folder: What ``survival preprocess`` wrote. If its manifest is not there, the image of
+            ``a/b.svs`` is the file ``a/b.png``.
+        slides: Names of the slides, as in the cohort, shape (n,).
+
+    Attributes:
+        paths: The images' files, in the order of the slides.
+        shape: Height, width and channels of every image.
+
+    Raises:
+        ValueError: Slides without an image (those that failed with their reasons), an image that
+            cannot be read, or images of different sizes.
+    """
+
+    def __init__(self, folder: str | Path, slides: Iterable[str]):
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise ValueError(f"no such folder of images: {folder}")
+        self.paths = _find(self.folder, list(slides))
+        sizes = {path: _size(path) for path in self.paths}
+        if len(set(sizes.values())) > 1:
+            first, *others = dict.fromkeys(sizes.values())
+            example = next(path for path in self.paths if sizes[path] == others[0])
+            raise ValueError(
+                f"all images must have one size; {self.paths[0]} has {first[0]}x{first[1]}, "
+                f"{example} has {others[0][0]}x{others[0][1]}: preprocess them with one --canvas"
+            )
+        width, height = sizes[self.paths[0]]
+        self.shape = (height, width, 3)
+        self._kept = {} if len(sizes) * width * height * 3 <= CACHE else None
+
+    def select(self, rows: np.ndarray) -> CanvasImages:
+        """The images that a boolean mask or an array of positions picks."""
+        chosen = copy.copy(self)  # with the same images in memory
+        chosen.paths = [self.paths[i] for i in np.arange(len(self.paths))[rows]]
+        return chosen
+
+    @property
+    def threads(self) -> int:
+        """How many threads should decode: more than one where images are decoded every time."""
+        return THREADS if self._kept is None else 1
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """The image of a slide: uint8, shape ``shape``; do not change it."""
+        path = self.paths[row]
+        if self._kept is None:
+            return _decode(path)
+        if path not in self._kept:
+            self._kept[path] = _decode(path)
+        return self._kept[path]
+
+
+def at_a_time(shape: tuple[int, int, int]) -> int:
+    """How many images of a shape (height, width, channels) go through a network together."""
+    return max(1, PIXELS // (shape[0] * shape[1]))
+
+
+def _find(folder: Path, slides: list[str]) -> list[Path]:
+    if not slides:
+        raise ValueError("there are no slides to find images of")
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        paths = [folder / PurePosixPath(slide).with_suffix(".png") for slide in slides]
+        _refuse([slide for slide, path in zip(slides, paths, strict=True) if not path.is_file()],
+                f"no image in {folder}")  # fmt: skip
+        return paths
+    with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = {row.get("slide"): row for row in csv.DictReader(file)}
+    _refuse([s for s in slides if s not in rows], f"not in {manifest}")
+    failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
+    _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
+    missing = [s for s in slides if not (folder / rows[s]["output"]).is_file()]
+    _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
+    return [folder / rows[slide]["output"] for slide in slides]
+
+
+def _refuse(slides: list[str], why: str) -> None:
+    if slides:
+        named = ", ".join(slides[:5]) + (f" and {len(slides) - 5} more" if slides[5:] else "")
+        raise ValueError(f"{len(slides)} slide(s) of the cohort: {why}: {named}")
+
+
+def _size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:  # reads the header only
+            return image.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
+        raise ValueError(f"{path} is no image") from None
+
+
+def _decode(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path} is broken ({error}); make it again") from None

@@ -1,0 +1,160 @@
+"""A Cox network trained on the images of a cohort, in a folder from which it can go on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+from survival.cohort import Cohort
+from survival.evaluation import OrderedBatches, predict, prediction_table
+from survival.files import atomically, remove_leftovers
+from survival.images import CanvasImages
+from survival.losses import LargeBatchModel
+from survival.metrics import ConcordanceIndexCallback
+from survival.models import vgg_survival_model
+from survival.run import (
+    MODEL,
+    PREDICTIONS,
+    SETTINGS,
+    Run,
+    read_settings,
+    write_settings,
+    write_table,
+)
+from survival.training.checkpoint import Checkpoint
+from survival.training.dataset import TrainingBatches
+from survival.training.settings import TrainingSettings
+
+COHORT = "cohort.csv"
+# Recorded, but no other training if they differ.
+_CIRCUMSTANCES = ("images", "backend", "versions", "kept_epoch", "chosen_by")
+
+
+def train(
+    cohort: Cohort,
+    images: str | Path,
+    out: str | Path,
+    settings: TrainingSettings | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Run:
+    """Trains the network of chapter 7 on the split ``train`` of a cohort.
+
+    The epoch with the best concordance index on the split ``validation`` is kept, or the last one
+    if there is no such split. Called again with the same arguments it goes on after the last whole
+    epoch, and gives what it would have given uninterrupted.
+
+    Args:
+        cohort: Slides and follow-up, with splits.
+        images: Folder of their images, as ``survival preprocess`` wrote it.
+        out: The training's folder; what is in it: :class:`survival.run.Run`.
+        settings: How to train; by default as the thesis.
+        callbacks: Further Keras callbacks; they find ``loss``, ``val_loss`` (of the whole split)
+            and ``val_cindex`` in the logs.
+
+    Returns:
+        The training's folder, with the network and its predictions of all slides.
+
+    Raises:
+        ValueError: A cohort without a split or without events, images that are missing or of
+            different sizes, a folder that holds something else, or a training that diverges.
+
+    Example:
+        >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first")
+        >>> run.history.val_cindex.max()
+    """
+    settings, out = settings or TrainingSettings(), Path(out)
+    training = cohort.part("train")
+    if not training.event.any():
+        raise ValueError("no slide in the split 'train' has an event: there is nothing to learn")
+    pictures = CanvasImages(images, cohort.slide)
+    record = _record(cohort, pictures, settings)
+    _begin(out, cohort, record)
+    if (out / PREDICTIONS).exists():
+        return Run(out)
+
+    keras.utils.set_random_seed(settings.seed)
+    network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
+    model = _in_bounded_memory(network, settings)
+    model.compile(keras.optimizers.Adam(settings.learning_rate), settings.loss())
+    model.optimizer.build(model.trainable_variables)
+    checkpoint = Checkpoint(out, network)
+    done = checkpoint.restore(model)
+    validation = _validation(cohort, pictures, settings)
+    if done < settings.epochs:
+        model.fit(
+            TrainingBatches(
+                pictures.select(cohort.split == "train"),
+                training.y_true(settings.strata),
+                training.patient,
+                settings,
+                done,
+            ),
+            epochs=settings.epochs,
+            initial_epoch=done,
+            shuffle=False,
+            callbacks=[*validation, *callbacks, checkpoint],
+            verbose=0,
+        )
+    checkpoint.load_best()
+    with atomically(out / MODEL) as part:
+        network.save(part)
+    chosen_by = "val_cindex" if validation else "last epoch: there is no split 'validation'"
+    write_settings(out, record | {"kept_epoch": checkpoint.best, "chosen_by": chosen_by})
+    write_table(out / PREDICTIONS, prediction_table(cohort, pictures, predict(network, pictures)))
+    checkpoint.remove()
+    return Run(out)
+
+
+def _in_bounded_memory(network: keras.Model, settings: TrainingSettings) -> keras.Model:
+    micro_batch = settings.micro_batch_of(network.input_shape[1:])
+    return network if micro_batch >= settings.batch_size else LargeBatchModel(network, micro_batch)
+
+
+def _validation(cohort, pictures, settings) -> list[keras.callbacks.Callback]:
+    """What puts ``val_cindex`` and ``val_loss`` into the logs, if there is such a split."""
+    if "validation" not in cohort.split:
+        return []
+    targets = cohort.part("validation").y_true(settings.strata)
+    batches = OrderedBatches(pictures.select(cohort.split == "validation"), targets)
+    cindex = ConcordanceIndexCallback(batches)
+
+    def put_loss(epoch, logs):
+        logs["val_loss"] = float(settings.loss()(*cindex.predicted))
+
+    return [cindex, keras.callbacks.LambdaCallback(on_epoch_end=put_loss)]
+
+
+def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) -> dict:
+    text = cohort.to_frame().to_csv(index=False)
+    return settings.record() | {
+        "datasets": sorted(set(cohort.dataset)),
+        "time_column": cohort.time_column,
+        "event_column": cohort.event_column,
+        "canvas": [pictures.shape[1], pictures.shape[0]],
+        "cohort_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "images": str(pictures.folder.absolute()),
+        "backend": keras.backend.backend(),
+        "versions": {name: version(name) for name in ("keras", keras.backend.backend(), "numpy")},
+    }
+
+
+def _begin(out: Path, cohort: Cohort, record: dict) -> None:
+    """Makes the folder, or makes sure that it is the folder of the same training."""
+    if (out / SETTINGS).exists():
+        before = read_settings(out)
+        names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
+        other = [n for n in names if before.get(n) != record.get(n)]
+        if other:
+            what = ", ".join(f"{n} {before.get(n)} (now {record.get(n)})" for n in other)
+            raise ValueError(f"{out} holds a training with {what}; choose another folder")
+    elif out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no training; choose another folder")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        cohort.write(out / COHORT)
+        write_settings(out, record)
+    remove_leftovers(out)

@@ -1,0 +1,169 @@
+"""A training on images of real tissue: what it keeps, and that it goes on where it stopped."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from survival.cohort import Cohort
+from survival.images import CanvasImages
+from survival.metrics import harrell_c
+from survival.run import Run
+from survival.training import TrainingSettings, train
+
+ONE_EPOCH = TrainingSettings(epochs=1, width=0.03, batch_size=8)
+SMALL = {"epochs": 3, "width": 0.03, "batch_size": 8, "learning_rate": 3e-3}
+
+
+@pytest.fixture(scope="module")
+def trained(tissue, tmp_path_factory):
+    return train(*tissue, tmp_path_factory.mktemp("runs") / "run", ONE_EPOCH)
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends a process in the middle of an epoch."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at, self.epoch = (epoch, batch), None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise KeyboardInterrupt
+
+
+def follow_up(table):
+    return np.stack([table.time, table.event], axis=1)
+
+
+@pytest.mark.any_backend
+def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_path):
+    cohort, images = tissue
+    settings = TrainingSettings(**SMALL, strata=True, mean_penalty=0.1)
+    run = train(cohort, images, tmp_path / "run", settings)
+    history, table = run.history, run.predictions
+    assert list(history.epoch) == [1, 2, 3]
+    assert run.settings["kept_epoch"] == 1 + int(np.argmax(history.val_cindex))
+    kept = history.iloc[run.settings["kept_epoch"] - 1]
+    validation = table[table.split == "validation"]
+    assert kept.val_cindex == harrell_c(follow_up(validation), validation.log_hazard)
+    whole = cohort.part("validation")
+    loss = settings.loss()(whole.y_true(strata=True), validation.log_hazard.to_numpy())
+    np.testing.assert_allclose(kept.val_loss, float(loss), rtol=1e-5)
+    pictures = CanvasImages(images, cohort.slide)
+    again = run.model().predict(np.stack([pictures[i] for i in range(60)]), verbose=0)
+    np.testing.assert_allclose(table.log_hazard, again[:, 0], rtol=1e-4, atol=1e-5)
+    assert list(table.slide) == list(cohort.slide) and list(table.event) == list(cohort.event)
+    assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_a_hazard_that_can_be_seen_is_learnt(tissue, tmp_path):
+    cohort, images = tissue
+    settings = TrainingSettings(epochs=10, width=0.06, batch_size=8)
+    table = train(cohort, images, tmp_path / "run", settings).predictions
+    test = table[table.split == "test"]
+    assert harrell_c(follow_up(test), test.log_hazard) > 0.7
+
+
+@pytest.mark.any_backend
+def test_a_training_cut_in_the_middle_goes_on_as_if_it_was_not(tissue, tmp_path):
+    cohort, images = tissue
+    settings = TrainingSettings(**SMALL, augment=("flip", "stain"))
+    whole = train(cohort, images, tmp_path / "whole", settings)
+    for stop in (Stop(1, 2), Stop(2, 0)):
+        with pytest.raises(KeyboardInterrupt):
+            train(cohort, images, tmp_path / "cut", settings, [stop])
+        with pytest.raises(ValueError, match="has not ended"):
+            Run(tmp_path / "cut")
+    cut = train(cohort, images, tmp_path / "cut", settings)
+    pd.testing.assert_frame_equal(
+        cut.history.drop(columns="seconds"), whole.history.drop(columns="seconds")
+    )
+    pd.testing.assert_frame_equal(cut.predictions, whole.predictions)
+
+
+def test_a_finished_training_is_not_repeated(tissue, trained):
+    changed = (trained.path / "model.keras").stat().st_mtime_ns
+    train(*tissue, trained.path, ONE_EPOCH)
+    assert (trained.path / "model.keras").stat().st_mtime_ns == changed
+
+
+def test_micro_batches_give_the_weights_of_the_whole_batch(tissue, tmp_path):
+    cohort, images = tissue
+    runs = [
+        train(
+            cohort,
+            images,
+            tmp_path / f"micro{micro}",
+            replace(ONE_EPOCH, micro_batch=micro),
+        )
+        for micro in (3, 8)
+    ]
+    small, large = (run.predictions.log_hazard for run in runs)
+    np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-4)
+
+
+def test_without_validation_slides_the_last_epoch_is_kept(tissue, tmp_path):
+    cohort, images = tissue
+    rest = cohort.select(cohort.split != "validation")
+    run = train(rest, images, tmp_path / "run", replace(ONE_EPOCH, epochs=2))
+    assert run.settings["kept_epoch"] == 2 and "last" in run.settings["chosen_by"]
+    assert list(run.history) == ["epoch", "loss", "seconds"]
+
+
+def test_another_training_is_refused_in_the_same_folder(tissue, trained, tmp_path):
+    cohort, images = tissue
+    before = (trained.path / "settings.json").read_bytes()
+    with pytest.raises(ValueError, match=r"mean_penalty 0.0 \(now 0.5\)"):
+        train(cohort, images, trained.path, replace(ONE_EPOCH, mean_penalty=0.5))
+    with pytest.raises(ValueError, match="cohort_sha256"):
+        train(cohort.select(np.arange(50)), images, trained.path, ONE_EPOCH)
+    assert (trained.path / "settings.json").read_bytes() == before
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ValueError, match="not empty"):
+        train(cohort, images, tmp_path, ONE_EPOCH)
+
+
+def test_what_cannot_be_learnt_is_refused_before_anything_is_written(tissue, tmp_path):
+    cohort, images = tissue
+    with pytest.raises(ValueError, match="split the cohort first"):
+        unsplit = Cohort(cohort.slide, cohort.patient, cohort.time, cohort.event)
+        train(unsplit, images, tmp_path / "run")
+    with pytest.raises(ValueError, match="no slide in the split 'train' has an event"):
+        censored = cohort.select(~cohort.event | (cohort.split != "train"))
+        train(censored, images, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_diverges_says_so(tissue, tmp_path):
+    cohort, images = tissue
+    settings = TrainingSettings(**SMALL | {"learning_rate": 100.0})
+    with pytest.warns(UserWarning, match="diverged"), pytest.raises(ValueError, match="smaller"):
+        train(cohort, images, tmp_path / "run", settings)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_size": 2.5},
+        {"learning_rate": -1},
+        {"width": float("nan")},
+        {"mean_penalty": -1},
+        {"ties": "exact"},
+        {"batches": "random"},
+        {"augment": "flip"},
+        {"augment": ("blur",)},
+        {"dtype": "float8"},
+        {"micro_batch": 0},
+        {"seed": -1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrainingSettings(**wrong)

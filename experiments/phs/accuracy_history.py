@@ -8,9 +8,9 @@
 
 import click
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
-from experiments.phs.trainings import with_and_without_braking
+from experiments.phs.trainings import KNOWN_ROW, with_and_without_braking
 
 BRAKES = [(0.525, 10.0), (0.525, 100.0)]
 # Training images (None: all), epochs, seeds. Long enough that LeNet overfits CIFAR-10.
@@ -40,7 +40,7 @@ def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = history_jobs(preset)
     path = measure(
-        "accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
+        "phs/accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
     publish(path, figures.histories(stored(path)))
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import click
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import markdown_of
-from experiments.phs.trainings import with_other_optimizer
+from experiments.phs.trainings import KNOWN_ROW, with_other_optimizer
 
 # Method: optimizer, schedule, learning rates, momenta. SGD's rates are (1 − momentum) times a
 # long-run step of 0.01 or 0.02, around the one of the tables' known row.
@@ -83,7 +83,7 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 @standard_options
 def main(dataset, preset, workers, data_dir, out):
     """Tune with the first seed, train the chosen ones with the others, draw."""
-    name = f"alternatives_{dataset}"
+    name = f"phs/alternatives_{dataset}"
 
     def done(jobs):
         path = measure(name, with_other_optimizer, jobs, preset, workers, data_dir, out)

@@ -11,10 +11,10 @@ tables show most to gain, and a factor of 10, beside a goal that is never reache
 
 import click
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import markdown_of
-from experiments.phs.trainings import with_callback
+from experiments.phs.trainings import KNOWN_ROW, with_callback
 
 # Shares of reduction: reached in the first half of the epochs, in the second half, never.
 GOALS = {"fashion_mnist": (0.85, 0.88, 0.97), "cifar10": (0.45, 0.525, 0.9)}
@@ -68,7 +68,7 @@ def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
 def main(dataset, preset, workers, data_dir, out):
     """Measure, write the table, draw."""
     jobs = option_jobs(dataset, preset)
-    name = f"braking_options_{dataset}"
+    name = f"phs/braking_options_{dataset}"
     path = measure(name, with_callback, jobs, preset, workers, data_dir, out)
     results = stored(path)
     kinds = options(dataset, PRESETS[preset][1])

@@ -8,7 +8,6 @@ so that trainings which differ only in how they brake share what comes before.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -162,13 +161,3 @@ class Loop:
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, snapshot.optimizer, strict=True):
             variable.assign(value)
-
-
-def single_thread() -> None:
-    """One core for this process, before TensorFlow starts: others train beside it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -10,9 +10,9 @@ import itertools
 
 import click
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
-from experiments.phs.trainings import with_and_without_braking
+from experiments.phs.trainings import KNOWN_ROW, with_and_without_braking
 
 MASSES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 FRICTIONS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -45,7 +45,7 @@ def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = grid_jobs(preset)
     path = measure(
-        "mass_friction_grid", with_and_without_braking, jobs, preset, workers, data_dir, out
+        "phs/mass_friction_grid", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
     publish(path, figures.grid(stored(path)))
 

@@ -12,9 +12,9 @@ without braking at 4, 16 and 64 images.
 
 import click
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
-from experiments.phs.trainings import with_reading
+from experiments.phs.trainings import KNOWN_ROW, with_reading
 
 # Training images (None: all) and epochs.
 PRESETS = {"quick": (20_000, 3), "thesis": (None, 4)}
@@ -48,7 +48,7 @@ def setting_jobs(preset: str) -> dict[str, dict]:
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = setting_jobs(preset)
-    path = measure("settings", with_reading, jobs, preset, workers, data_dir, out)
+    path = measure("phs/settings", with_reading, jobs, preset, workers, data_dir, out)
     publish(path, figures.settings(stored(path), READINGS))
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import click
 import numpy as np
 
+from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.command import KNOWN_ROW, measure, publish, standard_options, stored
 from experiments.phs.summary import accuracies, signed, spread
-from experiments.phs.trainings import with_and_without_braking
+from experiments.phs.trainings import KNOWN_ROW, with_and_without_braking
 
 # Around the known row: twice and half its long-run step α/(mγ), and a tenth of its memory 1/(αγ).
 DYNAMICS = (
@@ -57,7 +57,9 @@ def table_command(dataset: str, number: str, targets: tuple[float, ...]) -> Call
     @standard_options
     def main(preset, workers, data_dir, out):
         jobs = table_jobs(dataset, targets, preset)
-        path = measure(dataset, with_and_without_braking, jobs, preset, workers, data_dir, out)
+        path = measure(
+            f"phs/{dataset}", with_and_without_braking, jobs, preset, workers, data_dir, out
+        )
         rows = table_rows(stored(path))
         publish(path, figures.table_figure(rows), markdown(rows))
 
@@ -68,7 +70,7 @@ def table_rows(jobs: list[dict]) -> list[dict]:
     """One dict for each row: its settings, and accuracies without and with braking by seed.
 
     Args:
-        jobs: What :func:`experiments.phs.command.stored` returns.
+        jobs: What :func:`experiments.command.stored` returns.
 
     Returns:
         ``learning_rate``, ``mass``, ``friction``, ``target``, ``factor``, ``epoch`` (of braking,

@@ -137,7 +137,7 @@ def test_spread_is_mean_and_sample_deviation_in_per_cent():
 
 
 def test_jobs_resume_and_refuse_other_settings(tmp_path):
-    from experiments.phs.jobs import run_all
+    from experiments.jobs import run_all
 
     jobs = {str(n): {"x": n} for n in range(3)}
     assert run_all(squared, jobs, tmp_path, workers=1)["2"] == {"square": 4.0, "nothing": None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.phs.loop import single_thread
 from resbuilder.files import atomically
 
 
@@ -94,6 +94,16 @@ def write(path: Path, value: dict) -> None:
     ]
     with atomically(path) as part:
         part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def single_thread() -> None:
+    """One core for this process, before TensorFlow starts: others train beside it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def _plain(value):

@@ -1,4 +1,4 @@
-"""What the scripts of chapter 3 share: options, where runs and results lie, what is stored."""
+"""What scripts of many small trainings share: options, where runs and results lie."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from pathlib import Path
 import click
 from matplotlib.figure import Figure
 
-from experiments.phs.jobs import run_all, write
+from experiments.jobs import run_all, write
 
-RUNS = Path("runs", "phs")
-RESULTS = Path(__file__).parents[1] / "results" / "phs"
-# The one row of the thesis' tables that is known: α, m, γ. With γ as a rate the long-run step is
-# α/(mγ) = 0.01, and the momentum of heavy ball 1 − αγ = 0.999.
-KNOWN_ROW = {"learning_rate": 1e-4, "mass": 1e-3, "friction": 10.0}
+RUNS = Path("runs")
+RESULTS = Path(__file__).parent / "results"
 
 
 def standard_options(command: Callable) -> Callable:
-    """The options that every script of chapter 3 has: preset, workers, data_dir, out."""
+    """The options that every script has: preset, workers, data_dir, out."""
     for option in (
         click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs."),
         click.option("--data-dir", help="Folder with NAME.npz; else the variable RESBUILDER_DATA."),
@@ -54,11 +51,11 @@ def measure(
     """Runs the jobs that are missing and stores all results in one file.
 
     Args:
-        name: Of the script; of its folder of runs and its file of results.
+        name: ``CHAPTER/SCRIPT``, of the folder of runs and the file of results.
         work: What a job does.
         jobs: Settings by name, without ``data_dir``.
-        preset: The whole (``"thesis"``) goes to ``experiments/results/phs``, the rest stays with
-            its runs.
+        preset: The whole (``"thesis"``) goes to ``experiments/results``, the rest stays with its
+            runs.
         workers: Processes.
         data_dir: Where the data lies.
         out: Another folder for the runs.
@@ -66,10 +63,12 @@ def measure(
     Returns:
         ``NAME.json``, beside which figures and tables belong.
     """
-    folder = (out or RUNS) / f"{name}_{preset}"
+    chapter, script = name.split("/")
+    folder = (out or RUNS / chapter) / f"{script}_{preset}"
     jobs = {key: job | {"data_dir": data_dir} for key, job in jobs.items()}
     results = run_all(work, jobs, folder, workers)
-    path = (RESULTS if preset == "thesis" else folder / "report") / f"{name}.json"
+    stored_at = RESULTS / chapter if preset == "thesis" else folder / "report"
+    path = stored_at / f"{script}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write(
         path,

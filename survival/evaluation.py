@@ -86,12 +86,11 @@ class OrderedBatches(keras.utils.PyDataset):
 
     Args:
         images: n images.
-        targets: Follow-up, if batches shall have it, shape (n, 2) or (n, 3).
     """
 
-    def __init__(self, images: CanvasImages, targets=None):
+    def __init__(self, images: CanvasImages):
         super().__init__(workers=images.threads)
-        self._images, self._targets = images, targets
+        self._images = images
         self._size = min(at_a_time(images.shape), 64)
 
     def __len__(self) -> int:
@@ -99,8 +98,7 @@ class OrderedBatches(keras.utils.PyDataset):
 
     def __getitem__(self, number: int):
         rows = range(number * self._size, min((number + 1) * self._size, len(self._images)))
-        images = np.stack([self._images[row] for row in rows])
-        return (images,) if self._targets is None else (images, self._targets[rows])
+        return (np.stack([self._images[row] for row in rows]),)
 
 
 def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard) -> pd.DataFrame:

@@ -14,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 MANIFEST = "manifest.csv"
 # Decoded images up to so many bytes are kept in memory; more are decoded by so many threads.
 CACHE, THREADS = 2**30, 4
+# Batches up to so many bytes are made ahead.
+BATCH = 2**28
 # Pixels whose activations in a network are in memory at a time.
 PIXELS = 5_000_000
 

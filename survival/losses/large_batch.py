@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 
 import keras
+import numpy as np
 from keras import ops, tree
 
 
@@ -28,6 +30,10 @@ class LargeBatchModel(keras.Model):
         network: The model to train, with one output (n, ...); its weights are shared, not copied.
             It must be built.
         micro_batch_size: Rows in memory at a time.
+        load: Makes a micro-batch's inputs for the network (an array) of its rows of x (an array),
+            where not even the inputs of a whole batch fit into the memory: x are then the numbers
+            of images in place of images, for example. It is called twice in a step, and must
+            give the same both times.
 
     Raises:
         ValueError: If ``micro_batch_size`` is no positive whole number.
@@ -39,7 +45,12 @@ class LargeBatchModel(keras.Model):
         >>> model.save("network.keras")  # just the network
     """
 
-    def __init__(self, network: keras.Model, micro_batch_size: int = 1):
+    def __init__(
+        self,
+        network: keras.Model,
+        micro_batch_size: int = 1,
+        load: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
         if not isinstance(micro_batch_size, Integral) or micro_batch_size < 1:
             raise ValueError(
                 f"micro_batch_size must be a whole number >= 1, not {micro_batch_size!r}"
@@ -47,6 +58,7 @@ class LargeBatchModel(keras.Model):
         super().__init__(name=f"large_batch_{network.name}")
         self.network = network
         self.micro_batch_size = int(micro_batch_size)
+        self.load = load
         # What "auto" looks at when it decides whether to compile.
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self.built = True
@@ -85,7 +97,12 @@ class LargeBatchModel(keras.Model):
         """Rows of the micro-batch ``index``; the last one is filled up with rows of the first."""
         rows = index * self.micro_batch_size + ops.arange(self.micro_batch_size, dtype="int32")
         rows = rows % _rows(inputs)
-        return tree.map_structure(lambda x: ops.take(x, rows, axis=0), inputs)
+        part = tree.map_structure(lambda x: ops.take(x, rows, axis=0), inputs)
+        return part if self.load is None else _BACKENDS[keras.backend.backend()].loaded(self, part)
+
+    def load_floats(self, part):
+        """What :attr:`load` gives, as the backends' callbacks take it."""
+        return np.asarray(self.load(np.asarray(part)), "float32")
 
     def record_loss(self, loss, inputs, replicas=1):
         """Takes the loss of a step into the running mean that Keras shows."""
@@ -96,6 +113,13 @@ class LargeBatchModel(keras.Model):
 
 class _TensorFlow:
     """The three parts of a step as graphs of constant size."""
+
+    @staticmethod
+    def loaded(model, part):
+        import tensorflow as tf
+
+        inputs = tf.numpy_function(model.load_floats, [part], "float32", stateful=False)
+        return tf.ensure_shape(inputs, (model.micro_batch_size, *model.network.input_shape[1:]))
 
     @staticmethod
     def forward(model, inputs, training):
@@ -165,6 +189,10 @@ class _Torch:
     """The same with plain loops."""
 
     @staticmethod
+    def loaded(model, part):
+        return ops.convert_to_tensor(model.load_floats(ops.convert_to_numpy(part)))
+
+    @staticmethod
     def forward(model, inputs, training):
         import torch
 
@@ -207,6 +235,13 @@ class _Torch:
 
 class _Jax:
     """A scan whose steps are computed again for the gradient."""
+
+    @staticmethod
+    def loaded(model, part):
+        import jax
+
+        shape = (model.micro_batch_size, *model.network.input_shape[1:])
+        return jax.pure_callback(model.load_floats, jax.ShapeDtypeStruct(shape, "float32"), part)
 
     @staticmethod
     def forward(model, inputs, training):

@@ -28,10 +28,6 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         name: Name in the logs.
         batch_size: Batch of the prediction from arrays; Keras' default if None.
 
-    Attributes:
-        predicted: ``y_true`` and log-hazards of the split after the last epoch, shapes (n, 2) or
-            (n, 3), and (n, 1).
-
     Raises:
         ValueError: In ``fit``, if nobody in the split can be compared.
 
@@ -60,7 +56,6 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         self.validation_data = validation_data
         self.name = name
         self.batch_size = batch_size
-        self.predicted = None
 
     def on_train_begin(self, logs=None):
         """Fails before the first epoch, not after it, if nothing can be compared."""
@@ -70,7 +65,7 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Puts the index into the logs; NaN, with a warning, if the training has diverged."""
-        self.predicted = y_true, log_hazard = self._predict()
+        y_true, log_hazard = self._predict()
         if np.isfinite(log_hazard).all():
             value = harrell_c(y_true, log_hazard)
         else:

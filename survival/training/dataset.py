@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 
 from survival.augmentation import AUGMENTATIONS
 from survival.batches import EventBalancedBatches, padded
-from survival.images import CanvasImages
+from survival.images import BATCH, CanvasImages
 from survival.training.settings import TrainingSettings
 
 
@@ -17,16 +19,22 @@ class TrainingBatches(keras.utils.PyDataset):
     Every batch has the same size, so that a step is compiled only once; rows that fill one up
     have weight 0. What an epoch looks like depends on the seed and its number alone.
 
+    Where a batch would have too many bytes it consists of numbers instead, row and epoch of each
+    image, and :meth:`load` makes the images of a part of it.
+
     Args:
         images: Images of the slides.
         targets: Time, event and perhaps stratum, shape (n, 2) or (n, 3).
         patients: Whose slide it is, shape (n,).
         settings: Size and kind of the batches, augmentation, seed.
-        epoch: Number of the first epoch.
+
+    Attributes:
+        of_numbers: Whether batches consist of numbers.
     """
 
-    def __init__(self, images: CanvasImages, targets, patients, settings: TrainingSettings, epoch):
-        super().__init__(workers=images.threads)
+    def __init__(self, images: CanvasImages, targets, patients, settings: TrainingSettings):
+        super().__init__(workers=images.threads, max_queue_size=2)
+        self.of_numbers = settings.batch_size * math.prod(images.shape) > BATCH
         # Without events all rows are alike, and are dealt out at random.
         events = targets[:, 1] if settings.batches != "shuffled" else np.zeros(len(targets))
         self._batches = EventBalancedBatches(
@@ -36,26 +44,33 @@ class TrainingBatches(keras.utils.PyDataset):
             settings.seed,
         )
         self._images, self._targets, self._settings = images, targets, settings
-        self._epoch = epoch
-        self._rows = self._batches.epoch(epoch)
+        self.start_at(0)
 
     def __len__(self) -> int:
         return len(self._batches)
 
     def __getitem__(self, number: int):
         rows, weight = padded(self._rows[number], self._settings.batch_size)
-        images = np.stack([self._augmented(row) for row in rows])
-        return images, self._targets[rows], weight
+        x = np.stack([rows, np.full_like(rows, self._epoch)], axis=1).astype("int32")
+        return x if self.of_numbers else self.load(x), self._targets[rows], weight
+
+    def load(self, numbers: np.ndarray) -> np.ndarray:
+        """Images of rows and epochs, shape (k, 2): uint8, shape (k, height, width, 3)."""
+        return np.stack([self._augmented(row, epoch) for row, epoch in numbers.tolist()])
+
+    def start_at(self, epoch: int) -> None:
+        """Go to an epoch."""
+        self._epoch = epoch
+        self._rows = self._batches.epoch(epoch)
 
     def on_epoch_end(self):
         """On to the next epoch; Keras calls it also when a fit starts."""
-        self._epoch += 1
-        self._rows = self._batches.epoch(self._epoch)
+        self.start_at(self._epoch + 1)
 
-    def _augmented(self, row: int) -> np.ndarray:
+    def _augmented(self, row: int, epoch: int) -> np.ndarray:
         image = self._images[row]
         for name in self._settings.augment:
             place = list(AUGMENTATIONS).index(name)
-            random = np.random.default_rng((self._settings.seed, self._epoch, row, place))
+            random = np.random.default_rng((self._settings.seed, epoch, row, place))
             image = AUGMENTATIONS[name](image, random)
         return image

@@ -8,13 +8,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from survival.cohort import Cohort
 from survival.evaluation import OrderedBatches, predict, prediction_table
 from survival.files import atomically, remove_leftovers
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
-from survival.metrics import ConcordanceIndexCallback
+from survival.metrics import count_pairs, harrell_c
 from survival.models import vgg_survival_model
 from survival.run import (
     MODEL,
@@ -78,21 +79,21 @@ def train(
 
     keras.utils.set_random_seed(settings.seed)
     network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
-    model = _in_bounded_memory(network, settings)
+    rows = cohort.split == "train"
+    targets = training.y_true(settings.strata)
+    batches = TrainingBatches(pictures.select(rows), targets, training.patient, settings)
+    model = _in_bounded_memory(network, settings, batches)
     model.compile(keras.optimizers.Adam(settings.learning_rate), settings.loss())
     model.optimizer.build(model.trainable_variables)
     checkpoint = Checkpoint(out, network)
     done = checkpoint.restore(model)
-    validation = _validation(cohort, pictures, settings)
+    validation = []
+    if "validation" in cohort.split:
+        validation = [_Validation(network, cohort, pictures, settings)]
     if done < settings.epochs:
+        batches.start_at(done)
         model.fit(
-            TrainingBatches(
-                pictures.select(cohort.split == "train"),
-                training.y_true(settings.strata),
-                training.patient,
-                settings,
-                done,
-            ),
+            batches,
             epochs=settings.epochs,
             initial_epoch=done,
             shuffle=False,
@@ -109,23 +110,28 @@ def train(
     return Run(out)
 
 
-def _in_bounded_memory(network: keras.Model, settings: TrainingSettings) -> keras.Model:
+def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBatches):
     micro_batch = settings.micro_batch_of(network.input_shape[1:])
-    return network if micro_batch >= settings.batch_size else LargeBatchModel(network, micro_batch)
+    if micro_batch >= settings.batch_size and not batches.of_numbers:
+        return network
+    return LargeBatchModel(network, micro_batch, batches.load if batches.of_numbers else None)
 
 
-def _validation(cohort, pictures, settings) -> list[keras.callbacks.Callback]:
-    """What puts ``val_cindex`` and ``val_loss`` into the logs, if there is such a split."""
-    if "validation" not in cohort.split:
-        return []
-    targets = cohort.part("validation").y_true(settings.strata)
-    batches = OrderedBatches(pictures.select(cohort.split == "validation"), targets)
-    cindex = ConcordanceIndexCallback(batches)
+class _Validation(keras.callbacks.Callback):
+    """Puts loss and concordance index of the whole split ``validation`` into the logs."""
 
-    def put_loss(epoch, logs):
-        logs["val_loss"] = float(settings.loss()(*cindex.predicted))
+    def __init__(self, network: keras.Model, cohort: Cohort, pictures: CanvasImages, settings):
+        super().__init__()
+        self.network, self.loss = network, settings.loss()
+        self.targets = cohort.part("validation").y_true(settings.strata)
+        self.images = pictures.select(cohort.split == "validation")
+        count_pairs(self.targets, np.zeros(len(self.targets))).c_index()
 
-    return [cindex, keras.callbacks.LambdaCallback(on_epoch_end=put_loss)]
+    def on_epoch_end(self, epoch, logs=None):
+        log_hazard = self.network.predict(OrderedBatches(self.images), verbose=0)[:, 0]
+        finite = np.isfinite(log_hazard).all()
+        logs["val_loss"] = float(self.loss(self.targets, log_hazard))
+        logs["val_cindex"] = harrell_c(self.targets, log_hazard) if finite else float("nan")
 
 
 def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) -> dict:

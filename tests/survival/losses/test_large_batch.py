@@ -55,6 +55,24 @@ def test_steps_are_those_of_the_whole_batch(rows, size):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_inputs_can_be_loaded_part_by_part():
+    x, y = data(7)
+    direct = network()
+    losses, weights = trained(direct, direct, x, y)
+    wrapped, seen = network(), []
+
+    def load(numbers):
+        seen.append(len(numbers))
+        return x[numbers]
+
+    model = LargeBatchModel(wrapped, 3, load)
+    found_losses, found = trained(model, wrapped, np.arange(7), y)
+    np.testing.assert_allclose(found_losses, losses, rtol=1e-5)
+    for one, other in zip(found, weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    assert set(seen) == {3}
+
+
 def test_rows_of_weight_zero_and_a_smaller_last_batch():
     x, y = data(9)
     present = np.array([1, 1, 0, 1, 1, 1, 0, 1, 1], "float32")

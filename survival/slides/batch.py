@@ -39,8 +39,7 @@ def preprocess_slides(
 
     Called again, it makes what is missing: images that are not whole, were made with other
     settings or from another file, and slides that failed. An image carries its provenance, so
-    this holds however the run before ended. The processes import the program that calls this: in
-    a script, call it below ``if __name__ == "__main__":``.
+    this holds however the run before ended.
 
     Args:
         source: A folder of slides, a CSV manifest, or one slide: :func:`.listing.list_jobs`.

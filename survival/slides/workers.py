@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -71,7 +74,8 @@ class _Worker:
         self.index = index
         self.connection, remote = context.Pipe()
         self.process = context.Process(target=_work, args=(remote, function, task), daemon=True)
-        self.process.start()
+        with _without_main():
+            self.process.start()
         remote.close()
         self.last = time.monotonic()
 
@@ -97,6 +101,20 @@ def _context(module: str):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([module])
     return context
+
+
+@contextlib.contextmanager
+def _without_main():
+    """A process that is started here does not import the program that calls this.
+
+    It has no use for it, and the program may import a whole backend, for every task anew.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(connection: Connection, function: Callable, task) -> None:

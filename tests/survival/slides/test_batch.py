@@ -179,6 +179,18 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(folder, tmp_path):
     assert files(out) == files(tmp_path / "other")
 
 
+def test_a_script_needs_no_guard_and_is_run_only_once(folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('imported')\n"
+        "from survival.slides import preprocess_slides\n"
+        f"rows = preprocess_slides({str(folder)!r}, {str(tmp_path / 'out')!r}, 8, (80, 60))\n"
+        "print(*(row['status'] for row in rows))\n"
+    )
+    said = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["imported", *["ok"] * 4]
+
+
 def allow_small_files_only():
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 

@@ -26,7 +26,7 @@ setup(
     python_requires=">=3.11",
     # Experiments and benchmarks are run from a checkout; they are not installed.
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
-    package_data={"resbuilder.report": ["*.j2"]},
+    package_data={"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},
     install_requires=[
         "tensorflow>=2.21,<3",
         "keras>=3.15,<4",

@@ -14,6 +14,7 @@ _HOMES = {
     "ConcordanceIndexCallback": "metrics",
     "CoxPHLoss": "losses",
     "preprocess_slide": "slides",
+    "risk_saliency": "saliency",
     "vgg_survival_model": "models",
 }
 

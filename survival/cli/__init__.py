@@ -1,4 +1,4 @@
-"""The command line: ``survival preprocess|cohort|...``."""
+"""The command line: ``survival preprocess|cohort|train|evaluate|report``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ COMMANDS = {
     "cohort": "survival.cli.cohort",
     "train": "survival.cli.train",
     "evaluate": "survival.cli.evaluate",
+    "report": "survival.cli.report",
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
+from scipy.stats import rankdata
 from sksurv.exceptions import NoComparablePairException
 from sksurv.metrics import (
     concordance_index_censored,
@@ -147,7 +147,10 @@ def auroc(y_true, risk) -> float:
             f"an AUROC needs patients with and without the event; {event.sum()} of {len(event)} "
             "have it"
         )
-    return float(roc_auc_score(event, risk))
+    # By ranks (Mann and Whitney), because a bootstrap asks for it a thousand times.
+    positives = event.sum()
+    above = rankdata(risk)[event].sum() - positives * (positives + 1) / 2
+    return float(above / (positives * (~event).sum()))
 
 
 def time_dependent_auroc(y_true, risk, y_train, times) -> tuple[np.ndarray, float]:

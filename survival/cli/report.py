@@ -1,0 +1,74 @@
+"""``survival report``: folders of trainings become one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument(
+    "runs",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="RUN...",
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML to write."
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option(
+    "--horizon",
+    type=click.FloatRange(0, min_open=True),
+    help="Time for calibration and AUROC.  [median follow-up of the training patients]",
+)
+@click.option(
+    "--groups", type=click.IntRange(2, 4), default=2, show_default=True, help="Groups of risk."
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="Bootstrap draws for the intervals.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
+def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> None:
+    """Write one HTML page about the trainings in the folders RUN...
+
+    Runs with the same settings but for their data are judged together, as scanners A and B in
+    the thesis; further settings, such as another mean penalty, stand beside them. What `survival
+    evaluate` added to a run is shown, too.
+    """
+    if out.exists() and not overwrite:
+        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --out")
+    if not out.absolute().parent.is_dir():
+        raise ValueError(f"the folder of {out} does not exist")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from survival.report import write_report
+
+    console = Console(stderr=True)
+    bar = Progress(
+        "report",
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    task = bar.add_task("report", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()  # Only now: what is refused before is refused in one line.
+        bar.update(task, completed=done, total=total)
+
+    try:
+        write_report(runs, out, progress=progress, **options)
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+    click.echo(f"report: {out}")

@@ -1,0 +1,94 @@
+"""Whether predicted probabilities at one time come true."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from survival.metrics import BaselineHazard, calibration_table
+from survival.report.blocks import Block, Part, patients_of
+from survival.report.style import (
+    COLORS,
+    GREY,
+    MARKERS,
+    Picture,
+    count,
+    new_figure,
+    number,
+    picture,
+    short,
+)
+
+# A group with fewer patients says nothing.
+SMALLEST, MOST = 5, 4
+
+
+def calibration_picture(block: Block, horizon: float) -> tuple[Picture | None, list[str]]:
+    """Predicted against observed probability of being without the event at the horizon.
+
+    Log-hazards become probabilities by Breslow's baseline hazard of the patients that the same
+    network was trained on.
+
+    Args:
+        block: May be empty.
+        horizon: The time.
+
+    Returns:
+        The figure, None if there is nothing to show, and reasons for what is not in it.
+    """
+    figure = new_figure(4.9)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    said, reasons = [], []
+    for place, part in enumerate(block.parts):
+        try:
+            table = _table(part, horizon)
+        except ValueError as error:
+            reasons.append(f"{part.dataset}: {error}.")
+            continue
+        known = table.dropna(subset=["observed"])
+        if len(known) < len(table):
+            reasons.append(
+                f"{part.dataset}: follow-up of {count(len(table) - len(known), 'group')} of "
+                f"{len(table)} ends before the horizon."
+            )
+        if known.empty:
+            continue
+        observed = known["observed"].to_numpy()
+        axes.errorbar(
+            known["predicted"],
+            observed,
+            # An interval without bounds, where nobody or everybody had the event, has no length.
+            np.nan_to_num([observed - known["low"], known["high"] - observed]).clip(0),
+            fmt=MARKERS[place % len(MARKERS)],
+            color=COLORS[place % len(COLORS)],
+            elinewidth=1.2,
+            capsize=3,
+            label=f"{short(part.dataset)} ({count(int(known['patients'].sum()), 'patient')})",
+        )
+        pairs = zip(known["predicted"], observed, strict=True)
+        values = ", ".join(f"{number(p, 2)} and {number(o, 2)}" for p, o in pairs)
+        said.append(f"{part.dataset}: predicted and observed {values}")
+    if not said:
+        return None, reasons
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_aspect("equal")
+    axes.set_xlabel(f"predicted: without event at {horizon:g}")
+    axes.set_ylabel("observed (Kaplan–Meier)")
+    figure.legend(loc="outside upper left", ncols=1)
+    return picture(figure, f"Calibration at {horizon:g}. {'; '.join(said)}."), reasons
+
+
+def _table(part: Part, horizon: float) -> pd.DataFrame:
+    if part.train.empty:
+        raise ValueError("no probabilities without predictions of the training")
+    y_true, risk = patients_of(part.test)
+    groups = min(MOST, len(risk) // SMALLEST)
+    if groups < 2:
+        raise ValueError(
+            f"{count(len(risk), 'patient')} in the test split, too few for 2 groups of {SMALLEST}"
+        )
+    baseline = BaselineHazard(*patients_of(part.train))
+    survival = baseline.survival(risk, [horizon])
+    return calibration_table(y_true, survival, horizon, groups)

@@ -1,0 +1,158 @@
+"""The page: everything in one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from survival.cohort import SPLITS, median_follow_up
+from survival.files import atomically
+from survival.report.blocks import Block, Scores, follow_up, make_blocks
+from survival.report.calibration import calibration_picture
+from survival.report.curves import curves_picture
+from survival.report.discrimination import (
+    UNITS,
+    discrimination_table,
+    side_by_side,
+    timed_rows,
+    units,
+)
+from survival.report.distributions import distribution_picture
+from survival.report.risk_groups import kaplan_meier_pictures
+from survival.report.settings import open_runs, settings_rows, text
+from survival.report.slides import extremes, how_many
+from survival.report.style import UNIT, number, styled
+from survival.run import Run
+
+
+def write_report(
+    folders: Iterable[str | Path],
+    out: str | Path,
+    horizon: float | None = None,
+    groups: int = 2,
+    repeats: int = 1000,
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Writes the report of one or several trainings.
+
+    Args:
+        folders: Folders of trainings; those with the same settings but for their data are judged
+            together.
+        out: HTML file to write, whole or not at all.
+        horizon: The time for calibration and the time-dependent AUROC; by default the median
+            follow-up of all training patients (reverse Kaplan–Meier).
+        groups: Groups of risk for the Kaplan–Meier curves, 2 to 4.
+        repeats: Draws of the bootstrap.
+        seed: Its seed.
+        progress: Called with the steps done and their number.
+
+    Raises:
+        ValueError: A folder is no finished training, or runs cannot be judged together.
+    """
+    runs = open_runs(folders)
+    blocks = make_blocks(runs)
+    if horizon is None:
+        horizon = _median_follow_up(runs.values())
+    judged = [block for block in blocks if block.parts]
+    notes = [note for block in blocks for note in block.notes]
+    to_judge = [(block, *rows) for block in judged for rows in _units(block, notes)]
+    shown = sum(map(how_many, runs.values()))
+    step = _Steps(progress, len(to_judge) + 4 * len(judged) + len(runs) + shown)
+    bootstrap = {"repeats": repeats, "seed": seed}
+    with styled():
+        tables = [step(discrimination_table(*rows, **bootstrap)) for rows in to_judge]
+        timed = [step(timed_rows(block, horizon, **bootstrap)) for block in judged]
+        context = {
+            "tables": side_by_side(tables),
+            "timed": [row for rows in timed for row in rows],
+            "distributions": [(b.title, step(distribution_picture(b))) for b in judged],
+            "groups": [(b.title, *step(kaplan_meier_pictures(b, groups))) for b in judged],
+            "calibration": [(b.title, *step(calibration_picture(b, horizon))) for b in judged],
+            "curves": [step(curves_picture(name, run)) for name, run in runs.items()],
+        }
+    context |= {
+        "runs": [_summary(name, run) for name, run in runs.items()],
+        "settings": settings_rows(runs),
+        "extremes": [extremes(name, run, step) for name, run in runs.items()],
+        "notes": list(dict.fromkeys(notes)),
+        "horizon": horizon,
+        "repeats": repeats,
+        "seed": seed,
+        "unit": UNIT,
+        "units": UNITS,
+    }
+    html = _template().render(context)
+    with atomically(Path(out)) as part:
+        # Names of files need not be text.
+        part.write_text(html, encoding="utf-8", errors="backslashreplace")
+
+
+class _Steps:
+    """Counts what is done."""
+
+    def __init__(self, progress: Callable[[int, int], None], total: int):
+        self._progress, self._total, self._done = progress, total, 0
+        progress(0, total)
+
+    def __call__(self, result=None):
+        self._done += 1
+        self._progress(self._done, self._total)
+        return result
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("survival.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment.get_template("page.html.j2")
+
+
+def _units(block: Block, notes: list[str]) -> list[tuple[str, Scores]]:
+    """What is judged in a block; what hinders it is noted."""
+    try:
+        return list(units(block).items())
+    except ValueError as error:
+        notes.append(f"{block.title}: nothing can be judged: {error}.")
+        return []
+
+
+def _median_follow_up(runs: Iterable[Run]) -> float:
+    """That of the training patients: what is tested shall not choose the time."""
+    slides = pd.concat([run.predictions for run in runs])
+    train = slides[slides["split"] == "train"].drop_duplicates(["dataset", "patient"])
+    if train.empty:
+        raise ValueError("no run has a training split; give the time for calibration as horizon")
+    time, event = follow_up(train).T
+    median = median_follow_up(time, event == 1)
+    # If it is never reached, everybody with the longest follow-up had the event.
+    return median if median == median else float(pd.Series(time).median())
+
+
+def _summary(name: str, run: Run) -> dict:
+    """A row of the table of runs: its data by split, and the epoch that was kept."""
+    slides = run.predictions
+    splits = {split: slides[slides["split"] == split] for split in SPLITS}
+    return {
+        "name": name,
+        "datasets": text(sorted(set(slides["dataset"]))),
+        "splits": {
+            split: {
+                "slides": len(rows),
+                "patients": rows["patient"].nunique(),
+                "events": int(rows.drop_duplicates("patient")["event"].sum()),
+            }
+            for split, rows in splits.items()
+        },
+        "evaluations": text(list(run.evaluations)),
+        "kept": text(run.settings.get("kept_epoch")),
+        "chosen_by": text(run.settings.get("chosen_by")),
+    }

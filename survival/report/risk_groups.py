@@ -1,0 +1,130 @@
+"""Kaplan–Meier curves of groups of risk, cut where the training data say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from survival.metrics import (
+    assign_risk_groups,
+    kaplan_meier,
+    log_rank,
+    numbers_at_risk,
+    risk_thresholds,
+)
+from survival.report.blocks import Block, Part, patients_of
+from survival.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    UNIT,
+    Picture,
+    count,
+    new_figure,
+    number,
+    p_value,
+    picture,
+    short,
+)
+
+# From low to high; lines differ, too, for those who do not see the colours.
+COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
+LINES = {2: ("--", "-"), 3: ("--", "-.", "-"), 4: (":", "--", "-.", "-")}
+NAMES = {2: ("low", "high"), 3: ("low", "medium", "high"), 4: ("lowest", "low", "high", "highest")}
+
+
+def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], list[str]]:
+    """A figure for each dataset of a block, and one for all of them together.
+
+    Patients' log-hazards are the mean of their slides'. Everybody's group is told by thresholds
+    of the patients that the same network was trained on.
+
+    Args:
+        block: May be empty.
+        groups: How many groups of risk.
+
+    Returns:
+        The figures, and reasons for those that cannot be drawn.
+
+    Raises:
+        ValueError: Another number of groups than 2, 3 or 4.
+    """
+    if groups not in NAMES:
+        raise ValueError(f"groups must be 2, 3 or 4, not {groups}")
+    made, reasons, follow_ups, assigned = [], [], [], []
+    for part in block.parts:
+        try:
+            y_true, group = _grouped(part, groups)
+        except ValueError as error:
+            reasons.append(f"{part.dataset}: no risk groups, because {error}.")
+            continue
+        made.append(_picture(part.dataset, y_true, group, groups))
+        follow_ups.append(y_true)
+        assigned.append(group)
+    if len(made) > 1:
+        everybody = np.concatenate(follow_ups), np.concatenate(assigned)
+        made.append(_picture("all datasets", *everybody, groups))
+    return made, reasons
+
+
+def _grouped(part: Part, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    if part.train.empty:
+        raise ValueError("there are no training predictions that it could be measured by")
+    _, trained = patients_of(part.train)
+    y_true, risk = patients_of(part.test)
+    return y_true, assign_risk_groups(risk, risk_thresholds(trained, groups))
+
+
+def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int) -> Picture:
+    try:
+        test = f"log-rank {p_value(log_rank(y_true, group).p_value)}"
+    except ValueError as error:
+        test = f"no log-rank test: {error}"
+    figure = new_figure(3.5 + 0.22 * groups)
+    axes = figure.subplots()
+    curves = kaplan_meier(y_true, group)
+    said = []
+    for curve in curves:
+        color, line = COLORS[groups][curve.group], LINES[groups][curve.group]
+        name = f"{NAMES[groups][curve.group]} risk"
+        size = f"{count(curve.patients, 'patient')}, {count(curve.events, 'event')}"
+        axes.step(
+            curve.times, curve.survival, line, where="post", color=color, label=f"{name} ({size})"
+        )
+        axes.fill_between(
+            curve.times, curve.low, curve.high, step="post", color=color, alpha=0.13, linewidth=0
+        )
+        still = [curve.at(time)[0] for time in curve.censored]
+        axes.plot(curve.censored, still, "|", color=color, markersize=6)
+        said.append(f"{name}: {size}, at the end {number(curve.survival[-1], 2)}")
+    axes.set_ylim(0, 1.04)
+    axes.set_xlim(0, y_true[:, 0].max() or 1)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_ylabel("without event")
+    axes.set_title(f"{short(title)}: {short(test, 48)}")
+    _numbers_below(axes, y_true, group, groups)
+    figure.legend(loc="outside upper left", ncols=1)
+    return picture(figure, f"Kaplan–Meier curves, {title}. {'; '.join(said)}; {test}.")
+
+
+def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int) -> None:
+    """Numbers at risk under the ticks of the time axis, which is labelled below them."""
+    end = axes.get_xlim()[1]
+    ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= end]
+    axes.set_xticks(ticks)
+    present = np.unique(group)
+    rows = numbers_at_risk(y_true, group, ticks)
+    below = axes.get_xaxis_transform()
+    for line, (name, numbers) in enumerate(zip(present, rows, strict=True)):
+        height = -0.15 - 0.075 * line
+        color = COLORS[groups][name]
+        axes.text(
+            -0.05, height, NAMES[groups][name], color=color, size=8.5, ha="right", va="center",
+            transform=axes.transAxes,
+        )  # fmt: skip
+        for tick, number_at_risk in zip(ticks, numbers, strict=True):
+            axes.text(
+                tick, height, int(number_at_risk), color=color, size=8.5, ha="center", va="center",
+                transform=below,
+            )  # fmt: skip
+    axes.set_xlabel(f"time ({UNIT}), with numbers at risk", labelpad=5 + 13 * len(present))

@@ -1,0 +1,126 @@
+"""What distinguishes runs: their settings, and which of them have the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from survival.run import Run
+
+# What a run is about or became, rather than how it was trained.
+NOT_COMPARED = (
+    "datasets",
+    "manifest",
+    "cohort_sha256",
+    "images",
+    "backend",
+    "kept_epoch",
+    "chosen_by",
+    "time_column",
+    "event_column",
+    "versions",
+)
+
+
+def open_runs(folders: Iterable[str | Path]) -> dict[str, Run]:
+    """Opens runs, each under the shortest end of its path that no other has.
+
+    Args:
+        folders: Folders of trainings.
+
+    Returns:
+        Runs by name.
+
+    Raises:
+        ValueError: A folder is given twice, or is no folder of a finished training.
+    """
+    paths = [Path(folder).resolve() for folder in folders]
+    if not paths:
+        raise ValueError("a report needs at least one folder of a training")
+    for path in paths:
+        if paths.count(path) > 1:
+            raise ValueError(f"{path} is given {paths.count(path)} times; give it once")
+    ends = range(1, max(len(path.parts) for path in paths) + 1)
+    every = (["/".join(path.parts[-n:]) for path in paths] for n in ends)
+    names = next(names for names in every if len(set(names)) == len(names))
+    return {name: Run(path) for name, path in zip(names, paths, strict=True)}
+
+
+def same_settings(runs: Mapping[str, Run]) -> list[tuple[str, dict[str, Run]]]:
+    """Groups runs that were trained alike, on whatever data.
+
+    Args:
+        runs: By name.
+
+    Returns:
+        Title of each group, the settings in which groups differ (empty if there is one group), and
+        its runs by name.
+    """
+    groups: dict[str, dict[str, Run]] = {}
+    for name, run in runs.items():
+        groups.setdefault(json.dumps(_compared(run), sort_keys=True), {})[name] = run
+    settings = [_compared(next(iter(group.values()))) for group in groups.values()]
+    keys = [key for key in _keys(settings) if _differs(key, settings)]
+    titles = [", ".join(f"{_symbol(k)} = {text(s.get(k))}" for k in keys) for s in settings]
+    return list(zip(titles, groups.values(), strict=True))
+
+
+def settings_rows(runs: Mapping[str, Run]) -> list[dict]:
+    """All settings of all runs.
+
+    Args:
+        runs: By name.
+
+    Returns:
+        Rows with ``name``, ``values`` (one per run) and ``differs``, which says whether a reader
+        should see it first; versions by package.
+    """
+    settings = [_flat(run.settings) for run in runs.values()]
+    return [
+        {
+            "name": key,
+            "values": [text(one.get(key)) for one in settings],
+            # A fingerprint and a path differ wherever the data do, and say no more.
+            "differs": _differs(key, settings) and key not in ("cohort_sha256", "images"),
+        }
+        for key in _keys(settings)
+    ]
+
+
+def text(value) -> str:
+    """A setting as the page shows it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(text, value)) or "none"
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
+def _compared(run: Run) -> dict:
+    # What a run of an older version does not know is as if not given.
+    items = run.settings.items()
+    return {k: v for k, v in items if k not in NOT_COMPARED and v is not None}
+
+
+def _keys(settings: list[dict]) -> list[str]:
+    return list(dict.fromkeys(key for one in settings for key in one))
+
+
+def _differs(key: str, settings: list[dict]) -> bool:
+    return len({json.dumps(one.get(key), sort_keys=True) for one in settings}) > 1
+
+
+def _flat(settings: dict) -> dict:
+    """Settings with ``versions.keras`` in place of a table of versions."""
+    result = {}
+    for key, value in settings.items():
+        nested = value if isinstance(value, dict) else None
+        result |= {key: value} if nested is None else {f"{key}.{n}": v for n, v in nested.items()}
+    return result
+
+
+def _symbol(key: str) -> str:
+    return "λ" if key == "mean_penalty" else key.replace("_", " ")

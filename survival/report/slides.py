@@ -1,0 +1,149 @@
+"""The slides with the highest and the lowest risk, and what in them speaks for it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from survival.report.style import Picture, data_uri, number
+from survival.run import Run
+from survival.saliency import RiskSaliency
+
+EACH = 4  # highest, and as many lowest
+THUMBNAIL = (480, 480)  # most pixels, width and height
+
+
+@dataclass
+class Slide:
+    """A slide on the page.
+
+    Attributes:
+        row: Its row of ``predictions.csv``.
+        extreme: ``"highest"`` or ``"lowest"``.
+        canvas: The image as the network sees it, smaller; None if it is missing.
+        overlay: The image in grey with the saliency in red and blue; None if there is none.
+    """
+
+    row: pd.Series
+    extreme: str
+    canvas: Picture | None = None
+    overlay: Picture | None = None
+
+
+@dataclass
+class Extremes:
+    """Slides of one run.
+
+    Attributes:
+        run: What the report calls it.
+        slides: Highest risk first.
+        notes: What is missing, and why.
+    """
+
+    run: str
+    slides: list[Slide]
+    notes: list[str] = field(default_factory=list)
+
+
+def extremes(name: str, run: Run, progress: Callable[[], None]) -> Extremes:
+    """The test slides with the highest and lowest predicted risk.
+
+    Args:
+        name: What the report calls the run.
+        run: The run.
+        progress: Called after each slide.
+
+    Returns:
+        The slides; where an image or the network cannot be read, the reason.
+    """
+    chosen = _choose(run.predictions)
+    found = Extremes(name, chosen)
+    if not chosen:
+        found.notes.append("There are no finite predictions of test slides.")
+        return found
+    try:
+        saliency = RiskSaliency(run.model())
+    except ValueError as error:
+        saliency = None
+        found.notes.append(f"No saliency maps: {error}.")
+    images, maps = {}, {}
+    for slide in chosen:
+        path = slide.row["image"]
+        try:
+            image = _read(path)
+            images[path] = _smaller(image)
+            if saliency is not None:
+                maps[path] = saliency(np.asarray(image))
+        except ValueError as error:
+            found.notes.append(f"{slide.row['slide']}: {error}.")
+        progress()
+    # One scale for all slides of a network, so that their colours mean the same.
+    scale = max((np.abs(m).max(initial=0) for m in maps.values()), default=0)
+    for slide in chosen:
+        path, what = slide.row["image"], slide.row["slide"]
+        if path in images:
+            slide.canvas = _jpeg(images[path], f"Slide {what}")
+        if path in maps:
+            said = f"Saliency of slide {what}: {_in_words(maps[path])}"
+            slide.overlay = _jpeg(_overlay(images[path], maps[path], scale), said)
+    return found
+
+
+def how_many(run: Run) -> int:
+    """Slides that :func:`extremes` will show."""
+    return len(_choose(run.predictions))
+
+
+def _choose(predictions: pd.DataFrame) -> list[Slide]:
+    test = predictions[predictions["split"] == "test"]
+    test = test[np.isfinite(test["log_hazard"])].sort_values("log_hazard", ascending=False)
+    high = min(EACH, (len(test) + 1) // 2)
+    low = min(EACH, len(test) - high)
+    rows = [test.iloc[i] for i in (*range(high), *range(len(test) - low, len(test)))]
+    return [Slide(row, "highest" if i < high else "lowest") for i, row in enumerate(rows)]
+
+
+def _read(path: str) -> Image.Image:
+    if not Path(path).is_file():
+        raise ValueError(f"its image {path or '(no name)'} is missing")
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"its image {path} cannot be read ({error})") from None
+
+
+def _smaller(image: Image.Image) -> Image.Image:
+    smaller = image.copy()
+    smaller.thumbnail(THUMBNAIL, Image.Resampling.LANCZOS)
+    return smaller
+
+
+def _overlay(image: Image.Image, saliency: np.ndarray, scale: float) -> Image.Image:
+    """Red where the risk is raised, blue where it is lowered, over the image in light grey."""
+    fine = Image.fromarray(saliency.astype("float32")).resize(image.size, Image.Resampling.BILINEAR)
+    strength = np.asarray(fine) / (scale or 1.0)
+    color = matplotlib.colormaps["RdBu_r"](0.5 + strength / 2)[..., :3]
+    grey = 0.35 + 0.65 * np.asarray(image.convert("L"))[..., None] / 255
+    share = np.sqrt(np.abs(strength))[..., None].clip(0, 1) * 0.85
+    return Image.fromarray(np.uint8(255 * (share * color + (1 - share) * grey)))
+
+
+def _in_words(saliency: np.ndarray) -> str:
+    raised, lowered = saliency[saliency > 0].sum(), saliency[saliency < 0].sum()
+    sums = number(raised, 2), number(lowered, 2)
+    return f"parts that raise the risk sum to {sums[0]}, that lower it to {sums[1]}"
+
+
+def _jpeg(image: Image.Image, alt: str) -> Picture:
+    # Photographs: as PNG they would be ten times as large.
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return Picture(data_uri(buffer.getvalue(), "jpeg"), alt)

@@ -1,0 +1,115 @@
+"""Which predictions are judged together, and with what they are compared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from survival.report.blocks import Scores, make_blocks
+from survival.report.discrimination import Table, side_by_side
+from survival.report.settings import open_runs, settings_rows
+
+
+def blocks_of(*folders):
+    return make_blocks(open_runs(folders))
+
+
+def test_runs_that_differ_in_their_data_alone_form_a_block(make_run, slides):
+    a, b = slides("A"), slides("B", 60)
+    folders = [
+        make_run("a", a),
+        make_run("b", b, kept_epoch=3, images="/elsewhere", versions={"keras": "3.16"}),
+        make_run("a_penalty", a, mean_penalty=0.1),
+        make_run("b_penalty", b, mean_penalty=0.1),
+    ]
+    blocks = blocks_of(*folders)
+    assert [block.title for block in blocks] == ["λ = 0", "λ = 0.1"]
+    assert [[part.run for part in block.parts] for block in blocks] == [
+        ["a", "b"],
+        ["a_penalty", "b_penalty"],
+    ]
+    assert blocks[0].datasets == ["A", "B"]
+    for part in blocks[0].parts:
+        assert set(part.test["split"]) == {"test"} and set(part.train["split"]) == {"train"}
+        assert set(part.test["dataset"]) == {part.dataset} == set(part.train["dataset"])
+    rows = settings_rows(open_runs(folders))
+    assert {row["name"] for row in rows if row["differs"]} == {
+        "mean_penalty",
+        "datasets",
+        "kept_epoch",
+        "versions.keras",
+    }
+
+
+def test_two_networks_for_one_dataset_are_refused(make_run, slides):
+    folders = [make_run("one", slides("A")), make_run("two", slides("A", 60))]
+    with pytest.raises(ValueError, match="one and two have the same settings .* dataset 'A'"):
+        blocks_of(*folders)
+
+
+def test_runs_are_called_by_what_tells_them_apart(make_run, slides):
+    folders = [make_run(f"{name}/seed0", slides(name)) for name in "AB"]
+    assert list(open_runs(folders)) == ["A/seed0", "B/seed0"]
+    assert list(open_runs(folders[:1])) == ["seed0"]
+    with pytest.raises(ValueError, match="is given 2 times"):
+        open_runs([folders[0], folders[0] / ".." / "seed0"])
+
+
+def test_evaluations_stand_beside_the_own_test_slides(make_run, slides):
+    split = slides("B", 60)
+    evaluations = {"whole": slides("C", 120, split=False), "split": split, "again": split}
+    (block,) = blocks_of(make_run("a", slides("A"), evaluations))
+    assert block.title == "a on other cohorts" and not block.notes
+    sizes = {part.dataset: len(part.test) for part in block.parts}
+    tested = int((split["split"] == "test").sum())
+    own = int((slides("A")["split"] == "test").sum())
+    assert sizes == {"A": own, "B": tested, "B (split)": tested, "C": 72}
+    # All are measured by what the network was trained on.
+    assert all(set(part.train["dataset"]) == {"A"} for part in block.parts)
+
+
+def test_patients_known_from_the_training_are_named(make_run, slides):
+    same_patients = slides("B", 0, split=False)
+    (block,) = blocks_of(make_run("a", slides("A"), {"rescanned": same_patients}))
+    (note,) = block.notes
+    assert "30 of 60 patients of rescanned" in note
+
+
+def test_strata_are_measured_by_themselves(make_run, slides):
+    both = pd.concat([slides("A"), slides("B", 60)])
+    evaluations = {"other": slides("C", 120, split=False)}
+    (block,) = blocks_of(make_run("both", both, evaluations, strata=True))
+    trained = {part.dataset: set(part.train["dataset"]) for part in block.parts}
+    assert trained == {"A": {"A"}, "B": {"B"}, "C": set()}
+
+
+def test_what_cannot_be_judged_is_left_out_and_named(make_run, slides):
+    diverged = slides("A").assign(log_hazard=np.nan)
+    untested = slides("B", 60)
+    untested = untested[untested["split"] != "test"]
+    good = slides("C", 120)
+    (block,) = blocks_of(make_run("a", diverged), make_run("b", untested), make_run("c", good))
+    assert block.datasets == ["C"]
+    assert any("a: 36 of 36 predictions of test slides are not finite" in n for n in block.notes)
+    assert any(n.startswith("b: has no test split") for n in block.notes)
+
+
+def test_one_row_per_patient_and_dataset(make_run, slides):
+    scanned_twice = slides("A"), slides("B", offset=3.0)
+    (block,) = blocks_of(make_run("a", scanned_twice[0]), make_run("b", scanned_twice[1]))
+    rows = Scores.of_slides(block)
+    assert len(rows.risk) == 72
+    patients = {how: rows.of_patients(how) for how in ("mean", "max")}
+    for dataset, slides_of in zip("AB", scanned_twice, strict=True):
+        tested = slides_of[slides_of["split"] == "test"].groupby("patient")["log_hazard"]
+        for how, scores in patients.items():
+            of_dataset = scores.dataset == dataset
+            got = dict(zip(scores.patient[of_dataset], scores.risk[of_dataset], strict=True))
+            assert got == pytest.approx(dict(getattr(tested, how)()))
+
+
+def test_only_tables_of_the_same_rows_stand_side_by_side():
+    def table(events, unit="slides"):
+        return Table("", unit, ["A"], {"A": {"slides": 9, "events": events}})
+
+    tables = [table(3), table(4), table(3), table(3, "mean")]
+    assert side_by_side(tables) == [[tables[0], tables[2]], [tables[1]], [tables[3]]]

@@ -1,0 +1,117 @@
+"""What the figures show, told by their descriptions."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from survival.metrics import harrell_c, within_dataset_c
+from survival.report.blocks import Block, Part, follow_up
+from survival.report.calibration import calibration_picture
+from survival.report.discrimination import TOGETHER, discrimination_table, timed_rows, units
+from survival.report.distributions import distribution_picture
+from survival.report.risk_groups import kaplan_meier_pictures
+
+
+def exponential(n=600, offset=0.0, seed=0):
+    """Survival with hazard 0.02·exp(h), of which the network predicts h up to its free offset."""
+    random = np.random.default_rng(seed)
+    h = random.normal(size=n)
+    time, censored = random.exponential(50 * np.exp(-h)), random.uniform(10, 150, n)
+    return pd.DataFrame(
+        {
+            "slide": [f"{i}.svs" for i in range(n)],
+            "patient": [f"{seed}-{i}" for i in range(n)],
+            "time": np.minimum(time, censored),
+            "event": (time <= censored).astype(int),
+            "log_hazard": h + offset,
+        }
+    )
+
+
+def block_of(*tests, train=None):
+    parts = [
+        Part(name, "run", test, test if train is None else train, follow_up(test))
+        for name, test in zip("ABC", tests, strict=False)
+    ]
+    return Block("block", parts)
+
+
+def test_table_7_2_shows_what_offsets_cost():
+    block = block_of(exponential(60), exponential(60, offset=4.0, seed=1))
+    (unit, rows), *others = units(block).items()
+    assert unit == "slides" and not others  # one slide per patient
+    table = discrimination_table(block, unit, rows, repeats=20, seed=0)
+    assert list(table.rows) == table.names == ["A", "B", *TOGETHER.values()]
+    within = table.rows["pairs within a dataset"]["c_index"]
+    merged = table.rows["merged, scores as they are"]["c_index"]
+    assert within == within_dataset_c(rows.y_true, rows.risk, rows.dataset.astype(str))
+    assert merged == harrell_c(rows.y_true, rows.risk)
+    cost = re.search(r"minus merged as they are: \+(\d\.\d{3}) \(\+", table.cost)
+    assert float(cost[1]) == pytest.approx(within - merged, abs=6e-4) and within - merged > 0.05
+
+
+def test_a_dataset_without_events_takes_no_row_from_the_others():
+    block = block_of(exponential(60), exponential(40, seed=1).assign(event=0))
+    table = discrimination_table(block, *units(block).popitem(), repeats=5, seed=0)
+    assert list(table.rows) == ["A"]
+    assert any(reason.startswith("B: ") for reason in table.reasons)
+    a, b = timed_rows(block, 30.0, 5, 0)
+    assert a["uno_c"].value > 0.6 and a["auroc"].value > 0.6 and not a["reasons"]
+    assert b["uno_c"] is None and b["auroc"] is None and len(b["reasons"]) == 2
+
+
+def test_datasets_keep_their_scores_whatever_their_order():
+    good = exponential(60)
+    bad = exponential(60, seed=1).assign(log_hazard=lambda t: -t["log_hazard"])
+    block = Block("block", block_of(bad, good).parts[::-1])  # B, which is good, comes first
+    table = discrimination_table(block, *units(block).popitem(), repeats=5, seed=0)
+    assert table.rows["B"]["c_index"] > 0.6 and table.rows["A"]["c_index"] < 0.4
+
+
+def test_risk_groups_are_cut_by_the_training():
+    train = exponential(offset=0.0)
+    shifted = exponential(200, offset=10.0, seed=1)  # another scanner: all above the threshold
+    block = block_of(exponential(200, seed=2), shifted, train=train)
+    pictures, reasons = kaplan_meier_pictures(block, groups=2)
+    assert not reasons and len(pictures) == 3
+    a, b, both = (picture.alt for picture in pictures)
+    low, high = (int(re.search(rf"{g} risk: (\d+) patients", a)[1]) for g in ("low", "high"))
+    assert low + high == 200 and 80 < low < 120 and "p < 0.001" in a
+    assert "high risk: 200 patients" in b and "low risk" not in b and "no log-rank test" in b
+    assert f"high risk: {high + 200} patients" in both
+    pictures, reasons = kaplan_meier_pictures(block_of(shifted, train=train[:0]), groups=2)
+    assert not pictures and "no training predictions" in reasons[0]
+
+
+def test_the_true_model_is_calibrated_on_its_own_scanner_alone():
+    train = exponential(2000, offset=3.0)
+    same, shifted = exponential(800, offset=3.0, seed=1), exponential(800, offset=4.0, seed=2)
+    picture, reasons = calibration_picture(block_of(same, shifted, train=train), horizon=30.0)
+    assert not reasons
+    own, other = (
+        np.array(re.findall(r"(\d\.\d+) and (\d\.\d+)", part), float)
+        for part in picture.alt.split(": predicted and observed ")[1:]
+    )
+    assert len(own) == len(other) == 4
+    np.testing.assert_allclose(own[:, 0], own[:, 1], atol=0.08)
+    assert (other[1:3, 1] - other[1:3, 0] > 0.1).all()  # more survive than it says
+
+
+def test_calibration_says_why_there_is_none():
+    few = exponential(9)
+    picture, reasons = calibration_picture(block_of(few, exponential(60)), horizon=30.0)
+    assert "B: predicted" in picture.alt and reasons == [
+        "A: 9 patients in the test split, too few for 2 groups of 5."
+    ]
+    picture, reasons = calibration_picture(block_of(exponential(60)), horizon=1e4)
+    assert picture is None and "within the follow-up" in reasons[0]
+
+
+def test_distributions_of_equal_scores():
+    constant = exponential(20).assign(log_hazard=1.5)
+    picture = distribution_picture(block_of(constant, exponential(20, seed=1)))
+    assert "A: 20 slides" in picture.alt and "mean 1.50, standard deviation 0.00" in picture.alt
+    kaplan_meier, reasons = kaplan_meier_pictures(block_of(constant), groups=2)
+    assert not kaplan_meier and "too many equal values" in reasons[0]

@@ -1,0 +1,144 @@
+"""The page as people get it."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+from click.testing import CliRunner
+
+from survival.cli import main
+from survival.metrics import harrell_c
+from survival.report import write_report
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.images, self.links, self.words = set(), [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        self.tags.add(tag)
+        self.images += [attrs] if tag == "img" else []
+        self.links += [attrs[name] for name in ("src", "href", "srcset") if name in attrs]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def refused(*arguments) -> str:
+    """The one line that the command says when it refuses its input with exit status 2."""
+    result = call(*arguments)
+    assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.output
+    (error,) = result.stderr.splitlines()
+    return error
+
+
+def test_one_page_that_needs_nothing_else(tmp_path, make_run, slides):
+    a, b = slides("A"), slides("B", 60, offset=3.0)
+    runs = [make_run("a", a, {"b": b}), make_run("b", b)]
+    out = tmp_path / "report.html"
+    result = call(*runs, "--out", out, "--repeats", 2, "--groups", 3, "--horizon", 40)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"report: {out}\n"
+    page = Page(out)
+    assert all(link.startswith("data:") for link in page.links)
+    assert "url(" not in out.read_text() and "@import" not in out.read_text()
+    assert all(image["alt"] for image in page.images)
+    # 2 blocks: distribution, 3 Kaplan–Meier, calibration; 2 runs: curves, 8 slides twice.
+    assert len(page.images) == 2 * 5 + 2 * (1 + 8 * 2)
+    test = a[a["split"] == "test"]
+    c = harrell_c(test[["time", "event"]], test["log_hazard"])
+    assert f"{c:.3f}" in page.text
+    for word in ("By patient, mean of the slides", "AUROC at 40", "a on other cohorts", "medium"):
+        assert word in page.text or any(word in image["alt"] for image in page.images)
+    highest = test.loc[test["log_hazard"].idxmax()]
+    assert f"{highest['slide']} log-hazard" in page.text
+    # A figure on the screen of a phone is as wide as the screen, and no wider.
+    assert "width=device-width" in out.read_text()
+
+
+def test_text_from_data_stays_text(tmp_path, make_run, slides):
+    nasty = "<script>alert(1)</script>\"'&$x$\n漢"
+    table = slides("A").assign(dataset=nasty)
+    table["slide"], table["patient"] = nasty + table["slide"], table["patient"] + nasty
+    table["image"] = "<b>nowhere</b>.png"
+    run = make_run("<i>run", table, {"<u>other": slides(nasty, 60, split=False)}, augment=["<s>"])
+    out = tmp_path / "report.html"
+    write_report([run], out, repeats=5)
+    page = Page(out)
+    assert not page.tags & {"script", "i", "u", "s"}
+    assert "<script>alert(1)</script>" in page.text
+    # And what is not there is said, rather than failing.
+    assert "its image <b>nowhere</b>.png is missing" in page.text
+
+
+def test_a_run_of_which_little_can_be_said(tmp_path, make_run, slides, canvas):
+    """No events, no validation split, a broken network, a broken image."""
+    table = slides("A", patients=24)
+    table = table[table["split"] != "validation"]
+    table.loc[table["split"] == "test", "event"] = 0
+    train = table["split"] == "train"
+    table.loc[train, "time"], table.loc[train, "event"] = 21.5, 0
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(canvas.read_bytes()[:200])
+    lowest = table[table["split"] == "test"]["log_hazard"].idxmin()
+    table.loc[lowest, "image"] = str(broken)
+    run = make_run("little", table, history={"loss": [1.0, np.nan, 0.9]}, kept_epoch=None)
+    (run / "model.keras").write_bytes(b"no network")
+    out, done = tmp_path / "report.html", []
+    write_report([run], out, repeats=5, progress=lambda *step: done.append(step))
+    page = Page(out)
+    assert "cannot be computed: A: no two patients can be compared" in page.text
+    assert "No saliency maps" in page.text and "broken.png cannot be read" in page.text
+    assert any("there is no validation split" in image["alt"] for image in page.images)
+    # By default the horizon is the median follow-up of the training patients.
+    assert "AUROC at 21.5" in page.text and "has no event: its hazard" in page.text
+    assert "no log-rank test" in " ".join(image["alt"] for image in page.images)
+    # Progress goes to its end, step by step.
+    assert done == [(i, len(done) - 1) for i in range(len(done))]
+
+
+def test_nothing_to_judge_at_all(tmp_path, make_run, slides):
+    out = tmp_path / "report.html"
+    write_report([make_run("diverged", slides("A").assign(log_hazard=np.nan))], out)
+    page = Page(out)
+    assert "36 of 36 predictions of test slides are not finite" in page.text
+    assert "There is nothing to judge" in page.text
+    assert "There are no finite predictions of test slides." in page.text
+
+
+def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
+    run, out = make_run("run", slides("A")), tmp_path / "report.html"
+    assert "no folder of a training" in refused(tmp_path, "--out", out)
+    assert "is given 2 times" in refused(run, run, "--out", out)
+    assert "the same settings" in refused(run, make_run("twin", slides("A")), "--out", out)
+    assert "--groups" in refused(run, "--out", out, "--groups", 5)
+    assert "--horizon" in refused(run, "--out", out, "--horizon", 0)
+    assert "--out" in refused(run)
+    assert "does not exist" in refused(run, "--out", tmp_path / "no" / "report.html")
+    assert not out.exists()
+    out.write_text("precious")
+    assert "--overwrite" in refused(run, "--out", out)
+    unfinished = make_run("unfinished", slides("B"))
+    (unfinished / "predictions.csv").unlink()
+    assert "has not ended" in refused(unfinished, "--out", out, "--overwrite")
+    (run / "predictions.csv").write_text("slide,patient\n1,2\n")
+    assert "is broken" in refused(run, "--out", out, "--overwrite")
+    assert out.read_text() == "precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
+
+
+def test_without_a_training_split_the_horizon_must_be_given(tmp_path, make_run, slides):
+    table, out = slides("A"), tmp_path / "report.html"
+    run = make_run("a", table[table["split"] == "validation"])
+    assert "give the time for calibration as horizon" in refused(run, "--out", out)
+    assert call(run, "--out", out, "--horizon", 12).exit_code == 0
+    assert "a: has no test split" in Page(out).text

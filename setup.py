@@ -44,6 +44,8 @@ setup(
         "openslide-python>=1.4,<2",
         # OpenSlide itself, so that no system package is needed.
         "openslide-bin>=4.0.0.6",
+        # Tiles of plain JPEG slides, several times faster than through OpenSlide.
+        "simplejpeg>=1.9,<2",
     ],
     extras_require={
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],

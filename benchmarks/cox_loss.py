@@ -1,13 +1,18 @@
 """What the Cox loss and its gradient cost, and whether they are exact.
 
     python -m benchmarks.cox_loss [--repeats 15]
-    KERAS_BACKEND=torch python -m benchmarks.cox_loss   # needs torchsurv
+    KERAS_BACKEND=torch python -m benchmarks.cox_loss   # needs torchsurv; pycox if it is there
 
 Loss and gradient of n log-hazards, half of them events, on average four rows with each time, in
-turn with a peer: Breslow's likelihood by TensorFlow's cumulative log-sum-exp, or torchsurv on
-torch. Exactness is the error of the gradient in units of its largest entry, against float64; with
-ties and without, because torchsurv sums up in another way then. Goals: at most the peer's time;
-exact (error below 1e-5) at a spread of 100.
+turn with a peer: Breslow's likelihood by TensorFlow's cumulative log-sum-exp; torchsurv and pycox
+on torch. Exactness is the error of the gradient in units of its largest entry, against float64;
+with ties and without, because torchsurv sums up in another way then and pycox ignores ties. Goals:
+at most the peer's time; exact (error below 1e-5) at a spread of 100.
+
+pycox' dependencies are many; its loss needs few of them, in a folder of their own:
+
+    pip install --no-deps --target FOLDER pycox torchtuples numba llvmlite
+    PYTHONPATH=FOLDER KERAS_BACKEND=torch python -m benchmarks.cox_loss
 """
 
 import argparse
@@ -21,12 +26,12 @@ from benchmarks._measure import pairs, quartiles, versions
 from survival.losses import negative_log_partial_likelihood
 
 SIZES = (1024, 8192, 32768, 131072)
-SPREADS = (1, 100)
+SPREADS = (1, 20, 100)
 GOAL, EXACT = 1.0, 1e-5
 
 
 def on_tensorflow():
-    """The peer's name, then ours and the peer: functions of targets and log-hazards."""
+    """Ours, then the peers by name: functions of targets and log-hazards."""
     import tensorflow as tf
 
     def gradient_of(loss):
@@ -47,7 +52,7 @@ def on_tensorflow():
         return tf.reduce_sum(event * (log_sums - h))
 
     ours = gradient_of(negative_log_partial_likelihood)
-    return "tf.math.cumulative_logsumexp", ours, gradient_of(cumulative)
+    return ours, {"tf.math.cumulative_logsumexp": gradient_of(cumulative)}
 
 
 def on_torch():
@@ -66,7 +71,15 @@ def on_torch():
     def torchsurv(y, h):
         return neg_partial_log_likelihood(h, y[:, 1] > 0, y[:, 0], "breslow", reduction="sum")
 
-    return "torchsurv", gradient_of(negative_log_partial_likelihood), gradient_of(torchsurv)
+    peers = {"torchsurv": gradient_of(torchsurv)}
+    try:
+        from pycox.models.loss import cox_ph_loss
+    except ImportError:
+        print("pycox is not there: see the head of this file")
+    else:
+        # It takes the mean over events.
+        peers["pycox"] = gradient_of(lambda y, h: cox_ph_loss(h, y[:, 0], y[:, 1]) * y[:, 1].sum())
+    return gradient_of(negative_log_partial_likelihood), peers
 
 
 def data(rows: int, spread: float, tied: int = 4):
@@ -101,11 +114,11 @@ def main() -> None:
     backends = {"tensorflow": on_tensorflow, "torch": on_torch}
     if keras.backend.backend() not in backends:
         parser.error(f"there is no peer on {keras.backend.backend()}: KERAS_BACKEND=tensorflow")
-    peer, ours, theirs = backends[keras.backend.backend()]()
+    ours, peers = backends[keras.backend.backend()]()
 
-    for rows in SIZES:
+    for rows, (peer, theirs) in itertools.product(SIZES, peers.items()):
         y, h = data(rows, 10)
-        times = pairs(lambda y=y, h=h: ours(y, h), lambda y=y, h=h: theirs(y, h), repeats)
+        times = pairs(lambda y=y, h=h: ours(y, h), lambda y=y, h=h, f=theirs: f(y, h), repeats)
         ratios = times[:, 0] / times[:, 1]
         milliseconds = 1e3 * np.median(times[:, :, 0], axis=0)
         reached = "reached" if np.median(ratios[:, 0]) <= GOAL else "MISSED"
@@ -114,11 +127,13 @@ def main() -> None:
         print(f"  ratio in processor time {quartiles(ratios[:, 1])}")
     for spread, tied, rows in itertools.product(SPREADS, (1, 4), (SIZES[0], SIZES[-1])):
         y, h = data(rows, spread, tied)
-        errors = [error(gradient(y, h), y, h) for gradient in (ours, theirs)]
-        words = ["exact" if e < EXACT else "NOT exact" for e in errors]
+        words = []
+        for name, gradient in {"ours": ours, **peers}.items():
+            wrong = error(gradient(y, h), y, h)
+            words.append(f"{name} {'exact' if wrong < EXACT else 'NOT exact'} ({wrong:.1e})")
         print(
-            f"spread {spread}, {'ties' if tied > 1 else 'no ties'}, n = {rows:,}: {words[0]} "
-            f"({errors[0]:.1e}), {peer} {words[1]} ({errors[1]:.1e})"
+            f"spread {spread}, {'ties' if tied > 1 else 'no ties'}, n = {rows:,}: "
+            + ", ".join(words)
         )
     print(versions())
 

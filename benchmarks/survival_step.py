@@ -59,7 +59,9 @@ def measure(size: int, dtype: str, steps: int) -> None:
             os.link(images / "0.png", images / f"{i}.png")
         names = np.array([f"{i}.svs" for i in range(n)])
         split = np.full(n, "train")
-        cohort = Cohort(names, names, random.exponential(size=n), np.arange(n) % 2 == 0, split=split)
+        cohort = Cohort(
+            names, names, random.exponential(size=n), np.arange(n) % 2 == 0, split=split
+        )
         clock = Clock()
         settings = TrainingSettings(epochs=1, batch_size=size, dtype=dtype)
         try:

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from survival.files import atomically
 from survival.slides.canvas import on_canvas, refuse_background, to_srgb
 from survival.slides.geometry import make_plan, microns_per_pixel
+from survival.slides.jpeg_tiles import read_jpeg_tiles
 from survival.slides.reading import open_slide, read_over_white
 from survival.slides.settings import CANVAS, Settings, SlideError
 
@@ -107,7 +108,9 @@ def preprocess_slide(
     with open_slide(path) as opened:
         plan = make_plan(opened, settings)
         profile = _profile(opened) if icc else None
-        image = read_over_white(opened, plan, threads, progress)
+        image = read_jpeg_tiles(path, opened, plan, threads, progress)
+        if image is None:
+            image = read_over_white(opened, plan, threads, progress)
         if profile is not None:
             image = to_srgb(image, profile)
         refuse_background(image)

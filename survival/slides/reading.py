@@ -62,7 +62,6 @@ def read_over_white(
         uint8 array (height, width, 3): the averaged colours, over white.
     """
     width, height = plan.size
-    ink = np.zeros((height, width, 3), np.float32)
     columns, rows = pieces(slide, plan)
     places = [(x, y) for y in rows for x in columns]
 
@@ -78,6 +77,30 @@ def read_over_white(
         top, down = area_weights(*_within(plan, 1, y, y_stop), plan.factors[1], height)
         return top, left, _ink(average(pixels, down, across))
 
+    return sum_over_white(read, places, plan.size, threads, progress)
+
+
+def sum_over_white(
+    read: Callable[[tuple], tuple[int, int, np.ndarray]],
+    places: list[tuple],
+    size: tuple[int, int],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    """Add up what pieces of a slide give to an image.
+
+    Args:
+        read: From a place to what is found there: the first row and column of the image that it
+            touches, and its ink, float (rows, columns, 3): 0 is white, 255 black.
+        places: All places.
+        size: Width and height of the image.
+        threads: Places read at the same time; the result is the same for any number.
+        progress: Called after each place with the places done and their number.
+
+    Returns:
+        uint8 array (height, width, 3).
+    """
+    ink = np.zeros((size[1], size[0], 3), np.float32)
     pool = ThreadPoolExecutor(threads)
     try:
         for done, (top, left, part) in enumerate(pool.map(read, places), start=1):

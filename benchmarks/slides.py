@@ -1,0 +1,172 @@
+"""What a slide costs beside libvips, in time and memory, and whether two workers halve it.
+
+    pip install --target FOLDER "pyvips[binary]"    # or pyvips beside a libvips of the system
+    PYTHONPATH=FOLDER python -m benchmarks.slides [--repeats 5]
+
+A slide of 40,000×30,000 pixels of real tissue (the fixture of the tests, repeated) in JPEG tiles,
+with one level and with three, becomes an image at factor 64: by ``preprocess_slide`` and, in turn,
+by libvips, which shrinks the level that is next above; one thread each. libvips' own TIFF reader
+and, where it was built with it (the wheels are not), OpenSlide. ``preprocess_slide`` also hashes
+the file, which is part of its time. Goals: at most 2 times the time of libvips' TIFF reader with
+one level and 1.2 times with a pyramid, and 500 MB. About 600 MB are written to a temporary folder.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import openslide
+import tifffile
+from PIL import Image
+
+from benchmarks._measure import pairs, quartiles, versions
+from survival.slides import preprocess_slide, preprocess_slides
+from survival.slides.preprocess import sha256
+
+SIZE, FACTOR, TILE = (40_000, 30_000), 64, 256
+# Downsamples of the levels, and the goal beside libvips.
+SLIDES = {"one level": ((1,), 2.0), "pyramid": ((1, 4, 16), 1.2)}
+MEMORY, FREE = 500, 10**9
+TISSUE = Path(__file__).parents[1] / "tests" / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
+PEAK = """
+import sys
+from survival.slides import preprocess_slide
+preprocess_slide(sys.argv[1], 64)
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(int(peak.split()[1]) / 1e3)
+"""
+
+
+def write_slide(path: Path, size: tuple[int, int], downsamples: tuple[int, ...]) -> None:
+    """Write a tiled TIFF of repeated tissue; each tile of the tissue is encoded once."""
+    with openslide.OpenSlide(TISSUE) as slide:
+        # A whole number of tiles that is divisible by all downsamples.
+        tissue = slide.read_region((0, 0), 0, (8 * TILE, 11 * TILE)).convert("RGB")
+
+    def tiles(downsample: int, width: int, height: int) -> Iterator[bytes]:
+        reduced = np.tile(np.asarray(tissue.reduce(downsample)), (downsample, downsample, 1))
+        encoded = {}
+        for i in range(-(-height // TILE)):
+            for j in range(-(-width // TILE)):
+                y, x = i * TILE % reduced.shape[0], j * TILE % reduced.shape[1]
+                if (y, x) not in encoded:
+                    file = BytesIO()
+                    tile = Image.fromarray(reduced[y : y + TILE, x : x + TILE])
+                    tile.save(file, "jpeg", quality=85, subsampling="4:2:0")
+                    encoded[y, x] = file.getvalue()
+                yield encoded[y, x]
+
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        for downsample in downsamples:
+            width, height = (-(-n // downsample) for n in size)
+            tiff.write(
+                tiles(downsample, width, height),
+                shape=(height, width, 3),
+                dtype="uint8",
+                tile=(TILE, TILE),
+                photometric="ycbcr",
+                subsampling=(2, 2),
+                compression="jpeg",
+                subfiletype=int(downsample > 1),
+            )
+
+
+def libvips(path: Path, downsamples: tuple[int, ...]) -> dict[str, Callable[[], np.ndarray]]:
+    """The ways in which libvips makes the same image, by name."""
+    os.environ["VIPS_CONCURRENCY"] = "1"
+    import pyvips
+
+    pyvips.cache_set_max(0)
+    level, shrink = len(downsamples) - 1, FACTOR / downsamples[-1]
+
+    def tiff():
+        image = pyvips.Image.tiffload(str(path), page=level, access="sequential")
+        return image.shrink(shrink, shrink).numpy()
+
+    def through_openslide():
+        image = pyvips.Image.openslideload(str(path), level=level, access="sequential")
+        return image.flatten(background=255).shrink(shrink, shrink).numpy()
+
+    peers = {"libvips' tiffload": tiff}
+    if pyvips.type_find("VipsOperation", "openslideload"):
+        peers["libvips' openslideload"] = through_openslide
+    return peers
+
+
+def compare(name: str, path: Path, downsamples: tuple[int, ...], goal: float, repeats: int) -> None:
+    """Print the ratios of time and the peak of memory."""
+    canvas = tuple(-(-n // FACTOR) for n in SIZE)
+    start = time.process_time()
+    sha256(path)
+    hashing = time.process_time() - start
+    for peer, shrink in libvips(path, downsamples).items():
+        ours = preprocess_slide(path, FACTOR, canvas).image[:-1, :-1]
+        theirs = shrink()[: ours.shape[0], : ours.shape[1], :3]
+        differ = np.abs(ours.astype(int) - theirs).mean()
+        times = pairs(lambda: preprocess_slide(path, FACTOR, canvas), shrink, repeats)
+        ratios = times[:, 0] / times[:, 1]
+        mine, their = np.median(times[:, :, 1], axis=0)
+        reached = "reached" if np.median(ratios[:, 1]) <= goal else "MISSED"
+        print(f"{name}: {mine:.2f} s of processor time, {peer} {their:.2f} s")
+        print(f"  ratio in processor time {quartiles(ratios[:, 1])}, goal <= {goal}: {reached}")
+        print(f"  without the hash ({hashing:.2f} s) {(mine - hashing) / their:.2f}")
+        print(f"  ratio {quartiles(ratios[:, 0])}; the images differ by {differ:.2f} grey levels")
+    if sys.platform == "linux":
+        command = [sys.executable, "-c", PEAK, str(path)]
+        peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        reached = "reached" if peak <= MEMORY else "MISSED"
+        print(f"  peak of the memory {peak:.0f} MB, goal <= {MEMORY}: {reached}", flush=True)
+
+
+def scaling(folder: Path, repeats: int) -> None:
+    """Print what a second worker gains on six slides."""
+    slides = folder / "slides"
+    slides.mkdir()
+    write_slide(slides / "0.tif", (16_000, 12_000), (1,))
+    for i in range(1, 6):
+        shutil.copy(slides / "0.tif", slides / f"{i}.tif")
+    seconds = np.empty((repeats, 2))
+    for turn in range(repeats):
+        for workers in (1, 2):
+            start = time.perf_counter()
+            preprocess_slides(slides, folder / f"{turn}_{workers}", FACTOR, workers=workers)
+            seconds[turn, workers - 1] = time.perf_counter() - start
+    one, two = np.median(seconds, axis=0)
+    # One worker has as many threads as there are processors, so two need not be faster.
+    print(f"six slides: one worker {one:.1f} s, two {two:.1f} s")
+    print(f"  ratio {quartiles(seconds[:, 1] / seconds[:, 0])}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5, help="pairs of measurements")
+    repeats = parser.parse_args().repeats
+    try:
+        import pyvips
+    except ImportError:
+        parser.error("pyvips is not there: see the head of this file")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if shutil.disk_usage(folder).free < FREE:
+            parser.error(f"{folder} has less than {FREE / 1e9:.0f} GB free; set TMPDIR")
+        for name, (downsamples, goal) in SLIDES.items():
+            path = folder / f"{len(downsamples)}.tif"
+            write_slide(path, SIZE, downsamples)
+            compare(name, path, downsamples, goal, repeats)
+            path.unlink()
+        scaling(folder, min(repeats, 3))
+    libvips_version = ".".join(str(pyvips.version(i)) for i in range(3))
+    print(f"libvips {libvips_version}, OpenSlide {openslide.__library_version__}; {versions()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Chapter 7: Cox networks on a two-scanner cohort that anybody can make."""

@@ -1,0 +1,256 @@
+"""A cohort of two scanners: slide files of real tissue, and the follow-up of their patients.
+
+::
+
+    python -m experiments.survival.cohort --shared SHARED --out two_scanners
+    survival preprocess two_scanners/cohort.csv --out two_scanners_images --canvas 96x80
+
+The slides are composed of real tissue (:mod:`.tissue`), the hazard depends on what they show
+(:mod:`.morphology`, :mod:`.follow_up`), the censoring is that of real patients. The thesis' cohorts
+are private; numbers of patients, event rates and shares of the splits are plausible ones chosen
+here, not those of its Table 7.1. Needed are the repository and one public file of follow-up; with
+two crops of TCGA tissue beside it the tumour is real melanoma and there is fat.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from experiments.survival.follow_up import CENTRES, Censoring, Outcome, draw_fate, outcomes
+from experiments.survival.morphology import Latent, paint
+from experiments.survival.scanners import SCANNERS, scan
+from experiments.survival.slides import is_whole, write_slide
+from experiments.survival.tissue import crops_there, make_textures
+from survival.cohort import Cohort, split_by_patient
+from survival.files import atomically, remove_leftovers
+
+COHORT, TRUTH = "cohort.csv", "truth.csv"
+# Of level 0 at 0.5 µm per pixel; 96×80 pixels at 1/16.
+LARGEST = 1536, 1280
+VALIDATION, TEST = 0.15, 0.25
+# Shares of the patients with one, two and three slides.
+SLIDES = (0.85, 0.10, 0.05)
+# Part of what a slide is made from: to be raised when the same recipe gives another slide.
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a slide depends on.
+
+    Args:
+        slide: Its path below the cohort's folder.
+        patient: Whose it is.
+        scanner: ``"A"`` or ``"B"``.
+        seed: Of the cohort.
+        latent: What it shows of the tumour.
+        size: Width and height in pixels of 0.5 µm.
+        pen: Whether it has pen marks.
+        crops: Sources of tissue besides the repository's slide.
+    """
+
+    slide: str
+    patient: str
+    scanner: str
+    seed: int
+    latent: Latent
+    size: tuple[int, int]
+    pen: bool
+    crops: tuple[str, ...]
+
+    def text(self) -> str:
+        """The recipe as it is kept in the slide's file."""
+        return json.dumps({"version": VERSION} | asdict(self))
+
+
+def make_cohort(
+    folder: Path,
+    shared: Path | None,
+    seed: int = 0,
+    patients_a: int = 600,
+    patients_b: int = 300,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Cohort:
+    """Makes the slides that are missing, and the table of the cohort.
+
+    A slide depends on the seed and its name alone: not on the order, the workers, or how many
+    patients there are (their follow-up does, because the share of events is given). Called again
+    after an interruption, it makes what is missing or cut off.
+
+    Args:
+        folder: Gets the slides in ``A`` and ``B``; ``cohort.csv``, a manifest for ``survival
+            preprocess`` and ``Cohort.read``; and ``truth.csv``, of every slide what the manifest
+            must not say: ``true_log_hazard`` (of the patient, what can be seen of it; higher means
+            an earlier event), ``frailty`` (what cannot), the slide's own ``burden``,
+            ``dispersal``, ``ulceration``, and ``pen``.
+        shared: Folder of shared data: the real follow-up, and crops of tissue.
+        seed: Another seed, other patients.
+        patients_a: Number of patients of scanner A.
+        patients_b: Of scanner B.
+        workers: Processes, one core and up to 500 MB each.
+        progress: Called with slides that are there and slides in all.
+
+    Returns:
+        The cohort, split by patient.
+
+    Raises:
+        ValueError: The follow-up is not there, or patients are too few to have events in every
+            split (10 of scanner A and 13 of B are enough).
+    """
+    if min(patients_a, patients_b, workers) < 1:
+        raise ValueError(
+            f"patients and workers must be positive, not {patients_a} and {patients_b} patients "
+            f"with {workers} workers"
+        )
+    folder = Path(folder)
+    rows = list(_draw(seed, {"A": patients_a, "B": patients_b}, Censoring(shared), shared))
+    # What is refused, is refused before anything is made.
+    cohort = Cohort.from_frame(pd.DataFrame([_manifest(*row) for row in rows]))
+    cohort = split_by_patient(cohort, VALIDATION, TEST, seed)
+    for scanner in SCANNERS:
+        (folder / scanner).mkdir(parents=True, exist_ok=True)
+        remove_leftovers(folder / scanner)
+    recipes = [recipe for recipe, _ in rows]
+    missing = [r for r in recipes if not is_whole(folder / r.slide, r.text())]
+    progress(len(recipes) - len(missing), len(recipes))
+    for done, _ in enumerate(_make_all(folder, missing, shared, workers), start=1):
+        progress(len(recipes) - len(missing) + done, len(recipes))
+    with atomically(folder / TRUTH) as part:
+        pd.DataFrame([_truth(*row) for row in rows]).to_csv(part, index=False)
+    cohort.write(folder / COHORT)
+    return cohort
+
+
+def _draw(seed, patients, censoring, shared) -> Iterator[tuple[Recipe, Outcome]]:
+    """Patients and their slides, each from random numbers of its own."""
+    crops = tuple(crops_there(shared))
+    for scanner, count in patients.items():
+        names = [f"{scanner}{number:04d}" for number in range(1, count + 1)]
+        numbers = [_random(seed, name) for name in names]
+        fates = [draw_fate(rng) for rng in numbers]
+        of_centre = outcomes(fates, CENTRES[scanner], censoring)
+        for name, rng, fate, outcome in zip(names, numbers, fates, of_centre, strict=True):
+            for i in range(1, 2 + rng.choice(len(SLIDES), p=SLIDES)):
+                # Another section shows the same tumour a little differently.
+                shown = {
+                    kind: round(value + rng.normal(0, 0.15), 4)
+                    for kind, value in asdict(fate.latent).items()
+                }
+                recipe = Recipe(
+                    slide=f"{scanner}/{name}-{i}.tif",
+                    patient=name,
+                    scanner=scanner,
+                    seed=seed,
+                    latent=Latent(**shown),
+                    size=tuple(int(n - rng.integers(100)) for n in LARGEST),
+                    pen=bool(rng.random() < SCANNERS[scanner].pen),
+                    crops=crops,
+                )
+                yield recipe, outcome
+
+
+def _random(seed: int, name: str) -> np.random.Generator:
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
+
+
+def _manifest(recipe: Recipe, outcome: Outcome) -> dict:
+    return {
+        "slide": recipe.slide,
+        "patient": recipe.patient,
+        "time": outcome.time,
+        "event": int(outcome.event),
+        "dataset": recipe.scanner,
+        "downsample": SCANNERS[recipe.scanner].downsample,
+    }
+
+
+def _truth(recipe: Recipe, outcome: Outcome) -> dict:
+    hazard = {"true_log_hazard": round(outcome.log_hazard, 4), "frailty": round(outcome.frailty, 4)}
+    names = {"slide": recipe.slide, "patient": recipe.patient}
+    return names | hazard | asdict(recipe.latent) | {"pen": int(recipe.pen)}
+
+
+def _make_all(folder: Path, recipes: list[Recipe], shared, workers: int) -> Iterator[None]:
+    if not recipes:
+        return
+    textures = make_textures(shared)
+    if workers == 1:
+        _start(textures)
+        yield from (_make(folder, recipe) for recipe in recipes)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _start, (textures,)) as pool:
+        futures = [pool.submit(_make, folder, recipe) for recipe in recipes]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+_textures: dict[str, Image.Image] = {}
+
+
+def _start(textures: dict[str, np.ndarray]) -> None:
+    _textures.clear()
+    _textures.update({kind: Image.fromarray(texture) for kind, texture in textures.items()})
+
+
+def _make(folder: Path, recipe: Recipe) -> None:
+    rng, scanner = _random(recipe.seed, recipe.slide), SCANNERS[recipe.scanner]
+    picture = paint(recipe.latent, _textures, recipe.size, rng)
+    picture = scan(picture, scanner, recipe.pen, rng)
+    levels = scanner.level_factor, scanner.levels
+    write_slide(folder / recipe.slide, picture, *levels, scanner.mpp, recipe.text())
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option(
+    "--shared",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    envvar="RESBUILDER_SHARED",
+    help="Folder of shared data.  [the variable RESBUILDER_SHARED]",
+)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--patients-a", default=600, show_default=True)
+@click.option("--patients-b", default=300, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Processes, one core each.")
+def main(out: Path, shared: Path | None, **settings) -> None:
+    """Make the cohort, and draw it."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from experiments.survival.cohort_figure import draw_cohort
+
+    columns = "slides", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    bar = Progress(*columns)
+    task = bar.add_task("slides", total=None)
+
+    def progress(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        cohort = make_cohort(out, shared, **settings, progress=progress)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+    draw_cohort(out).savefig(out / "cohort.png", dpi=150)
+    click.echo(f"{len(cohort)} slides of {len(set(cohort.patient))} patients: {out / COHORT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Chapter 7 on two scanners: Table 7.2 without and with the mean penalty, and what else helps.
+
+::
+
+    export RESBUILDER_SHARED=folder/with/cohort/and/slides
+    python -m experiments.survival.domain_gap --preset thesis --workers 2
+
+Every seed has a cohort of its own: slide files of real tissue (:mod:`.cohort`), preprocessed by
+``survival preprocess``'s code, trained by ``survival train``'s. ``--data-dir`` is where cohorts,
+images and runs go, 1.3 GB for each seed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from experiments.command import RUNS, measure, standard_options, stored
+from experiments.survival import gap_figures, gap_tables
+from experiments.survival.cohort import make_cohort
+from experiments.survival.gap_training import IMAGES, train_and_judge
+from experiments.survival.stain_normalization import IMAGES as NORMALIZED
+from experiments.survival.stain_normalization import normalize_images
+from survival.slides import preprocess_slides
+
+CANVAS = 96, 80
+PENALTIES = 0.0, 0.01, 0.1, 1.0, 10.0
+# The thesis sums the loss over events, and draws batches of five at random.
+THESIS = {"normalization": "sum", "batches": "shuffled", "batch_size": 5, "learning_rate": 1e-3}
+# Patients of A and of B, settings of the training, seeds.
+PRESETS = {
+    "quick": ((60, 40), {"epochs": 4, "width": 0.06}, 1),
+    "thesis": ((600, 300), {"epochs": 50, "width": 0.25}, 3),
+}
+
+
+def methods() -> dict[str, dict]:
+    """Ways to train, by name: how many networks, what is done to the stains, settings."""
+    each = {"networks": "each", "normalized": False, "settings": {}}
+    both = each | {"networks": "both"}
+    penalties = {
+        f"each, λ = {value:g}": each | {"settings": {"mean_penalty": value}} for value in PENALTIES
+    }
+    return penalties | {
+        "each, stains augmented": each | {"settings": {"augment": ["stain"]}},
+        "each, stains normalised": each | {"normalized": True},
+        "both": both,
+        "both, strata": both | {"settings": {"strata": True}},
+        "both, stains augmented": both | {"settings": {"augment": ["stain"]}},
+        "both, stains normalised": both | {"normalized": True},
+    }
+
+
+def gap_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the jobs, by name."""
+    patients, size, seeds = PRESETS[preset]
+    return {
+        f"{method}, seed {seed}": method_settings
+        | {
+            "method": method,
+            "name": f"{method}, seed {seed}",
+            "patients": patients,
+            "seed": seed,
+            "settings": THESIS | size | {"seed": seed} | method_settings["settings"],
+        }
+        for seed in range(seeds)
+        for method, method_settings in methods().items()
+    }
+
+
+def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: int, workers: int):
+    """Makes a seed's slides, and images of them, as far as they are not there yet."""
+    columns = f"seed {seed}: {{task.description}}", BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn()) as bars:
+
+        def bar(what):
+            task = bars.add_task(what, total=None)
+            return lambda done, total: bars.update(task, completed=done, total=total)
+
+        make_cohort(
+            folder / "slides", shared, seed, *patients, workers=workers, progress=bar("slides")
+        )
+        rows = preprocess_slides(
+            folder / "slides" / "cohort.csv",
+            folder / IMAGES,
+            canvas=CANVAS,
+            workers=workers,
+            progress=bar("images"),
+        )
+    if failed := [row for row in rows if row["status"] != "ok"]:
+        raise click.ClickException(f"{failed[0]['slide']}: {failed[0]['reason']}")
+    normalize_images(folder / IMAGES, folder / NORMALIZED)
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options
+def main(preset, workers, data_dir, out):
+    """Make cohorts, train, write the tables, draw."""
+    shared = os.environ.get("RESBUILDER_SHARED")
+    data = Path(data_dir or RUNS / "survival" / f"two_scanners_{preset}")
+    patients, _, seeds = PRESETS[preset]
+    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    for seed in range(seeds):
+        try:
+            folder = data / f"seed{seed}"
+            prepare(folder, Path(shared) if shared else None, patients, seed, workers)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        jobs = {name: job for name, job in gap_jobs(preset).items() if job["seed"] <= seed}
+        name = "survival/domain_gap"
+        _publish(measure(name, train_and_judge, jobs, preset, workers, str(data), out))
+
+
+def _publish(path: Path) -> None:
+    results = stored(path)
+    table = gap_tables.markdown(results)
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    click.echo(table)
+    gap_figures.thesis_figure(results).savefig(path.with_suffix(".png"), dpi=150)
+    gap_figures.methods_figure(results).savefig(path.with_name("gap_methods.png"), dpi=150)
+    click.echo(f"tables, figures and all numbers: {path.parent}")
+
+
+if __name__ == "__main__":
+    main()

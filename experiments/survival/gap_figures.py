@@ -1,0 +1,114 @@
+"""Figures of the two-scanner experiment, from its stored results."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.survival.gap_tables import (
+    METRICS,
+    by_method,
+    chosen_penalty,
+    penalties,
+    values,
+)
+from resbuilder.report.style import BLUE, GREY, ORANGE, PURPLE
+
+COLORS = {"A": BLUE, "B": ORANGE}
+SHORT = {
+    "A": "A",
+    "B": "B",
+    "merged": "merged",
+    "standardised": "merged,\nstandardised",
+    "within": "within\nscanners",
+}
+
+
+def thesis_figure(results: list[dict]) -> Figure:
+    """Table 7.2 and fig. 7.2: scores by row, and how log-hazards lie, without and with λ."""
+    groups, best = penalties(results), chosen_penalty(results)
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    (c_index, area), (without, with_penalty) = figure.subplots(2, 2)
+    for axes, metric in ((c_index, "c_index"), (area, "auroc")):
+        for shift, value, color in ((-0.13, 0.0, GREY), (0.13, best, PURPLE)):
+            _dots(
+                axes,
+                {label: values(groups[value], row, metric) for row, label in SHORT.items()},
+                shift,
+                color,
+                f"λ = {value:g}",
+            )
+        axes.set_title(f"{METRICS[metric]} on test slides", loc="left")
+        axes.legend(frameon=False, loc="lower left")
+    for axes, value in ((without, 0.0), (with_penalty, best)):
+        slides = groups[value][0]["slides"]
+        everything = np.concatenate([slides[s]["log_hazard"] for s in COLORS])
+        bins = np.linspace(everything.min(), everything.max(), 31)
+        for scanner, color in COLORS.items():
+            log_hazard = np.array(slides[scanner]["log_hazard"])
+            event = np.array(slides[scanner]["event"]) == 1
+            axes.hist(
+                log_hazard, bins, density=True, color=color, alpha=0.5, label=f"scanner {scanner}"
+            )
+            height = -0.02 if scanner == "A" else -0.05
+            axes.plot(
+                log_hazard[event],
+                np.full(event.sum(), height),
+                "|",
+                color=color,
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+            )
+        axes.set_title(f"Log-hazards of the test slides, λ = {value:g}, seed 0", loc="left")
+        axes.set_xlabel("log-hazard; ticks: slides with the event", labelpad=10)
+        axes.legend(frameon=False)
+    return _plain(figure)
+
+
+def methods_figure(results: list[dict]) -> Figure:
+    """The merged C-index over λ, and every way to train."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    curve, ways = figure.subplots(1, 2, width_ratios=(1, 1.5))
+    groups = penalties(results)
+    for row, color in (("merged", PURPLE), ("standardised", GREY)):
+        for split, style in (("test", "-"), ("validation", "--")):
+            means = [values(group, row, split=split).mean() for group in groups.values()]
+            curve.plot(range(len(groups)), means, style, color=color, marker="o", markersize=4,
+                       label=f"{row}, {split}")  # fmt: skip
+    curve.set_xticks(range(len(groups)), [f"{value:g}" for value in groups])
+    curve.set_xlabel("λ")
+    curve.set_title("C-index over the penalty's weight", loc="left")
+    curve.legend(frameon=False)
+    for shift, row, color in (
+        (-0.2, "merged", PURPLE),
+        (0, "standardised", GREY),
+        (0.2, "within", BLUE),
+    ):
+        found = {name: values(group, row) for name, group in by_method(results).items()}
+        _dots(ways, found, shift, color, SHORT[row].replace("\n", " "), vertical=True)
+    ways.invert_yaxis()
+    ways.set_title("C-index of all ways to train, test slides", loc="left")
+    ways.legend(frameon=False, loc="lower left")
+    return _plain(figure)
+
+
+def _dots(axes, found: dict[str, np.ndarray], shift, color, label, vertical=False) -> None:
+    """Means as large dots, seeds as small ones."""
+    for place, numbers in enumerate(found.values()):
+        at = np.full(len(numbers), place + shift)
+        dots = (numbers, at) if vertical else (at, numbers)
+        axes.plot(*dots, "o", color=color, alpha=0.35, markersize=4)
+        mean = (numbers.mean(), place + shift) if vertical else (place + shift, numbers.mean())
+        axes.plot(*mean, "D", color=color, markersize=7, label=label if place == 0 else None)
+    if vertical:
+        axes.set_yticks(range(len(found)), list(found))
+    else:
+        axes.set_xticks(range(len(found)), list(found))
+
+
+def _plain(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E5E7EB", linewidth=0.7)
+        axes.set_axisbelow(True)
+    return figure

@@ -1,0 +1,120 @@
+"""Tables of the two-scanner experiment, from its stored results."""
+
+from __future__ import annotations
+
+import numpy as np
+
+ROWS = {
+    "A": "A",
+    "B": "B",
+    "merged": "merged as they are",
+    "standardised": "merged, standardised per scanner",
+    "within": "pairs within a scanner",
+}
+METRICS = {"c_index": "C-index", "auroc": "AUROC"}
+
+
+def by_method(results: list[dict]) -> dict[str, list[dict]]:
+    """Results of all seeds by method, in the order of the jobs."""
+    groups = {}
+    for result in results:
+        groups.setdefault(result["job"]["method"], []).append(result)
+    return groups
+
+
+def penalties(results: list[dict]) -> dict[float, list[dict]]:
+    """Results of networks of one scanner each, by λ."""
+    groups = {}
+    for name, group in by_method(results).items():
+        if name.startswith("each, λ"):
+            groups[group[0]["job"]["settings"]["mean_penalty"]] = group
+    return dict(sorted(groups.items()))
+
+
+def chosen_penalty(results: list[dict]) -> float:
+    """The λ > 0 with the best merged C-index on validation slides, mean over seeds."""
+    groups = {value: group for value, group in penalties(results).items() if value}
+    return max(groups, key=lambda value: values(groups[value], "merged", split="validation").mean())
+
+
+def values(group: list[dict], row: str, metric: str = "c_index", split: str = "test") -> np.ndarray:
+    """One number for each seed."""
+    return np.array([result[split][row][metric] for result in group])
+
+
+def offset(result: dict) -> float:
+    """Distance of both scanners' mean log-hazards, in standard deviations within a scanner."""
+    a, b = (np.array(result["slides"][scanner]["log_hazard"]) for scanner in "AB")
+    return float(abs(a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2))
+
+
+def markdown(results: list[dict]) -> str:
+    """All tables."""
+    parts = (_thesis_table, _penalty_table, _methods_table, _carried_table)
+    return "\n".join(part(results) for part in parts)
+
+
+def _thesis_table(results) -> str:
+    groups, best = penalties(results), chosen_penalty(results)
+    lines = [
+        "Table 7.2: a network for each scanner, test slides\n",
+        f"| | C-index, λ = 0 | C-index, λ = {best:g} | AUROC, λ = 0 | AUROC, λ = {best:g} |",
+        "|---|---|---|---|---|",
+    ]
+    for row, label in ROWS.items():
+        cells = [
+            spread(values(groups[value], row, metric))
+            for metric in METRICS
+            for value in (0.0, best)
+        ]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _penalty_table(results) -> str:
+    lines = [
+        "The penalty's weight\n",
+        "| λ | validation, merged | A | B | merged | standardised | distance of the means |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for value, group in penalties(results).items():
+        cells = [spread(values(group, "merged", split="validation"))]
+        cells += [spread(values(group, row)) for row in ("A", "B", "merged", "standardised")]
+        cells.append(spread(np.array([offset(result) for result in group])))
+        lines.append(f"| {value:g} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _methods_table(results) -> str:
+    lines = [
+        "C-index of all ways to train\n",
+        "| networks | A | B | merged | standardised | within |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, group in by_method(results).items():
+        cells = [spread(values(group, row)) for row in ROWS]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _carried_table(results) -> str:
+    lines = [
+        "C-index on the other scanner's slides\n",
+        "| networks | A on A | A on B | B on B | B on A |",
+        "|---|---|---|---|---|",
+    ]
+    for name, group in by_method(results).items():
+        if group[0]["carried"]:
+            a_on_b, b_on_a = (
+                np.array([result["carried"][way]["c_index"] for result in group])
+                for way in ("A on B", "B on A")
+            )
+            cells = (values(group, "A"), a_on_b, values(group, "B"), b_on_a)
+            lines.append(f"| {name} | {' | '.join(map(spread, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread(numbers: np.ndarray) -> str:
+    """Mean ± standard deviation over seeds."""
+    deviation = f" ± {numbers.std(ddof=1):.3f}" if len(numbers) > 1 else ""
+    return f"{numbers.mean():.3f}{deviation}"

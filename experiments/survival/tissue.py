@@ -1,0 +1,108 @@
+"""Kinds of real H&E tissue, as textures large enough to cut slides from.
+
+Two sources: the repository's own slide (skin: dermis and epidermis) and, from the folder of shared
+data, two crops of TCGA slides (melanoma, fat). Without the crops the tumour is made of epidermis
+and there is no fat.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openslide
+from PIL import Image
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from experiments.survival.quilting import quilt
+
+SLIDE = Path(__file__).parents[2] / "tests" / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
+# Width and height of a texture: slides cut windows of it, turned in eight ways.
+SIZE = 1920, 1920
+MELANOMA, FAT = CROPS = ("tcga-red-pen.png", "low-nuclei-score-level1.png")
+WHITE = 246.0  # of the repository's slide
+MOST_PATCHES = 300
+# Kinds of tissue are told apart at a quarter of the resolution.
+COARSE = 4
+
+
+def crops_there(shared: Path | None) -> list[str]:
+    """Names of the crops of tissue that the shared data hold, of those that are used."""
+    return [name for name in CROPS if shared and Path(shared, "slides", name).exists()]
+
+
+def make_textures(shared: Path | None) -> dict[str, np.ndarray]:
+    """Quilt one large texture of each kind of tissue, 0.5 µm per pixel.
+
+    Args:
+        shared: Folder of shared data; what it lacks is done without.
+
+    Returns:
+        ``dermis``, ``epidermis``, ``tumour`` and perhaps ``fat``: uint8 arrays of ``SIZE``.
+    """
+    with openslide.OpenSlide(SLIDE) as slide:
+        skin = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
+    is_dermis, is_epidermis = _kinds(skin)
+    kinds = {
+        "dermis": _patches(skin, is_dermis, side=128, share=0.8),
+        "epidermis": _patches(skin, is_epidermis, side=96, share=0.97, turned=True),
+    }
+    if (melanoma := _crop(shared, MELANOMA, enlarge=2)) is not None:
+        # Right of the pen, where cells lie densely.
+        tumour = _kinds(melanoma)[1]
+        tumour[: 150 // COARSE] = tumour[:, : 400 // COARSE] = False
+        kinds["tumour"] = _patches(melanoma, tumour, side=128, share=0.9, turned=True)
+    else:
+        kinds["tumour"] = kinds["epidermis"]
+    if (fat := _crop(shared, FAT)) is not None:
+        everywhere = np.ones([n // COARSE for n in fat.shape[:2]], bool)
+        kinds["fat"] = _patches(fat, everywhere, side=192, share=1, turned=True)
+    rng = np.random.default_rng(0)
+    return {
+        kind: quilt(patches, *SIZE, overlap=patches.shape[1] // 12 * 4, rng=rng)
+        for kind, patches in kinds.items()
+    }
+
+
+def _kinds(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where an image shows collagen, pink, and where cells, blue; at 1/COARSE of its size."""
+    small = np.asarray(Image.fromarray(image).reduce(COARSE), np.float32)
+    red, _, blue = (gaussian_filter(small[..., c], 14 / COARSE) for c in range(3))
+    tissue = uniform_filter((small.min(axis=-1) < 215).astype(np.float32), 64 // COARSE)
+    pink, blueish = red - blue > 22, red - blue < 20
+    # Darker is keratin.
+    return (tissue > 0.5) & pink, (tissue > 0.85) & blueish & (red > 108) & (red < 175)
+
+
+def _crop(shared: Path | None, name: str, enlarge: int = 1) -> np.ndarray | None:
+    if name not in crops_there(shared):
+        return None
+    with Image.open(Path(shared, "slides", name)) as opened:
+        image = opened.convert("RGB")
+    size = tuple(enlarge * n for n in image.size)
+    pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
+    # As white as the repository's slide where there is no tissue.
+    pixels = pixels * (WHITE / np.percentile(pixels, 99, axis=(0, 1)))
+    return np.clip(pixels, 0, WHITE).astype(np.uint8)
+
+
+def _patches(image, where, side: int, share: float, turned: bool = False) -> np.ndarray:
+    """Squares of an image that lie almost wholly within a kind of tissue.
+
+    Args:
+        image: uint8 (height, width, 3).
+        where: Mask of the kind at 1/COARSE of the image's size.
+        side: Of the squares, pixels.
+        share: How much of a square must be of the kind.
+        turned: Whether the kind looks the same from all sides.
+    """
+    inside = uniform_filter(where.astype(np.float32), side // COARSE)
+    half, step = side // 2 // COARSE, 2
+    corners = np.argwhere(inside[half:-half:step, half:-half:step] >= share - 1e-3) * step * COARSE
+    corners = corners[:: -(-len(corners) // MOST_PATCHES)]
+    patches = np.stack([image[y : y + side, x : x + side] for y, x in corners])
+    if turned:
+        # Not mirrored: a mirror image fits best beside itself, and the symmetry would be seen.
+        patches = np.concatenate([np.rot90(patches, k, axes=(1, 2)) for k in range(4)])
+        patches = patches[:: -(-len(patches) // MOST_PATCHES)]
+    return patches

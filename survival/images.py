@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 # As survival.slides.batch calls it, which reads slides and is not needed here.
 MANIFEST = "manifest.csv"
 # Decoded images up to so many bytes are kept in memory; more are decoded by so many threads.
-CACHE, THREADS = 2**30, 4
+CACHE, THREADS = 2**28, 4
 # Batches up to so many bytes are made ahead.
 BATCH = 2**28
 # Pixels whose activations in a network are in memory at a time.

@@ -39,7 +39,7 @@ def thesis_figure(results: list[dict]) -> Figure:
                 f"λ = {value:g}",
             )
         axes.set_title(f"{METRICS[metric]} on test slides", loc="left")
-        axes.legend(frameon=False, loc="lower left")
+        axes.legend(frameon=False)
     for axes, value in ((without, 0.0), (with_penalty, best)):
         slides = groups[value][0]["slides"]
         everything = np.concatenate([slides[s]["log_hazard"] for s in COLORS])
@@ -50,7 +50,7 @@ def thesis_figure(results: list[dict]) -> Figure:
             axes.hist(
                 log_hazard, bins, density=True, color=color, alpha=0.5, label=f"scanner {scanner}"
             )
-            height = -0.02 if scanner == "A" else -0.05
+            height = 0.015 if scanner == "A" else 0.045
             axes.plot(
                 log_hazard[event],
                 np.full(event.sum(), height),
@@ -60,7 +60,7 @@ def thesis_figure(results: list[dict]) -> Figure:
                 clip_on=False,
             )
         axes.set_title(f"Log-hazards of the test slides, λ = {value:g}, seed 0", loc="left")
-        axes.set_xlabel("log-hazard; ticks: slides with the event", labelpad=10)
+        axes.set_xlabel("log-hazard; ticks: slides with the event", labelpad=4)
         axes.legend(frameon=False)
     return _plain(figure)
 

@@ -78,6 +78,12 @@ class Run:
             raise ValueError(f"{self.path / MODEL} cannot be loaded: {reason}") from None
 
 
+def judged(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows by which a network is judged: the split ``test``, or all if there is none."""
+    test = predictions[predictions["split"] == "test"]
+    return predictions if test.empty else test
+
+
 def read_settings(folder: Path) -> dict:
     """The settings in a training's folder.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 ROWS = {
@@ -56,61 +58,53 @@ def markdown(results: list[dict]) -> str:
 
 def _thesis_table(results) -> str:
     groups, best = penalties(results), chosen_penalty(results)
-    lines = [
-        "Table 7.2: a network for each scanner, test slides\n",
-        f"| | C-index, λ = 0 | C-index, λ = {best:g} | AUROC, λ = 0 | AUROC, λ = {best:g} |",
-        "|---|---|---|---|---|",
-    ]
-    for row, label in ROWS.items():
-        cells = [
-            spread(values(groups[value], row, metric))
-            for metric in METRICS
-            for value in (0.0, best)
-        ]
-        lines.append(f"| {label} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    shown = [(metric, value) for metric in METRICS for value in (0.0, best)]
+    columns = [f"{METRICS[metric]}, λ = {value:g}" for metric, value in shown]
+    cells = {
+        label: [values(groups[value], row, metric) for metric, value in shown]
+        for row, label in ROWS.items()
+    }
+    title = "Table 7.2: a network for each scanner, test slides"
+    return _table(title, "", columns, cells)
 
 
 def _penalty_table(results) -> str:
-    lines = [
-        "The penalty's weight\n",
-        "| λ | validation, merged | A | B | merged | standardised | distance of the means |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for value, group in penalties(results).items():
-        cells = [spread(values(group, "merged", split="validation"))]
-        cells += [spread(values(group, row)) for row in ("A", "B", "merged", "standardised")]
-        cells.append(spread(np.array([offset(result) for result in group])))
-        lines.append(f"| {value:g} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    columns = "validation, merged", "A", "B", "merged", "standardised", "distance of the means"
+    cells = {
+        f"{value:g}": [
+            values(group, "merged", split="validation"),
+            *(values(group, row) for row in columns[1:5]),
+            np.array([offset(result) for result in group]),
+        ]
+        for value, group in penalties(results).items()
+    }
+    return _table("The penalty's weight", "λ", columns, cells)
 
 
 def _methods_table(results) -> str:
-    lines = [
-        "C-index of all ways to train\n",
-        "| networks | A | B | merged | standardised | within |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, group in by_method(results).items():
-        cells = [spread(values(group, row)) for row in ROWS]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    cells = {
+        name: [values(group, row) for row in ROWS] for name, group in by_method(results).items()
+    }
+    return _table("C-index of all ways to train", "networks", ROWS, cells)
 
 
 def _carried_table(results) -> str:
-    lines = [
-        "C-index on the other scanner's slides\n",
-        "| networks | A on A | A on B | B on B | B on A |",
-        "|---|---|---|---|---|",
-    ]
+    columns = "A on A", "A on B", "B on B", "B on A"
+    cells = {}
     for name, group in by_method(results).items():
         if group[0]["carried"]:
             a_on_b, b_on_a = (
                 np.array([result["carried"][way]["c_index"] for result in group])
                 for way in ("A on B", "B on A")
             )
-            cells = (values(group, "A"), a_on_b, values(group, "B"), b_on_a)
-            lines.append(f"| {name} | {' | '.join(map(spread, cells))} |")
+            cells[name] = [values(group, "A"), a_on_b, values(group, "B"), b_on_a]
+    return _table("C-index on the other scanner's slides", "networks", columns, cells)
+
+
+def _table(title: str, first: str, columns: Collection[str], cells: dict[str, list]) -> str:
+    heading = " | ".join([first, *columns]).lstrip()
+    lines = [f"{title}\n", f"| {heading} |", "|---" * (1 + len(columns)) + "|"]
+    lines += [f"| {name} | {' | '.join(map(spread, row))} |" for name, row in cells.items()]
     return "\n".join(lines) + "\n"
 
 

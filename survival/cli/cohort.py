@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from survival.cli.options import event_column, time_column
 from survival.cohort import (
     ENDPOINTS,
     Cohort,
@@ -16,10 +17,6 @@ from survival.cohort import (
 )
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
-_time = click.option("--time", default="time", show_default=True, help="Column of the times.")
-_event = click.option(
-    "--event", default="event", show_default=True, help="Column of the events (1, 0 = censored)."
-)
 _out = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write."
 )
@@ -83,8 +80,8 @@ def from_gdc(
 @click.option("--test", default=0.15, show_default=True, help="Share of the patients.")
 @click.option("--seed", default=0, show_default=True, help="Another seed, another split.")
 @click.option("--again", is_flag=True, help="Replace the split that MANIFEST already has.")
-@_time
-@_event
+@time_column
+@event_column
 @_out
 @_overwrite
 def split(
@@ -108,8 +105,8 @@ def split(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder below which every slide must be.",
 )
-@_time
-@_event
+@time_column
+@event_column
 def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
     """Check MANIFEST and name everything that is wrong with it, with its row."""
     try:
@@ -126,8 +123,8 @@ def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
 
 @cohort.command()
 @click.argument("manifest", type=_file)
-@_time
-@_event
+@time_column
+@event_column
 def summary(manifest: Path, time: str, event: str) -> None:
     """Print slides, patients, events and follow-up per dataset and split."""
     _print_summary(Cohort.read(manifest, time, event))

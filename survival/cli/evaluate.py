@@ -6,24 +6,12 @@ from pathlib import Path
 
 import click
 
+from survival.cli.options import cohort_options, read_cohort
+
 
 @click.command()
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option(
-    "--manifest",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="CSV of slides, patients and follow-up: see `survival cohort`.",
-)
-@click.option(
-    "--images",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    help="What `survival preprocess` wrote.",
-)
-@click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
-@click.option("--time", default="time", show_default=True, help="Column of the times.")
-@click.option("--event", default="event", show_default=True, help="Column of the events.")
+@cohort_options("slides, patients and follow-up")
 @click.option("--name", help="What the evaluation is called.  [the manifest's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an evaluation of that name.")
 def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> None:
@@ -34,7 +22,6 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
     """
     from survival.cli.progress import PredictionProgress
     from survival.cli.scores import print_scores
-    from survival.cohort import Cohort
     from survival.evaluation import evaluate as evaluate_network
     from survival.run import EVALUATIONS, Run
 
@@ -43,9 +30,7 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
     out = run / EVALUATIONS / f"{name}.csv"
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; give --overwrite to replace it, or another --name")
-    cohort = Cohort.read(manifest, time, event)
-    if datasets:
-        cohort = cohort.of_dataset(*datasets)
+    cohort = read_cohort(manifest, datasets, time, event)
     with PredictionProgress() as progress:
         table = evaluate_network(finished, cohort, images, name, [progress])
     print_scores(table)

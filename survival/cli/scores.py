@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from survival.metrics import cross_dataset_table
+from survival.run import judged
 
 
 def print_scores(predictions: pd.DataFrame) -> None:
@@ -17,15 +18,15 @@ def print_scores(predictions: pd.DataFrame) -> None:
         predictions: As in :attr:`survival.run.Run.predictions`; the split ``test`` counts, or
             everything if there is none.
     """
-    split = "test" if (predictions.split == "test").any() else None
-    judged = predictions[predictions.split == split] if split else predictions
+    slides = judged(predictions)
+    which = "all" if len(slides) == len(predictions) else "test"
     rows = cross_dataset_table(
-        np.stack([judged.time, judged.event], axis=1),
-        judged.log_hazard.to_numpy(),
-        judged.dataset.to_numpy(),
-        judged.patient.to_numpy(),
+        np.stack([slides.time, slides.event], axis=1),
+        slides.log_hazard.to_numpy(),
+        slides.dataset.to_numpy(),
+        slides.patient.to_numpy(),
     )
-    table = Table(box=None, caption=f"{split or 'all'} slides; 95 % bootstrap intervals by patient")
+    table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals by patient")
     for i, heading in enumerate(("data", "slides", "events", "C-index", "AUROC")):
         table.add_column(heading, justify="right" if i else "left")
     for row in rows.itertuples():

@@ -6,29 +6,17 @@ from pathlib import Path
 
 import click
 
+from survival.cli.options import cohort_options, read_cohort
+
 
 @click.command()
-@click.option(
-    "--manifest",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    required=True,
-    help="CSV of slides, patients, follow-up and split: see `survival cohort`.",
-)
-@click.option(
-    "--images",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    required=True,
-    help="What `survival preprocess` wrote.",
-)
+@cohort_options("slides, patients, follow-up and split")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     required=True,
     help="Folder of the training; goes on there if it was interrupted.",
 )
-@click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
-@click.option("--time", default="time", show_default=True, help="Column of the times.")
-@click.option("--event", default="event", show_default=True, help="Column of the events.")
 @click.option("--epochs", type=int, default=50, show_default=True)
 @click.option("--batch-size", type=int, default=5, show_default=True, help="Slides in a batch.")
 @click.option("--learning-rate", type=float, default=1e-3, show_default=True, help="Of Adam.")
@@ -71,14 +59,11 @@ def train(manifest, images, out, datasets, time, event, **settings) -> None:
     with 1e-3. Interrupted, the same command goes on.
     """
     from survival.cli.progress import EpochProgress
-    from survival.cohort import Cohort
     from survival.training import TrainingSettings
     from survival.training import train as train_network
 
     chosen = TrainingSettings(**settings)
-    cohort = Cohort.read(manifest, time, event)
-    if datasets:
-        cohort = cohort.of_dataset(*datasets)
+    cohort = read_cohort(manifest, datasets, time, event)
     with EpochProgress(chosen.epochs) as progress:
         run = train_network(cohort, images, out, chosen, [progress])
     kept = run.history.iloc[run.settings["kept_epoch"] - 1]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import Run
+from survival.run import Run, judged
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def _carried(name: str, run: Run) -> Block:
     train = slides[slides["split"] == "train"]
     seen = set(slides.loc[slides["split"].isin(["train", "validation"]), "patient"])
     for cohort, table in run.evaluations.items():
-        rows = table[table["split"] == "test"] if (table["split"] == "test").any() else table
+        rows = judged(table)
         if rows.empty or not _finite(rows):
             what = "has no slides" if rows.empty else "has predictions that are not finite"
             notes.append(f"{name}: the evaluation of {cohort} {what}; it is left out.")

@@ -150,6 +150,7 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
 
 def _begin(out: Path, cohort: Cohort, record: dict) -> None:
     """Makes the folder, or makes sure that it is the folder of the same training."""
+    remove_leftovers(out)
     if (out / SETTINGS).exists():
         before = read_settings(out)
         names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
@@ -160,7 +161,8 @@ def _begin(out: Path, cohort: Cohort, record: dict) -> None:
     elif out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no training; choose another folder")
     else:
+        # The settings first: with them, a folder left at any instant is known as this training's.
         out.mkdir(parents=True, exist_ok=True)
-        cohort.write(out / COHORT)
         write_settings(out, record)
-    remove_leftovers(out)
+    if not (out / COHORT).exists():
+        cohort.write(out / COHORT)

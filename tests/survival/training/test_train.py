@@ -87,6 +87,25 @@ def test_a_training_cut_in_the_middle_goes_on_as_if_it_was_not(tissue, tmp_path)
     pd.testing.assert_frame_equal(cut.predictions, whole.predictions)
 
 
+def test_a_training_killed_while_its_folder_is_made_goes_on(tissue, tmp_path, monkeypatch):
+    cohort, images = tissue
+    out = tmp_path / "run"
+    for name in ("write_settings", "Cohort.write"):  # the first file, then the second
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(f"survival.training.trainer.{name}", killed)
+            train(cohort, images, out, ONE_EPOCH)
+        (out / ".0123456789abcdef.part.json").touch()  # what SIGKILL leaves of a file
+    run = train(cohort, images, out, ONE_EPOCH)
+    assert {path.name for path in out.iterdir()} == {
+        *("cohort.csv", "history.csv", "model.keras", "predictions.csv", "settings.json")
+    }
+    assert len(run.predictions) == len(cohort)
+
+
 def test_a_finished_training_is_not_repeated(tissue, trained):
     changed = (trained.path / "model.keras").stat().st_mtime_ns
     train(*tissue, trained.path, ONE_EPOCH)

@@ -10,7 +10,7 @@ from survival.images import at_a_time
 from survival.losses import CoxPHLoss
 
 BATCHES = ("events", "patients", "shuffled")
-DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+DTYPES = ("float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def methods_figure(results: list[dict]) -> Figure:
         _dots(ways, found, shift, color, SHORT[row].replace("\n", " "), vertical=True)
     ways.invert_yaxis()
     ways.set_title("C-index of all ways to train, test slides", loc="left")
-    ways.legend(frameon=False, loc="lower left")
+    ways.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
     return _plain(figure)
 
 

@@ -51,6 +51,7 @@ setup(
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
         "tensorboard": ["tensorboard>=2.20"],
+        "experiments": ["filelock>=3.16"],
     },
     entry_points={
         "console_scripts": ["resbuilder = resbuilder.cli:main", "survival = survival.cli:main"]

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
 
 import click
 from matplotlib.figure import Figure
 
-from experiments.jobs import run_all, write
+from experiments.jobs import VERSION, run_all, write
 
 RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"
 
 
-def standard_options(command: Callable) -> Callable:
-    """The options that every script has: preset, workers, data_dir, out."""
-    for option in (
+PRESETS = {
+    "quick": "minutes on 2 cores",
+    "laptop": "hours on 2 cores",
+    "thesis": "everything, as the thesis",
+}
+
+
+def standard_options(*presets: str) -> Callable[[Callable], Callable]:
+    """The options that every script has: preset, workers, data_dir, out.
+
+    Args:
+        presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
+    """
+    presets = presets or ("quick", "thesis")
+    options = (
         click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs."),
         click.option("--data-dir", help="Folder with NAME.npz; else the variable RESBUILDER_DATA."),
         click.option(
@@ -29,14 +42,13 @@ def standard_options(command: Callable) -> Callable:
         ),
         click.option(
             "--preset",
-            type=click.Choice(["quick", "thesis"]),
-            default="quick",
+            type=click.Choice(presets),
+            default=presets[0],
             show_default=True,
-            help="quick: minutes on 2 cores; thesis: everything.",
+            help="; ".join(f"{name}: {PRESETS[name]}" for name in presets) + ".",
         ),
-    ):
-        command = option(command)
-    return command
+    )
+    return lambda command: reduce(lambda done, option: option(done), options, command)
 
 
 def measure(
@@ -53,29 +65,26 @@ def measure(
     Args:
         name: ``CHAPTER/SCRIPT``, of the folder of runs and the file of results.
         work: What a job does.
-        jobs: Settings by name, without ``data_dir``.
-        preset: The whole (``"thesis"``) goes to ``experiments/results``, the rest stays with its
-            runs.
+        jobs: Settings by name.
+        preset: What ``"quick"`` gives stays with its runs, the rest goes to
+            ``experiments/results``.
         workers: Processes.
         data_dir: Where the data lies.
         out: Another folder for the runs.
 
     Returns:
-        ``NAME.json``, beside which figures and tables belong.
+        ``SCRIPT.json`` (of the laptop preset ``SCRIPT_laptop.json``), beside which figures and
+        tables belong.
     """
     chapter, script = name.split("/")
     folder = (out or RUNS / chapter) / f"{script}_{preset}"
-    jobs = {key: job | {"data_dir": data_dir} for key, job in jobs.items()}
-    results = run_all(work, jobs, folder, workers)
-    stored_at = RESULTS / chapter if preset == "thesis" else folder / "report"
-    path = stored_at / f"{script}.json"
+    results = run_all(work, jobs, folder, workers, data_dir)
+    stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
+    path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
     write(
         path,
-        {
-            key: {"job": {k: v for k, v in job.items() if k != "data_dir"}} | results[key]
-            for key, job in jobs.items()
-        },
+        {key: {"job": job, "version": VERSION} | results[key] for key, job in jobs.items()},
     )
     return path
 

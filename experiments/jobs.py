@@ -10,16 +10,24 @@ import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.metadata import version
 from pathlib import Path
 
 import click
+from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from resbuilder.files import atomically
 
+VERSION = version("resbuilder")
+
 
 def run_all(
-    work: Callable[[dict], dict], jobs: dict[str, dict], folder: Path, workers: int
+    work: Callable[[dict], dict],
+    jobs: dict[str, dict],
+    folder: Path,
+    workers: int,
+    data_dir: str | None = None,
 ) -> dict[str, dict]:
     """Does what is not done yet, and returns all results.
 
@@ -29,50 +37,80 @@ def run_all(
         jobs: Settings of each job by its name, which names the file.
         folder: Where the results are kept, one ``NAME.json`` each, written when a job ends.
         workers: Processes, each on one core.
+        data_dir: Where the data lies, which ``work`` finds among the settings. It is no setting:
+            a result stays what it is when the data moves.
 
     Returns:
-        Result of each job by name, in the order of ``jobs``.
+        Result of each job by name, in the order of ``jobs``. Several processes, also on several
+        machines, may share a folder: each job is done by one of them.
 
     Raises:
-        click.UsageError: If a file there belongs to other settings, or a job refuses its own.
+        click.UsageError: If a file there belongs to other settings or another version, or a job
+            refuses its own.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
-    if missing:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-        )
-        context = multiprocessing.get_context("spawn")
-        with (
-            Progress(*columns) as progress,
-            ProcessPoolExecutor(workers, context, single_thread) as pool,
-        ):
-            task = progress.add_task(
-                folder.name, total=len(jobs), completed=len(jobs) - len(missing)
-            )
-            futures = {pool.submit(_timed, work, job): name for name, job in missing.items()}
-            try:
-                for future in as_completed(futures):
-                    name = futures[future]
-                    write(folder / f"{name}.json", {"job": jobs[name]} | future.result())
-                    progress.advance(task)
-                    progress.console.print(f"{folder.name}/{name} done")
-            except BaseException as error:
-                pool.shutdown(wait=False, cancel_futures=True)
-                if isinstance(error, ValueError):  # data that is not there, a value out of range
-                    raise click.UsageError(str(error)) from error
-                raise
+    (folder / "locks").mkdir(parents=True, exist_ok=True)
+    # First what no other process is at; then, where one was, wait for it or do what it left.
+    for wait in (False, True):
+        missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
+        if missing:
+            _run(work, missing, folder, workers, data_dir, wait, len(jobs))
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
+
+
+def _run(work, missing, folder, workers, data_dir, wait, total) -> None:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    context = multiprocessing.get_context("spawn")
+    with (
+        Progress(*columns, TimeElapsedColumn()) as progress,
+        ProcessPoolExecutor(workers, context, single_thread) as pool,
+    ):
+        task = progress.add_task(folder.name, total=total, completed=total - len(missing))
+        futures = {
+            pool.submit(_one, work, name, job, folder, data_dir, wait): name
+            for name, job in missing.items()
+        }
+        try:
+            for future in as_completed(futures):
+                if future.result():
+                    progress.advance(task)
+                    progress.console.print(f"{folder.name}/{futures[future]} done")
+        except BaseException as error:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, ValueError):  # data that is not there, a value out of range
+                raise click.UsageError(str(error)) from error
+            raise
+
+
+def _one(work, name: str, job: dict, folder: Path, data_dir: str | None, wait: bool) -> bool:
+    """Does a job and writes its result, unless another process is at it or has done it."""
+    path = folder / f"{name}.json"
+    try:
+        # The system gives the lock up when a process ends, however it ends.
+        with FileLock(folder / "locks" / f"{name}.lock", blocking=wait):
+            if not path.exists():
+                start = time.time()
+                done = {"job": job, "version": VERSION} | {
+                    "result": work(job | {"data_dir": data_dir})
+                }
+                write(
+                    path,
+                    done
+                    | {
+                        "seconds": round(time.time() - start, 1),
+                        "machine": f"{platform.machine()}, one core, Python "
+                        f"{platform.python_version()}",
+                    },
+                )
+            return True
+    except Timeout:
+        return False
 
 
 def read(folder: Path, name: str, job: dict) -> dict | None:
     """What was written for a job, or None.
 
     Raises:
-        click.UsageError: If it was written for other settings.
+        click.UsageError: If it was written for other settings or by another version.
     """
     path = folder / f"{name}.json"
     if not path.exists():
@@ -82,6 +120,11 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
         raise click.UsageError(
             f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
             "give another folder with --out."
+        )
+    if (by := found.get("version", VERSION)) != VERSION:
+        raise click.UsageError(
+            f"{path} was measured with version {by}, and this is {VERSION}: they are not mixed. "
+            "Keep it there and give another folder with --out, or remove it."
         )
     return found
 
@@ -114,13 +157,3 @@ def _plain(value):
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _timed(work: Callable[[dict], dict], job: dict) -> dict:
-    start = time.time()
-    result = work(job)
-    return {
-        "result": result,
-        "seconds": round(time.time() - start, 1),
-        "machine": f"{platform.machine()}, one core, Python {platform.python_version()}",
-    }

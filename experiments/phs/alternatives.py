@@ -80,7 +80,7 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
-@standard_options
+@standard_options()
 def main(dataset, preset, workers, data_dir, out):
     """Tune with the first seed, train the chosen ones with the others, draw."""
     name = f"phs/alternatives_{dataset}"

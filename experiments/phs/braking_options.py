@@ -64,7 +64,7 @@ def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
 
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(list(GOALS)))
-@standard_options
+@standard_options()
 def main(dataset, preset, workers, data_dir, out):
     """Measure, write the table, draw."""
     jobs = option_jobs(dataset, preset)

@@ -40,7 +40,7 @@ def grid_jobs(preset: str) -> dict[str, dict]:
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options
+@standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = grid_jobs(preset)

@@ -44,7 +44,7 @@ def setting_jobs(preset: str) -> dict[str, dict]:
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options
+@standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = setting_jobs(preset)

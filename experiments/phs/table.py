@@ -54,7 +54,7 @@ def table_command(dataset: str, number: str, targets: tuple[float, ...]) -> Call
     """
 
     @click.command(help=f"Measure the rows of Table {number} ({dataset}).")
-    @standard_options
+    @standard_options()
     def main(preset, workers, data_dir, out):
         jobs = table_jobs(dataset, targets, preset)
         path = measure(

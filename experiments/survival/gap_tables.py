@@ -24,11 +24,11 @@ def by_method(results: list[dict]) -> dict[str, list[dict]]:
     return groups
 
 
-def penalties(results: list[dict]) -> dict[float, list[dict]]:
-    """Results of networks of one scanner each, by λ."""
+def penalties(results: list[dict], of: str = "each") -> dict[float, list[dict]]:
+    """Results of networks of one scanner each, by λ, of one group of methods."""
     groups = {}
     for name, group in by_method(results).items():
-        if name.startswith("each, λ"):
+        if name.startswith(f"{of}, λ"):
             groups[group[0]["job"]["settings"]["mean_penalty"]] = group
     return dict(sorted(groups.items()))
 
@@ -69,6 +69,14 @@ def _thesis_table(results) -> str:
 
 
 def _penalty_table(results) -> str:
+    tables = {
+        "each": "The penalty's weight, batches of five drawn at random (the thesis)",
+        "batches of 32": "The penalty's weight, batches of 32 with events in each",
+    }
+    return "\n".join(_one_penalty_table(results, of, title) for of, title in tables.items())
+
+
+def _one_penalty_table(results, of: str, title: str) -> str:
     columns = "validation, merged", "A", "B", "merged", "standardised", "distance of the means"
     cells = {
         f"{value:g}": [
@@ -76,9 +84,9 @@ def _penalty_table(results) -> str:
             *(values(group, row) for row in columns[1:5]),
             np.array([offset(result) for result in group]),
         ]
-        for value, group in penalties(results).items()
+        for value, group in penalties(results, of).items()
     }
-    return _table("The penalty's weight", "λ", columns, cells)
+    return _table(title, "λ", columns, cells)
 
 
 def _methods_table(results) -> str:

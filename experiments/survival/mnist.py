@@ -223,7 +223,7 @@ def draw(results: list[dict]) -> Figure:
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options
+@standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""
     path = measure("survival/mnist", train, training_jobs(preset), preset, workers, data_dir, out)

@@ -136,24 +136,6 @@ def test_spread_is_mean_and_sample_deviation_in_per_cent():
     assert spread([0.8]) == "80.00"
 
 
-def test_jobs_resume_and_refuse_other_settings(tmp_path):
-    from experiments.jobs import run_all
-
-    jobs = {str(n): {"x": n} for n in range(3)}
-    assert run_all(squared, jobs, tmp_path, workers=1)["2"] == {"square": 4.0, "nothing": None}
-    (tmp_path / "1.json").unlink()
-    before = (tmp_path / "2.json").stat().st_mtime_ns
-    run_all(squared, jobs, tmp_path, workers=1)
-    assert (tmp_path / "1.json").exists()
-    assert (tmp_path / "2.json").stat().st_mtime_ns == before
-    with pytest.raises(Exception, match="other settings"):
-        run_all(squared, {"1": {"x": 7}}, tmp_path, workers=1)
-
-
-def squared(job):
-    return {"square": float(job["x"] ** 2), "nothing": float("nan")}
-
-
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     """The whole way of `python -m experiments.phs.fashion_mnist`, on small real images."""
     from experiments.phs import table

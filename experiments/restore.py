@@ -1,0 +1,55 @@
+"""Takes results that are published already as done, so that a script measures only the rest.
+
+::
+
+    python -m experiments.restore survival/domain_gap
+    python -m experiments.survival.domain_gap --preset thesis     # goes on from there
+
+Runs live in ``runs/``, which is not kept in the repository; what came out of them is, in
+``experiments/results``. Without this, a script on a fresh checkout measures everything anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from experiments.command import RESULTS, RUNS
+from experiments.jobs import write
+
+
+def restore(results: Path, folder: Path) -> int:
+    """Writes the file of each job of some results into a folder of runs, where it is missing.
+
+    Returns:
+        How many were written.
+    """
+    stored = json.loads(results.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    missing = {k: v for k, v in stored.items() if not (folder / f"{k}.json").exists()}
+    for name, entry in missing.items():
+        about = {key: entry[key] for key in ("job", "version") if key in entry}
+        result = {key: value for key, value in entry.items() if key not in about}
+        write(folder / f"{name}.json", about | {"result": result})
+    return len(missing)
+
+
+@click.command(help=__doc__.splitlines()[0])
+@click.argument("name", metavar="CHAPTER/SCRIPT")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs, as given there.")
+def main(name: str, out: Path | None) -> None:
+    """Restore the runs of a script."""
+    chapter, _, script = name.partition("/")
+    results = RESULTS / chapter / f"{script}.json"
+    if not results.is_file():
+        known = sorted(f"{p.parent.name}/{p.stem}" for p in RESULTS.glob("*/*.json"))
+        raise click.UsageError(f"no results of {name!r}; there are {', '.join(known)}")
+    preset = "" if script.endswith("_laptop") else "_thesis"
+    folder = (out or RUNS / chapter) / f"{script}{preset}"
+    click.echo(f"{restore(results, folder)} results restored into {folder}")
+
+
+if __name__ == "__main__":
+    main()

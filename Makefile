@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.installed-runtime
 TEST := $(VENV)/.installed-test
+# Two processes, a file of tests in one of them; `make test WORKERS=0` for one, to debug.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/[!_]*.py))
 
 .PHONY: help demo test lint bench clean
@@ -26,9 +29,9 @@ demo: $(RUNTIME)
 	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite
 
 test: lint
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -m any_backend
-	KERAS_BACKEND=torch $(BIN)/python -m pytest -m any_backend
+	KERAS_BACKEND=tensorflow $(PYTEST)
+	KERAS_BACKEND=jax $(PYTEST) -m any_backend
+	KERAS_BACKEND=torch $(PYTEST) -m any_backend
 
 lint: $(TEST)
 	$(BIN)/ruff check .

@@ -55,6 +55,11 @@ class TrainConfig:
     image_size: int | None = _option(
         None, "resize images of a folder to this side [as they are]", must_be=POSITIVE
     )
+    ela_quality: int | None = _option(
+        None,
+        "images of a folder get error-level-analysis channels at this JPEG quality [none]",
+        must_be=POSITIVE,
+    )
     start: str = _option(
         "rb-0net",
         "start network: rb-0net, rb-r18, resnet-20, a run folder, or an architecture's JSON file",
@@ -157,6 +162,11 @@ class SearchConfig(TrainConfig):
     algorithm: str = _option(
         "group_lasso", "MorphNet's criterion", choices=("group_lasso", "gamma")
     )
+    engine: str = _option(
+        "native",
+        "who computes MorphNet's term: resbuilder, or Google's morph_net where it is installed",
+        choices=("native", "google"),
+    )
     resource: str = _option(
         "flops",
         "resource that MorphNet's term weighs",
@@ -192,9 +202,25 @@ class SearchConfig(TrainConfig):
         "initial weights of an inserted block",
         choices=("last_conv", "last_gamma", "glorot"),
     )
+    insert_share: float | None = _option(
+        None,
+        "share of ζ that an inserted block may cost, by its inner width; MorphNet then leaves room "
+        "for the blocks of the next round [as wide as the layer before, whatever it costs]",
+        must_be=FRACTION,
+    )
+
+    @property
+    def block_flops(self) -> float | None:
+        """FLOPs that an inserted block may cost; None: any."""
+        return self.insert_share and self.insert_share * self.flops
 
     def __post_init__(self):
         super().__post_init__()
+        if self.insert_share and self.insert_share * self.insertions >= 1:
+            raise ValueError(
+                f"{self.insertions} insertions of insert_share {self.insert_share:g} leave nothing "
+                f"of the budget; it must be below {1 / self.insertions:g}"
+            )
         if (self.resource == "latency") != bool(self.peak_flops and self.bandwidth):
             raise ValueError(
                 'resource "latency", and no other, needs the peak rates of the device: peak_flops '

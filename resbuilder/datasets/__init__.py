@@ -13,6 +13,7 @@ Example:
 
 from resbuilder.datasets.batches import Augmentation, Batches
 from resbuilder.datasets.dataset import Dataset
+from resbuilder.datasets.error_level import error_level_analysis
 from resbuilder.datasets.preprocessing import Preprocessing
 from resbuilder.datasets.registry import Listing, available, load, names
 from resbuilder.datasets.split import Split
@@ -25,6 +26,7 @@ __all__ = [
     "Preprocessing",
     "Split",
     "available",
+    "error_level_analysis",
     "load",
     "names",
 ]

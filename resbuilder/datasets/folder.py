@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from resbuilder.datasets.error_level import check_quality, error_level_analysis
 from resbuilder.datasets.progress import progress
 from resbuilder.datasets.split import Split
 
@@ -17,7 +18,9 @@ _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height
 
 
 def read_folder(
-    path: Path, image_size: int | tuple[int, int] | None = None
+    path: Path,
+    image_size: int | tuple[int, int] | None = None,
+    ela_quality: int | None = None,
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Reads a folder of images as uint8 arrays.
 
@@ -29,14 +32,20 @@ def read_folder(
         path: The folder.
         image_size: Side, or (height, width), that images are resized to (bilinear, aspect ratio not
             kept); by default the size they have, which must then be the same for all.
+        ela_quality: Adds the channels of `error_level_analysis` at this JPEG quality behind those
+            of the image: RGB becomes 6 channels. It looks at the pixels of the file; what it finds
+            is turned and resized with the image. None by default.
 
     Returns:
         The arrays x_train, y_train, x_test, y_test by name, and the class names.
 
     Raises:
         ValueError: If there are fewer than two classes, a class without images, an image that
-            cannot be read, or images of different sizes without `image_size`.
+            cannot be read, images of different sizes without `image_size`, or a quality that is
+            none.
     """
+    if ela_quality is not None:
+        check_quality(ela_quality)
     parts, names = _find(path)
     everything = [file for files, _ in parts.values() for file in files]
     heads = _each(_peek, everything, f"looking at {path.name}")
@@ -44,7 +53,7 @@ def read_folder(
     mode = "L" if all(grey for _, grey in heads) else "RGB"
     arrays = {}
     for part, (files, labels) in parts.items():
-        arrays[f"x_{part}"] = _decode(files, size, mode, f"reading {path.name}/{part}")
+        arrays[f"x_{part}"] = _decode(files, size, mode, ela_quality, f"reading {path.name}/{part}")
         arrays[f"y_{part}"] = labels
     return arrays, names
 
@@ -143,19 +152,34 @@ def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
     return sides
 
 
-def _decode(files: list[Path], size: tuple[int, int], mode: str, label: str) -> np.ndarray:
+def _decode(
+    files: list[Path], size: tuple[int, int], mode: str, ela_quality: int | None, label: str
+) -> np.ndarray:
     """Decodes files into one array (n, height, width, channels)."""
-    pixels = np.empty((len(files), *size, len(mode)), np.uint8)
+    shown = 1 if ela_quality is None else 2
+    pixels = np.empty((len(files), *size, shown * len(mode)), np.uint8)
 
     def read(at: int) -> None:
         with _open(files[at]) as image:
-            image = ImageOps.exif_transpose(image).convert(mode)
-            if image.size != size[::-1]:
-                image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-            pixels[at] = np.asarray(image).reshape(pixels.shape[1:])
+            orientation = image.getexif().get(_ORIENTATION, 1)
+            images = [image.convert(mode)]
+        if ela_quality is not None:
+            levels = error_level_analysis(np.asarray(images[0]), ela_quality)
+            images.append(Image.fromarray(levels))
+        for place, part in enumerate(np.split(pixels[at], shown, axis=-1)):
+            part[:] = _fitted(images[place], orientation, size).reshape(part.shape)
 
     _each(read, range(len(files)), label)
     return pixels
+
+
+def _fitted(image: Image.Image, orientation: int, size: tuple[int, int]) -> np.ndarray:
+    """Returns the pixels of an image turned upright and brought to (height, width)."""
+    image.getexif()[_ORIENTATION] = orientation
+    image = ImageOps.exif_transpose(image)
+    if image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def _each(work: Callable, items: list | range, label: str) -> list:

@@ -102,6 +102,7 @@ def load(
     name: str | Path,
     data_dir: str | Path | None = None,
     image_size: int | tuple[int, int] | None = None,
+    ela_quality: int | None = None,
 ) -> Dataset:
     """Loads a dataset.
 
@@ -114,6 +115,7 @@ def load(
         data_dir: The data folder; the variable RESBUILDER_DATA by default.
         image_size: For folders of images: side, or (height, width), to resize to. Animals10 is
             resized to 300x300 by default, other folders keep their size.
+        ela_quality: For folders of images: add error-level-analysis channels at this JPEG quality.
 
     Returns:
         The dataset.
@@ -133,8 +135,11 @@ def load(
         )
     if path is None and name == "animals10":
         raise _missing(name, "it has no automatic download")
-    if image_size is not None and (path is None or path.is_file()):
-        raise ValueError(f"image_size is for folders of images; {name} has its own size")
+    if path is None or path.is_file():
+        if image_size is not None:
+            raise ValueError(f"image_size is for folders of images; {name} has its own size")
+        if ela_quality is not None:
+            raise ValueError(f"ela_quality is for folders of images; {name} comes without files")
     class_names = None
     if path is None:
         arrays = _read_known(name, base)
@@ -142,7 +147,8 @@ def load(
         arrays, class_names = read_npz(path)
     else:
         default = known.shape[:2] if known else None
-        arrays, class_names = read_folder(path, default if image_size is None else image_size)
+        size = default if image_size is None else image_size
+        arrays, class_names = read_folder(path, size, ela_quality)
     return Dataset(
         name=name if known else path.resolve().name.removesuffix(".npz"),
         class_names=class_names or (known.class_names if known else None),

@@ -16,6 +16,7 @@ from resbuilder.morphnet.resources import RESOURCES, Coefficients, coefficients
 from resbuilder.morphnet.steps import Step
 
 ALGORITHMS = ("group_lasso", "gamma")
+ENGINES = ("native", "google")
 
 
 class MorphNetRegularizer:
@@ -42,6 +43,8 @@ class MorphNetRegularizer:
             gradient is 0.
         peak_flops: Peak rate in FLOP/s; latency only.
         bandwidth: Memory bandwidth in bytes/s; latency only.
+        engine: ``"native"``, or ``"google"``: the values are computed by Google's own program,
+            always by its strict rules (:mod:`resbuilder.morphnet.google`; TensorFlow only).
 
     Attributes:
         graph: The :class:`ChannelGraph` of the model.
@@ -57,6 +60,14 @@ class MorphNetRegularizer:
         np.int64(64)
     """
 
+    def __new__(cls, *args, engine: str = "native", **kwargs):
+        """An instance of the class that computes with the engine asked for."""
+        if engine == "google":
+            from resbuilder.morphnet.google import GoogleRegularizer
+
+            cls = GoogleRegularizer
+        return super().__new__(cls)
+
     def __init__(
         self,
         model,
@@ -66,7 +77,11 @@ class MorphNetRegularizer:
         strict: bool = False,
         peak_flops: float | None = None,
         bandwidth: float | None = None,
+        *,
+        engine: str = "native",
     ):
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
         if algorithm not in ALGORITHMS:
             raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
         if resource not in RESOURCES:

@@ -11,6 +11,7 @@ import keras
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
+from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
@@ -71,14 +72,16 @@ def search(
         The result; everything else is in the run folder.
 
     Raises:
-        ValueError: If the data cannot be had, the budget is too small for the start network, or the
-            folder exists. Nothing is written then.
+        ValueError: If the data cannot be had, the budget is too small for the start network, the
+            folder exists, or the engine cannot run here. Nothing is written then.
 
     Example:
         >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
         >>> print(result.architecture)
     """
     config = config.resolved()
+    if config.engine == "google":
+        require_morph_net()
     data = TrainingData.load(config)
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
@@ -86,7 +89,7 @@ def search(
             f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
             f"these images, with one channel in every layer, needs {least:,}; raise the budget"
         )
-    _warn_of_size(start, config.flops)
+    _warn_of_size(start, config)
     with Run.create(out, config, overwrite) as run:
         return _go(run, data, start, progress)
 
@@ -107,15 +110,16 @@ def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> Se
         return _go(run, data, start, progress)
 
 
-def _warn_of_size(start: Architecture, budget: float) -> None:
+def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
     """Say so where inserted blocks will be far above the budget until MorphNet has shrunk them."""
-    grown = (insert_block(start, where, "new") for where in insertion_positions(start))
+    budget, places = config.flops, insertion_positions(start)
+    grown = (insert_block(start, where, "new", config.block_flops) for where in places)
     dearest = max(cost(architecture).flops for architecture in grown) - cost(start).flops
     if dearest > 2 * budget:
         warnings.warn(
             f"a block at full resolution costs {dearest / 1e6:,.4g} MFLOPs, "
             f"{dearest / budget:,.0f} times the budget: trainings before the first MorphNet step "
-            "may be slow and large; take a smaller width",
+            "may be slow and large; take a smaller width, or insert_share",
             stacklevel=3,
         )
 

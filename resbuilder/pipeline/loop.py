@@ -133,7 +133,8 @@ class Loop:
         index = len(self.nodes)
         trained = {n.architecture for n in self.nodes if n.source == n.index}
         rng = np.random.default_rng(self.workshop.seed(index, "position"))
-        drawn = draw_insertion(node.architecture, trained, f"n{index}", rng)
+        most = self.config.block_flops
+        drawn = draw_insertion(node.architecture, trained, f"n{index}", rng, most)
         if drawn is None:
             self.journal.step("exhausted", f"exhausted {index}", lambda: {"round": self.round})
             return None
@@ -161,10 +162,12 @@ class Loop:
 
     def morphnet(self, node: Node) -> tuple[Node, dict | None]:
         """Shrink and expand; the second value says which channels to inherit, if any."""
+        coming = self.config.insertions if self.round + 1 < self.config.rounds else 0
+        budget = self.config.flops - coming * (self.config.block_flops or 0)
         record = self.journal.step(
             "morphnet",
             f"morphnet {self.round}",
-            lambda: {"round": self.round, **self.workshop.judge_channels(node)},
+            lambda: {"round": self.round, **self.workshop.judge_channels(node, budget)},
         )
         if record["dead"]:
             raise BreakDown(record["dead"])

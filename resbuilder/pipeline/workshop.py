@@ -96,8 +96,8 @@ class Workshop:
         inherit(trainer.network, self._load(node.source))
         return {"index": node.index} | {p: trainer.evaluate(p) for p in ("validation", "test")}
 
-    def judge_channels(self, node: Node) -> dict:
-        """Which channels MorphNet keeps, and the widths that fill the budget again."""
+    def judge_channels(self, node: Node, budget: float) -> dict:
+        """Which channels MorphNet keeps, and the widths that fill a budget of FLOPs again."""
         c, a = self.config, node.architecture
         network = build_model(a, self.data.preprocessing)
         inherit(network, self._load(node.source))
@@ -110,7 +110,7 @@ class Workshop:
             "flops_before": cost(a).flops,
         }
         try:
-            step = morph(a, alive, regularizer.group_values(), int(c.flops), c.intensity)
+            step = morph(a, alive, regularizer.group_values(), int(budget), c.intensity)
         except BreakDown as error:
             return record | {"dead": str(error)}
         return record | {

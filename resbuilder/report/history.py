@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resbuilder.architecture import Architecture
 from resbuilder.run import best_training, read_config, read_records
-from resbuilder.variants import VARIANTS
+from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 
 
 @dataclass
@@ -154,6 +154,25 @@ class History:
         """
         training = best_training(self.events, None if any_size else self.budget)
         return training and Score(self.records[training["index"]], training["variant"])
+
+    def epochs_behind(self, score: Score) -> int:
+        """How many epochs the weights of a network have seen since they were random.
+
+        With Reg and No Reg WI go on from the With-Reg trainings before them, back to the start or
+        to the last MorphNet step after which the search trained from scratch.
+        """
+        epochs = score.record.trainings[score.variant]["epochs"]
+        if score.variant == NO_REG_RI:
+            return epochs
+        if score.variant == NO_REG_WI:
+            epochs += score.record.trainings[WITH_REG]["epochs"]
+        anew = ("start",) if self.config.get("inherit_channels") else ("start", "morphnet")
+        record = score.record
+        while record.origin not in anew:
+            record = self.records[record.parent]
+            # A network as a removal left it was not trained itself.
+            epochs += record.trainings[WITH_REG]["epochs"] if record.trainings else 0
+        return epochs
 
 
 def finite(value) -> float | None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture, Block, Stage
+from resbuilder.costs import cost
 
 ATTEMPTS = 10
 NEAR_ZERO = 1e-2
@@ -38,8 +39,17 @@ def insertion_positions(architecture: Architecture) -> list[Position]:
     ]
 
 
-def insert_block(architecture: Architecture, where: Position, name: str) -> Architecture:
+def insert_block(
+    architecture: Architecture, where: Position, name: str, most_flops: float | None = None
+) -> Architecture:
     """Insert a block whose two convolutions have the width of the preceding layer.
+
+    Args:
+        architecture: Where to insert.
+        where: One of :func:`insertion_positions`.
+        name: Name of the new block.
+        most_flops: What the block may cost for one image: its inner width is the largest that stays
+            within, but at least one channel and at most the thesis' width, which None takes.
 
     Raises:
         ValueError: If there is no such place.
@@ -50,9 +60,17 @@ def insert_block(architecture: Architecture, where: Position, name: str) -> Arch
             f"{[tuple(p) for p in insertion_positions(architecture)]}"
         )
     stage = architecture.stages[where.stage]
-    blocks = list(stage.blocks)
-    blocks.insert(where.position, Block(stage.width, name=name))
-    return _with_stage(architecture, where.stage, replace(stage, blocks=tuple(blocks)))
+
+    def grown(inner: int) -> Architecture:
+        blocks = list(stage.blocks)
+        blocks.insert(where.position, Block(inner, name=name))
+        return _with_stage(architecture, where.stage, replace(stage, blocks=tuple(blocks)))
+
+    if most_flops is None:
+        return grown(stage.width)
+    # A block's cost is proportional to its inner width.
+    one_channel = cost(grown(1)).flops - cost(architecture).flops
+    return grown(min(stage.width, max(1, int(most_flops // one_channel))))
 
 
 def remove_blocks(architecture: Architecture, names: Iterable[str]) -> Architecture:
@@ -76,6 +94,7 @@ def draw_insertion(
     seen: Collection[Architecture],
     name: str,
     rng: np.random.Generator,
+    most_flops: float | None = None,
 ) -> tuple[Architecture, Position] | None:
     """Insert a block at random so that the result is new (thesis sec. 4.1).
 
@@ -87,6 +106,7 @@ def draw_insertion(
         seen: Architectures that were trained before.
         name: Name of the new block.
         rng: Source of randomness.
+        most_flops: What the block may cost, see :func:`insert_block`.
 
     Returns:
         The new architecture and the place, or None when every place gives a known one.
@@ -95,11 +115,11 @@ def draw_insertion(
     for _ in range(ATTEMPTS):
         stage = rng.integers(len(architecture.stages))
         where = positions[rng.choice([i for i, p in enumerate(positions) if p.stage == stage])]
-        candidate = insert_block(architecture, where, name)
+        candidate = insert_block(architecture, where, name, most_flops)
         if candidate not in seen:
             return candidate, where
     for i in rng.permutation(len(positions)):
-        candidate = insert_block(architecture, positions[i], name)
+        candidate = insert_block(architecture, positions[i], name, most_flops)
         if candidate not in seen:
             return candidate, positions[i]
     return None

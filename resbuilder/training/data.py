@@ -22,7 +22,7 @@ class TrainingData:
     @classmethod
     def load(cls, config) -> TrainingData:
         """Load what a :class:`resbuilder.TrainConfig` names."""
-        dataset = load(config.dataset, config.data_dir, config.image_size)
+        dataset = load(config.dataset, config.data_dir, config.image_size, config.ela_quality)
         split = Split.stratified(
             dataset.y_train, config.validation_fraction, config.seed, config.train_limit
         )

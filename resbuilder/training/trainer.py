@@ -142,6 +142,7 @@ def morphnet_of(network: keras.Model, config) -> MorphNetRegularizer:
         threshold=config.tau_morphnet,
         peak_flops=config.peak_flops,
         bandwidth=config.bandwidth,
+        engine=config.engine,
     )
 
 

@@ -52,6 +52,8 @@ def test_choices_are_those_of_the_parts_that_take_them():
         ({"colour": "red"}, "unknown settings: colour"),
         ({"epoch": 3}, "did you mean epochs"),
         ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
+        ({"insert_share": 0.0}, "insert_share must be between 0 and 1"),
+        ({"insert_share": 0.25, "insertions": 4}, "must be below 0.25"),
         ({"insert_init": "last_gamma", "block_order": "bn_conv_relu"}, "inside the block"),
     ],
 )

@@ -200,6 +200,22 @@ def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_pa
     assert result.best["index"] == 0
 
 
+def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(tmp_path):
+    """At full resolution a block of the thesis' width would cost 36 % of this budget."""
+    share = {"insert_share": 0.2, "rounds": 2, "tau_layer": 0.0}
+    run_search(tmp_path / "run", **share)
+    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
+    sizes = {r["index"]: r["flops"] for r in records if r["event"] == "architecture"}
+    assert max(sizes.values()) <= SETTINGS["flops"]
+    grown = [r for r in records if r.get("origin") == "insertion"]
+    assert len(grown) == 2
+    for r in grown:
+        assert sizes[r["index"]] - sizes[r["parent"]] <= 0.2 * SETTINGS["flops"]
+    # Room for one block after the first step, none after the last.
+    first, last = (r["flops_after"] for r in records if r["event"] == "morphnet")
+    assert first <= 0.8 * SETTINGS["flops"] < last
+
+
 def test_the_space_can_be_exhausted(tmp_path, monkeypatch):
     monkeypatch.setattr("resbuilder.pipeline.loop.draw_insertion", lambda *_: None)
     result = run_search(tmp_path / "run")

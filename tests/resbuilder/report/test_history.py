@@ -5,7 +5,7 @@ import json
 import pytest
 from scipy.stats import binomtest
 
-from resbuilder.report import read_history, summary_rows
+from resbuilder.report import VARIANTS, Score, read_history, summary_rows
 from resbuilder.report.accuracy import widest_of_first_stage
 from resbuilder.report.classes import most_confused
 from resbuilder.report.decisions import decisions
@@ -42,6 +42,19 @@ def test_the_budget_separates_candidates(search_run):
     assert best.record.index == history.finished["best"]["index"]
     assert best.validation == history.finished["best"]["accuracy_validation"]
     assert history.best(any_size=True).validation >= best.validation
+
+
+def test_weights_have_seen_every_training_since_they_were_random(search_run):
+    """Trainings of 3 epochs: 0 start, 1 and 2 insertions, 3 a removal, 4 insertion, 5 MorphNet."""
+
+    def behind(index, variant, **settings):
+        history = read_history(search_run(f"{index}_{variant}_{len(settings)}", **settings).folder)
+        return history.epochs_behind(Score(history.records[index], variant))
+
+    assert [behind(0, v) for v in VARIANTS] == [3, 6, 3]
+    assert [behind(4, v) for v in VARIANTS] == [12, 15, 3]
+    assert [behind(5, v) for v in VARIANTS] == [3, 6, 3]
+    assert [behind(5, v, inherit_channels=True) for v in VARIANTS] == [15, 18, 3]
 
 
 def test_a_run_can_be_read_after_every_event(search_run):

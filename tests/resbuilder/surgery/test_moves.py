@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from resbuilder import build_model, minimal_architecture, resnet_architecture
+from resbuilder import build_model, cost, minimal_architecture, resnet_architecture
 from resbuilder.surgery import (
     Position,
     draw_insertion,
@@ -36,6 +36,17 @@ def test_an_inserted_block_has_the_width_of_the_layer_before():
     assert (block.name, block.inner, grown.stages[1].width) == ("new", 6, 6)
     with pytest.raises(ValueError, match="no block can be inserted"):
         insert_block(RESNET, Position(1, 0), "new")
+
+
+@pytest.mark.parametrize(("channels", "inner"), [(0.1, 1), (1, 1), (3.9, 3), (4, 4), (9, 4)])
+def test_a_block_that_may_cost_so_much_is_as_wide_as_that_allows(channels, inner):
+    """A channel inside costs 2 FLOPs · 9 · 4 channels around it · two convolutions · 16·16."""
+    one = 2 * 9 * 4 * 2 * 256
+    grown = insert_block(RESNET, Position(0, 1), "new", most_flops=channels * one)
+    assert grown.stages[0].blocks[1].inner == inner
+    assert cost(grown).flops - cost(RESNET).flops == inner * one
+    drawn, _ = draw_insertion(RESNET, (), "new", np.random.default_rng(0), most_flops=1)
+    assert next(b for b in drawn.blocks if b.name == "new").inner == 1
 
 
 def test_removal_undoes_insertion():

@@ -1,0 +1,40 @@
+"""All studies of chapter 6, one after another; searches that several share are done once.
+
+::
+
+    python -m experiments.resbuilder.studies.all --preset laptop
+"""
+
+from __future__ import annotations
+
+import click
+
+from experiments.command import standard_options
+from experiments.resbuilder.studies import (
+    budget,
+    insert_init,
+    intensity,
+    long_run,
+    momentum,
+    regularization,
+    removal_positions,
+)
+from experiments.resbuilder.studies.study import SIZES, Study
+
+MODULES = (
+    *(budget, insert_init, momentum, removal_positions),
+    *(regularization, intensity, long_run),
+)
+STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options(*SIZES)
+def main(preset, workers, data_dir, out):
+    """Measure, draw and answer each."""
+    for study in STUDIES:
+        study.run(preset, workers, data_dir, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Does a search from few channels need smaller MorphNet steps? (thesis figs. 6.21 to 6.23)
+
+::
+
+    python -m experiments.resbuilder.studies.intensity --preset laptop
+
+The thesis starts from 16 channels in place of 64 and takes I_M = 1, 0.5 and 0.1 of MorphNet's
+change; the laptop's searches start from few channels anyway.
+"""
+
+from __future__ import annotations
+
+from experiments.resbuilder.studies.figures import trajectories
+from experiments.resbuilder.studies.study import Study
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared
+
+FEW = 16
+
+
+def variants(base: dict) -> dict[str, dict]:
+    """Intensities by name."""
+    start = {} if "width" in base else {"width": FEW}
+    return {"I_M = 1 (thesis)": start} | {
+        f"I_M = {value}": start | {"intensity": value} for value in (0.5, 0.1)
+    }
+
+
+FILLED = Column(
+    "share of ζ after the last MorphNet step, %",
+    lambda result: (
+        100 * result["steps"][-1]["after"] / result["job"]["settings"]["flops"]
+        if result["steps"]
+        else None
+    ),
+    0,
+)
+
+
+def answer(groups: Groups) -> str:
+    """What smaller steps do, against the whole one."""
+    return (
+        f"Test accuracy of the network found, against I_M = 1: {compared(groups)}; the last "
+        f"MorphNet step fills of ζ: {compared(groups, FILLED)}."
+    )
+
+
+STUDY = Study(
+    name="intensity",
+    figure="figures 6.21 to 6.23",
+    question="Does a search from few channels need smaller MorphNet steps?",
+    variants=variants,
+    answer=answer,
+    draw=trajectories,
+    columns=(*FOUND, FILLED),
+)
+
+if __name__ == "__main__":
+    STUDY.command()()

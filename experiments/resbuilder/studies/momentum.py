@@ -1,0 +1,49 @@
+"""Does LayerLasso's momentum help? (thesis fig. 6.3)
+
+::
+
+    python -m experiments.resbuilder.studies.momentum --preset laptop
+
+With momentum no block is removed after an insertion that raised validation accuracy by τ_LL.
+"""
+
+from __future__ import annotations
+
+from experiments.resbuilder.studies.figures import trajectories
+from experiments.resbuilder.studies.study import Study
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared, spread, values
+
+VARIANTS = {"momentum (thesis)": {}, "no momentum": {"momentum": False}}
+
+
+def _count(verdict: str):
+    return lambda result: sum(judged["verdict"] == verdict for judged in result["judged"])
+
+
+KEPT = Column("times that momentum kept a block", _count("kept by momentum"), 1)
+REMOVED = Column("times that a block was removed", _count("removed"), 1)
+
+
+def answer(groups: Groups) -> str:
+    """How often momentum decided something, and what it brought."""
+    on, off = groups.values()
+    return (
+        f"Momentum kept a block {spread(values(on, KEPT), 1)} times in a search; "
+        f"{spread(values(on, REMOVED), 1)} blocks were removed with it, "
+        f"{spread(values(off, REMOVED), 1)} without. Test accuracy of the network found: "
+        f"{compared(groups)}."
+    )
+
+
+STUDY = Study(
+    name="momentum",
+    figure="figure 6.3",
+    question="Does LayerLasso's momentum help?",
+    variants=lambda base: VARIANTS,
+    answer=answer,
+    draw=trajectories,
+    columns=(KEPT, *FOUND),
+)
+
+if __name__ == "__main__":
+    STUDY.command()()

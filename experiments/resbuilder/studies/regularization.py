@@ -1,0 +1,47 @@
+"""How strong must the regularization be? (thesis fig. 6.19)
+
+::
+
+    python -m experiments.resbuilder.studies.regularization --preset laptop
+
+The search with both terms, with neither, and with more of LayerLasso's or of MorphNet's.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from experiments.resbuilder.studies.figures import dots
+from experiments.resbuilder.studies.study import Study
+from experiments.resbuilder.studies.tables import ALIVE, DEAD, REMOVED, TEST, Groups, compared
+
+
+def variants(base: dict) -> dict[str, dict]:
+    """Strengths by name."""
+    return {
+        "both terms (thesis)": {},
+        "neither": {"lambda_morphnet": 0.0, "lambda_layer": 0.0},
+        "λ_Λ × 10": {"lambda_layer": 10 * base["lambda_layer"]},
+        "λ_M × 3": {"lambda_morphnet": 3 * base["lambda_morphnet"]},
+    }
+
+
+def answer(groups: Groups) -> str:
+    """What the strengths do to the accuracy and to the channels, against both terms."""
+    return (
+        f"Test accuracy of the network found, against both terms: {compared(groups)}; inner "
+        f"channels alive at the MorphNet steps: {compared(groups, ALIVE)}."
+    )
+
+
+STUDY = Study(
+    name="regularization",
+    figure="figure 6.19",
+    question="How strong must the regularization be?",
+    variants=variants,
+    answer=answer,
+    draw=partial(dots, columns=(TEST, ALIVE, REMOVED, DEAD)),
+)
+
+if __name__ == "__main__":
+    STUDY.command()()

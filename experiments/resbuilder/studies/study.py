@@ -1,0 +1,140 @@
+"""A study: a question, searches that differ in what it asks about, a figure and an answer.
+
+At the laptop preset the searches are small, so that all studies together take about 100 minutes of
+one core: Fashion-MNIST with 5,000 training images (4,000 train, 1,000 validate), 2 epochs a
+training in batches of 32, ζ = 2e6, 8 channels at the start, 2 rounds of 2 insertions. What acts by
+steps of the optimizer is stronger, because a training has 250 steps and not 6,250: λ_M = 5e-6 (it
+weighs FLOPs, of which there are fewer), λ_Λ = 1e-4, τ_Λ = 1e-2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import click
+from matplotlib.figure import Figure
+
+from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.resbuilder.columns import SEARCH
+from experiments.resbuilder.studies.searches import measure_variant
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
+
+CHAPTER = "resbuilder_studies"
+REGULARIZATION = {"lambda_morphnet": 1e-7, "lambda_layer": 1e-8, "tau_layer": 1e-3}
+SIZES = {
+    "quick": {
+        "dataset": "digits",
+        "train_limit": 400,
+        "epochs": 1,
+        "batch_size": 16,
+        "flops": 1e5,
+        "width": 4,
+        "rounds": 1,
+        "insertions": 1,
+        "lambda_morphnet": 1e-4,
+        "lambda_layer": 1e-4,
+        "tau_layer": 1e-2,
+    },
+    "laptop": {
+        "dataset": "fashion_mnist",
+        "train_limit": 5_000,
+        "epochs": 2,
+        "batch_size": 32,
+        "flops": 2e6,
+        "width": 8,
+        "rounds": 2,
+        "insertions": 2,
+        "lambda_morphnet": 5e-6,
+        "lambda_layer": 1e-4,
+        "tau_layer": 1e-2,
+    },
+    "thesis": {"dataset": "cifar10", "flops": 1e8, "rounds": 7, "insertions": 4} | REGULARIZATION,
+}
+SEEDS = {"quick": 1, "laptop": 2, "thesis": 3}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is varied, what is measured of it, and how it is told.
+
+    Attributes:
+        name: Of the module and of the results.
+        figure: Where the thesis has it.
+        question: What the study asks, one sentence.
+        variants: From the settings of a size to those that each variant changes, by name; the first
+            is the thesis' method.
+        answer: From the results by variant to one sentence.
+        draw: From the results by variant to the figure.
+        columns: What the table says of each variant.
+        seeds: Searches of each variant, by preset.
+        sizes: Settings that differ from :data:`SIZES` in all variants, by preset.
+        anew: Whether a network that is found is also trained from random weights, for as many
+            epochs as weights can have seen in a search.
+        kinds: Variants that are no searches, with their kind.
+    """
+
+    name: str
+    figure: str
+    question: str
+    variants: Callable[[dict], dict[str, dict]]
+    answer: Callable[[Groups], str]
+    draw: Callable[[Groups], Figure]
+    columns: tuple[Column, ...] = FOUND
+    seeds: dict[str, int] = field(default_factory=lambda: SEEDS)
+    sizes: dict[str, dict] = field(default_factory=dict)
+    anew: bool = False
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def jobs(self, preset: str) -> dict[str, dict]:
+        """Settings of the jobs, by name."""
+        larger = self.sizes.get(preset, {})
+        base = SIZES[preset] | larger
+        longest = base["rounds"] * (1 + base["insertions"]) + 2
+        return {
+            f"{variant}, seed {seed}": {
+                "variant": variant,
+                "column": _key(larger | changes),
+                "kind": self.kinds.get(variant, SEARCH),
+                "settings": base | changes | {"seed": seed},
+                "anew": longest if self.anew else 0,
+                "networks": 0,
+            }
+            for seed in range(self.seeds[preset])
+            for variant, changes in self.variants(base).items()
+        }
+
+    def publish_from(self, path: Path) -> None:
+        """Writes figure and page from a file of results."""
+        groups: Groups = {}
+        for result in stored(path):
+            groups.setdefault(result["job"]["variant"], []).append(result)
+        page = (
+            f"# {self.question}\n\n![{self.question}]({path.stem}.png)\n\n{self.answer(groups)}\n\n"
+            f"{table(groups, self.columns)}\nThesis: {self.figure}. {size(groups)}\n"
+        )
+        publish(path, self.draw(groups), page)
+
+    def command(self) -> click.Command:
+        """The command of the study's module."""
+
+        @click.command(help=self.question)
+        @standard_options(*SIZES)
+        def main(preset, workers, data_dir, out):
+            self.run(preset, workers, data_dir, out)
+
+        return main
+
+    def run(self, preset: str, workers: int, data_dir: str | None, out: Path | None) -> None:
+        """Measure what is missing, draw, answer."""
+        work = partial(measure_variant, searches=(out or RUNS / CHAPTER) / f"searches_{preset}")
+        name = f"{CHAPTER}/{self.name}"
+        self.publish_from(measure(name, work, self.jobs(preset), preset, workers, data_dir, out))
+
+
+def _key(changes: dict) -> str:
+    """The name of a search's folder, the same in every study: what it changes of the thesis."""
+    text = ", ".join(f"{name}={value}" for name, value in changes.items()) or "thesis"
+    return text.replace(".", "_")  # no suffix of a file

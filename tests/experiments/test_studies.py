@@ -1,0 +1,160 @@
+"""The studies of chapter 6 ask what they say, share what is the same, and count right."""
+
+import json
+
+import keras
+import pytest
+
+from experiments.command import stored
+from experiments.jobs import write
+from experiments.resbuilder.studies import budget, insert_init, long_run, momentum
+from experiments.resbuilder.studies import removal_positions as positions
+from experiments.resbuilder.studies.all import STUDIES
+from experiments.resbuilder.studies.searches import measure_variant
+from experiments.resbuilder.studies.study import SIZES
+from experiments.resbuilder.studies.tables import compared, table, values
+from resbuilder import SearchConfig
+from resbuilder.datasets import load
+from resbuilder.run.journal import read_records
+from resbuilder.starts import start_architecture
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the experiments run on TensorFlow"
+)
+
+
+TRAINED = ("round", "flops", "validation", "test")
+
+
+def result(variant="a", seed=0, test=None, epochs=2, anew=(), trained=(), **settings):
+    """What a job leaves, as far as tables read it."""
+    found = test and {"test": test, "validation": test, "epochs": epochs, "network": "#1"}
+    settings = {"seed": seed, "flops": 100.0, "rounds": 2} | settings
+    return {
+        "job": {"variant": variant, "settings": settings},
+        "searched": {"found": found},
+        "architecture": "…",
+        "anew": [{"epochs": e, "test": t} for e, t in anew],
+        "trained": [dict(zip(TRAINED, t, strict=True)) for t in trained],
+    }
+
+
+@pytest.mark.parametrize("preset", SIZES)
+def test_the_settings_of_every_job_are_possible_and_searches_are_shared_where_equal(preset):
+    by_folder, jobs = {}, [job for study in STUDIES for job in study.jobs(preset).values()]
+    for job in jobs:
+        config = SearchConfig.from_mapping(job["settings"])
+        if preset == "quick":
+            assert start_architecture(config, load("digits")).classes == 10
+        key = (job["column"], job["settings"]["seed"])
+        assert by_folder.setdefault(key, job["settings"]) == job["settings"]
+        assert "." not in job["column"]
+    distinct = {json.dumps(settings, sort_keys=True) for settings in by_folder.values()}
+    assert len(distinct) == len(by_folder) < len(jobs)
+
+
+def test_the_first_variant_is_the_thesis_method_and_the_others_differ_in_one_idea():
+    for study in STUDIES:
+        first, *others = study.variants(SIZES["laptop"]).values()
+        assert first in ({}, {"rounds": 5})
+        assert all(others) and len({str(o) for o in others}) == len(others)
+    thesis = SearchConfig(dataset="cifar10")
+    for name, value in SIZES["thesis"].items():
+        assert getattr(thesis, name) == value
+
+
+def test_differences_are_taken_seed_by_seed():
+    groups = {
+        "a": [result("a", 0, 0.5), result("a", 1, 0.7)],
+        "b": [result("b", 1, 0.72), result("b", 0, 0.51)],
+        "c": [result("c", 0, 0.4), result("c", 1, 0.9)],
+        "d": [result("d", 0, None), result("d", 1, 0.6)],
+    }
+    assert compared(groups) == (
+        "b +1.50 points (in both seeds), c +5.00 points (seeds disagree), "
+        "d −10.00 points (one seed)"
+    )
+
+
+def test_a_search_is_compared_with_resnet_20_at_the_epochs_behind_its_weights():
+    curve = [(2, 0.5), (4, 0.6), (6, 0.7)]
+    groups = {
+        "thesis": [result("thesis", 0, 0.63, epochs=4, anew=[(2, 0.4), (4, 0.5), (6, 0.6)])],
+        "ResNet-20": [result("ResNet-20", 0, None, anew=curve)],
+    }
+    assert "thesis: +3.00 points (one seed) as found, −10.00 points (one seed)" in budget.answer(
+        groups
+    )
+    assert values(groups["ResNet-20"], budget.ANEW) == [70.0]
+
+
+def test_the_best_so_far_is_within_the_budget_and_chosen_on_validation_data():
+    trained = [
+        *((0, 50, 0.5, 0.49), (0, 200, 0.9, 0.9), (0, 60, 0.4, 0.6)),
+        *((1, 100, 0.45, 0.7), (2, 100, 0.55, 0.54), (2, 101, 0.8, 0.8)),
+    ]
+    groups = {"2 rounds": [result(trained=trained)]}
+    assert long_run.best_by_round(groups["2 rounds"][0]) == [0.49, 0.49, 0.54]
+    assert "49.0, 49.0, 54.0; the last step that brought a better one: 2" in long_run.answer(groups)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The searches of the momentum study, a few steps on digits, with removals for certain."""
+    folder = tmp_path_factory.mktemp("studies")
+    small = {"train_limit": 200, "batch_size": 40, "tau_layer": 0.5, "tau_momentum": -1.0}
+    results = {}
+    for name, job in momentum.STUDY.jobs("quick").items():
+        job = job | {"settings": job["settings"] | small, "data_dir": None}
+        results[name] = {"job": job} | measure_variant(job, folder / "searches")
+    write(folder / "momentum.json", results)
+    return folder
+
+
+def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
+    off = stored(measured / "momentum.json")[1]
+    records = read_records(measured / "searches" / "momentum=False_seed0" / "journal.jsonl")[0]
+    judged = [r for r in records if r["event"] == "removal"]
+    gains = [r["gain"] for r in judged if r["gain"] is not None]
+    assert [i["end"] for i in off["insertions"]] == pytest.approx(gains, abs=1e-4)
+    removed = sum(len(r["removed"]) for r in judged)
+    assert removed == 1 == len([r for r in off["removals"] if r["by"] == "LayerLasso"])
+    accuracies = {
+        r["variant"]: r["validation"]["accuracy"] for r in records if r["event"] == "training"
+        and r["index"] == 0
+    }  # fmt: skip
+    leaves = max(accuracies["no_reg_wi"], accuracies["no_reg_ri"])
+    assert off["trained"][0]["validation"] == pytest.approx(leaves, abs=1e-4)
+    assert [t["round"] for t in off["trained"]] == [0, 0, 1]
+
+
+def test_momentum_keeps_what_would_go(measured):
+    groups = {r["job"]["variant"]: [r] for r in stored(measured / "momentum.json")}
+    on, off = groups.values()
+    assert values(on, momentum.KEPT) == [1] and values(off, momentum.KEPT) == [0]
+    assert values(on, momentum.REMOVED) == [0] and values(off, momentum.REMOVED) == [1]
+    stage = off[0]["insertions"][0]["stage"]
+    counts = positions.fates(groups)
+    assert counts["removed by LayerLasso"] == {stage: 1} and counts["inserted"].total() == 2
+
+
+def test_a_search_that_two_studies_look_at_is_done_once(measured):
+    job = stored(measured / "momentum.json")[0]["job"]
+    journal = measured / "searches" / "thesis_seed0" / "journal.jsonl"
+    before = journal.stat().st_mtime_ns
+    measure_variant(job, measured / "searches")
+    assert journal.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("study", [momentum.STUDY, positions.STUDY, insert_init.STUDY])
+def test_page_and_figure_come_from_the_stored_results_alone(study, measured, tmp_path):
+    path = tmp_path / f"{study.name}.json"
+    path.write_bytes((measured / "momentum.json").read_bytes())
+    study.publish_from(path)
+    page = path.with_suffix(".md").read_text()
+    assert page.startswith(f"# {study.question}\n") and f"]({study.name}.png)" in page
+    groups = {r["job"]["variant"]: [r] for r in stored(path)}
+    assert study.answer(groups) in page and table(groups, study.columns) in page
+    assert path.with_suffix(".png").stat().st_size > 10_000
+    study.publish_from(path)
+    assert path.with_suffix(".md").read_text() == page

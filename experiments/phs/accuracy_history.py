@@ -6,6 +6,8 @@
     python -m experiments.phs.accuracy_history --preset thesis
 """
 
+from pathlib import Path
+
 import click
 
 from experiments.command import measure, publish, standard_options, stored
@@ -34,6 +36,11 @@ def history_jobs(preset: str) -> dict[str, dict]:
     }
 
 
+def publish_from(path: Path) -> None:
+    """Writes the figure beside a file of results."""
+    publish(path, figures.histories(stored(path)))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
@@ -42,7 +49,7 @@ def main(preset, workers, data_dir, out):
     path = measure(
         "phs/accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
-    publish(path, figures.histories(stored(path)))
+    publish_from(path)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,14 @@ def of_table(path: Path) -> dict[str, list[dict]]:
     }
 
 
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    results = stored(path)
+    groups = of_table(path.with_name(f"{results[0]['job']['dataset']}.json"))
+    groups |= {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
+    publish(path, figures.methods(groups), markdown_of(groups))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
 @standard_options()
@@ -101,10 +109,7 @@ def main(dataset, preset, workers, data_dir, out):
         )["job"]
         rates = [(best["learning_rate"], best["momentum"])]
         chosen |= jobs_of(dataset, preset, method, rates, range(PRESETS[preset][2]))
-    path, results = done(chosen)
-    groups = of_table(path.with_name(f"{dataset}.json"))
-    groups |= {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
-    publish(path, figures.methods(groups), markdown_of(groups))
+    publish_from(done(chosen)[0])
 
 
 if __name__ == "__main__":

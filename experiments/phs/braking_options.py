@@ -9,6 +9,8 @@ tables show most to gain, and a factor of 10, beside a goal that is never reache
     python -m experiments.phs.braking_options cifar10 --preset thesis
 """
 
+from pathlib import Path
+
 import click
 
 from experiments.command import measure, publish, standard_options, stored
@@ -62,6 +64,14 @@ def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
     }
 
 
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    groups: dict[str, list[dict]] = {}
+    for result in stored(path):
+        groups.setdefault(result["job"]["option"], []).append(result)
+    publish(path, figures.methods(groups), markdown_of(groups))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(list(GOALS)))
 @standard_options()
@@ -69,11 +79,7 @@ def main(dataset, preset, workers, data_dir, out):
     """Measure, write the table, draw."""
     jobs = option_jobs(dataset, preset)
     name = f"phs/braking_options_{dataset}"
-    path = measure(name, with_callback, jobs, preset, workers, data_dir, out)
-    results = stored(path)
-    kinds = options(dataset, PRESETS[preset][1])
-    groups = {k: [r for r in results if r["job"]["option"] == k] for k in kinds}
-    publish(path, figures.methods(groups), markdown_of(groups))
+    publish_from(measure(name, with_callback, jobs, preset, workers, data_dir, out))
 
 
 if __name__ == "__main__":

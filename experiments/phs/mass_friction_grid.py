@@ -7,6 +7,7 @@
 """
 
 import itertools
+from pathlib import Path
 
 import click
 
@@ -39,6 +40,11 @@ def grid_jobs(preset: str) -> dict[str, dict]:
     }
 
 
+def publish_from(path: Path) -> None:
+    """Writes the figure beside a file of results."""
+    publish(path, figures.grid(stored(path)))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
@@ -47,7 +53,7 @@ def main(preset, workers, data_dir, out):
     path = measure(
         "phs/mass_friction_grid", with_and_without_braking, jobs, preset, workers, data_dir, out
     )
-    publish(path, figures.grid(stored(path)))
+    publish_from(path)
 
 
 if __name__ == "__main__":

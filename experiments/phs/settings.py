@@ -10,6 +10,8 @@ without braking at 4, 16 and 64 images.
     python -m experiments.phs.settings --preset thesis
 """
 
+from pathlib import Path
+
 import click
 
 from experiments.command import measure, publish, standard_options, stored
@@ -43,13 +45,18 @@ def setting_jobs(preset: str) -> dict[str, dict]:
     return jobs
 
 
+def publish_from(path: Path) -> None:
+    """Writes the figure beside a file of results."""
+    publish(path, figures.settings(stored(path), READINGS))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""
     jobs = setting_jobs(preset)
     path = measure("phs/settings", with_reading, jobs, preset, workers, data_dir, out)
-    publish(path, figures.settings(stored(path), READINGS))
+    publish_from(path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import numpy as np
@@ -57,13 +58,16 @@ def table_command(dataset: str, number: str, targets: tuple[float, ...]) -> Call
     @standard_options()
     def main(preset, workers, data_dir, out):
         jobs = table_jobs(dataset, targets, preset)
-        path = measure(
-            f"phs/{dataset}", with_and_without_braking, jobs, preset, workers, data_dir, out
-        )
-        rows = table_rows(stored(path))
-        publish(path, figures.table_figure(rows), markdown(rows))
+        name = f"phs/{dataset}"
+        publish_from(measure(name, with_and_without_braking, jobs, preset, workers, data_dir, out))
 
     return main
+
+
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    rows = table_rows(stored(path))
+    publish(path, figures.table_figure(rows), markdown(rows))
 
 
 def table_rows(jobs: list[dict]) -> list[dict]:

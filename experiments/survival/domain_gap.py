@@ -123,10 +123,11 @@ def main(preset, workers, data_dir, out):
             raise click.UsageError(str(error)) from error
         jobs = {name: job for name, job in gap_jobs(preset).items() if job["seed"] <= seed}
         name = "survival/domain_gap"
-        _publish(measure(name, train_and_judge, jobs, preset, workers, str(data), out))
+        publish_from(measure(name, train_and_judge, jobs, preset, workers, str(data), out))
 
 
-def _publish(path: Path) -> None:
+def publish_from(path: Path) -> None:
+    """Writes tables and figures beside a file of results."""
     results = stored(path)
     table = gap_tables.markdown(results)
     path.with_suffix(".md").write_text(table, encoding="utf-8")

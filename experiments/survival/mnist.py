@@ -20,6 +20,8 @@ with two workers on two cores that others used too.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import keras
 import numpy as np
@@ -222,13 +224,18 @@ def draw(results: list[dict]) -> Figure:
     return figure
 
 
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    results = stored(path)
+    publish(path, draw(results), markdown(results))
+
+
 @click.command(help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""
-    path = measure("survival/mnist", train, training_jobs(preset), preset, workers, data_dir, out)
-    results = stored(path)
-    publish(path, draw(results), markdown(results))
+    jobs = training_jobs(preset)
+    publish_from(measure("survival/mnist", train, jobs, preset, workers, data_dir, out))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from resbuilder.morphnet.steps import Step, walk
 
@@ -73,11 +75,10 @@ class ChannelGraph:
                 fixed += [i for i in inputs if len(i) != len(out)]
         fixed += [labels[i] for i in outputs]
 
-        unique, inverse = np.unique(merger.roots(), return_inverse=True)
-        self.size = len(unique)
-        self.ids = [inverse[label] for label in labels]
+        self.size, group = merger.groups()
+        self.ids = [group[label] for label in labels]
         self.fixed = np.zeros(self.size, bool)
-        self.fixed[inverse[np.concatenate(fixed)]] = True
+        self.fixed[group[np.concatenate(fixed)]] = True
 
     def producers(self) -> list[Step]:
         """Convolutions and dense layers: the steps that make new channels."""
@@ -117,27 +118,26 @@ class ChannelGraph:
 
 
 class _Merger:
-    """Union-find over channel labels."""
+    """Labels of channels, and which of them belong together."""
 
     def __init__(self):
-        self.parent: list[int] = []
+        self.count = 0
+        self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
     def new(self, count: int) -> np.ndarray:
-        start = len(self.parent)
-        self.parent.extend(range(start, start + count))
-        return np.arange(start, start + count)
-
-    def find(self, i: int) -> int:
-        while self.parent[i] != i:
-            self.parent[i] = i = self.parent[self.parent[i]]
-        return i
+        self.count += count
+        return np.arange(self.count - count, self.count)
 
     def merge(self, a: np.ndarray, b: np.ndarray):
-        for i, j in zip(a.tolist(), b.tolist(), strict=True):
-            self.parent[self.find(j)] = self.find(i)
+        self.pairs.append((a, b))
 
-    def roots(self) -> np.ndarray:
-        return np.array([self.find(i) for i in range(len(self.parent))])
+    def groups(self) -> tuple[int, np.ndarray]:
+        """How many groups there are, and the group of each label, int array (labels,)."""
+        nothing = np.zeros(0, int)
+        rows = np.concatenate([nothing, *(a for a, _ in self.pairs)])
+        columns = np.concatenate([nothing, *(b for _, b in self.pairs)])
+        edges = coo_array((np.ones(len(rows)), (rows, columns)), (self.count, self.count))
+        return connected_components(edges, directed=False)
 
 
 def _propagate(step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool):

@@ -1,0 +1,20 @@
+"""Table 6.1, Animals10: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+
+::
+
+    python -m experiments.resbuilder.animals10 --preset quick               # minutes
+    python -m experiments.resbuilder.animals10 --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.animals10 --preset thesis --workers 1  # a GPU
+
+Batches of 16 and ten times the budget (ζ = 1e9 at the thesis' settings), images of 300×300. Data: a
+folder of images for each class, ``animals10/<class>/``, or ``animals10.npz``.
+
+Hardware, time and result: not measured yet.
+"""
+
+from experiments.resbuilder.table import table_command
+
+main = table_command("animals10", batch_size=16, budget=10)
+
+if __name__ == "__main__":
+    main()

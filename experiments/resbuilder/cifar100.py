@@ -1,0 +1,19 @@
+"""Table 6.1, CIFAR-100: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+
+::
+
+    python -m experiments.resbuilder.cifar100 --preset quick               # minutes
+    python -m experiments.resbuilder.cifar100 --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.cifar100 --preset thesis --workers 1  # a GPU
+
+Data: ``cifar100.npz``, or keras.datasets' own copy.
+
+Hardware, time and result: not measured yet.
+"""
+
+from experiments.resbuilder.table import table_command
+
+main = table_command("cifar100")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Train a network on what the generator made, and judge it on photographs it has never seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from rich.console import Console
+from sklearn.metrics import roc_auc_score
+
+from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
+from experiments.resbuilder.manipulation.kinds import KINDS
+from resbuilder import SearchConfig, TrainConfig, cost, resume, search
+from resbuilder.datasets import Augmentation
+from resbuilder.morphnet import MorphNetRegularizer
+from resbuilder.progress import SearchProgress
+from resbuilder.report import read_history
+from resbuilder.run import read_config
+from resbuilder.starts import start_architecture
+from resbuilder.training import Trainer, TrainingData
+
+NETWORKS = {
+    "efficientnet-b0": "EfficientNet-B0",
+    "efficientnet-b4": "EfficientNet-B4",
+    "resnet-18": "ResNet-18",
+    "resbuilder": "ResBuilder",
+}
+# JPEG quality of the error-level analysis, or none.
+CHANNELS = {"rgb": None, "rgb_ela": 90}
+_EFFICIENTNETS = {
+    "efficientnet-b0": keras.applications.EfficientNetB0,
+    "efficientnet-b4": keras.applications.EfficientNetB4,
+}
+_PREDICT = 128  # images in a batch
+
+
+def train_and_judge(job: dict) -> dict:
+    """One network, or one search, on one choice of channels.
+
+    Args:
+        job: ``network`` and ``channels``, names of :data:`NETWORKS` and :data:`CHANNELS`;
+            ``training``, settings of a :class:`resbuilder.TrainConfig`; ``search``, those that a
+            :class:`resbuilder.SearchConfig` has beyond them; ``seed``; ``data_dir``, the folder
+            that holds ``seed0`` …, each as the generator made it.
+
+    Returns:
+        ``parameters``, ``flops`` (for one image, 2 for each multiply-add), ``accuracy`` and ``auc``
+        on the test images, ``auc_by_kind`` (that kind against all authentic images),
+        ``validation_accuracy``, ``epochs`` behind the weights; of a search its ``architecture``.
+    """
+    folder = Path(job["data_dir"]) / f"seed{job['seed']}"
+    settings = job["training"] | {
+        "dataset": str(folder / IMAGES),
+        "ela_quality": CHANNELS[job["channels"]],
+        "seed": job["seed"],
+    }
+    if job["network"] == "resbuilder":
+        found, model, data = _search(SearchConfig(**settings | job["search"]), job, folder)
+    elif job["network"] == "resnet-18":
+        found, model, data = _resnet(TrainConfig(**settings, start="rb-r18"))
+    else:
+        found, model, data = _efficientnet(TrainConfig(**settings), job["network"])
+    logits = model.predict(data.batches("test", _PREDICT), verbose=0)
+    return found | judge(logits, data.dataset.y_test, test_kinds(folder))
+
+
+def judge(logits: np.ndarray, labels: np.ndarray, kinds: list[str]) -> dict:
+    """Accuracy and areas under the ROC curve.
+
+    Args:
+        logits: Shape (n, 2).
+        labels: 0 authentic, 1 manipulated; shape (n,).
+        kinds: Of the manipulated images, in their order.
+
+    Returns:
+        ``accuracy``, ``auc``, ``auc_by_kind``.
+    """
+    score = logits[:, 1] - logits[:, 0]
+    authentic, manipulated = score[labels == 0], score[labels == 1]
+    kinds = np.array(kinds)
+    return {
+        "accuracy": float(((score > 0) == labels).mean()),
+        "auc": float(roc_auc_score(labels, score)),
+        "auc_by_kind": {
+            kind: _auc(authentic, manipulated[kinds == kind])
+            for kind in KINDS
+            if (kinds == kind).any()
+        },
+    }
+
+
+def test_kinds(folder: Path) -> list[str]:
+    """Kinds of the manipulated test images, in the order in which a folder is read."""
+    files = sorted((folder / IMAGES / "test" / LABELS[1]).glob("*.jpg"))
+    return [file.stem.split("_", 1)[1] for file in files]
+
+
+def _auc(authentic: np.ndarray, manipulated: np.ndarray) -> float:
+    labels = np.repeat([0, 1], [len(authentic), len(manipulated)])
+    return float(roc_auc_score(labels, np.concatenate([authentic, manipulated])))
+
+
+def _resnet(config: TrainConfig) -> tuple[dict, keras.Model, TrainingData]:
+    data = TrainingData.load(config)
+    architecture = start_architecture(config, data.dataset)
+    trainer = Trainer(architecture, data, config, config.seed, regularized=False)
+    result = trainer.fit(config.seed, regularize=False)
+    counted = cost(architecture)
+    found = {
+        "parameters": counted.parameters,
+        "flops": counted.flops,
+        "validation_accuracy": result["validation"]["accuracy"],
+        "epochs": config.epochs,
+    }
+    return found, trainer.network, data
+
+
+def _efficientnet(config: TrainConfig, name: str) -> tuple[dict, keras.Model, TrainingData]:
+    """Keras' network from random weights, with what the others have as well.
+
+    Pixels are standardised by channel, and batch normalisation has momentum 0.9: with Keras' 0.99
+    its running means would not have arrived after so few steps.
+    """
+    data = TrainingData.load(config)
+    keras.utils.set_random_seed(config.seed)
+    network = _EFFICIENTNETS[name](
+        weights=None,
+        input_shape=data.dataset.input_shape,
+        classes=data.dataset.classes,
+        classifier_activation=None,
+    )
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+        if isinstance(layer, keras.layers.Normalization):  # behind a division by 255
+            layer.adapt(data.dataset.x_train[data.split.train] / np.float32(255))
+    network.compile(
+        keras.optimizers.Adam(config.learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+    )
+    augmentation = Augmentation(config.shift, config.flip)
+    network.fit(
+        data.batches("train", config.batch_size, augmentation, config.seed),
+        epochs=config.epochs,
+        shuffle=False,
+        verbose=0,
+    )
+    validated = network.evaluate(data.batches("validation", _PREDICT), return_dict=True, verbose=0)
+    found = {
+        "parameters": sum(int(np.prod(w.shape)) for w in network.trainable_weights),
+        "flops": MorphNetRegularizer(network, threshold=0).exact_cost(),
+        "validation_accuracy": float(validated["accuracy"]),
+        "epochs": config.epochs,
+    }
+    return found, network, data
+
+
+def _search(config: SearchConfig, job: dict, folder: Path):
+    """The search, or what is left of it; its run folder lies beside the images."""
+    run = folder / "searches" / job["channels"]
+    run.parent.mkdir(exist_ok=True)
+    with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
+        trainings = 3 * (config.rounds * (1 + config.insertions) + 1)
+        progress = SearchProgress(trainings, Console(file=log, width=100))
+        if (run / "config.json").exists():
+            if read_config(run) != config.resolved().to_json():
+                raise ValueError(f"{run} was begun with other settings; remove it")
+            result = resume(run, progress)
+        else:
+            result = search(config, run, progress=progress)
+    counted = cost(result.architecture)
+    history = read_history(run)
+    return (
+        {
+            "parameters": counted.parameters,
+            "flops": counted.flops,
+            "validation_accuracy": result.best["accuracy_validation"],
+            "architecture": str(result.architecture),
+            "epochs": history.epochs_behind(history.best()),
+        },
+        result.model(),
+        TrainingData.load(config),
+    )

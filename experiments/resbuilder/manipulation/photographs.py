@@ -1,0 +1,119 @@
+"""Where photographs come from, which of them test, and crops of them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from resbuilder.datasets.folder import SUFFIXES
+
+# Everyday colour photographs inside the packages themselves: nothing is downloaded.
+_BUNDLED = {
+    "matplotlib": ("mpl-data/sample_data", ("grace_hopper.jpg",)),
+    "skimage": (
+        "data",
+        ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg"),
+    ),
+    "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
+}
+TEST_SHARE = 0.3
+# A crop has at least this many times the side of the image made of it: scaling it down takes the
+# blocks of the photograph's own JPEG out.
+LEAST_SCALE, MOST_SCALE = 1.25, 2.5
+_NEEDED = 4  # two in each part, since a splice needs a second photograph
+
+
+def bundled_photographs() -> list[Path]:
+    """The photographs that matplotlib, scikit-image and scikit-learn bring with them."""
+    return [
+        Path(str(resources.files(package))) / folder / name
+        for package, (folder, names) in _BUNDLED.items()
+        for name in names
+    ]
+
+
+def photographs_in(folder: Path) -> list[Path]:
+    """The images in a folder and below it, sorted.
+
+    Raises:
+        ValueError: If there are fewer than four.
+    """
+    found = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    )
+    if len(found) < _NEEDED:
+        raise ValueError(
+            f"{folder} holds {len(found)} photographs ({', '.join(sorted(SUFFIXES))}); at least "
+            f"{_NEEDED} are needed, so that training and test have two each: add some"
+        )
+    return found
+
+
+def split_photographs(photographs: list[Path], seed: int) -> dict[str, list[Path]]:
+    """Deals photographs, not crops, over training and test (30 %, at least two)."""
+    order = np.random.default_rng(seed).permutation(len(photographs))
+    held_out = max(2, round(TEST_SHARE * len(photographs)))
+    return {
+        part: [photographs[i] for i in sorted(chosen)]
+        for part, chosen in (("train", order[held_out:]), ("test", order[:held_out]))
+    }
+
+
+def check_sizes(photographs: list[Path], size: int) -> None:
+    """Refuses photographs that are too small for crops.
+
+    Raises:
+        ValueError: If a side is below 1.25 times the size, or a file cannot be read.
+    """
+    for path in photographs:
+        try:
+            with Image.open(path) as image:
+                side = min(image.size)
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error}); repair or remove it") from error
+        if side < LEAST_SCALE * size:
+            raise ValueError(
+                f"{path} is {side} pixels on its shorter side; images of {size} pixels need "
+                f"{int(np.ceil(LEAST_SCALE * size))}: remove it or take a smaller size"
+            )
+
+
+@lru_cache(maxsize=16)
+def read(path: Path) -> Image.Image:
+    """A photograph, upright and in colour.
+
+    Raises:
+        ValueError: If the file cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read ({error}); repair or remove it") from error
+
+
+def crop(path: Path, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
+    """A random square of a photograph, scaled down.
+
+    Args:
+        path: The photograph.
+        size: Side of the result in pixels.
+        rng: Where the square is drawn from.
+
+    Returns:
+        uint8 pixels (size, size, 3); and ``photograph``, ``x``, ``y`` (left upper corner) and
+        ``side`` of the square in pixels of the photograph.
+    """
+    photograph = read(path)
+    most = min(MOST_SCALE, min(photograph.size) / size)
+    side = round(size * rng.uniform(LEAST_SCALE, most))
+    x, y = (int(rng.integers(0, length - side, endpoint=True)) for length in photograph.size)
+    square = photograph.crop((x, y, x + side, y + side))
+    pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
+    return pixels, {"photograph": path.name, "x": x, "y": y, "side": side}

@@ -1,0 +1,89 @@
+"""Table and figure of the networks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.resbuilder.manipulation.kinds import KINDS
+from experiments.resbuilder.manipulation.networks import CHANNELS, NETWORKS
+from resbuilder.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, si, si_axis
+
+CHANNEL_NAMES = {"rgb": "RGB", "rgb_ela": "RGB + ELA"}
+STYLE = {
+    "efficientnet-b0": (ORANGE, "s"),
+    "efficientnet-b4": (PURPLE, "D"),
+    "resnet-18": (GREEN, "^"),
+    "resbuilder": (BLUE, "o"),
+}
+
+
+def markdown(results: list[dict]) -> str:
+    """A row for each network on each choice of channels, mean ± standard deviation over seeds."""
+    lines = [
+        "| network | channels | parameters | FLOPs | epochs | accuracy % | AUC | "
+        + " | ".join(f"AUC, {kind}" for kind in KINDS)
+        + " |",
+        "|---" * (7 + len(KINDS)) + "|",
+    ]
+    for (network, channels), group in grouped(results).items():
+        scores = [[r["auc_by_kind"].get(kind, np.nan) for r in group] for kind in KINDS]
+        lines.append(
+            f"| {NETWORKS[network]} | {CHANNEL_NAMES[channels]} | {_sizes(group, 'parameters')} "
+            f"| {_sizes(group, 'flops')} | {_range([r['epochs'] for r in group])} "
+            f"| {_spread([100 * r['accuracy'] for r in group], 1)} "
+            f"| {_spread([r['auc'] for r in group], 3)} | "
+            + " | ".join(_spread(values, 3) for values in scores)
+            + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: list[dict]) -> Figure:
+    """AUC over parameters, and AUC by kind; filled: with error levels, hollow: without."""
+    figure = Figure(figsize=(WIDTH, 4), layout="constrained")
+    size, kinds = figure.subplots(1, 2, width_ratios=(1, 1.3))
+    groups = grouped(results)
+    for place, ((network, channels), group) in enumerate(groups.items()):
+        color, marker = STYLE[network]
+        look = {"color": color, "marker": marker, "linestyle": "none", "markersize": 7}
+        look["markerfacecolor"] = color if CHANNELS[channels] else "white"
+        size.plot([r["parameters"] for r in group], [r["auc"] for r in group], **look)
+        shift = (place - (len(groups) - 1) / 2) * 0.8 / len(groups)
+        means = [np.mean([r["auc_by_kind"].get(k, np.nan) for r in group]) for k in KINDS]
+        label = f"{NETWORKS[network]}, {CHANNEL_NAMES[channels]}"
+        kinds.plot(np.arange(len(KINDS)) + shift, means, **look, label=label)
+    size.set(xscale="log", xlabel="parameters")
+    si_axis(size.xaxis)
+    size.set_title("AUC on photographs never seen", loc="left")
+    kinds.set_xticks(range(len(KINDS)), KINDS)
+    kinds.set_title("AUC by kind", loc="left")
+    for axes in (size, kinds):
+        axes.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E5E7EB", linewidth=0.7)
+    figure.legend(*kinds.get_legend_handles_labels(), loc="outside lower center", ncols=4,
+                  frameon=False, fontsize=8)  # fmt: skip
+    return figure
+
+
+def grouped(results: list[dict]) -> dict[tuple[str, str], list[dict]]:
+    """Results of all seeds by network and channels, in the order of the names."""
+    groups = {(network, channels): [] for network in NETWORKS for channels in CHANNELS}
+    for result in results:
+        groups[result["job"]["network"], result["job"]["channels"]].append(result)
+    return {key: group for key, group in groups.items() if group}
+
+
+def _sizes(group: list[dict], key: str) -> str:
+    return _range([r[key] for r in group], si)
+
+
+def _range(values: list, text=str) -> str:
+    low, high = text(min(values)), text(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _spread(values: list[float], digits: int) -> str:
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"

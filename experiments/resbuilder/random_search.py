@@ -1,0 +1,73 @@
+"""Random search: our own insertion without regularizers, which a search must beat.
+
+Every network starts from RB-0Net or from ResNet-18, gets one to n_M·n_Λ blocks where a search
+would insert them, inner widths of a quarter to twice the stage's, and one factor on all widths that
+fills the budget. Each is trained once from random weights; the best on validation data wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from resbuilder import Architecture, SearchConfig
+from resbuilder.pipeline.loop import Loop
+from resbuilder.progress import SearchProgress
+from resbuilder.run import Run
+from resbuilder.starts import start_architecture
+from resbuilder.surgery import draw_insertion, scale_to_budget
+from resbuilder.training import TrainingData
+from resbuilder.variants import NO_REG_RI
+
+STARTS = ("rb-0net", "rb-r18")
+INNER = (0.25, 0.5, 1.0, 2.0)
+
+
+class RandomSearch(Loop):
+    """Draws and trains networks instead of changing one; its run folder is that of a search.
+
+    Args:
+        run: The run folder.
+        data: What to train on.
+        progress: Where to show progress; its number of trainings is that of the networks.
+        networks: How many to draw.
+    """
+
+    def __init__(self, run: Run, data: TrainingData, progress: SearchProgress, networks: int):
+        super().__init__(run, data, None, progress)
+        self.data, self.networks = data, networks
+
+    def rounds(self) -> None:
+        """Train one network after the other."""
+        for index in range(self.networks):
+            node = self.add(self.draw(index), "start")
+            self.training(node, NO_REG_RI, lambda n=node: self.workshop.train_leaf(n, NO_REG_RI))
+
+    def draw(self, index: int) -> Architecture:
+        """The network of a number: always the same one."""
+        rng = np.random.default_rng(self.workshop.seed(index, "network"))
+        start = replace(self.config, start=STARTS[rng.integers(len(STARTS))])
+        architecture = start_architecture(start, self.data.dataset)
+        for number in range(rng.integers(self.config.rounds * self.config.insertions) + 1):
+            architecture, _ = draw_insertion(architecture, (), f"n{number}", rng)
+        widths = architecture.widths()
+        inner = {
+            first: max(1, round(widths[second] * rng.choice(INNER)))
+            for first, second in architecture.block_convolutions().values()
+        }
+        return scale_to_budget(architecture.with_widths(inner), int(self.config.flops))
+
+
+def random_search(
+    config: SearchConfig, folder: Path, progress: SearchProgress, networks: int
+) -> None:
+    """Begin a random search in a folder, or go on with it.
+
+    Raises:
+        ValueError: If the data cannot be had or the budget is too small.
+    """
+    begun = (folder / "config.json").exists()
+    with Run.open(folder) if begun else Run.create(folder, config.resolved()) as run:
+        RandomSearch(run, TrainingData.load(run.config), progress, networks).go()

@@ -1,0 +1,19 @@
+"""Table 6.1, SmallNORB: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+
+::
+
+    python -m experiments.resbuilder.smallnorb --preset quick               # minutes
+    python -m experiments.resbuilder.smallnorb --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.smallnorb --preset thesis --workers 1  # a GPU
+
+Batches of 64. Data: ``smallnorb.npz`` (one camera), or what tensorflow_datasets has prepared.
+
+Hardware, time and result: not measured yet.
+"""
+
+from experiments.resbuilder.table import table_command
+
+main = table_command("smallnorb", batch_size=64)
+
+if __name__ == "__main__":
+    main()

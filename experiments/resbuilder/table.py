@@ -1,0 +1,210 @@
+"""Table 6.1: presets, jobs, the command of a dataset, and the tables made of its results."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.phs.summary import spread
+from experiments.resbuilder.columns import (
+    COLUMNS,
+    RANDOM,
+    SEARCH,
+    column_job,
+    measure_column,
+)
+from experiments.resbuilder.figure import draw
+from resbuilder.report.style import si
+
+DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
+# LayerLasso where a training has some 200 steps: with the thesis' 1e-8 and 1e-3 no weight would get
+# from its start below the threshold in so few, and no block would ever be removed.
+SHORT = {"lambda_layer": 1e-4, "tau_layer": 1e-2}
+# Seeds, and settings of SearchConfig. ζ is about 1.4 times the FLOPs of ResNet-18 of that width, as
+# in the thesis. MorphNet's term is proportional to FLOPs; in trials on Fashion-MNIST with the
+# laptop's settings λ_M = 3e-6 removed 2 of 80 channels (RB-0Net) and 31 of 1,200 (ResNet-18).
+PRESETS = {
+    "quick": (
+        1,
+        {
+            "epochs": 1,
+            "batch_size": 64,
+            "train_limit": 600,
+            "width": 8,
+            "flops": 1.5e6,
+            "rounds": 1,
+            "insertions": 1,
+            "lambda_morphnet": 2e-5,
+        }
+        | SHORT,
+    ),
+    "laptop": (
+        3,
+        {
+            "epochs": 3,
+            "batch_size": 64,
+            "train_limit": 6_000,
+            "width": 16,
+            "flops": 6e6,
+            "rounds": 2,
+            "insertions": 2,
+            "lambda_morphnet": 5e-6,
+        }
+        | SHORT,
+    ),
+    "thesis": (
+        3,
+        {
+            "epochs": 20,
+            "batch_size": 128,
+            "train_limit": None,
+            "width": 64,
+            "flops": 1e8,
+            "rounds": 7,
+            "insertions": 4,
+            "lambda_morphnet": 1e-7,
+        },
+    ),
+}
+# Test accuracies in per cent that are at hand.
+THESIS = {("cifar10", "res18"): 85.50, ("cifar10", "rb-0net"): 89.92}
+IN_THESIS = ("res18", "morphnet", "rb-r18", "rb-0net")
+
+
+def table_jobs(
+    dataset: str, preset: str, batch_size: int = 128, budget: float = 1.0
+) -> dict[str, dict]:
+    """Settings of all jobs of a dataset by name, seed after seed; one job is one column.
+
+    Args:
+        dataset: Name of the dataset.
+        preset: A key of :data:`PRESETS`.
+        batch_size: The largest for this dataset.
+        budget: Factor on ζ for this dataset.
+    """
+    seeds, settings = PRESETS[preset]
+    settings = settings | {
+        "dataset": dataset,
+        "batch_size": min(batch_size, settings["batch_size"]),
+        "flops": budget * settings["flops"],
+    }
+    # What takes long first, so that no worker waits for it at the end of a seed.
+    names = sorted(COLUMNS, key=lambda name: COLUMNS[name].kind not in (SEARCH, RANDOM))
+    return {
+        f"{name}_seed{seed}": column_job(name, settings | {"seed": seed}, preset != "thesis")
+        for seed in range(seeds)
+        for name in names
+    }
+
+
+def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> click.Command:
+    """The command of a dataset's script; arguments as of :func:`table_jobs`."""
+
+    @click.command(help=f"Measure the row of Table 6.1 of {dataset}.")
+    @standard_options("quick", "laptop", "thesis")
+    def main(preset, workers, data_dir, out):
+        searches = (out or RUNS / "resbuilder") / f"{dataset}_{preset}" / "searches"
+        work = partial(measure_column, searches=searches)
+        jobs = table_jobs(dataset, preset, batch_size, budget)
+        # Seed after seed, so that what is there is whole whenever it is interrupted.
+        for seed in range(PRESETS[preset][0]):
+            so_far = {k: job for k, job in jobs.items() if job["settings"]["seed"] <= seed}
+            name = f"resbuilder/{dataset}"
+            publish_from(measure(name, work, so_far, preset, workers, data_dir, out))
+
+    return main
+
+
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    results = stored(path)
+    publish(path, draw(by_column(results)), markdown(results))
+
+
+def by_column(results: list[dict]) -> dict[str, list[dict]]:
+    """Results of all seeds by column, in the order of the table."""
+    groups = {name: [r for r in results if r["job"]["column"] == name] for name in COLUMNS}
+    return {name: group for name, group in groups.items() if group}
+
+
+def markdown(results: list[dict]) -> str:
+    """Both tables: beside the thesis, and at equal epochs."""
+    return "\n".join((_about(results), _beside_thesis(results), _equal_epochs(results)))
+
+
+def _about(results: list[dict]) -> str:
+    s = max((r["job"]["settings"] for r in results), key=lambda s: s["insertions"])
+    seeds = sorted({r["job"]["settings"]["seed"] for r in results})
+    images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
+    return (
+        f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; trainings of "
+        f"{s['epochs']} epoch(s) in batches of {s['batch_size']}; searches with n_M = "
+        f"{s['rounds']}, n_Λ = {s['insertions']}, λ_M = {s['lambda_morphnet']:g} and {s['width']} "
+        f"channels at the start. Test accuracy in %, mean ± standard deviation over {len(seeds)} "
+        "seed(s). The thesis' cells: ζ = 1e8 (Animals10 1e9), 20 epochs, all images.\n"
+    )
+
+
+def _beside_thesis(results: list[dict]) -> str:
+    lines = [
+        "Networks with the weights they have after the search (given networks: after one training)"
+        "\n",
+        "| | thesis, Table 6.1 | best on test, RI or WI (the thesis' way) | chosen on validation "
+        "| epochs behind these weights, by seed | trainings in all, by seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, group in by_column(results).items():
+        dataset = group[0]["job"]["settings"]["dataset"]
+        cell = "not at hand" if name in IN_THESIS else "no such column"
+        if (dataset, name) in THESIS:
+            cell = f"{THESIS[dataset, name]:.2f}"
+        if group[0]["searched"] is None:
+            first = [r["anew"][0] for r in group]
+            rest = ["–", _spread([a["test"] for a in first]), first[0]["epochs"], 1]
+        else:
+            searched = [r["searched"] for r in group]
+            found = [s["found"] or {} for s in searched]
+            rest = [
+                _spread([s["best_on_test"] for s in searched]),
+                _spread([f.get("test") for f in found]),
+                ", ".join(str(f.get("epochs", "–")) for f in found),
+                ", ".join(str(s["trainings"]) for s in searched),
+            ]
+        lines.append(f"| {' | '.join(map(str, (COLUMNS[name].title, cell, *rest)))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _equal_epochs(results: list[dict]) -> str:
+    epochs = [a["epochs"] for a in max((r["anew"] for r in results), key=len)]
+    lines = [
+        "The architectures alone, trained from random weights: equal epochs in every column\n",
+        "| | FLOPs | parameters | depth | " + " | ".join(f"{e} epochs" for e in epochs) + " |",
+        "|---" * (4 + len(epochs)) + "|",
+    ]
+    for name, group in by_column(results).items():
+        there = [r for r in group if r["anew"]]
+        sizes = (
+            [si(float(np.mean([r[key] for r in there]))) for key in ("flops", "parameters")]
+            + [", ".join(dict.fromkeys(str(r["depth"]) for r in there))]
+            if there
+            else ["–"] * 3
+        )
+        curve = [
+            _spread([r["anew"][number]["test"] if r["anew"] else None for r in group])
+            for number in range(len(epochs))
+        ]
+        lines.append(f"| {' | '.join((COLUMNS[name].title, *sizes, *curve))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(shares: list[float | None]) -> str:
+    """Mean ± deviation, and of how many seeds where some have no network within the budget."""
+    there = [share for share in shares if share is not None]
+    if not there:
+        return "no network within ζ"
+    missing = "" if len(there) == len(shares) else f" ({len(there)} of {len(shares)} seeds)"
+    return spread(there) + missing

@@ -1,0 +1,83 @@
+"""Every table and figure of every chapter again, from the stored results alone: no training.
+
+::
+
+    python -m experiments.tables
+
+What was measured lies in ``experiments/results/CHAPTER/NAME.json``; tables and figures are written
+beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from experiments.command import RESULTS
+from experiments.morphnet import bad_start, pareto, suggested_widths, two_rounds
+from experiments.phs import (
+    accuracy_history,
+    alternatives,
+    braking_options,
+    mass_friction_grid,
+    settings,
+)
+from experiments.phs import table as phs_table
+from experiments.resbuilder import table as resbuilder_table
+from experiments.resbuilder.manipulation import __main__ as manipulation
+from experiments.resbuilder.studies.all import STUDIES
+from experiments.survival import domain_gap
+from experiments.survival import mnist as survival_mnist
+
+# Name of the results below the folder, and what goes from their file to table and figure.
+PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
+    ("phs/fashion_mnist", phs_table.publish_from),
+    ("phs/cifar10", phs_table.publish_from),
+    ("phs/mass_friction_grid", mass_friction_grid.publish_from),
+    ("phs/accuracy_history", accuracy_history.publish_from),
+    ("phs/settings", settings.publish_from),
+    ("phs/alternatives_fashion_mnist", alternatives.publish_from),
+    ("phs/alternatives_cifar10", alternatives.publish_from),
+    ("phs/braking_options_fashion_mnist", braking_options.publish_from),
+    ("phs/braking_options_cifar10", braking_options.publish_from),
+    ("morphnet/rounds", pareto.publish_from),
+    ("morphnet/rounds", two_rounds.publish_from),
+    ("morphnet/starts", bad_start.publish_from),
+    ("morphnet/starts", suggested_widths.publish_from),
+    *((f"resbuilder/{d}", resbuilder_table.publish_from) for d in resbuilder_table.DATASETS),
+    *((f"resbuilder_studies/{study.name}", study.publish_from) for study in STUDIES),
+    ("resbuilder/manipulation", manipulation.publish_from),
+    ("survival/mnist", survival_mnist.publish_from),
+    ("survival/domain_gap", domain_gap.publish_from),
+)
+
+
+def regenerate(results: Path) -> list[Path]:
+    """Writes table and figure of every file of results that is there.
+
+    Args:
+        results: Folder with a folder for each chapter.
+
+    Returns:
+        The files of results.
+    """
+    found = []
+    for name, publish_from in PAGES:
+        for path in (results / f"{name}.json", results / f"{name}_laptop.json"):
+            if path.is_file():
+                publish_from(path)
+                found.append(path)
+    return found
+
+
+@click.command(help=__doc__.splitlines()[0])
+def main():
+    """Regenerate, and say how much there was."""
+    found = regenerate(RESULTS)
+    click.echo(f"{len(found)} results: tables and figures written anew below {RESULTS}")
+
+
+if __name__ == "__main__":
+    main()

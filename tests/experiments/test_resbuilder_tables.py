@@ -1,0 +1,207 @@
+"""Table 6.1: every dataset's jobs, a whole quick run, equal epochs; pages from stored results."""
+
+import importlib
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from sklearn.datasets import load_digits
+
+from experiments.command import RESULTS
+from experiments.resbuilder import table
+from experiments.resbuilder.columns import COLUMNS, column_job, measure_column, trainings
+from experiments.resbuilder.random_search import RandomSearch
+from experiments.resbuilder.table import DATASETS, PRESETS, markdown, table_jobs
+from experiments.tables import regenerate
+from resbuilder import SearchConfig, cost
+from resbuilder.progress import SearchProgress
+from resbuilder.run import Run
+from resbuilder.training import TrainingData
+
+needs_tensorflow = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="the experiments run on TensorFlow"
+)
+SMALL = PRESETS["quick"][1] | {"dataset": "emnist", "seed": 3, "train_limit": 300, "flops": 2e5}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Folder with scikit-learn's digits in the place of EMNIST's file."""
+    x, y = load_digits(return_X_y=True)
+    x = (x.reshape(-1, 8, 8) * 15).astype(np.uint8)
+    folder = tmp_path_factory.mktemp("data")
+    np.savez(folder / "emnist.npz", x_train=x[:900], y_train=y[:900], x_test=x[900:1200],
+             y_test=y[900:1200])  # fmt: skip
+    return folder
+
+
+def result(column, seed, anew, searched=None, dataset="cifar10"):
+    """A stored result: accuracies of a column's network after 3, 6, … epochs."""
+    settings = PRESETS["laptop"][1] | {"dataset": dataset, "seed": seed}
+    curve = [{"epochs": 3 * n, "validation": a, "test": a} for n, a in enumerate(anew, start=1)]
+    size = {"flops": 5_900_000, "parameters": 21_729, "depth": 19} if anew else {}
+    return {"job": column_job(column, settings, True), "anew": curve, "searched": searched} | size
+
+
+def searched(epochs, test, best_on_test, count=21):
+    found = test and {"network": "#4", "epochs": epochs, "validation": 0.5, "test": test}
+    return {"trainings": count, "reason": "", "found": found, "best_on_test": best_on_test}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_dataset_has_a_script_with_all_columns_for_every_seed(dataset):
+    script = importlib.import_module(f"experiments.resbuilder.{dataset}")
+    assert f"experiments.resbuilder.{dataset} --preset thesis" in script.__doc__
+    refused = CliRunner().invoke(script.main, ["--preset", "night"])
+    assert refused.exit_code == 2 and "'night' is not one of 'quick', 'laptop'" in refused.output
+    for preset, (seeds, _) in PRESETS.items():
+        jobs = table_jobs(dataset, preset)
+        assert len(jobs) == 7 * seeds
+        configs = [SearchConfig(**job["settings"]) for job in jobs.values()]
+        assert [c.seed for c in configs] == [s for s in range(seeds) for _ in range(7)]
+        assert {c.dataset for c in configs} == {dataset}
+
+
+def test_the_thesis_preset_is_the_thesis_table_of_hyperparameters():
+    jobs = table_jobs("cifar10", "thesis")
+    assert SearchConfig(**jobs["rb-0net_seed0"]["settings"]) == SearchConfig(
+        dataset="cifar10", start="rb-0net", width=64
+    )
+    # 7 rounds of 1 + 4 trained architectures and one at the end, each trained three times.
+    assert jobs["random_seed0"]["networks"] == 108
+    assert jobs["res18_seed0"]["kind"] == "network as it is"
+    assert jobs["rb-r18_seed2"]["anew"] == 6
+
+
+def test_batches_and_budget_of_large_images(monkeypatch):
+    made = {}
+    monkeypatch.setattr(table, "measure", lambda name, work, jobs, *rest: made.update(jobs))
+    monkeypatch.setattr(table, "publish_from", lambda path: None)
+    for dataset, batch_size, flops in (
+        ("smallnorb", 64, 1e8),
+        ("animals10", 16, 1e9),
+        ("emnist", 128, 1e8),
+    ):
+        script = importlib.import_module(f"experiments.resbuilder.{dataset}")
+        assert CliRunner().invoke(script.main, ["--preset", "thesis"]).exit_code == 0
+        settings = made["rb-0net_seed0"]["settings"]
+        assert (settings["batch_size"], settings["flops"]) == (batch_size, flops)
+
+
+def test_data_that_is_not_there_is_one_line_and_which_file_goes_where(tmp_path):
+    script = importlib.import_module("experiments.resbuilder.animals10")
+    options = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "runs"), "--workers", "1"]
+    refused = CliRunner().invoke(script.main, options)
+    assert refused.exit_code == 2
+    (line,) = [row for row in refused.output.splitlines() if row.startswith("Error")]
+    assert "animals10/<class>/" in line and "RESBUILDER_DATA" in line
+
+
+@needs_tensorflow
+def test_random_networks_fill_the_budget_and_belong_to_their_number(data, tmp_path):
+    settings = column_job("random", SMALL | {"rounds": 2, "insertions": 2, "flops": 1e6}, True)
+    config = SearchConfig(**settings["settings"], data_dir=str(data))
+    drawn = []
+    for name in "ab":
+        with Run.create(tmp_path / name, config) as run:
+            search = RandomSearch(run, TrainingData.load(config), SearchProgress(0), 0)
+            drawn.append([search.draw(index) for index in range(8)])
+    first, again = drawn
+    assert first == again
+    assert len(set(first)) == 8
+    assert all(0.8e6 < cost(a).flops <= 1e6 for a in first)
+    kinds = {a.stem.pool: set() for a in first}
+    for a in first:
+        kinds[a.stem.pool].add(len(a.blocks))
+    assert kinds.keys() == {False, True}  # from RB-0Net, from ResNet-18
+    assert kinds[False] <= {1, 2, 3, 4} and kinds[True] <= {9, 10, 11, 12}
+
+
+@needs_tensorflow
+def test_a_random_search_goes_on_where_it_was_killed(data, tmp_path):
+    job = column_job("random", SMALL, True) | {"networks": 2, "anew": 0, "data_dir": str(data)}
+    whole = measure_column(job, tmp_path / "whole")
+    journal = tmp_path / "whole" / "random_seed3" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    killed = tmp_path / "killed" / "random_seed3" / "journal.jsonl"
+    killed.write_text("".join(lines[:2]))  # one network drawn and trained
+    again = measure_column(job, tmp_path / "killed")
+    assert killed.read_text().splitlines(keepends=True)[:2] == lines[:2]
+    assert again.pop("seconds") > 0 and whole.pop("seconds") > 0
+    assert again == whole
+    assert whole["searched"]["trainings"] == 2
+    assert whole["searched"]["found"]["epochs"] == 1
+    tests = [json.loads(line)["test"]["accuracy"] for line in lines if '"training"' in line]
+    assert whole["searched"]["best_on_test"] == max(tests)
+    with pytest.raises(ValueError, match="other settings"):
+        measure_column(job | {"settings": job["settings"] | {"epochs": 2}}, tmp_path / "killed")
+
+
+@needs_tensorflow
+def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
+    """Through the script, real loading and worker processes; a given network and a search."""
+    for name in set(COLUMNS) - {"res18", "rb-0net"}:
+        monkeypatch.delitem(COLUMNS, name)
+    monkeypatch.setitem(PRESETS, "quick", (1, SMALL))
+    script = importlib.import_module("experiments.resbuilder.emnist")
+    options = ["--data-dir", str(data), "--out", str(tmp_path)]
+    done = CliRunner().invoke(script.main, options)
+    assert done.exit_code == 0, done.output
+    report = tmp_path / "emnist_quick" / "report"
+    page = (report / "emnist.md").read_text()
+    assert "| Res18 | not at hand |" in page and "| RB-0Net | not at hand |" in page
+    assert (report / "emnist.png").stat().st_size > 10_000
+    results = json.loads((report / "emnist.json").read_text())
+    found = results["rb-0net_seed0"]["searched"]
+    assert found["trainings"] == trainings(rounds=1, insertions=1) == 9
+    assert found["found"]["epochs"] <= 3
+    for entry in results.values():
+        assert [a["epochs"] for a in entry["anew"]] == [1, 2, 3]
+        assert entry["flops"] <= SMALL["flops"]
+    # Again: nothing is trained, the same page.
+    again = CliRunner().invoke(script.main, options)
+    assert again.exit_code == 0 and "done" not in again.output.split("emnist: ")[0]
+    assert (report / "emnist.md").read_text() == page
+
+
+def test_the_tables_hold_spread_epochs_and_the_thesis_cells():
+    page = markdown(
+        [
+            result("res18", 0, (0.60, 0.70)),
+            result("res18", 1, (0.62, 0.74)),
+            result("rb-0net", 0, (0.5, 0.6), searched(12, 0.71, 0.75)),
+            result("rb-0net", 1, (0.5, 0.6), searched(6, 0.73, 0.75, 18)),
+            result("random", 0, (), searched(3, None, None)),
+            result("random", 1, (0.5, 0.6), searched(3, 0.40, 0.41)),
+        ]
+    )
+    # Deviations of (0.60, 0.62), (0.70, 0.74), (0.71, 0.73): differences over √2.
+    assert "| Res18 | 85.50 | – | 61.00 ± 1.41 | 3 | 1 |" in page
+    assert "| RB-0Net | 89.92 | 75.00 ± 0.00 | 72.00 ± 1.41 | 12, 6 | 21, 18 |" in page
+    assert "| random search | no such column | 41.00 (1 of 2 seeds) | 40.00 (1 of 2" in page
+    assert "| Res18 | 5.90 M | 21.7 k | 19 | 61.00 ± 1.41 | 72.00 ± 2.83 |" in page
+    assert "2 seed(s)" in page and "3 epochs | 6 epochs |" in page
+
+
+def test_a_search_without_any_network_is_said():
+    page = markdown([result("morphnet", 0, (), searched(3, None, None, 0))])
+    assert "| MorphNet only | not at hand | no network within ζ | no network within ζ | – |" in page
+
+
+def test_all_pages_come_from_the_stored_results_alone(tmp_path):
+    """Every table that is published is, to the last byte, what its results give."""
+    stored = [p for p in RESULTS.rglob("*.json") if p.parent.name != "resbuilder_fashion_mnist"]
+    for path in stored:
+        (tmp_path / path.relative_to(RESULTS)).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / path.relative_to(RESULTS))
+    assert set(regenerate(tmp_path)) == {tmp_path / p.relative_to(RESULTS) for p in stored}
+    pages = {p.relative_to(RESULTS): p for p in RESULTS.rglob("*.md") if p.name != "README.md"}
+    assert set(pages) == {p.relative_to(tmp_path) for p in tmp_path.rglob("*.md")}
+    for name, published in pages.items():
+        assert (tmp_path / name).read_bytes() == published.read_bytes(), name
+    assert all(path.stat().st_size > 10_000 for path in tmp_path.rglob("*.png"))
+    assert len(list(tmp_path.rglob("*.png"))) >= len(stored)

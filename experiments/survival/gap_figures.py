@@ -67,18 +67,13 @@ def thesis_figure(results: list[dict]) -> Figure:
 
 def methods_figure(results: list[dict]) -> Figure:
     """The merged C-index over λ, and every way to train."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    curve, ways = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    groups = penalties(results)
-    for row, color in (("merged", PURPLE), ("standardised", GREY)):
-        for split, style in (("test", "-"), ("validation", "--")):
-            means = [values(group, row, split=split).mean() for group in groups.values()]
-            curve.plot(range(len(groups)), means, style, color=color, marker="o", markersize=4,
-                       label=f"{row}, {split}")  # fmt: skip
-    curve.set_xticks(range(len(groups)), [f"{value:g}" for value in groups])
-    curve.set_xlabel("λ")
-    curve.set_title("C-index over the penalty's weight", loc="left")
-    curve.legend(frameon=False)
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    five, large, ways = figure.subplots(1, 3, width_ratios=(1, 1, 1.7))
+    large.sharey(five)
+    _curves(five, penalties(results), "C-index, batches of five")
+    _curves(large, penalties(results, "batches of 32"), "batches of 32")
+    figure.legend(*five.get_legend_handles_labels(), loc="outside lower left", ncols=2,
+                  frameon=False)  # fmt: skip
     for shift, row, color in (
         (-0.2, "merged", PURPLE),
         (0, "standardised", GREY),
@@ -88,8 +83,21 @@ def methods_figure(results: list[dict]) -> Figure:
         _dots(ways, found, shift, color, SHORT[row].replace("\n", " "), vertical=True)
     ways.invert_yaxis()
     ways.set_title("C-index of all ways to train, test slides", loc="left")
-    ways.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3)
+    figure.legend(*ways.get_legend_handles_labels(), loc="outside lower right", ncols=3,
+                  frameon=False)  # fmt: skip
     return _plain(figure)
+
+
+def _curves(axes, groups: dict[float, list[dict]], title: str) -> None:
+    """Mean C-index over λ, merged and standardised, on test and validation slides."""
+    for row, color in (("merged", PURPLE), ("standardised", GREY)):
+        for split, style in (("test", "-"), ("validation", "--")):
+            means = [values(group, row, split=split).mean() for group in groups.values()]
+            axes.plot(range(len(groups)), means, style, color=color, marker="o", markersize=4,
+                      label=f"{row}, {split}")  # fmt: skip
+    axes.set_xticks(range(len(groups)), [f"{value:g}" for value in groups])
+    axes.set_xlabel("λ")
+    axes.set_title(title, loc="left")
 
 
 def _dots(axes, found: dict[str, np.ndarray], shift, color, label, vertical=False) -> None:

@@ -136,6 +136,12 @@ class PHS(keras.optimizers.Optimizer):
         """Creates one momentum for each weight, the friction and the state of braking."""
         if self.built:
             return
+        if self.gradient_accumulation_steps and _replicas() > 1:
+            raise ValueError(
+                "Keras cannot accumulate gradients under tf.distribute: the devices would wait for "
+                "each other within a condition. Leave gradient_accumulation_steps out and give a "
+                "larger batch, which the devices divide among them"
+            )
         super().build(variables)
         # A clone for each, as one unseeded initializer draws the same numbers in every call.
         self.momenta = [
@@ -214,6 +220,18 @@ class PHS(keras.optimizers.Optimizer):
             f"sign in every step. {remedy}",
             stacklevel=3,
         )
+
+    def _clip_gradients(self, grads):
+        """Clips the gradient of the whole batch; Keras would clip that of each device's part."""
+        replicas = _replicas()
+        clipping = (self.clipnorm, self.clipvalue, self.global_clipnorm)
+        if replicas == 1 or not any(clipping):
+            return super()._clip_gradients(grads)
+        import tensorflow as tf
+
+        whole = tf.distribute.get_replica_context().all_reduce("SUM", list(grads))
+        # What follows sums over devices, and each has all of it.
+        return [ops.multiply(g, 1 / replicas) for g in super()._clip_gradients(whole)]
 
     def update_step(self, gradient, variable, coefficients):
         """One step of one weight; see the class for the equations.
@@ -304,6 +322,15 @@ def phs_of(model, asked_by: str) -> PHS:
     if not outer.built:
         outer.build(model.trainable_variables)
     return optimizer
+
+
+def _replicas() -> int:
+    """Among how many devices a batch is divided here and now."""
+    if keras.backend.backend() != "tensorflow":
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def _initializer(momentum) -> keras.initializers.Initializer:

@@ -91,15 +91,32 @@ class TrainConfig:
     )
     seed: int = _option(0, "seed of everything random", must_be=SEED)
     jit_compile: bool = _option(False, "compile the training step with XLA")
+    strategy: str = _option(
+        "one_device",
+        "devices of a training: one, or all GPUs of the machine, among which batches are divided",
+        choices=("one_device", "mirrored"),
+    )
     tensorboard: bool = _option(False, "write TensorBoard logs into the run folder")
 
     def __post_init__(self):
         for f in fields(self):
             object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+        if self.strategy == "mirrored" and self.jit_compile:
+            raise ValueError(
+                'with strategy "mirrored" TensorFlow cannot compile the training step with XLA, as '
+                "the devices wait for each other in the middle of it; leave jit_compile out"
+            )
 
     def resolved(self):
-        """The same settings with absolute paths, so that a run can be resumed from anywhere."""
+        """The same settings with absolute paths, so that a run can be resumed from anywhere.
+
+        Raises:
+            ValueError: If the strategy cannot be had on this machine.
+        """
         from resbuilder.datasets import names
+        from resbuilder.replicas import strategy_scope
+
+        strategy_scope(self.strategy, self.batch_size)  # which checks
 
         def absolute(text: str | None) -> str | None:
             # A name stays a name, also where a folder happens to be called so.
@@ -216,6 +233,11 @@ class SearchConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.strategy == "mirrored" and self.engine == "google":
+            raise ValueError(
+                'engine "google" reads the graph of one device; take engine "native", which has '
+                'the same values, or strategy "one_device"'
+            )
         if self.insert_share and self.insert_share * self.insertions >= 1:
             raise ValueError(
                 f"{self.insertions} insertions of insert_share {self.insert_share:g} leave nothing "

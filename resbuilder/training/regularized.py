@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import keras
-from keras import ops
+from keras import ops, tree
+
+from resbuilder.replicas import call_part, gather, normalize_together, replicas
 
 
 class RegularizedModel(keras.Model):
     """Trains ``network`` on its task loss plus Σ λ·term.
+
+    Made in the scope of a ``tf.distribute.MirroredStrategy``, it is trained as on one device:
+    batch normalization takes the statistics of the whole batch, the loss is the mean over the whole
+    batch however it is divided, and the terms count once.
 
     Args:
         network: The functional model to train; its weights are shared, not copied.
@@ -42,6 +48,9 @@ class RegularizedModel(keras.Model):
             for term in terms
         }
         self.built = True
+        self._replicas = replicas()
+        if self._replicas > 1:
+            normalize_together(network)
 
     def set_strengths(self, **strengths: float) -> None:
         """Set λ of the named terms; the others become 0.
@@ -56,18 +65,22 @@ class RegularizedModel(keras.Model):
 
     def call(self, inputs, training=None):
         """The network's outputs."""
+        if self._replicas > 1:
+            return call_part(self.network, inputs, training)
         return self.network(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """The task loss, and in training the terms."""
+        # Keras' mean over each device's rows, and then over devices, is another one where a batch
+        # does not divide evenly. So every device takes the mean over all rows.
+        y, y_pred, sample_weight = tree.map_structure(gather, (y, y_pred, sample_weight))
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if not training:
             return loss
         for term, value in self._terms().items():
             # Keras scales what is added to a per-replica loss by the number of replicas.
-            loss += self._aggregate_additional_loss(
-                ops.cast(self.strengths[term], "float32") * value()
-            )
+            added = ops.cast(self.strengths[term], "float32") * value()
+            loss += self._aggregate_additional_loss(ops.cast(added, loss.dtype))
         return loss
 
     def save(self, filepath, overwrite=True, **kwargs):
@@ -75,3 +88,17 @@ class RegularizedModel(keras.Model):
         if self.compiled:
             self.network.compile(optimizer=self.optimizer, loss=self.loss)
         self.network.save(filepath, overwrite=overwrite, **kwargs)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """What Keras does before the first step on several devices, to build the metrics.
+
+        It takes the mean over the devices of their parts of a batch, for the shape alone, and fails
+        where they differ in size. One of the parts will do.
+        """
+        if iterator is not None and self._replicas > 1:
+            parts = self.distribute_strategy.experimental_local_results
+            for _, _, batches in iterator:
+                data_batch = tree.map_structure(lambda x: parts(x)[0], next(batches))
+                break
+            iterator = None
+        super()._maybe_symbolic_build(iterator, data_batch)

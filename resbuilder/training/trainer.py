@@ -15,6 +15,7 @@ from resbuilder.files import atomically
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
 from resbuilder.morphnet import MorphNetRegularizer
+from resbuilder.replicas import strategy_scope
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
 
@@ -36,7 +37,14 @@ class Trainer:
 
     def __init__(self, architecture: Architecture, data: TrainingData, config, seed, regularized):
         self.architecture, self.data, self.config = architecture, data, config
-        self.network = build_model(architecture, data.preprocessing, seed)
+        with strategy_scope(config.strategy, config.batch_size):
+            self._build(seed, regularized)
+        self._initial = [keras.ops.convert_to_numpy(w) for w in self.network.weights]
+        self._fresh = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
+
+    def _build(self, seed, regularized) -> None:
+        architecture, config = self.architecture, self.config
+        self.network = build_model(architecture, self.data.preprocessing, seed)
         terms = {"l2": self._l2}
         if regularized:
             terms["morphnet"] = morphnet_of(self.network, config).regularization_term
@@ -53,8 +61,6 @@ class Trainer:
             jit_compile=config.jit_compile,
         )
         self.optimizer.build(self.model.trainable_variables)
-        self._initial = [keras.ops.convert_to_numpy(w) for w in self.network.weights]
-        self._fresh = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
 
     def reset(self, weights: Path | None = None) -> None:
         """Start anew: a fresh optimizer, and the initial weights or those of a saved network."""

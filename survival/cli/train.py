@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from survival.cli.backend import load_backend
 from survival.cli.options import cohort_options, read_cohort
+
+
+def choice(option: str, *values: str, help: str | None = None) -> Callable:
+    """An option with the values that are allowed; the first is its default.
+
+    They are spelled out here, because the library that knows them loads a backend.
+    """
+    return click.option(
+        option, type=click.Choice(values), default=values[0], show_default=True, help=help
+    )
 
 
 @click.command()
@@ -27,28 +39,33 @@ from survival.cli.options import cohort_options, read_cohort
     show_default=True,
     help="Weight λ of the squared mean log-hazard, which keeps networks in one range.",
 )
-@click.option("--mean-penalty-form", default="squared_mean", show_default=True)
-@click.option("--ties", default="breslow", show_default=True, help="breslow or efron.")
-@click.option(
-    "--normalization",
-    default="events",
-    show_default=True,
-    help="The loss per events, per batch (rows), or sum.",
-)
+@choice("--mean-penalty-form", "squared_mean", "squared_sum")
+@choice("--ties", "breslow", "efron", help="Approximation for events at one time.")
+@choice("--normalization", "events", "batch", "sum", help="The loss per event, per row, or sum.")
 @click.option("--strata", is_flag=True, help="Slides of different datasets never compete.")
-@click.option(
+@choice(
     "--batches",
-    default="events",
-    show_default=True,
+    "events",
+    "patients",
+    "shuffled",
     help="events: dealt out evenly; patients: so, and their slides together; shuffled.",
 )
-@click.option("--augment", multiple=True, help="flip or stain; repeatable.")
+@click.option(
+    "--augment",
+    type=click.Choice(["flip", "stain"]),
+    multiple=True,
+    help="Random changes of the images; both may be given: --augment flip --augment stain.",
+)
 @click.option("--width", type=float, default=1.0, show_default=True, help="Factor on the units.")
 @click.option(
     "--micro-batch", type=int, help="Slides in memory at a time.  [5 megapixels together]"
 )
-@click.option(
-    "--dtype", default="float32", show_default=True, help="mixed_bfloat16 halves the memory."
+@choice("--dtype", "float32", "mixed_bfloat16", help="mixed_bfloat16 halves the memory.")
+@choice(
+    "--strategy",
+    "one_device",
+    "mirrored",
+    help="mirrored: batches are divided among all GPUs of the machine.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def train(manifest, images, out, datasets, time, event, **settings) -> None:
@@ -58,15 +75,24 @@ def train(manifest, images, out, datasets, time, event, **settings) -> None:
     slides are predicted. Defaults are those of the thesis: batches of 5 slides, 50 epochs of Adam
     with 1e-3. Interrupted, the same command goes on.
     """
+    # Which splits need events, the training says: of the datasets chosen, and not of the test.
+    cohort = read_cohort(manifest, datasets, time, event, need_events=False)
+    from survival.images import CanvasImages
+
+    CanvasImages(
+        images, cohort.slide
+    )  # What is wrong with them, said before the backend is loaded.
+    load_backend()
     from survival.cli.progress import EpochProgress
     from survival.training import TrainingSettings
     from survival.training import train as train_network
 
     chosen = TrainingSettings(**settings)
-    cohort = read_cohort(manifest, datasets, time, event)
     with EpochProgress(chosen.epochs) as progress:
         run = train_network(cohort, images, out, chosen, [progress])
     kept = run.history.iloc[run.settings["kept_epoch"] - 1]
     score = f", validation C {kept.val_cindex:.3f}" if "val_cindex" in kept else ""
     click.echo(f"{out}: the network of epoch {int(kept.epoch)}{score}; predictions.csv has all")
+    if score and kept.val_cindex <= 0.5:
+        click.echo("no epoch was better than chance (0.5) on the validation slides", err=True)
     click.echo(f"next: survival report {out} --out report.html")

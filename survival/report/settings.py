@@ -15,6 +15,7 @@ NOT_COMPARED = (
     "cohort_sha256",
     "images",
     "backend",
+    "strategy",
     "kept_epoch",
     "chosen_by",
     "time_column",
@@ -76,7 +77,7 @@ def settings_rows(runs: Mapping[str, Run]) -> list[dict]:
         Rows with ``name``, ``values`` (one per run) and ``differs``, which says whether a reader
         should see it first; versions by package.
     """
-    settings = [_flat(run.settings) for run in runs.values()]
+    settings = [_flat(_without_folders(run.settings)) for run in runs.values()]
     return [
         {
             "name": key,
@@ -120,6 +121,12 @@ def _flat(settings: dict) -> dict:
         nested = value if isinstance(value, dict) else None
         result |= {key: value} if nested is None else {f"{key}.{n}": v for n, v in nested.items()}
     return result
+
+
+def _without_folders(settings: dict) -> dict:
+    """Settings as others may see them: where on a computer the images lie is left out."""
+    images = settings.get("images")
+    return settings | {"images": Path(images).name} if images else settings
 
 
 def _symbol(key: str) -> str:

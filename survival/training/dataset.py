@@ -27,14 +27,19 @@ class TrainingBatches(keras.utils.PyDataset):
         targets: Time, event and perhaps stratum, shape (n, 2) or (n, 3).
         patients: Whose slide it is, shape (n,).
         settings: Size and kind of the batches, augmentation, seed.
+        devices: Among how many devices a batch is divided: its size becomes a multiple of that.
 
     Attributes:
         of_numbers: Whether batches consist of numbers.
+        rows: Rows of a batch, with those that fill it up.
     """
 
-    def __init__(self, images: CanvasImages, targets, patients, settings: TrainingSettings):
+    def __init__(
+        self, images: CanvasImages, targets, patients, settings: TrainingSettings, devices: int = 1
+    ):
         super().__init__(workers=images.threads, max_queue_size=2)
-        self.of_numbers = settings.batch_size * math.prod(images.shape) > BATCH
+        self.rows = -(-settings.batch_size // devices) * devices
+        self.of_numbers = self.rows * math.prod(images.shape) > BATCH
         # Without events all rows are alike, and are dealt out at random.
         events = targets[:, 1] if settings.batches != "shuffled" else np.zeros(len(targets))
         self._batches = EventBalancedBatches(
@@ -50,7 +55,7 @@ class TrainingBatches(keras.utils.PyDataset):
         return len(self._batches)
 
     def __getitem__(self, number: int):
-        rows, weight = padded(self._rows[number], self._settings.batch_size)
+        rows, weight = padded(self._rows[number], self.rows)
         x = np.stack([rows, np.full_like(rows, self._epoch)], axis=1).astype("int32")
         return x if self.of_numbers else self.load(x), self._targets[rows], weight
 

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from survival.augmentation import AUGMENTATIONS
 from survival.images import at_a_time
 from survival.losses import CoxPHLoss
+from survival.training.strategy import STRATEGIES
 
 BATCHES = ("events", "patients", "shuffled")
 DTYPES = ("float32", "mixed_bfloat16")
@@ -34,6 +35,8 @@ class TrainingSettings:
         micro_batch: Slides whose activations are in memory at a time; by default as many as have
             five million pixels together. The gradient is that of the whole batch in any case.
         dtype: ``"float32"``; ``"mixed_bfloat16"`` halves the memory.
+        strategy: ``"one_device"``, or ``"mirrored"``: batches are divided among all GPUs of the
+            machine, and slides compete across them as on one.
         seed: Of weights, batches and augmentation.
 
     Raises:
@@ -53,6 +56,7 @@ class TrainingSettings:
     augment: tuple[str, ...] = ()
     micro_batch: int | None = None
     dtype: str = "float32"
+    strategy: str = "one_device"
     seed: int = 0
 
     def __post_init__(self):
@@ -67,7 +71,11 @@ class TrainingSettings:
             value = getattr(self, name)
             if not isinstance(value, Real) or not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be a number > 0, not {value!r}")
-        for name, allowed in (("batches", BATCHES), ("dtype", DTYPES)):
+        for name, allowed in (
+            ("batches", BATCHES),
+            ("dtype", DTYPES),
+            ("strategy", STRATEGIES),
+        ):
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"

@@ -29,10 +29,11 @@ from survival.run import (
 from survival.training.checkpoint import Checkpoint
 from survival.training.dataset import TrainingBatches
 from survival.training.settings import TrainingSettings
+from survival.training.strategy import devices, scope
 
 COHORT = "cohort.csv"
 # Recorded, but no other training if they differ.
-_CIRCUMSTANCES = ("images", "backend", "versions", "kept_epoch", "chosen_by")
+_CIRCUMSTANCES = ("images", "strategy", "backend", "versions", "kept_epoch", "chosen_by")
 
 
 def train(
@@ -60,8 +61,8 @@ def train(
         The training's folder, with the network and its predictions of all slides.
 
     Raises:
-        ValueError: A cohort without a split or without events, images that are missing or of
-            different sizes, a folder that holds something else, or a training that diverges.
+        ValueError: A cohort without a split, a split without events, images that are missing or
+            of different sizes, a folder that holds something else, or a training that diverges.
 
     Example:
         >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first")
@@ -71,6 +72,8 @@ def train(
     training = cohort.part("train")
     if not training.event.any():
         raise ValueError("no slide in the split 'train' has an event: there is nothing to learn")
+    _check_validation(cohort, settings)
+    number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
     record = _record(cohort, pictures, settings)
     _begin(out, cohort, record)
@@ -78,13 +81,14 @@ def train(
         return Run(out)
 
     keras.utils.set_random_seed(settings.seed)
-    network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
-    rows = cohort.split == "train"
+    learnt = pictures.select(cohort.split == "train")
     targets = training.y_true(settings.strata)
-    batches = TrainingBatches(pictures.select(rows), targets, training.patient, settings)
-    model = _in_bounded_memory(network, settings, batches)
-    model.compile(keras.optimizers.Adam(settings.learning_rate), settings.loss())
-    model.optimizer.build(model.trainable_variables)
+    batches = TrainingBatches(learnt, targets, training.patient, settings, number)
+    with scope(settings.strategy):
+        network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
+        model = _in_bounded_memory(network, settings, batches, number)
+        model.compile(keras.optimizers.Adam(settings.learning_rate), settings.loss())
+        model.optimizer.build(model.trainable_variables)
     checkpoint = Checkpoint(out, network)
     done = checkpoint.restore(model)
     validation = []
@@ -110,9 +114,9 @@ def train(
     return Run(out)
 
 
-def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBatches):
+def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBatches, devices: int):
     micro_batch = settings.micro_batch_of(network.input_shape[1:])
-    if micro_batch >= settings.batch_size and not batches.of_numbers:
+    if micro_batch >= batches.rows // devices and not batches.of_numbers:
         return network
     return LargeBatchModel(network, micro_batch, batches.load if batches.of_numbers else None)
 
@@ -125,13 +129,28 @@ class _Validation(keras.callbacks.Callback):
         self.network, self.loss = network, settings.loss()
         self.targets = cohort.part("validation").y_true(settings.strata)
         self.images = pictures.select(cohort.split == "validation")
-        count_pairs(self.targets, np.zeros(len(self.targets))).c_index()
 
     def on_epoch_end(self, epoch, logs=None):
         log_hazard = self.network.predict(OrderedBatches(self.images), verbose=0)[:, 0]
         finite = np.isfinite(log_hazard).all()
         logs["val_loss"] = float(self.loss(self.targets, log_hazard))
         logs["val_cindex"] = harrell_c(self.targets, log_hazard) if finite else float("nan")
+
+
+def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
+    """Refuses validation slides by which no epoch can be chosen, before anything is written."""
+    if "validation" not in cohort.split:
+        return
+    part = cohort.part("validation")
+    targets = part.y_true(settings.strata)
+    if sum(count_pairs(targets, np.zeros(len(part)))):
+        return
+    lacks = "two patients that can be compared" if part.event.any() else "event"
+    raise ValueError(
+        f"split 'validation' of {', '.join(sorted(set(part.dataset)))} has no {lacks} "
+        f"({len(set(part.patient))} patients): split again with another --seed or a larger "
+        "--validation share, or train without a validation split"
+    )
 
 
 def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) -> dict:
@@ -156,8 +175,15 @@ def _begin(out: Path, cohort: Cohort, record: dict) -> None:
         names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
         other = [n for n in names if before.get(n) != record.get(n)]
         if other:
-            what = ", ".join(f"{n} {before.get(n)} (now {record.get(n)})" for n in other)
-            raise ValueError(f"{out} holds a training with {what}; choose another folder")
+            what = ", ".join(
+                "another cohort file"
+                if name == "cohort_sha256"
+                else f"{name} {before.get(name)} (now {record.get(name)})"
+                for name in other
+            )
+            raise ValueError(
+                f"{out} was begun with {what}; choose another folder, or delete this one"
+            )
     elif out.exists() and any(out.iterdir()):
         raise ValueError(f"{out} is not empty and holds no training; choose another folder")
     else:

@@ -344,7 +344,8 @@ def train():
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(5, "tanh"), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential([keras.Input((6,)), *layers])
-    optimizer = PHS(0.2, 0.7, 0.5, initial_momentum=0.1, weight_decay=0.01)
+    # Clipped far below its norm, by all the parts of a batch together.
+    optimizer = PHS(0.2, 0.7, 0.5, initial_momentum=0.1, weight_decay=0.01, clipnorm=0.02)
     model.compile(optimizer, "sparse_categorical_crossentropy")
     for friction in (0.5, 2.0):  # as if it had braked between
         optimizer.friction = friction
@@ -359,6 +360,13 @@ with strategy.scope():
     two = train()
 for a, b in zip(one, two, strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+with strategy.scope():
+    try:
+        PHS(gradient_accumulation_steps=2).build([keras.Variable([1.0])])
+    except ValueError as error:
+        assert "larger batch" in str(error)
+    else:
+        raise AssertionError("accumulation was not refused")
 print("the same:", len(one))  # 4 weights, their momenta and 4 numbers
 """
 

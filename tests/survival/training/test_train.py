@@ -138,7 +138,7 @@ def test_another_training_is_refused_in_the_same_folder(tissue, trained, tmp_pat
     before = (trained.path / "settings.json").read_bytes()
     with pytest.raises(ValueError, match=r"mean_penalty 0.0 \(now 0.5\)"):
         train(cohort, images, trained.path, replace(ONE_EPOCH, mean_penalty=0.5))
-    with pytest.raises(ValueError, match="cohort_sha256"):
+    with pytest.raises(ValueError, match="was begun with another cohort file; choose another fol"):
         train(cohort.select(np.arange(50)), images, trained.path, ONE_EPOCH)
     assert (trained.path / "settings.json").read_bytes() == before
     (tmp_path / "notes.txt").touch()
@@ -154,6 +154,15 @@ def test_what_cannot_be_learnt_is_refused_before_anything_is_written(tissue, tmp
     with pytest.raises(ValueError, match="no slide in the split 'train' has an event"):
         censored = cohort.select(~cohort.event | (cohort.split != "train"))
         train(censored, images, tmp_path / "run")
+    held = cohort.split == "validation"
+    with pytest.raises(
+        ValueError, match=r"'validation' of A, B has no event \(\d+ patients\): split"
+    ):
+        train(cohort.select(~cohort.event | ~held), images, tmp_path / "run")
+    # An event at the very end precedes nobody's.
+    lone = np.flatnonzero(held & cohort.event)[:1]
+    with pytest.raises(ValueError, match=r"has no two patients that can be compared \(1 pat"):
+        train(cohort.select([*np.flatnonzero(~held), *lone]), images, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -1,0 +1,1 @@
+"""Trainings on several devices beside trainings on one."""

@@ -1,0 +1,82 @@
+"""``strategy="mirrored"``: several devices train as one, or say why they cannot."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from resbuilder import SearchConfig, TrainConfig
+from resbuilder.replicas import strategy_scope
+
+# In a process of its own: logical devices are there from the start, and TensorFlow's collectives
+# stand no second strategy.
+PROGRAM = """
+import sys
+from pathlib import Path
+import keras
+from experiments.scale.mirrored import ARCHITECTURE, compare
+from resbuilder import TrainConfig
+from resbuilder.replicas import strategy_scope
+from resbuilder.training import Trainer, TrainingData
+
+case, devices, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+print("difference:", compare(case, devices))
+config = TrainConfig(dataset="digits", strategy="mirrored")
+trainer = Trainer(ARCHITECTURE, TrainingData.load(config), config, 1, regularized=False)
+trainer.save(file)
+network = keras.models.load_model(file)
+kind = keras.layers.BatchNormalization
+assert not any(layer.synchronized for layer in network.layers if isinstance(layer, kind))
+for one, other in zip(network.get_weights(), trainer.network.get_weights(), strict=True):
+    assert (one == other).all()
+try:
+    strategy_scope("mirrored", devices - 1)
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+@pytest.mark.parametrize(("case", "devices"), [("resbuilder", 2), ("resbuilder", 4), ("phs", 4)])
+def test_devices_train_like_one(case, devices, request, tmp_path):
+    """Batch normalization, all terms, batches that leave a device with nothing.
+
+    The file is a plain one, and a batch smaller than the number of devices is refused.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, case, str(devices), tmp_path / "network.keras"],
+        capture_output=True,
+        text=True,
+        cwd=request.config.rootpath,
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    difference, refusal = done.stdout.splitlines()[-2:]
+    assert float(difference.removeprefix("difference: ")) < 1e-5
+    assert f"a batch of {devices - 1} cannot be divided among {devices} devices" in refusal
+
+
+@pytest.mark.any_backend
+def test_other_backends_are_refused_before_anything_is_written():
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow has the strategy")
+    config = TrainConfig(dataset="digits", strategy="mirrored")
+    with pytest.raises(ValueError, match=f"Keras runs on {keras.backend.backend()}; set KERAS"):
+        config.resolved()
+    with strategy_scope("one_device", 1):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"jit_compile": True}, "leave jit_compile out"),
+        ({"engine": "google"}, "one device"),
+        ({"strategy": "several"}, "strategy must be one of"),
+    ],
+)
+def test_what_does_not_work_with_it_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SearchConfig(**{"dataset": "digits", "strategy": "mirrored"} | settings)

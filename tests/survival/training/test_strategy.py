@@ -1,0 +1,59 @@
+"""``strategy="mirrored"``: slides on several devices compete as on one."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from survival.training import TrainingSettings
+from survival.training.strategy import devices, scope
+
+# In a process of its own: logical devices are there from the start, and TensorFlow's collectives
+# stand no second strategy.
+PROGRAM = """
+import sys
+from experiments.scale import mirrored
+from survival.training.strategy import devices
+
+number = int(sys.argv[1])
+print("difference:", mirrored.compare("survival", number))
+try:
+    devices("mirrored", number - 1)
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+@pytest.mark.parametrize("number", [2, 4])
+def test_devices_train_like_one(number, request):
+    """Weights, history and predictions, from batches of 9 slides, or fewer, on 2 and 4 devices."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(number)],
+        capture_output=True,
+        text=True,
+        cwd=request.config.rootpath,
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    difference, refusal = done.stdout.splitlines()[-2:]
+    assert float(difference.removeprefix("difference: ")) < 1e-5
+    assert f"{number - 1} slides cannot be divided among {number} devices" in refusal
+
+
+@pytest.mark.any_backend
+def test_other_backends_are_refused():
+    if keras.backend.backend() == "tensorflow":
+        pytest.skip("TensorFlow has the strategy")
+    with pytest.raises(ValueError, match=f"Keras runs on {keras.backend.backend()}: set KERAS"):
+        devices("mirrored", 5)
+    assert devices("one_device", 1) == 1
+    with scope("one_device"):
+        pass
+
+
+def test_an_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="strategy must be one of one_device, mirrored"):
+        TrainingSettings(strategy="several")

@@ -52,6 +52,7 @@ setup(
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
         "tensorboard": ["tensorboard>=2.20"],
         "experiments": ["filelock>=3.16"],
+        "ray": ["ray>=2.60,<3"],
     },
     entry_points={
         "console_scripts": ["resbuilder = resbuilder.cli:main", "survival = survival.cli:main"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import reduce
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import click
 from matplotlib.figure import Figure
 
 from experiments.jobs import VERSION, run_all, write
+from resbuilder.cluster import RayExecutor
 
 RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"
@@ -23,8 +25,43 @@ PRESETS = {
 }
 
 
+def _keep(context: click.Context, option: click.Parameter, value) -> None:
+    context.meta[f"{__name__}.{option.name}"] = value
+
+
+_RAY_OPTIONS = (
+    click.option(
+        "--ray",
+        metavar="ADDRESS",
+        expose_value=False,
+        callback=_keep,
+        help="Trainings on a Ray cluster (HOST:PORT), or on a Ray of this command's own (local).",
+    ),
+    click.option(
+        "--gpus",
+        type=click.FloatRange(0),
+        default=0,
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="With --ray: GPUs of each training, also a part of one.",
+    ),
+    click.option(
+        "--memory",
+        type=click.FloatRange(0, min_open=True),
+        default=2,
+        show_default=True,
+        expose_value=False,
+        callback=_keep,
+        help="With --ray: GiB of memory of each training.",
+    ),
+)
+
+
 def standard_options(*presets: str) -> Callable[[Callable], Callable]:
     """The options that every script has: preset, workers, data_dir, out.
+
+    Those about Ray are no arguments of the script: :func:`measure` finds them.
 
     Args:
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
@@ -38,8 +75,9 @@ def standard_options(*presets: str) -> Callable[[Callable], Callable]:
             type=click.IntRange(1),
             default=2,
             show_default=True,
-            help="Trainings side by side, one core each.",
+            help="Trainings side by side, one core and one GPU (if any) each.",
         ),
+        *_RAY_OPTIONS,
         click.option(
             "--preset",
             type=click.Choice(presets),
@@ -68,7 +106,7 @@ def measure(
         jobs: Settings by name.
         preset: What ``"quick"`` gives stays with its runs, the rest goes to
             ``experiments/results``.
-        workers: Processes.
+        workers: Processes, or the cores of a Ray of this command's own.
         data_dir: Where the data lies.
         out: Another folder for the runs.
 
@@ -78,7 +116,7 @@ def measure(
     """
     chapter, script = name.split("/")
     folder = (out or RUNS / chapter) / f"{script}_{preset}"
-    results = run_all(work, jobs, folder, workers, data_dir)
+    results = run_all(work, jobs, folder, workers, data_dir, _cluster(workers))
     stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
     path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +125,24 @@ def measure(
         {key: {"job": job, "version": VERSION} | results[key] for key, job in jobs.items()},
     )
     return path
+
+
+def _cluster(workers: int) -> Callable[[], Executor] | None:
+    """Makes what the options of the running command ask for, None for processes."""
+    context = click.get_current_context(silent=True)
+    address, gpus, memory = (
+        context and context.meta.get(f"{__name__}.{name}") for name in ("ray", "gpus", "memory")
+    )
+    if address is None:
+        return None
+
+    def make() -> Executor:
+        try:
+            return RayExecutor(address, workers, gpus=gpus, memory=memory)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+
+    return make
 
 
 def publish(path: Path, figure: Figure, table: str | None = None) -> None:

@@ -1,15 +1,18 @@
-"""Many small trainings: side by side in processes, each result in its own file, resumable."""
+"""Many small trainings: side by side in processes or on a cluster, resumable.
+
+Each result has a file of its own, which the process that computes it writes: the folder is the one
+place where all of them meet, so on a cluster it lies in a shared file system.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, as_completed
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +21,11 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from resbuilder.files import atomically
+from resbuilder.workers import process_pool
 
 VERSION = version("resbuilder")
+# How often the processes are started anew after one of them was killed.
+RESTARTS = 3
 
 
 def run_all(
@@ -28,6 +34,7 @@ def run_all(
     folder: Path,
     workers: int,
     data_dir: str | None = None,
+    cluster: Callable[[], Executor] | None = None,
 ) -> dict[str, dict]:
     """Does what is not done yet, and returns all results.
 
@@ -36,9 +43,10 @@ def run_all(
             of their own call it.
         jobs: Settings of each job by its name, which names the file.
         folder: Where the results are kept, one ``NAME.json`` each, written when a job ends.
-        workers: Processes, each on one core.
+        workers: Processes, each on one core and, where there are some, one GPU.
         data_dir: Where the data lies, which ``work`` finds among the settings. It is no setting:
             a result stays what it is when the data moves.
+        cluster: Makes what runs the jobs instead of processes, and does lost ones again.
 
     Returns:
         Result of each job by name, in the order of ``jobs``. Several processes, also on several
@@ -47,31 +55,43 @@ def run_all(
     Raises:
         click.UsageError: If a file there belongs to other settings or another version, or a job
             refuses its own.
+        click.ClickException: If processes are killed again and again.
     """
     (folder / "locks").mkdir(parents=True, exist_ok=True)
+    make = cluster or (lambda: process_pool(workers, single_thread))
     # First what no other process is at; then, where one was, wait for it or do what it left.
     for wait in (False, True):
-        missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
-        if missing:
-            _run(work, missing, folder, workers, data_dir, wait, len(jobs))
+        for again in reversed(range(1 if cluster else 1 + RESTARTS)):
+            missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
+            if not missing:
+                break
+            lost = _run(work, missing, folder, make, data_dir, wait, len(jobs))
+            if not lost:
+                break
+            if not again:
+                raise click.ClickException(
+                    f"{lost[0]} and what ran beside it were killed again and again, as systems do "
+                    "when memory runs out: give fewer --workers, or more memory to each. What is "
+                    "done is kept."
+                )
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
 
 
-def _run(work, missing, folder, workers, data_dir, wait, total) -> None:
+def _run(work, missing, folder, make, data_dir, wait, total) -> list[str]:
+    """Hands all jobs in; returns the names of those whose process was lost."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    context = multiprocessing.get_context("spawn")
-    with (
-        Progress(*columns, TimeElapsedColumn()) as progress,
-        ProcessPoolExecutor(workers, context, single_thread) as pool,
-    ):
+    lost = []
+    with Progress(*columns, TimeElapsedColumn()) as progress, make() as pool:
         task = progress.add_task(folder.name, total=total, completed=total - len(missing))
         futures = {
-            pool.submit(_one, work, name, job, folder, data_dir, wait): name
+            pool.submit(_alone, work, name, job, folder, data_dir, wait): name
             for name, job in missing.items()
         }
         try:
             for future in as_completed(futures):
-                if future.result():
+                if isinstance(future.exception(), BrokenExecutor):
+                    lost.append(futures[future])
+                elif future.result():
                     progress.advance(task)
                     progress.console.print(f"{folder.name}/{futures[future]} done")
         except BaseException as error:
@@ -79,6 +99,13 @@ def _run(work, missing, folder, workers, data_dir, wait, total) -> None:
             if isinstance(error, ValueError):  # data that is not there, a value out of range
                 raise click.UsageError(str(error)) from error
             raise
+    return lost
+
+
+def _alone(*arguments) -> bool:
+    """A job on one core, whatever started this process."""
+    single_thread()
+    return _one(*arguments)
 
 
 def _one(work, name: str, job: dict, folder: Path, data_dir: str | None, wait: bool) -> bool:
@@ -97,7 +124,7 @@ def _one(work, name: str, job: dict, folder: Path, data_dir: str | None, wait: b
                     done
                     | {
                         "seconds": round(time.time() - start, 1),
-                        "machine": f"{platform.machine()}, one core, Python "
+                        "machine": f"{platform.machine()}, {_devices()}, Python "
                         f"{platform.python_version()}",
                     },
                 )
@@ -147,6 +174,15 @@ def single_thread() -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def _devices() -> str:
+    """What this process computes on."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = (tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus)
+    return ", ".join(("one core", *(name or "GPU" for name in names)))
 
 
 def _plain(value):

@@ -16,6 +16,13 @@ _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."
 )
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing run folder.")
+_workers = click.option(
+    "--workers",
+    type=click.IntRange(1, 3),
+    default=1,
+    show_default=True,
+    help="Trainings at the same time: beside the search No-Reg trainings, on GPUs of their own.",
+)
 _existing = click.Path(exists=True, path_type=Path)
 
 
@@ -30,23 +37,25 @@ def main() -> None:
 @settings(SearchConfig)
 @_out
 @_overwrite
-def search(config_file, out: Path, overwrite: bool, **given) -> None:
+@_workers
+def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> None:
     """Search an architecture for a dataset within a FLOPs budget."""
     config = configuration(SearchConfig, config_file, given)
     load_backend()
     from resbuilder.pipeline import search as run_search
 
-    _finish(out, run_search(config, out, overwrite))
+    _finish(out, run_search(config, out, overwrite, workers=workers))
 
 
 @main.command()
 @click.argument("run", type=_existing)
-def resume(run: Path) -> None:
+@_workers
+def resume(run: Path, workers: int) -> None:
     """Go on with a search that was interrupted."""
     load_backend()
     from resbuilder.pipeline import resume as run_resume
 
-    _finish(run, run_resume(run))
+    _finish(run, run_resume(run, workers=workers))
 
 
 @main.command()

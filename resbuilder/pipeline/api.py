@@ -12,6 +12,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.morphnet.google import require_morph_net
+from resbuilder.pipeline.leaves import leaf_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
@@ -59,6 +60,7 @@ def search(
     out: str | Path,
     overwrite: bool = False,
     progress: SearchProgress | None = None,
+    workers: int = 1,
 ) -> SearchResult:
     """Search an architecture.
 
@@ -67,6 +69,8 @@ def search(
         out: The run folder to make.
         overwrite: Whether an existing run folder may be replaced.
         progress: Where to show progress; on standard error by default.
+        workers: Trainings at the same time: the search's own, and No-Reg trainings in processes
+            beside it, which a script must expect: ``if __name__ == "__main__":``.
 
     Returns:
         The result; everything else is in the run folder.
@@ -82,6 +86,7 @@ def search(
     config = config.resolved()
     if config.engine == "google":
         require_morph_net()
+    pool = leaf_pool(workers, config)
     data = TrainingData.load(config)
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
@@ -91,23 +96,31 @@ def search(
         )
     _warn_of_size(start, config)
     with Run.create(out, config, overwrite) as run:
-        return _go(run, data, start, progress)
+        return _go(run, data, start, progress, pool)
 
 
-def resume(run_folder: str | Path, progress: SearchProgress | None = None) -> SearchResult:
+def resume(
+    run_folder: str | Path, progress: SearchProgress | None = None, workers: int = 1
+) -> SearchResult:
     """Go on with a search that was interrupted, or return the result of a finished one.
+
+    Args:
+        run_folder: The folder of the search.
+        progress: As in :func:`search`.
+        workers: As in :func:`search`; not necessarily as many as before.
 
     Raises:
         ValueError: If this is not the folder of a search, its data can no longer be had or are not
             those it began with, or another process works on it.
     """
     with Run.open(run_folder) as run:
+        pool = leaf_pool(workers, run.config)
         data = TrainingData.load(run.config)
         if run.journal.has("architecture 0"):
             start = Architecture.from_json(run.journal.get("architecture 0")["architecture"])
         else:
             start = start_architecture(run.config, data.dataset)
-        return _go(run, data, start, progress)
+        return _go(run, data, start, progress, pool)
 
 
 def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
@@ -124,15 +137,19 @@ def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
         )
 
 
-def _go(run: Run, data: TrainingData, start: Architecture, progress) -> SearchResult:
+def _go(run: Run, data: TrainingData, start: Architecture, progress, pool) -> SearchResult:
     found = data.fingerprint()
     if run.journal.step("data", "data", lambda: found)["sha256"] != found["sha256"]:
         raise ValueError(
             f"the images of {run.config.dataset} are not those that the run in {run.path} began "
             "with; give it the same data"
         )
-    loop = Loop(run, data, start, progress)
-    record = loop.go()
+    try:
+        loop = Loop(run, data, start, progress, pool)
+        record = loop.go()
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
     best = record["best"]
     architecture = loop.nodes[best["index"]].architecture if best else None
     return SearchResult(run.path, best, architecture, record["reason"])

@@ -22,6 +22,7 @@ import numpy as np
 
 from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
+from resbuilder.pipeline.leaves import Leaves
 from resbuilder.pipeline.workshop import Node, Workshop
 from resbuilder.progress import SearchProgress, accuracy_text
 from resbuilder.run import Run
@@ -33,12 +34,13 @@ from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 class Loop:
     """Walks through a search step by step; steps that the journal has are not done again."""
 
-    def __init__(self, run: Run, data: TrainingData, start: Architecture, progress):
+    def __init__(self, run: Run, data: TrainingData, start: Architecture, progress, executor=None):
         self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
         c = self.config
         trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
         self.progress = progress or SearchProgress(trainings)
         self.workshop = Workshop(run, data, self.progress)
+        self.leaves = Leaves(self.workshop, self.training, executor)
         self.nodes: list[Node] = []
         self.round = 0
 
@@ -47,8 +49,10 @@ class Loop:
         with self.progress:
             try:
                 self.rounds()
+                self.leaves.collect()
                 reason = "all rounds are done"
             except BreakDown as error:
+                self.leaves.collect()
                 reason = f"break-down: {error}"
                 where = {"index": self.nodes[-1].index, "reason": str(error)}
                 self.journal.step("breakdown", "breakdown", lambda: where)
@@ -114,18 +118,20 @@ class Loop:
             WITH_REG,
             lambda: self.workshop.train_with_reg(node, parent, channels, inserted),
         )
+        self.leaves.collect()  # of the architecture before
         if not record["finite"]:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
-            self.training(node, variant, lambda v=variant: self.workshop.train_leaf(node, v))
+            self.leaves.begin(node, variant, self.journal.has(_key(node, variant)))
 
     def training(self, node: Node, variant: str, compute) -> dict:
         """One training, and the models that are no longer needed cleared away."""
-        key = f"training {node.index} {variant}"
+        key = _key(node, variant)
         replayed = self.journal.has(key)
         record = self.journal.step("training", key, compute)
         self.workshop.tidy()
-        self.progress.trained(VARIANTS[variant], record, replayed)
+        of = "" if node is self.nodes[-1] else f" of {node.index}"
+        self.progress.trained(f"{VARIANTS[variant]}{of}", record, replayed)
         return record
 
     def insert(self, node: Node) -> Node | None:
@@ -197,3 +203,7 @@ class Loop:
         may be far worse, and the next insertion would seem good whatever it is worth.
         """
         return self.journal.get(f"training {node.source} {WITH_REG}")["validation"]["accuracy"]
+
+
+def _key(node: Node, variant: str) -> str:
+    return f"training {node.index} {variant}"

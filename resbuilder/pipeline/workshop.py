@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 
 import keras
@@ -18,7 +19,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
 from resbuilder.files import atomically, write_json
 from resbuilder.model import build_model
-from resbuilder.run import Run, best_training
+from resbuilder.run import Run, RunFolder, best_training
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
 from resbuilder.training import Trainer, TrainingData, layer_lasso_of, morphnet_of
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG
@@ -35,9 +36,15 @@ class Node:
 
 
 class Workshop:
-    """Does the work of a search in a run folder."""
+    """Does the work of a search in a run folder.
 
-    def __init__(self, run: Run, data: TrainingData, progress):
+    Args:
+        run: The run; its folder is enough to train leaves without judging them.
+        data: What is trained on.
+        progress: Where to show a training's epochs, or None.
+    """
+
+    def __init__(self, run: Run | RunFolder, data: TrainingData, progress):
         self.run, self.config, self.data, self.progress = run, run.config, data, progress
         self._trainer: Trainer | None = None
 
@@ -64,13 +71,16 @@ class Workshop:
         trainer.save(self.run.models / _file(node.index, WITH_REG))
         return record
 
-    def train_leaf(self, node: Node, variant: str) -> dict:
-        """Train without MorphNet's and LayerLasso's terms; keep the network if it is the best."""
+    def train_leaf(self, node: Node, variant: str, judge: bool = True) -> dict:
+        """Train without MorphNet's and LayerLasso's terms; keep the network if it is the best.
+
+        Without a judgement it is kept, and :meth:`tidy` removes it when the journal has its record.
+        """
         trainer = self._trainer_of(node)
         weights = self.run.models / _file(node.index, WITH_REG)
         trainer.reset(weights if variant == NO_REG_WI else None)
         record = self._fit(trainer, node, variant)
-        if self.best(and_then=record) is not self.best():
+        if not judge or self.best(and_then=record) is not self.best():
             trainer.save(self.run.models / _file(node.index, variant))
         return record
 
@@ -165,13 +175,18 @@ class Workshop:
         return best_training(records, None if any_size else self.config.flops)
 
     def tidy(self) -> None:
-        """Keep the best leaf and the With-Reg weights that the search goes on from."""
+        """Keep the best leaf, the With-Reg weights to go on from, and what has leaves at work."""
         trainings = [r for r in self.run.journal.records if r["event"] == "training"]
         needed = [r for r in trainings if r["variant"] == WITH_REG][-1:] + [self.best()]
-        self.run.keep_models(*(_file(r["index"], r["variant"]) for r in needed if r))
+        count = Counter(r["index"] for r in trainings)
+        at_work = tuple(f"{i:03d}_" for i in count if count[i] < len(VARIANTS))
+        names = (_file(r["index"], r["variant"]) for r in needed if r)
+        self.run.keep_models(*names, at_work=at_work)
 
     def _fit(self, trainer: Trainer, node: Node, variant: str) -> dict:
-        callbacks = [self.progress.training(VARIANTS[variant], self.config.epochs)]
+        callbacks = []
+        if self.progress is not None:
+            callbacks.append(self.progress.training(VARIANTS[variant], self.config.epochs))
         if self.config.tensorboard:
             logs = self.run.path / "tensorboard" / f"{node.index:03d}_{variant}"
             callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))

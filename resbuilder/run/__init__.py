@@ -1,7 +1,15 @@
 """The folder of a run, its journal, and which training in it is the best."""
 
-from resbuilder.run.folder import BEST_MODEL, Run, read_config
+from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config
 from resbuilder.run.journal import Journal, read_records
 from resbuilder.run.standing import best_training
 
-__all__ = ["BEST_MODEL", "Journal", "Run", "best_training", "read_config", "read_records"]
+__all__ = [
+    "BEST_MODEL",
+    "Journal",
+    "Run",
+    "RunFolder",
+    "best_training",
+    "read_config",
+    "read_records",
+]

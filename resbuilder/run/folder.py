@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -24,14 +25,37 @@ CONFIG = "config.json"
 BEST_MODEL = Path("models", "best.keras")
 
 
-class Run:
+@dataclass
+class RunFolder:
+    """Where the things of a run lie, for a process that is not its writer.
+
+    Attributes:
+        path: The folder.
+        config: Its settings.
+    """
+
+    path: Path
+    config: TrainConfig
+
+    @property
+    def models(self) -> Path:
+        """Folder of the saved models."""
+        return self.path / "models"
+
+    @property
+    def best(self) -> Path:
+        """The best model of the run."""
+        return self.path / BEST_MODEL
+
+
+class Run(RunFolder):
     """A run folder: ``config.json``, ``environment.json``, ``journal.jsonl``, ``models/``.
 
     Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
     """
 
     def __init__(self, path: Path, config: TrainConfig):
-        self.path, self.config = path, config
+        super().__init__(path, config)
         self._lock = _locked(path / "lock")
         self.models.mkdir(exist_ok=True)
         self.journal = Journal(path / "journal.jsonl")
@@ -95,20 +119,16 @@ class Run:
             )
         return cls(Path(path).absolute(), config)
 
-    @property
-    def models(self) -> Path:
-        """Folder of the saved models."""
-        return self.path / "models"
+    def keep_models(self, *names: str, at_work: tuple[str, ...] = ()) -> None:
+        """Remove every saved model but those named and the winner of a finished run.
 
-    @property
-    def best(self) -> Path:
-        """The best model of the run."""
-        return self.path / BEST_MODEL
-
-    def keep_models(self, *names: str) -> None:
-        """Remove every saved model but those named and the winner of a finished run."""
+        Args:
+            names: Files to keep.
+            at_work: Beginnings of names to keep, also of files that are being written.
+        """
         for path in self.models.glob("*.keras"):
-            if path.name not in (*names, self.best.name):
+            kept = path.name in (*names, self.best.name)
+            if not kept and not path.name.lstrip(".").startswith(at_work):
                 path.unlink()
 
 

@@ -51,6 +51,13 @@ class Canvas(click.ParamType):
     show_default=True,
     help="Seconds without progress after which a slide is given up.",
 )
+@click.option("--overwrite", is_flag=True, help="Make images again that have other settings.")
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="Slides over the nodes of a Ray cluster (HOST:PORT), or a Ray of this command's own "
+    "(local); one core and 1 GiB each.",
+)
 def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None:
     """Turn whole-slide images into inputs of a network.
 
@@ -59,6 +66,7 @@ def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None
 
     Every slide becomes a PNG, centred on white; manifest.csv says where each comes from, and why
     a slide failed; contact_sheet_1.jpg, ... show them all. Run again, it makes what is missing.
+
     Exit status: 0, 1 if a slide failed, 2 if nothing was begun.
     """
     from rich.console import Console
@@ -89,9 +97,10 @@ def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None
     failed = [row for row in rows if row["status"] != "ok"]
     for row in failed:
         click.echo(f"{_printable(row['slide'])}: {_printable(row['reason'])}", err=True)
-    click.echo(f"{len(rows) - len(failed)} of {len(rows)} slides are images in {out}")
+    ending = f"; {len(failed)} failed" if failed else ""
+    click.echo(f"{len(rows) - len(failed)} of {len(rows)} slides are images in {out}{ending}")
     if failed:
-        raise click.ClickException(f"{len(failed)} of {len(rows)} slides failed")
+        click.get_current_context().exit(1)
 
 
 def _printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Many slides: in processes of their own, resumable, every failure named."""
+"""Many slides: in processes of their own, here or on a cluster, resumable, every failure named."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from survival.files import atomically, remove_leftovers
@@ -33,13 +34,15 @@ def preprocess_slides(
     root: str | Path | None = None,
     workers: int = 1,
     timeout: float = 300,
+    overwrite: bool = False,
+    ray: str | None = None,
     progress: Callable[[float, int], None] = lambda done, total: None,
 ) -> list[dict]:
     """Turn slides into images, ``manifest.csv`` and contact sheets to look at.
 
-    Called again, it makes what is missing: images that are not whole, were made with other
-    settings or from another file, and slides that failed. An image carries its provenance, so
-    this holds however the run before ended.
+    Called again, it makes what is missing: images that are not whole or were made from another
+    file, and slides that failed. Images made with other settings are replaced only if that is
+    asked for. An image carries its provenance, so this holds however the run before ended.
 
     Args:
         source: A folder of slides, a CSV manifest, or one slide: :func:`.listing.list_jobs`.
@@ -52,6 +55,9 @@ def preprocess_slides(
         root: Folder that a manifest's paths are relative to, instead of its own.
         workers: Slides at the same time, each in a process of its own.
         timeout: Seconds without progress after which a slide is given up.
+        overwrite: Whether images made with other settings are made again.
+        ray: ``HOST:PORT`` of a Ray cluster whose nodes read the slides and write the images, under
+            the same paths; or ``"local"`` for an embedded one with ``workers`` cores.
         progress: Called with slides finished (and parts of them) and their number.
 
     Returns:
@@ -60,8 +66,8 @@ def preprocess_slides(
         the provenance that :func:`preprocess_slide` lists.
 
     Raises:
-        ValueError: Bad settings, a bad manifest, two slides with one name, or an ``out`` that
-            holds other things; nothing is written then.
+        ValueError: Bad settings, a bad manifest, two slides with one name, an ``out`` that holds
+            other things or images made with other settings, or no Ray; no image is written then.
         OSError: No room, or no permission, to write.
     """
     out = Path(out)
@@ -71,18 +77,24 @@ def preprocess_slides(
     _refuse_other_slides(out, jobs)
     rows: dict[int, dict] = {}
     for i, job in enumerate(jobs):
-        if provenance := _finished(job, out):
+        if provenance := _finished(job, out, overwrite):
             rows[i] = _row(job, provenance)
             progress(len(rows), len(jobs))
     out.mkdir(parents=True, exist_ok=True)
     _tidy(jobs, out)
     threads = _threads(min(workers, len(jobs)))
+    if ray is None:
+        run = run_isolated
+    else:
+        from survival.slides.spread import run_on_ray
+
+        run, threads = partial(run_on_ray, address=ray), 1
     missing = [i for i in range(len(jobs)) if i not in rows]
     parts: dict[int, float] = {}
     progress(len(rows), len(jobs))
     tasks = [(jobs[i], out, threads) for i in missing]
     try:
-        with contextlib.closing(run_isolated(_make, tasks, workers, timeout)) as events:
+        with contextlib.closing(run(_make, tasks, workers, timeout)) as events:
             for k, kind, value in events:
                 i = missing[k]
                 if kind == "no room":
@@ -118,16 +130,33 @@ def _make(task: tuple[Job, Path, int], progress: Callable[[int, int], None]) -> 
     return image.provenance
 
 
-def _finished(job: Job, out: Path) -> dict | None:
-    """The provenance of a slide's image if it is there, whole, and what is wanted."""
+def _finished(job: Job, out: Path, overwrite: bool) -> dict | None:
+    """The provenance of a slide's image if it is there, whole, and what is wanted.
+
+    Raises:
+        ValueError: It was made with other settings, and is not to be overwritten.
+    """
     provenance = read_provenance(out / job.output)
-    if provenance is None or provenance.get("settings") != job.settings.record():
+    if provenance is None:
         return None
+    before, now = provenance.get("settings") or {}, job.settings.record()
+    if before != now:
+        if overwrite:
+            return None
+        raise ValueError(
+            f"{out / job.output} was made with {_other(before, now)}, not {_other(now, before)}: "
+            "give --overwrite to make such images again, or choose another folder"
+        )
     try:
         state = file_state(job.source)
     except OSError:
         return None
     return provenance if state.items() <= provenance.items() else None
+
+
+def _other(settings: dict, than: dict) -> str:
+    some = {name: value for name, value in settings.items() if than.get(name) != value}
+    return ", ".join(f"{name} {str(value).removesuffix('.0')}" for name, value in some.items())
 
 
 def _row(job: Job, provenance: dict) -> dict:
@@ -149,12 +178,13 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
     if not manifest.exists():
         return
     with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        others = {row.get("slide", "") for row in csv.DictReader(file)}
+        # A slide that failed left nothing: whoever took it away shall not be asked about it.
+        others = {r.get("slide") or "" for r in csv.DictReader(file) if r.get("status") != "failed"}
     if others := sorted(others - {job.slide for job in jobs}):
         raise ValueError(
-            f"{manifest} speaks of slides that are not among these {len(jobs)}, such as "
-            f"{others[0] or 'none at all'}; choose another folder, or remove that file (finished "
-            "images are used again)"
+            f"{manifest} speaks of {len(others)} slide(s) that are not among these {len(jobs)}, "
+            f"such as {others[0] or 'one without a name'}: choose another folder, or delete "
+            f"{manifest} and run again; finished images are kept"
         )
 
 

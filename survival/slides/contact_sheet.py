@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from matplotlib import get_data_path
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from survival.files import atomically
 
@@ -64,8 +64,12 @@ def _tile(row: dict, out: Path, font) -> Image.Image:
         draw.multiline_text((6, 6), _wrapped(row["reason"], 32, 11), "white", font)
     else:
         with Image.open(out / row["output"]) as image:
-            image.thumbnail(TILE, Image.Resampling.BOX)
-            tile.paste(image, tuple((n - m) // 2 for n, m in zip(TILE, image.size, strict=True)))
+            small = ImageOps.contain(image, TILE, Image.Resampling.BOX)
+        left, top = ((n - m) // 2 for n, m in zip(TILE, small.size, strict=True))
+        tile.paste(small, (left, top))
+        # White on white: without it nobody sees how large the canvas is.
+        corner = left + small.width - 1, top + small.height - 1
+        draw.rectangle((left, top, *corner), outline=(190, 190, 190))
     draw.line((0, TILE[1], TILE[0], TILE[1]), (110, 110, 110))
     name = _wrapped(row["slide"], 32, 2)
     draw.multiline_text((4, TILE[1] + 2), name, "white" if failed else "black", font)

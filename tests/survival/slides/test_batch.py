@@ -9,15 +9,22 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from survival.cli.preprocess import preprocess
 from survival.slides import preprocess_slides
+from survival.slides.spread import run_on_ray
 
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None, reason="Ray is not installed: pip install 'resbuilder[ray]'"
+)
 SMALL = {"downsample": 8, "canvas": (80, 60)}
 
 
@@ -57,6 +64,9 @@ def test_a_folder_becomes_images_a_manifest_and_a_contact_sheet(folder, tmp_path
     assert json.loads(written[0]["settings"])["canvas"] == [80, 60]
     sheet = np.asarray(Image.open(out / "contact_sheet_1.jpg"))
     assert sheet.std() > 20
+    # A canvas of 80×60 is enlarged to the 220×165 that there are, within a frame.
+    np.testing.assert_allclose(sheet[[11, 175], 100], 190, atol=30)
+    assert sheet[8, 100].min() > 230
     assert seen[0] == (0, 4) and seen[-1] == (4, 4)
 
 
@@ -83,7 +93,10 @@ def test_resuming_makes_what_is_missing_cut_changed_or_wanted_otherwise(folder, 
     os.utime(folder / "two.tif", (1, 1))
     preprocess_slides(folder, out, **SMALL)
     assert made_again() == {"two.png"}
-    rows = preprocess_slides(folder, out, 10, (80, 60))
+    with pytest.raises(ValueError, match="downsample 8, not downsample 10: give --overwrite"):
+        preprocess_slides(folder, out, 10, (80, 60))
+    assert made_again() == set()
+    rows = preprocess_slides(folder, out, 10, (80, 60), overwrite=True)
     assert made_again() == set(times)
     assert {row["total_factor"] for row in rows} == {10}
 
@@ -96,6 +109,8 @@ def test_an_image_of_before_does_not_pass_for_a_slide_that_fails(folder, tmp_pat
     assert rows["two.tif"]["status"] == "failed" and not rows["two.tif"]["output"]
     assert "no slide that OpenSlide reads" in rows["two.tif"]["reason"]
     assert not (out / "two.png").exists() and (out / "one.png").exists()
+    (folder / "two.tif").unlink()  # taken away: nobody is asked what became of it
+    assert "two.tif" not in by_slide(preprocess_slides(folder, out, **SMALL))
 
 
 def test_broken_slides_spoil_no_others(folder, tmp_path, svs):
@@ -282,7 +297,7 @@ def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     before = files(out)
-    with pytest.raises(ValueError, match="speaks of slides that are not among these .* one.tif"):
+    with pytest.raises(ValueError, match=r"1 slide\(s\) that are not among .* one.tif: .* delete"):
         preprocess_slides(folder / "two.tif", out, **SMALL)
     assert files(out) == before
     Image.new("RGB", (90, 90)).save(folder / "b" / "one.png")
@@ -309,3 +324,39 @@ def test_names_that_are_long_or_no_text(folder, tmp_path):
     manifest = write_csv(folder / "m.csv", ["slide"], [names[1]])
     (row,) = preprocess_slides(manifest, tmp_path / "out2", **SMALL)
     assert row["status"] == "ok"
+
+
+@needs_ray
+def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
+    (folder / "broken.tif").write_bytes((folder / "one.tif").read_bytes()[:3000])
+    here, there = tmp_path / "here", tmp_path / "there"
+    expected = preprocess_slides(folder, here, **SMALL)
+    options = ("--downsample", "8", "--canvas", "80x60", "--ray", "local", "--workers", "2")
+    done = CliRunner().invoke(preprocess, [str(folder), "--out", str(there), *options])
+    assert done.exit_code == 1 and "4 of 5 slides are images" in done.output
+    assert files(there) == files(here)
+    assert [row["status"] for row in expected].count("failed") == 1
+    # Nothing is left to do: no Ray is needed, and the address is not even looked at.
+    (folder / "broken.tif").unlink()
+    (there / "manifest.csv").unlink()
+    seen = []
+    preprocess_slides(
+        folder, there, **SMALL, ray="nowhere", progress=lambda *shares: seen.append(shares)
+    )
+    assert seen[-1] == (4, 4)
+
+
+@needs_ray
+def test_a_hanging_slide_is_given_up_on_a_cluster_too(tmp_path):
+    outcomes = sorted(run_on_ray(_nap, [0, 60, 0.1], 2, 3, "local"))
+    assert [(index, kind) for index, kind, _ in outcomes] == [
+        (0, "done"),
+        (1, "failed"),
+        (2, "done"),
+    ]
+    assert "no progress for 3 seconds" in outcomes[1][2]
+
+
+def _nap(seconds, progress):
+    time.sleep(seconds)
+    return seconds

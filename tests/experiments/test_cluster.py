@@ -1,0 +1,194 @@
+"""Grids on Ray and in processes: workers and nodes are lost in the middle, and no result is."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from experiments.jobs import run_all
+from resbuilder.cluster import RayExecutor
+from resbuilder.workers import visible_gpus
+
+# Not imported here: what is tested is an executor that imports it.
+if find_spec("ray") is None:
+    pytest.skip("Ray is not installed: pip install 'resbuilder[ray]'", allow_module_level=True)
+ROOT = Path(__file__).parents[2]
+
+
+def counted(job):
+    """Leaves a line when it begins and one when it ends, with the process that does it."""
+    for what in ("begins", "ends"):
+        with open(job["log"], "a") as log:
+            log.write(f"{job['x']} {what} {os.getpid()}\n")
+        time.sleep(job["seconds"])
+    result = {"square": job["x"] ** 2, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    return result | ({"loss": trained()} if job.get("training") else {})
+
+
+def trained():
+    """Loss of a line after four steps towards the data, from a seed."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(32, 3))
+    return model.fit(x, x.sum(axis=1), batch_size=8, verbose=0).history["loss"][-1]
+
+
+def killed_once(job):
+    """The first time this process is killed, as systems do when memory runs out."""
+    seen = Path(job["seen"])
+    if not seen.exists():
+        seen.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"x": job["x"]}
+
+
+def killed_always(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refused(job):
+    raise ValueError("a value out of range")
+
+
+def test_both_packages_have_the_same_executor():
+    copies = [(ROOT / package / "cluster.py").read_text() for package in ("resbuilder", "survival")]
+    assert copies[0] == copies[1]
+
+
+@pytest.mark.parametrize(
+    "address, message", [("127.0.0.1:9", "no Ray answers"), ("cluster", "HOST:PORT")]
+)
+def test_an_address_without_ray_is_refused_in_one_line(address, message, tmp_path):
+    script = ("-m", "experiments.phs.settings", "--ray", address, "--out", str(tmp_path))
+    done = subprocess.run([sys.executable, *script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def jobs_of(folder, number, seconds=0.0):
+    log = str(folder / "log")
+    return {str(n): {"x": n, "log": log, "seconds": seconds} for n in range(number)}
+
+
+def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone(tmp_path):
+    before = {process.pid for process in psutil.process_iter()}
+    listening = []
+
+    def local():
+        executor = RayExecutor("local", workers=2, gpus=0)
+        new = [p for p in psutil.process_iter() if p.pid not in before]
+        for process in (psutil.Process(), *new):
+            try:
+                connections = process.net_connections("inet")
+            except psutil.Error:  # it has ended
+                continue
+            listening.extend(c.laddr.ip for c in connections if c.status == "LISTEN")
+        return executor
+
+    jobs = jobs_of(tmp_path, 4)
+    results = run_all(counted, jobs, tmp_path / "ray", 2, cluster=local)
+    assert results == {str(n): {"square": n**2, "gpus": "-1"} for n in range(4)}
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
+    kept = [json.loads((tmp_path / "ray" / f"{n}.json").read_text()) for n in range(4)]
+    assert [entry["job"] for entry in kept] == list(jobs.values())
+
+
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
+    cluster = (lambda: RayExecutor("local", 1)) if engine == "ray" else None
+    jobs = {str(n): {"x": n, "seen": str(tmp_path / f"seen{n % 2}")} for n in range(3)}
+    results = run_all(killed_once, jobs, tmp_path / "runs", 1, cluster=cluster)
+    assert [result["x"] for result in results.values()] == [0, 1, 2]
+
+
+def test_a_job_that_is_always_killed_is_given_up_with_its_name(tmp_path):
+    with pytest.raises(Exception, match="hungry.*killed again and again"):
+        run_all(killed_always, {"hungry": {}}, tmp_path, 1)
+
+
+def test_each_process_sees_one_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
+    results = run_all(counted, jobs_of(tmp_path, 4, 0.2), tmp_path / "runs", 2)
+    assert {result["gpus"] for result in results.values()} == {"2", "5"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == []
+
+
+GRID = """
+import sys
+from pathlib import Path
+from experiments.jobs import run_all
+from resbuilder.cluster import RayExecutor
+from tests.experiments.test_cluster import counted, jobs_of
+
+folder, address = Path(sys.argv[1]), sys.argv[2]
+jobs = jobs_of(folder, 24, 0.4)
+for name in ("0", "23"):
+    jobs[name] |= {"training": True}
+run_all(counted, jobs, folder / "runs", 1, cluster=lambda: RayExecutor(address))
+"""
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A cluster of two nodes on the loopback interface: a head without cores, and a way to add."""
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster()
+    small = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+    cluster.add_node(num_cpus=0, **small)
+    yield lambda cores: cluster.add_node(num_cpus=cores, **small), cluster
+    cluster.shutdown()
+
+
+def lines(log):
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_a_node_killed_in_the_middle_of_a_grid_loses_nothing_and_leaves_nothing_half(
+    nodes, tmp_path
+):
+    add, cluster = nodes
+    doomed = add(1)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", GRID, str(tmp_path), cluster.address]
+    grid = subprocess.Popen(command, cwd=tmp_path, env=environment)
+    log = tmp_path / "log"
+    try:
+        wait_for(lambda: len(lines(log)) > 4)  # so all of them are of the doomed node
+        add(2)
+        lost = {pid for _, _, pid in lines(log)}
+        cluster.remove_node(doomed, allow_graceful=False)  # SIGKILL to all its processes
+        assert grid.wait(120) == 0
+    finally:
+        grid.kill()
+    ended = [x for x, what, _ in lines(log) if what == "ends"]
+    assert {pid for _, _, pid in lines(log)} > lost, "no other node has done anything"
+    entries = [json.loads((tmp_path / "runs" / f"{n}.json").read_text()) for n in range(24)]
+    assert [entry["result"]["square"] for entry in entries] == [n**2 for n in range(24)]
+    assert entries[0]["result"]["loss"] == entries[23]["result"]["loss"] > 0
+    assert set(ended) == {str(n) for n in range(24)}
+    assert {path.suffix for path in (tmp_path / "runs").iterdir() if path.is_file()} == {".json"}
+    # Only what the lost node was at has begun twice.
+    begun = [x for x, what, _ in lines(log) if what == "begins"]
+    assert len(begun) - len(set(begun)) <= 1

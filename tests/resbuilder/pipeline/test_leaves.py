@@ -1,0 +1,101 @@
+"""Leaves in processes beside the search: the same run, also when one of them is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import psutil
+import pytest
+
+from resbuilder import SearchConfig, search
+from resbuilder.run import Run
+from resbuilder.run.journal import read_records
+
+SETTINGS = {
+    "dataset": "digits",
+    "train_limit": 200,
+    "epochs": 1,
+    "batch_size": 40,
+    "width": 4,
+    "stages": 2,
+    "flops": 100_000,
+    "rounds": 1,
+    "insertions": 0,
+}
+
+
+def outcome(path: Path) -> dict:
+    """Records by key, without their place and what a clock wrote into them."""
+    records = read_records(path / "journal.jsonl")[0]
+    return {r["key"]: {k: r[k] for k in r if k not in ("n", "time", "seconds")} for r in records}
+
+
+def weights(path: Path) -> list[np.ndarray]:
+    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
+    return [keras.ops.convert_to_numpy(w) for w in model.weights]
+
+
+def start(path: Path, workers: int) -> subprocess.Popen:
+    # One thread each, because sums over more of them round otherwise.
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
+    program = f"import resbuilder; resbuilder.resume({str(path)!r}, workers={workers})"
+    command = [sys.executable, "-c", program]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
+    for name in ("alone", "beside"):
+        Run.create(tmp_path / name, SearchConfig(**SETTINGS).resolved()).__exit__()
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    assert start(alone, 1).wait() == 0
+    process = start(beside, 3)
+    # The second With-Reg training begins when the leaves of the first network are under way.
+    while "architecture 1" not in outcome(beside):
+        assert process.poll() is None
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert family and not psutil.wait_procs(family, timeout=30)[1]
+    assert "training 0 no_reg_wi" not in outcome(beside)
+    assert (beside / "models" / "000_with_reg.keras").exists()
+    assert start(beside, 3).wait() == 0
+    assert outcome(beside) == outcome(alone)
+    for a, b in zip(weights(beside), weights(alone), strict=True):
+        np.testing.assert_array_equal(a, b)
+    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, beside)]
+    assert models[0] == models[1]
+
+
+def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_path):
+    killed = []
+
+    def kill_first():
+        while not killed:
+            for child in psutil.Process().children():
+                if "--multiprocessing-fork" in child.cmdline():
+                    child.kill()
+                    killed.append(child.pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill_first, daemon=True)
+    thread.start()
+    config = SearchConfig(**SETTINGS | {"rounds": 0})
+    beside = search(config, tmp_path / "beside", workers=2)
+    thread.join(1)
+    assert killed
+    assert beside.best == search(config, tmp_path / "alone").best
+    assert outcome(tmp_path / "beside") == outcome(tmp_path / "alone")
+
+
+def test_one_training_on_all_gpus_leaves_none_for_others(tmp_path):
+    config = SearchConfig(**SETTINGS, strategy="mirrored")
+    with pytest.raises(ValueError, match="3 workers share out the GPUs"):
+        search(config, tmp_path / "run", workers=3)
+    assert list(tmp_path.iterdir()) == []

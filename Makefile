@@ -1,4 +1,4 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Each sets up $(VENV) first; a stamp
+# On a fresh machine: `make install`, `make demo` or `make test`. Each sets up $(VENV) first; a stamp
 # file in it says which requirements are installed, so that a repeated call starts at once.
 
 PYTHON ?= python3
@@ -16,14 +16,18 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/[!_]*.py))
 
-.PHONY: help demo test lint bench clean
+.PHONY: help install demo test lint bench clean
 
 help:
+	@echo 'make install set up $(VENV); then: source $(BIN)/activate'
 	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
 	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make bench   every benchmark, ratios against its peer in one run'
 	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
+
+install: $(RUNTIME)
+	@echo 'installed: source $(BIN)/activate, then resbuilder --help or survival --help'
 
 demo: $(RUNTIME)
 	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite

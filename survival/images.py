@@ -40,7 +40,7 @@ class CanvasImages:
     def __init__(self, folder: str | Path, slides: Iterable[str]):
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"no such folder of images: {folder}")
+            raise ValueError(f"no such folder of images: {folder}; run `survival preprocess` first")
         self.paths = _find(self.folder, list(slides))
         sizes = {path: _size(path) for path in self.paths}
         if len(set(sizes.values())) > 1:
@@ -89,17 +89,28 @@ def _find(folder: Path, slides: list[str]) -> list[Path]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         paths = [folder / PurePosixPath(slide).with_suffix(".png") for slide in slides]
-        _refuse([slide for slide, path in zip(slides, paths, strict=True) if not path.is_file()],
-                f"no image in {folder}")  # fmt: skip
+        missing = [s for s, path in zip(slides, paths, strict=True) if not path.is_file()]
+        _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
+                "preprocess` first)")  # fmt: skip
         return paths
     with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = {row.get("slide"): row for row in csv.DictReader(file)}
-    _refuse([s for s in slides if s not in rows], f"not in {manifest}")
+        rows = {row.get("slide") or "": row for row in csv.DictReader(file)}
+    if unknown := [s for s in slides if s not in rows]:
+        _refuse(unknown, f"not in {manifest}{_hint(unknown, list(rows))}")
     failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
     _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
     missing = [s for s in slides if not (folder / rows[s]["output"]).is_file()]
     _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
     return [folder / rows[slide]["output"] for slide in slides]
+
+
+def _hint(missing: list[str], known: list[str]) -> str:
+    """A name that the manifest holds: of a missing slide in another folder, if there is one."""
+    names = {PurePosixPath(slide).name for slide in missing}
+    for slide in known:
+        if PurePosixPath(slide).name in names:
+            return f" (the manifest has {slide}: was `survival preprocess` given another folder?)"
+    return f" (the manifest has e.g. {known[0]})" if known else ", which holds no slides"
 
 
 def _refuse(slides: list[str], why: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import sys
 import warnings
 
@@ -17,6 +18,10 @@ COMMANDS = {
     "evaluate": "survival.cli.evaluate",
     "report": "survival.cli.report",
 }
+
+
+# Read by TensorFlow when it is imported, by whatever command that is.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class Commands(click.Group):

@@ -14,7 +14,9 @@ from survival.cohort import (
     cohort_from_gdc,
     split_by_patient,
     summarize,
+    without_events,
 )
+from survival.cohort.tables import some
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
@@ -45,7 +47,8 @@ def cohort() -> None:
     multiple=True,
     default=("OS",),
     show_default=True,
-    help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event.",
+    help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event. "
+    "Patients who lack one of them are left out.",
 )
 @click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
 @click.option(
@@ -68,10 +71,12 @@ def from_gdc(
     made = cohort_from_gdc(clinical, slides, endpoints, dataset, client_layout)
     made.cohort.write(out)
     left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
-    _list("patients without follow-up, left out", left_out)
-    _list("patients without a slide", made.without_slide)
-    _list("slides without a patient", made.without_patient)
+    _list("patient", "without follow-up, left out", left_out)
+    _list("patient", "without a slide", made.without_slide)
+    _list("slide", "without a patient", made.without_patient)
     click.echo(f"{out}: {_size(made.cohort)}; time in months")
+    if slides is None:
+        click.echo("the column slide holds the patients' names: replace them by those of slides")
 
 
 @cohort.command()
@@ -105,12 +110,16 @@ def split(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder below which every slide must be.",
 )
+@click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
 @time_column
 @event_column
-def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
+def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) -> None:
     """Check MANIFEST and name everything that is wrong with it, with its row."""
     try:
-        checked = Cohort.read(manifest, time, event, folder=slides)
+        checked = Cohort.read(manifest, time, event, folder=slides, need_events=not datasets)
+        if datasets:
+            part = checked.of_dataset(*datasets).to_frame()
+            checked = Cohort.from_frame(part, time, event, source=str(manifest))
     except ManifestError as error:
         for problem in error.problems:
             click.echo(problem, err=True)
@@ -119,6 +128,7 @@ def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
     if not checked.split.any():
         click.echo("it is not split yet: see `survival cohort split`")
+    _warn_of(without_events(checked))
 
 
 @cohort.command()
@@ -127,7 +137,9 @@ def check(manifest: Path, slides: Path | None, time: str, event: str) -> None:
 @event_column
 def summary(manifest: Path, time: str, event: str) -> None:
     """Print slides, patients, events and follow-up per dataset and split."""
-    _print_summary(Cohort.read(manifest, time, event))
+    whole = Cohort.read(manifest, time, event, need_events=False)
+    _print_summary(whole)
+    _warn_of(without_events(whole))
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -137,14 +149,24 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise ValueError(f"the folder of {out} does not exist")
 
 
-def _list(what: str, names) -> None:
+def _list(what: str, why: str, names) -> None:
     if names:
-        click.echo(f"{len(names)} {what}: {', '.join(names)}", err=True)
+        click.echo(f"{_count(len(names), what)} {why}: {some(names)}", err=True)
+
+
+def _warn_of(problems: list[str]) -> None:
+    for problem in problems:
+        click.echo(f"Warning: {problem}", err=True)
+
+
+def _count(how_many: int, what: str) -> str:
+    return f"{how_many} {what}" + ("" if how_many == 1 else "s")
 
 
 def _size(rows: Cohort) -> str:
     total = summarize(rows).iloc[-1]
-    return f"{total.slides} slides of {total.patients} patients, {total.events} with the event"
+    sizes = _count(total.slides, "slide"), _count(total.patients, "patient")
+    return f"{sizes[0]} of {sizes[1]}, {total.events} with the event"
 
 
 def _print_summary(rows: Cohort) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from survival.cli.backend import load_backend
 from survival.cli.options import cohort_options, read_cohort
 
 
@@ -20,6 +21,13 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
     All slides are predicted; those of the split "test" are judged, or all, if there is none. The
     predictions go to RUN/evaluations, where `survival report RUN` finds them.
     """
+    # Only what is judged needs events.
+    cohort = read_cohort(manifest, datasets, time, event, need_events=False)
+    tested = cohort.split == "test"
+    if not cohort.event[tested if tested.any() else slice(None)].any():
+        what = "split 'test' has" if tested.any() else "the cohort has"
+        raise ValueError(f"{manifest}: {what} no event, so nothing can be compared in it")
+    load_backend()
     from survival.cli.progress import PredictionProgress
     from survival.cli.scores import print_scores
     from survival.evaluation import evaluate as evaluate_network
@@ -30,8 +38,10 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
     out = run / EVALUATIONS / f"{name}.csv"
     if out.exists() and not overwrite:
         raise ValueError(f"{out} exists; give --overwrite to replace it, or another --name")
-    cohort = read_cohort(manifest, datasets, time, event)
     with PredictionProgress() as progress:
         table = evaluate_network(finished, cohort, images, name, [progress])
-    print_scores(table)
+    try:
+        print_scores(table)
+    except ValueError as error:
+        click.echo(f"Warning: no scores: {error}", err=True)
     click.echo(f"predictions: {out}")

@@ -49,9 +49,19 @@ def cohort_options(manifest: str) -> Callable:
     return decorate
 
 
-def read_cohort(manifest: Path, datasets: tuple[str, ...], time: str, event: str):
-    """The cohort of a manifest, or the part of it that is of some datasets."""
+def read_cohort(
+    manifest: Path, datasets: tuple[str, ...], time: str, event: str, need_events: bool = True
+):
+    """The cohort of a manifest, or the part of it that is of some datasets.
+
+    Args:
+        manifest: The file.
+        datasets: Names; all if there are none.
+        time: Column of the times.
+        event: Column of the events.
+        need_events: Whether every split of the manifest must contain an event.
+    """
     from survival.cohort import Cohort
 
-    cohort = Cohort.read(manifest, time, event)
+    cohort = Cohort.read(manifest, time, event, need_events=need_events)
     return cohort.of_dataset(*datasets) if datasets else cohort

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from survival.cli.backend import load_backend
+
 
 @click.command()
 @click.argument(
@@ -22,7 +24,8 @@ import click
 @click.option(
     "--horizon",
     type=click.FloatRange(0, min_open=True),
-    help="Time for calibration and AUROC.  [median follow-up of the training patients]",
+    help="Time for calibration and AUROC.  [median follow-up of the training patients, as far as "
+    "every dataset is followed]",
 )
 @click.option(
     "--groups", type=click.IntRange(2, 4), default=2, show_default=True, help="Groups of risk."
@@ -46,6 +49,7 @@ def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> Non
         raise ValueError(f"{out} exists; give --overwrite to replace it, or another --out")
     if not out.absolute().parent.is_dir():
         raise ValueError(f"the folder of {out} does not exist")
+    load_backend()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

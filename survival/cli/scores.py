@@ -27,14 +27,19 @@ def print_scores(predictions: pd.DataFrame) -> None:
         slides.patient.to_numpy(),
     )
     table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals by patient")
-    for i, heading in enumerate(("data", "slides", "events", "C-index", "AUROC")):
+    for i, heading in enumerate(("data", "slides", "slides with event", "C-index", "AUROC")):
         table.add_column(heading, justify="right" if i else "left")
     for row in rows.itertuples():
         table.add_row(
             row.data,
             f"{row.slides}",
             f"{row.events}",
-            f"{row.c_index:.3f} ({row.c_low:.3f}–{row.c_high:.3f})",
-            f"{row.auroc:.3f} ({row.auroc_low:.3f}–{row.auroc_high:.3f})",
+            _with_interval(row.c_index, row.c_low, row.c_high),
+            _with_interval(row.auroc, row.auroc_low, row.auroc_high),
         )
     Console(width=100).print(table)
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    interval = f"{low:.3f}–{high:.3f}" if np.isfinite(low) else "too few events"
+    return f"{value:.3f} ({interval})"

@@ -6,7 +6,7 @@ from survival.cohort.gdc import GdcCohort, cohort_from_gdc
 from survival.cohort.manifest import Cohort
 from survival.cohort.slide_list import read_slide_list
 from survival.cohort.splits import split_by_patient
-from survival.cohort.summary import median_follow_up, summarize
+from survival.cohort.summary import median_follow_up, summarize, without_events
 
 __all__ = [
     "ENDPOINTS",
@@ -21,4 +21,5 @@ __all__ = [
     "read_slide_list",
     "split_by_patient",
     "summarize",
+    "without_events",
 ]

@@ -50,16 +50,19 @@ def find_problems(
     """
     required = ("slide", "patient", time, event)
     missing = [c for c in dict.fromkeys(required) if c not in table.columns]
+    there = ", ".join(map(str, table.columns)) or "none"
+    # A name that somebody chose is more likely wrong than the table: nothing else is said then.
+    chosen = {"time": time, "event": event}
+    mistyped = [(n, c) for n, c in chosen.items() if c != n and c in missing]
+    if mistyped:
+        return [f"{n}: column {c!r} is missing; the columns are {there}" for n, c in mistyped]
     problems = [
         f"column {c!r} is unknown; known are {', '.join(dict.fromkeys(required + OPTIONAL))}, and "
         "pairs NAME_time, NAME_event for further endpoints"
         for c in table.columns
         if not (c in required + OPTIONAL + ("time", "event") or c.endswith(("_time", "_event")))
     ]
-    problems += [
-        f"column {c!r} is missing; the columns are {', '.join(map(str, table.columns)) or 'none'}"
-        for c in missing
-    ]
+    problems += [f"column {c!r} is missing; the columns are {there}" for c in missing]
     if time == event:
         problems.append(f"time and event are both read from column {time!r}")
     if missing or time == event:

@@ -81,7 +81,8 @@ def cohort_from_gdc(
     frame = rows[["slide", "patient"]].reset_index(drop=True)
     for i, endpoint in enumerate(endpoints):
         prefix = f"{endpoint.lower()}_" if i else ""
-        frame[f"{prefix}time"] = of_row[f"{endpoint}_time"].astype(float)
+        # Two decimals of a month still tell days apart.
+        frame[f"{prefix}time"] = of_row[f"{endpoint}_time"].astype(float).round(2)
         frame[f"{prefix}event"] = of_row[f"{endpoint}_event"].astype(int)
     frame["dataset"] = of_row["project"] if dataset is None else dataset
     frame.index += 2

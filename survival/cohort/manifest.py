@@ -85,6 +85,7 @@ class Cohort:
         time: str = "time",
         event: str = "event",
         folder: str | Path | None = None,
+        need_events: bool = True,
     ) -> Cohort:
         """Reads and checks a manifest.
 
@@ -93,6 +94,7 @@ class Cohort:
             time: Column of the times.
             event: Column of the events.
             folder: If given, every slide must be a file there.
+            need_events: Whether every split must contain an event.
 
         Returns:
             The cohort.
@@ -101,7 +103,7 @@ class Cohort:
             ManifestError: All problems with their rows; the header is row 1.
             ValueError: The file is no table.
         """
-        return cls.from_frame(read_table(path), time, event, folder, source=str(path))
+        return cls.from_frame(read_table(path), time, event, folder, str(path), need_events)
 
     @classmethod
     def from_frame(
@@ -111,6 +113,7 @@ class Cohort:
         event: str = "event",
         folder: str | Path | None = None,
         source: str = "the cohort",
+        need_events: bool = True,
     ) -> Cohort:
         """Makes a cohort of a pandas frame with a manifest's columns, one row per slide.
 
@@ -120,6 +123,7 @@ class Cohort:
             event: Column of the events.
             folder: If given, every slide must be a file there.
             source: What the error calls the frame.
+            need_events: Whether every split must contain an event.
 
         Returns:
             The cohort.
@@ -127,7 +131,7 @@ class Cohort:
         Raises:
             ManifestError: All problems.
         """
-        problems = find_problems(frame, time, event, folder)
+        problems = find_problems(frame, time, event, folder, need_events)
         if problems:
             raise ManifestError(source, problems)
         columns = {name: frame[name].to_numpy() for name in frame.columns}

@@ -35,6 +35,20 @@ def summarize(cohort: Cohort) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def without_events(cohort: Cohort) -> list[str]:
+    """Datasets, and splits of them, that cannot be judged by themselves, one line each.
+
+    Args:
+        cohort: Split or not.
+    """
+    table = summarize(cohort)
+    return [
+        f"{f'split {row.split!r} of ' if row.split != 'all' else ''}dataset {row.dataset!r} has no "
+        f"event ({row.patients} patient{'' if row.patients == 1 else 's'})"
+        for row in table[table["events"] == 0].itertuples()
+    ]
+
+
 def _sizes(cohort: Cohort) -> dict:
     _, first = np.unique(cohort.patient.astype(str), return_index=True)
     time, event = cohort.time[first], cohort.event[first]

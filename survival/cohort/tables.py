@@ -56,7 +56,8 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
     if ragged:
         raise ValueError(
             f"{path}: {len(ragged)} row(s) do not have the {len(header)} cells of the header: "
-            f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file cut off?"
+            f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file cut "
+            "off, or is there a decimal comma?"
         )
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
 

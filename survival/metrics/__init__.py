@@ -17,6 +17,7 @@ _HOMES = {
     "calibration_table": "calibration",
     "count_pairs": "concordance",
     "cross_dataset_table": "merging",
+    "event_interval": "bootstrap",
     "harrell_c": "concordance",
     "kaplan_meier": "risk_groups",
     "log_rank": "risk_groups",

@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from survival.metrics.arrays import labels
+from survival.metrics.arrays import follow_up, labels
+
+# With fewer patients who had the event, draws hardly differ, and an interval of them feigns
+# certainty.
+FEWEST_EVENTS = 5
 
 
 class Interval(NamedTuple):
@@ -16,7 +20,7 @@ class Interval(NamedTuple):
     Attributes:
         value: The metric of the data themselves.
         low: Lower end.
-        high: Upper end.
+        high: Upper end; both NaN where there are too few events for an interval.
         repeats: Draws in which the metric was defined.
     """
 
@@ -26,6 +30,8 @@ class Interval(NamedTuple):
     repeats: int
 
     def __str__(self):
+        if np.isnan(self.low):
+            return f"{self.value:.3f} (–)"
         return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
 
 
@@ -90,3 +96,36 @@ def bootstrap_interval(
         )
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), len(values))
+
+
+def event_interval(
+    metric: Callable[..., float],
+    y_true,
+    *rows,
+    patient=None,
+    until: float = np.inf,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """:func:`bootstrap_interval` of a metric of follow-up, if there are events enough for one.
+
+    Args:
+        metric: Called as ``metric(y_true, *rows)``.
+        y_true: Time and event, shape (n, 2) or (n, 3).
+        *rows: Further arrays with n rows, such as the scores.
+        patient: Whose slide each row is, shape (n,); by default every row is a patient.
+        until: Later events do not count for the metric.
+        repeats: Draws.
+        seed: The same seed, the same interval.
+
+    Returns:
+        The metric of all rows; its 95 % interval, or NaN if fewer than 5 patients had the event.
+
+    Raises:
+        ValueError: The metric is not defined for the data, or in most of the draws.
+    """
+    time, event = follow_up(y_true)
+    patient = np.arange(len(time)) if patient is None else labels(patient, len(time), "patient")
+    if len(np.unique(patient[event & (time <= until)].astype(str))) < FEWEST_EVENTS:
+        return Interval(float(metric(y_true, *rows)), np.nan, np.nan, 0)
+    return bootstrap_interval(metric, y_true, *rows, patient=patient, repeats=repeats, seed=seed)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from survival.metrics.arrays import follow_up, labels, scores
-from survival.metrics.bootstrap import bootstrap_interval
+from survival.metrics.bootstrap import event_interval
 from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
 
 
@@ -106,7 +106,7 @@ def cross_dataset_table(
         Columns ``data`` (a dataset's name, ``"merged"``: scores as they are, ``"standardised"``:
         per dataset, standardised anew in every draw, ``"within"``: pairs within a dataset),
         ``slides``, ``events``, ``c_index``, ``c_low``, ``c_high``, ``auroc``, ``auroc_low``,
-        ``auroc_high`` (95 % intervals).
+        ``auroc_high`` (95 % intervals, NaN where fewer than 5 patients had the event).
 
     Raises:
         ValueError: Nothing can be compared in one of the rows.
@@ -122,7 +122,7 @@ def cross_dataset_table(
         arrays = [a[chosen] for a in (y_true, risk, *further)]
         for key, metric in (("c", c), ("auroc", area)):
             try:
-                interval = bootstrap_interval(
+                interval = event_interval(
                     metric, *arrays, patient=patient[chosen], repeats=repeats, seed=seed
                 )
             except ValueError as error:

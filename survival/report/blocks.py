@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import Run, judged
+from survival.run import EVALUATIONS, Run, judged
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def make_blocks(runs: Mapping[str, Run]) -> list[Block]:
         The blocks, those of several runs first. A block may have no parts, and says why.
 
     Raises:
-        ValueError: Two runs with the same settings and a dataset in common.
+        ValueError: Two runs with the same settings and a dataset in common, or evaluations of a run
+            with patients in common.
     """
     together, carried = [], []
     for title, group in same_settings(runs):
@@ -142,6 +143,35 @@ def _refuse_same_data(group: Mapping[str, Run]) -> None:
                 "these are different data, give them names of their own in the manifests' column "
                 "dataset"
             )
+
+
+def _refuse_same_patients(name: str, run: Run) -> None:
+    """Nobody counts twice: not as patient of a dataset, and not as slide under another name."""
+    own = run.predictions
+    judged_before = {"the test split": own[own["split"] == "test"]}
+    for cohort, table in run.evaluations.items():
+        rows = judged(table)
+        for other, before in judged_before.items():
+            patients = _shared(rows, before)
+            if not patients:
+                continue
+            whom = f"{len(patients)} of {rows['patient'].nunique()} patients"
+            raise ValueError(
+                f"{name}: {whom} of the evaluation {cohort} are in {other}, too, and would count "
+                f"twice: delete {EVALUATIONS}/{cohort}.csv in the run's folder and, if it held "
+                "others, evaluate those alone (--dataset); if these are different data, give them "
+                "a name of their own in the manifest's column dataset"
+            )
+        judged_before[f"the evaluation {cohort}"] = rows
+
+
+def _shared(rows: pd.DataFrame, before: pd.DataFrame) -> set[str]:
+    """Patients of ``rows`` whom ``before`` has in the same dataset or with the same image."""
+    found: set[str] = set()
+    for key in (["dataset", "patient"], ["slide", "image"]):
+        there = pd.MultiIndex.from_frame(rows[key]).isin(pd.MultiIndex.from_frame(before[key]))
+        found |= set(rows.loc[there, "patient"])
+    return found
 
 
 def _merge(title: str, blocks: list[Block]) -> Block:
@@ -180,6 +210,7 @@ def _own(name: str, run: Run) -> Block:
 
 def _carried(name: str, run: Run) -> Block:
     """The test split of a run, and its evaluations."""
+    _refuse_same_patients(name, run)
     own = _own(name, run)
     parts, notes = list(own.parts), list(own.notes)
     slides = run.predictions

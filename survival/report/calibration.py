@@ -89,6 +89,10 @@ def _table(part: Part, horizon: float) -> pd.DataFrame:
         raise ValueError(
             f"{count(len(risk), 'patient')} in the test split, too few for 2 groups of {SMALLEST}"
         )
+    if horizon > (end := part.train["time"].max()):
+        raise ValueError(
+            f"no training patient is followed beyond {end:g}; choose an earlier time with --horizon"
+        )
     baseline = BaselineHazard(*patients_of(part.train))
     survival = baseline.survival(risk, [horizon])
     return calibration_table(y_true, survival, horizon, groups)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from survival.metrics import (
-    bootstrap_interval,
     cross_dataset_table,
+    event_interval,
     harrell_c,
     time_dependent_auroc,
     uno_c,
@@ -19,7 +19,7 @@ from survival.report.blocks import Block, Scores
 TOGETHER = {
     "merged": "merged, scores as they are",
     "standardised": "merged, standardised per dataset",
-    "within": "pairs within a dataset",
+    "within": "within, pairs of one dataset",
 }
 UNITS = {
     "slides": "By slide",
@@ -113,9 +113,10 @@ def _cost_of_merging(rows: Scores, repeats: int, seed: int) -> str:
         return within_dataset_c(y_true, risk, dataset) - harrell_c(y_true, risk)
 
     columns = (rows.y_true, rows.risk, rows.dataset.astype(str))
-    cost = bootstrap_interval(lost, *columns, patient=rows.patient, repeats=repeats, seed=seed)
+    cost = event_interval(lost, *columns, patient=rows.patient, repeats=repeats, seed=seed)
     value, low, high = (f"{v:+.3f}".replace("-", "−") for v in (cost.value, cost.low, cost.high))
-    return f"C-index within datasets minus merged as they are: {value} ({low} to {high})."
+    interval = f"{low} to {high}" if np.isfinite(cost.low) else "too few events for an interval"
+    return f"C-index within datasets minus merged as they are: {value} ({interval})."
 
 
 def timed_rows(block: Block, horizon: float, repeats: int, seed: int) -> list[dict]:
@@ -140,18 +141,39 @@ def timed_rows(block: Block, horizon: float, repeats: int, seed: int) -> list[di
             return uno_c(y_true, risk, censoring)
 
         def area(y_true, risk, censoring=part.censoring):
+            _refuse_horizon(y_true, censoring, horizon)
             return time_dependent_auroc(y_true, risk, censoring, horizon)[0][0]
 
-        for key, metric in (("uno_c", uno), ("auroc", area)):
+        for key, metric, until in (("uno_c", uno, np.inf), ("auroc", area, horizon)):
             try:
-                row[key] = bootstrap_interval(
-                    metric, *columns, patient=part.test["patient"], repeats=repeats, seed=seed
+                row[key] = event_interval(
+                    metric,
+                    *columns,
+                    patient=part.test["patient"].to_numpy(object),
+                    until=until,
+                    repeats=repeats,
+                    seed=seed,
                 )
             except ValueError as error:
                 row[key] = None
                 row["reasons"].append(f"{part.dataset}: {error}")
         rows.append(row)
     return rows
+
+
+def _refuse_horizon(y_true: np.ndarray, censoring: np.ndarray, horizon: float) -> None:
+    """Says what another ``--horizon`` would help."""
+    time, event = y_true.T
+    end = min(time.max(), censoring[:, 0].max(initial=0))
+    if horizon >= end:
+        raise ValueError(
+            f"nobody is followed beyond {end:g}; choose an earlier time with --horizon"
+        )
+    if event.any() and not (event == 1)[time <= horizon].any():
+        first = time[event == 1].min()
+        raise ValueError(
+            f"the first event is at {first:g}; choose a time from there on with --horizon"
+        )
 
 
 def side_by_side(tables: list[Table]) -> list[list[Table]]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from survival.cohort import SPLITS, median_follow_up
 from survival.files import atomically
-from survival.report.blocks import Block, Scores, follow_up, make_blocks
+from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
 from survival.report.curves import curves_picture
 from survival.report.discrimination import (
@@ -44,7 +45,8 @@ def write_report(
             together.
         out: HTML file to write, whole or not at all.
         horizon: The time for calibration and the time-dependent AUROC; by default the median
-            follow-up of all training patients (reverse Kaplan–Meier).
+            follow-up of all training patients (reverse Kaplan–Meier), moved to where every dataset
+            has had an event and is still followed.
         groups: Groups of risk for the Kaplan–Meier curves, 2 to 4.
         repeats: Draws of the bootstrap.
         seed: Its seed.
@@ -56,7 +58,8 @@ def write_report(
     runs = open_runs(folders)
     blocks = make_blocks(runs)
     if horizon is None:
-        horizon = _median_follow_up(runs.values())
+        parts = [part for block in blocks for part in block.parts]
+        horizon = _within_follow_up(_median_follow_up(runs.values()), parts)
     judged = [block for block in blocks if block.parts]
     notes = [note for block in blocks for note in block.notes]
     to_judge = [(block, *rows) for block in judged for rows in _units(block, notes)]
@@ -135,6 +138,23 @@ def _median_follow_up(runs: Iterable[Run]) -> float:
     median = median_follow_up(time, event == 1)
     # If it is never reached, everybody with the longest follow-up had the event.
     return median if median == median else float(pd.Series(time).median())
+
+
+def _within_follow_up(time: float, parts: list[Part]) -> float:
+    """The next time at which every dataset has had its first event and is followed further.
+
+    Args:
+        time: The time wanted.
+        parts: All that is judged; only the ends of their follow-up count.
+
+    Returns:
+        At most 0.9 of the shortest follow-up: at its very end nobody is left.
+    """
+    followed = [f[:, 0] for p in parts for f in (p.censoring, *map(follow_up, (p.test, p.train)))]
+    latest = 0.9 * min((times.max() for times in followed if len(times)), default=np.inf)
+    with_event = [part.test.loc[part.test["event"] == 1, "time"] for part in parts]
+    earliest = max((times.min() for times in with_event if len(times)), default=0.0)
+    return float(np.clip(time, min(earliest, latest), latest))
 
 
 def _summary(name: str, run: Run) -> dict:

@@ -30,6 +30,8 @@ from survival.report.style import (
 # From low to high; lines differ, too, for those who do not see the colours.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
 LINES = {2: ("--", "-"), 3: ("--", "-.", "-"), 4: (":", "--", "-.", "-")}
+# Fewer patients say too little: of a curve that they carry on, or for a test.
+FEWEST = 5
 NAMES = {2: ("low", "high"), 3: ("low", "medium", "high"), 4: ("lowest", "low", "high", "highest")}
 
 
@@ -76,10 +78,7 @@ def _grouped(part: Part, groups: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int) -> Picture:
-    try:
-        test = f"log-rank {p_value(log_rank(y_true, group).p_value)}"
-    except ValueError as error:
-        test = f"no log-rank test: {error}"
+    test = _test(y_true, group)
     figure = new_figure(3.5 + 0.22 * groups)
     axes = figure.subplots()
     curves = kaplan_meier(y_true, group)
@@ -88,23 +87,41 @@ def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int) -> 
         color, line = COLORS[groups][curve.group], LINES[groups][curve.group]
         name = f"{NAMES[groups][curve.group]} risk"
         size = f"{count(curve.patients, 'patient')}, {count(curve.events, 'event')}"
-        axes.step(
-            curve.times, curve.survival, line, where="post", color=color, label=f"{name} ({size})"
-        )
-        axes.fill_between(
-            curve.times, curve.low, curve.high, step="post", color=color, alpha=0.13, linewidth=0
-        )
+        rows = group == curve.group
+        (at_risk,) = numbers_at_risk(y_true[rows], group[rows], curve.times)
+        known = int((at_risk >= FEWEST).sum())
+        # Pale from the last step on that enough patients take.
+        for steps, alpha in ((slice(known), 1.0), (slice(max(known - 1, 0), None), 0.3)):
+            axes.step(
+                curve.times[steps], curve.survival[steps], line, where="post", color=color,
+                alpha=alpha, label=f"{name} ({size})" if alpha == 1 else None,
+            )  # fmt: skip
+            axes.fill_between(
+                curve.times[steps], curve.low[steps], curve.high[steps], step="post", color=color,
+                alpha=0.13 * alpha, linewidth=0,
+            )  # fmt: skip
         still = [curve.at(time)[0] for time in curve.censored]
         axes.plot(curve.censored, still, "|", color=color, markersize=6)
         said.append(f"{name}: {size}, at the end {number(curve.survival[-1], 2)}")
     axes.set_ylim(0, 1.04)
-    axes.set_xlim(0, y_true[:, 0].max() or 1)
+    # A margin for the ticks of those censored last.
+    axes.set_xlim(0, 1.02 * y_true[:, 0].max() or 1)
     axes.locator_params(axis="x", nbins=6)
     axes.set_ylabel("without event")
     axes.set_title(f"{short(title)}: {short(test, 48)}")
     _numbers_below(axes, y_true, group, groups)
     figure.legend(loc="outside upper left", ncols=1)
     return picture(figure, f"Kaplan–Meier curves, {title}. {'; '.join(said)}; {test}.")
+
+
+def _test(y_true: np.ndarray, group: np.ndarray) -> str:
+    """The log-rank test in words, or why there is none."""
+    if np.unique(group, return_counts=True)[1].min() < FEWEST:
+        return f"no log-rank test: a group of fewer than {FEWEST}"
+    try:
+        return f"log-rank {p_value(log_rank(y_true, group).p_value)}"
+    except ValueError as error:
+        return f"no log-rank test: {error}"
 
 
 def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int) -> None:

@@ -72,7 +72,7 @@ def extremes(name: str, run: Run, progress: Callable[[], None]) -> Extremes:
         saliency = RiskSaliency(run.model())
     except ValueError as error:
         saliency = None
-        found.notes.append(f"No saliency maps: {error}.")
+        found.notes.append(f"No saliency maps: {error}.".replace(str(run.path), name))
     images, maps = {}, {}
     for slide in chosen:
         path = slide.row["image"]
@@ -104,20 +104,23 @@ def how_many(run: Run) -> int:
 def _choose(predictions: pd.DataFrame) -> list[Slide]:
     test = predictions[predictions["split"] == "test"]
     test = test[np.isfinite(test["log_hazard"])].sort_values("log_hazard", ascending=False)
-    high = min(EACH, (len(test) + 1) // 2)
-    low = min(EACH, len(test) - high)
+    # What lies in the middle is neither: at most a third on each side.
+    high = min(EACH, max(1, len(test) // 3), len(test))
+    low = min(high, len(test) - high)
     rows = [test.iloc[i] for i in (*range(high), *range(len(test) - low, len(test)))]
     return [Slide(row, "highest" if i < high else "lowest") for i, row in enumerate(rows)]
 
 
 def _read(path: str) -> Image.Image:
+    name = Path(path).name  # not the folder: the page may go to others
     if not Path(path).is_file():
-        raise ValueError(f"its image {path or '(no name)'} is missing")
+        raise ValueError(f"its image {name or '(no name)'} is missing")
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"its image {path} cannot be read ({error})") from None
+        reason = str(error).replace(path, name)
+        raise ValueError(f"its image {name} cannot be read ({reason})") from None
 
 
 def _smaller(image: Image.Image) -> Image.Image:

@@ -115,15 +115,16 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
     # Names of files need not be text in any encoding: whatever they are, they are kept.
     try:
         with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, restval="", strict=True)
+            separator = max(",;\t", key=file.readline().count)
+            file.seek(0)
+            reader = csv.DictReader(file, restval="", strict=True, delimiter=separator)
             header = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise ValueError(f"{manifest} is no CSV file: {error}") from None
     if "slide" not in header:
         raise ValueError(
-            f"{manifest} has no column 'slide', it has: {', '.join(header) or 'nothing'} (columns "
-            "are separated by commas)"
+            f"{manifest} has no column 'slide', it has: {', '.join(header) or 'nothing'}"
         )
     if len(set(header)) < len(header):
         raise ValueError(f"{manifest} has two columns of one name: {', '.join(header)}")

@@ -50,11 +50,11 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
     result = run("from-gdc", clinical, slides, "--endpoint", "os", "--out", out)
     assert result.exit_code == 0, result.output
     assert [(r["slide"], r["event"]) for r in rows(out)] == [(names[0], "1"), (names[1], "0")]
-    assert float(rows(out)[0]["time"]) == pytest.approx(609 / 30.4375)
+    assert float(rows(out)[0]["time"]) == 20.01  # 609 days
     assert "2 slides of 2 patients, 1 with the event; time in months" in result.stdout
     for said in (
-        "1 patients without a slide: TCGA-AA-0003",
-        f"1 slides without a patient: {names[2]}",
+        "1 patient without a slide: TCGA-AA-0003",
+        f"1 slide without a patient: {names[2]}",
         "TCGA-AA-0004 (OS: no days_to_last_follow_up)",
         "Warning: OS: negative follow-up of 1 patient(s) set to 0: TCGA-AA-0003",
     ):
@@ -62,7 +62,8 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
     before = out.read_bytes()
     assert "exists; give --overwrite" in refused("from-gdc", clinical, "--out", out)
     assert out.read_bytes() == before
-    assert run("from-gdc", clinical, "--out", out, "--overwrite", "--dataset", "X").exit_code == 0
+    result = run("from-gdc", clinical, "--out", out, "--overwrite", "--dataset", "X")
+    assert result.exit_code == 0 and "replace them" in result.stdout
     assert {r["dataset"] for r in rows(out)} == {"X"}
     assert len(rows(out)) == 3  # without slides each patient stands for one
 
@@ -97,9 +98,29 @@ def test_check_names_every_problem(tmp_path, manifest):
     assert result.stderr.strip().endswith("cohort.csv cannot be used; problems, listed above: 26")
 
 
+def test_splits_without_events_are_named(manifest):
+    """Of B no patient of the validation has the event, of A some."""
+    lines = MANIFEST.splitlines()
+    split = ["split"] + ["validation" if i in (3, 4, 6, 7) else "train" for i in range(24)]
+    text = "\n".join(f"{line},{s}" for line, s in zip(lines, split, strict=True))
+    manifest.write_text(text.replace("P3,4,1", "P3,4,0"))
+    without = "split 'validation' of dataset 'B' has no event (2 patients)"
+    for command in ("check", "summary"):
+        result = run(command, manifest)
+        assert result.exit_code == 0 and f"Warning: {without}" in result.stderr, result.output
+    result = run("check", manifest, "--dataset", "B")
+    assert result.exit_code == 2 and "split 'validation' has no event" in result.stderr
+    assert run("check", manifest, "--dataset", "A").stderr == ""
+    # What is not judged by itself hinders no summary.
+    manifest.write_text(text.replace("P3,4,1", "P3,4,0").replace("P6,7,1", "P6,7,0"))
+    assert run("summary", manifest).exit_code == 0
+    assert run("check", manifest).exit_code == 2
+
+
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
     out = tmp_path / "out.csv"
-    assert "column 'months' is missing" in refused("summary", manifest, "--time", "months")
+    said = refused("summary", manifest, "--time", "months")
+    assert "1 problem: time: column 'months' is missing; the columns are slide, patient" in said
     assert "leaves nothing to train on" in refused("split", manifest, "--test", 0.9, "--out", out)
     assert "neither a clinical export" in refused("from-gdc", manifest, "--out", out)
     nowhere = tmp_path / "no" / "out.csv"

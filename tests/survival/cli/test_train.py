@@ -1,14 +1,23 @@
 """``survival train`` and ``survival evaluate``: what a person types, and what is refused."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from survival.augmentation import AUGMENTATIONS
 from survival.cli import main
+from survival.cli.train import train
 from survival.cohort import Cohort
+from survival.losses.cox import MEAN_PENALTY_FORMS, NORMALIZATIONS
+from survival.losses.partial_likelihood import TIES
 from survival.run import Run
+from survival.training.settings import BATCHES, DTYPES
+from survival.training.strategy import STRATEGIES
 
 QUICK = ("--epochs", 1, "--width", 0.03, "--batch-size", 8)
 
@@ -83,15 +92,65 @@ def test_an_evaluation_shows_intervals_and_keeps_the_predictions(files, trained)
     assert "without folders" in refused(*given, "--name", "../both")
 
 
+def test_the_choices_are_the_librarys():
+    choices = {o.name: tuple(o.type.choices) for o in train.params if hasattr(o.type, "choices")}
+    assert choices == {
+        "mean_penalty_form": MEAN_PENALTY_FORMS,
+        "ties": TIES,
+        "normalization": NORMALIZATIONS,
+        "batches": BATCHES,
+        "augment": tuple(AUGMENTATIONS),
+        "dtype": DTYPES,
+        "strategy": STRATEGIES,
+    }
+
+
+def test_a_network_no_better_than_chance_is_called_so(files, tmp_path):
+    manifest, images = files
+    cohort = pd.read_csv(manifest)
+    for i in cohort.index[cohort.split == "validation"]:  # all alike: every pair is a tie
+        Image.new("RGB", (24, 16), (90, 90, 90)).save(tmp_path / f"s{i}.png")
+    for i in cohort.index[cohort.split != "validation"]:
+        (tmp_path / f"s{i}.png").write_bytes((images / f"s{i}.png").read_bytes())
+    given = ("--manifest", manifest, "--images", tmp_path, "--out", tmp_path / "run")
+    result = run("train", *given, *QUICK)
+    assert "validation C 0.500" in result.stdout
+    assert "no epoch was better than chance" in result.stderr
+
+
+def test_input_is_checked_before_the_backend_is_loaded(files, tmp_path):
+    program = (
+        "import sys\n"
+        "from survival.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 2\n"
+        "assert 'keras' not in sys.modules"
+    )
+    given = ["--manifest", files[0], "--images", tmp_path, "--out", tmp_path / "run"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", *given], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no image in" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
 def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):
     manifest, images = files
     given = ("--manifest", manifest, "--images", images, "--out", tmp_path / "run")
     assert "no dataset 'C'; its datasets: 'A', 'B'" in refused("train", *given, "--dataset", "C")
-    assert "ties must be one of" in refused("train", *given, "--ties", "exact")
+    assert "'exact' is not one of 'breslow', 'efron'" in refused("train", *given, "--ties", "exact")
+    assert "'flips' is not one of" in refused("train", *given, "--augment", "flips")
     assert "'rfs_time' is missing" in refused("train", *given, "--time", "rfs_time")
+    table = pd.read_csv(manifest)
+    table.loc[(table.dataset == "A") & (table.split == "validation"), "event"] = 0
+    table.to_csv(tmp_path / "none.csv", index=False)
+    lacking = ("--manifest", tmp_path / "none.csv", *given[2:], "--dataset", "A", *QUICK)
+    assert "split 'validation' of A has no event (4 patients)" in refused("train", *lacking)
     (tmp_path / "empty").mkdir()
     missing = ("--manifest", manifest, "--images", tmp_path / "empty", "--out", tmp_path / "run")
-    assert "40 slide(s) of the cohort: no image in" in refused("train", *missing)
+    said = refused("train", *missing)
+    assert "40 slide(s) of the cohort: no image in" in said
+    assert "has no manifest.csv (run `survival preprocess` first)" in said
     assert not (tmp_path / "run").exists()
     evaluation = ("--manifest", manifest, "--images", images)
     assert "no folder of a training" in refused("evaluate", tmp_path / "empty", *evaluation)

@@ -115,6 +115,7 @@ def test_every_problem_is_named_at_once_with_its_row(tmp_path):
         ("slide,patient,time\na,P,1\n", "column 'event' is missing; the columns are slide"),
         ("slide,patient,time,time\na,P,1,1\n", "more than one column named 'time'"),
         ("slide,patient,time,event\na,P,1\n", "row 2 has 3"),
+        ("slide,patient,time,event\na,P,1,5,1\n", "row 2 has 5; .* a decimal comma"),
         ("slide,patient,time,event\na,P,1,0\n", "the cohort has no event"),
         ("slide,patient,time,event\na,P,inf,1\n", "time 'inf' is not a number"),
         ('slide,patient,time,event\na,P,"12,5",1\n', "decimal point, not comma"),

@@ -55,8 +55,8 @@ def test_runs_are_called_by_what_tells_them_apart(make_run, slides):
 
 
 def test_evaluations_stand_beside_the_own_test_slides(make_run, slides):
-    split = slides("B", 60)
-    evaluations = {"whole": slides("C", 120, split=False), "split": split, "again": split}
+    split, more = slides("B", 60), slides("B", 180)
+    evaluations = {"whole": slides("C", 120, split=False), "split": split, "further": more}
     (block,) = blocks_of(make_run("a", slides("A"), evaluations))
     assert block.title == "a on other cohorts" and not block.notes
     sizes = {part.dataset: len(part.test) for part in block.parts}
@@ -65,6 +65,27 @@ def test_evaluations_stand_beside_the_own_test_slides(make_run, slides):
     assert sizes == {"A": own, "B": tested, "B (split)": tested, "C": 72}
     # All are measured by what the network was trained on.
     assert all(set(part.train["dataset"]) == {"A"} for part in block.parts)
+
+
+def test_nobody_counts_twice(make_run, slides):
+    a, b = slides("A"), slides("B", 60)
+    renamed = b.assign(dataset="B again", patient="Q" + b["patient"])
+    for n, (other, patients) in enumerate(((b, 30), (b.iloc[40:], None), (renamed, 30))):
+        evaluations = {"first": b, "second": other}
+        with pytest.raises(ValueError, match="of the evaluation second are in") as error:
+            blocks_of(make_run(f"a{n}", a, evaluations))
+        said = str(error.value)
+        assert "in the evaluation first" in said and "evaluations/second.csv" in said
+        assert patients is None or f"{patients} of {patients} patients" in said
+    with pytest.raises(ValueError, match="patients of the evaluation both are in the test split"):
+        blocks_of(make_run("own", a, {"both": pd.concat([a, b])}))
+    # The same patients by another scanner are other slides.
+    blocks_of(make_run("scanners", a, {"b": b, "c": slides("C", 60)}))
+
+
+def test_no_folder_of_this_computer_in_the_settings(make_run, slides):
+    rows = settings_rows(open_runs([make_run("a", slides("A"), images="/home/me/secret/a")]))
+    assert [row["values"] for row in rows if row["name"] == "images"] == [["a"]]
 
 
 def test_patients_known_from_the_training_are_named(make_run, slides):

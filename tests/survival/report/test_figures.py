@@ -44,8 +44,8 @@ def test_table_7_2_shows_what_offsets_cost():
     assert unit == "slides" and not others  # one slide per patient
     table = discrimination_table(block, unit, rows, repeats=20, seed=0)
     assert list(table.rows) == table.names == ["A", "B", *TOGETHER.values()]
-    within = table.rows["pairs within a dataset"]["c_index"]
-    merged = table.rows["merged, scores as they are"]["c_index"]
+    within = table.rows[TOGETHER["within"]]["c_index"]
+    merged = table.rows[TOGETHER["merged"]]["c_index"]
     assert within == within_dataset_c(rows.y_true, rows.risk, rows.dataset.astype(str))
     assert merged == harrell_c(rows.y_true, rows.risk)
     cost = re.search(r"minus merged as they are: \+(\d\.\d{3}) \(\+", table.cost)
@@ -60,6 +60,30 @@ def test_a_dataset_without_events_takes_no_row_from_the_others():
     a, b = timed_rows(block, 30.0, 5, 0)
     assert a["uno_c"].value > 0.6 and a["auroc"].value > 0.6 and not a["reasons"]
     assert b["uno_c"] is None and b["auroc"] is None and len(b["reasons"]) == 2
+
+
+def test_no_interval_of_few_events():
+    few = exponential(60)
+    few.loc[few.index[few["event"] == 1][4:], "event"] = 0  # 4 patients with the event
+    block = block_of(few, exponential(60, seed=1))
+    table = discrimination_table(block, *units(block).popitem(), repeats=20, seed=0)
+    assert np.isnan([table.rows["A"]["c_low"], table.rows["A"]["auroc_high"]]).all()
+    assert table.rows["A"]["c_index"] == harrell_c(few[["time", "event"]], few["log_hazard"])
+    assert table.rows["B"]["c_low"] < table.rows["B"]["c_index"] < table.rows["B"]["c_high"]
+    (first, second) = timed_rows(block, 30.0, 20, 0)
+    assert np.isnan(first["uno_c"].low) and second["auroc"].low < second["auroc"].value
+    # Early events alone count for an early AUROC.
+    early = np.sort(second_events := block.parts[1].test.query("event == 1")["time"])[3]
+    assert len(second_events) > 5
+    assert np.isnan(timed_rows(block, early, 20, 0)[1]["auroc"].low)
+
+
+def test_an_unsuitable_horizon_is_explained():
+    block = block_of(exponential(60))
+    end = block.parts[0].test["time"].max()
+    for horizon, advice in ((end, "choose an earlier time"), (1e-9, "from there on")):
+        (row,) = timed_rows(block, horizon, 5, 0)
+        assert row["auroc"] is None and advice in row["reasons"][0], row["reasons"]
 
 
 def test_datasets_keep_their_scores_whatever_their_order():
@@ -80,6 +104,9 @@ def test_risk_groups_are_cut_by_the_training():
     low, high = (int(re.search(rf"{g} risk: (\d+) patients", a)[1]) for g in ("low", "high"))
     assert low + high == 200 and 80 < low < 120 and "p < 0.001" in a
     assert "high risk: 200 patients" in b and "low risk" not in b and "no log-rank test" in b
+    few = exponential(12).assign(log_hazard=[-9.0] * 4 + [9.0] * 8)
+    (picture,), _ = kaplan_meier_pictures(block_of(few, train=train), groups=2)
+    assert "no log-rank test: a group of fewer than 5" in picture.alt
     assert f"high risk: {high + 200} patients" in both
     pictures, reasons = kaplan_meier_pictures(block_of(shifted, train=train[:0]), groups=2)
     assert not pictures and "no training predictions" in reasons[0]
@@ -106,7 +133,7 @@ def test_calibration_says_why_there_is_none():
         "A: 9 patients in the test split, too few for 2 groups of 5."
     ]
     picture, reasons = calibration_picture(block_of(exponential(60)), horizon=1e4)
-    assert picture is None and "within the follow-up" in reasons[0]
+    assert picture is None and "choose an earlier time with --horizon" in reasons[0]
 
 
 def test_distributions_of_equal_scores():

@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 from click.testing import CliRunner
 
 from survival.cli import main
@@ -69,7 +70,7 @@ def test_text_from_data_stays_text(tmp_path, make_run, slides):
     nasty = "<script>alert(1)</script>\"'&$x$\n漢"
     table = slides("A").assign(dataset=nasty)
     table["slide"], table["patient"] = nasty + table["slide"], table["patient"] + nasty
-    table["image"] = "<b>nowhere</b>.png"
+    table["image"] = "<b>nowhere.png"
     run = make_run("<i>run", table, {"<u>other": slides(nasty, 60, split=False)}, augment=["<s>"])
     out = tmp_path / "report.html"
     write_report([run], out, repeats=5)
@@ -77,7 +78,7 @@ def test_text_from_data_stays_text(tmp_path, make_run, slides):
     assert not page.tags & {"script", "i", "u", "s"}
     assert "<script>alert(1)</script>" in page.text
     # And what is not there is said, rather than failing.
-    assert "its image <b>nowhere</b>.png is missing" in page.text
+    assert "its image <b>nowhere.png is missing" in page.text
 
 
 def test_a_run_of_which_little_can_be_said(tmp_path, make_run, slides, canvas):
@@ -99,11 +100,30 @@ def test_a_run_of_which_little_can_be_said(tmp_path, make_run, slides, canvas):
     assert "cannot be computed: A: no two patients can be compared" in page.text
     assert "No saliency maps" in page.text and "broken.png cannot be read" in page.text
     assert any("there is no validation split" in image["alt"] for image in page.images)
-    # By default the horizon is the median follow-up of the training patients.
-    assert "AUROC at 21.5" in page.text and "has no event: its hazard" in page.text
+    # The median follow-up of the training patients is the end of it: nobody is left there.
+    assert "AUROC at 19.35" in page.text and "has no event: its hazard" in page.text
     assert "no log-rank test" in " ".join(image["alt"] for image in page.images)
     # Progress goes to its end, step by step.
     assert done == [(i, len(done) - 1) for i in range(len(done))]
+
+
+def test_the_default_horizon_suits_every_dataset(tmp_path, make_run, slides):
+    a, b = slides("A"), slides("B", 60, patients=120)
+    b["event"] = b["event"].where(b["time"] < 36, 0)
+    b["time"] = b["time"].clip(upper=36)  # where its study ends, before the median of A
+    out = tmp_path / "report.html"
+    write_report([make_run("both", pd.concat([a, b]))], out, repeats=2)
+    page = Page(out)
+    assert "AUROC at 32.4" in page.text and "--horizon" not in page.text
+
+
+def test_only_extremes_are_called_extreme(tmp_path, make_run, slides):
+    table = slides("A").query("split == 'test'").head(7)
+    out = tmp_path / "report.html"
+    write_report([make_run("a", pd.concat([slides("A").query("split == 'train'"), table]))], out)
+    text = Page(out).text
+    assert text.count("(highest)") == 2 and text.count("(lowest)") == 2
+    assert str(tmp_path) not in out.read_text() and str(table["image"].iloc[0]) not in text
 
 
 def test_nothing_to_judge_at_all(tmp_path, make_run, slides):

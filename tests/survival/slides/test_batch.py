@@ -263,7 +263,7 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     ("rows", "said"),
     [
         ([["name"], ["a"]], "no column 'slide', it has: name"),
-        ([["slide;time"], ["a;1"]], "separated by commas"),
+        ([["slide;time"], ["gone.tif;1"]], "gone.tif"),  # semicolons are read, too
         ([["slide", "x", "x"]], "two columns of one name"),
         ([["slide", "status"]], "column.s. status, which this command writes itself"),
         ([["slide"]], "no slides in"),

@@ -1,0 +1,53 @@
+"""``survival evaluate``: what it needs of a cohort, and what it says about few events."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from survival.cli import main
+from survival.cohort import Cohort
+from survival.models import vgg_survival_model
+from survival.run import HISTORY, MODEL, PREDICTIONS, Run, write_settings
+
+
+@pytest.fixture
+def evaluate(tmp_path):
+    """A function that evaluates a network with random weights on 30 slides of two datasets."""
+    out, images = tmp_path / "run", tmp_path / "images"
+    out.mkdir()
+    images.mkdir()
+    vgg_survival_model((16, 24, 3), width=0.03, seed=0).save(out / MODEL)
+    write_settings(out, {})
+    for name in (HISTORY, PREDICTIONS):
+        (out / name).touch()
+    i = np.arange(30)
+    for n in i:
+        Image.new("RGB", (24, 16), (8 * int(n), 100, 100)).save(images / f"s{n}.png")
+
+    def call(event):
+        slides, patients = ([f"{c}{n}{end}" for n in i] for c, end in (("s", ".svs"), ("P", "")))
+        split = np.where(i < 20, "test", np.where(i < 25, "train", "validation"))
+        cohort = Cohort(slides, patients, 1.0 + i % 7, event, np.where(i % 2, "A", "B"), split)
+        cohort.write(tmp_path / "cohort.csv")
+        given = ("--manifest", tmp_path / "cohort.csv", "--images", images, "--overwrite")
+        return CliRunner().invoke(main, ["evaluate", str(out), *map(str, given)])
+
+    return call, out
+
+
+def test_only_what_is_judged_needs_events(evaluate):
+    call, out = evaluate
+    i = np.arange(30)
+    result = call((i % 3 == 0) & (i < 20))  # none for training or validation
+    assert result.exit_code == 0, result.output
+    # Of 20 tested slides 7 have the event, of A 3 (s3, s9, s15), too few for an interval.
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert "slides with event" in lines["data"]
+    assert lines["A"].split()[1:3] == ["10", "3"] and lines["A"].count("(too few events)") == 2
+    assert lines["merged"].split()[1:3] == ["20", "7"] and "too few" not in lines["merged"]
+    result = call((i == 4) | (i > 20))  # A cannot be scored, the predictions are there
+    assert result.exit_code == 0 and "Warning: no scores: A: " in result.stderr, result.output
+    assert len(Run(out).evaluations["cohort"]) == 30
+    result = call(i > 20)
+    assert result.exit_code == 2 and "split 'test' has no event" in result.stderr

@@ -1,0 +1,36 @@
+"""Images are found by the names of their slides, and what is missing is explained."""
+
+import pytest
+from PIL import Image
+
+from survival.images import CanvasImages
+
+
+def write_manifest(folder, *slides):
+    rows = []
+    for i, slide in enumerate(slides):
+        Image.new("RGB", (6, 4), (i, 0, 0)).save(folder / f"{i}.png")
+        rows.append(f"{slide},{i}.png,ok,")
+    (folder / "manifest.csv").write_text("\n".join(["slide,output,status,reason", *rows]) + "\n")
+
+
+def test_the_manifest_says_which_image_is_whose(tmp_path):
+    write_manifest(tmp_path, "A/x.tif", "B/x.tif")
+    images = CanvasImages(tmp_path, ["B/x.tif", "A/x.tif"])
+    assert [image[0, 0, 0] for image in (images[0], images[1])] == [1, 0]
+    assert images.shape == (4, 6, 3)
+
+
+def test_a_slide_named_from_another_folder_is_recognised(tmp_path):
+    write_manifest(tmp_path, "A0014-1.tif", "A0090-1.tif")
+    with pytest.raises(ValueError, match=r"the manifest has A0090-1.tif: was .* another folder"):
+        CanvasImages(tmp_path, ["A0014-1.tif", "A/A0090-1.tif"])
+    with pytest.raises(ValueError, match=r"the manifest has e.g. A0014-1.tif\): C.svs"):
+        CanvasImages(tmp_path, ["C.svs"])
+
+
+def test_what_was_not_preprocessed_is_said(tmp_path):
+    with pytest.raises(ValueError, match="has no manifest.csv .run `survival preprocess` first"):
+        CanvasImages(tmp_path, ["a.svs"])
+    with pytest.raises(ValueError, match="no such folder .* run `survival preprocess` first"):
+        CanvasImages(tmp_path / "no", ["a.svs"])

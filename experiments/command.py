@@ -12,7 +12,7 @@ import click
 from matplotlib.figure import Figure
 
 from experiments.jobs import VERSION, run_all, write
-from resbuilder.cluster import RayExecutor
+from survival.cluster import RayExecutor
 
 RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_digits
 
 from experiments.jobs import write
 from experiments.morphnet import rounds as grid
@@ -25,11 +24,9 @@ trains = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def digits(tmp_path_factory, digits28):
     """Folder with real digits, enlarged to 28×28, in the place of MNIST."""
-    x, y = load_digits(return_X_y=True)
-    x = np.kron(x.reshape(-1, 8, 8), np.ones((3, 3)))
-    x = np.pad(x * 255 / 16, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    x, y = digits28
     folder = tmp_path_factory.mktemp("data")
     np.savez(
         folder / "mnist.npz", x_train=x[:1400], y_train=y[:1400], x_test=x[1400:], y_test=y[1400:]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
-from sklearn.datasets import load_digits
 
 from experiments.phs.lenet import lenet
 from experiments.phs.summary import accuracies, signed, spread
@@ -30,11 +29,9 @@ JOB = {
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def digits(tmp_path_factory, digits28):
     """Folder with real digits, enlarged to LeNet's 28×28, as a dataset that has no name."""
-    x, y = load_digits(return_X_y=True)
-    x = np.kron(x.reshape(-1, 8, 8), np.ones((3, 3)))
-    x = np.pad(x * 255 / 16, ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    x, y = digits28
     folder = tmp_path_factory.mktemp("data")
     np.savez(
         folder / "digits28.npz", x_train=x[:900], y_train=y[:900], x_test=x[900:], y_test=y[900:]

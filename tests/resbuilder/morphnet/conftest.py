@@ -1,11 +1,13 @@
 """Small networks of every kind, and gradients on every backend."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
-from resbuilder.morphnet import ChannelGraph
+from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer
 
 
 def conv_bn(x, width, name, size=3, strides=1, relu=True):
@@ -179,3 +181,30 @@ def gradients():
         }
 
     return gradients
+
+
+@pytest.fixture
+def equals_goldens(gradients):
+    """equals_goldens(folder, name, **how): a model gives its recorded values, to 1e-5."""
+
+    def check(folder, name, **how):
+        rows = json.loads((folder / "goldens.json").read_text())[name]
+        model = keras.models.load_model(folder / f"{name}.keras")
+        for row in rows:
+            morphnet = MorphNetRegularizer(
+                model, row["regularizer"], row["resource"], row["threshold"], **how
+            )
+            alive = {layer: np.flatnonzero(a).tolist() for layer, a in morphnet.alive().items()}
+            assert alive == row["alive"]
+            assert morphnet.exact_cost() == row["cost"]
+            assert float(morphnet.cost()) == pytest.approx(row["cost"], rel=1e-5)
+            term = float(morphnet.regularization_term())
+            assert term == pytest.approx(row["regularization_term"], rel=1e-5)
+            norms = {
+                path: np.linalg.norm(gradient)
+                for path, gradient in gradients(model, morphnet.regularization_term).items()
+                if gradient.any()
+            }
+            assert norms == pytest.approx(row["gradient_norms"], rel=1e-5)
+
+    return check

@@ -3,7 +3,6 @@
 What needs it is skipped where ``morph_net`` is not installed (the README says how to).
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -115,33 +114,14 @@ def test_gamma_of_anything_but_images_is_refused():
         readable_model(keras.Model(inputs, layers.Dense(2)(x)), "gamma")
 
 
-def check(folder, name, gradients):
-    model = keras.models.load_model(folder / f"{name}.keras")
-    for row in json.loads((folder / "goldens.json").read_text())[name]:
-        arguments = (model, row["regularizer"], row["resource"], row["threshold"])
-        morphnet = MorphNetRegularizer(*arguments, engine="google")
-        alive = {layer: np.flatnonzero(a).tolist() for layer, a in morphnet.alive().items()}
-        assert alive == row["alive"]
-        assert morphnet.exact_cost() == row["cost"]
-        assert float(morphnet.cost()) == pytest.approx(row["cost"], rel=1e-5)
-        term = float(morphnet.regularization_term())
-        assert term == pytest.approx(row["regularization_term"], rel=1e-5)
-        norms = {
-            path: np.linalg.norm(gradient)
-            for path, gradient in gradients(model, morphnet.regularization_term).items()
-            if gradient.any()
-        }
-        assert norms == pytest.approx(row["gradient_norms"], rel=1e-5)
-
-
 @pytest.mark.parametrize("name", ["depthwise", "mixed_strides"])
-def test_recorded_values_of_small_models(name, gradients, morph_net):
-    check(FIXTURES, name, gradients)
+def test_recorded_values_of_small_models(name, equals_goldens, morph_net):
+    equals_goldens(FIXTURES, name, engine="google")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_recorded_values_of_all_reference_models(name, gradients, morph_net, shared):
-    check(shared / "morphnet_reference", name, gradients)
+def test_recorded_values_of_all_reference_models(name, equals_goldens, morph_net, shared):
+    equals_goldens(shared / "morphnet_reference", name, engine="google")
 
 
 @pytest.mark.parametrize("resource", ["flops", "model_size", "activation"])

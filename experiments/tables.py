@@ -25,6 +25,7 @@ from experiments.phs import (
     settings,
 )
 from experiments.phs import table as phs_table
+from experiments.resbuilder import hyperband
 from experiments.resbuilder import table as resbuilder_table
 from experiments.resbuilder.manipulation import __main__ as manipulation
 from experiments.resbuilder.studies.all import STUDIES
@@ -48,6 +49,7 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("morphnet/starts", suggested_widths.publish_from),
     *((f"resbuilder/{d}", resbuilder_table.publish_from) for d in resbuilder_table.DATASETS),
     *((f"resbuilder_studies/{study.name}", study.publish_from) for study in STUDIES),
+    ("resbuilder/hyperband", hyperband.publish_from),
     ("resbuilder/manipulation", manipulation.publish_from),
     ("survival/mnist", survival_mnist.publish_from),
     ("survival/domain_gap", domain_gap.publish_from),

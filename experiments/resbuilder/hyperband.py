@@ -1,0 +1,295 @@
+"""Accuracy over time: ResBuilder beside KerasTuner's Hyperband over the same space, on one core.
+
+::
+
+    python -m experiments.resbuilder.hyperband --preset laptop
+
+The space is that of a search: blocks where it inserts them, from its two starts, with inner widths
+of a quarter to twice the stage's, and one factor on all widths that fills the budget of FLOPs.
+Hyperband trains with the same data, augmentation, optimizer and loss, as many epochs at most as
+weights of a search may have behind them. Time is processor time on one core; what Hyperband spends
+on test images, which the search evaluates after every training, is not counted.
+
+A method has at a time what it would give if it were stopped then: the network that is best on
+validation images so far, told by its accuracy on test images.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.phs.summary import spread
+from experiments.resbuilder.columns import trainings
+from experiments.resbuilder.random_search import INNER, STARTS
+from experiments.resbuilder.studies.study import SIZES
+from resbuilder import Architecture, SearchConfig, search
+from resbuilder.progress import SearchProgress
+from resbuilder.report import read_history
+from resbuilder.report.style import BLUE, GREY, ORANGE, new_figure, percent_axis, si, styled
+from resbuilder.starts import start_architecture
+from resbuilder.surgery import insert_block, insertion_positions, scale_to_budget
+from resbuilder.training import Trainer, TrainingData
+from resbuilder.variants import WITH_REG
+
+HYPERBAND = "Hyperband"
+METHODS = {
+    "thesis": {},
+    "share 0.2, inherit": {"insert_share": 0.2, "inherit_channels": True},
+    HYPERBAND: {},
+}
+# Seeds, processor seconds of Hyperband, settings beside those of the studies.
+PRESETS = {
+    "quick": (1, 40, {}),
+    "laptop": (2, 300, {"flops": 5e6, "width": 16, "lambda_morphnet": 2e-6}),
+}
+# Blocks in a stage beyond the start's, at most.
+BLOCKS, FACTOR = 2, 3
+
+
+def hyperband_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the jobs, by name."""
+    seeds, seconds, larger = PRESETS[preset]
+    settings = SIZES[preset] | larger
+    return {
+        f"{method}, seed {seed}": {
+            "method": method,
+            "seconds": seconds,
+            "epochs": settings["epochs"] * (settings["insertions"] + 2),
+            "settings": settings | {"seed": seed} | options,
+        }
+        for seed in range(seeds)
+        for method, options in METHODS.items()
+    }
+
+
+def follow(job: dict, searches: Path) -> dict:
+    """Runs a method.
+
+    Returns:
+        ``networks``: of each that it trained within the budget the processor ``seconds`` since the
+        beginning, accuracies on ``validation`` and ``test`` images; ``seconds`` in all.
+    """
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    if job["method"] == HYPERBAND:
+        return _hyperband(job, config)
+    began = time.process_time()
+    progress = _Clock(trainings(config.rounds, config.insertions))
+    path = searches / f"{job['method'].replace('.', '_')}_seed{config.seed}"
+    # Anew, if it was interrupted: its time is that of one process.
+    search(config, path, overwrite=True, progress=progress)
+    history = read_history(path)
+    events = history.of("training")
+    networks = [
+        {"seconds": now - began} | {p: e[p]["accuracy"] for p in ("validation", "test")}
+        for now, e in zip(progress.times, events, strict=True)
+        if e["variant"] != WITH_REG and history.within_budget(history.records[e["index"]])
+    ]
+    return {"networks": networks, "seconds": time.process_time() - began}
+
+
+class _Clock(SearchProgress):
+    """Notes the processor time after each training."""
+
+    def __init__(self, total: int):
+        super().__init__(total, Console(file=io.StringIO()))
+        self.times: list[float] = []
+
+    def trained(self, what: str, record: dict, replayed: bool = False) -> None:
+        super().trained(what, record, replayed)
+        self.times.append(time.process_time())
+
+
+def _hyperband(job: dict, config: SearchConfig) -> dict:
+    """KerasTuner chooses networks and epochs, until the time is over."""
+    import keras_tuner
+
+    data, clock = TrainingData.load(config), _Time(job["seconds"])
+    networks, weights = [], {}
+
+    class Peer(keras_tuner.Tuner):
+        """Trains what the oracle chooses as the search's No-Reg networks are trained."""
+
+        def run_trial(self, trial, verbose):
+            if clock.over():
+                raise keras_tuner.errors.FatalError("the time is over")
+            values, number = trial.hyperparameters.values, len(networks)
+            epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
+            keras.backend.clear_session()
+            trainer = Trainer(
+                network_of(values, config, data),
+                data,
+                replace(config, epochs=epochs),
+                config.seed + number,
+                regularized=False,
+            )
+            before = weights.get(values.get("tuner/trial_id"), trainer.network.get_weights())
+            trainer.network.set_weights(before)
+            record = trainer.fit(1_000 * config.seed + number, regularize=False)
+            with clock.twice_free():  # It is within fit, too.
+                trainer.evaluate("test")
+            weights[trial.trial_id] = trainer.network.get_weights()
+            score = {part: record[part]["accuracy"] for part in ("validation", "test")}
+            networks.append({"seconds": clock.seconds()} | score)
+            return {"val_accuracy": score["validation"]}
+
+    oracle = keras_tuner.oracles.HyperbandOracle(
+        keras_tuner.Objective("val_accuracy", "max"),
+        max_epochs=job["epochs"],
+        factor=FACTOR,
+        hyperband_iterations=10**6,
+        hyperparameters=space(keras_tuner.HyperParameters(), config, data),
+        tune_new_entries=False,
+        allow_new_entries=False,
+        seed=config.seed,
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.suppress(keras_tuner.errors.FatalError),
+    ):
+        Peer(oracle, directory=folder).search(verbose=0)
+    return {"networks": networks, "seconds": clock.seconds()}
+
+
+class _Time:
+    """Processor time since it was made, but for what is free."""
+
+    def __init__(self, limit: float):
+        self._began, self._limit = time.process_time(), limit
+
+    def seconds(self) -> float:
+        return time.process_time() - self._began
+
+    def over(self) -> bool:
+        return self.seconds() > self._limit
+
+    @contextlib.contextmanager
+    def twice_free(self):
+        began = time.process_time()
+        yield
+        self._began += 2 * (time.process_time() - began)
+
+
+def space(hyperparameters, config: SearchConfig, data: TrainingData):
+    """Adds start, blocks in each stage and their inner widths."""
+    hyperparameters.Choice("start", STARTS)
+    starts = (start_architecture(replace(config, start=s), data.dataset) for s in STARTS)
+    for stage in range(max(len(start.stages) for start in starts)):
+        hyperparameters.Int(f"blocks_{stage}", 0, BLOCKS)
+        hyperparameters.Choice(f"inner_{stage}", INNER)
+    return hyperparameters
+
+
+def network_of(values: dict, config: SearchConfig, data: TrainingData) -> Architecture:
+    """The network that values of the space describe, scaled to the budget."""
+    architecture = start_architecture(replace(config, start=values["start"]), data.dataset)
+    for stage in range(len(architecture.stages)):
+        for number in range(values[f"blocks_{stage}"]):
+            *_, last = (p for p in insertion_positions(architecture) if p.stage == stage)
+            architecture = insert_block(architecture, last, f"n{stage}_{number}")
+    widths, convolutions = architecture.widths(), architecture.block_convolutions()
+    inner = {
+        first: max(1, round(widths[second] * values[f"inner_{stage}"]))
+        for stage, content in enumerate(architecture.stages)
+        for first, second in (convolutions[block.name] for block in content.blocks)
+    }
+    return scale_to_budget(architecture.with_widths(inner), int(config.flops))
+
+
+def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
+    """Test accuracy at each time of the network that is best on validation images; NaN before."""
+    accuracy, best = np.full(len(times), np.nan), -1.0
+    for network in result["networks"]:
+        if network["validation"] > best:
+            best = network["validation"]
+            accuracy[times >= network["seconds"]] = network["test"]
+    return accuracy
+
+
+def curves(results: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Times up to the end of Hyperband, and accuracies (seeds, times) of each method."""
+    times = np.linspace(0, results[0]["job"]["seconds"], 301)
+    grouped = {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
+    return times, {m: np.stack([best_so_far(r, times) for r in g]) for m, g in grouped.items()}
+
+
+def markdown(results: list[dict]) -> str:
+    """At some times what each method has, and how long each is ahead of Hyperband."""
+    times, found = curves(results)
+    late = times >= times[-1] / 10
+    shown = [round(share * (len(times) - 1)) for share in (0.1, 0.25, 0.5, 0.75, 1)]
+    heads = " | ".join(f"{times[i]:.0f} s" for i in shown)
+    lines = [
+        f"| test accuracy, % | {heads} | above Hyperband after the first tenth of the time |",
+        "|---" * (2 + len(shown)) + "|",
+    ]
+    for method, accuracy in found.items():
+        cells = [_cell(accuracy[:, i]) for i in shown]
+        if method == HYPERBAND:
+            cells.append("–")
+        else:
+            peer, own = (np.nan_to_num(a).mean(0)[late] for a in (found[HYPERBAND], accuracy))
+            cells.append(f"{(own > peer).mean():.0%} of it")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    s = results[0]["job"]["settings"]
+    return (
+        "\n".join(lines) + f"\n\n{s['dataset']}, {s['train_limit']:,} images, ζ = {si(s['flops'])}"
+        f"FLOPs; processor seconds on one core; mean ± standard deviation over {len(accuracy)} "
+        "seed(s) of the network that is best on validation images so far.\n"
+    )
+
+
+def _cell(accuracies: np.ndarray) -> str:
+    return "nothing yet" if np.isnan(accuracies).any() else spread(list(accuracies))
+
+
+def draw(results: list[dict]) -> Figure:
+    """Test accuracy over time: mean, and every seed."""
+    times, found = curves(results)
+    with styled():
+        figure = new_figure(4.0)
+        axes = figure.subplots()
+        for (method, accuracy), color in zip(found.items(), (BLUE, ORANGE, GREY), strict=True):
+            axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
+            # Only where all seeds have something.
+            axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)
+        axes.axvline(times[-1] / 10, color=GREY, linewidth=0.8, linestyle=":")
+        axes.set_xlabel("processor seconds (dotted: a tenth of the time)")
+        axes.set_title("Test accuracy of the network that is best on validation images so far")
+        percent_axis(axes.yaxis)
+        lowest = np.nanmin([a[:, times >= times[-1] / 10] for a in found.values()])
+        axes.set_ylim(bottom=lowest - 0.02)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    results = stored(path)
+    publish(path, draw(results), markdown(results))
+
+
+@click.command(help="ResBuilder beside KerasTuner's Hyperband: accuracy over time.")
+@standard_options("quick", "laptop")
+def main(preset, workers, data_dir, out):
+    work = partial(
+        follow, searches=(out or RUNS / "resbuilder") / f"hyperband_{preset}" / "searches"
+    )
+    jobs = hyperband_jobs(preset)
+    publish_from(measure("resbuilder/hyperband", work, jobs, preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Hyperband beside the search: the same space, the same budget, and what each has at a time."""
+
+import numpy as np
+import pytest
+
+from experiments.resbuilder.hyperband import (
+    HYPERBAND,
+    best_so_far,
+    curves,
+    draw,
+    follow,
+    hyperband_jobs,
+    markdown,
+    network_of,
+)
+from experiments.resbuilder.random_search import STARTS
+from resbuilder import SearchConfig, cost
+from resbuilder.training import TrainingData
+
+
+def test_what_the_space_describes_fills_the_budget():
+    config = SearchConfig(dataset="digits", flops=1e6, width=8).resolved()
+    data = TrainingData.load(config)
+    values = {f"blocks_{s}": s for s in range(4)} | {f"inner_{s}": 0.5 for s in range(4)}
+    for start in STARTS:
+        network = network_of(values | {"start": start}, config, data)
+        assert 0.8e6 < cost(network).flops <= 1e6
+        inserted = [[b.name for b in s.blocks if b.name.startswith("n")] for s in network.stages]
+        assert [len(names) for names in inserted] == list(range(len(network.stages)))
+        widths = network.widths()
+        for names in inserted:
+            for name in names:
+                first, second = network.block_convolutions()[name]
+                assert widths[first] == pytest.approx(widths[second] / 2, abs=1)
+
+
+def test_a_method_has_what_is_best_on_validation_images_so_far():
+    networks = [
+        {"seconds": 2, "validation": 0.5, "test": 0.6},
+        {"seconds": 4, "validation": 0.4, "test": 0.9},
+        {"seconds": 5, "validation": 0.7, "test": 0.65},
+    ]
+    found = best_so_far({"networks": networks}, np.arange(7))
+    np.testing.assert_array_equal(found, [np.nan, np.nan, 0.6, 0.6, 0.6, 0.65, 0.65])
+
+
+def test_hyperband_trains_on_from_its_own_networks_until_the_time_is_over(tmp_path):
+    job = hyperband_jobs("quick")[f"{HYPERBAND}, seed 0"] | {"data_dir": None, "seconds": 6}
+    result = follow(job, tmp_path)
+    networks, seconds = result["networks"], [n["seconds"] for n in result["networks"]]
+    assert networks and seconds == sorted(seconds)
+    # The last one began before the end.
+    assert all(second <= 6 for second in seconds[:-1]) and result["seconds"] >= 6
+    assert all(0 <= n[part] <= 1 for n in networks for part in ("validation", "test"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_table_and_figure_tell_who_is_ahead():
+    results = [
+        {"job": job | {"seconds": 100}, "networks": [{"seconds": s, "validation": v, "test": v}]}
+        for job, s, v in zip(
+            hyperband_jobs("quick").values(), (5, 55, 20), (0.9, 0.9, 0.8), strict=True
+        )
+    ]
+    times, found = curves(results)
+    assert set(map(len, found.values())) == {1} and times[-1] == 100
+    rows = markdown(results).splitlines()[2:]
+    assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% of it |" in rows[0]
+    assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% of it |" in rows[1]
+    assert len(draw(results).axes[0].lines) == 2 * 3 + 1

@@ -1,4 +1,4 @@
-"""What a slide costs beside libvips, in time and memory, and whether two workers halve it.
+"""What a slide costs beside libvips, in time and memory.
 
     pip install --target FOLDER "pyvips[binary]"    # or pyvips beside a libvips of the system
     PYTHONPATH=FOLDER python -m benchmarks.slides [--repeats 5]
@@ -28,7 +28,7 @@ import tifffile
 from PIL import Image
 
 from benchmarks._measure import pairs, quartiles, versions
-from survival.slides import preprocess_slide, preprocess_slides
+from survival.slides import preprocess_slide
 from survival.slides.preprocess import sha256
 
 SIZE, FACTOR, TILE = (40_000, 30_000), 64, 256
@@ -126,25 +126,6 @@ def compare(name: str, path: Path, downsamples: tuple[int, ...], goal: float, re
         print(f"  peak of the memory {peak:.0f} MB, goal <= {MEMORY}: {reached}", flush=True)
 
 
-def scaling(folder: Path, repeats: int) -> None:
-    """Print what a second worker gains on six slides."""
-    slides = folder / "slides"
-    slides.mkdir()
-    write_slide(slides / "0.tif", (16_000, 12_000), (1,))
-    for i in range(1, 6):
-        shutil.copy(slides / "0.tif", slides / f"{i}.tif")
-    seconds = np.empty((repeats, 2))
-    for turn in range(repeats):
-        for workers in (1, 2):
-            start = time.perf_counter()
-            preprocess_slides(slides, folder / f"{turn}_{workers}", FACTOR, workers=workers)
-            seconds[turn, workers - 1] = time.perf_counter() - start
-    one, two = np.median(seconds, axis=0)
-    # One worker has as many threads as there are processors, so two need not be faster.
-    print(f"six slides: one worker {one:.1f} s, two {two:.1f} s")
-    print(f"  ratio {quartiles(seconds[:, 1] / seconds[:, 0])}")
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -163,7 +144,6 @@ def main() -> None:
             write_slide(path, SIZE, downsamples)
             compare(name, path, downsamples, goal, repeats)
             path.unlink()
-        scaling(folder, min(repeats, 3))
     libvips_version = ".".join(str(pyvips.version(i)) for i in range(3))
     print(f"libvips {libvips_version}, OpenSlide {openslide.__library_version__}; {versions()}")
 

@@ -34,13 +34,15 @@ from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 class Loop:
     """Walks through a search step by step; steps that the journal has are not done again."""
 
-    def __init__(self, run: Run, data: TrainingData, start: Architecture, progress, executor=None):
+    def __init__(
+        self, run: Run, data: TrainingData, start: Architecture, progress, executor=None, workers=1
+    ):
         self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
         c = self.config
         trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
         self.progress = progress or SearchProgress(trainings)
         self.workshop = Workshop(run, data, self.progress)
-        self.leaves = Leaves(self.workshop, self.training, executor)
+        self.leaves = Leaves(self.workshop, self.training, executor, workers)
         self.nodes: list[Node] = []
         self.round = 0
 
@@ -118,11 +120,11 @@ class Loop:
             WITH_REG,
             lambda: self.workshop.train_with_reg(node, parent, channels, inserted),
         )
-        self.leaves.collect()  # of the architecture before
         if not record["finite"]:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
             self.leaves.begin(node, variant, self.journal.has(_key(node, variant)))
+        self.leaves.collect(before=node)
 
     def training(self, node: Node, variant: str, compute) -> dict:
         """One training, and the models that are no longer needed cleared away."""

@@ -1,0 +1,116 @@
+"""What further processes gain: a search with its leaves beside it, slides, and a grid's overhead.
+
+    python -m benchmarks.workers [--workers 2] [--repeats 3]
+
+The time with so many workers over the time with one, which have one thread each, each pair in
+turn: `resbuilder search` of a ResNet-20 on the digits (six architectures, 18 trainings) and
+`survival preprocess` of eight slides of 12,000×9,000 pixels, start of the processes included. And
+seconds for each task of a grid that does nothing, in processes and on an embedded Ray. Give no
+more workers than there are cores, and keep the machine free of other work. Goals: a search with 2
+workers 0.65, with 3 workers 0.45; slides with 2 workers 0.6.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import as_completed
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks._measure import quartiles, versions
+from benchmarks.slides import write_slide
+
+GOALS = {("search", 2): 0.65, ("search", 3): 0.45, ("slides", 2): 0.6}
+SEARCH = (
+    *("--dataset", "digits", "--start", "resnet-20", "--epochs", 12, "--batch-size", 32),
+    *("--flops", 2e6, "--rounds", 5, "--insertions", 0, "--tau-morphnet", 0),
+)
+TASKS = 200
+
+
+def run(program: str, *arguments) -> float:
+    """Seconds of a command in a process of its own, on one thread for each of its processes."""
+    begin = f"from {program}.cli import main; main()"
+    threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", begin, *map(str, arguments)],
+        env=os.environ | threads,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return time.perf_counter() - start
+
+
+def compare(name: str, command, workers: int, repeats: int) -> None:
+    """Print the ratio of the times of a command with so many workers and with one."""
+    seconds = np.array([[command(n, turn) for n in (1, workers)] for turn in range(repeats)])
+    one, many = np.median(seconds, axis=0)
+    ratio = seconds[:, 1] / seconds[:, 0]
+    goal = GOALS.get((name, workers))
+    reached = "reached" if goal and np.median(ratio) <= goal else "MISSED"
+    print(f"{name}: one worker {one:.1f} s, {workers} workers {many:.1f} s")
+    said = f", goal <= {goal}: {reached}" if goal else ""
+    print(f"  ratio {quartiles(ratio)}{said}", flush=True)
+
+
+def nothing() -> None:
+    """A task that does nothing."""
+
+
+def overhead(name: str, make) -> None:
+    """Print how long the first task waits, and what each further one costs."""
+    start = time.perf_counter()
+    with make() as executor:
+        executor.submit(nothing).result()
+        first = time.perf_counter() - start
+        start = time.perf_counter()
+        for future in as_completed([executor.submit(nothing) for _ in range(TASKS)]):
+            future.result()
+        each = (time.perf_counter() - start) / TASKS
+    print(f"{name}: first task after {first:.2f} s, then {1e3 * each:.2f} ms a task", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3, help="pairs of measurements")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+
+        def search(workers, turn):
+            out = folder / f"search_{turn}_{workers}"
+            return run("resbuilder", "search", *SEARCH, "--workers", workers, "--out", out)
+
+        def slides(workers, turn):
+            out = folder / f"slides_{turn}_{workers}"
+            return run("survival", "preprocess", source, "--workers", workers, "--out", out)
+
+        source = folder / "slides"
+        source.mkdir()
+        write_slide(source / "0.tif", (12_000, 9_000), (1,))
+        for i in range(1, 8):
+            shutil.copy(source / "0.tif", source / f"{i}.tif")
+        compare("slides", slides, given.workers, given.repeats)
+        compare("search", search, given.workers, given.repeats)
+    from resbuilder.workers import process_pool
+
+    overhead("processes", lambda: process_pool(given.workers, nothing, []))
+    if find_spec("ray"):
+        from survival.cluster import RayExecutor
+
+        overhead("embedded Ray", lambda: RayExecutor("local", given.workers))
+    print(versions())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,12 +16,13 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/[!_]*.py))
 
-.PHONY: help install demo test lint bench clean
+.PHONY: help install demo test faults lint bench clean
 
 help:
 	@echo 'make install set up $(VENV); then: source $(BIN)/activate'
 	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
 	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
+	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
 	@echo 'make lint    ruff: rules and format'
 	@echo 'make bench   every benchmark, ratios against its peer in one run'
 	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
@@ -36,6 +37,9 @@ test: lint
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST) -m any_backend
 	KERAS_BACKEND=torch $(PYTEST) -m any_backend
+
+faults: $(TEST)
+	$(BIN)/python -m tests.faults
 
 lint: $(TEST)
 	$(BIN)/ruff check .

@@ -100,6 +100,7 @@ def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone
     assert [entry["job"] for entry in kept] == list(jobs.values())
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
     cluster = (lambda: RayExecutor("local", 1)) if engine == "ray" else None
@@ -108,6 +109,7 @@ def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
     assert [result["x"] for result in results.values()] == [0, 1, 2]
 
 
+@pytest.mark.faults
 def test_a_job_that_is_always_killed_is_given_up_with_its_name(tmp_path):
     with pytest.raises(Exception, match="hungry.*killed again and again"):
         run_all(killed_always, {"hungry": {}}, tmp_path, 1)
@@ -160,6 +162,7 @@ def wait_for(condition, seconds=60):
         time.sleep(0.05)
 
 
+@pytest.mark.faults
 def test_a_node_killed_in_the_middle_of_a_grid_loses_nothing_and_leaves_nothing_half(
     nodes, tmp_path
 ):

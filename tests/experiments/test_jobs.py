@@ -51,6 +51,7 @@ def test_results_of_another_version_are_kept_and_not_mixed(tmp_path):
     assert json.loads((tmp_path / "1.json").read_text())["version"] == "0.0.1"
 
 
+@pytest.mark.faults
 def test_two_processes_share_a_grid_without_doing_anything_twice(tmp_path):
     log = tmp_path / "log"
     jobs = {str(n): {"x": n, "log": str(log)} for n in range(6)}

@@ -49,6 +49,7 @@ def start(path: Path, workers: int) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.faults
 def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
     for name in ("alone", "beside"):
         Run.create(tmp_path / name, SearchConfig(**SETTINGS).resolved()).__exit__()
@@ -73,6 +74,7 @@ def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
     assert models[0] == models[1]
 
 
+@pytest.mark.faults
 def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_path):
     killed = []
 

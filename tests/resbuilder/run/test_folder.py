@@ -90,12 +90,22 @@ def test_a_run_begun_on_another_backend_is_refused(tmp_path):
         '{"format": "new", "kind": "search"}',
         '{"format": 2, "kind": "search"}',
         "\xff",
+        '{"format": true, "kind": "search"}',
+        "[" * 10_000,
     ],
 )
 def test_bad_configurations(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match="cannot be read|newer resbuilder"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "\xff", '{"backend": 1'])
+def test_a_damaged_environment_is_named(tmp_path, text):
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        (run.path / "environment.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match="environment.json cannot be read"):
+        Run.open(run.path)
 
 
 def test_models_that_are_not_needed_go_but_never_the_winner(tmp_path):

@@ -24,6 +24,7 @@ def test_a_step_is_done_once_also_after_reopening(tmp_path):
     assert first == again and first["value"] == [1, 2]
 
 
+@pytest.mark.faults
 def test_a_line_cut_short_is_dropped_with_a_warning_at_every_byte(tmp_path):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
@@ -59,6 +60,7 @@ def test_numbers_that_json_has_not_are_refused_before_anything_is_written(tmp_pa
     assert not path.exists() and journal.records == []
 
 
+@pytest.mark.faults
 def test_a_write_that_fails_leaves_whole_lines_only(tmp_path, monkeypatch):
     """As on a disk that fills up: the line may be half there when the error comes."""
     path = tmp_path / "journal.jsonl"

@@ -21,6 +21,7 @@ from PIL import Image
 from survival.cli.preprocess import preprocess
 from survival.slides import preprocess_slides
 from survival.slides.spread import run_on_ray
+from survival.slides.workers import MEMORY, run_isolated
 
 needs_ray = pytest.mark.skipif(
     find_spec("ray") is None, reason="Ray is not installed: pip install 'resbuilder[ray]'"
@@ -113,6 +114,7 @@ def test_an_image_of_before_does_not_pass_for_a_slide_that_fails(folder, tmp_pat
     assert "two.tif" not in by_slide(preprocess_slides(folder, out, **SMALL))
 
 
+@pytest.mark.faults
 def test_broken_slides_spoil_no_others(folder, tmp_path, svs):
     data = svs.read_bytes()
     (folder / "empty.svs").touch()
@@ -134,6 +136,17 @@ def test_broken_slides_spoil_no_others(folder, tmp_path, svs):
     assert len(files(tmp_path / "out")) == 6  # Four images, the manifest, a contact sheet.
 
 
+def _greedy(size, progress):
+    return int(np.ones(size, np.uint8)[-1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit needs /proc")
+def test_a_task_that_wants_too_much_memory_fails_alone():
+    outcomes = sorted(run_isolated(_greedy, [2**20, 2 * MEMORY, 2**20], 1, 60))
+    assert [kind for _, kind, _ in outcomes] == ["done", "failed", "done"]
+    assert outcomes[1][2] == "out of memory, of which it may take 4 GiB"
+
+
 def worker_processes(least: int) -> list[psutil.Process]:
     """The processes that work on slides: below the one that starts them."""
     for _ in range(300):
@@ -145,6 +158,7 @@ def worker_processes(least: int) -> list[psutil.Process]:
     raise AssertionError("no worker started")
 
 
+@pytest.mark.faults
 def test_a_decoder_that_hangs_or_crashes_ends_alone(folder, tmp_path):
     # A FIFO that nobody writes to hangs whoever opens it, as a dead network disk does.
     for name in ("a_crashes.svs", "z_hangs.svs"):
@@ -210,6 +224,7 @@ def allow_small_files_only():
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 
 
+@pytest.mark.faults
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(folder, tmp_path):
     # Files of at most 4 kB; an image has more. The system says so as it does of a full disk.
     run = command(folder, "--out", tmp_path / "out", preexec_fn=allow_small_files_only)
@@ -346,6 +361,7 @@ def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
     assert seen[-1] == (4, 4)
 
 
+@pytest.mark.faults
 @needs_ray
 def test_a_hanging_slide_is_given_up_on_a_cluster_too(tmp_path):
     outcomes = sorted(run_on_ray(_nap, [0, 60, 0.1], 2, 3, "local"))

@@ -36,6 +36,7 @@ setup(
         "pillow>=11",
         "click>=8.1,<9",
         "rich>=13",
+        "filelock>=3.16",
         "jinja2>=3.1,<4",
         "pandas>=2.2,<4",
         "scipy>=1.14,<2",
@@ -51,7 +52,7 @@ setup(
         "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
         "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
         "tensorboard": ["tensorboard>=2.20"],
-        "experiments": ["filelock>=3.16"],
+        "experiments": ["keras-tuner>=1.4.8"],
         "ray": ["ray>=2.60,<3"],
     },
     entry_points={

@@ -20,7 +20,7 @@ import click
 from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from resbuilder.files import atomically
+from resbuilder.files import atomically, parse_json
 from resbuilder.workers import process_pool
 
 VERSION = version("resbuilder")
@@ -55,7 +55,7 @@ def run_all(
     Raises:
         click.UsageError: If a file there belongs to other settings or another version, or a job
             refuses its own.
-        click.ClickException: If processes are killed again and again.
+        click.ClickException: If processes are killed again and again, or cannot write.
     """
     (folder / "locks").mkdir(parents=True, exist_ok=True)
     make = cluster or (lambda: process_pool(workers, single_thread))
@@ -98,6 +98,11 @@ def _run(work, missing, folder, make, data_dir, wait, total) -> list[str]:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, ValueError):  # data that is not there, a value out of range
                 raise click.UsageError(str(error)) from error
+            if isinstance(error, OSError):  # a full disk, a folder that is read-only
+                raise click.ClickException(
+                    f"{(error.strerror or str(error)).lower()}: {error.filename or folder}; what "
+                    "is done is kept: run the same command again when there is room to write"
+                ) from error
             raise
     return lost
 
@@ -137,12 +142,18 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
     """What was written for a job, or None.
 
     Raises:
-        click.UsageError: If it was written for other settings or by another version.
+        click.UsageError: If it is damaged, or was written for other settings or by another version.
     """
     path = folder / f"{name}.json"
     if not path.exists():
         return None
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = parse_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise click.UsageError(f"{path} is damaged ({error}); remove it") from None
+    whole = isinstance(found, dict) and isinstance(found.get("result"), dict)
+    if not whole or "job" not in found:
+        raise click.UsageError(f"{path} is damaged: it holds no job and its result; remove it")
     if found["job"] != json.loads(json.dumps(_plain(job))):
         raise click.UsageError(
             f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "

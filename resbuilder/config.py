@@ -7,7 +7,6 @@ choices of each field are kept beside its default. Importing this module imports
 from __future__ import annotations
 
 import difflib
-import json
 import math
 import os
 import tomllib
@@ -16,6 +15,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from resbuilder.architecture import BLOCK_ORDERS
+from resbuilder.files import parse_json
 
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
 
@@ -149,7 +149,7 @@ class TrainConfig:
         if unknown := sorted(set(settings) - set(known)):
             near = [n for u in unknown for n in difflib.get_close_matches(u, known, 2)]
             raise ValueError(
-                f"unknown settings: {', '.join(unknown)}"
+                f"unknown settings: {', '.join(name[:60] for name in unknown)}"
                 + (f"; did you mean {', '.join(near)}?" if near else "")
             )
         if missing := [n for n, f in known.items() if f.default is MISSING and n not in settings]:
@@ -262,16 +262,22 @@ def read_settings(path: str | Path) -> dict:
         ValueError: If the file cannot be read or is not a flat table of settings.
     """
     path = Path(path)
-    parse = {".toml": tomllib.loads, ".json": json.loads}.get(path.suffix)
+    parse = {".toml": tomllib.loads, ".json": parse_json}.get(path.suffix)
     if parse is None:
         raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
     try:
         settings = parse(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"the configuration {path} is nested too deeply") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot read the configuration {path}: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"the configuration {path} must be a table of settings")
-    return {key.replace("-", "_"): value for key, value in settings.items()}
+    named = {key.replace("-", "_"): value for key, value in settings.items()}
+    if len(named) < len(settings):
+        twice = next(key for key in settings if "-" in key and key.replace("-", "_") in settings)
+        raise ValueError(f"the configuration {path} has {twice} twice, with - and with _")
+    return named
 
 
 def _checked(f, value):
@@ -281,7 +287,8 @@ def _checked(f, value):
         return None
     kind, wording = _TYPES[declared.split(" ")[0]]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        # A whole number may be larger than any float.
+        value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is str and isinstance(value, Path):
         value = str(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

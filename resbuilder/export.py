@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from resbuilder.model import load_network
+
 FORMATS = ("keras", "saved_model", "onnx")
 TOLERANCE = 1e-4
 
@@ -66,7 +68,7 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
 
 def _keras(model, path: Path, images) -> np.ndarray:
     model.save(path)
-    return keras.models.load_model(path, compile=False).predict(images, verbose=0)
+    return load_network(path).predict(images, verbose=0)
 
 
 def _saved_model(model, path: Path, images) -> np.ndarray:

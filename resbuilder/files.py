@@ -32,3 +32,34 @@ def write_json(path: Path, value) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomically(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def parse_json(text: str | bytes):
+    """Read JSON strictly: what would be lost or is no JSON is an error.
+
+    Args:
+        text: The text, or its bytes in UTF-8.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is no JSON, is nested too deeply, names a key twice, or holds NaN.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _once(pairs: list[tuple]) -> dict:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return table
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is no number in JSON")

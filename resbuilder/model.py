@@ -6,7 +6,9 @@ so that weights can be found again after surgery.
 
 from __future__ import annotations
 
+import warnings
 import zlib
+from pathlib import Path
 
 import keras
 
@@ -37,6 +39,28 @@ def build_model(
         A functional model from images (batch, height, width, channels) to logits (batch, classes).
     """
     return _Builder(architecture, seed).build(preprocessing, name)
+
+
+def load_network(path: str | Path, compile: bool = False) -> keras.Model:
+    """Load a saved network. Code in the file is never run.
+
+    Args:
+        path: A ``.keras`` file, from wherever.
+        compile: Whether to restore the optimizer and its state, too.
+
+    Raises:
+        ValueError: If it is no Keras model, is damaged, or holds code (a Lambda layer).
+    """
+    try:
+        with warnings.catch_warnings():
+            # Of layers whose weights are not there, which would stay random.
+            warnings.filterwarnings("error", ".*freshly-initialized weights")
+            return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the broken part of the file leads to.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        if "arbitrary code" in reason:
+            reason = "it holds code of its own (a Lambda layer), which is never run"
+        raise ValueError(f"{path} is not a Keras model that can be read: {reason}") from None
 
 
 class _Builder:

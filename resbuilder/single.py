@@ -9,6 +9,7 @@ import keras
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
 from resbuilder.files import write_json
+from resbuilder.model import load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.starts import start_architecture
@@ -70,17 +71,13 @@ def load_model(path: str | Path) -> keras.Model:
     """Load a ``.keras`` file, or the best model of a run folder.
 
     Raises:
-        ValueError: If there is none or it cannot be read.
+        ValueError: If there is none or it cannot be read; code in a file is never run.
     """
     path = Path(path)
     file = path / BEST_MODEL if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"there is no model {file}; give a .keras file or a finished run")
-    try:
-        return keras.models.load_model(file, compile=False)
-    except Exception as error:  # Keras raises whatever the broken part of the file leads to.
-        first_line = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{file} is not a Keras model that can be read: {first_line}") from None
+    return load_network(file)
 
 
 def evaluate_single(

@@ -9,6 +9,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+LOCK = "lock"
 _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")
 
 
@@ -47,3 +50,34 @@ def remove_leftovers(folder: Path) -> None:
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder is not there, or holds at most what a killed process left."""
+    names = [path.name for path in folder.iterdir()] if folder.exists() else []
+    return all(name == LOCK or _TEMPORARY.fullmatch(name) for name in names)
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder and be the only one to write there, until the block or the process ends.
+
+    Args:
+        folder: It gets a file :data:`LOCK`, which stays; the system unlocks it when the process
+            ends, however it ends.
+
+    Raises:
+        ValueError: If another process is writing there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another process is writing to {folder}; wait for its end, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -89,19 +90,39 @@ def _find(folder: Path, slides: list[str]) -> list[Path]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         paths = [folder / PurePosixPath(slide).with_suffix(".png") for slide in slides]
-        missing = [s for s, path in zip(slides, paths, strict=True) if not path.is_file()]
+        missing = [s for s, path in zip(slides, paths, strict=True) if not os.path.isfile(path)]
         _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
                 "preprocess` first)")  # fmt: skip
         return paths
-    with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = {row.get("slide") or "": row for row in csv.DictReader(file)}
+    rows = _rows(manifest)
     if unknown := [s for s in slides if s not in rows]:
         _refuse(unknown, f"not in {manifest}{_hint(unknown, list(rows))}")
     failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
     _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
-    missing = [s for s in slides if not (folder / rows[s]["output"]).is_file()]
+    outside = [s for s in slides if not _is_below(rows[s]["output"])]
+    _refuse(outside, f"an image outside of {folder} according to {manifest}")
+    missing = [s for s in slides if not os.path.isfile(folder / rows[s]["output"])]
     _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
     return [folder / rows[slide]["output"] for slide in slides]
+
+
+def _rows(manifest: Path) -> dict[str, dict]:
+    """The manifest's rows by slide, each with its ``output``."""
+    try:
+        with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file)
+            header = reader.fieldnames or ()
+            rows = {row.get("slide") or "": row for row in reader}
+    except csv.Error as error:
+        raise ValueError(f"{manifest} is no CSV file: {error}") from None
+    if absent := [c for c in ("slide", "output") if c not in header]:
+        raise ValueError(f"{manifest} has no column {' and no column '.join(absent)}")
+    return {slide: row | {"output": row["output"] or ""} for slide, row in rows.items()}
+
+
+def _is_below(output: str) -> bool:
+    path = PurePosixPath(output)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _hint(missing: list[str], known: list[str]) -> str:

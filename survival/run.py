@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
+from survival.cohort.tables import read_table
 from survival.files import atomically
 
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"
-# Of every table of predictions. Text stays text: a patient may be called 007, or NA.
-TEXT = ("slide", "patient", "dataset", "split", "image")
+# Of some settings, for whoever reads them: what they are, and what that is called.
+_KINDS = {
+    "images": (str, "text"),
+    "versions": (dict, "a table"),
+    "datasets": (list, "a list"),
+    "kept_epoch": (int, "a whole number"),
+}
+# Of every table of predictions.
 COLUMNS = ("slide", "patient", "dataset", "split", "time", "event", "log_hazard", "image")
 
 
@@ -52,7 +63,7 @@ class Run:
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row per epoch: ``epoch``, ``loss``, ``val_loss``, ``val_cindex``, ``seconds``."""
-        return pd.read_csv(self.path / HISTORY)
+        return read_history(self.path)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -70,11 +81,20 @@ class Run:
         return {file.stem: _read(file) for file in files}
 
     def model(self) -> keras.Model:
-        """The network that was kept."""
+        """The network that was kept; code in its file is never run.
+
+        Raises:
+            ValueError: The file is broken, or holds code.
+        """
         try:
-            return keras.saving.load_model(self.path / MODEL, compile=False, safe_mode=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            with warnings.catch_warnings():
+                # Of layers whose weights are not there, which would stay random.
+                warnings.filterwarnings("error", ".*freshly-initialized weights")
+                return keras.saving.load_model(self.path / MODEL, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever the broken part of the file leads to.
             reason = " ".join(str(error).split())[:200]
+            if "arbitrary code" in reason:
+                reason = "it holds code of its own (a Lambda layer), which is never run"
             raise ValueError(f"{self.path / MODEL} cannot be loaded: {reason}") from None
 
 
@@ -92,11 +112,31 @@ def read_settings(folder: Path) -> dict:
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder / SETTINGS} is broken: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"{folder / SETTINGS} is broken: it holds no table of settings")
+    for name, (kind, wording) in _KINDS.items():
+        value = settings.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(
+                f"{folder / SETTINGS} is broken: {name} must be {wording}, not {repr(value)[:60]}"
+            )
     return settings
+
+
+def read_history(folder: Path) -> pd.DataFrame:
+    """A row per epoch, with its numbers, in a training's folder.
+
+    Raises:
+        ValueError: The file is broken.
+    """
+    with _named(folder / HISTORY):
+        table = _table(folder / HISTORY, ("epoch", "loss"))
+        table = table.map(lambda cell: float(cell or "nan"))
+        if table["epoch"].tolist() != list(range(1, len(table) + 1)):
+            raise ValueError("its epochs are not 1, 2, 3, ...")
+        return table.astype({"epoch": int})
 
 
 def write_settings(folder: Path, settings: dict) -> None:
@@ -112,11 +152,30 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False)
-        table = table.astype({"time": float, "event": int, "log_hazard": float})
-    except (ValueError, KeyError, pd.errors.ParserError) as error:
-        raise ValueError(f"{path} is broken: {error}") from None
-    if missing := [name for name in COLUMNS if name not in table.columns]:
-        raise ValueError(f"{path} is broken: it has no column {', '.join(missing)}")
+    with _named(path):
+        table = _table(path, COLUMNS)
+        table = table.astype({"time": float, "event": float, "log_hazard": float})
+        if not (np.isfinite(table["time"]) & (table["time"] >= 0)).all():
+            raise ValueError("a time is negative or no finite number")
+        if not table["event"].isin((0, 1)).all():
+            raise ValueError("an event is neither 0 nor 1")
+        return table.astype({"event": int})
+
+
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """A table of text that has these columns, and at least one row."""
+    table = read_table(path).reset_index(drop=True)
+    if missing := [name for name in columns if name not in table.columns]:
+        raise ValueError(f"it has no column {', '.join(missing)}")
+    if table.empty:
+        raise ValueError("it has no rows")
     return table
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        reason = str(error).removeprefix(f"{path} ").removeprefix(f"{path}: ")
+        raise ValueError(f"{path} is broken: {reason}") from None

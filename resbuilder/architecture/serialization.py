@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+
+from resbuilder.files import parse_json
 
 
 def read_object(data: Mapping | str, format: str, version: int) -> dict:
@@ -19,8 +20,8 @@ def read_object(data: Mapping | str, format: str, version: int) -> dict:
     """
     if isinstance(data, str):
         try:
-            data = json.loads(data)
-        except (ValueError, RecursionError) as error:
+            data = parse_json(data)
+        except ValueError as error:
             raise ValueError(f"not JSON: {error}") from None
     if not isinstance(data, Mapping) or data.get("format") != format:
         raise ValueError(f'expected a JSON object with "format": "{format}", got {_short(data)}')

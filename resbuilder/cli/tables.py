@@ -13,7 +13,8 @@ from resbuilder.report import VARIANTS, read_history
 def search_table(run: str | Path) -> Table:
     """Every architecture of a run: accuracies of the variants on test data, FLOPs, depth."""
     history = read_history(run)
-    table = Table(title=f"test accuracy in %, budget {history.budget / 1e6:.4g} MFLOPs")
+    budget = f", budget {history.budget / 1e6:.4g} MFLOPs" if history.budget else ""
+    table = Table(title=f"test accuracy in %{budget}")
     for heading in ("#", "origin", "MFLOPs", "depth", *VARIANTS.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
     best = history.best()

@@ -1,7 +1,6 @@
 """The `<name>.npz` route: a dataset as one file that any machine can be handed."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +32,29 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]
                 raise ValueError(
                     f"the arrays {', '.join(missing)} are missing, it holds {sorted(file)}"
                 )
-            names = tuple(file["class_names"].astype(str)) if "class_names" in file else None
-            return {key: file[key] for key in ARRAYS}, names
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            names = _names(_array(file, "class_names")) if "class_names" in file else None
+            return {key: _array(file, key) for key in ARRAYS}, names
+    except Exception as error:  # numpy and zipfile raise whatever the broken part leads to.
         raise ValueError(
             f"{path} cannot be used as a dataset: {_reason(path, error)}; write it with {LAYOUT}"
         ) from error
 
 
+def _array(file, key: str) -> np.ndarray:
+    array = file[key]
+    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
+        raise ValueError(f"{key} is no array")
+    return array
+
+
+def _names(array: np.ndarray) -> tuple[str, ...]:
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise ValueError(f"class_names must be (classes,) of text, not {array.shape} {array.dtype}")
+    return tuple(array.astype(str).tolist())
+
+
 def _reason(path: Path, error: Exception) -> str:
     """Says what is wrong; numpy takes whatever is no archive for a pickle."""
-    return str(error) if zipfile.is_zipfile(path) else "it is not an npz archive"
+    if not zipfile.is_zipfile(path):
+        return "it is not an npz archive"
+    return str(error) or type(error).__name__

@@ -11,6 +11,7 @@ import keras
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
+from resbuilder.model import load_network
 from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.leaves import leaf_pool
 from resbuilder.pipeline.loop import Loop
@@ -46,7 +47,7 @@ class SearchResult:
         """
         if self.best is None:
             raise ValueError(f"no network within the budget was trained: {self.reason}")
-        return keras.models.load_model(self.run / BEST_MODEL, compile=False)
+        return load_network(self.run / BEST_MODEL)
 
     def report(self) -> Path:
         """Write ``report.html`` and its figures into the run folder."""
@@ -96,7 +97,7 @@ def search(
         )
     _warn_of_size(start, config)
     with Run.create(out, config, overwrite) as run:
-        return _go(run, data, start, progress, pool)
+        return _go(run, data, start, progress, pool, workers)
 
 
 def resume(
@@ -120,7 +121,7 @@ def resume(
             start = Architecture.from_json(run.journal.get("architecture 0")["architecture"])
         else:
             start = start_architecture(run.config, data.dataset)
-        return _go(run, data, start, progress, pool)
+        return _go(run, data, start, progress, pool, workers)
 
 
 def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
@@ -137,7 +138,7 @@ def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
         )
 
 
-def _go(run: Run, data: TrainingData, start: Architecture, progress, pool) -> SearchResult:
+def _go(run: Run, data: TrainingData, start: Architecture, progress, pool, workers) -> SearchResult:
     found = data.fingerprint()
     if run.journal.step("data", "data", lambda: found)["sha256"] != found["sha256"]:
         raise ValueError(
@@ -145,7 +146,7 @@ def _go(run: Run, data: TrainingData, start: Architecture, progress, pool) -> Se
             "with; give it the same data"
         )
     try:
-        loop = Loop(run, data, start, progress, pool)
+        loop = Loop(run, data, start, progress, pool, workers)
         record = loop.go()
     finally:
         if pool is not None:

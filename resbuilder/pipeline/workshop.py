@@ -18,7 +18,7 @@ from sklearn.metrics import confusion_matrix
 from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
 from resbuilder.files import atomically, write_json
-from resbuilder.model import build_model
+from resbuilder.model import build_model, load_network
 from resbuilder.run import Run, RunFolder, best_training
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
 from resbuilder.training import Trainer, TrainingData, layer_lasso_of, morphnet_of
@@ -155,7 +155,7 @@ class Workshop:
         architectures = (r for r in self.run.journal.records if r["event"] == "architecture")
         winner = next(r for r in architectures if r["index"] == best["index"])
         write_json(self.run.path / "architecture.json", winner["architecture"])
-        network = keras.models.load_model(self.run.best, compile=False)
+        network = load_network(self.run.best)
         batches = self.data.batches("test", self.config.batch_size)
         predicted = network.predict(batches, verbose=0).argmax(axis=1)
         labels = range(d.classes)
@@ -204,8 +204,7 @@ class Workshop:
         return self._trainer
 
     def _load(self, index: int, compile: bool = False) -> keras.Model:
-        path = self.run.models / _file(index, WITH_REG)
-        return keras.models.load_model(path, compile=compile)
+        return load_network(self.run.models / _file(index, WITH_REG), compile)
 
 
 def _file(index: int, variant: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from resbuilder.architecture import Architecture
-from resbuilder.run import best_training, read_config, read_records
+from resbuilder.run import best_training, read_config, read_environment, read_records
 from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 
 
@@ -199,7 +198,7 @@ def read_history(run_dir: str | Path) -> History:
     config = read_config(run_dir, "search")
     journal = run_dir / "journal.jsonl"
     events, whole = read_records(journal)
-    history = History(run_dir, config, _read_environment(run_dir / "environment.json"), events)
+    history = History(run_dir, config, read_environment(run_dir), events)
     if journal.exists() and whole < journal.stat().st_size:
         history.notes.append("The journal's last line was cut off and is left out here.")
     for number, event in enumerate(events, start=1):
@@ -242,15 +241,6 @@ def summary_rows(history: History) -> list[dict]:
                 row[f"{key}_{split}"] = record.accuracy(variant, split)
         rows.append(row)
     return rows
-
-
-def _read_environment(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
 
 
 def _take(history: History, event: dict) -> None:

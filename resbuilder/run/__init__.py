@@ -1,6 +1,6 @@
 """The folder of a run, its journal, and which training in it is the best."""
 
-from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config
+from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config, read_environment
 from resbuilder.run.journal import Journal, read_records
 from resbuilder.run.standing import best_training
 
@@ -11,5 +11,6 @@ __all__ = [
     "RunFolder",
     "best_training",
     "read_config",
+    "read_environment",
     "read_records",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import platform
 import shlex
@@ -15,9 +14,10 @@ from importlib import metadata
 from pathlib import Path
 
 import keras
+from filelock import FileLock, Timeout
 
 from resbuilder.config import SearchConfig, TrainConfig
-from resbuilder.files import write_json
+from resbuilder.files import parse_json, write_json
 from resbuilder.run.journal import Journal
 
 FORMAT = 1
@@ -64,7 +64,7 @@ class Run(RunFolder):
         return self
 
     def __exit__(self, *exception):
-        self._lock.close()
+        self._lock.release()
 
     @classmethod
     def create(cls, path: str | Path, config: TrainConfig, overwrite: bool = False) -> Run:
@@ -86,7 +86,7 @@ class Run(RunFolder):
                 )
             if not (path / CONFIG).is_file():
                 raise ValueError(f"{path} is not a run folder and is not overwritten")
-            _locked(path / "lock").close()
+            _locked(path / "lock").release()
             old = path.with_name(f".{path.name}.old")
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -111,7 +111,7 @@ class Run(RunFolder):
                 on another backend, or another process works in it.
         """
         config = SearchConfig.from_mapping(read_config(path, "search"))
-        made = json.loads((Path(path) / "environment.json").read_text(encoding="utf-8"))["backend"]
+        made = read_environment(path).get("backend", "an unknown backend")
         if made != keras.backend.backend():
             raise ValueError(
                 f"{path} was begun on {made} and Keras runs on {keras.backend.backend()} here, "
@@ -146,13 +146,15 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
     if Path(path).exists() and not Path(path).is_dir():
         raise ValueError(f"{path} is not a run folder but a file")
     try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        found, made_by = settings.pop("format"), settings.pop("kind")
+        settings = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} is not a run folder: it has no {CONFIG}") from None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{file} cannot be read: {error!r}") from None
-    if not isinstance(found, int) or not 1 <= found <= FORMAT:
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    if not isinstance(settings, dict) or not {"format", "kind"} <= set(settings):
+        raise ValueError(f'{file} cannot be read: it is no object with "format" and "kind"')
+    found, made_by = settings.pop("format"), settings.pop("kind")
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ValueError(
             f"{path} is a run folder of format {found}, this program reads up to {FORMAT}; it was "
             "written by a newer resbuilder: update"
@@ -162,6 +164,27 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
             f"{path} is the folder of `resbuilder {made_by}`, expected that of `resbuilder {kind}`"
         )
     return settings
+
+
+def read_environment(path: str | Path) -> dict:
+    """What :func:`environment` said when the run was begun; empty if the run left nothing.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    file = Path(path) / "environment.json"
+    try:
+        found = parse_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} cannot be read: it is no object")
+    return found
 
 
 def environment() -> dict:
@@ -185,19 +208,14 @@ def environment() -> dict:
     }
 
 
-def _locked(path: Path):
-    """An open file that no other process can lock; the system unlocks it when we end, however."""
-    file = open(path, "w")  # noqa: SIM115
+def _locked(path: Path) -> FileLock:
+    """A lock that no other process can take; the system opens it when we end, however we end."""
+    lock = FileLock(path, blocking=False)
     try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; there one must take care oneself.
-        return file
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
+        lock.acquire()
+    except Timeout:
         raise ValueError(f"another process is working on the run in {path.parent}") from None
-    return file
+    return lock
 
 
 def _accelerators() -> list[str]:

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from resbuilder.files import parse_json
+from resbuilder.run.records import RecordChecks
+
 
 class Journal:
     """Appends records to ``journal.jsonl`` and remembers the steps that are done.
@@ -84,22 +87,31 @@ def read_records(path: Path) -> tuple[list[dict], int]:
         line was cut short.
 
     Raises:
-        ValueError: If a line before the last is not a record.
+        ValueError: If a line before the last is not JSON, or a record lacks something or does not
+            follow those before it.
     """
-    records, whole = [], 0
+    records, whole, checks = [], 0, RecordChecks()
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
-            record = json.loads(line)
-            if not line.endswith(b"\n") or not {"event", "key"} <= set(record):
+            record = parse_json(line)
+            if not line.endswith(b"\n"):
                 raise ValueError("not a whole record")
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             if number == len(lines):
                 break
-            raise ValueError(
-                f"{path}, line {number}, is not a record of a run ({error}); the file was changed "
-                "or damaged: restore it, or start a new run"
-            ) from None
+            raise _damaged(path, number, error) from None
+        try:
+            checks.check(record)
+        except ValueError as error:
+            raise _damaged(path, number, error) from None
         records.append(record)
         whole += len(line)
     return records, whole
+
+
+def _damaged(path: Path, number: int, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}, line {number}, is not a record of a run ({error}); the file was changed or "
+        "damaged: restore it, or start a new run"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ class ManifestError(ValueError):
     """
 
     def __init__(self, source: str | Path, problems: list[str]):
-        self.problems = tuple(problems)
+        # A cell may be longer than anybody would read.
+        self.problems = tuple(p if len(p) <= 500 else f"{p[:500]}..." for p in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"{source} has {count}:\n  " + ";\n  ".join(problems))
+        super().__init__(f"{source} has {count}:\n  " + ";\n  ".join(self.problems))
 
 
 def find_problems(
@@ -84,7 +86,8 @@ def find_problems(
         found += [
             (row, f"there is no file {slide!r} in {folder}")
             for row, slide in table["slide"].items()
-            if not is_blank(slide) and not (folder / str(slide)).is_file()
+            # A name that is too long, or holds a NUL, is no file either.
+            if not is_blank(slide) and not os.path.isfile(folder / str(slide))
         ]
     # Stable: what is wrong with one row stays in the order of the checks.
     problems += [f"row {row}: {text}" for row, text in sorted(found, key=lambda f: f[0])]
@@ -100,6 +103,8 @@ def find_problems(
 
 def _number(cell) -> float:
     """The cell as a number, NaN if it is none."""
+    if isinstance(cell, str) and "_" in cell:
+        return math.nan  # Python reads 1_0 as 10; whoever wrote it hardly meant that.
     try:
         return float(cell)
     except (TypeError, ValueError):

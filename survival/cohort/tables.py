@@ -26,7 +26,7 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
     path = Path(path)
     try:
         # Not splitlines(): it also breaks at separators that occur within texts.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = [f"{line}\n" for line in path.read_text(encoding="utf-8-sig").split("\n")]
     except UnicodeDecodeError:
         raise ValueError(
             f"{path} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip), save a "
@@ -51,7 +51,7 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
         raise ValueError(f"{path}, line {first + reader.line_num}: {error}") from None
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise ValueError(f"{path} has more than one column named {', '.join(map(repr, twice))}")
+        raise ValueError(f"{path} has more than one column named {some(map(repr, twice))}")
     ragged = [line for line, row in rows.items() if len(row) != len(header)]
     if ragged:
         raise ValueError(
@@ -63,7 +63,7 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
 
 
 def some(items, most: int = 5) -> str:
-    """The first items separated by commas, and how many more there are."""
-    items = list(map(str, items))
+    """The first items separated by commas, shortened, and how many more there are."""
+    items = [text if len(text) <= 300 else f"{text[:300]}..." for text in map(str, items)]
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more

@@ -7,12 +7,13 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from survival.files import atomically, remove_leftovers
+from survival.files import atomically, only_writer, remove_leftovers
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
@@ -67,7 +68,8 @@ def preprocess_slides(
 
     Raises:
         ValueError: Bad settings, a bad manifest, two slides with one name, an ``out`` that holds
-            other things or images made with other settings, or no Ray; no image is written then.
+            other things or images made with other settings, or to which another process writes,
+            or no Ray; no image is written then.
         OSError: No room, or no permission, to write.
     """
     out = Path(out)
@@ -80,8 +82,6 @@ def preprocess_slides(
         if provenance := _finished(job, out, overwrite):
             rows[i] = _row(job, provenance)
             progress(len(rows), len(jobs))
-    out.mkdir(parents=True, exist_ok=True)
-    _tidy(jobs, out)
     threads = _threads(min(workers, len(jobs)))
     if ray is None:
         run = run_isolated
@@ -89,12 +89,31 @@ def preprocess_slides(
         from survival.slides.spread import run_on_ray
 
         run, threads = partial(run_on_ray, address=ray), 1
+    progress(len(rows), len(jobs))
+    with only_writer(out):
+        _make_missing(
+            partial(run, workers=workers, timeout=timeout), jobs, rows, out, threads, progress
+        )
+        ordered = [rows[i] for i in range(len(jobs))]
+        _write_manifest(out / MANIFEST, ordered)
+        write_contact_sheets(ordered, out, threads)
+    return ordered
+
+
+def _make_missing(
+    run: Callable[..., Iterator[tuple[int, str, Any]]],
+    jobs: list[Job],
+    rows: dict[int, dict],
+    out: Path,
+    threads: int,
+    progress: Callable[[float, int], None],
+) -> None:
+    """Makes what has no row yet, and adds its row: of the image, or of the failure."""
+    _tidy(jobs, out)
     missing = [i for i in range(len(jobs)) if i not in rows]
     parts: dict[int, float] = {}
-    progress(len(rows), len(jobs))
-    tasks = [(jobs[i], out, threads) for i in missing]
     try:
-        with contextlib.closing(run(_make, tasks, workers, timeout)) as events:
+        with contextlib.closing(run(_make, [(jobs[i], out, threads) for i in missing])) as events:
             for k, kind, value in events:
                 i = missing[k]
                 if kind == "no room":
@@ -109,10 +128,6 @@ def preprocess_slides(
                 progress(len(rows) + sum(parts.values()), len(jobs))
     finally:
         _tidy(jobs, out)  # of workers that were ended while they wrote
-    ordered = [rows[i] for i in range(len(jobs))]
-    _write_manifest(out / MANIFEST, ordered)
-    write_contact_sheets(ordered, out, threads)
-    return ordered
 
 
 def _tidy(jobs: list[Job], out: Path) -> None:

@@ -8,19 +8,20 @@ are decoded here. Whatever is not that plain, or cannot be decoded, is left to O
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import openslide
 from PIL import TiffImagePlugin as tiff
-from simplejpeg import decode_jpeg
+from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from survival.slides.averaging import area_weights, average
 from survival.slides.geometry import Plan
 from survival.slides.reading import LARGEST_PIECE, sum_over_white
+from survival.slides.settings import SlideError
+from survival.slides.tiff import TIFF_ERRORS, directories
 
 # Vendors whose levels are TIFF directories of tiles side by side, without overlap.
 _VENDORS = ("aperio", "generic-tiff")
@@ -59,11 +60,16 @@ class _Level:
         return ink
 
     def _decoded(self, data: bytes) -> np.ndarray:
+        data = self.head + data.removeprefix(_START)
+        height, width, *_ = decode_jpeg_header(data)
+        # OpenSlide refuses it too, but decodes it first: a few kilobytes may hold gigabytes.
+        if (width, height) != self.tile:
+            raise SlideError(
+                f"it cannot be decoded: a tile has {width}x{height} pixels, not "
+                f"{self.tile[0]}x{self.tile[1]}"
+            )
         # As OpenSlide does, take for an error what libjpeg only warns of.
-        pixels = decode_jpeg(self.head + data.removeprefix(_START), "RGB", strict=True)
-        if pixels.shape[1::-1] != self.tile:
-            raise ValueError(f"a tile of {pixels.shape[1::-1]} pixels, not {self.tile}")
-        return pixels
+        return decode_jpeg(data, "RGB", strict=True)
 
 
 def read_jpeg_tiles(
@@ -84,10 +90,15 @@ def read_jpeg_tiles(
 
     Returns:
         The image, or None if OpenSlide must read it.
+
+    Raises:
+        SlideError: If a tile has another size than the level says.
     """
     try:
         level = _plain_level(path, slide, plan)
-    except (OSError, KeyError, TypeError, ValueError, SyntaxError, struct.error):
+    except SlideError:
+        raise
+    except TIFF_ERRORS:
         return None
     if level is None:
         return None
@@ -108,6 +119,8 @@ def read_jpeg_tiles(
     try:
         places = [(columns, rows) for rows in cut(1) for columns in cut(0)]
         return sum_over_white(read, places, plan.size, threads, progress)
+    except SlideError:
+        raise
     except (OSError, ValueError):
         return None
 
@@ -120,7 +133,7 @@ def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level |
     size = slide.level_dimensions[plan.level]
     found = [
         tags
-        for tags in _directories(path)
+        for tags in directories(path)
         if (tags[tiff.IMAGEWIDTH], tags[tiff.IMAGELENGTH]) == size and tiff.TILEOFFSETS in tags
     ]
     if len(found) != 1:
@@ -142,20 +155,7 @@ def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level |
     level = _Level(path, size, tile, offsets, lengths, head)
     # If there is anything else about this file that only OpenSlide knows, the first tile shows it.
     first = [min(n, t) for n, t in zip(size, tile, strict=True)]
+    ours = level.ink(range(1), range(1))[: first[1], : first[0]]
     theirs = np.asarray(slide.read_region((0, 0), plan.level, first))[..., :3]
-    differ = 255.0 - theirs - level.ink(range(1), range(1))[: first[1], : first[0]]
+    differ = 255.0 - theirs - ours
     return level if np.abs(differ).mean() < 1 else None
-
-
-def _directories(path: Path) -> Iterator[dict]:
-    """The tags of all directories of a TIFF or BigTIFF."""
-    with open(path, "rb") as file:
-        header = file.read(8)
-        if 43 in header[2:4]:
-            header += file.read(8)
-        directory, seen = tiff.ImageFileDirectory_v2(header), set()
-        while directory.next and directory.next not in seen:
-            seen.add(directory.next)
-            file.seek(directory.next)
-            directory.load(file)
-            yield dict(directory)

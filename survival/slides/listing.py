@@ -123,14 +123,12 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
     except csv.Error as error:
         raise ValueError(f"{manifest} is no CSV file: {error}") from None
     if "slide" not in header:
-        raise ValueError(
-            f"{manifest} has no column 'slide', it has: {', '.join(header) or 'nothing'}"
-        )
+        raise ValueError(f"{manifest} has no column 'slide', it has: {_some(header) or 'nothing'}")
     if len(set(header)) < len(header):
-        raise ValueError(f"{manifest} has two columns of one name: {', '.join(header)}")
+        raise ValueError(f"{manifest} has two columns of one name: {_some(header)}")
     if taken := [name for name in header if name in PROVENANCE]:
         raise ValueError(
-            f"{manifest} has column(s) {', '.join(taken)}, which this command writes itself; "
+            f"{manifest} has column(s) {_some(taken)}, which this command writes itself; "
             "rename or remove them"
         )
     for line, row in rows:
@@ -187,4 +185,5 @@ def _refuse_same_names(jobs: list[Job]) -> None:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(name[:300] for name in names[:5]) + more

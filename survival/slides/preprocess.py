@@ -22,6 +22,7 @@ from survival.slides.geometry import make_plan, microns_per_pixel
 from survival.slides.jpeg_tiles import read_jpeg_tiles
 from survival.slides.reading import open_slide, read_over_white
 from survival.slides.settings import CANVAS, Settings, SlideError
+from survival.slides.tiff import refuse_contradictions
 
 # The key under which a PNG keeps its provenance, as JSON.
 _KEY = "survival"
@@ -106,6 +107,7 @@ def preprocess_slide(
     # Before it is read: a file that is still being written has another state afterwards.
     state = file_state(path)
     with open_slide(path) as opened:
+        refuse_contradictions(path, opened)
         plan = make_plan(opened, settings)
         profile = _profile(opened) if icc else None
         image = read_jpeg_tiles(path, opened, plan, threads, progress)
@@ -158,7 +160,7 @@ def read_provenance(path: Path) -> dict | None:
         with Image.open(io.BytesIO(data)) as image:
             image.verify()  # Every checksum in the file.
             return json.loads(image.info[_KEY])
-    except (OSError, SyntaxError, KeyError, ValueError):
+    except (OSError, SyntaxError, KeyError, ValueError, Image.DecompressionBombError):
         return None
 
 

@@ -17,6 +17,8 @@ from typing import Any
 
 # How long a message about progress may wait for the next, in seconds.
 _INTERVAL = 0.2
+# What a task may take, in bytes: the largest canvas needs a third of it.
+MEMORY = 4 * 2**30
 # No room to write, on the disk or in the user's share of it: other tasks would end the same way.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -120,6 +122,7 @@ def _without_main():
 def _work(connection: Connection, function: Callable, task) -> None:
     """In the new process: run the task, report, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
+    _limit_memory()
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     reported = 0.0
 
@@ -137,10 +140,24 @@ def _work(connection: Connection, function: Callable, task) -> None:
         kind = "no room" if error.errno in NO_ROOM else "failed"
         message = kind, (error.strerror or str(error)).lower()
     except MemoryError:
-        message = "failed", "out of memory"
+        message = "failed", f"out of memory, of which it may take {MEMORY / 2**30:g} GiB"
     except Exception as error:
         message = "failed", f"{type(error).__name__}: {error}"
     connection.send(message)
+
+
+def _limit_memory() -> None:
+    """A file that claims to be huge fails alone, before the system ends whatever it likes.
+
+    Only where there is /proc; elsewhere there is no limit.
+    """
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/statm", "rb") as file:
+            now = int(file.read().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, hard))
 
 
 def _end_with_parent(connection: Connection) -> None:

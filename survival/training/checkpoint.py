@@ -9,13 +9,14 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 
 from survival.files import atomically, remove_leftovers
-from survival.run import HISTORY, write_table
+from survival.run import HISTORY, read_history, write_table
 
 FOLDER = "checkpoint"
-_EPOCH = re.compile(r"epoch_(\d+)\.weights\.h5")
+_EPOCH = re.compile(r"epoch_(\d+)\.npz")
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -46,14 +47,23 @@ class Checkpoint(keras.callbacks.Callback):
 
         Returns:
             The number of epochs that are done.
+
+        Raises:
+            ValueError: If the file of the last one is damaged.
         """
         remove_leftovers(self.folder)
         self.folder.mkdir(exist_ok=True)
         matches = (_EPOCH.fullmatch(path.name) for path in self.folder.iterdir())
         done = max((int(match[1]) for match in matches if match), default=0)
         if done:
-            model.load_weights(self._state(done))
-            self.history = pd.read_csv(self.table).head(done).to_dict("records")
+            history = read_history(self.table.parent)
+            if len(history) < done:
+                raise ValueError(
+                    f"{self.table} has {len(history)} epochs, but {self.folder} goes on after "
+                    f"{done}: it was changed or damaged; give another folder, or delete this one"
+                )
+            _load(self._state(done), _state_of(model))
+            self.history = history.head(done).to_dict("records")
         return done
 
     @property
@@ -65,7 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def load_best(self) -> None:
         """Gives the network the weights of the best epoch."""
-        self.network.load_weights(self._best(self.best))
+        _load(self._best(self.best), self.network.weights)
 
     def remove(self) -> None:
         """What is not needed any more when the training has ended."""
@@ -88,22 +98,39 @@ class Checkpoint(keras.callbacks.Callback):
         self.history.append({"epoch": epoch + 1} | values | {"seconds": seconds})
         best = self.best
         if best == epoch + 1:
-            _save(self.network, self._best(best))
+            _save(self._best(best), self.network.weights)
         write_table(self.table, pd.DataFrame(self.history))
-        _save(self.model, self._state(epoch + 1))
+        _save(self._state(epoch + 1), _state_of(self.model))
         for path in self.folder.iterdir():
             if path not in (self._best(best), self._state(epoch + 1)):
                 path.unlink()
 
     def _state(self, epoch: int) -> Path:
-        return self.folder / f"epoch_{epoch}.weights.h5"
+        return self.folder / f"epoch_{epoch}.npz"
 
     def _best(self, epoch: int) -> Path:
-        return self.folder / f"best_{epoch}.weights.h5"
+        return self.folder / f"best_{epoch}.npz"
 
 
-def _save(model: keras.Model, path: Path) -> None:
+def _state_of(model: keras.Model) -> list:
+    """Weights, states of random generators, and the optimizer's moments."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _save(path: Path, variables: list) -> None:
+    """Writes them in their order; not as Keras does, whose HDF5 crashes where the disk is full."""
     with atomically(path) as part:
-        written = part.with_suffix(".weights.h5")  # Keras insists on this ending.
-        model.save_weights(written)
-        written.rename(part)
+        np.savez(part, *map(keras.ops.convert_to_numpy, variables))
+
+
+def _load(path: Path, variables: list) -> None:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            values = [file[name] for name in file.files]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    except Exception as error:  # Damaged archives raise whatever they like.
+        raise ValueError(
+            f"{path} cannot be loaded ({error}): it was changed or damaged; give another folder, "
+            "or delete this one"
+        ) from None

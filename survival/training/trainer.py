@@ -12,7 +12,7 @@ import numpy as np
 
 from survival.cohort import Cohort
 from survival.evaluation import OrderedBatches, predict, prediction_table
-from survival.files import atomically, remove_leftovers
+from survival.files import atomically, is_empty, only_writer, remove_leftovers
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
 from survival.metrics import count_pairs, harrell_c
@@ -62,25 +62,40 @@ def train(
 
     Raises:
         ValueError: A cohort without a split, a split without events, images that are missing or
-            of different sizes, a folder that holds something else, or a training that diverges.
+            of different sizes, a folder that holds something else or in which another process
+            trains, or a training that diverges.
 
     Example:
         >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first")
         >>> run.history.val_cindex.max()
     """
     settings, out = settings or TrainingSettings(), Path(out)
-    training = cohort.part("train")
-    if not training.event.any():
+    if not cohort.part("train").event.any():
         raise ValueError("no slide in the split 'train' has an event: there is nothing to learn")
     _check_validation(cohort, settings)
     number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
     record = _record(cohort, pictures, settings)
-    _begin(out, cohort, record)
-    if (out / PREDICTIONS).exists():
-        return Run(out)
+    _refuse_other_folders(out, record)
+    with only_writer(out):
+        _begin(out, cohort, record)
+        if not (out / PREDICTIONS).exists():
+            _train(cohort, pictures, out, settings, record, number, callbacks)
+    return Run(out)
 
+
+def _train(
+    cohort: Cohort,
+    pictures: CanvasImages,
+    out: Path,
+    settings: TrainingSettings,
+    record: dict,
+    number: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Trains on from the last whole epoch, and writes network and predictions."""
     keras.utils.set_random_seed(settings.seed)
+    training = cohort.part("train")
     learnt = pictures.select(cohort.split == "train")
     targets = training.y_true(settings.strata)
     batches = TrainingBatches(learnt, targets, training.patient, settings, number)
@@ -111,7 +126,6 @@ def train(
     write_settings(out, record | {"kept_epoch": checkpoint.best, "chosen_by": chosen_by})
     write_table(out / PREDICTIONS, prediction_table(cohort, pictures, predict(network, pictures)))
     checkpoint.remove()
-    return Run(out)
 
 
 def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBatches, devices: int):
@@ -167,9 +181,8 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
     }
 
 
-def _begin(out: Path, cohort: Cohort, record: dict) -> None:
-    """Makes the folder, or makes sure that it is the folder of the same training."""
-    remove_leftovers(out)
+def _refuse_other_folders(out: Path, record: dict) -> None:
+    """Makes sure that a folder is empty or that of the same training."""
     if (out / SETTINGS).exists():
         before = read_settings(out)
         names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
@@ -184,11 +197,15 @@ def _begin(out: Path, cohort: Cohort, record: dict) -> None:
             raise ValueError(
                 f"{out} was begun with {what}; choose another folder, or delete this one"
             )
-    elif out.exists() and any(out.iterdir()):
+    elif not is_empty(out):
         raise ValueError(f"{out} is not empty and holds no training; choose another folder")
-    else:
-        # The settings first: with them, a folder left at any instant is known as this training's.
-        out.mkdir(parents=True, exist_ok=True)
+
+
+def _begin(out: Path, cohort: Cohort, record: dict) -> None:
+    """Writes what the training is, unless it is there."""
+    remove_leftovers(out)
+    # The settings first: with them, a folder left at any instant is known as this training's.
+    if not (out / SETTINGS).exists():
         write_settings(out, record)
     if not (out / COHORT).exists():
         cohort.write(out / COHORT)

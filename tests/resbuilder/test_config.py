@@ -62,6 +62,11 @@ def test_a_bad_setting_says_what_is_wrong(settings, message):
         SearchConfig.from_mapping({"dataset": "digits"} | settings)
 
 
+def test_a_number_larger_than_any_float_is_not_finite():
+    with pytest.raises(ValueError, match="flops must be finite"):
+        SearchConfig(dataset="digits", flops=10**400)
+
+
 def test_the_dataset_must_be_named():
     with pytest.raises(ValueError, match="must be given: dataset"):
         TrainConfig.from_mapping({})
@@ -88,6 +93,11 @@ def test_files_give_the_same_configuration_as_python(tmp_path):
         ("a.toml", "x = ", "cannot read the configuration"),
         ("a.json", "[1]", "must be a table"),
         ("missing.toml", None, "cannot read the configuration"),
+        ("a.json", "[" * 10_000, "nested too deeply"),
+        ("a.toml", "x = " + "[" * 10_000, "nested too deeply"),
+        ("a.json", '{"flops": 1, "flops": 2}', "the key 'flops' stands there twice"),
+        ("a.json", '{"flops": NaN}', "NaN is no number in JSON"),
+        ("a.json", '{"batch-size": 1, "batch_size": 2}', "has batch-size twice, with - and with _"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):

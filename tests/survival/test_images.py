@@ -1,5 +1,7 @@
 """Images are found by the names of their slides, and what is missing is explained."""
 
+import zlib
+
 import pytest
 from PIL import Image
 
@@ -34,3 +36,35 @@ def test_what_was_not_preprocessed_is_said(tmp_path):
         CanvasImages(tmp_path, ["a.svs"])
     with pytest.raises(ValueError, match="no such folder .* run `survival preprocess` first"):
         CanvasImages(tmp_path / "no", ["a.svs"])
+
+
+def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_manifest(folder, "a.svs")
+    manifest = folder / "manifest.csv"
+    (folder / "0.png").rename(tmp_path / "x.png")
+    for output in ("../x.png", str(tmp_path / "x.png")):
+        manifest.write_text(f"slide,output,status,reason\na.svs,{output},ok,\n")
+        with pytest.raises(ValueError, match=r"an image outside of .*manifest.csv: a.svs"):
+            CanvasImages(folder, ["a.svs"])
+    for text, said in {
+        "": "no column slide and no column output",
+        "slide\na.svs\n": "no column output",
+        "slide,output\na.svs\n": "no image in",
+        f"slide,output\na.svs,{'x' * 300}\n": "no image in",
+        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger",
+    }.items():
+        manifest.write_text(text)
+        with pytest.raises(ValueError, match=said):
+            CanvasImages(folder, ["a.svs"])
+
+
+def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path):
+    write_manifest(tmp_path, "a.svs")
+    data = bytearray((tmp_path / "0.png").read_bytes())
+    data[16:24] = (40_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "0.png").write_bytes(data)
+    with pytest.raises(ValueError, match="0.png is no image"):
+        CanvasImages(tmp_path, ["a.svs"])

@@ -1,5 +1,7 @@
 """Image folders: layouts, colours, sizes, and every way in which they can be broken."""
 
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -125,6 +127,17 @@ def test_an_unreadable_image_is_named(tmp_path):
             load(tmp_path)
     Image.fromarray(np.full((6, 8), 40_000, np.uint16)).save(broken)
     with pytest.raises(ValueError, match=r"03.png cannot be read \(more than 8 bits"):
+        load(tmp_path)
+
+
+def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
+    animals(tmp_path)
+    bomb = tmp_path / "dog" / "03.png"
+    data = bytearray(bomb.read_bytes())
+    data[16:24] = (40_000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    bomb.write_bytes(data)
+    with pytest.raises(ValueError, match=r"dog/03.png cannot be read .*1600000000 pixels"):
         load(tmp_path)
 
 

@@ -1,9 +1,12 @@
 """The `<name>.npz` route: used first, checked, never trusted with Python objects."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 from resbuilder.datasets import available, load
+from tests.faults.archives import Payload, _npy, broken_npz, packed
 
 
 def arrays(classes=3, **changes):
@@ -61,6 +64,45 @@ def test_python_objects_are_refused(tmp_path):
     np.savez(tmp_path / "cells.npz", **arrays(y_train=np.array([{}] * 12)))
     with pytest.raises(ValueError, match="cells.npz cannot be used .* allow_pickle=False"):
         load("cells", tmp_path)
+
+
+def test_nothing_in_a_file_is_unpickled(tmp_path):
+    """Neither an array of objects, nor a member that is a pickle, nor a file that is one."""
+    trace, path = tmp_path / "trace", tmp_path / "cells.npz"
+    payload = pickle.dumps(Payload(trace))
+    for file in ({"x_train.npy": payload}, {"y_train": payload}, {"class_names": payload}):
+        whole = {f"{name}.npy": _npy(array) for name, array in arrays().items()}
+        (name,) = file
+        whole.pop(f"{name.removesuffix('.npy')}.npy", None)
+        path.write_bytes(packed(whole | file))
+        with pytest.raises(ValueError, match="cells.npz cannot be used"):
+            load(path)
+    path.write_bytes(payload)
+    with pytest.raises(ValueError, match="not an npz archive"):
+        load(path)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_odd_archives_are_refused_in_words(seed, tmp_path):
+    """Encrypted members, terabytes claimed, types of text: numpy raises all sorts of errors."""
+    random, path, refused = np.random.default_rng(seed), tmp_path / "cells.npz", 0
+    for _ in range(40):
+        what, content = broken_npz(random, tmp_path / "trace")
+        path.write_bytes(content)
+        try:
+            load(path)
+        except ValueError as error:
+            refused += 1
+            assert "cells" in str(error), what
+    assert refused > 20 and not (tmp_path / "trace").exists()
+
+
+def test_class_names_are_a_list_of_text(tmp_path):
+    for odd in (np.array(3), np.array([["a"], ["b"], ["c"]]), np.arange(3)):
+        np.savez(tmp_path / "cells.npz", class_names=odd, **arrays())
+        with pytest.raises(ValueError, match="class_names must be .classes,. of text"):
+            load("cells", tmp_path)
 
 
 def test_what_is_no_archive_is_refused(tmp_path):

@@ -134,6 +134,7 @@ class Run:
             "morphnet", round=round, index=index, alive=shrunk, widths_before=before,
             dead=None, widths_shrunk=shrunk, widths_after=after, flops_before=costs[0],
             flops_shrunk=costs[1], flops_after=costs[2], kappa=1.66, removed_blocks=[],
+            channels={}, result=new.to_json(),
         )  # fmt: skip
         return self.add(new, "morphnet", round + 1, index)
 

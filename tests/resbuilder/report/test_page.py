@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -89,9 +90,15 @@ def test_every_image_is_in_the_page(search_run):
 
 def test_names_from_data_cannot_become_markup(search_run):
     hostile = ["<script>alert(1)</script>", '"><img src=x>', "$\\frac{", "&amp;", "名"]
-    run = search_run(class_names=hostile, finish=True)
+    run = search_run("<u>run", class_names=hostile, finish=False)
+    run.finish(reason="<script>alert(2)</script>")
+    config = json.loads((run.folder / "config.json").read_text())
+    config |= {"dataset": "<script>alert(3)</script>", "start": "<u>"}
+    (run.folder / "config.json").write_text(json.dumps(config))
+    environment = {"command": "<script>", "packages": {"<script>": "<s>"}}
+    (run.folder / "environment.json").write_text(json.dumps(environment))
     page = read_page(write_report(run.folder))
-    assert "script" not in page.tags
+    assert not {"script", "u", "s"} & set(page.tags)
     assert page.tags.count("img") == len(FIGURES)
     assert "<script>alert(1)</script>" in page.text and "&amp;" in page.text
 

@@ -40,6 +40,7 @@ def test_a_partial_failure_names_every_slide_and_exits_with_1(tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         "contact_sheet_1.jpg",
         "good.png",
+        "lock",
         "manifest.csv",
     ]
     (slides / "bad.svs").write_bytes(SVS.read_bytes())

@@ -120,12 +120,33 @@ def test_every_problem_is_named_at_once_with_its_row(tmp_path):
         ("slide,patient,time,event\na,P,inf,1\n", "time 'inf' is not a number"),
         ('slide,patient,time,event\na,P,"12,5",1\n', "decimal point, not comma"),
         ("slide,patient,time,event\n,P,1,1\n", "row 2: slide is missing"),
+        ("slide,patient,time,event\na,P,1_0,1\n", "time '1_0' is not a number"),
         ("slide,patient,time,event,split\na,P,1,1,train\nb,Q,1,1,\n", "row 3: split is missing"),
     ],
 )
 def test_tables_that_are_no_manifest(tmp_path, text, message):
     with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
         Cohort.read(write(tmp_path, text))
+
+
+def test_what_is_too_long_to_read_is_shortened(tmp_path):
+    long = "x" * 100_000
+    for text in (
+        f"{long}\n1\n",
+        f"slide,patient,time,event\na,P,{long},1\n",
+        f"{long},{long}\n1,2",
+    ):
+        with pytest.raises(ValueError) as error:
+            Cohort.read(write(tmp_path, text))
+        assert "cohort.csv" in str(error.value) and len(str(error.value)) < 5000
+    (tmp_path / "slides").mkdir()
+    text = f"slide,patient,time,event\n{long},P,1,1\n"
+    assert "there is no file" in problems_of(write(tmp_path, text), folder=tmp_path / "slides")[0]
+
+
+def test_a_name_may_have_several_lines(tmp_path):
+    cohort = Cohort.read(write(tmp_path, 'slide,patient,time,event\n"a\nb",P,1,1\nc,Q,2,0\n'))
+    assert cohort.slide.tolist() == ["a\nb", "c"]
 
 
 def test_not_a_text_file(tmp_path):

@@ -1,5 +1,7 @@
 """What cannot become an image is refused with its reason; there is never a blank one."""
 
+import io
+
 import numpy as np
 import pytest
 import tifffile
@@ -89,6 +91,45 @@ def test_tiles_that_cannot_be_decoded_are_an_error(tmp_path, tissue, write_tiff)
     path.write_bytes(data)
     with pytest.raises(SlideError, match="cannot be decoded"):
         preprocess_slide(path, 8)
+
+
+def overwritten(whole, path, **tags):
+    """A copy of a TIFF with other values of some tags."""
+    path.write_bytes(whole.read_bytes())
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name, (value, kind) in tags.items():
+            tiff.pages[0].tags[name].overwrite(value, dtype=kind)
+    return path
+
+
+def test_a_directory_that_contradicts_itself_is_refused(tmp_path, tissue, write_tiff):
+    """OpenSlide makes another picture of the tiles that are listed, or leaves them out."""
+    pixels = tissue[900:1412, 700:1212]
+    whole = write_tiff(tmp_path / "whole.tif", [pixels, pixels[::2, ::2]])
+    preprocess_slide(whole, 8, (80, 80))
+    long, tile = 4, (65_520, 4)
+    for tags, said in (
+        ({"ImageWidth": (1024, long)}, "1024x512 pixels in tiles of 256x256 has 8 of them, but"),
+        ({"ImageLength": (200_000, long)}, "has 1,564 of them, but the file lists 4 places"),
+        ({"TileByteCounts": ([10**8] * 4, long)}, "4 of the 4 tiles .* beyond the end of the file"),
+        ({"TileOffsets": ([0] * 4, 16)}, "4 of the 4 tiles .* lie in the header"),
+        ({"TileWidth": tile, "TileLength": tile}, "tiles of 65520x65520 .* in bounded memory"),
+    ):
+        path = overwritten(whole, tmp_path / "a.tif", **tags)
+        with pytest.raises(SlideError, match=said):
+            preprocess_slide(path, 8, (80, 80), fit=True)
+
+
+def test_a_tile_that_would_be_huge_is_refused_before_it_is_decoded(tmp_path, tissue):
+    good, bomb = io.BytesIO(), io.BytesIO()
+    Image.fromarray(tissue[900:1156, 700:956]).save(good, "jpeg")
+    Image.new("RGB", (3000, 3000), "purple").save(bomb, "jpeg", progressive=True)
+    path = tmp_path / "bomb.tif"
+    tiles = [good.getvalue()] * 3 + [bomb.getvalue()]
+    options = {"shape": (512, 512, 3), "dtype": "uint8", "tile": (256, 256)}
+    tifffile.imwrite(path, iter(tiles), photometric="ycbcr", compression="jpeg", **options)
+    with pytest.raises(SlideError, match="a tile has 3000x3000 pixels, not 256x256"):
+        preprocess_slide(path, 8, (80, 80))
 
 
 def test_settings_that_make_no_sense(svs):

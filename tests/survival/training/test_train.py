@@ -101,7 +101,7 @@ def test_a_training_killed_while_its_folder_is_made_goes_on(tissue, tmp_path, mo
         (out / ".0123456789abcdef.part.json").touch()  # what SIGKILL leaves of a file
     run = train(cohort, images, out, ONE_EPOCH)
     assert {path.name for path in out.iterdir()} == {
-        *("cohort.csv", "history.csv", "model.keras", "predictions.csv", "settings.json")
+        *("cohort.csv", "history.csv", "lock", "model.keras", "predictions.csv", "settings.json")
     }
     assert len(run.predictions) == len(cohort)
 

@@ -183,7 +183,7 @@ def suggested_widths(starts: dict[str, list[dict]]) -> Figure:
             log_axis(axes.yaxis)
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             whole_axis(axes.xaxis)
-        axes.legend()
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 

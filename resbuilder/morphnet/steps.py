@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -99,10 +100,8 @@ def walk(model) -> tuple[list[Step], list[int]]:
 
 def _step(node, inputs: list[int]) -> Step:
     layer = node.operation
-    names = [re.sub("[123]D", "", c.__name__) for c in type(layer).__mro__]
-    kind = next((_KINDS[name] for name in names if name in _KINDS), None)
     step = Step(
-        kind,
+        _kind(type(layer)),
         layer,
         tuple(inputs),
         tuple(tuple(t.shape[1:]) for t in node.input_tensors),
@@ -112,6 +111,12 @@ def _step(node, inputs: list[int]) -> Step:
     if problem:
         raise ValueError(f"layer {layer.name!r} ({type(layer).__name__}): {problem}")
     return step
+
+
+@functools.cache
+def _kind(layer: type) -> str | None:
+    names = (re.sub("[123]D", "", base.__name__) for base in layer.__mro__)
+    return next((_KINDS[name] for name in names if name in _KINDS), None)
 
 
 def _problem(step: Step, last_axis: int) -> str | None:

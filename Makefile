@@ -14,7 +14,6 @@ TEST := $(VENV)/.installed-test
 # Two processes, a file of tests in one of them; `make test WORKERS=0` for one, to debug.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
-BENCHMARKS := $(patsubst benchmarks/%.py,benchmarks.%,$(wildcard benchmarks/[!_]*.py))
 
 .PHONY: help install demo test faults lint bench clean
 
@@ -24,7 +23,7 @@ help:
 	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
 	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
 	@echo 'make lint    ruff: rules and format'
-	@echo 'make bench   every benchmark, ratios against its peer in one run'
+	@echo 'make bench   every benchmark, ratios against its peer in one run, and a table of the goals'
 	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
 
 install: $(RUNTIME)
@@ -46,7 +45,7 @@ lint: $(TEST)
 	$(BIN)/ruff format --check .
 
 bench: $(TEST)
-	@for name in $(BENCHMARKS); do echo "== $$name"; $(BIN)/python -m $$name || exit 1; done
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -160,7 +160,7 @@ def draw(measured: dict[str, dict[str, dict[int, float]]]):
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figure", type=Path, default=Path("growth.png"))
+    parser.add_argument("--figure", type=Path, default=Path("runs/growth.png"))
     given = parser.parse_args()
     keras.utils.set_random_seed(0)
     with tempfile.TemporaryDirectory() as folder:

@@ -58,13 +58,25 @@ _RAY_OPTIONS = (
 )
 
 
-def standard_options(*presets: str) -> Callable[[Callable], Callable]:
+_STRATEGY_OPTION = click.option(
+    "--strategy",
+    type=click.Choice(["one_device", "mirrored"]),
+    default="one_device",
+    show_default=True,
+    expose_value=False,
+    callback=_keep,
+    help="mirrored: one training at a time, its batches divided among all GPUs.",
+)
+
+
+def standard_options(*presets: str, mirrored: bool = False) -> Callable[[Callable], Callable]:
     """The options that every script has: preset, workers, data_dir, out.
 
-    Those about Ray are no arguments of the script: :func:`measure` finds them.
+    Those about Ray and the strategy are no arguments of the script: :func:`measure` finds them.
 
     Args:
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
+        mirrored: Whether the script's jobs heed ``strategy``.
     """
     presets = presets or ("quick", "thesis")
     options = (
@@ -78,6 +90,7 @@ def standard_options(*presets: str) -> Callable[[Callable], Callable]:
             help="Trainings side by side, one core and one GPU (if any) each.",
         ),
         *_RAY_OPTIONS,
+        *([_STRATEGY_OPTION] if mirrored else []),
         click.option(
             "--preset",
             type=click.Choice(presets),
@@ -116,7 +129,8 @@ def measure(
     """
     chapter, script = name.split("/")
     folder = (out or RUNS / chapter) / f"{script}_{preset}"
-    results = run_all(work, jobs, folder, workers, data_dir, _cluster(workers))
+    strategy = _kept("strategy") or "one_device"
+    results = run_all(work, jobs, folder, workers, data_dir, _cluster(workers), strategy)
     stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
     path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,12 +141,15 @@ def measure(
     return path
 
 
+def _kept(name: str):
+    """An option of the running command, None where it has no such option or none runs."""
+    context = click.get_current_context(silent=True)
+    return context and context.meta.get(f"{__name__}.{name}")
+
+
 def _cluster(workers: int) -> Callable[[], Executor] | None:
     """Makes what the options of the running command ask for, None for processes."""
-    context = click.get_current_context(silent=True)
-    address, gpus, memory = (
-        context and context.meta.get(f"{__name__}.{name}") for name in ("ray", "gpus", "memory")
-    )
+    address, gpus, memory = map(_kept, ("ray", "gpus", "memory"))
     if address is None:
         return None
 

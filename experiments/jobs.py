@@ -35,6 +35,7 @@ def run_all(
     workers: int,
     data_dir: str | None = None,
     cluster: Callable[[], Executor] | None = None,
+    strategy: str = "one_device",
 ) -> dict[str, dict]:
     """Does what is not done yet, and returns all results.
 
@@ -47,6 +48,8 @@ def run_all(
         data_dir: Where the data lies, which ``work`` finds among the settings. It is no setting:
             a result stays what it is when the data moves.
         cluster: Makes what runs the jobs instead of processes, and does lost ones again.
+        strategy: ``"mirrored"``: one job at a time, on all GPUs. Likewise among the settings, and
+            none: the result is that of one device.
 
     Returns:
         Result of each job by name, in the order of ``jobs``. Several processes, also on several
@@ -58,14 +61,18 @@ def run_all(
         click.ClickException: If processes are killed again and again, or cannot write.
     """
     (folder / "locks").mkdir(parents=True, exist_ok=True)
-    make = cluster or (lambda: process_pool(workers, single_thread))
+    if strategy == "mirrored":
+        make = cluster or (lambda: process_pool(1, quiet, gpus=[]))  # It sees all of them.
+    else:
+        make = cluster or (lambda: process_pool(workers, single_thread))
+    given = {"data_dir": data_dir, "strategy": strategy}
     # First what no other process is at; then, where one was, wait for it or do what it left.
     for wait in (False, True):
         for again in reversed(range(1 if cluster else 1 + RESTARTS)):
             missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
             if not missing:
                 break
-            lost = _run(work, missing, folder, make, data_dir, wait, len(jobs))
+            lost = _run(work, missing, folder, make, given, wait, len(jobs))
             if not lost:
                 break
             if not again:
@@ -77,14 +84,14 @@ def run_all(
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
 
 
-def _run(work, missing, folder, make, data_dir, wait, total) -> list[str]:
+def _run(work, missing, folder, make, given, wait, total) -> list[str]:
     """Hands all jobs in; returns the names of those whose process was lost."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     lost = []
     with Progress(*columns, TimeElapsedColumn()) as progress, make() as pool:
         task = progress.add_task(folder.name, total=total, completed=total - len(missing))
         futures = {
-            pool.submit(_alone, work, name, job, folder, data_dir, wait): name
+            pool.submit(_alone, work, name, job, folder, given, wait): name
             for name, job in missing.items()
         }
         try:
@@ -107,13 +114,16 @@ def _run(work, missing, folder, make, data_dir, wait, total) -> list[str]:
     return lost
 
 
-def _alone(*arguments) -> bool:
-    """A job on one core, whatever started this process."""
-    single_thread()
-    return _one(*arguments)
+def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
+    """A job on one core or on all GPUs, whatever started this process."""
+    if given["strategy"] == "mirrored":
+        quiet()
+    else:
+        single_thread()
+    return _one(work, name, job, folder, given, wait)
 
 
-def _one(work, name: str, job: dict, folder: Path, data_dir: str | None, wait: bool) -> bool:
+def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
     """Does a job and writes its result, unless another process is at it or has done it."""
     path = folder / f"{name}.json"
     try:
@@ -121,9 +131,7 @@ def _one(work, name: str, job: dict, folder: Path, data_dir: str | None, wait: b
         with FileLock(folder / "locks" / f"{name}.lock", blocking=wait):
             if not path.exists():
                 start = time.time()
-                done = {"job": job, "version": VERSION} | {
-                    "result": work(job | {"data_dir": data_dir})
-                }
+                done = {"job": job, "version": VERSION} | {"result": work(job | given)}
                 write(
                     path,
                     done
@@ -177,9 +185,14 @@ def write(path: Path, value: dict) -> None:
         part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
+def quiet() -> None:
+    """Before TensorFlow starts: no word of what it finds."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def single_thread() -> None:
     """One core for this process, before TensorFlow starts: others train beside it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    quiet()
     os.environ["OMP_NUM_THREADS"] = "1"
     import tensorflow as tf
 

@@ -90,7 +90,7 @@ def measure_column(job: dict, searches: Path) -> dict:
     """All that the table needs of one column and seed.
 
     Args:
-        job: See :func:`column_job`, with ``data_dir``.
+        job: See :func:`column_job`, with ``data_dir`` and, if it is another, ``strategy``.
         searches: Folder of run folders; a search that is there goes on.
 
     Returns:
@@ -100,7 +100,9 @@ def measure_column(job: dict, searches: Path) -> dict:
         epochs and accuracies) and ``best_on_test``; ``seconds`` in all trainings. After a search
         that trained nothing within the budget there is no architecture and ``found`` is None.
     """
-    config = SearchConfig(**job["settings"], data_dir=job["data_dir"])
+    config = SearchConfig(
+        **job["settings"], data_dir=job["data_dir"], strategy=job.get("strategy", "one_device")
+    )
     data = TrainingData.load(config)
     searched, seconds = None, 0.0
     if job["kind"] in (SEARCH, RANDOM):
@@ -138,7 +140,7 @@ def _history(job: dict, config: SearchConfig, folder: Path) -> History:
     begun = (folder / "config.json").exists()
     if begun:
         found = SearchConfig.from_mapping(read_config(folder, "search"))
-        if replace(found, data_dir=None) != replace(config, data_dir=None):
+        if _decisive(found) != _decisive(config):
             raise ValueError(
                 f"{folder} is a search with other settings; remove it, or give another folder with "
                 "--out"
@@ -154,6 +156,11 @@ def _history(job: dict, config: SearchConfig, folder: Path) -> History:
         else:
             search(config, folder, progress=progress)
     return read_history(folder)
+
+
+def _decisive(config: SearchConfig) -> SearchConfig:
+    """What decides about the result: not where the data lies, and on how many devices it trains."""
+    return replace(config, data_dir=None, strategy="one_device")
 
 
 def _summary(history: History) -> dict:

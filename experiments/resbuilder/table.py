@@ -105,7 +105,7 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
     """The command of a dataset's script; arguments as of :func:`table_jobs`."""
 
     @click.command(help=f"Measure the row of Table 6.1 of {dataset}.")
-    @standard_options("quick", "laptop", "thesis")
+    @standard_options("quick", "laptop", "thesis", mirrored=True)
     def main(preset, workers, data_dir, out):
         searches = (out or RUNS / "resbuilder") / f"{dataset}_{preset}" / "searches"
         work = partial(measure_column, searches=searches)

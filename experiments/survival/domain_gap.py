@@ -108,7 +108,7 @@ def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: 
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options()
+@standard_options(mirrored=True)
 def main(preset, workers, data_dir, out):
     """Make cohorts, train, write the tables, draw."""
     shared = os.environ.get("RESBUILDER_SHARED")

@@ -31,7 +31,8 @@ def train_and_judge(job: dict) -> dict:
     Args:
         job: ``data_dir`` (of cohorts and images), ``seed`` (of the cohort), ``name`` (of the run),
             ``networks`` (``"each"`` scanner its own, or ``"both"``: one), ``normalized`` (stains),
-            and the arguments of :class:`survival.training.TrainingSettings` as ``settings``.
+            the arguments of :class:`survival.training.TrainingSettings` as ``settings``, and
+            ``strategy``, if it is another.
 
     Returns:
         For the splits ``validation`` and ``test``: ``rows``, C-index and AUROC of A, B, both
@@ -42,7 +43,7 @@ def train_and_judge(job: dict) -> dict:
     folder = Path(job["data_dir"]) / f"seed{job['seed']}"
     images = folder / (NORMALIZED if job["normalized"] else IMAGES)
     cohort = Cohort.read(folder / "slides" / "cohort.csv")
-    settings = TrainingSettings(**job["settings"])
+    settings = TrainingSettings(**job["settings"], strategy=job.get("strategy", "one_device"))
     groups = [("A",), ("B",)] if job["networks"] == "each" else [SCANNERS]
     runs = {
         group: train(

@@ -30,6 +30,7 @@ def counted(job):
             log.write(f"{job['x']} {what} {os.getpid()}\n")
         time.sleep(job["seconds"])
     result = {"square": job["x"] ** 2, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
+    result |= {"strategy": job["strategy"]}
     return result | ({"loss": trained()} if job.get("training") else {})
 
 
@@ -93,7 +94,8 @@ def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone
 
     jobs = jobs_of(tmp_path, 4)
     results = run_all(counted, jobs, tmp_path / "ray", 2, cluster=local)
-    assert results == {str(n): {"square": n**2, "gpus": "-1"} for n in range(4)}
+    expected = {"gpus": "-1", "strategy": "one_device"}
+    assert results == {str(n): {"square": n**2} | expected for n in range(4)}
     assert listening
     assert {ip.removeprefix("::ffff:") for ip in listening} <= {"127.0.0.1", "::1"}
     kept = [json.loads((tmp_path / "ray" / f"{n}.json").read_text()) for n in range(4)]
@@ -115,10 +117,13 @@ def test_a_job_that_is_always_killed_is_given_up_with_its_name(tmp_path):
         run_all(killed_always, {"hungry": {}}, tmp_path, 1)
 
 
-def test_each_process_sees_one_gpu(tmp_path, monkeypatch):
+def test_each_process_sees_one_gpu_and_a_mirrored_one_all(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
     results = run_all(counted, jobs_of(tmp_path, 4, 0.2), tmp_path / "runs", 2)
     assert {result["gpus"] for result in results.values()} == {"2", "5"}
+    mirrored = run_all(counted, jobs_of(tmp_path, 2), tmp_path / "all", 2, strategy="mirrored")
+    assert {(r["gpus"], r["strategy"]) for r in mirrored.values()} == {("2, 5", "mirrored")}
+    assert {r["strategy"] for r in results.values()} == {"one_device"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert visible_gpus() == []
 

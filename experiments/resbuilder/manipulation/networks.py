@@ -170,6 +170,8 @@ def _search(config: SearchConfig, job: dict, folder: Path):
             result = resume(run, progress)
         else:
             result = search(config, run, progress=progress)
+    if result.architecture is None:
+        raise ValueError(f"{run} has no network within {config.flops:g} FLOPs: {result.reason}")
     counted = cost(result.architecture)
     history = read_history(run)
     return (

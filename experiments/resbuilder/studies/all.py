@@ -29,7 +29,7 @@ STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options(*SIZES)
+@standard_options(*SIZES, mirrored=True)
 def main(preset, workers, data_dir, out):
     """Measure, draw and answer each."""
     for study in STUDIES:

@@ -121,7 +121,7 @@ class Study:
         """The command of the study's module."""
 
         @click.command(help=self.question)
-        @standard_options(*SIZES)
+        @standard_options(*SIZES, mirrored=True)
         def main(preset, workers, data_dir, out):
             self.run(preset, workers, data_dir, out)
 

@@ -75,15 +75,13 @@ class Leaves:
 
     def _hand_in(self, ended: Future | None = None) -> None:
         """Give each free process a leaf; called by the executor, too, when one has ended."""
+        folder, begun = RunFolder(self.workshop.run.path, self.workshop.config), []
         with self._lock:
             self._handed_in -= ended is not None
-            begun = []
-            with contextlib.suppress(BrokenExecutor):  # the leaf is trained here
+            # Broken or shut down: what waits is trained here, or not at all.
+            with contextlib.suppress(RuntimeError):
                 while self._waiting and self._handed_in < self._processes:
-                    leaf, folder = (
-                        self._waiting[0],
-                        RunFolder(self.workshop.run.path, self.workshop.config),
-                    )
+                    leaf = self._waiting[0]
                     leaf.future = self.executor.submit(train_leaf, folder, leaf.node, leaf.variant)
                     begun.append(self._waiting.popleft())
                     self._handed_in += 1

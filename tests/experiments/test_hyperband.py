@@ -11,8 +11,8 @@ from experiments.resbuilder.hyperband import (
     follow,
     hyperband_jobs,
     markdown,
-    network_of,
 )
+from experiments.resbuilder.hyperband_peer import network_of
 from experiments.resbuilder.random_search import STARTS
 from resbuilder import SearchConfig, cost
 from resbuilder.training import TrainingData

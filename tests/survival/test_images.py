@@ -53,7 +53,8 @@ def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path):
         "slide\na.svs\n": "no column output",
         "slide,output\na.svs\n": "no image in",
         f"slide,output\na.svs,{'x' * 300}\n": "no image in",
-        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger",
+        # The largest field is a setting of the process, which reading ARFF files raises.
+        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger|no image in",
     }.items():
         manifest.write_text(text)
         with pytest.raises(ValueError, match=said):

@@ -14,6 +14,7 @@ import tifffile
 
 from resbuilder.run.journal import read_records
 from tests.faults.kills import Command
+from tests.resbuilder.pipeline.outcomes import weights
 
 SLIDE = Path(__file__).parents[1] / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
 
@@ -123,10 +124,9 @@ def _write_cohort(folder: Path) -> None:
 def _searched(path: Path) -> object:
     """Decisions, architectures, numbers, the winner's weights; not what a clock wrote."""
     records = read_records(path / "journal.jsonl")[0]
-    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
-    weights = [keras.ops.convert_to_numpy(w).tobytes() for w in model.weights]
     clock = ("time", "seconds")
-    return [{k: v for k, v in r.items() if k not in clock} for r in records], weights
+    found = [{k: v for k, v in r.items() if k not in clock} for r in records]
+    return found, [w.tobytes() for w in weights(path)]
 
 
 def _measured(path: Path) -> object:

@@ -8,7 +8,6 @@ import threading
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import psutil
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from resbuilder import SearchConfig, search
 from resbuilder.run import Run
 from resbuilder.run.journal import read_records
+from tests.resbuilder.pipeline.outcomes import weights
 
 SETTINGS = {
     "dataset": "digits",
@@ -34,11 +34,6 @@ def outcome(path: Path) -> dict:
     """Records by key, without their place and what a clock wrote into them."""
     records = read_records(path / "journal.jsonl")[0]
     return {r["key"]: {k: r[k] for k in r if k not in ("n", "time", "seconds")} for r in records}
-
-
-def weights(path: Path) -> list[np.ndarray]:
-    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
-    return [keras.ops.convert_to_numpy(w) for w in model.weights]
 
 
 def start(path: Path, workers: int) -> subprocess.Popen:

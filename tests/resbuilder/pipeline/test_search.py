@@ -19,6 +19,7 @@ from resbuilder.run import Run
 from resbuilder.run.journal import read_records
 from resbuilder.starts import start_architecture
 from resbuilder.training import TrainingData
+from tests.resbuilder.pipeline.outcomes import weights
 
 SETTINGS = {
     "dataset": "digits",
@@ -49,11 +50,6 @@ def decisions_and_numbers(path: Path) -> list[dict]:
         {key: value for key, value in record.items() if key not in TIMES}
         for record in read_records(path / "journal.jsonl")[0]
     ]
-
-
-def weights(path: Path) -> list[np.ndarray]:
-    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
-    return [keras.ops.convert_to_numpy(w) for w in model.weights]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,12 @@
+"""What two runs of a search are compared by."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+
+def weights(path: Path) -> list[np.ndarray]:
+    """Of the winner in a run folder."""
+    model = keras.models.load_model(path / "models" / "best.keras", compile=False)
+    return [keras.ops.convert_to_numpy(w) for w in model.weights]

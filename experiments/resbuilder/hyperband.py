@@ -34,26 +34,24 @@ from experiments.resbuilder.studies.study import SIZES
 from resbuilder import SearchConfig, search
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
-from resbuilder.report.style import BLUE, GREY, ORANGE, new_figure, percent_axis, si, styled
+from resbuilder.report.style import BLUE, GREY, ORANGE, PURPLE, new_figure, percent_axis, si, styled
 from resbuilder.variants import WITH_REG
 
 HYPERBAND = "Hyperband"
 METHODS = {
     "thesis": {},
+    "inherit": {"inherit_channels": True},
     "share 0.2, inherit": {"insert_share": 0.2, "inherit_channels": True},
     HYPERBAND: {},
 }
-# Seeds, processor seconds of Hyperband, settings beside those of the studies.
-PRESETS = {
-    "quick": (1, 40, {}),
-    "laptop": (2, 300, {"flops": 5e6, "width": 16, "lambda_morphnet": 2e-6}),
-}
+# Seeds, processor seconds of Hyperband; the settings are those of the studies.
+PRESETS = {"quick": (1, 40), "laptop": (2, 300)}
 
 
 def hyperband_jobs(preset: str) -> dict[str, dict]:
     """Settings of the jobs, by name."""
-    seeds, seconds, larger = PRESETS[preset]
-    settings = SIZES[preset] | larger
+    seeds, seconds = PRESETS[preset]
+    settings = SIZES[preset]
     return {
         f"{method}, seed {seed}": {
             "method": method,
@@ -156,7 +154,8 @@ def draw(results: list[dict]) -> Figure:
     with styled():
         figure = new_figure(4.0)
         axes = figure.subplots()
-        for (method, accuracy), color in zip(found.items(), (BLUE, ORANGE, GREY), strict=True):
+        colors = (BLUE, PURPLE, ORANGE, GREY)
+        for (method, accuracy), color in zip(found.items(), colors, strict=True):
             axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
             # Only where all seeds have something.
             axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)

@@ -21,12 +21,12 @@ from experiments.resbuilder.figure import draw
 from resbuilder.report.style import si
 
 DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
-# LayerLasso where a training has some 200 steps: with the thesis' 1e-8 and 1e-3 no weight would get
-# from its start below the threshold in so few, and no block would ever be removed.
-SHORT = {"lambda_layer": 1e-4, "tau_layer": 1e-2}
-# Seeds, and settings of SearchConfig. ζ is about 1.4 times the FLOPs of ResNet-18 of that width, as
-# in the thesis. MorphNet's term is proportional to FLOPs; in trials on Fashion-MNIST with the
-# laptop's settings λ_M = 3e-6 removed 2 of 80 channels (RB-0Net) and 31 of 1,200 (ResNet-18).
+# LayerLasso where a training has some 250 steps: with the thesis' 1e-8 and 1e-3 no weight would get
+# from its start below the threshold in so few, and no block would ever be removed. τ_Λ must stay
+# below 8e-3, the mean |w| with which the last convolution of an inserted block begins.
+SHORT = {"lambda_layer": 1e-4, "tau_layer": 5e-3}
+# Seeds, and settings of SearchConfig. ζ is 1.2 to 1.6 times the FLOPs of ResNet-18 of that width
+# (thesis: 1.4). MorphNet's term is proportional to FLOPs: λ_M·ζ is the thesis' 10 at the laptop.
 PRESETS = {
     "quick": (
         1,
@@ -45,14 +45,14 @@ PRESETS = {
     "laptop": (
         3,
         {
-            "epochs": 3,
-            "batch_size": 64,
-            "train_limit": 6_000,
-            "width": 16,
-            "flops": 6e6,
+            "epochs": 2,
+            "batch_size": 32,
+            "train_limit": 5_000,
+            "width": 12,
+            "flops": 4e6,
             "rounds": 2,
             "insertions": 2,
-            "lambda_morphnet": 5e-6,
+            "lambda_morphnet": 2.5e-6,
         }
         | SHORT,
     ),

@@ -8,10 +8,6 @@ An ablation of two options against the thesis' method, all from RB-0Net, beside 
 to ζ. A block that costs at most a share of ζ (``insert_share``), with room left for it by MorphNet,
 keeps every network within the budget, so that each can win. Channels that survive MorphNet may keep
 their weights (``inherit_channels``), so that what was learned is not lost at each step.
-
-At the laptop preset ζ is 5e6 with 16 channels at the start, where the thesis' method was first seen
-to fall behind (``experiments/results/resbuilder_fashion_mnist``); the rest is as in the other
-studies.
 """
 
 from __future__ import annotations
@@ -46,7 +42,6 @@ VARIANTS = {
     # Scaled to ζ whatever its width; 16 is that of He et al. (2016).
     HAND_MADE: {"start": "resnet-20", "width": 16},
 }
-LARGER = {"laptop": {"flops": 5e6, "width": 16, "lambda_morphnet": 2e-6}}
 
 
 def _anew(result: dict, epochs: int | None = None) -> float | None:
@@ -127,7 +122,6 @@ STUDY = Study(
     answer=answer,
     draw=draw,
     columns=(TEST, EPOCHS, ANEW, FLOPS, DEPTH, LARGEST, ALIVE, DEAD),
-    sizes=LARGER,
     anew=True,
     kinds={HAND_MADE: SCALED},
 )

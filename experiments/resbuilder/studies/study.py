@@ -1,10 +1,6 @@
 """A study: a question, searches that differ in what it asks about, a figure and an answer.
 
-At the laptop preset the searches are small, so that all studies together take about 100 minutes of
-one core: Fashion-MNIST with 5,000 training images (4,000 train, 1,000 validate), 2 epochs a
-training in batches of 32, ζ = 2e6, 8 channels at the start, 2 rounds of 2 insertions. What acts by
-steps of the optimizer is stronger, because a training has 250 steps and not 6,250: λ_M = 5e-6 (it
-weighs FLOPs, of which there are fewer), λ_Λ = 1e-4, τ_Λ = 1e-2.
+At the laptop preset the searches are those of Table 6.1's laptop preset on Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -21,6 +17,7 @@ from experiments.command import RUNS, measure, publish, standard_options, stored
 from experiments.resbuilder.columns import SEARCH
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
+from experiments.resbuilder.table import PRESETS, SHORT
 
 CHAPTER = "resbuilder_studies"
 REGULARIZATION = {"lambda_morphnet": 1e-7, "lambda_layer": 1e-8, "tau_layer": 1e-3}
@@ -35,22 +32,9 @@ SIZES = {
         "rounds": 1,
         "insertions": 1,
         "lambda_morphnet": 1e-4,
-        "lambda_layer": 1e-4,
-        "tau_layer": 1e-2,
-    },
-    "laptop": {
-        "dataset": "fashion_mnist",
-        "train_limit": 5_000,
-        "epochs": 2,
-        "batch_size": 32,
-        "flops": 2e6,
-        "width": 8,
-        "rounds": 2,
-        "insertions": 2,
-        "lambda_morphnet": 5e-6,
-        "lambda_layer": 1e-4,
-        "tau_layer": 1e-2,
-    },
+    }
+    | SHORT,
+    "laptop": {"dataset": "fashion_mnist"} | PRESETS["laptop"][1],
     "thesis": {"dataset": "cifar10", "flops": 1e8, "rounds": 7, "insertions": 4} | REGULARIZATION,
 }
 SEEDS = {"quick": 1, "laptop": 2, "thesis": 3}
@@ -70,7 +54,6 @@ class Study:
         draw: From the results by variant to the figure.
         columns: What the table says of each variant.
         seeds: Searches of each variant, by preset.
-        sizes: Settings that differ from :data:`SIZES` in all variants, by preset.
         anew: Whether a network that is found is also trained from random weights, for as many
             epochs as weights can have seen in a search.
         kinds: Variants that are no searches, with their kind.
@@ -84,19 +67,17 @@ class Study:
     draw: Callable[[Groups], Figure]
     columns: tuple[Column, ...] = FOUND
     seeds: dict[str, int] = field(default_factory=lambda: SEEDS)
-    sizes: dict[str, dict] = field(default_factory=dict)
     anew: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
 
     def jobs(self, preset: str) -> dict[str, dict]:
         """Settings of the jobs, by name."""
-        larger = self.sizes.get(preset, {})
-        base = SIZES[preset] | larger
+        base = SIZES[preset]
         longest = base["rounds"] * (1 + base["insertions"]) + 2
         return {
             f"{variant}, seed {seed}": {
                 "variant": variant,
-                "column": _key(larger | changes),
+                "column": _key(changes),
                 "kind": self.kinds.get(variant, SEARCH),
                 "settings": base | changes | {"seed": seed},
                 "anew": longest if self.anew else 0,

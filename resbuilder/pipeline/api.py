@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
 from resbuilder.starts import start_architecture
-from resbuilder.surgery import insert_block, insertion_positions, least_flops
+from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
 
 
@@ -96,6 +97,7 @@ def search(
             f"these images, with one channel in every layer, needs {least:,}; raise the budget"
         )
     _warn_of_size(start, config)
+    _warn_of_threshold(config)
     with Run.create(out, config, overwrite) as run:
         return _go(run, data, start, progress, pool, workers)
 
@@ -134,6 +136,19 @@ def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
             f"a block at full resolution costs {dearest / 1e6:,.4g} MFLOPs, "
             f"{dearest / budget:,.0f} times the budget: trainings before the first MorphNet step "
             "may be slow and large; take a smaller width, or insert_share",
+            stacklevel=3,
+        )
+
+
+def _warn_of_threshold(config: SearchConfig) -> None:
+    """Say so where a block is removed unless training enlarges its weights."""
+    begins = NEAR_ZERO * math.sqrt(2 / math.pi)  # mean |w| of a normal distribution
+    judged = config.insert_init == "last_conv" and config.layer_statistic == "mean"
+    if judged and config.lambda_layer > 0 and config.tau_layer >= begins:
+        warnings.warn(
+            f"τ_Λ = {config.tau_layer:g} is above {begins:.1g}, the mean |w| at which the last "
+            "convolution of an inserted block begins: a block is removed unless training enlarges "
+            "its weights; take a smaller tau_layer",
             stacklevel=3,
         )
 

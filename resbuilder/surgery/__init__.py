@@ -3,6 +3,7 @@
 from resbuilder.surgery.inherit import inherit
 from resbuilder.surgery.moves import (
     INSERT_INITS,
+    NEAR_ZERO,
     Position,
     draw_insertion,
     initialise_block,
@@ -21,6 +22,7 @@ from resbuilder.surgery.scaling import (
 
 __all__ = [
     "INSERT_INITS",
+    "NEAR_ZERO",
     "BreakDown",
     "MorphStep",
     "Position",

@@ -14,6 +14,7 @@ from resbuilder.architecture import Architecture, Block, Stage
 from resbuilder.costs import cost
 
 ATTEMPTS = 10
+# Standard deviation of the last convolution's weights, or γ of the last normalisation.
 NEAR_ZERO = 1e-2
 
 INSERT_INITS = ("last_conv", "last_gamma", "glorot")

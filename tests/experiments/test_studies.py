@@ -7,7 +7,13 @@ import pytest
 
 from experiments.command import stored
 from experiments.jobs import write
-from experiments.resbuilder.studies import budget, insert_init, long_run, momentum
+from experiments.resbuilder.studies import (
+    budget,
+    insert_init,
+    long_run,
+    momentum,
+    removal_cost,
+)
 from experiments.resbuilder.studies import removal_positions as positions
 from experiments.resbuilder.studies.all import STUDIES
 from experiments.resbuilder.studies.searches import measure_variant
@@ -119,6 +125,13 @@ def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
     assert [i["end"] for i in off["insertions"]] == pytest.approx(gains, abs=1e-4)
     removed = sum(len(r["removed"]) for r in judged)
     assert removed == 1 == len([r for r in off["removals"] if r["by"] == "LayerLasso"])
+    (after,) = (r["validation"]["accuracy"] for r in records if r["event"] == "evaluation")
+    (before,) = (
+        r["validation"]["accuracy"]
+        for r in records
+        if r["event"] == "training" and (r["index"], r["variant"]) == (1, "with_reg")
+    )
+    assert removal_cost.COST.read(off) == pytest.approx(100 * (before - after), abs=1e-2)
     accuracies = {
         r["variant"]: r["validation"]["accuracy"] for r in records if r["event"] == "training"
         and r["index"] == 0
@@ -146,7 +159,9 @@ def test_a_search_that_two_studies_look_at_is_done_once(measured):
     assert journal.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("study", [momentum.STUDY, positions.STUDY, insert_init.STUDY])
+@pytest.mark.parametrize(
+    "study", [momentum.STUDY, positions.STUDY, insert_init.STUDY, removal_cost.STUDY]
+)
 def test_page_and_figure_come_from_the_stored_results_alone(study, measured, tmp_path):
     path = tmp_path / f"{study.name}.json"
     path.write_bytes((measured / "momentum.json").read_bytes())

@@ -17,12 +17,13 @@ from experiments.resbuilder.studies import (
     long_run,
     momentum,
     regularization,
+    removal_cost,
     removal_positions,
 )
 from experiments.resbuilder.studies.study import SIZES, Study
 
 MODULES = (
-    *(budget, insert_init, momentum, removal_positions),
+    *(budget, insert_init, momentum, removal_positions, removal_cost),
     *(regularization, intensity, long_run),
 )
 STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)

@@ -41,8 +41,10 @@ def details(history: History) -> dict:
         its better No-Reg training by validation; ``insertions``: ``stage``, and the ``gain`` in
         With-Reg validation accuracy after the ``first`` epoch and at the ``end``; ``judged``: the
         verdicts of LayerLasso; ``removals``: ``by`` whom (LayerLasso, or MorphNet where no inner
-        channel is alive), from which ``stage``; ``steps``: of each MorphNet step the inner channels
-        (``inner``, ``inner_alive``), and FLOPs ``before``, ``shrunk`` and ``after``.
+        channel is alive), from which ``stage``; ``costs``: validation accuracy that LayerLasso's
+        removals took from the network as it stood, one number each time; ``steps``: of each
+        MorphNet step the inner channels (``inner``, ``inner_alive``), and FLOPs ``before``,
+        ``shrunk`` and ``after``.
     """
     records = history.records
     return {
@@ -53,6 +55,11 @@ def details(history: History) -> dict:
             {"by": "MorphNet" if r.origin == "morphnet" else "LayerLasso", "stage": stage}
             for r in records.values()
             for stage in _stages_of(r.removed, records.get(r.parent))
+        ],
+        "costs": [
+            records[r.parent].accuracy(WITH_REG) - r.accuracy(None)
+            for r in records.values()
+            if r.origin == "removal"
         ],
         "steps": [_step(event) for event in history.of("morphnet") if not event["dead"]],
     }

@@ -217,9 +217,11 @@ def test_a_search_that_finds_nothing_fails_and_says_why(tmp_path):
     assert not (tmp_path / "single" / "models" / "best.keras").exists()
 
 
-def test_blocks_far_above_the_budget_are_warned_of(tmp_path):
-    result = call(*SEARCH, "--width", 60, "--rounds", 0, "--out", tmp_path / "run")
+def test_settings_that_spoil_a_search_are_warned_of(tmp_path):
+    spoilt = ("--width", 60, "--tau-layer", 0.01)
+    result = call(*SEARCH, *spoilt, "--rounds", 0, "--out", tmp_path / "run")
     assert "83 times the budget" in result.stderr and result.exit_code == 0
+    assert "τ_Λ = 0.01 is above 0.008" in result.stderr
 
 
 def test_a_training_is_no_search(tmp_path):

@@ -89,12 +89,13 @@ class Trainer:
         if regularize:
             strengths |= {"morphnet": c.lambda_morphnet, "layer_lasso": c.lambda_layer}
         self.model.set_strengths(**strengths)
-        keras.utils.set_random_seed(seed)
         callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
         if c.schedule == "cosine":
             callbacks.append(keras.callbacks.LearningRateScheduler(self._cosine))
         augmentation = Augmentation(c.shift, c.flip) if c.shift or c.flip else None
         began = time.monotonic()
+        # Everything random has a seed of its own. A global one would make TensorFlow prepare all
+        # compiled steps anew, which takes as long as a short training.
         history = self.model.fit(
             self.data.batches("train", c.batch_size, augmentation, seed),
             validation_data=self.data.batches("validation", c.batch_size),

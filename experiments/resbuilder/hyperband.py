@@ -34,7 +34,17 @@ from experiments.resbuilder.studies.study import SIZES
 from resbuilder import SearchConfig, search
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
-from resbuilder.report.style import BLUE, GREY, ORANGE, PURPLE, new_figure, percent_axis, si, styled
+from resbuilder.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    new_figure,
+    percent_axis,
+    si,
+    styled,
+)
 from resbuilder.variants import WITH_REG
 
 HYPERBAND = "Hyperband"
@@ -42,6 +52,7 @@ METHODS = {
     "thesis": {},
     "inherit": {"inherit_channels": True},
     "share 0.2, inherit": {"insert_share": 0.2, "inherit_channels": True},
+    "thesis, from ResNet-18": {"start": "rb-r18"},
     HYPERBAND: {},
 }
 # Seeds, processor seconds of Hyperband; the settings are those of the studies.
@@ -154,7 +165,7 @@ def draw(results: list[dict]) -> Figure:
     with styled():
         figure = new_figure(4.0)
         axes = figure.subplots()
-        colors = (BLUE, PURPLE, ORANGE, GREY)
+        colors = (BLUE, PURPLE, ORANGE, GREEN, GREY)
         for (method, accuracy), color in zip(found.items(), colors, strict=True):
             axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
             # Only where all seeds have something.

@@ -59,7 +59,10 @@ def test_table_and_figure_tell_who_is_ahead():
     results = [
         {"job": job | {"seconds": 100}, "networks": [{"seconds": s, "validation": v, "test": v}]}
         for job, s, v in zip(
-            hyperband_jobs("quick").values(), (5, 55, 5, 20), (0.9, 0.9, 0.7, 0.8), strict=True
+            hyperband_jobs("quick").values(),
+            (5, 55, 5, 5, 20),
+            (0.9, 0.9, 0.7, 0.7, 0.8),
+            strict=True,
         )
     ]
     times, found = curves(results)
@@ -67,4 +70,4 @@ def test_table_and_figure_tell_who_is_ahead():
     rows = markdown(results).splitlines()[2:]
     assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% of it |" in rows[0]
     assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% of it |" in rows[1]
-    assert len(draw(results).axes[0].lines) == 2 * 4 + 1
+    assert len(draw(results).axes[0].lines) == 2 * 5 + 1

@@ -6,8 +6,8 @@
 
 LayerLasso takes a block with small weights for one that adds little. Behind a convolution comes a
 batch normalization (eq. 4.1), which undoes their scale: small weights do not mean a small
-contribution, unless γ is small too (``insert_init`` of γ = 1e-2), or the normalization comes first
-(the released code's order).
+contribution, unless γ is small too (``insert_init`` of γ = 1e-2). Does it help if the normalization
+comes first (the released code's order)?
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Images are found by the names of their slides, and what is missing is explained."""
 
+import csv
 import zlib
 
 import pytest
@@ -38,7 +39,15 @@ def test_what_was_not_preprocessed_is_said(tmp_path):
         CanvasImages(tmp_path / "no", ["a.svs"])
 
 
-def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path):
+@pytest.fixture
+def usual_fields():
+    """Python's own limit of a CSV field, which reading ARFF files raises for the whole process."""
+    raised = csv.field_size_limit(131_072)
+    yield
+    csv.field_size_limit(raised)
+
+
+def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path, usual_fields):
     folder = tmp_path / "images"
     folder.mkdir()
     write_manifest(folder, "a.svs")
@@ -53,8 +62,7 @@ def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path):
         "slide\na.svs\n": "no column output",
         "slide,output\na.svs\n": "no image in",
         f"slide,output\na.svs,{'x' * 300}\n": "no image in",
-        # The largest field is a setting of the process, which reading ARFF files raises.
-        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger|no image in",
+        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger",
     }.items():
         manifest.write_text(text)
         with pytest.raises(ValueError, match=said):

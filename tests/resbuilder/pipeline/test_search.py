@@ -117,7 +117,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tm
     Run.create(path, config.resolved()).__exit__()
     program = f"import resbuilder; resbuilder.resume({str(path)!r})"
     dice, kills = random.Random(2023), 0
-    for lines in (2, 9):
+    for lines in (1, 3, 7, 12):
         process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
         while process.poll() is None:
             written = (path / "journal.jsonl").exists() and len(
@@ -130,7 +130,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tm
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert kills >= 1
+    assert kills >= 3
     result = resume(path)
     assert decisions_and_numbers(path) == decisions_and_numbers(finished.run)
     assert result.best == finished.best
@@ -167,7 +167,7 @@ def test_a_winner_can_be_the_next_start(finished, shared, tmp_path):
     grown = next(r for r in records if r.get("origin") == "insertion")
     start.write_text(json.dumps(grown["architecture"]))
     again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0, **OWN)
-    assert again.reason == "all rounds are done"
+    assert shared.reason == again.reason == "all rounds are done"
     inserted = [
         r["inserted"]
         for r in read_records(again.run / "journal.jsonl")[0]

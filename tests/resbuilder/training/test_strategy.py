@@ -21,8 +21,8 @@ from resbuilder import TrainConfig
 from resbuilder.replicas import strategy_scope
 from resbuilder.training import Trainer, TrainingData
 
-case, file = sys.argv[1], Path(sys.argv[2])
-print("difference:", compare(case, 4))
+case, devices, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+print("difference:", compare(case, devices))
 config = TrainConfig(dataset="digits", strategy="mirrored")
 trainer = Trainer(ARCHITECTURE, TrainingData.load(config), config, 1, regularized=False)
 trainer.save(file)
@@ -32,21 +32,21 @@ assert not any(layer.synchronized for layer in network.layers if isinstance(laye
 for one, other in zip(network.get_weights(), trainer.network.get_weights(), strict=True):
     assert (one == other).all()
 try:
-    strategy_scope("mirrored", 3)
+    strategy_scope("mirrored", devices - 1)
 except ValueError as error:
     print(error)
 """
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
-@pytest.mark.parametrize("case", ["resbuilder", "phs"])
-def test_devices_train_like_one(case, request, tmp_path):
-    """Batch normalization, all terms, batches that leave one of 4 devices with nothing.
+@pytest.mark.parametrize(("case", "devices"), [("resbuilder", 2), ("resbuilder", 4), ("phs", 4)])
+def test_devices_train_like_one(case, devices, request, tmp_path):
+    """Batch normalization, all terms, batches that leave a device with nothing.
 
     The file is a plain one, and a batch smaller than the number of devices is refused.
     """
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, case, tmp_path / "network.keras"],
+        [sys.executable, "-c", PROGRAM, case, str(devices), tmp_path / "network.keras"],
         capture_output=True,
         text=True,
         cwd=request.config.rootpath,
@@ -55,7 +55,7 @@ def test_devices_train_like_one(case, request, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     difference, refusal = done.stdout.splitlines()[-2:]
     assert float(difference.removeprefix("difference: ")) < 1e-5
-    assert "a batch of 3 cannot be divided among 4 devices" in refusal
+    assert f"a batch of {devices - 1} cannot be divided among {devices} devices" in refusal
 
 
 @pytest.mark.any_backend

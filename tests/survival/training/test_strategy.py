@@ -13,22 +13,25 @@ from survival.training.strategy import devices, scope
 # In a process of its own: logical devices are there from the start, and TensorFlow's collectives
 # stand no second strategy.
 PROGRAM = """
+import sys
 from experiments.scale import mirrored
 from survival.training.strategy import devices
 
-print("difference:", mirrored.compare("survival", 4))
+number = int(sys.argv[1])
+print("difference:", mirrored.compare("survival", number))
 try:
-    devices("mirrored", 3)
+    devices("mirrored", number - 1)
 except ValueError as error:
     print(error)
 """
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_devices_train_like_one(request):
-    """Weights, history and predictions, from batches of 9 slides, or fewer, on 4 devices."""
+@pytest.mark.parametrize("number", [2, 4])
+def test_devices_train_like_one(number, request):
+    """Weights, history and predictions, from batches of 9 slides, or fewer, on 2 and 4 devices."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, str(number)],
         capture_output=True,
         text=True,
         cwd=request.config.rootpath,
@@ -37,7 +40,7 @@ def test_devices_train_like_one(request):
     assert done.returncode == 0, done.stderr[-3000:]
     difference, refusal = done.stdout.splitlines()[-2:]
     assert float(difference.removeprefix("difference: ")) < 1e-5
-    assert "3 slides cannot be divided among 4 devices" in refusal
+    assert f"{number - 1} slides cannot be divided among {number} devices" in refusal
 
 
 @pytest.mark.any_backend

@@ -101,7 +101,7 @@ def test_the_best_so_far_is_within_the_budget_and_chosen_on_validation_data():
     ]
     groups = {"2 rounds": [result(trained=trained)]}
     assert long_run.best_by_round(groups["2 rounds"][0]) == [0.49, 0.49, 0.54]
-    assert "49.0, 49.0, 54.0; the last step that brought a better one: 2" in long_run.answer(groups)
+    assert "2 rounds: 49.0, 49.0, 54.0; last step that helped: 2." in long_run.answer(groups)
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,22 @@
 
     python -m experiments.resbuilder.studies.long_run --preset laptop
 
-Two and a half times as many MorphNet rounds as in the other studies.
+Two and a half times as many MorphNet rounds as in the other studies: with the thesis' method, and
+with the two options of :mod:`experiments.resbuilder.studies.budget` that let later networks win.
 """
 
 from __future__ import annotations
 
+from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.figures import trajectories
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import Groups, spread
 
 
 def variants(base: dict) -> dict[str, dict]:
-    """The one long search."""
-    rounds = 5 * base["rounds"] // 2
-    return {f"{rounds} rounds": {"rounds": rounds}}
+    """The long search, and the same with the options of the budget."""
+    rounds = {"rounds": 5 * base["rounds"] // 2}
+    return {"thesis": rounds, "share 0.2, inherit": rounds | SHARE | INHERIT}
 
 
 def best_by_round(result: dict) -> list[float | None]:
@@ -35,17 +37,22 @@ def best_by_round(result: dict) -> list[float | None]:
 
 
 def answer(groups: Groups) -> str:
-    """The best network so far, step by step."""
-    runs = [best_by_round(result) for group in groups.values() for result in group]
-    steps = [
-        spread([100 * value for value in step if value is not None], 1)
-        for step in zip(*runs, strict=True)
-    ]
-    last = [max((i for i in range(1, len(r)) if r[i] != r[i - 1]), default=0) for r in runs]
+    """The best network so far, step by step, of each variant."""
+    told = []
+    for variant, results in groups.items():
+        runs = [best_by_round(result) for result in results]
+        steps = [
+            spread([100 * value for value in step if value is not None], 1)
+            for step in zip(*runs, strict=True)
+        ]
+        last = [max((i for i in range(1, len(r)) if r[i] != r[i - 1]), default=0) for r in runs]
+        told.append(
+            f"{variant}: {', '.join(steps)}; last step that helped: {', '.join(map(str, last))}"
+        )
     return (
         "Test accuracy in % of the best network so far (by validation, within ζ), before the first "
-        f"MorphNet step and after each: {', '.join(steps)}; the last step that brought a better "
-        f"one: {', '.join(map(str, last))} (seed by seed)."
+        "MorphNet step and after each, and the last step that helped, seed by seed. "
+        f"{'. '.join(told)}."
     )
 
 
@@ -56,7 +63,6 @@ STUDY = Study(
     variants=variants,
     answer=answer,
     draw=trajectories,
-    seeds={"quick": 1, "laptop": 1, "thesis": 3},
 )
 
 if __name__ == "__main__":

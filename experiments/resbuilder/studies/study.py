@@ -53,7 +53,6 @@ class Study:
         answer: From the results by variant to one sentence.
         draw: From the results by variant to the figure.
         columns: What the table says of each variant.
-        seeds: Searches of each variant, by preset.
         anew: Whether a network that is found is also trained from random weights, for as many
             epochs as weights can have seen in a search.
         kinds: Variants that are no searches, with their kind.
@@ -66,7 +65,6 @@ class Study:
     answer: Callable[[Groups], str]
     draw: Callable[[Groups], Figure]
     columns: tuple[Column, ...] = FOUND
-    seeds: dict[str, int] = field(default_factory=lambda: SEEDS)
     anew: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
 
@@ -83,7 +81,7 @@ class Study:
                 "anew": longest if self.anew else 0,
                 "networks": 0,
             }
-            for seed in range(self.seeds[preset])
+            for seed in range(SEEDS[preset])
             for variant, changes in self.variants(base).items()
         }
 

@@ -7,8 +7,9 @@
 The space is that of a search: blocks where it inserts them, from its two starts, with inner widths
 of a quarter to twice the stage's, and one factor on all widths that fills the budget of FLOPs.
 Hyperband trains with the same data, augmentation, optimizer and loss, as many epochs at most as
-weights of a search may have behind them. Time is processor time on one core; what Hyperband spends
-on test images, which the search evaluates after every training, is not counted.
+weights of a search may have behind them where channels inherit theirs. Time is processor time on
+one core; what Hyperband spends on test images, which the search evaluates after every training, is
+not counted.
 
 A method has at a time what it would give if it were stopped then: the network that is best on
 validation images so far, told by its accuracy on test images.
@@ -30,7 +31,7 @@ from experiments.command import RUNS, measure, publish, standard_options, stored
 from experiments.phs.summary import spread
 from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.hyperband_peer import hyperband
-from experiments.resbuilder.studies.study import SIZES
+from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder import SearchConfig, search
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
@@ -67,7 +68,7 @@ def hyperband_jobs(preset: str) -> dict[str, dict]:
         f"{method}, seed {seed}": {
             "method": method,
             "seconds": seconds,
-            "epochs": settings["epochs"] * (settings["insertions"] + 2),
+            "epochs": settings["epochs"] * most_trainings(settings),
             "settings": settings | {"seed": seed} | options,
         }
         for seed in range(seeds)

@@ -15,7 +15,7 @@ from experiments.resbuilder.hyperband import (
 from experiments.resbuilder.hyperband_peer import network_of
 from experiments.resbuilder.random_search import STARTS
 from resbuilder import SearchConfig, cost
-from resbuilder.training import TrainingData
+from resbuilder.training import Trainer, TrainingData
 
 
 def test_what_the_space_describes_fills_the_budget():
@@ -44,13 +44,30 @@ def test_a_method_has_what_is_best_on_validation_images_so_far():
     np.testing.assert_array_equal(found, [np.nan, np.nan, 0.6, 0.6, 0.6, 0.65, 0.65])
 
 
-def test_hyperband_trains_on_from_its_own_networks_until_the_time_is_over(tmp_path):
-    job = hyperband_jobs("quick")[f"{HYPERBAND}, seed 0"] | {"data_dir": None, "seconds": 6}
+def test_hyperband_trains_on_from_its_own_networks_until_the_time_is_over(tmp_path, monkeypatch):
+    begun, ended = [], []
+
+    class Watched(Trainer):
+        def fit(self, *arguments, **options):
+            begun.append(self.network.get_weights())
+            record = super().fit(*arguments, **options)
+            ended.append(self.network.get_weights())
+            return record
+
+    def same(one, other):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+    monkeypatch.setattr("experiments.resbuilder.hyperband_peer.Trainer", Watched)
+    # From one convolution alone: a few layers are traced much sooner than a ResNet-18.
+    monkeypatch.setattr("experiments.resbuilder.hyperband_peer.STARTS", ("rb-0net",))
+    job = hyperband_jobs("quick")[f"{HYPERBAND}, seed 0"] | {"data_dir": None, "seconds": 16}
     result = follow(job, tmp_path)
+    # The sixth is the best of five that had half of the epochs, and has the other half.
+    assert [any(same(b, e) for e in ended[:i]) for i, b in enumerate(begun[:6])] == 5 * [0] + [1]
     networks, seconds = result["networks"], [n["seconds"] for n in result["networks"]]
     assert networks and seconds == sorted(seconds)
     # The last one began before the end.
-    assert all(second <= 6 for second in seconds[:-1]) and result["seconds"] >= 6
+    assert all(second <= 16 for second in seconds[:-1]) and result["seconds"] >= 16
     assert all(0 <= n[part] <= 1 for n in networks for part in ("validation", "test"))
     assert list(tmp_path.iterdir()) == []
 

@@ -170,7 +170,10 @@ def test_a_search_on_six_channels_is_judged_on_the_test_part(made):
     assert found["parameters"] == 9 * 6 * 2 + 2 * 2 + 2 * 2 + 2
     assert set(found["auc_by_kind"]) == set(KINDS)
     assert train_and_judge(job) == found, "the finished search is not begun again"
+    assert found["anew"]["epochs"] == 1 <= found["epochs"]
+    assert found["anew"]["flops"] == found["flops"]
     table = markdown([{"job": job} | found])
+    assert f"| ResBuilder, trained anew | RGB + ELA | {found['parameters']}" in table
     assert f"| ResBuilder | RGB + ELA | {found['parameters']}" in table
     assert f"| {found['auc']:.3f} |" in table
     with pytest.raises(ValueError, match="begun with other settings"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,9 +10,18 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
 from experiments.resbuilder.manipulation.kinds import KINDS
-from resbuilder import SearchConfig, TrainConfig, cost, resume, search
+from resbuilder import (
+    Architecture,
+    SearchConfig,
+    SearchResult,
+    TrainConfig,
+    cost,
+    resume,
+    search,
+)
 from resbuilder.datasets import Augmentation
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.progress import SearchProgress
@@ -47,7 +57,9 @@ def train_and_judge(job: dict) -> dict:
     Returns:
         ``parameters``, ``flops`` (for one image, 2 for each multiply-add), ``accuracy`` and ``auc``
         on the test images, ``auc_by_kind`` (that kind against all authentic images),
-        ``validation_accuracy``, ``epochs`` behind the weights; of a search its ``architecture``.
+        ``validation_accuracy``, ``epochs`` behind the weights; of a search its ``architecture`` and
+        ``anew``: the same of that architecture, trained from random weights for as many epochs as
+        the given networks.
     """
     folder = Path(job["data_dir"]) / f"seed{job['seed']}"
     settings = job["training"] | {
@@ -55,14 +67,22 @@ def train_and_judge(job: dict) -> dict:
         "ela_quality": CHANNELS[job["channels"]],
         "seed": job["seed"],
     }
-    if job["network"] == "resbuilder":
-        found, model, data = _search(SearchConfig(**settings | job["search"]), job, folder)
-    elif job["network"] == "resnet-18":
-        found, model, data = _resnet(TrainConfig(**settings, start="rb-r18"))
-    else:
-        found, model, data = _efficientnet(TrainConfig(**settings), job["network"])
-    logits = model.predict(data.batches("test", _PREDICT), verbose=0)
-    return found | judge(logits, data.dataset.y_test, test_kinds(folder))
+    config = TrainConfig(**settings)
+    data = TrainingData.load(config)
+
+    def judged(found: dict, model: keras.Model) -> dict:
+        logits = model.predict(data.batches("test", _PREDICT), verbose=0)
+        return found | judge(logits, data.dataset.y_test, test_kinds(folder))
+
+    if job["network"] == "resnet-18":
+        architecture = start_architecture(replace(config, start="rb-r18"), data.dataset)
+        return judged(*_trained(architecture, config, data))
+    if job["network"] != "resbuilder":
+        return judged(*_efficientnet(config, data, job["network"]))
+    result, found = _search(SearchConfig(**settings | job["search"]), job, folder)
+    as_found = judged(found, result.model())
+    anew = judged(*_trained(result.architecture, config, data))
+    return as_found | {"architecture": str(result.architecture), "anew": anew}
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, kinds: list[str]) -> dict:
@@ -101,9 +121,9 @@ def _auc(authentic: np.ndarray, manipulated: np.ndarray) -> float:
     return float(roc_auc_score(labels, np.concatenate([authentic, manipulated])))
 
 
-def _resnet(config: TrainConfig) -> tuple[dict, keras.Model, TrainingData]:
-    data = TrainingData.load(config)
-    architecture = start_architecture(config, data.dataset)
+def _trained(
+    architecture: Architecture, config: TrainConfig, data: TrainingData
+) -> tuple[dict, keras.Model]:
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     result = trainer.fit(config.seed, regularize=False)
     counted = cost(architecture)
@@ -113,16 +133,15 @@ def _resnet(config: TrainConfig) -> tuple[dict, keras.Model, TrainingData]:
         "validation_accuracy": result["validation"]["accuracy"],
         "epochs": config.epochs,
     }
-    return found, trainer.network, data
+    return found, trainer.network
 
 
-def _efficientnet(config: TrainConfig, name: str) -> tuple[dict, keras.Model, TrainingData]:
+def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[dict, keras.Model]:
     """Keras' network from random weights, with what the others have as well.
 
     Pixels are standardised by channel, and batch normalisation has momentum 0.9: with Keras' 0.99
     its running means would not have arrived after so few steps.
     """
-    data = TrainingData.load(config)
     keras.utils.set_random_seed(config.seed)
     network = _EFFICIENTNETS[name](
         weights=None,
@@ -154,16 +173,16 @@ def _efficientnet(config: TrainConfig, name: str) -> tuple[dict, keras.Model, Tr
         "validation_accuracy": float(validated["accuracy"]),
         "epochs": config.epochs,
     }
-    return found, network, data
+    return found, network
 
 
-def _search(config: SearchConfig, job: dict, folder: Path):
+def _search(config: SearchConfig, job: dict, folder: Path) -> tuple[SearchResult, dict]:
     """The search, or what is left of it; its run folder lies beside the images."""
     run = folder / "searches" / job["channels"]
     run.parent.mkdir(exist_ok=True)
     with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
-        trainings = 3 * (config.rounds * (1 + config.insertions) + 1)
-        progress = SearchProgress(trainings, Console(file=log, width=100))
+        total = trainings(config.rounds, config.insertions)
+        progress = SearchProgress(total, Console(file=log, width=100))
         if (run / "config.json").exists():
             if read_config(run) != config.resolved().to_json():
                 raise ValueError(f"{run} was begun with other settings; remove it")
@@ -174,14 +193,9 @@ def _search(config: SearchConfig, job: dict, folder: Path):
         raise ValueError(f"{run} has no network within {config.flops:g} FLOPs: {result.reason}")
     counted = cost(result.architecture)
     history = read_history(run)
-    return (
-        {
-            "parameters": counted.parameters,
-            "flops": counted.flops,
-            "validation_accuracy": result.best["accuracy_validation"],
-            "architecture": str(result.architecture),
-            "epochs": history.epochs_behind(history.best()),
-        },
-        result.model(),
-        TrainingData.load(config),
-    )
+    return result, {
+        "parameters": counted.parameters,
+        "flops": counted.flops,
+        "validation_accuracy": result.best["accuracy_validation"],
+        "epochs": history.epochs_behind(history.best()),
+    }

@@ -7,14 +7,27 @@ from matplotlib.figure import Figure
 
 from experiments.resbuilder.manipulation.kinds import KINDS
 from experiments.resbuilder.manipulation.networks import CHANNELS, NETWORKS
-from resbuilder.report.style import BLUE, GREEN, GREY, ORANGE, PURPLE, WIDTH, si, si_axis
+from resbuilder.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    RED,
+    WIDTH,
+    si,
+    si_axis,
+)
 
 CHANNEL_NAMES = {"rgb": "RGB", "rgb_ela": "RGB + ELA"}
+ANEW = "resbuilder-anew"
+TITLES = NETWORKS | {ANEW: "ResBuilder, trained anew"}
 STYLE = {
     "efficientnet-b0": (ORANGE, "s"),
     "efficientnet-b4": (PURPLE, "D"),
     "resnet-18": (GREEN, "^"),
     "resbuilder": (BLUE, "o"),
+    ANEW: (RED, "v"),
 }
 
 
@@ -29,7 +42,7 @@ def markdown(results: list[dict]) -> str:
     for (network, channels), group in grouped(results).items():
         scores = [[r["auc_by_kind"].get(kind, np.nan) for r in group] for kind in KINDS]
         lines.append(
-            f"| {NETWORKS[network]} | {CHANNEL_NAMES[channels]} | {_sizes(group, 'parameters')} "
+            f"| {TITLES[network]} | {CHANNEL_NAMES[channels]} | {_sizes(group, 'parameters')} "
             f"| {_sizes(group, 'flops')} | {_range([r['epochs'] for r in group])} "
             f"| {_spread([100 * r['accuracy'] for r in group], 1)} "
             f"| {_spread([r['auc'] for r in group], 3)} | "
@@ -51,7 +64,7 @@ def draw(results: list[dict]) -> Figure:
         size.plot([r["parameters"] for r in group], [r["auc"] for r in group], **look)
         shift = (place - (len(groups) - 1) / 2) * 0.8 / len(groups)
         means = [np.mean([r["auc_by_kind"].get(k, np.nan) for r in group]) for k in KINDS]
-        label = f"{NETWORKS[network]}, {CHANNEL_NAMES[channels]}"
+        label = f"{TITLES[network]}, {CHANNEL_NAMES[channels]}"
         kinds.plot(np.arange(len(KINDS)) + shift, means, **look, label=label)
     size.set(xscale="log", xlabel="parameters")
     si_axis(size.xaxis)
@@ -68,10 +81,16 @@ def draw(results: list[dict]) -> Figure:
 
 
 def grouped(results: list[dict]) -> dict[tuple[str, str], list[dict]]:
-    """Results of all seeds by network and channels, in the order of the names."""
-    groups = {(network, channels): [] for network in NETWORKS for channels in CHANNELS}
+    """Results of all seeds by network and channels, in the order of the names.
+
+    What a search found counts twice: with the weights that it has, and trained anew.
+    """
+    groups = {(network, channels): [] for network in TITLES for channels in CHANNELS}
     for result in results:
-        groups[result["job"]["network"], result["job"]["channels"]].append(result)
+        channels = result["job"]["channels"]
+        groups[result["job"]["network"], channels].append(result)
+        if "anew" in result:
+            groups[ANEW, channels].append(result["anew"])
     return {key: group for key, group in groups.items() if group}
 
 

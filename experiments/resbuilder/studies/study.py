@@ -71,14 +71,13 @@ class Study:
     def jobs(self, preset: str) -> dict[str, dict]:
         """Settings of the jobs, by name."""
         base = SIZES[preset]
-        longest = base["rounds"] * (1 + base["insertions"]) + 2
         return {
             f"{variant}, seed {seed}": {
                 "variant": variant,
                 "column": _key(changes),
                 "kind": self.kinds.get(variant, SEARCH),
                 "settings": base | changes | {"seed": seed},
-                "anew": longest if self.anew else 0,
+                "anew": most_trainings(base) if self.anew else 0,
                 "networks": 0,
             }
             for seed in range(SEEDS[preset])
@@ -111,6 +110,11 @@ class Study:
         work = partial(measure_variant, searches=(out or RUNS / CHAPTER) / f"searches_{preset}")
         name = f"{CHAPTER}/{self.name}"
         self.publish_from(measure(name, work, self.jobs(preset), preset, workers, data_dir, out))
+
+
+def most_trainings(settings: dict) -> int:
+    """As many trainings as weights can have seen in a search in which channels inherit theirs."""
+    return settings["rounds"] * (1 + settings["insertions"]) + 2
 
 
 def _key(changes: dict) -> str:

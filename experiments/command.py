@@ -9,6 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from matplotlib.figure import Figure
 
 from experiments.jobs import VERSION, run_all, write
@@ -69,7 +70,12 @@ _STRATEGY_OPTION = click.option(
 )
 
 
-def standard_options(*presets: str, mirrored: bool = False) -> Callable[[Callable], Callable]:
+DATA = "Folder with NAME.npz; else the variable RESBUILDER_DATA."
+
+
+def standard_options(
+    *presets: str, mirrored: bool = False, data_help: str = DATA
+) -> Callable[[Callable], Callable]:
     """The options that every script has: preset, workers, data_dir, out.
 
     Those about Ray and the strategy are no arguments of the script: :func:`measure` finds them.
@@ -77,11 +83,12 @@ def standard_options(*presets: str, mirrored: bool = False) -> Callable[[Callabl
     Args:
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
         mirrored: Whether the script's jobs heed ``strategy``.
+        data_help: What ``--data-dir`` is.
     """
     presets = presets or ("quick", "thesis")
     options = (
         click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs."),
-        click.option("--data-dir", help="Folder with NAME.npz; else the variable RESBUILDER_DATA."),
+        click.option("--data-dir", help=data_help),
         click.option(
             "--workers",
             type=click.IntRange(1),
@@ -130,6 +137,11 @@ def measure(
     chapter, script = name.split("/")
     folder = (out or RUNS / chapter) / f"{script}_{preset}"
     strategy = _kept("strategy") or "one_device"
+    if strategy == "mirrored" and workers > 1 and _given("workers"):
+        raise click.UsageError(
+            f"--strategy mirrored trains one at a time on all GPUs, and --workers {workers} shares "
+            "them out; give one of the two"
+        )
     results = run_all(work, jobs, folder, workers, data_dir, _cluster(workers), strategy)
     stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
     path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
@@ -147,10 +159,20 @@ def _kept(name: str):
     return context and context.meta.get(f"{__name__}.{name}")
 
 
+def _given(option: str) -> bool:
+    """Whether an option of the running command was given, not left at its default."""
+    context = click.get_current_context(silent=True)
+    source = context and context.get_parameter_source(option)
+    return source not in (None, ParameterSource.DEFAULT)
+
+
 def _cluster(workers: int) -> Callable[[], Executor] | None:
     """Makes what the options of the running command ask for, None for processes."""
     address, gpus, memory = map(_kept, ("ray", "gpus", "memory"))
     if address is None:
+        for option in ("gpus", "memory"):
+            if _given(option):
+                raise click.UsageError(f"--{option} is of trainings on a cluster: give --ray, too")
         return None
 
     def make() -> Executor:

@@ -137,7 +137,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
                     done
                     | {
                         "seconds": round(time.time() - start, 1),
-                        "machine": f"{platform.machine()}, {_devices()}, Python "
+                        "machine": f"{platform.machine()}, {_devices(given['strategy'])}, Python "
                         f"{platform.python_version()}",
                     },
                 )
@@ -200,13 +200,14 @@ def single_thread() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def _devices() -> str:
+def _devices(strategy: str) -> str:
     """What this process computes on."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     names = (tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus)
-    return ", ".join(("one core", *(name or "GPU" for name in names)))
+    cores = f"{os.cpu_count()} cores" if strategy == "mirrored" else "one core"
+    return ", ".join((cores, *(name or "GPU" for name in names)))
 
 
 def _plain(value):

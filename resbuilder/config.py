@@ -113,22 +113,19 @@ class TrainConfig:
         Raises:
             ValueError: If the strategy cannot be had on this machine.
         """
-        from resbuilder.datasets import names
+        from resbuilder.datasets import anywhere
         from resbuilder.replicas import strategy_scope
 
         strategy_scope(self.strategy, self.batch_size)  # which checks
 
         def absolute(text: str | None) -> str | None:
-            # A name stays a name, also where a folder happens to be called so.
-            named = text in (*names(), *STARTS)
-            return (
-                str(Path(text).absolute()) if text and not named and Path(text).exists() else text
-            )
+            return str(Path(text).absolute()) if text and Path(text).exists() else text
 
         return replace(
             self,
-            dataset=absolute(self.dataset),
-            start=absolute(self.start),
+            dataset=anywhere(self.dataset, self.data_dir),
+            # A name stays a name, also where a file happens to be called so.
+            start=self.start if self.start in STARTS else absolute(self.start),
             data_dir=absolute(self.data_dir or os.environ.get("RESBUILDER_DATA")),
         )
 
@@ -243,7 +240,8 @@ class SearchConfig(TrainConfig):
                 f"{self.insertions} insertions of insert_share {self.insert_share:g} leave nothing "
                 f"of the budget; it must be below {1 / self.insertions:g}"
             )
-        if (self.resource == "latency") != bool(self.peak_flops and self.bandwidth):
+        rates = {self.peak_flops is not None, self.bandwidth is not None}
+        if rates != {self.resource == "latency"}:
             raise ValueError(
                 'resource "latency", and no other, needs the peak rates of the device: peak_flops '
                 "(FLOP/s) and bandwidth (bytes/s)"
@@ -293,6 +291,8 @@ def _checked(f, value):
         value = str(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{f.name} must be {wording}, got {value!r}")
+    if kind is str and not value.strip():
+        raise ValueError(f"{f.name} is empty; leave it out or give a value")
     if kind is float and not math.isfinite(value):
         raise ValueError(f"{f.name} must be finite, got {value}")
     if metadata["choices"] and value not in metadata["choices"]:

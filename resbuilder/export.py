@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from resbuilder.model import load_network
+from resbuilder.model import image_shape, load_network
 
 FORMATS = ("keras", "saved_model", "onnx")
 TOLERANCE = 1e-4
@@ -21,7 +21,7 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     """Write a model and compare what the written file computes with the model itself.
 
     Args:
-        model: A functional model with one input.
+        model: A model of one batch of images.
         path: File (``keras``, ``onnx``) or folder (``saved_model``) to write; must not exist.
         format: ``"keras"``, ``"saved_model"`` (TensorFlow) or ``"onnx"``.
 
@@ -29,8 +29,9 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
         The largest difference between the outputs on random images, relative to the largest output.
 
     Raises:
-        ValueError: If the format is unknown, the path exists, a package is missing, or the outputs
-            differ by more than 1e-4. Nothing is left at the path then.
+        ValueError: If the format is unknown, the path exists, a package is missing, the model takes
+            something else than images of a fixed size, or the outputs differ by more than 1e-4.
+            Nothing is left at the path then.
     """
     path = Path(path)
     if format not in FORMATS:
@@ -41,7 +42,7 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
         raise ValueError(f"{path} already exists; give another path")
     if not path.parent.is_dir():
         raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
-    images = np.random.default_rng(0).uniform(0, 255, (4, *model.input_shape[1:])).astype("float32")
+    images = np.random.default_rng(0).uniform(0, 255, (4, *image_shape(model))).astype("float32")
     expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         written = Path(folder, f"model.{format}" if format != "saved_model" else "model")

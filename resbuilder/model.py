@@ -63,6 +63,25 @@ def load_network(path: str | Path, compile: bool = False) -> keras.Model:
         raise ValueError(f"{path} is not a Keras model that can be read: {reason}") from None
 
 
+def image_shape(model: keras.Model) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a model takes.
+
+    Raises:
+        ValueError: If it does not take one batch of images of a fixed size.
+    """
+    try:
+        shape = model.input_shape
+    except AttributeError:  # Keras, of a model without a shape
+        shape = None
+    fixed = isinstance(shape, tuple) and all(isinstance(size, int) for size in shape[1:])
+    if not fixed or len(shape) != 4:
+        raise ValueError(
+            "a model must take one batch of images of a fixed size, (batch, height, width, "
+            f"channels); {model.name} takes {shape or 'no shape that it knows of'}"
+        )
+    return shape[1:]
+
+
 class _Builder:
     def __init__(self, architecture: Architecture, seed: int | None):
         self.architecture = architecture

@@ -9,7 +9,7 @@ import keras
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
 from resbuilder.files import write_json
-from resbuilder.model import load_network
+from resbuilder.model import image_shape, load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.starts import start_architecture
@@ -97,7 +97,8 @@ def evaluate_single(
             known.
     """
     path = Path(path)
-    given = {k: v for k, v in {"dataset": dataset, "data_dir": data_dir}.items() if v}
+    given = {"dataset": dataset, "data_dir": data_dir}
+    given = {name: value for name, value in given.items() if value is not None}
     settings = given
     if path.is_dir():
         names = TrainConfig.__dataclass_fields__
@@ -113,10 +114,10 @@ def evaluate_single(
         raise ValueError(f"which images? {path} is a model file: give a dataset")
     model = load_model(path)
     data = TrainingData.load(TrainConfig.from_mapping(settings))
-    images, classes = data.dataset.input_shape, data.dataset.classes
-    if (model.input_shape[1:], model.output_shape[1:]) != (images, (classes,)):
+    images, classes, shape = data.dataset.input_shape, data.dataset.classes, image_shape(model)
+    if (shape, model.output_shape[1:]) != (images, (classes,)):
         raise ValueError(
-            f"the model takes images {model.input_shape[1:]} and gives {model.output_shape[1:]} "
+            f"the model takes images {shape} and gives {model.output_shape[1:]} "
             f"logits; {data.dataset.name} has images {images} and {classes} classes"
         )
     model.compile(

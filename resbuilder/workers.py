@@ -31,6 +31,16 @@ def process_pool(
     return ProcessPoolExecutor(workers, context, _start, (queue, start))
 
 
+def end_pool(pool: ProcessPoolExecutor) -> None:
+    """End the processes of a pool, whatever they are at; when it returns, none writes any more."""
+    processes = list((pool._processes or {}).values())  # pool.terminate_workers: Python 3.14
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
 def use_threads(threads: int) -> None:
     """Leave cores to the processes beside this one; said before TensorFlow is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

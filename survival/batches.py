@@ -7,8 +7,6 @@ from numbers import Integral
 
 import numpy as np
 
-__all__ = ["EventBalancedBatches", "padded"]
-
 
 class EventBalancedBatches:
     """Divides a cohort into batches, anew in every epoch, by seed and epoch alone.

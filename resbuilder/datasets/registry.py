@@ -157,12 +157,31 @@ def load(
     )
 
 
+def anywhere(name: str, data_dir: str | Path | None = None) -> str:
+    """Returns what :func:`load` takes for the same dataset from any working directory.
+
+    Args:
+        name: As for :func:`load`.
+        data_dir: As for :func:`load`.
+
+    Raises:
+        ValueError: If the data folder is none.
+    """
+    base = _data_folder(data_dir)
+    path = _local(name, base)
+    # Only a plain name is looked for in the data folder.
+    found_there = base is not None and path is not None and path.parent == base
+    if path is None or name in _KNOWN or (found_there and name == Path(name).name):
+        return name
+    return str(path.absolute())
+
+
 def _data_folder(data_dir: str | Path | None) -> Path | None:
     """Returns the data folder, or None if neither the argument nor the variable names one."""
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE)
     if not given:
         return None
-    base = Path(given).expanduser()
+    base = _path(given)
     if not base.is_dir():
         source = "data_dir" if data_dir is not None else VARIABLE
         raise ValueError(f"{source} is {base}, which is not a folder; create it or name another")
@@ -179,10 +198,17 @@ def _local(name: str, base: Path | None) -> Path | None:
         return next((folder for folder in folders if folder.is_dir()), None)
     if name in _KNOWN:
         return None
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.suffix == ".npz" and path.is_file():
         return path
     return next((folder for folder in (*folders[1:], path) if folder.is_dir()), None)
+
+
+def _path(text: str | Path) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text}: this machine knows no home folder of that name") from None
 
 
 def _has_folders(path: Path) -> bool:

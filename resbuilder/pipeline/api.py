@@ -21,6 +21,7 @@ from resbuilder.run import BEST_MODEL, Run
 from resbuilder.starts import start_architecture
 from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
+from resbuilder.workers import end_pool
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def _warn_of_threshold(config: SearchConfig) -> None:
     """Say so where a block is removed unless training enlarges its weights."""
     begins = NEAR_ZERO * math.sqrt(2 / math.pi)  # mean |w| of a normal distribution
     judged = config.insert_init == "last_conv" and config.layer_statistic == "mean"
-    if judged and config.lambda_layer > 0 and config.tau_layer >= begins:
+    if judged and config.tau_layer >= begins:
         warnings.warn(
             f"τ_Λ = {config.tau_layer:g} is above {begins:.1g}, the mean |w| at which the last "
             "convolution of an inserted block begins: a block is removed unless training enlarges "
@@ -165,7 +166,7 @@ def _go(run: Run, data: TrainingData, start: Architecture, progress, pool, worke
         record = loop.go()
     finally:
         if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
+            end_pool(pool)
     best = record["best"]
     architecture = loop.nodes[best["index"]].architecture if best else None
     return SearchResult(run.path, best, architecture, record["reason"])

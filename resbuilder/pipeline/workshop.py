@@ -179,7 +179,8 @@ class Workshop:
         trainings = [r for r in self.run.journal.records if r["event"] == "training"]
         needed = [r for r in trainings if r["variant"] == WITH_REG][-1:] + [self.best()]
         count = Counter(r["index"] for r in trainings)
-        at_work = tuple(f"{i:03d}_" for i in count if count[i] < len(VARIANTS))
+        begun = (r["index"] for r in trainings if r["variant"] == WITH_REG)
+        at_work = tuple(f"{i:03d}_" for i in begun if count[i] < len(VARIANTS))
         names = (_file(r["index"], r["variant"]) for r in needed if r)
         self.run.keep_models(*names, at_work=at_work)
 

@@ -77,7 +77,9 @@ class Run(RunFolder):
                 another process works in it.
         """
         path = Path(path).absolute()
-        old = None
+        old, replaced = None, path.with_name(f".{path.name}.old")
+        if replaced.exists() and not path.exists():  # killed between the two renames below
+            os.rename(replaced, path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             if not overwrite:
                 raise ValueError(
@@ -87,7 +89,7 @@ class Run(RunFolder):
             if not (path / CONFIG).is_file():
                 raise ValueError(f"{path} is not a run folder and is not overwritten")
             _locked(path / "lock").release()
-            old = path.with_name(f".{path.name}.old")
+            old = replaced
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -56,8 +57,11 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
         flops: ζ, FLOPs for one image.
 
     Raises:
-        ValueError: If one channel everywhere already exceeds the budget.
+        ValueError: If one channel everywhere already exceeds the budget, or it is no positive
+            number.
     """
+    if not 0 < flops < math.inf:
+        raise ValueError(f"a budget must be a positive number of FLOPs, got {flops}")
     if (least := least_flops(architecture)) > flops:
         raise ValueError(
             f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "survival.cli.report",
 }
 
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
 
 # Read by TensorFlow when it is imported, by whatever command that is.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -68,6 +69,13 @@ class Commands(click.Group):
             advice = "; free some space, then run the same command again" if full else ""
             text = (error.strerror or str(error)).lower()
             raise click.ClickException(f"{text}{where}{advice}") from None
+        except Exception as error:
+            # What the backends raise when memory runs out has no class in common.
+            if isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY:
+                raise click.ClickException(
+                    "out of memory; take smaller batches or canvases, then run the command again"
+                ) from None
+            raise
         except KeyboardInterrupt:
             click.echo("interrupted; run the same command again to go on", err=True)
             raise click.Abort from None

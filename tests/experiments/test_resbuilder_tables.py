@@ -57,6 +57,13 @@ def test_every_dataset_has_a_script_with_all_columns_for_every_seed(dataset):
     assert f"experiments.resbuilder.{dataset} --preset thesis" in script.__doc__
     refused = CliRunner().invoke(script.main, ["--preset", "night"])
     assert refused.exit_code == 2 and "'night' is not one of 'quick', 'laptop'" in refused.output
+    for unheard, message in (
+        (["--gpus", "1"], "give --ray, too"),
+        (["--memory", "4"], "give --ray, too"),
+        (["--strategy", "mirrored", "--workers", "2"], "give one of the two"),
+    ):
+        refused = CliRunner().invoke(script.main, unheard)
+        assert refused.exit_code == 2 and message in refused.output
     for preset, (seeds, _) in PRESETS.items():
         jobs = table_jobs(dataset, preset)
         assert len(jobs) == 7 * seeds

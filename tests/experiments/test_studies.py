@@ -92,6 +92,13 @@ def test_a_search_is_compared_with_resnet_20_at_the_epochs_behind_its_weights():
         groups
     )
     assert values(groups["ResNet-20"], budget.ANEW) == [70.0]
+    # Searches that found nothing have no line; the others have theirs.
+    groups["share"] = [result("share"), result("share", 1, 0.5, anew=curve)]
+    groups["inherit"] = [result("inherit")]
+    lines = {
+        line.get_label(): line.get_xydata().tolist() for line in budget.draw(groups).axes[0].lines
+    }
+    assert lines["share"] == [list(point) for point in curve] and "inherit" not in lines
 
 
 def test_the_best_so_far_is_within_the_budget_and_chosen_on_validation_data():

@@ -6,6 +6,7 @@ import pytest
 
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.config import read_settings
+from resbuilder.datasets import anywhere
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.regularizer import ALGORITHMS
 from resbuilder.morphnet.resources import RESOURCES
@@ -52,6 +53,10 @@ def test_choices_are_those_of_the_parts_that_take_them():
         ({"colour": "red"}, "unknown settings: colour"),
         ({"epoch": 3}, "did you mean epochs"),
         ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
+        ({"peak_flops": 1e9}, "and no other"),
+        ({"bandwidth": 1e9}, "and no other"),
+        ({"resource": "latency", "bandwidth": 1e9}, "needs the peak rates"),
+        ({"dataset": ""}, "dataset is empty"),
         ({"insert_share": 0.0}, "insert_share must be between 0 and 1"),
         ({"insert_share": 0.25, "insertions": 4}, "must be below 0.25"),
         ({"insert_init": "last_gamma", "block_order": "bn_conv_relu"}, "inside the block"),
@@ -116,3 +121,19 @@ def test_resolved_paths_are_absolute_and_names_stay_names(tmp_path, monkeypatch)
     assert (named.dataset, named.start) == ("digits", "rb-0net")
     assert named.data_dir == str(tmp_path / "mine")
     assert SearchConfig(dataset="mine").resolved().dataset == str(tmp_path / "mine")
+
+
+def test_the_data_folder_comes_first_in_a_run_as_in_load(tmp_path, monkeypatch):
+    for folder in ("flowers", "data"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "data" / "flowers.npz").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RESBUILDER_DATA", "data")
+    for given in ({}, {"data_dir": "data"}, {"data_dir": str(tmp_path / "data")}):
+        found = SearchConfig(dataset="flowers", **given).resolved()
+        assert (found.dataset, found.data_dir) == ("flowers", str(tmp_path / "data"))
+    elsewhere = SearchConfig(dataset="flowers", data_dir=".").resolved()
+    assert (elsewhere.dataset, elsewhere.data_dir) == ("flowers", str(tmp_path))
+    (tmp_path / "data" / "flowers.npz").unlink()
+    assert SearchConfig(dataset="flowers").resolved().dataset == str(tmp_path / "flowers")
+    assert anywhere("data/../flowers", ".") == str(tmp_path / "data" / ".." / "flowers")

@@ -108,7 +108,7 @@ def generate_command(source, out, size, count, seed):
 
 
 @main.command("measure")
-@standard_options(*PRESETS)
+@standard_options(*PRESETS, data_help="Folder of the generated images, made if missing.")
 @click.option("--photographs", type=FOLDER, help="Your own; else those of installed packages.")
 def measure_command(preset, workers, data_dir, out, photographs):
     """Make the images, train every network on both choices of channels, publish."""

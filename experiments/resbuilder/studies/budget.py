@@ -87,8 +87,10 @@ def draw(groups: Groups) -> Figure:
         axes = figure.subplots()
         for (variant, results), (color, marker) in zip(groups.items(), STYLES, strict=False):
             curves = [[step["test"] for step in result["anew"]] for result in results]
-            epochs = [step["epochs"] for step in results[0]["anew"]]
-            curves = [curve for curve in curves if curve]
+            curves = [curve for curve in curves if curve]  # of seeds that found a network
+            if not curves:
+                continue
+            epochs = next([s["epochs"] for s in r["anew"]] for r in results if r["anew"])
             axes.plot(epochs, np.mean(curves, axis=0), color=color, label=variant)
             axes.fill_between(
                 epochs, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.1, linewidth=0

@@ -150,7 +150,17 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
         (["search", "--dataset", "digits", "--stages", "9"], "too small for 9 stages"),
         (["search", "--dataset", "digits", "--start", "vgg"], "no start network 'vgg'"),
         (["search", "--dataset", "digits", "--start", "x.json"], "cannot read the architecture"),
+        (["search", "--dataset", ""], "dataset is empty"),
+        (["search", "--dataset", "~nobody-here/x"], "no home folder of that name"),
         (["train", "--dataset", "digits", "--scale-to", "1"], "too small"),
+        (
+            ["train", "--dataset", "digits", "--scale-to", "inf"],
+            "positive number of FLOPs, got inf",
+        ),
+        (
+            ["train", "--dataset", "digits", "--scale-to", "nan"],
+            "positive number of FLOPs, got nan",
+        ),
         (["train", "--dataset", "digits", "--rounds", "1"], "No such option"),
         (["train", "--dataset", "digits", "--stem", "small"], "stem has no meaning"),
     ],
@@ -175,6 +185,16 @@ def test_what_is_not_a_run_or_a_model_is_refused(run, tmp_path):
     broken = tmp_path / "model.keras"
     broken.write_bytes(b"PK nothing")
     assert "not a Keras model" in refused("evaluate", broken, "--dataset", "digits")
+    inputs = [keras.Input((8, 8, 1)), keras.Input((8, 8, 1))]
+    keras.Model(inputs, keras.layers.Add()(inputs)).save(tmp_path / "two.keras")
+    keras.Sequential([keras.layers.Flatten()]).save(tmp_path / "unbuilt.keras")
+    for model in ("two.keras", "unbuilt.keras"):
+        assert "must take one batch of images" in refused(
+            "evaluate", tmp_path / model, "--dataset", "digits"
+        )
+        assert "must take one batch of images" in refused(
+            "export", tmp_path / model, tmp_path / "exported.keras", "--format", "keras"
+        )
     target = tmp_path / "here.onnx"
     target.write_text("mine")
     assert "already exists" in refused("export", run, target, "--format", "onnx")

@@ -1,5 +1,6 @@
 """Leaves in processes beside the search: the same run, also when one of them is killed."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import psutil
 import pytest
 
 from resbuilder import SearchConfig, search
+from resbuilder.pipeline.workshop import Workshop
 from resbuilder.run import Run
 from resbuilder.run.journal import read_records
 from tests.resbuilder.pipeline.outcomes import weights
@@ -89,6 +91,22 @@ def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_pat
     assert killed
     assert beside.best == search(config, tmp_path / "alone").best
     assert outcome(tmp_path / "beside") == outcome(tmp_path / "alone")
+
+
+def test_a_search_that_fails_leaves_no_process_that_goes_on_writing(tmp_path, monkeypatch):
+    train, seen = Workshop.train_with_reg, []
+
+    def fail_at_the_second(self, node, *arguments):
+        if node.index == 1:
+            children = psutil.Process().children()
+            seen.extend(p for p in children if "--multiprocessing-fork" in p.cmdline())
+            raise OSError(errno.ENOSPC, "no space left")
+        return train(self, node, *arguments)
+
+    monkeypatch.setattr(Workshop, "train_with_reg", fail_at_the_second)
+    with pytest.raises(OSError, match="no space left"):
+        search(SearchConfig(**SETTINGS), tmp_path / "run", workers=2)
+    assert seen and not any(process.is_running() for process in seen)
 
 
 def test_one_training_on_all_gpus_leaves_none_for_others(tmp_path):

@@ -158,16 +158,16 @@ def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
         resume(tmp_path / "run")
 
 
-def test_a_winner_can_be_the_next_start(finished, shared, tmp_path):
+def test_a_winner_can_be_the_next_start(finished, with_share, tmp_path):
     """Also when both searches name the blocks that they insert alike."""
     best = Architecture.from_json((finished.run / "architecture.json").read_text())
     assert best == finished.architecture
     start = tmp_path / "start.json"
-    records = read_records(shared.run / "journal.jsonl")[0]
+    records = read_records(with_share.run / "journal.jsonl")[0]
     grown = next(r for r in records if r.get("origin") == "insertion")
     start.write_text(json.dumps(grown["architecture"]))
     again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0, **OWN)
-    assert shared.reason == again.reason == "all rounds are done"
+    assert with_share.reason == again.reason == "all rounds are done"
     inserted = [
         r["inserted"]
         for r in read_records(again.run / "journal.jsonl")[0]
@@ -202,15 +202,15 @@ def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_pa
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory):
+def with_share(tmp_path_factory):
     """Two rounds with a share of the budget for each inserted block, none of which is removed."""
     path = tmp_path_factory.mktemp("shared") / "run"
     return run_search(path, insert_share=0.2, rounds=2, tau_layer=0.0)
 
 
-def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(shared):
+def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_share):
     """At full resolution a block of the thesis' width would cost 36 % of this budget."""
-    records = read_records(shared.run / "journal.jsonl")[0]
+    records = read_records(with_share.run / "journal.jsonl")[0]
     sizes = {r["index"]: r["flops"] for r in records if r["event"] == "architecture"}
     assert max(sizes.values()) <= SETTINGS["flops"]
     grown = [r for r in records if r.get("origin") == "insertion"]

@@ -1,5 +1,6 @@
 """The run folder."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -43,9 +44,22 @@ def test_a_run_killed_while_its_folder_is_made_can_be_made_again(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
-def test_overwriting_keeps_the_old_run_until_the_new_one_is_there(tmp_path):
+def full_disk(path, value):
+    raise OSError(errno.ENOSPC, "no space", path)
+
+
+def test_overwriting_keeps_the_old_run_until_the_new_one_is_there(tmp_path, monkeypatch):
     with Run.create(tmp_path / "run", CONFIG) as run:
         (run.models / "best.keras").write_text("old")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("resbuilder.run.folder.write_json", full_disk)
+        Run.create(tmp_path / "run", CONFIG, overwrite=True)
+    assert run.best.read_text() == "old"
+    # Killed when the old one had made room, and the new one was not yet in its place.
+    run.path.rename(tmp_path / ".run.old")
+    with pytest.raises(ValueError, match="already exists"):
+        Run.create(tmp_path / "run", CONFIG)
+    assert run.best.read_text() == "old"
     with Run.create(tmp_path / "run", CONFIG, overwrite=True) as run:
         assert not run.best.exists()
     assert [p.name for p in tmp_path.iterdir()] == ["run"]

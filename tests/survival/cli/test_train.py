@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
@@ -132,6 +133,17 @@ def test_input_is_checked_before_the_backend_is_loaded(files, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "no image in" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_too_little_memory_is_one_line(files, tmp_path, monkeypatch):
+    def too_large(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+
+    monkeypatch.setattr("survival.training.train", too_large)
+    given = ("--manifest", files[0], "--images", files[1], "--out", tmp_path / "run")
+    result = run("train", *given, "--dataset", "A", *QUICK)
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: out of memory; take smaller batches") and result.exit_code == 1
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):

@@ -39,11 +39,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         initial_loss: Loss that the shares refer to; by default the mean of the first 10 steps.
         patience: Epochs to explore without reaching the goal before ``on_patience`` happens;
             None waits for ever.
-        on_patience: ``"brake"`` from the best weights so far, or ``"adjust"``: multiply the share
-            of the way to the goal that is asked for by ``adjustment`` and wait again.
+        on_patience: ``"brake"`` from the best weights since the last acceleration, or
+            ``"adjust"``: multiply the share of the way to the goal that is asked for by
+            ``adjustment`` and wait again.
         adjustment: That factor, between 0 and 1.
         overfitting_patience: Epochs in which the validation loss stays above its best before the
-            onset of overfitting is stated, and the brakes applied from the best weights.
+            onset of overfitting is stated, and the brakes applied from those best weights.
         minima: How many minima to visit. After ``exploitation`` epochs in one, an external force
             (the system's port) accelerates the weights again: the friction becomes the initial
             one, and a momentum of random direction is added.
@@ -66,8 +67,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     Raises:
         ValueError: A value out of its range, a goal that cannot be reached by its definition, an
-            unknown option; in ``fit``, a model without a PHS optimizer, or a factor with which
-            the explicit friction step would diverge.
+            unknown option; in ``fit``, a model without a PHS optimizer, or a factor or a time step
+            with which the explicit friction step would diverge.
 
     Example:
         >>> model.fit(x, y, callbacks=[GoalOrientedBraking(target=0.85, factor=10)])
@@ -119,12 +120,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.trace: list[tuple[int, float]] = []
         self.seed = checks.count("seed", seed, least=0)
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
-        self._best_weights = None
-        self._keep_best = (
-            self.restore_best_weights
-            or overfitting_patience is not None
-            or (patience is not None and on_patience == "brake")
+        self._brake_from_best = overfitting_patience is not None or (
+            patience is not None and on_patience == "brake"
         )
+        # Of all epochs, to be restored in the end, and of those since the last acceleration.
+        self._best_weights = self._best_here = None
         self._epoch = 0
 
     def on_train_begin(self, logs=None):
@@ -141,12 +141,16 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
         self.policy.state = state
         if not state.steps:
-            self.events, self.trace, self._best_weights = [], [], None
+            self.events, self.trace = [], []
+            self._best_weights = self._best_here = None
         if self._best_weights is None:
             state.best = np.inf
+        if self._best_here is None:
+            state.best_here = np.inf
 
     def on_epoch_begin(self, epoch, logs=None):
-        """A new running mean."""
+        """A new running mean; what is stable is asked again, as a schedule changes α."""
+        self._optimizer().check_stable(self._friction())
         self._epoch = epoch
         self._task_loss.begin_epoch()
 
@@ -171,9 +175,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 "validation_split, in every epoch"
             )
         average = self.policy.average
-        is_best, event = self.policy.epoch_end(logs.get("val_loss"))
-        if is_best and self._keep_best:
+        is_best, is_best_here, event = self.policy.epoch_end(logs.get("val_loss"))
+        if is_best and self.restore_best_weights:
             self._best_weights = self.model.get_weights()
+        if is_best_here and self._brake_from_best:
+            self._best_here = self.model.get_weights()
         if event:
             self._carry_out(event)
         else:
@@ -191,13 +197,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         reason = event.reason
         if event.action == "brake":
             optimizer.friction = optimizer.initial_friction * self.factor
-            if event.from_best and self._best_weights is not None:
-                self.model.set_weights(self._best_weights)
+            if event.from_best and self._best_here is not None:
+                self.model.set_weights(self._best_here)
                 for momentum in _momenta(optimizer):
                     momentum.assign(np.zeros(momentum.shape, "float32"))
                 reason += "; from the best weights"
         elif event.action == "accelerate":
             optimizer.friction = optimizer.initial_friction
+            self._best_here = None
             self._accelerate(optimizer)
         self._save_state()
         record = {

@@ -68,7 +68,8 @@ class PHS(keras.optimizers.Optimizer):
 
     Raises:
         ValueError: A value that is not finite or out of its range, an unknown option, or an
-            explicit friction step that diverges (α r > 2).
+            explicit friction step that diverges (α r > 2) with the first α of a schedule; what
+            comes later only :class:`phs_optimizer.GoalOrientedBraking` asks, at each epoch.
 
     Example:
         >>> model.compile(PHS(learning_rate=1e-4, mass=1e-3, friction=10, friction_form="rate"),

@@ -30,6 +30,7 @@ class BrakingState:
         epochs: Epochs that ended in the present phase.
         minima: Minima exploited so far, the present one included.
         best: Best value of the criterion; infinite before the first.
+        best_here: Likewise, since the last acceleration.
         best_validation: Best validation loss since the last acceleration.
         stale: Epochs since the validation loss was best.
     """
@@ -43,6 +44,7 @@ class BrakingState:
     epochs: float = 0.0
     minima: float = 0.0
     best: float = math.inf
+    best_here: float = math.inf
     best_validation: float = math.inf
     stale: float = 0.0
 
@@ -74,7 +76,7 @@ class Event:
         action: ``"brake"``, ``"adjust"`` (the goal) or ``"accelerate"``.
         reason: Why, in words.
         loss: Average loss at that moment.
-        from_best: Whether to go back to the best weights first.
+        from_best: Whether to go back to the best weights since the last acceleration first.
     """
 
     action: str
@@ -182,26 +184,28 @@ class BrakingPolicy:
             return None
         return self._brake(f"loss {self.average:.4g} reached the goal {self.target_loss:.4g}")
 
-    def epoch_end(self, validation_loss: float | None = None) -> tuple[bool, Event | None]:
+    def epoch_end(self, validation_loss: float | None = None) -> tuple[bool, bool, Event | None]:
         """Takes in the end of an epoch.
 
         Args:
             validation_loss: Loss on validation data, where there is one.
 
         Returns:
-            Whether the weights are the best so far (by the validation loss where it is given, by
-            the average training loss otherwise), and an event, if one is due.
+            Whether the weights are the best so far, whether they are the best since the last
+            acceleration (by the validation loss where it is given, by the average training loss
+            otherwise), and an event, if one is due.
         """
         state = self.state
         state.epochs += 1
         criterion = self.average if validation_loss is None else validation_loss
-        is_best = criterion < state.best
-        state.best = min(state.best, criterion)
+        is_best, is_best_here = criterion < state.best, criterion < state.best_here
+        state.best, state.best_here = min(state.best, criterion), min(state.best_here, criterion)
         if validation_loss is not None:
             improved = validation_loss < state.best_validation
             state.best_validation = min(state.best_validation, validation_loss)
             state.stale = 0 if improved else state.stale + 1
-        return is_best, self._after_exploitation() if state.braking else self._without_goal()
+        event = self._after_exploitation() if state.braking else self._without_goal()
+        return is_best, is_best_here, event
 
     def _without_goal(self) -> Event | None:
         state = self.state
@@ -228,7 +232,7 @@ class BrakingPolicy:
         loss = self.average
         # A new average, or the old one would brake at once.
         state.braking = state.average = state.weight = state.epochs = state.stale = 0.0
-        state.best_validation = math.inf
+        state.best_here = state.best_validation = math.inf
         return Event("accelerate", reason, loss)
 
     def _brake(self, reason: str, from_best: bool = False) -> Event:

@@ -249,6 +249,21 @@ def test_patience_brakes_from_the_best_weights_at_rest():
 
 
 @pytest.mark.any_backend
+def test_after_an_acceleration_the_best_weights_are_those_since_then():
+    options = {"patience": 3, "minima": 2, "exploitation": 2, "port_energy": 50}
+    options |= {"restore_best_weights": False}
+    callback, before, after = braking(1e-9, **options), Recorder(), Recorder()
+    history = fit(parabola(), before, callback, after, epochs=8, validation_optimum=0.0)
+    told = [(event["action"], event["epoch"]) for event in callback.events]
+    assert told == [("brake", 2), ("accelerate", 4), ("brake", 7)]
+    losses = history.history["val_loss"]
+    best = 5 + int(np.argmin(losses[5:]))
+    # The first minimum was the better one, and is not gone back to.
+    assert min(losses[:5]) < losses[best]
+    np.testing.assert_array_equal(after.weights[7], before.weights[best])
+
+
+@pytest.mark.any_backend
 def test_overfitting_brakes_from_the_weights_before_its_onset():
     callback, before, after = braking(1e-9, overfitting_patience=2), Recorder(), Recorder()
     history = fit(parabola(), before, callback, after, epochs=8, validation_optimum=0.6)
@@ -413,6 +428,15 @@ def test_friction_that_explicit_steps_cannot_bear_is_said_before_the_first_step(
     fit(model := parabola(exponential), callback := braking(factor=1000))
     assert friction(model) == 1000 * FRICTION
     assert len(callback.events) == 1
+
+
+@pytest.mark.any_backend
+def test_a_schedule_that_comes_to_too_large_steps_is_stopped():
+    warm_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=1.0, warmup_steps=32)
+    model = parabola(PHS(warm_up, MASS, FRICTION))
+    with pytest.raises(ValueError, match="diverges: αγ/m = 3 "):
+        fit(model, braking(1e-9))
+    assert math.isfinite(weight(model))
 
 
 @pytest.mark.any_backend

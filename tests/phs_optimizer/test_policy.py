@@ -20,7 +20,7 @@ def observed(policy, losses):
 
 def epochs_ended(policy, validation_losses):
     """What it says at the ends of epochs: pairs of epoch, from 1, and event."""
-    answers = [(n, policy.epoch_end(loss)[1]) for n, loss in enumerate(validation_losses, start=1)]
+    answers = [(n, policy.epoch_end(loss)[-1]) for n, loss in enumerate(validation_losses, start=1)]
     return [(epoch, event) for epoch, event in answers if event]
 
 
@@ -165,6 +165,13 @@ def test_the_best_epoch_is_by_validation_loss_and_else_by_the_average():
     assert best == [True, True, False]
 
 
+def test_the_best_epoch_since_the_last_acceleration_begins_anew():
+    policy = BrakingPolicy(0.5, average_steps=1, initial_loss=1.0, minima=2, exploitation=1)
+    observed(policy, [0.1])
+    told = [policy.epoch_end(loss)[:2] for loss in (0.2, 0.4, 0.3, 0.1)]  # accelerates after 0.2
+    assert told == [(True, True), (False, True), (False, True), (True, True)]
+
+
 def test_several_minima_are_visited_in_turn_and_the_last_is_not_left():
     policy = BrakingPolicy(0.5, average_steps=5, initial_loss=1.0, minima=2, exploitation=3)
     happened = []
@@ -193,7 +200,7 @@ def test_the_state_as_numbers():
     again = BrakingState.from_vector(policy.state.to_vector())
     assert again == policy.state
     assert BrakingState.from_vector([0] * len(policy.state.to_vector())) == BrakingState()
-    with pytest.raises(ValueError, match=r"has 11 numbers, not 3.*another version"):
+    with pytest.raises(ValueError, match=r"has 12 numbers, not 3.*another version"):
         BrakingState.from_vector([1, 2, 3])
 
 
@@ -252,7 +259,7 @@ def answer(policy, call):
     """Event of one call of the policy, None if there was none."""
     name, *arguments = call
     result = getattr(policy, name)(*arguments)
-    return result if name == "observe" else result[1]
+    return result if name == "observe" else result[-1]
 
 
 def numbers(policy):

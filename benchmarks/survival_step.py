@@ -97,8 +97,11 @@ def main() -> None:
         print(f"batch {size}, {given.dtype}:", flush=True)
         module = [sys.executable, "-m", "benchmarks.survival_step", "--here"]
         options = ["--batch", size, "--dtype", given.dtype, "--steps", given.steps]
-        subprocess.run([*module, *map(str, options)], check=True)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        process = subprocess.Popen([*module, *map(str, options)])
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            sys.exit(os.waitstatus_to_exitcode(status))
+        peak = usage.ru_maxrss / 2**20
         reached = "reached" if peak <= GOAL else "MISSED"
         print(f"  peak {peak:.2f} GiB, goal <= {GOAL} GiB: {reached}", flush=True)
     if not given.here:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -60,6 +61,12 @@ class CanvasImages:
         chosen = copy.copy(self)  # with the same images in memory
         chosen.paths = [self.paths[i] for i in np.arange(len(self.paths))[rows]]
         return chosen
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the images' names and sizes in bytes, which tells other images from these."""
+        files = ((path.relative_to(self.folder), path.stat().st_size) for path in self.paths)
+        text = "".join(f"{name.as_posix()}\0{size}\n" for name, size in files)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def threads(self) -> int:

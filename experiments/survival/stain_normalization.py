@@ -44,12 +44,12 @@ def normalize_images(source: Path, target: Path) -> None:
 
     Args:
         source: The folder.
-        target: Gets the same files; those that are there already are kept.
+        target: Gets the same files; those that are there already and not older are kept.
     """
     with open(source / "manifest.csv", newline="", encoding="utf-8") as file:
         outputs = [row["output"] for row in csv.DictReader(file) if row["status"] == "ok"]
     for output in outputs:
-        if not (target / output).exists():
+        if not _is_made(target / output, source / output):
             (target / output).parent.mkdir(parents=True, exist_ok=True)
             with Image.open(source / output) as image:
                 changed = normalize(np.asarray(image.convert("RGB")))
@@ -57,3 +57,7 @@ def normalize_images(source: Path, target: Path) -> None:
                 Image.fromarray(changed).save(part)
     with atomically(target / "manifest.csv") as part:
         part.write_bytes((source / "manifest.csv").read_bytes())
+
+
+def _is_made(target: Path, source: Path) -> bool:
+    return target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns

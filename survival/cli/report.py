@@ -24,8 +24,8 @@ from survival.cli.backend import load_backend
 @click.option(
     "--horizon",
     type=click.FloatRange(0, min_open=True),
-    help="Time for calibration and AUROC.  [median follow-up of the training patients, as far as "
-    "every dataset is followed]",
+    help="Time for calibration and AUROC.  [median follow-up of the training patients, moved to "
+    "where every dataset has events and is still followed]",
 )
 @click.option(
     "--groups", type=click.IntRange(2, 4), default=2, show_default=True, help="Groups of risk."

@@ -76,7 +76,8 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
         if first.isna().all():
             missing[:] = "the export gives no days_to_recurrence"
         event |= first.notna()
-        days = pd.concat([days, first], axis=1).min(axis=1)
+        # Of the living a day after the last visit is known all the same; nobody relapses when dead.
+        days = first.where(first.lt(days) | ~p["dead"]).fillna(days)
     # What follows makes even the end of follow-up unknown.
     missing[~p["dead"] & p["last"].isna()] = "no days_to_last_follow_up"
     missing[p["dead"] & p["death"].isna()] = "dead without days_to_death"

@@ -69,6 +69,12 @@ class Cohort:
                     f"every column must have shape ({n},) as slide has; {name} has shape "
                     f"{np.shape(values)}"
                 )
+        # As it will be kept, or 1 and "1" would be two patients until then.
+        columns |= {
+            name: [v if is_blank(v) else str(v) for v in values]
+            for name, values in columns.items()
+            if name not in KINDS
+        }
         frame = pd.DataFrame(columns, index=range(2, n + 2), dtype=object)
         problems = find_problems(frame, need_events=False) if n else []
         if problems:

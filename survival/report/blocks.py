@@ -203,7 +203,8 @@ def _own(name: str, run: Run) -> Block:
             of_dataset = train[train["dataset"] == dataset]
             # Strata have a baseline of their own, and scores that cannot be compared.
             by = of_dataset if run.settings.get("strata") else train
-            censoring = follow_up(of_dataset.drop_duplicates("patient"))
+            basis = rows if of_dataset.empty else of_dataset
+            censoring = follow_up(basis.drop_duplicates("patient"))
             parts.append(Part(str(dataset), name, rows, by, censoring))
     return Block(name, parts, notes)
 

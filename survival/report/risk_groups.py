@@ -53,7 +53,7 @@ def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], lis
     """
     if groups not in NAMES:
         raise ValueError(f"groups must be 2, 3 or 4, not {groups}")
-    made, reasons, follow_ups, assigned = [], [], [], []
+    made, reasons, follow_ups, assigned, patients = [], [], [], [], []
     for part in block.parts:
         try:
             y_true, group = _grouped(part, groups)
@@ -63,7 +63,13 @@ def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], lis
         made.append(_picture(part.dataset, y_true, group, groups))
         follow_ups.append(y_true)
         assigned.append(group)
-    if len(made) > 1:
+        patients += part.test["patient"].unique().tolist()
+    if twice := len(patients) - len(set(patients)):
+        reasons.append(
+            f"all datasets together: no figure, because {count(twice, 'patient')} of the same name "
+            "would count twice."
+        )
+    elif len(made) > 1:
         everybody = np.concatenate(follow_ups), np.concatenate(assigned)
         made.append(_picture("all datasets", *everybody, groups))
     return made, reasons

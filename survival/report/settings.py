@@ -11,17 +11,16 @@ from survival.run import Run
 # What a run is about or became, rather than how it was trained.
 NOT_COMPARED = (
     "datasets",
-    "manifest",
     "cohort_sha256",
     "images",
+    "images_sha256",
     "backend",
     "strategy",
     "kept_epoch",
     "chosen_by",
-    "time_column",
-    "event_column",
     "versions",
 )
+FINGERPRINTS = ("cohort_sha256", "images", "images_sha256")
 
 
 def open_runs(folders: Iterable[str | Path]) -> dict[str, Run]:
@@ -82,8 +81,8 @@ def settings_rows(runs: Mapping[str, Run]) -> list[dict]:
         {
             "name": key,
             "values": [text(one.get(key)) for one in settings],
-            # A fingerprint and a path differ wherever the data do, and say no more.
-            "differs": _differs(key, settings) and key not in ("cohort_sha256", "images"),
+            # They differ wherever the data do, and say no more.
+            "differs": _differs(key, settings) and key not in FINGERPRINTS,
         }
         for key in _keys(settings)
     ]

@@ -192,13 +192,19 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
     manifest = out / MANIFEST
     if not manifest.exists():
         return
-    with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        # A slide that failed left nothing: whoever took it away shall not be asked about it.
-        others = {r.get("slide") or "" for r in csv.DictReader(file) if r.get("status") != "failed"}
+    try:
+        with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except csv.Error as error:
+        raise ValueError(
+            f"{manifest} is no CSV file: {error}; delete it and run again, finished images are kept"
+        ) from None
+    # A slide that failed left nothing: whoever took it away shall not be asked about it.
+    others = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(others - {job.slide for job in jobs}):
         raise ValueError(
             f"{manifest} speaks of {len(others)} slide(s) that are not among these {len(jobs)}, "
-            f"such as {others[0] or 'one without a name'}: choose another folder, or delete "
+            f"such as {others[0][:100] or 'one without a name'}: choose another folder, or delete "
             f"{manifest} and run again; finished images are kept"
         )
 

@@ -15,7 +15,7 @@ from survival.evaluation import OrderedBatches, predict, prediction_table
 from survival.files import atomically, is_empty, only_writer, remove_leftovers
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
-from survival.metrics import count_pairs, harrell_c
+from survival.metrics import harrell_c, within_dataset_c
 from survival.models import vgg_survival_model
 from survival.run import (
     MODEL,
@@ -62,8 +62,8 @@ def train(
 
     Raises:
         ValueError: A cohort without a split, a split without events, images that are missing or
-            of different sizes, a folder that holds something else or in which another process
-            trains, or a training that diverges.
+            of different sizes, a folder that holds something else (a training on other images,
+            for instance) or in which another process trains, or a training that diverges.
 
     Example:
         >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first")
@@ -78,6 +78,8 @@ def train(
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
     with only_writer(out):
+        if (out / SETTINGS).exists():  # perhaps since then
+            _refuse_other_folders(out, record)
         _begin(out, cohort, record)
         if not (out / PREDICTIONS).exists():
             _train(cohort, pictures, out, settings, record, number, callbacks)
@@ -148,7 +150,22 @@ class _Validation(keras.callbacks.Callback):
         log_hazard = self.network.predict(OrderedBatches(self.images), verbose=0)[:, 0]
         finite = np.isfinite(log_hazard).all()
         logs["val_loss"] = float(self.loss(self.targets, log_hazard))
-        logs["val_cindex"] = harrell_c(self.targets, log_hazard) if finite else float("nan")
+        logs["val_cindex"] = c_index(self.targets, log_hazard) if finite else float("nan")
+
+
+def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
+    """Harrell's C over the pairs that the loss compares: of strata, those within one alone.
+
+    Args:
+        targets: Time, event and, where there are strata, stratum; shape (n, 2) or (n, 3).
+        log_hazard: Shape (n,).
+
+    Raises:
+        ValueError: Nothing can be compared.
+    """
+    if targets.shape[1] == 2:
+        return harrell_c(targets, log_hazard)
+    return within_dataset_c(targets[:, :2], log_hazard, targets[:, 2])
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
@@ -156,10 +173,11 @@ def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
     if "validation" not in cohort.split:
         return
     part = cohort.part("validation")
-    targets = part.y_true(settings.strata)
-    if sum(count_pairs(targets, np.zeros(len(part)))):
+    try:
+        c_index(part.y_true(settings.strata), np.zeros(len(part)))
         return
-    lacks = "two patients that can be compared" if part.event.any() else "event"
+    except ValueError:
+        lacks = "two patients that can be compared" if part.event.any() else "event"
     raise ValueError(
         f"split 'validation' of {', '.join(sorted(set(part.dataset)))} has no {lacks} "
         f"({len(set(part.patient))} patients): split again with another --seed or a larger "
@@ -176,6 +194,7 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
         "canvas": [pictures.shape[1], pictures.shape[0]],
         "cohort_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "images": str(pictures.folder.absolute()),
+        "images_sha256": pictures.fingerprint(),
         "backend": keras.backend.backend(),
         "versions": {name: version(name) for name in ("keras", keras.backend.backend(), "numpy")},
     }
@@ -188,10 +207,9 @@ def _refuse_other_folders(out: Path, record: dict) -> None:
         names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
         other = [n for n in names if before.get(n) != record.get(n)]
         if other:
+            content = {"cohort_sha256": "another cohort file", "images_sha256": "other images"}
             what = ", ".join(
-                "another cohort file"
-                if name == "cohort_sha256"
-                else f"{name} {before.get(name)} (now {record.get(name)})"
+                content.get(name) or f"{name} {before.get(name)} (now {record.get(name)})"
                 for name in other
             )
             raise ValueError(

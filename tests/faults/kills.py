@@ -72,7 +72,7 @@ def kills(command: Command, count: int, folder: Path, seed: int = 0) -> Tally:
             seconds = min(seconds, time.monotonic() - began)
         if not wrong and command.outcome(path) != expected:
             wrong = [f"{path}: ends otherwise than {folder / 'whole'}"]
-        for number in range(killed):
+        for number in range(max(killed, len(wrong))):
             right = "went on to the same end"
             tally.add(right, wrong[number] if number < len(wrong) else None)
         run += 1

@@ -27,6 +27,27 @@ def test_a_white_slide_is_no_signal_and_padding_changes_nothing_far_away():
     model = vgg_survival_model((32, 48, 3), width=1 / 16, seed=0)
     white = np.full((1, 32, 48, 3), 255, "uint8")
     assert_allclose(ops.convert_to_numpy(model(white)), 0, atol=1e-6)
+    # The same tissue on a larger canvas: its features, away from the border, are what they were.
+    tissue = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), "uint8")
+    padded = np.full((1, 64, 96, 3), 255, "uint8")
+    padded[:, 16:48, 24:72] = tissue
+    alone, inside = (
+        early_features(vgg_survival_model(pixels.shape[1:], width=1 / 16, seed=0), pixels)
+        for pixels in (tissue, padded)
+    )
+    assert alone.shape == (1, 8, 12, 4)  # a quarter of the image
+    inside = inside[:, 4:12, 6:18]
+    assert_allclose(alone[:, 2:-2, 2:-2], inside[:, 2:-2, 2:-2], atol=1e-5)
+    assert np.abs(alone - inside).max() > 0.01  # at the border
+
+
+def early_features(model, pixels):
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):  # else nothing of the padding could be seen
+            layer.bias.assign(np.full(layer.filters, 0.3))
+    return ops.convert_to_numpy(
+        keras.Model(model.inputs, model.get_layer("block2_pool").output)(pixels)
+    )
 
 
 @pytest.mark.any_backend

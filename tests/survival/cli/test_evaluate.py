@@ -1,6 +1,7 @@
 """``survival evaluate``: what it needs of a cohort, and what it says about few events."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -18,20 +19,27 @@ def evaluate(tmp_path):
     out.mkdir()
     images.mkdir()
     vgg_survival_model((16, 24, 3), width=0.03, seed=0).save(out / MODEL)
-    write_settings(out, {})
-    for name in (HISTORY, PREDICTIONS):
-        (out / name).touch()
+    write_settings(out, {"time_column": "time", "event_column": "event"})
+    (out / HISTORY).touch()
+    # Trained on a patient who is judged here, too, and on one who is not.
+    (out / PREDICTIONS).write_text(
+        "slide,patient,dataset,split,time,event,log_hazard,image\n"
+        "a.svs,P3,A,train,1,1,0.5,a.png\nb.svs,Q,A,validation,1,1,0.5,b.png\n"
+    )
     i = np.arange(30)
     for n in i:
         Image.new("RGB", (24, 16), (8 * int(n), 100, 100)).save(images / f"s{n}.png")
 
-    def call(event):
+    def call(event, *options):
         slides, patients = ([f"{c}{n}{end}" for n in i] for c, end in (("s", ".svs"), ("P", "")))
         split = np.where(i < 20, "test", np.where(i < 25, "train", "validation"))
         cohort = Cohort(slides, patients, 1.0 + i % 7, event, np.where(i % 2, "A", "B"), split)
         cohort.write(tmp_path / "cohort.csv")
+        table = pd.read_csv(tmp_path / "cohort.csv")
+        table = table.assign(rfs_time=table["time"], rfs_event=table["event"])
+        table.to_csv(tmp_path / "cohort.csv", index=False)
         given = ("--manifest", tmp_path / "cohort.csv", "--images", images, "--overwrite")
-        return CliRunner().invoke(main, ["evaluate", str(out), *map(str, given)])
+        return CliRunner().invoke(main, ["evaluate", str(out), *map(str, given), *options])
 
     return call, out
 
@@ -51,3 +59,15 @@ def test_only_what_is_judged_needs_events(evaluate):
     assert len(Run(out).evaluations["cohort"]) == 30
     result = call(i > 20)
     assert result.exit_code == 2 and "split 'test' has no event" in result.stderr
+
+
+def test_what_makes_scores_too_good_or_of_something_else_is_said(evaluate):
+    call, _ = evaluate
+    event = np.arange(30) % 3 == 0
+    said = call(event).stderr
+    assert "Warning: 1 of 20 patients have the name of one whom this network was trained" in said
+    assert "is judged by" not in said
+    said = call(event, "--time", "rfs_time", "--event", "rfs_event").stderr
+    assert (
+        "the network was trained on time and event, and is judged by rfs_time and rfs_event" in said
+    )

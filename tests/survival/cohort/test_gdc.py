@@ -92,13 +92,16 @@ def test_other_endpoints_of_gdc(tmp_path):
         case("TCGA-AA-0003", "Dead", death="400", cause="Unknown"),
         case("TCGA-AA-0004", last="700", recurrence="100"),
         case("TCGA-AA-0005", last="800"),
+        case("TCGA-AA-0006", last="100", recurrence="250"),  # after the last visit
+        case("TCGA-AA-0007", "Dead", death="300", cause="Unknown", recurrence="310"),
     )
     known = quiet(path, ("DSS",))
-    assert known.table["DSS_event"].tolist() == [True, False, False, False]
-    assert known.left_out == {"TCGA-AA-0003": "DSS: dead without cause_of_death"}
+    assert known.table["DSS_event"].tolist() == [True, False, False, False, False]
+    unknown = dict.fromkeys(("TCGA-AA-0003", "TCGA-AA-0007"), "DSS: dead without cause_of_death")
+    assert known.left_out == unknown
     known = quiet(path, ("PFS",)).table
-    assert (known["PFS_time"] * DAYS).tolist() == pytest.approx([200, 500, 400, 100, 800])
-    assert known["PFS_event"].tolist() == [True, True, True, True, False]
+    assert (known["PFS_time"] * DAYS).tolist() == pytest.approx([200, 500, 400, 100, 800, 250, 300])
+    assert known["PFS_event"].tolist() == [True, True, True, True, False, True, True]
     both = quiet(path, ("OS", "DSS"))
     assert "TCGA-AA-0003" not in both.table.index
     assert (both.table["OS_event"].sum(), both.table["DSS_event"].sum()) == (2, 1)

@@ -174,6 +174,9 @@ def test_nothing_can_be_changed(tmp_path):
 def test_made_in_python_it_is_checked_too():
     with pytest.raises(ManifestError, match="row 3: time -1.0 is negative"):
         Cohort(["a", "b"], ["P", "Q"], np.array([1.0, -1.0]), np.array([True, False]))
+    # 1 and "1" are one patient, who cannot have been followed for two times.
+    with pytest.raises(ManifestError, match="patient"):
+        Cohort(["a", "b"], [1, "1"], [1.0, 2.0], [True, False])
     with pytest.raises(ValueError, match=r"shape \(2,\).*event has shape \(1,\)"):
         Cohort(["a", "b"], ["P", "Q"], [1.0, 1.0], [True])
 

@@ -46,6 +46,26 @@ def test_two_networks_for_one_dataset_are_refused(make_run, slides):
         blocks_of(*folders)
 
 
+def test_another_endpoint_is_another_question(make_run, slides):
+    endpoints = {"a": ("mss", slides("A")), "b": ("rfs", slides("B", 60))}
+    folders = [
+        make_run(name, table, time_column=f"{end}_time", event_column=f"{end}_event")
+        for name, (end, table) in endpoints.items()
+    ]
+    blocks = blocks_of(*folders)
+    assert [[part.run for part in block.parts] for block in blocks] == [["a"], ["b"]]
+    assert "time column = mss_time" in blocks[0].title
+
+
+def test_a_dataset_that_only_tests_is_censored_as_itself(make_run, slides):
+    both = pd.concat([slides("A"), slides("B", 60).assign(split="test")])
+    (block,) = blocks_of(make_run("a", both))
+    a, b = block.parts
+    assert (a.dataset, b.dataset) == ("A", "B")
+    assert len(a.censoring) == a.train["patient"].nunique()
+    assert len(b.censoring) == b.test["patient"].nunique() == 60
+
+
 def test_runs_are_called_by_what_tells_them_apart(make_run, slides):
     folders = [make_run(f"{name}/seed0", slides(name)) for name in "AB"]
     assert list(open_runs(folders)) == ["A/seed0", "B/seed0"]

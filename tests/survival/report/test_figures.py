@@ -1,6 +1,7 @@
 """What the figures show, told by their descriptions."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,14 @@ def test_risk_groups_are_cut_by_the_training():
     (picture,), _ = kaplan_meier_pictures(block_of(few, train=train), groups=2)
     assert "no log-rank test: a group of fewer than 5" in picture.alt
     assert f"high risk: {high + 200} patients" in both
+    # The same people on two scanners are one group of people.
+    again = block_of(exponential(200, seed=2), train=train)
+    again.parts.append(replace(again.parts[0], dataset="again"))
+    pictures, reasons = kaplan_meier_pictures(again, groups=2)
+    assert len(pictures) == 2
+    assert reasons == [
+        "all datasets together: no figure, because 200 patients of the same name would count twice."
+    ]
     pictures, reasons = kaplan_meier_pictures(block_of(shifted, train=train[:0]), groups=2)
     assert not pictures and "no training predictions" in reasons[0]
 

@@ -1,17 +1,20 @@
 """A training on images of real tissue: what it keeps, and that it goes on where it stopped."""
 
+import shutil
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from survival.cohort import Cohort
 from survival.images import CanvasImages
-from survival.metrics import harrell_c
+from survival.metrics import harrell_c, within_dataset_c
 from survival.run import Run
 from survival.training import TrainingSettings, train
+from survival.training.trainer import c_index
 
 ONE_EPOCH = TrainingSettings(epochs=1, width=0.03, batch_size=8)
 SMALL = {"epochs": 3, "width": 0.03, "batch_size": 8, "learning_rate": 3e-3}
@@ -51,7 +54,10 @@ def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_pat
     assert run.settings["kept_epoch"] == 1 + int(np.argmax(history.val_cindex))
     kept = history.iloc[run.settings["kept_epoch"] - 1]
     validation = table[table.split == "validation"]
-    assert kept.val_cindex == harrell_c(follow_up(validation), validation.log_hazard)
+    # Strata have a baseline each: the offset between them is free, and decides nothing.
+    assert kept.val_cindex == within_dataset_c(
+        follow_up(validation), validation.log_hazard, validation.dataset
+    )
     whole = cohort.part("validation")
     loss = settings.loss()(whole.y_true(strata=True), validation.log_hazard.to_numpy())
     np.testing.assert_allclose(kept.val_loss, float(loss), rtol=1e-5)
@@ -60,6 +66,15 @@ def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_pat
     np.testing.assert_allclose(table.log_hazard, again[:, 0], rtol=1e-4, atol=1e-5)
     assert list(table.slide) == list(cohort.slide) and list(table.event) == list(cohort.event)
     assert not (tmp_path / "run" / "checkpoint").exists()
+
+
+def test_the_epoch_of_strata_is_chosen_within_them_and_else_over_all(tissue):
+    targets, rng = tissue[0].y_true(strata=True), np.random.default_rng(0)
+    risk = rng.normal(size=len(targets)) - targets[:, 0] / targets[:, 0].std()
+    shifted = risk + 3 * targets[:, 2]
+    assert c_index(targets, risk) == c_index(targets, shifted)
+    assert c_index(targets[:, :2], risk) == harrell_c(targets[:, :2], risk)
+    assert c_index(targets[:, :2], risk) != c_index(targets[:, :2], shifted)
 
 
 def test_a_hazard_that_can_be_seen_is_learnt(tissue, tmp_path):
@@ -138,9 +153,17 @@ def test_another_training_is_refused_in_the_same_folder(tissue, trained, tmp_pat
     before = (trained.path / "settings.json").read_bytes()
     with pytest.raises(ValueError, match=r"mean_penalty 0.0 \(now 0.5\)"):
         train(cohort, images, trained.path, replace(ONE_EPOCH, mean_penalty=0.5))
-    with pytest.raises(ValueError, match="was begun with another cohort file; choose another fol"):
+    with pytest.raises(ValueError, match="was begun with another cohort file, other images; cho"):
         train(cohort.select(np.arange(50)), images, trained.path, ONE_EPOCH)
     assert (trained.path / "settings.json").read_bytes() == before
+    # The same images may have moved; others are another training.
+    moved = shutil.copytree(images, tmp_path / "images")
+    train(cohort, moved, trained.path, ONE_EPOCH)
+    changed = CanvasImages(moved, cohort.slide).paths[0]
+    Image.new("RGB", Image.open(changed).size).save(changed)
+    with pytest.raises(ValueError, match="was begun with other images; choose another folder"):
+        train(cohort, moved, trained.path, ONE_EPOCH)
+    shutil.rmtree(moved)
     (tmp_path / "notes.txt").touch()
     with pytest.raises(ValueError, match="not empty"):
         train(cohort, images, tmp_path, ONE_EPOCH)

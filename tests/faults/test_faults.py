@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from tests.faults.inputs import fuzzed_inputs
+from tests.faults.kills import Command, kills
 from tests.faults.readers import readers
 from tests.faults.slides import broken_slides
 
@@ -37,3 +38,14 @@ def test_the_same_seed_breaks_the_same(tmp_path):
     for reader in readers(tmp_path / "whole"):
         first, second = (np.random.default_rng(3) for _ in range(2))
         assert all(reader.broken(first) == reader.broken(second) for _ in range(10))
+
+
+def test_a_command_that_fails_without_being_killed_is_counted_and_ends_the_run(tmp_path):
+    fails_in_all_but_the_first = """
+import sys, pathlib
+pathlib.Path(sys.argv[1]).mkdir()
+sys.exit(sys.argv[1].endswith("whole") is False)
+"""
+    command = Command("a script", fails_in_all_but_the_first, lambda folder: "nothing")
+    tally = kills(command, count=3, folder=tmp_path)
+    assert tally.tried >= 3 and any("ends with status 1" in line for line in tally.wrong)

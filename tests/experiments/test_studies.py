@@ -154,8 +154,8 @@ def test_momentum_keeps_what_would_go(measured):
     assert values(on, momentum.KEPT) == [1] and values(off, momentum.KEPT) == [0]
     assert values(on, momentum.REMOVED) == [0] and values(off, momentum.REMOVED) == [1]
     stage = off[0]["insertions"][0]["stage"]
-    counts = positions.fates(groups)
-    assert counts["removed by LayerLasso"] == {stage: 1} and counts["inserted"].total() == 2
+    counts = positions.fates([*on, *off])
+    assert counts["removed by LayerLasso"] == {stage: 1} and counts[positions.THERE].total() == 2
 
 
 def test_a_search_that_two_studies_look_at_is_done_once(measured):

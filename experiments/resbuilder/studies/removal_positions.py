@@ -4,7 +4,7 @@
 
     python -m experiments.resbuilder.studies.removal_positions --preset laptop
 
-The searches with and without momentum, which :mod:`.momentum` has done already, put together.
+From one convolution and from ResNet-18, whose own blocks may go, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.resbuilder.studies import momentum
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import Groups
 from resbuilder.report.style import (
@@ -30,13 +29,15 @@ from resbuilder.report.style import (
 )
 
 VERDICTS = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
-FATES = {"inserted": GREEN, "removed by LayerLasso": RED, "removed by MorphNet": GREY}
+THERE = "there or inserted"
+FATES = {THERE: GREEN, "removed by LayerLasso": RED, "removed by MorphNet": GREY}
 
 
-def fates(groups: Groups) -> dict[str, Counter]:
-    """How many blocks of each stage were inserted, removed by LayerLasso and by MorphNet."""
-    results = [result for group in groups.values() for result in group]
-    counts = {"inserted": Counter(i["stage"] for r in results for i in r["insertions"])}
+def fates(results: list[dict]) -> dict[str, Counter]:
+    """How many blocks each stage had or got, and lost by LayerLasso and by MorphNet."""
+    counts = {THERE: Counter(i["stage"] for r in results for i in r["insertions"])}
+    for result in results:
+        counts[THERE].update(dict(enumerate(result["start"])))
     for by in ("LayerLasso", "MorphNet"):
         counts[f"removed by {by}"] = Counter(
             removal["stage"] for r in results for removal in r["removals"] if removal["by"] == by
@@ -47,7 +48,7 @@ def fates(groups: Groups) -> dict[str, Counter]:
 def draw(groups: Groups) -> Figure:
     """LayerLasso's values over the place of a block, and what became of blocks by stage."""
     judged = [j for group in groups.values() for result in group for j in result["judged"]]
-    counts = fates(groups)
+    counts = fates([result for group in groups.values() for result in group])
     with styled():
         figure = new_figure(4.0)
         places, stages = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1.7, 1]})
@@ -74,7 +75,7 @@ def draw(groups: Groups) -> Figure:
             heights = [counts[fate][number] for number in numbers]
             stages.bar(np.arange(len(numbers)) + shift, heights, 0.25, color=color, label=fate)
         stages.set_xticks(range(len(numbers)), numbers)
-        stages.set(xlabel="stage (0: full resolution)")
+        stages.set(xlabel="stage (0: the first)")
         stages.set_title("Blocks")
         whole_axis(stages.yaxis)
         handles, labels = places.get_legend_handles_labels()
@@ -86,22 +87,26 @@ def draw(groups: Groups) -> Figure:
 
 
 def answer(groups: Groups) -> str:
-    """Of how many inserted blocks how many were removed, by stage."""
-    counts = fates(groups)
-    inserted = counts["inserted"]
-    by_stage = ", ".join(
-        f"stage {stage}: {counts['removed by LayerLasso'][stage]} by LayerLasso and "
-        f"{counts['removed by MorphNet'][stage]} by MorphNet of {inserted[stage]} inserted"
-        for stage in sorted(inserted)
+    """Of how many blocks how many were removed, by stage."""
+    told = []
+    for variant, results in groups.items():
+        there, by_layer_lasso, by_morphnet = fates(results).values()
+        by_stage = ", ".join(
+            f"{by_layer_lasso[stage]} and {by_morphnet[stage]} of {there[stage]} (stage {stage})"
+            for stage in sorted(there)
+        )
+        told.append(f"{variant}: {by_stage}")
+    return (
+        "Blocks that LayerLasso and MorphNet removed, of those that were there or inserted, from "
+        f"the first stage on: {'; '.join(told)}."
     )
-    return f"Blocks removed, from full resolution on: {by_stage or 'none was inserted'}."
 
 
 STUDY = Study(
     name="removal_positions",
     figure="figure 6.18",
     question="Where are blocks removed?",
-    variants=momentum.STUDY.variants,
+    variants=lambda base: {"from one convolution": {}, "from ResNet-18": {"start": "rb-r18"}},
     answer=answer,
     draw=draw,
 )

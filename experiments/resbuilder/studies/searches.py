@@ -37,17 +37,18 @@ def details(history: History) -> dict:
     """What happened in a search.
 
     Returns:
-        ``trained``: each trained architecture's ``round``, ``flops``, ``depth``, and accuracies of
-        its better No-Reg training by validation; ``insertions``: ``stage``, and the ``gain`` in
-        With-Reg validation accuracy after the ``first`` epoch and at the ``end``; ``judged``: the
-        verdicts of LayerLasso; ``removals``: ``by`` whom (LayerLasso, or MorphNet where no inner
-        channel is alive), from which ``stage``; ``costs``: validation accuracy that LayerLasso's
-        removals took from the network as it stood, one number each time; ``steps``: of each
-        MorphNet step the inner channels (``inner``, ``inner_alive``), and FLOPs ``before``,
-        ``shrunk`` and ``after``.
+        ``start``: how many blocks each stage had in the beginning; ``trained``: each trained
+        architecture's ``round``, ``flops``, ``depth``, and accuracies of its better No-Reg training
+        by validation; ``insertions``: ``stage``, and the ``gain`` in With-Reg validation accuracy
+        after the ``first`` epoch and at the ``end``; ``judged``: the verdicts of LayerLasso;
+        ``removals``: ``by`` whom (LayerLasso, or MorphNet where no inner channel is alive), from
+        which ``stage``; ``costs``: validation accuracy that LayerLasso's removals took from the
+        network as it stood, one number each time; ``steps``: of each MorphNet step the inner
+        channels (``inner``, ``inner_alive``), and FLOPs ``before``, ``shrunk`` and ``after``.
     """
     records = history.records
     return {
+        "start": [len(stage.blocks) for stage in records[0].architecture.stages],
         "trained": [_trained(history, r) for r in records.values() if r.trainings],
         "insertions": [_insertion(history, r) for r in records.values() if r.origin == "insertion"],
         "judged": judgements(history),

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, as_completed
@@ -191,21 +192,18 @@ def quiet() -> None:
 
 
 def single_thread() -> None:
-    """One core for this process, before TensorFlow starts: others train beside it."""
+    """One core for this process, before TensorFlow computes anything: others train beside it."""
     quiet()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    for limit in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[limit] = "1"
 
 
 def _devices(strategy: str) -> str:
     """What this process computes on."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    names = (tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus)
+    names = []
+    if tf := sys.modules.get("tensorflow"):  # else nothing was computed with it
+        gpus = tf.config.list_physical_devices("GPU")
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
     cores = f"{os.cpu_count()} cores" if strategy == "mirrored" else "one core"
     return ", ".join((cores, *(name or "GPU" for name in names)))
 

@@ -16,6 +16,11 @@ Without ``--photographs`` the crops are of eight photographs that matplotlib, sc
 scikit-learn bring with them, two of which test: that shows that everything works, and is no measure
 of how well manipulations can be found.
 
+Measured at the laptop preset on two virtual x86-64 cores, about 45 minutes of one core, one seed,
+AUC on the test photographs with error levels: ResBuilder 0.706 as found (3,340 parameters, 36
+epochs) and 0.653 trained anew for 12 epochs as the others: ResNet-18 0.671, EfficientNet-B4 0.629,
+EfficientNet-B0 0.580. Without error levels all are at 0.51 to 0.54.
+
 The thesis' numbers of this use case, its image size and the settings of its search are not at hand;
 the thesis preset takes those of the other searches of ch. 6 (ζ = 1e8, 20 epochs, n_M = 7, n_Λ = 4).
 """

@@ -6,10 +6,10 @@
 
 The space is that of a search: blocks where it inserts them, from its two starts, with inner widths
 of a quarter to twice the stage's, and one factor on all widths that fills the budget of FLOPs.
-Hyperband trains with the same data, augmentation, optimizer and loss, as many epochs at most as
-weights of a search may have behind them where channels inherit theirs. Time is processor time on
-one core; what Hyperband spends on test images, which the search evaluates after every training, is
-not counted.
+Hyperband trains with the same data, augmentation, optimizer and loss, at most as many epochs as
+weights of a search may have behind them: one with those that they have where channels inherit
+theirs, one with those that they have otherwise. Time is processor time on one core; what Hyperband
+spends on test images, which the search evaluates after every training, is not counted.
 
 A method has at a time what it would give if it were stopped then: the network that is best on
 validation images so far, told by its accuracy on test images.
@@ -41,6 +41,7 @@ from resbuilder.report.style import (
     GREY,
     ORANGE,
     PURPLE,
+    RED,
     new_figure,
     percent_axis,
     si,
@@ -48,14 +49,18 @@ from resbuilder.report.style import (
 )
 from resbuilder.variants import WITH_REG
 
-HYPERBAND = "Hyperband"
-METHODS = {
+# Trainings of a network at most, from the settings.
+HYPERBANDS = {
+    "Hyperband": most_trainings,
+    "Hyperband, fewer epochs": lambda settings: settings["insertions"] + 2,
+}
+SEARCHES = {
     "thesis": {},
     "inherit": {"inherit_channels": True},
     "share 0.2, inherit": {"insert_share": 0.2, "inherit_channels": True},
     "thesis, from ResNet-18": {"start": "rb-r18"},
-    HYPERBAND: {},
 }
+METHODS = (*SEARCHES, *HYPERBANDS)
 # Seeds, processor seconds of Hyperband; the settings are those of the studies.
 PRESETS = {"quick": (1, 40), "laptop": (2, 300)}
 
@@ -63,17 +68,19 @@ PRESETS = {"quick": (1, 40), "laptop": (2, 300)}
 def hyperband_jobs(preset: str) -> dict[str, dict]:
     """Settings of the jobs, by name."""
     seeds, seconds = PRESETS[preset]
-    settings = SIZES[preset]
-    return {
-        f"{method}, seed {seed}": {
-            "method": method,
-            "seconds": seconds,
-            "epochs": settings["epochs"] * most_trainings(settings),
-            "settings": settings | {"seed": seed} | options,
-        }
-        for seed in range(seeds)
-        for method, options in METHODS.items()
-    }
+    size, jobs = SIZES[preset], {}
+    for seed in range(seeds):
+        for method, options in SEARCHES.items():
+            settings = size | {"seed": seed} | options
+            jobs[f"{method}, seed {seed}"] = {"method": method, "settings": settings}
+        for method, most in HYPERBANDS.items():
+            jobs[f"{method}, seed {seed}"] = {
+                "method": method,
+                "seconds": seconds,
+                "epochs": size["epochs"] * most(size),
+                "settings": size | {"seed": seed},
+            }
+    return jobs
 
 
 def follow(job: dict, searches: Path) -> dict:
@@ -84,7 +91,7 @@ def follow(job: dict, searches: Path) -> dict:
         beginning, accuracies on ``validation`` and ``test`` images; ``seconds`` in all.
     """
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
-    if job["method"] == HYPERBAND:
+    if job["method"] in HYPERBANDS:
         return hyperband(job, config)
     began = time.process_time()
     progress = _Clock(trainings(config.rounds, config.insertions))
@@ -125,7 +132,8 @@ def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
 
 def curves(results: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Times up to the end of Hyperband, and accuracies (seeds, times) of each method."""
-    times = np.linspace(0, results[0]["job"]["seconds"], 301)
+    end = next(r["job"]["seconds"] for r in results if r["job"]["method"] in HYPERBANDS)
+    times = np.linspace(0, end, 301)
     grouped = {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
     return times, {m: np.stack([best_so_far(r, times) for r in g]) for m, g in grouped.items()}
 
@@ -137,22 +145,21 @@ def markdown(results: list[dict]) -> str:
     shown = [round(share * (len(times) - 1)) for share in (0.1, 0.25, 0.5, 0.75, 1)]
     heads = " | ".join(f"{times[i]:.0f} s" for i in shown)
     lines = [
-        f"| test accuracy, % | {heads} | above Hyperband after the first tenth of the time |",
-        "|---" * (2 + len(shown)) + "|",
+        f"| test accuracy, % | {heads} | {' | '.join(f'above {peer}' for peer in HYPERBANDS)} |",
+        "|---" * (1 + len(shown) + len(HYPERBANDS)) + "|",
     ]
     for method, accuracy in found.items():
         cells = [_cell(accuracy[:, i]) for i in shown]
-        if method == HYPERBAND:
-            cells.append("–")
-        else:
-            peer, own = (np.nan_to_num(a).mean(0)[late] for a in (found[HYPERBAND], accuracy))
-            cells.append(f"{(own > peer).mean():.0%} of it")
+        for peer in HYPERBANDS:
+            theirs, own = (np.nan_to_num(a).mean(0)[late] for a in (found[peer], accuracy))
+            cells.append("–" if method in HYPERBANDS else f"{(own > theirs).mean():.0%}")
         lines.append(f"| {method} | {' | '.join(cells)} |")
     s = results[0]["job"]["settings"]
     return (
         "\n".join(lines) + f"\n\n{s['dataset']}, {s['train_limit']:,} images, ζ = {si(s['flops'])}"
         f"FLOPs; processor seconds on one core; mean ± standard deviation over {len(accuracy)} "
-        "seed(s) of the network that is best on validation images so far.\n"
+        "seed(s) of the network that is best on validation images so far; above: share of the time "
+        "after the first tenth.\n"
     )
 
 
@@ -166,7 +173,7 @@ def draw(results: list[dict]) -> Figure:
     with styled():
         figure = new_figure(4.0)
         axes = figure.subplots()
-        colors = (BLUE, PURPLE, ORANGE, GREEN, GREY)
+        colors = (BLUE, PURPLE, ORANGE, GREEN, GREY, RED)
         for (method, accuracy), color in zip(found.items(), colors, strict=True):
             axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
             # Only where all seeds have something.

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from experiments.resbuilder.hyperband import (
-    HYPERBAND,
+    HYPERBANDS,
+    METHODS,
     best_so_far,
     curves,
     draw,
@@ -44,7 +45,11 @@ def test_a_method_has_what_is_best_on_validation_images_so_far():
     np.testing.assert_array_equal(found, [np.nan, np.nan, 0.6, 0.6, 0.6, 0.65, 0.65])
 
 
-def test_hyperband_trains_on_from_its_own_networks_until_the_time_is_over(tmp_path, monkeypatch):
+def job_of(method, **changes):
+    return hyperband_jobs("quick")[f"{method}, seed 0"] | {"data_dir": None} | changes
+
+
+def test_hyperband_trains_on_from_its_own_networks(tmp_path, monkeypatch):
     begun, ended = [], []
 
     class Watched(Trainer):
@@ -60,16 +65,29 @@ def test_hyperband_trains_on_from_its_own_networks_until_the_time_is_over(tmp_pa
     monkeypatch.setattr("experiments.resbuilder.hyperband_peer.Trainer", Watched)
     # From one convolution alone: a few layers are traced much sooner than a ResNet-18.
     monkeypatch.setattr("experiments.resbuilder.hyperband_peer.STARTS", ("rb-0net",))
-    job = hyperband_jobs("quick")[f"{HYPERBAND}, seed 0"] | {"data_dir": None, "seconds": 16}
-    result = follow(job, tmp_path)
+    monkeypatch.setattr(
+        "experiments.resbuilder.hyperband_peer._Time.over", lambda _: len(ended) > 5
+    )
+    result = follow(job_of("Hyperband"), tmp_path)
+    assert len(result["networks"]) == 6 and list(tmp_path.iterdir()) == []
     # The sixth is the best of five that had half of the epochs, and has the other half.
-    assert [any(same(b, e) for e in ended[:i]) for i, b in enumerate(begun[:6])] == 5 * [0] + [1]
+    assert [any(same(b, e) for e in ended[:i]) for i, b in enumerate(begun)] == 5 * [0] + [1]
+
+
+def test_hyperband_begins_nothing_when_the_time_is_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("experiments.resbuilder.hyperband_peer.STARTS", ("rb-0net",))
+    result = follow(job_of("Hyperband", seconds=3), tmp_path)
     networks, seconds = result["networks"], [n["seconds"] for n in result["networks"]]
     assert networks and seconds == sorted(seconds)
     # The last one began before the end.
-    assert all(second <= 16 for second in seconds[:-1]) and result["seconds"] >= 16
+    assert all(second <= 3 for second in seconds[:-1]) and result["seconds"] >= 3
     assert all(0 <= n[part] <= 1 for n in networks for part in ("validation", "test"))
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_hyperband_may_have_as_many_epochs_as_the_weights_of_a_search():
+    jobs = hyperband_jobs("laptop")  # 2 epochs, n_M = 2, n_Λ = 2
+    epochs = [jobs[f"{method}, seed 1"]["epochs"] for method in HYPERBANDS]
+    assert epochs == [2 * (2 * 3 + 2), 2 * (2 + 2)]
 
 
 def test_table_and_figure_tell_who_is_ahead():
@@ -77,14 +95,15 @@ def test_table_and_figure_tell_who_is_ahead():
         {"job": job | {"seconds": 100}, "networks": [{"seconds": s, "validation": v, "test": v}]}
         for job, s, v in zip(
             hyperband_jobs("quick").values(),
-            (5, 55, 5, 5, 20),
-            (0.9, 0.9, 0.7, 0.7, 0.8),
+            (5, 55, 5, 5, 20, 5),
+            (0.9, 0.9, 0.7, 0.7, 0.8, 0.95),
             strict=True,
         )
     ]
     times, found = curves(results)
     assert set(map(len, found.values())) == {1} and times[-1] == 100
     rows = markdown(results).splitlines()[2:]
-    assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% of it |" in rows[0]
-    assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% of it |" in rows[1]
-    assert len(draw(results).axes[0].lines) == 2 * 5 + 1
+    assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% | 0% |" in rows[0]
+    assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% | 0% |" in rows[1]
+    assert all(row.endswith("| – | – |") for row in rows[4:6])
+    assert len(draw(results).axes[0].lines) == 2 * len(METHODS) + 1

@@ -46,7 +46,7 @@ def early_features(model, pixels):
         if isinstance(layer, keras.layers.Conv2D):  # else nothing of the padding could be seen
             layer.bias.assign(np.full(layer.filters, 0.3))
     return ops.convert_to_numpy(
-        keras.Model(model.inputs, model.get_layer("block2_pool").output)(pixels)
+        keras.Model(model.input, model.get_layer("block2_pool").output)(pixels)
     )
 
 

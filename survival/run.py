@@ -104,6 +104,17 @@ def judged(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions if test.empty else test
 
 
+def known_patients(predictions: pd.DataFrame, rows: pd.DataFrame) -> set[str]:
+    """Patients of ``rows`` who have the name of one whom a network was trained or chosen on.
+
+    Args:
+        predictions: Of the network's own cohort.
+        rows: Of any cohort.
+    """
+    learnt = predictions[predictions["split"].isin(["train", "validation"])]
+    return set(learnt["patient"]) & set(rows["patient"])
+
+
 def read_settings(folder: Path) -> dict:
     """The settings in a training's folder.
 

@@ -31,6 +31,7 @@ from experiments.command import RUNS, measure, publish, standard_options, stored
 from experiments.phs.summary import spread
 from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.hyperband_peer import hyperband
+from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder import SearchConfig, search
 from resbuilder.progress import SearchProgress
@@ -56,8 +57,8 @@ HYPERBANDS = {
 }
 SEARCHES = {
     "thesis": {},
-    "inherit": {"inherit_channels": True},
-    "share 0.2, inherit": {"insert_share": 0.2, "inherit_channels": True},
+    "inherit": INHERIT,
+    "share 0.2, inherit": SHARE | INHERIT,
     "thesis, from ResNet-18": {"start": "rb-r18"},
 }
 METHODS = (*SEARCHES, *HYPERBANDS)

@@ -31,7 +31,7 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
     from survival.cli.progress import PredictionProgress
     from survival.cli.scores import print_scores
     from survival.evaluation import evaluate as evaluate_network
-    from survival.run import EVALUATIONS, Run, judged
+    from survival.run import EVALUATIONS, Run, judged, known_patients
 
     finished = Run(run)
     name = name or "-".join([manifest.stem, *datasets])
@@ -40,10 +40,10 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
         raise ValueError(f"{out} exists; give --overwrite to replace it, or another --name")
     with PredictionProgress() as progress:
         table = evaluate_network(finished, cohort, images, name, [progress])
-    learnt = finished.predictions[finished.predictions["split"].isin(["train", "validation"])]
-    if known := set(learnt["patient"]) & set(judged(table)["patient"]):
+    rows = judged(table)
+    if known := known_patients(finished.predictions, rows):
         click.echo(
-            f"Warning: {len(known)} of {judged(table)['patient'].nunique()} patients have the name "
+            f"Warning: {len(known)} of {rows['patient'].nunique()} patients have the name "
             "of one whom this network was trained or chosen on; if they are the same people, the "
             "scores are too good",
             err=True,

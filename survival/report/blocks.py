@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import EVALUATIONS, Run, judged
+from survival.run import EVALUATIONS, Run, judged, known_patients
 
 
 @dataclass(frozen=True)
@@ -216,14 +216,13 @@ def _carried(name: str, run: Run) -> Block:
     parts, notes = list(own.parts), list(own.notes)
     slides = run.predictions
     train = slides[slides["split"] == "train"]
-    seen = set(slides.loc[slides["split"].isin(["train", "validation"]), "patient"])
     for cohort, table in run.evaluations.items():
         rows = judged(table)
         if rows.empty or not _finite(rows):
             what = "has no slides" if rows.empty else "has predictions that are not finite"
             notes.append(f"{name}: the evaluation of {cohort} {what}; it is left out.")
             continue
-        if known := seen & set(rows["patient"]):
+        if known := known_patients(slides, rows):
             notes.append(
                 f"{name}: {len(known)} of {rows['patient'].nunique()} patients of {cohort} have "
                 "the name of a patient whom this network was trained or chosen on. If they are "

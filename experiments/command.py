@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 from matplotlib.figure import Figure
 
-from experiments.jobs import VERSION, run_all, write
+from experiments.jobs import VERSION, as_stored, read, run_all, write
 from survival.cluster import RayExecutor
 
 RUNS = Path("runs")
@@ -142,15 +142,34 @@ def measure(
             f"--strategy mirrored trains one at a time on all GPUs, and --workers {workers} shares "
             "them out; give one of the two"
         )
-    results = run_all(work, jobs, folder, workers, data_dir, _cluster(workers), strategy)
     stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
     path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(
-        path,
-        {key: {"job": job, "version": VERSION} | results[key] for key, job in jobs.items()},
+    run_all(
+        work,
+        jobs,
+        folder,
+        workers,
+        data_dir,
+        _cluster(workers),
+        strategy,
+        after_each=lambda: _store(path, jobs, folder),
     )
+    _store(path, jobs, folder)
     return path
+
+
+def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
+    """Write the results that are there, and keep those stored earlier of jobs that are not."""
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    entries = {}
+    for name, job in jobs.items():
+        if done := read(folder, name, job):
+            about = {"job": job, "version": VERSION, "commit": done.get("commit")}
+            entries[name] = about | done["result"]
+        elif name in earlier and earlier[name]["job"] == as_stored(job):
+            entries[name] = earlier[name]
+    write(path, entries)
 
 
 def _kept(name: str):

@@ -6,14 +6,17 @@ place where all of them meet, so on a cluster it lies in a shared file system.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, as_completed
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +24,7 @@ import click
 from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from experiments.checkpoints import Checkpoint
 from resbuilder.files import atomically, parse_json
 from resbuilder.workers import process_pool
 
@@ -37,12 +41,15 @@ def run_all(
     data_dir: str | None = None,
     cluster: Callable[[], Executor] | None = None,
     strategy: str = "one_device",
+    after_each: Callable[[], None] = lambda: None,
 ) -> dict[str, dict]:
     """Does what is not done yet, and returns all results.
 
     Args:
         work: From the settings of a job to its result; a function of a module, because processes
-            of their own call it.
+            of their own call it. Among the settings it finds ``checkpoint``, the path of the file
+            in which a job of more than a few minutes keeps its state
+            (:class:`experiments.checkpoints.Checkpoint`); the file goes once the result is there.
         jobs: Settings of each job by its name, which names the file.
         folder: Where the results are kept, one ``NAME.json`` each, written when a job ends.
         workers: Processes, each on one core and, where there are some, one GPU.
@@ -51,6 +58,7 @@ def run_all(
         cluster: Makes what runs the jobs instead of processes, and does lost ones again.
         strategy: ``"mirrored"``: one job at a time, on all GPUs. Likewise among the settings, and
             none: the result is that of one device.
+        after_each: Called whenever a job has ended.
 
     Returns:
         Result of each job by name, in the order of ``jobs``. Several processes, also on several
@@ -73,7 +81,7 @@ def run_all(
             missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
             if not missing:
                 break
-            lost = _run(work, missing, folder, make, given, wait, len(jobs))
+            lost = _run(work, missing, folder, make, given, wait, len(jobs), after_each)
             if not lost:
                 break
             if not again:
@@ -85,7 +93,7 @@ def run_all(
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
 
 
-def _run(work, missing, folder, make, given, wait, total) -> list[str]:
+def _run(work, missing, folder, make, given, wait, total, after_each) -> list[str]:
     """Hands all jobs in; returns the names of those whose process was lost."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     lost = []
@@ -102,6 +110,7 @@ def _run(work, missing, folder, make, given, wait, total) -> list[str]:
                 elif future.result():
                     progress.advance(task)
                     progress.console.print(f"{folder.name}/{futures[future]} done")
+                    after_each()
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, ValueError):  # data that is not there, a value out of range
@@ -132,19 +141,48 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
         with FileLock(folder / "locks" / f"{name}.lock", blocking=wait):
             if not path.exists():
                 start = time.time()
-                done = {"job": job, "version": VERSION} | {"result": work(job | given)}
+                checkpoint = _checkpoint(folder, name, job)
+                result = work(job | given | {"checkpoint": str(checkpoint.path)})
                 write(
                     path,
-                    done
-                    | {
+                    {
+                        "job": job,
+                        "version": VERSION,
+                        "commit": commit(),
+                        "result": result,
+                        # Since the last interruption.
                         "seconds": round(time.time() - start, 1),
                         "machine": f"{platform.machine()}, {_devices(given['strategy'])}, Python "
                         f"{platform.python_version()}",
                     },
                 )
+                checkpoint.remove()
             return True
     except Timeout:
         return False
+
+
+def _checkpoint(folder: Path, name: str, job: dict) -> Checkpoint:
+    """The file of a job's state. Other settings or another version have another file."""
+    identity = json.dumps([_plain(job), VERSION], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    return Checkpoint(folder / "checkpoints" / f"{name}-{digest}.npz")
+
+
+@cache
+def commit() -> str | None:
+    """Return the commit of the checkout, with ``+`` if files differ from it; None without git."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
+        )
+    except OSError:
+        return None
+    if head.returncode or changed.returncode:
+        return None
+    return head.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
 
 
 def read(folder: Path, name: str, job: dict) -> dict | None:
@@ -163,7 +201,7 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
     whole = isinstance(found, dict) and isinstance(found.get("result"), dict)
     if not whole or "job" not in found:
         raise click.UsageError(f"{path} is damaged: it holds no job and its result; remove it")
-    if found["job"] != json.loads(json.dumps(_plain(job))):
+    if found["job"] != as_stored(job):
         raise click.UsageError(
             f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
             "give another folder with --out."
@@ -174,6 +212,11 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
             "Keep it there and give another folder with --out, or remove it."
         )
     return found
+
+
+def as_stored(job: dict) -> dict:
+    """Return a job as a file of results holds it: five digits, tuples as lists."""
+    return json.loads(json.dumps(_plain(job)))
 
 
 def write(path: Path, value: dict) -> None:
@@ -187,8 +230,13 @@ def write(path: Path, value: dict) -> None:
 
 
 def quiet() -> None:
-    """Before TensorFlow starts: no word of what it finds."""
+    """Before TensorFlow starts: no word of what it finds, and its fast kernels.
+
+    On processors without AVX-512 TensorFlow leaves oneDNN off, and small convolutions then take
+    three times as long.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
 def single_thread() -> None:

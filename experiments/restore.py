@@ -30,7 +30,7 @@ def restore(results: Path, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     missing = {k: v for k, v in stored.items() if not (folder / f"{k}.json").exists()}
     for name, entry in missing.items():
-        about = {key: entry[key] for key in ("job", "version") if key in entry}
+        about = {key: entry[key] for key in ("job", "version", "commit") if key in entry}
         result = {key: value for key, value in entry.items() if key not in about}
         write(folder / f"{name}.json", about | {"result": result})
     return len(missing)

@@ -1,4 +1,4 @@
-"""Table 3.1: LeNet on Fashion-MNIST with the port-Hamiltonian optimizer, with and without braking.
+"""Table 3.2: LeNet on Fashion-MNIST with the port-Hamiltonian optimizer, with and without braking.
 
 ::
 
@@ -8,7 +8,7 @@
 
 from experiments.phs.table import table_command
 
-main = table_command("fashion_mnist", "3.1", targets=(0.8, 0.85))
+main = table_command("fashion_mnist")
 
 if __name__ == "__main__":
     main()

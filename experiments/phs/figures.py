@@ -4,46 +4,57 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from experiments.phs.cells import Measured
 from experiments.phs.summary import accuracies
-from resbuilder.report.style import BLUE, GREEN, GREY, ORANGE, RED
+from resbuilder.report.style import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
 
-def table_figure(rows: list[dict]) -> Figure:
-    """Test accuracy at the end of every row, without and with braking, seed by seed.
+def printed_rows(measured: list[Measured]) -> Figure:
+    """Test accuracy of every measured row beside the printed one, seed by seed.
 
     Args:
-        rows: See :func:`experiments.phs.table.table_rows`.
+        measured: See :func:`experiments.phs.cells.measured_rows`.
     """
-    figure = Figure(figsize=(9, 1.6 + 0.3 * len(rows)), layout="constrained")
+    there = [m for m in measured if m.histories]
+    figure = Figure(figsize=(9, 1.8 + 0.3 * len(there)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
+    colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
     for axes, meaning, title in (
-        (final, "final", "Test accuracy at the end"),
-        (chosen, "by_validation", "… of the best epoch by validation"),
+        (final, "final", "Test accuracy after the last epoch"),
+        (chosen, "by_validation", "… of the epoch chosen by validation"),
     ):
         axes.set_title(title, loc="left")
-        for y, row in enumerate(rows):
-            means = [np.mean(row[which][meaning]) for which in ("without", "with")]
-            axes.plot(means, [y, y], color=GREY, linewidth=1, zorder=1)
-            for which, color, marker in (("without", GREY, "o"), ("with", RED, "D")):
-                seeds = row[which][meaning]
-                axes.plot(seeds, [y] * len(seeds), marker, color=color, alpha=0.35, markersize=4)
-                label = f"{which} braking (mean; pale: seeds)" if y == 0 else None
-                axes.plot(np.mean(seeds), y, marker, color=color, markersize=6, label=label)
+        for y, m in enumerate(there):
+            color, seeds = colors[m.row.optimizer], m.accuracy(meaning)
+            axes.plot([m.row.accuracy, np.mean(seeds)], [y, y], color=GREY, linewidth=1, zorder=1)
+            axes.plot(m.row.accuracy, y, "D", color=INK, markerfacecolor="white", markersize=6)
+            axes.plot(seeds, [y] * len(seeds), "o", color=color, alpha=0.35, markersize=4)
+            axes.plot(np.mean(seeds), y, "o", color=color, markersize=6)
         axes.xaxis.set_major_formatter(PER_CENT)
-    final.set_yticks(
-        range(len(rows)),
-        [
-            f"{n}. m {r['mass']:g}, γ {r['friction']:g}: ×{r['factor']:g} at {r['target']:g}"
-            for n, r in enumerate(rows, start=1)
-        ],
-    )
-    final.invert_yaxis()
-    figure.legend(*final.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    final.set_yticks(range(len(there)), [_row_label(m) for m in there])
+    final.set_ylim(len(there) - 0.5, -0.5)
+    legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]
+    legend += [
+        Line2D([], [], marker="o", color=color, ls="", label=f"{name} (mean; pale: seeds)")
+        for name, color in colors.items()
+    ]
+    figure.legend(handles=legend, loc="outside lower center", ncols=4)
     return _finished(figure)
+
+
+def _row_label(m: Measured) -> str:
+    row = m.row
+    label = f"α {row.learning_rate:g}"
+    if row.mass is not None:
+        label += f", γ {row.friction:g}, m {row.mass:g}"
+    if row.goal is not None:
+        label += f": ×{row.factor:g} at {row.goal:g}"
+    return label if m.batch_size == 128 else f"{label} (batches of {m.batch_size})"
 
 
 def methods(groups: dict[str, list[dict]]) -> Figure:

@@ -8,7 +8,7 @@ so that trainings which differ only in how they brake share what comes before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ class Loop:
         batch_size: Images in a step. A last, smaller batch is left out.
         seed: Seed of the order of the images, which is new in every epoch.
         chunk: Steps in one call, and so between two calls of the callbacks.
+        evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Loop:
         batch_size: int,
         seed: int,
         chunk: int = 25,
+        evaluate_every: int = 1,
     ):
         import tensorflow as tf
 
@@ -62,10 +64,12 @@ class Loop:
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         optimizer.build(model.trainable_variables)
         self.parts, self.batch_size, self.seed, self.chunk = parts, batch_size, seed, chunk
+        self.evaluate_every = evaluate_every
         self.steps_per_epoch = len(parts["train"].y) // batch_size
         self.epoch, self.step = 0, 0
         self.sums = np.zeros(2)  # of losses and correct predictions in this epoch
         self.history: list[dict] = []
+        self.diverged = False  # whether the last epoch's loss is not finite
         x, y = (tf.constant(array) for array in parts["train"])
 
         @tf.function(reduce_retracing=True)
@@ -93,23 +97,35 @@ class Loop:
 
         self._steps, self._judge = steps, judge
 
-    def run(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback] = ()) -> list[dict]:
-        """Trains on until ``epochs`` are over, or the loss is no number.
+    def run(
+        self,
+        epochs: int,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        each_epoch: Callable[[], None] | None = None,
+        last_epoch: Callable[[], float] | None = None,
+    ) -> list[dict]:
+        """Train until ``epochs`` are over, or the loss is not finite.
 
         Args:
             epochs: Epochs of the whole training, those before included.
             callbacks: Keras callbacks; they see the running mean loss after every chunk and the
-                validation loss at the end of an epoch, as in ``fit``.
+                validation loss at the end of an evaluated epoch, as in ``fit``.
+            each_epoch: Called after every epoch, where a :meth:`snapshot` is whole.
+            last_epoch: Returns an earlier last epoch, once one is known, else infinity.
 
         Returns:
-            One dict for each epoch: loss and accuracy in training (running means), on validation
-            and test data.
+            One dict for each evaluated epoch: its number, from 1; loss and accuracy in training
+            (running means), on validation and test data.
         """
+
+        def end() -> float:
+            return min(epochs, last_epoch()) if last_epoch else epochs
+
         watching = keras.callbacks.CallbackList(
             list(callbacks), model=self.model, steps=None, epochs=epochs
         )
         watching.on_train_begin()
-        while self.epoch < epochs and not self.diverged:
+        while self.epoch < end() and not self.diverged:
             watching.on_epoch_begin(self.epoch)
             rng = np.random.default_rng((self.seed, self.epoch))
             order = rng.permutation(len(self.parts["train"].y)).astype(np.int32)
@@ -121,18 +137,20 @@ class Loop:
                 watching.on_train_batch_end(self.step - 1, {"loss": self.sums[0] / self.step})
             loss, accuracy = self.sums / self.steps_per_epoch
             logs = {"loss": float(loss), "accuracy": float(accuracy)}
-            for part, prefix in (("validation", "val_"), ("test", "test_")):
-                logs |= {prefix + k: v for k, v in self.evaluate(self.parts[part]).items()}
+            number = self.epoch + 1
+            self.diverged = not np.isfinite(loss)
+            evaluated = number % self.evaluate_every == 0 or number >= end() or self.diverged
+            if evaluated:
+                for part, prefix in (("validation", "val_"), ("test", "test_")):
+                    logs |= {prefix + k: v for k, v in self.evaluate(self.parts[part]).items()}
             watching.on_epoch_end(self.epoch, dict(logs))
-            self.history.append(logs)
-            self.epoch, self.step, self.sums = self.epoch + 1, 0, np.zeros(2)
+            if evaluated:
+                self.history.append({"epoch": number} | logs)
+            self.epoch, self.step, self.sums = number, 0, np.zeros(2)
+            if each_epoch:
+                each_epoch()
         watching.on_train_end()
         return self.history
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the last epoch's loss is no finite number."""
-        return bool(self.history) and not np.isfinite(self.history[-1]["loss"])
 
     def evaluate(self, data: Data) -> dict:
         """Mean loss and accuracy on ``data``."""
@@ -157,6 +175,7 @@ class Loop:
         """Goes back, or on, to a snapshot of a training of the same model and optimizer."""
         self.epoch, self.step = snapshot.epoch, snapshot.step
         self.sums, self.history = snapshot.sums.copy(), list(snapshot.history)
+        self.diverged = False
         for variable, value in zip(self.model.variables, snapshot.weights, strict=True):
             variable.assign(value)
         for variable, value in zip(self.optimizer.variables, snapshot.optimizer, strict=True):

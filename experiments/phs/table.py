@@ -1,130 +1,164 @@
-"""Tables 3.1 and 3.2: the rows, and the command that measures them."""
+"""Tables 3.1 and 3.2: the printed rows as jobs, and the command that measures them."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
-import numpy as np
 
 from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
-from experiments.phs.summary import accuracies, signed, spread
-from experiments.phs.trainings import KNOWN_ROW, with_and_without_braking
-
-# Around the known row: twice and half its long-run step α/(mγ), and a tenth of its memory 1/(αγ).
-DYNAMICS = (
-    KNOWN_ROW,
-    KNOWN_ROW | {"mass": 5e-4},
-    KNOWN_ROW | {"mass": 2e-3},
-    KNOWN_ROW | {"mass": 1e-4, "friction": 100.0},
-    KNOWN_ROW | {"mass": 2e-4, "friction": 100.0},
+from experiments.phs.cells import gains_table, measured_rows, rows_table
+from experiments.phs.rows import (
+    MOST_EPOCHS,
+    SGD_LOSS,
+    TABLES,
+    TRAINING_IMAGES,
+    Row,
+    epochs_to,
+    rows,
+    same_training,
 )
-FACTORS = (10.0, 100.0)
-# Training images (None: all), epochs, seeds, dynamics.
-PRESETS = {"quick": (20_000, 8, 2, DYNAMICS[:1]), "thesis": (None, 8, 3, DYNAMICS)}
-MEANINGS = ("final", "by_validation", "best")
+from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
+
+# The cheapest row of each dataset again, at half the batch.
+CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
 
 
-def table_jobs(dataset: str, targets: tuple[float, ...], preset: str) -> dict[str, dict]:
-    """Settings of all trainings of a table, by name; one job does four rows of a seed."""
-    limit, epochs, seeds, dynamics = PRESETS[preset]
-    return {
-        f"a{row['learning_rate']:g}_m{row['mass']:g}_g{row['friction']:g}_seed{seed}": row
-        | {
-            "dataset": dataset,
-            "limit": limit,
-            "seed": seed,
-            "batch_size": 4,
-            "epochs": epochs,
-            "brakes": list(itertools.product(targets, FACTORS)),
-        }
-        for seed, row in itertools.product(range(seeds), dynamics)
-    }
+@dataclass(frozen=True)
+class Preset:
+    """How much of a table is measured, and how.
 
-
-def table_command(dataset: str, number: str, targets: tuple[float, ...]) -> Callable:
-    """The command of a table's script.
-
-    Args:
-        dataset: Name of the dataset.
-        number: The thesis' number of the table.
-        targets: Shares of reduction of the loss at which to brake.
+    Attributes:
+        limit: Training images, None for all.
+        after: Epochs after braking.
+        seeds: Of a row whose goal is expected within ``fast`` epochs.
+        slow_seeds: Of the others.
+        most: Epochs at most, None for 1.25 times those expected, and no fewer than 100.
+        slowest: Rows that are expected to take more epochs are left out.
     """
 
-    @click.command(help=f"Measure the rows of Table {number} ({dataset}).")
+    limit: int | None
+    after: int
+    seeds: int
+    slow_seeds: int
+    most: int | None
+    slowest: int = MOST_EPOCHS
+    fast: int = 200
+
+
+PRESETS = {
+    "quick": Preset(10_000, after=2, seeds=1, slow_seeds=0, most=4),
+    "thesis": Preset(None, after=40, seeds=3, slow_seeds=2, most=None),
+}
+
+
+def job_groups(dataset: str, preset: str) -> list[dict[str, dict]]:
+    """Return the jobs of a table by name, in groups after each of which it is published.
+
+    The rows that are done soonest come first: all seeds of the fast rows, the check of the batch
+    size, then the slow rows seed after seed.
+    """
+    chosen = PRESETS[preset]
+    expected = {job_name(job): (job, epochs) for job, epochs in _jobs(dataset, chosen)}
+    fast = {name for name, (_, epochs) in expected.items() if epochs <= chosen.fast}
+    groups = []
+    for these, seeds in ((fast, chosen.seeds), (expected.keys() - fast, chosen.slow_seeds)):
+        order = sorted(these, key=lambda name: expected[name][1])
+        for seed in range(seeds):
+            jobs = {f"{name}_seed{seed}": expected[name][0] | {"seed": seed} for name in order}
+            groups.append(jobs)
+    return [group for group in groups if group]
+
+
+def job_name(job: dict) -> str:
+    """Return the name of a job without its seed."""
+    name = f"a{job['learning_rate']:g}"
+    if "mass" in job:
+        name += f"_g{job['friction']:g}_m{job['mass']:g}"
+    return name + ("" if job["batch_size"] == 128 else f"_batch{job['batch_size']}")
+
+
+def _jobs(dataset: str, preset: Preset):
+    """Yield the settings of each training but the seed, and the expected epochs to its goal."""
+    for free, braked in same_training(dataset).items():
+        sizes = (128, 64) if dynamics_of(free) == CHECKED[dataset] else (128,)
+        for batch_size in sizes:
+            yield _phs_job(free, braked, batch_size, preset)
+    for row in rows(dataset):
+        if row.optimizer == "SGD":
+            job, epochs = _sgd_job(row, preset)
+            if epochs <= preset.slowest:
+                yield job, epochs
+
+
+def dynamics_of(row: Row) -> tuple[float | None, float | None, float | None]:
+    """Return α, γ and m."""
+    return row.learning_rate, row.friction, row.mass
+
+
+def _common(row: Row, batch_size: int, preset: Preset, loss: float) -> tuple[dict, int]:
+    steps = (preset.limit or TRAINING_IMAGES[row.dataset]) // batch_size
+    expected = epochs_to(row.dataset, loss, row.long_run_step, steps)
+    return {
+        "dataset": row.dataset,
+        "limit": preset.limit,
+        "batch_size": batch_size,
+        "learning_rate": row.learning_rate,
+        "evaluate_every": 1 if expected <= preset.fast else 5,
+    }, expected
+
+
+def _phs_job(free: Row, braked: list[Row], batch_size: int, preset: Preset) -> tuple[dict, int]:
+    job, expected = _common(free, batch_size, preset, min(row.goal for row in braked))
+    return job | {
+        "mass": free.mass,
+        "friction": free.friction,
+        "target_is": "loss",
+        "brakes": sorted({(row.goal, row.factor) for row in braked}, reverse=True),
+        "after": preset.after,
+        "epochs": preset.most or max(100, 5 * expected // 4) + preset.after,
+    }, expected
+
+
+def _sgd_job(row: Row, preset: Preset) -> tuple[dict, int]:
+    job, expected = _common(row, 128, preset, SGD_LOSS[row.dataset])
+    return job | {
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "momentum": 0.0,
+        "epochs": preset.most or expected + preset.after,
+    }, expected
+
+
+def work(job: dict) -> dict:
+    """Do one job of a table, of either kind."""
+    return with_other_optimizer(job) if "optimizer" in job else with_and_without_braking(job)
+
+
+def table_command(dataset: str) -> Callable:
+    """Return the command of a table's script."""
+    number = TABLES[dataset].replace("_", ".")
+
+    @click.command(help=f"Measure the 20 rows of Table {number} ({dataset}).")
     @standard_options()
     def main(preset, workers, data_dir, out):
-        jobs = table_jobs(dataset, targets, preset)
-        name = f"phs/{dataset}"
-        publish_from(measure(name, with_and_without_braking, jobs, preset, workers, data_dir, out))
+        run = partial(measure, f"phs/{dataset}", work)
+        so_far: dict[str, dict] = {}
+        for group in job_groups(dataset, preset):
+            so_far |= group
+            publish_from(run(so_far, preset=preset, workers=workers, data_dir=data_dir, out=out))
 
     return main
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
-    rows = table_rows(stored(path))
-    publish(path, figures.table_figure(rows), markdown(rows))
-
-
-def table_rows(jobs: list[dict]) -> list[dict]:
-    """One dict for each row: its settings, and accuracies without and with braking by seed.
-
-    Args:
-        jobs: What :func:`experiments.command.stored` returns.
-
-    Returns:
-        ``learning_rate``, ``mass``, ``friction``, ``target``, ``factor``, ``epoch`` (of braking,
-        by seed, None where the goal was not reached), and ``without`` and ``with``: test
-        accuracies by meaning (``final``, ``by_validation``, ``best``) and seed.
-    """
-    rows: dict[tuple, dict] = {}
-    for entry in jobs:
-        job = entry["job"]
-        for braked in entry["braked"]:
-            settings = {k: job[k] for k in KNOWN_ROW} | {k: braked[k] for k in ("target", "factor")}
-            row = rows.setdefault(
-                tuple(settings.values()),
-                settings
-                | {
-                    "epoch": [],
-                    "without": {m: [] for m in MEANINGS},
-                    "with": {m: [] for m in MEANINGS},
-                },
-            )
-            row["epoch"].append(braked["epoch"])
-            for which, history in (("without", entry["unbraked"]), ("with", braked["history"])):
-                for meaning, value in accuracies(history).items():
-                    row[which][meaning].append(value)
-    return list(rows.values())
-
-
-def markdown(rows: list[dict]) -> str:
-    """The table: test accuracy in per cent, mean ± standard deviation over seeds."""
-    lines = [
-        "| | α | m | γ | brake at reduction | factor | brakes in epoch | without | with | gain |"
-        " with, by validation | gain by validation |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for number, row in enumerate(rows, start=1):
-        reached = [epoch for epoch in row["epoch"] if epoch is not None]
-        when = (
-            f"{np.mean(reached):.1f}"
-            if len(reached) == len(row["epoch"])
-            else (f"{len(reached)} of {len(row['epoch'])} seeds")
-        )
-        gains = {
-            meaning: signed(np.subtract(row["with"][meaning], row["without"][meaning]))
-            for meaning in MEANINGS
-        }
-        lines.append(
-            f"| {number} | {row['learning_rate']:g} | {row['mass']:g} | {row['friction']:g} "
-            f"| {row['target']:g} | {row['factor']:g} | {when} "
-            f"| {spread(row['without']['final'])} | {spread(row['with']['final'])} "
-            f"| {gains['final']} | {spread(row['with']['by_validation'])} "
-            f"| {gains['by_validation']} |"
-        )
-    return "\n".join(lines) + "\n"
+    """Write tables and figure beside a file of results."""
+    results = stored(path)
+    measured = measured_rows(results)
+    publish(
+        path, figures.printed_rows(measured), rows_table(measured) + "\n" + gains_table(measured)
+    )

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import keras
 
 from experiments.phs.data import parts
 from experiments.phs.lenet import lenet
-from experiments.phs.loop import Loop
+from experiments.phs.loop import Loop, Snapshot
+from experiments.phs.stages import Stages
 from phs_optimizer import PHS, GoalOrientedBraking
-from phs_optimizer.policy import BrakingPolicy
+from phs_optimizer.policy import BrakingPolicy, BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
-# Steps of the moving average that the goal is compared with: 4,000 images at batches of 4.
-AVERAGE_STEPS = 1000
-# The one row of the thesis' tables that is known: α, m, γ. With γ as a rate the long-run step is
+# Images that the moving average of the loss is long, which the goal is compared with.
+AVERAGE_IMAGES = 4000
+# The dynamics of one row of the tables: α, m, γ. With γ as a rate the long-run step is
 # α/(mγ) = 0.01, and the momentum of heavy ball 1 − αγ = 0.999.
 KNOWN_ROW = {"learning_rate": 1e-4, "mass": 1e-3, "friction": 10.0}
 
 
-class _Fork(keras.callbacks.Callback):
-    """Photographs a training where a braking policy would brake, and lets it go on."""
+def average_steps(job: dict) -> int:
+    """Return the length of the moving average in steps: 4,000 images."""
+    return max(1, round(AVERAGE_IMAGES / job["batch_size"]))
 
-    def __init__(self, loop: Loop, target: float):
+
+class _Fork(keras.callbacks.Callback):
+    """Takes a snapshot of a training where a braking policy would brake, and lets it go on."""
+
+    def __init__(self, loop: Loop, target: float, target_is: str, average: int):
         super().__init__()
         self.loop = loop
-        self.policy = BrakingPolicy(target, average_steps=AVERAGE_STEPS)
-        self.task_loss = TaskLoss("loss", refresh=AVERAGE_STEPS)
-        self.snapshot, self.epoch = None, None
+        self.policy = BrakingPolicy(target, target_is, average_steps=average)
+        self.task_loss = TaskLoss("loss", refresh=average)
+        self.snapshot: Snapshot | None = None
+        self.epoch: float | None = None
+        self.lowest = math.inf
 
     def on_epoch_begin(self, epoch, logs=None):
         self.task_loss.begin_epoch()
@@ -36,24 +45,51 @@ class _Fork(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.snapshot is not None:
             return
-        if self.policy.observe(*self.task_loss.read(self, batch, logs)):
+        event = self.policy.observe(*self.task_loss.read(self, batch, logs))
+        if self.policy.state.steps >= self.policy.average_steps:
+            self.lowest = min(self.lowest, self.policy.average)
+        if event:
             self.snapshot = self.loop.snapshot()
             self.epoch = self.policy.state.steps / self.loop.steps_per_epoch
+
+    def state(self) -> dict:
+        """Return what :meth:`restore` needs, at the end of an epoch."""
+        return {
+            "policy": self.policy.state.to_vector(),
+            "snapshot": self.snapshot and vars(self.snapshot),
+            "epoch": self.epoch,
+            "lowest": self.lowest,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Take up a state that :meth:`state` returned."""
+        self.policy.state = BrakingState.from_vector(state["policy"])
+        self.snapshot = state["snapshot"] and Snapshot(**state["snapshot"])
+        self.epoch, self.lowest = state["epoch"], state["lowest"]
 
 
 def make_loop(job: dict, optimizer: keras.optimizers.Optimizer) -> Loop:
     """LeNet on the job's data with its seed and batch size."""
     data = parts(job["dataset"], job["data_dir"], job["limit"])
     model = lenet(data["train"].x.shape[1:], job["seed"])
-    # Between two calls of the callbacks there are 100 images, a tenth of the braking average.
+    # Between two calls of the callbacks there are a few hundred images, a small part of the
+    # average.
+    chunk = max(5, 400 // job["batch_size"])
     return Loop(
-        model, optimizer, data, job["batch_size"], job["seed"], max(5, 400 // job["batch_size"])
+        model,
+        optimizer,
+        data,
+        job["batch_size"],
+        job["seed"],
+        chunk,
+        job.get("evaluate_every", 1),
     )
 
 
 def make_phs(job: dict) -> PHS:
     """The optimizer of a row of the tables."""
-    return PHS(job["learning_rate"], job["mass"], job["friction"], friction_form="rate")
+    form = job.get("friction_form", "rate")
+    return PHS(job["learning_rate"], job["mass"], job["friction"], friction_form=form)
 
 
 def with_and_without_braking(job: dict) -> dict:
@@ -64,27 +100,61 @@ def with_and_without_braking(job: dict) -> dict:
 
     Args:
         job: ``dataset``, ``data_dir``, ``limit``, ``seed``, ``batch_size``, ``epochs``,
-            ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target (share of
-            reduction) and factor.
+            ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target and factor;
+            optional ``target_is`` (by default a share of reduction), ``friction_form`` (a rate),
+            ``evaluate_every`` (1), and ``after``: with it every braked training ends that many
+            epochs after it brakes, the one without braking with the last of them, and ``epochs``
+            is the limit where a goal is not reached.
 
     Returns:
-        ``unbraked``: the history; ``braked``: target, factor, the step of braking (None if the
-        goal was not reached) and the history of each.
+        ``unbraked``: the history; ``braked``: target, factor, the epoch of braking (None if the
+        goal was not reached), the lowest average loss until then, and the history of each.
     """
     loop = make_loop(job, make_phs(job))
-    forks = {target: _Fork(loop, target) for target, _ in job["brakes"]}
-    unbraked = loop.run(job["epochs"], list(forks.values()))
+    target_is, after = job.get("target_is", "reduction"), job.get("after")
+    forks = {
+        target: _Fork(loop, target, target_is, average_steps(job)) for target, _ in job["brakes"]
+    }
+    stages = Stages(job, list(forks.values()))
+
+    def ends(of: list[_Fork]) -> float:
+        reached = [fork.epoch for fork in of if fork.epoch is not None]
+        if after is None or not of or len(reached) < len(of):
+            return math.inf
+        return math.ceil(max(reached)) + after
+
+    everything = list(forks.values())
+    unbraked = stages.run(
+        "unbraked", loop, job["epochs"], callbacks=everything, last_epoch=lambda: ends(everything)
+    )
     braked = []
-    for target, factor in job["brakes"]:
+    for number, (target, factor) in enumerate(job["brakes"]):
         fork = forks[target]
+        history = unbraked
         if fork.snapshot is not None:
-            loop.restore(fork.snapshot)
-            loop.optimizer.friction = job["friction"] * factor
-            history = loop.run(job["epochs"])
-        else:
-            history = unbraked
-        braked.append({"target": target, "factor": factor, "epoch": fork.epoch, "history": history})
+            history = _braked(job, loop, fork, factor, f"brake {number}", stages, ends([fork]))
+        braked.append(
+            {
+                "target": target,
+                "factor": factor,
+                "epoch": fork.epoch,
+                "lowest": fork.lowest,
+                "history": history,
+            }
+        )
     return {"unbraked": unbraked, "braked": braked}
+
+
+def _braked(job, loop, fork, factor, name, stages, last) -> list[dict]:
+    """The training that leaves at a fork with a higher friction."""
+    loop.evaluate_every = 1
+    loop.restore(fork.snapshot)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it may oscillate, where a reading of the thesis says so
+        # Past the check of the optimizer, which refuses what diverges: that is a result here.
+        loop.optimizer.friction.assign(job["friction"] * factor)
+    epochs = job["epochs"] if math.isinf(last) else max(job["epochs"], last)
+    return stages.run(name, loop, epochs, start=loop.snapshot(), last_epoch=lambda: last)
 
 
 def with_callback(job: dict) -> dict:
@@ -99,7 +169,7 @@ def with_callback(job: dict) -> dict:
         they are restored) as ``final``.
     """
     loop = make_loop(job, make_phs(job))
-    options = {"average_steps": AVERAGE_STEPS, "verbose": 0} | job["braking"]
+    options = {"average_steps": average_steps(job), "verbose": 0} | job["braking"]
     callback = GoalOrientedBraking(**options)
     history = loop.run(job["epochs"], [callback])
     final = {part: loop.evaluate(loop.parts[part])["accuracy"] for part in ("validation", "test")}
@@ -131,7 +201,7 @@ def with_other_optimizer(job: dict) -> dict:
         optimizer = keras.optimizers.Adam(rate)
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=job["momentum"])
-    return {"history": make_loop(job, optimizer).run(job["epochs"])}
+    return {"history": Stages(job).run("all", make_loop(job, optimizer), job["epochs"])}
 
 
 def with_reading(job: dict) -> dict:

@@ -1,12 +1,19 @@
 """Grids of small trainings: done once each, by one process, and nothing lost or mixed."""
 
 import json
+import math
 import multiprocessing
+import os
+import signal
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from experiments.jobs import run_all, write
+from experiments import command
+from experiments.checkpoints import Checkpoint
+from experiments.jobs import _checkpoint, run_all, write
 from experiments.restore import restore
 
 
@@ -66,3 +73,48 @@ def test_two_processes_share_a_grid_without_doing_anything_twice(tmp_path):
         assert process.exitcode == 0
     assert sorted(log.read_text().split()) == list("012345")
     assert len(run_all(slow, jobs, tmp_path / "runs", 1)) == 6
+
+
+def counts_to_five(job):
+    """A job in steps that is killed after its third, once."""
+    kept = Checkpoint(job["checkpoint"], interval=0)
+    state = kept.load() or {"steps": [], "array": np.zeros(0), "best": math.inf}
+    while len(state["steps"]) < 5:
+        state["steps"].append(os.getpid())
+        state["array"] = np.append(state["array"], len(state["steps"]))
+        assert kept.due
+        kept.save(state)
+        if len(state["steps"]) == 3 and not Path(job["killed"]).exists():
+            Path(job["killed"]).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    assert state["best"] == math.inf
+    return {"processes": len(set(state["steps"])), "sum": float(state["array"].sum())}
+
+
+def test_a_killed_job_resumes_at_its_checkpoint(tmp_path):
+    jobs = {"a": {"killed": str(tmp_path / "killed")}}
+    result = run_all(counts_to_five, jobs, tmp_path / "runs", 1)["a"]
+    assert result == {"processes": 2, "sum": 15.0}  # five steps in all, by two processes
+    assert not list((tmp_path / "runs" / "checkpoints").iterdir())
+
+
+def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
+    first, second = (_checkpoint(tmp_path, "a", {"x": x}) for x in (1, 2))
+    first.save({"step": 3})
+    assert second.load() is None
+    assert _checkpoint(tmp_path, "a", {"x": 1}).load() == {"step": 3}
+
+
+def test_results_are_stored_after_each_job_and_earlier_ones_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    jobs = {str(n): {"x": n} for n in range(3)}
+    path = tmp_path / "results" / "chapter" / "script.json"
+    earlier = {"job": {"x": 2}, "version": "0.1.0", "square": 400.0}
+    path.parent.mkdir(parents=True)
+    write(path, {"2": earlier, "1": earlier})
+    folder = tmp_path / "runs"
+    (folder / "locks").mkdir(parents=True)
+    run_all(squared, {"0": jobs["0"]}, folder, 1)
+    command._store(path, jobs, folder)
+    squares = {name: entry["square"] for name, entry in json.loads(path.read_text()).items()}
+    assert squares == {"0": 0.0, "2": 400.0}  # "1" was of other settings

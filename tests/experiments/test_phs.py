@@ -1,6 +1,7 @@
 """The fast loop of chapter 3's experiments is Keras' fit, and what hangs on it is right."""
 
 import json
+import math
 
 import keras
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
+from experiments.phs.cells import gains_table, measured_rows, rows_table
 from experiments.phs.lenet import lenet
+from experiments.phs.rows import epochs_to, same_training
 from experiments.phs.summary import accuracies, signed, spread
 from phs_optimizer import PHS, GoalOrientedBraking
 
@@ -106,7 +109,7 @@ def test_a_fork_is_a_training_that_brakes_from_the_start(job, monkeypatch):
     """The part before braking is shared between rows; that must not change a number."""
     from experiments.phs import trainings
 
-    monkeypatch.setattr(trainings, "AVERAGE_STEPS", 20)
+    monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
     forked = trainings.with_and_without_braking(job | {"brakes": [(0.5, 10.0), (0.99, 10.0)]})
     whole = trainings.with_callback(job | {"braking": {"target": 0.5, "factor": 10.0}})
     braked, unreached = forked["braked"]
@@ -116,6 +119,50 @@ def test_a_fork_is_a_training_that_brakes_from_the_start(job, monkeypatch):
     assert braked["epoch"] == event["step"] / (810 // 8)
     assert unreached["epoch"] is None
     assert unreached["history"] == forked["unbraked"]
+
+
+def test_trainings_end_some_epochs_after_braking(job, monkeypatch):
+    from experiments.phs import trainings
+
+    monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
+    settings = {"brakes": [(0.8, 10.0), (1.2, 5.0)], "target_is": "loss", "after": 2}
+    found = trainings.with_and_without_braking(job | settings | {"epochs": 20, "evaluate_every": 3})
+    ends = [math.ceil(braked["epoch"]) + 2 for braked in found["braked"]]
+    assert [braked["history"][-1]["epoch"] for braked in found["braked"]] == ends
+    assert found["unbraked"][-1]["epoch"] == max(ends)
+    assert all(braked["lowest"] <= braked["target"] for braked in found["braked"])
+    evaluated = [entry["epoch"] for entry in found["unbraked"]]
+    assert evaluated[:-1] == list(range(3, max(ends), 3))
+
+
+class Interrupted(Exception):
+    pass
+
+
+@pytest.mark.parametrize("saves", [1, 4, 7])
+def test_an_interrupted_job_resumes_with_the_same_numbers(job, monkeypatch, tmp_path, saves):
+    """Killed before braking, in the first braked training, in the second: nothing changes."""
+    from experiments import checkpoints
+    from experiments.phs import trainings
+
+    monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
+    job = job | {"brakes": [(0.5, 10.0), (0.5, 20.0)]}
+    whole = trainings.with_and_without_braking(job)
+    monkeypatch.setattr(checkpoints.Checkpoint, "due", True)
+    save, left = checkpoints.Checkpoint.save, [saves]
+
+    def save_some(self, state):
+        save(self, state)
+        left[0] -= 1
+        if not left[0]:
+            raise Interrupted
+
+    monkeypatch.setattr(checkpoints.Checkpoint, "save", save_some)
+    job = job | {"checkpoint": str(tmp_path / "state.npz")}
+    with pytest.raises(Interrupted):
+        trainings.with_and_without_braking(job)
+    left[0] = 100
+    assert trainings.with_and_without_braking(job) == whole
 
 
 def test_the_three_meanings_of_a_test_accuracy():
@@ -133,22 +180,88 @@ def test_spread_is_mean_and_sample_deviation_in_per_cent():
     assert spread([0.8]) == "80.00"
 
 
+def test_rows_of_the_same_dynamics_are_one_training():
+    """Four pairs of printed rows agree in α²/m and αγ; their printed accuracies agree too."""
+    groups = {d: same_training(d) for d in ("cifar10", "fashion_mnist")}
+    assert [len(group) for group in groups.values()] == [6, 6]
+    pairs = [
+        (first, second)
+        for group in groups.values()
+        for first, second in (braked for braked in group.values() if len(braked) == 2)
+    ]
+    assert len(pairs) == 4
+    for first, second in pairs:
+        assert first.learning_rate != second.learning_rate
+        assert first.long_run_step == pytest.approx(second.long_run_step)
+    assert sum(len(braked) for group in groups.values() for braked in group.values()) == 16
+
+
+def test_epochs_follow_from_the_long_run_step():
+    # T = 2,100 at α/(mγ) = 0.1 and 421 steps an epoch: 49.9 epochs; the goal of the first row.
+    assert epochs_to("fashion_mnist", 0.15, 0.1, 421) == 50
+    assert epochs_to("cifar10", 0.7, 0.004, 351) == 1567
+    # SGD with α = 1e-4 cannot reach its cells: some 50,000 epochs.
+    assert epochs_to("fashion_mnist", 0.15, 1e-4, 421) > 30_000
+
+
+def test_every_printed_cell_stands_beside_a_measurement_or_a_reason():
+    """Two rows of stand-in histories: the first and the third dynamics of CIFAR-10."""
+
+    def history(*accuracies):
+        return [
+            {"epoch": n, "val_accuracy": a, "test_accuracy": a} for n, a in enumerate(accuracies, 1)
+        ]
+
+    common = {"dataset": "cifar10", "batch_size": 128}
+    job = common | {"learning_rate": 0.01, "friction": 0.01, "mass": 25.0}
+    brakes = [
+        {"target": 0.7, "factor": 50.0, "epoch": 1.5, "lowest": 0.69, "history": history(0.5, 0.6)},
+        {"target": 0.85, "factor": 50.0, "epoch": 0.5, "lowest": 0.8, "history": history(0.4)},
+    ]
+    results = [
+        {"job": job, "unbraked": history(0.5, 0.55, 0.57), "braked": brakes},
+        {"job": common | {"learning_rate": 0.1, "momentum": 0.0}, "history": history(0.6)},
+    ]
+    measured = measured_rows(results)
+    assert len(measured) == 20
+    by_row = {
+        (m.row.learning_rate, m.row.optimizer, m.row.friction): m.accuracy("final")
+        for m in measured
+        if m.histories
+    }
+    assert by_row == {
+        (0.1, "SGD", None): [0.6],
+        (0.01, "PHS", 0.01): [0.55],  # cut where the braked training ends
+        (0.01, "goal-oriented", 0.01): [0.6],
+        (0.001, "PHS", 0.1): [0.5],
+        (0.001, "goal-oriented", 0.1): [0.4],
+    }
+    reasons = [m.missing for m in measured if not m.histories]
+    assert all(reasons) and sum("out of reach" in reason for reason in reasons) == 2
+    text = rows_table(measured)
+    assert "| 64.82 | 60.00 | −4.82 |" in text and text.count("\n") == 22
+    assert "| +0.46 | +5.00 | +5.00 | +5.00 |" in gains_table(measured)
+
+
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     """The whole way of `python -m experiments.phs.fashion_mnist`, on small real images."""
-    from experiments.phs import table
+    from experiments.phs import rows, table
 
-    monkeypatch.setitem(table.PRESETS, "quick", (400, 2, 2, table.DYNAMICS[:1]))
-    command = table.table_command("digits28", "3.1", targets=(0.001, 0.9))
+    monkeypatch.setitem(rows.TABLES, "digits28", "3_2")
+    for limits in (rows.TRAINING_IMAGES, rows.SGD_LOSS, rows.REACHED, table.CHECKED):
+        monkeypatch.setitem(limits, "digits28", limits["fashion_mnist"])
+    preset = table.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
+    monkeypatch.setitem(table.PRESETS, "quick", preset)
     arguments = ["--data-dir", str(digits), "--out", str(tmp_path), "--workers", "1"]
+    command = table.table_command("digits28")
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "digits28_quick" / "report"
     assert (folder / "digits28.png").stat().st_size > 10_000
-    rows = (folder / "digits28.md").read_text().splitlines()
-    assert len(rows) == 2 + 4
+    assert (folder / "digits28.md").read_text().count("goal-oriented") >= 8
     stored = json.loads((folder / "digits28.json").read_text())
-    assert len(stored) == 2
-    assert all("data_dir" not in entry["job"] for entry in stored.values())
+    assert stored and all("data_dir" not in entry["job"] for entry in stored.values())
+    assert all("checkpoint" not in entry["job"] for entry in stored.values())
 
 
 def test_a_dataset_that_is_not_there_is_one_line(tmp_path):

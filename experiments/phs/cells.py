@@ -1,0 +1,187 @@
+"""The printed cells of Tables 3.1 and 3.2 beside what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from experiments.phs.rows import (
+    MOST_EPOCHS,
+    SGD_LOSS,
+    TRAINING_IMAGES,
+    Row,
+    epochs_to,
+    rows,
+)
+from experiments.phs.summary import accuracies, signed, spread
+
+MEANINGS = {
+    "final": "last epoch",
+    "by_validation": "chosen by validation",
+    "best": "best epoch",
+}
+
+
+@dataclass
+class Measured:
+    """A printed row and the trainings of it.
+
+    Attributes:
+        row: What the thesis prints.
+        batch_size: Images in a step.
+        histories: One for each seed; of a row without braking as long as the braked one beside it.
+        brakes: Epoch of braking by seed, None where the goal was not reached; empty for a row
+            without braking.
+        lowest: Lowest average training loss before braking, by seed; None after too few steps.
+        missing: Why there is no training, where there is none.
+    """
+
+    row: Row
+    batch_size: int = 128
+    histories: list[list[dict]] = field(default_factory=list)
+    brakes: list[float | None] = field(default_factory=list)
+    lowest: list[float | None] = field(default_factory=list)
+    missing: str = ""
+
+    def accuracy(self, meaning: str) -> list[float]:
+        """Return the test accuracy of each seed, a share."""
+        return [accuracies(history)[meaning] for history in self.histories]
+
+    @property
+    def epochs(self) -> float:
+        """Mean number of epochs."""
+        return float(np.mean([history[-1]["epoch"] for history in self.histories]))
+
+
+def measured_rows(results: Sequence[dict]) -> list[Measured]:
+    """Return every printed row of the results' dataset in the printed order, then the checks.
+
+    A row without braking is cut where the braked training of the same row and seed ends, so that
+    both have the same number of epochs.
+    """
+    dataset = results[0]["job"]["dataset"]
+    sizes = sorted({result["job"]["batch_size"] for result in results}, reverse=True)
+    found = []
+    for size in sizes:
+        of_size = [result for result in results if result["job"]["batch_size"] == size]
+        found += [m for m in _of_size(dataset, of_size, size) if size == 128 or m.histories]
+    return found
+
+
+def _of_size(dataset: str, results: Sequence[dict], batch_size: int) -> Iterator[Measured]:
+    printed = rows(dataset)
+    for row, following in zip(printed, [*printed[1:], None], strict=True):
+        measured = Measured(row, batch_size)
+        braked_row = following if row.optimizer == "PHS" else row
+        for result in results:
+            if _dynamics(result["job"]) == row.dynamics:
+                _add(measured, result, braked_row)
+        if not measured.histories:
+            measured.missing = _reason(row)
+        yield measured
+
+
+def _dynamics(job: dict) -> tuple[float, float]:
+    kind = "PHS" if "mass" in job else "SGD"
+    friction, mass = job.get("friction"), job.get("mass")
+    row = Row("", kind, job["learning_rate"], friction, mass, None, None, 0.0)
+    return row.dynamics
+
+
+def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
+    if measured.row.optimizer == "SGD":
+        measured.histories.append(result["history"])
+        return
+    braked = next(
+        run
+        for run in result["braked"]
+        if (run["target"], run["factor"]) == (braked_row.goal, braked_row.factor)
+    )
+    if measured.row.optimizer == "goal-oriented":
+        measured.histories.append(braked["history"])
+        measured.brakes.append(braked["epoch"])
+        measured.lowest.append(braked["lowest"])
+        return
+    last = braked["history"][-1]["epoch"]
+    measured.histories.append([e for e in result["unbraked"] if e["epoch"] <= last])
+
+
+def _reason(row: Row) -> str:
+    """Why a row has no training."""
+    if row.optimizer == "SGD":
+        steps = TRAINING_IMAGES[row.dataset] // 128
+        needed = epochs_to(row.dataset, SGD_LOSS[row.dataset], row.long_run_step, steps)
+        if needed > MOST_EPOCHS:
+            return f"out of reach: about {round(needed, -2):,} epochs at batches of 128"
+    return "not measured yet"
+
+
+def rows_table(measured: Sequence[Measured]) -> str:
+    """Return the table of cells: test accuracy in percent, mean ± standard deviation over seeds."""
+    lines = [
+        "| | α | optimizer | γ | m | brake at loss | factor | thesis | "
+        + " | ".join(f"{name} | − thesis" for name in MEANINGS.values())
+        + " | brakes in epoch | epochs | seeds |",
+        "|---" * (11 + 2 * len(MEANINGS)) + "|",
+    ]
+    for number, m in enumerate(measured, start=1):
+        row = m.row
+        settings = [row.friction, row.mass, row.goal, row.factor]
+        name = row.optimizer + ("" if m.batch_size == 128 else f", batches of {m.batch_size}")
+        start = [
+            f"{row.learning_rate:g}",
+            name,
+            *(f"{value:g}" if value is not None else "" for value in settings),
+            f"{100 * row.accuracy:.2f}",
+        ]
+        if m.histories:
+            cells = []
+            for meaning in MEANINGS:
+                values = np.array(m.accuracy(meaning))
+                cells += [spread(values), signed([np.mean(values) - row.accuracy])]
+            cells += [_when(m), f"{m.epochs:.0f}", str(len(m.histories))]
+        else:
+            cells = [m.missing, *[""] * (2 * len(MEANINGS) + 2)]
+        lines.append(f"| {number} | {' | '.join([*start, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _when(m: Measured) -> str:
+    reached = [epoch for epoch in m.brakes if epoch is not None]
+    if not m.brakes:
+        return ""
+    if len(reached) < len(m.brakes):
+        lowest = ", ".join("–" if value is None else f"{value:.3g}" for value in m.lowest)
+        return f"{len(reached)} of {len(m.brakes)} seeds (lowest average loss {lowest})"
+    return f"{np.mean(reached):.1f}"
+
+
+def pairs(measured: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:
+    """Yield each row without braking with the braked row that follows it, both measured."""
+    for free, braked in zip(measured, measured[1:], strict=False):
+        if braked.row.optimizer == "goal-oriented" and free.histories and braked.histories:
+            yield free, braked
+
+
+def gains_table(measured: Sequence[Measured]) -> str:
+    """Return what braking gains in points, ours paired by seed, beside the thesis' difference."""
+    lines = [
+        "What braking gains, in points; paired by seed, at the same number of epochs:\n",
+        f"| α | γ | m | brake at loss | factor | thesis | {' | '.join(MEANINGS.values())} |",
+        "|---" * (6 + len(MEANINGS)) + "|",
+    ]
+    for free, braked in pairs(measured):
+        row = braked.row
+        size = "" if braked.batch_size == 128 else f" (batches of {braked.batch_size})"
+        gains = [
+            signed(np.subtract(braked.accuracy(meaning), free.accuracy(meaning)))
+            for meaning in MEANINGS
+        ]
+        lines.append(
+            f"| {row.learning_rate:g} | {row.friction:g} | {row.mass:g} | {row.goal:g} "
+            f"| {row.factor:g}{size} | {signed([row.accuracy - free.row.accuracy])} "
+            f"| {' | '.join(gains)} |"
+        )
+    return "\n".join(lines) + "\n"

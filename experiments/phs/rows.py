@@ -1,0 +1,111 @@
+"""The rows of Tables 3.1 and 3.2 as trainings: which are the same, how long each one takes.
+
+With friction as a rate a training depends on two numbers only, the step η = α²/m and the decay αγ
+of the momentum. Rows that agree in both are trained once. Long-run time T = steps · α/(mγ) is what
+plain gradient descent with the step α/(mγ) would count; it decides when a goal is reached.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from experiments.thesis import table
+
+TABLES = {"cifar10": "3_1", "fashion_mnist": "3_2"}
+# T at which the training loss reached two goals in trials: T = a · (loss / b)^−c between them.
+REACHED = {"fashion_mnist": ((0.2, 1400), (0.15, 2100)), "cifar10": ((0.9, 1000), (0.7, 2200))}
+# Loss that plain SGD is expected to reach, which says for how many epochs it is trained.
+SGD_LOSS = {"fashion_mnist": 0.15, "cifar10": 0.7}
+# A tenth of the training images is held out.
+TRAINING_IMAGES = {"fashion_mnist": 54_000, "cifar10": 45_000}
+# Rows that need more epochs at batches of 128 are out of reach.
+MOST_EPOCHS = 2_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed row.
+
+    Attributes:
+        dataset: ``"cifar10"`` or ``"fashion_mnist"``.
+        optimizer: ``"SGD"``, ``"PHS"`` or ``"goal-oriented"``.
+        learning_rate: Time step α.
+        friction: Friction γ, a rate; None of SGD.
+        mass: Mass m; None of SGD.
+        goal: Training loss at which to brake; None of a row without braking.
+        factor: What braking multiplies the friction by; likewise.
+        accuracy: The printed test accuracy, a share.
+    """
+
+    dataset: str
+    optimizer: str
+    learning_rate: float
+    friction: float | None
+    mass: float | None
+    goal: float | None
+    factor: float | None
+    accuracy: float
+
+    @property
+    def dynamics(self) -> tuple[float, float]:
+        """η = α²/m and αγ, which say all about a training with friction as a rate.
+
+        Of SGD, which has no momentum: α and 1.
+        """
+        if self.optimizer == "SGD":
+            return self.learning_rate, 1.0
+        eta = self.learning_rate**2 / self.mass
+        return float(f"{eta:.6g}"), float(f"{self.learning_rate * self.friction:.6g}")
+
+    @property
+    def long_run_step(self) -> float:
+        """α/(mγ); of SGD α."""
+        step, decay = self.dynamics
+        return step / decay
+
+
+def rows(dataset: str) -> list[Row]:
+    """Return the printed rows of a dataset, a braked one right after its row without braking."""
+    found = []
+    for printed in table(TABLES[dataset]):
+        number = {key: float(value) if value else None for key, value in list(printed.items())[3:]}
+        found.append(
+            Row(
+                dataset,
+                printed["optimizer"],
+                float(printed["alpha"]),
+                number["friction"],
+                number["mass"],
+                number["breaking_at"],
+                number["factor"],
+                round(number["test_accuracy_percent"] / 100, 6),
+            )
+        )
+    return found
+
+
+def same_training(dataset: str) -> dict[Row, list[Row]]:
+    """Return the braked rows of each different training without braking.
+
+    Returns:
+        From the first row of each dynamics, without goal and factor, to its braked rows.
+    """
+    groups: dict[tuple, tuple[Row, list[Row]]] = {}
+    for row in rows(dataset):
+        if row.optimizer == "goal-oriented":
+            free = replace(row, optimizer="PHS", goal=None, factor=None)
+            groups.setdefault(row.dynamics, (free, []))[1].append(row)
+    return dict(groups.values())
+
+
+def time_to(dataset: str, loss: float) -> float:
+    """Return the long-run time T after which the training loss is expected at ``loss``."""
+    (high, early), (low, late) = REACHED[dataset]
+    exponent = math.log(late / early) / math.log(high / low)
+    return early * (loss / high) ** -exponent
+
+
+def epochs_to(dataset: str, loss: float, long_run_step: float, steps_per_epoch: int) -> int:
+    """Return the number of epochs after which the training loss is expected at ``loss``."""
+    return math.ceil(time_to(dataset, loss) / long_run_step / steps_per_epoch)

@@ -31,11 +31,12 @@ from benchmarks._measure import versions  # noqa: E402
 from benchmarks.cox_loss import on_tensorflow  # noqa: E402
 from benchmarks.slides import write_slide  # noqa: E402
 from resbuilder import SearchConfig  # noqa: E402
+from resbuilder.common.figures import BLUE, GREEN, ORANGE, styled  # noqa: E402
 from resbuilder.pipeline.loop import Loop  # noqa: E402
 from resbuilder.report import read_history  # noqa: E402
-from resbuilder.report.style import BLUE, GREEN, ORANGE, new_figure, styled  # noqa: E402
+from resbuilder.report.style import new_figure  # noqa: E402
 from resbuilder.run import Run  # noqa: E402
-from resbuilder.starts import start_architecture  # noqa: E402
+from resbuilder.start_network import start_architecture  # noqa: E402
 from resbuilder.surgery import draw_insertion  # noqa: E402
 from resbuilder.training import Trainer, TrainingData  # noqa: E402
 from survival.cohort import Cohort  # noqa: E402

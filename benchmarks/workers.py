@@ -104,11 +104,11 @@ def main() -> None:
             shutil.copy(source / "0.tif", source / f"{i}.tif")
         compare("slides", slides, given.workers, given.repeats)
         compare("search", search, given.workers, given.repeats)
-    from resbuilder.workers import process_pool
+    from resbuilder.common.processes import process_pool
 
     overhead("processes", lambda: process_pool(given.workers, nothing, []))
     if find_spec("ray"):
-        from survival.cluster import RayExecutor
+        from resbuilder.common.cluster import RayExecutor
 
         overhead("embedded Ray", lambda: RayExecutor("local", given.workers))
     print(versions())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resbuilder.files import atomically
+from resbuilder.common.files import atomically
 
 # Seconds between two saves; an interruption costs at most this much work.
 INTERVAL = 300.0

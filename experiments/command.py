@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from matplotlib.figure import Figure
 
 from experiments.jobs import VERSION, as_stored, read, run_all, write
-from survival.cluster import RayExecutor
+from resbuilder.common.cluster import RayExecutor
 
 RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"

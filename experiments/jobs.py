@@ -25,8 +25,8 @@ from filelock import FileLock, Timeout
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments.checkpoints import Checkpoint
-from resbuilder.files import atomically, parse_json
-from resbuilder.workers import process_pool
+from resbuilder.common.files import atomically, parse_json
+from resbuilder.common.processes import process_pool
 
 VERSION = version("resbuilder")
 # How often the processes are started anew after one of them was killed.

@@ -15,7 +15,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from resbuilder.architecture import BLOCK_ORDERS
-from resbuilder.files import parse_json
+from resbuilder.common.files import parse_json
 
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
 
@@ -113,8 +113,8 @@ class TrainConfig:
         Raises:
             ValueError: If the strategy cannot be had on this machine.
         """
-        from resbuilder.datasets import anywhere
-        from resbuilder.replicas import strategy_scope
+        from resbuilder.common.strategy import strategy_scope
+        from resbuilder.datasets import absolute_name
 
         strategy_scope(self.strategy, self.batch_size)  # which checks
 
@@ -123,7 +123,7 @@ class TrainConfig:
 
         return replace(
             self,
-            dataset=anywhere(self.dataset, self.data_dir),
+            dataset=absolute_name(self.dataset, self.data_dir),
             # A name stays a name, also where a file happens to be called so.
             start=self.start if self.start in STARTS else absolute(self.start),
             data_dir=absolute(self.data_dir or os.environ.get("RESBUILDER_DATA")),

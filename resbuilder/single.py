@@ -6,13 +6,13 @@ from pathlib import Path
 
 import keras
 
+from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
-from resbuilder.files import write_json
 from resbuilder.model import image_shape, load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, read_config
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 

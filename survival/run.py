@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.files import atomically
 from survival.cohort.tables import read_table
-from survival.files import atomically
 
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.phs.cells import Measured
 from experiments.phs.summary import accuracies
-from resbuilder.report.style import BLUE, GREEN, GREY, INK, ORANGE, RED
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 

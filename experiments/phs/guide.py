@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from experiments.phs.data import parts
 from experiments.phs.lenet import lenet
 from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, plot_energy
-from resbuilder.report.style import BLUE, GREEN, RED
+from resbuilder.common.figures import BLUE, GREEN, RED
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLORS = {BLUE: 0.3, GREEN: 2.0, RED: 8.0}

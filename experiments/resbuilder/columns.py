@@ -22,7 +22,7 @@ from resbuilder import Architecture, SearchConfig, cost, resume, search
 from resbuilder.progress import SearchProgress
 from resbuilder.report import History, read_history
 from resbuilder.run import read_config
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 from resbuilder.variants import VARIANTS, WITH_REG

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from experiments.resbuilder.columns import COLUMNS
-from resbuilder.report.style import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
 
 COLORS = {
     "res18": GREY,

@@ -34,20 +34,10 @@ from experiments.resbuilder.hyperband_peer import hyperband
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder import SearchConfig, search
+from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    new_figure,
-    percent_axis,
-    si,
-    styled,
-)
+from resbuilder.report.style import new_figure, percent_axis, si
 from resbuilder.variants import WITH_REG
 
 # Trainings of a network at most, from the settings.

@@ -11,7 +11,7 @@ import keras
 
 from experiments.resbuilder.random_search import INNER, STARTS
 from resbuilder import Architecture, SearchConfig
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.surgery import insert_block, insertion_positions, scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 

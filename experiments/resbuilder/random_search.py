@@ -16,7 +16,7 @@ from resbuilder import Architecture, SearchConfig
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import Run
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.surgery import draw_insertion, scale_to_budget
 from resbuilder.training import TrainingData
 from resbuilder.variants import NO_REG_RI
@@ -43,11 +43,11 @@ class RandomSearch(Loop):
         """Train one network after the other."""
         for index in range(self.networks):
             node = self.add(self.draw(index), "start")
-            self.training(node, NO_REG_RI, lambda n=node: self.workshop.train_leaf(n, NO_REG_RI))
+            self.training(node, NO_REG_RI, lambda n=node: self.steps.train_no_reg(n, NO_REG_RI))
 
     def draw(self, index: int) -> Architecture:
         """The network of a number: always the same one."""
-        rng = np.random.default_rng(self.workshop.seed(index, "network"))
+        rng = np.random.default_rng(self.steps.seed(index, "network"))
         start = replace(self.config, start=STARTS[rng.integers(len(STARTS))])
         architecture = start_architecture(start, self.data.dataset)
         for number in range(rng.integers(self.config.rounds * self.config.insertions) + 1):

@@ -26,7 +26,7 @@ from PIL import Image
 
 from phs_optimizer import PHS
 from resbuilder import SearchConfig, build_model, resnet_architecture
-from resbuilder.replicas import strategy_scope
+from resbuilder.common.strategy import strategy_scope
 from resbuilder.training import RegularizedModel, Trainer, TrainingData
 from survival.cohort import Cohort
 from survival.training import TrainingSettings, train

@@ -32,8 +32,8 @@ from experiments.survival.morphology import Latent, paint
 from experiments.survival.scanners import SCANNERS, scan
 from experiments.survival.slides import is_whole, write_slide
 from experiments.survival.tissue import crops_there, make_textures
+from resbuilder.common.files import atomically, remove_leftovers
 from survival.cohort import Cohort, split_by_patient
-from survival.files import atomically, remove_leftovers
 
 COHORT, TRUTH = "cohort.csv", "truth.csv"
 # Of level 0 at 0.5 µm per pixel; 96×80 pixels at 1/16.

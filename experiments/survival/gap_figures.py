@@ -12,7 +12,7 @@ from experiments.survival.gap_tables import (
     penalties,
     values,
 )
-from resbuilder.report.style import BLUE, GREY, ORANGE, PURPLE
+from resbuilder.common.figures import BLUE, GREY, ORANGE, PURPLE
 
 COLORS = {"A": BLUE, "B": ORANGE}
 SHORT = {

@@ -29,8 +29,8 @@ from keras import layers
 from matplotlib.figure import Figure
 
 from experiments.command import measure, publish, standard_options, stored
+from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
 from resbuilder.datasets import load
-from resbuilder.report.style import BLUE, GREY, INK, ORANGE
 from survival import ConcordanceIndexCallback, CoxPHLoss
 from survival.metrics import harrell_c
 

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from survival.files import atomically
+from resbuilder.common.files import atomically
 
 TILE = 256
 QUALITY = 80

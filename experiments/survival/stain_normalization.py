@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 
-from survival.files import atomically
+from resbuilder.common.files import atomically
 
 IMAGES = "images_normalized"
 # Mean and standard deviation of L, a, b over tissue; near those of scanner A.

@@ -8,7 +8,7 @@ from resbuilder.architecture.description import (
     Stage,
     Stem,
 )
-from resbuilder.architecture.starts import minimal_architecture, resnet_architecture
+from resbuilder.architecture.families import minimal_architecture, resnet_architecture
 
 __all__ = [
     "BLOCK_ORDERS",

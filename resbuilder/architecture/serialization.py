@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resbuilder.files import parse_json
+from resbuilder.common.files import parse_json
 
 
 def read_object(data: Mapping | str, format: str, version: int) -> dict:

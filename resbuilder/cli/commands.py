@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
+import shlex
 from pathlib import Path
 
 import click
 
-from resbuilder.cli.options import Commands, configuration, load_backend, settings
+from resbuilder.cli.settings import configuration, settings
+from resbuilder.common.cli import Commands, load_backend, resumed_by
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
@@ -30,7 +31,6 @@ _existing = click.Path(exists=True, path_type=Path)
 @click.version_option(package_name="resbuilder")
 def main() -> None:
     """Grow and prune residual networks to a FLOPs budget."""
-    warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
 
 
 @main.command()
@@ -44,7 +44,8 @@ def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> No
     load_backend()
     from resbuilder.pipeline import search as run_search
 
-    _finish(out, run_search(config, out, overwrite, workers=workers))
+    with resumed_by(_resume(out)):
+        _finish(out, run_search(config, out, overwrite, workers=workers))
 
 
 @main.command()
@@ -55,7 +56,8 @@ def resume(run: Path, workers: int) -> None:
     load_backend()
     from resbuilder.pipeline import resume as run_resume
 
-    _finish(run, run_resume(run, workers=workers))
+    with resumed_by(_resume(run)):
+        _finish(run, run_resume(run, workers=workers))
 
 
 @main.command()
@@ -122,6 +124,10 @@ def datasets(data_dir: str | None) -> None:
 
     # Not wrapped to the terminal: paths are there to be copied.
     Console(width=200).print(dataset_table(data_dir))
+
+
+def _resume(run: Path) -> str:
+    return shlex.join(["resbuilder", "resume", str(run)])
 
 
 def _finish(run: Path, result=None) -> None:

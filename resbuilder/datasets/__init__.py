@@ -15,7 +15,7 @@ from resbuilder.datasets.batches import Augmentation, Batches
 from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.error_level import error_level_analysis
 from resbuilder.datasets.preprocessing import Preprocessing
-from resbuilder.datasets.registry import Listing, anywhere, available, load, names
+from resbuilder.datasets.registry import Listing, absolute_name, available, load, names
 from resbuilder.datasets.split import Split
 
 __all__ = [
@@ -28,6 +28,6 @@ __all__ = [
     "available",
     "error_level_analysis",
     "load",
-    "anywhere",
+    "absolute_name",
     "names",
 ]

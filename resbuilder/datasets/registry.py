@@ -157,7 +157,7 @@ def load(
     )
 
 
-def anywhere(name: str, data_dir: str | Path | None = None) -> str:
+def absolute_name(name: str, data_dir: str | Path | None = None) -> str:
     """Returns what :func:`load` takes for the same dataset from any working directory.
 
     Args:

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from resbuilder.morphnet.regularizer import MorphNetRegularizer
+from resbuilder.morphnet.native import NativeRegularizer
 
 SOURCE = "git+https://github.com/google-research/morph-net@d9286a1"
 
@@ -42,15 +42,15 @@ def require_morph_net() -> None:
         ) from None
 
 
-class GoogleRegularizer(MorphNetRegularizer):
-    """A :class:`MorphNetRegularizer` whose values are computed by Google's implementation.
+class GoogleRegularizer(NativeRegularizer):
+    """A :class:`NativeRegularizer` whose values are computed by Google's implementation.
 
     The arguments and what is returned are those of ``MorphNetRegularizer(..., strict=True)``: the
     rules are strict whatever ``strict`` says. Latency alone has other values: Google's also counts
     the memory that additions, ReLUs and batch normalizations move.
 
     Raises:
-        ValueError: As :class:`MorphNetRegularizer`, :func:`require_morph_net` and
+        ValueError: As :class:`NativeRegularizer`, :func:`require_morph_net` and
             :func:`readable_model`, or if an image size is unknown.
     """
 
@@ -63,13 +63,9 @@ class GoogleRegularizer(MorphNetRegularizer):
         strict: bool = True,
         peak_flops: float | None = None,
         bandwidth: float | None = None,
-        *,
-        engine: str = "google",
     ):
         require_morph_net()
-        super().__init__(
-            model, algorithm, resource, threshold, True, peak_flops, bandwidth, engine=engine
-        )
+        super().__init__(model, algorithm, resource, threshold, True, peak_flops, bandwidth)
         self._images = [(1, *image.shape[1:]) for image in model.inputs]
         if any(None in shape for shape in self._images):
             raise ValueError(

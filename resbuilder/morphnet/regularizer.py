@@ -1,25 +1,26 @@
-"""MorphNet's regularization term, cost and alive channels for Keras models.
-
-References:
-    A. Gordon et al., MorphNet: Fast & Simple Resource-Constrained Structure Learning of Deep
-    Networks, CVPR 2018, arXiv:1711.06798. The rules are those of its authors' implementation,
-    github.com/google-research/morph-net.
-"""
+"""The regularizer of a model, computed by the engine that one chooses."""
 
 from __future__ import annotations
 
-import numpy as np
-from keras import ops
+import keras
 
-from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.resources import RESOURCES, Coefficients, coefficients
-from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.google import GoogleRegularizer
+from resbuilder.morphnet.native import NativeRegularizer
 
-ALGORITHMS = ("group_lasso", "gamma")
-ENGINES = ("native", "google")
+ENGINES = {"native": NativeRegularizer, "google": GoogleRegularizer}
 
 
-class MorphNetRegularizer:
+def MorphNetRegularizer(  # noqa: N802 -- reads as the class that it stands for
+    model: keras.Model,
+    algorithm: str = "group_lasso",
+    resource: str = "flops",
+    threshold: float = 1e-2,
+    strict: bool = False,
+    peak_flops: float | None = None,
+    bandwidth: float | None = None,
+    *,
+    engine: str = "native",
+) -> NativeRegularizer:
     """Regularization towards fewer channels, weighted by what a channel costs.
 
     Each channel j of a source has a value r_j ≥ 0: √mean(w²) over the kernel weights that feed it
@@ -46,8 +47,8 @@ class MorphNetRegularizer:
         engine: ``"native"``, or ``"google"``: the values are computed by Google's own program,
             always by its strict rules (:mod:`resbuilder.morphnet.google`; TensorFlow only).
 
-    Attributes:
-        graph: The :class:`ChannelGraph` of the model.
+    Returns:
+        A :class:`NativeRegularizer`, or a :class:`.GoogleRegularizer`, which is one.
 
     Raises:
         ValueError: If an argument is not one of the above, the model has a layer that is not
@@ -59,189 +60,6 @@ class MorphNetRegularizer:
         >>> morphnet.alive()["stem"].sum()
         np.int64(64)
     """
-
-    def __new__(cls, *args, engine: str = "native", **kwargs):
-        """An instance of the class that computes with the engine asked for."""
-        if engine == "google":
-            from resbuilder.morphnet.google import GoogleRegularizer
-
-            cls = GoogleRegularizer
-        return super().__new__(cls)
-
-    def __init__(
-        self,
-        model,
-        algorithm: str = "group_lasso",
-        resource: str = "flops",
-        threshold: float = 1e-2,
-        strict: bool = False,
-        peak_flops: float | None = None,
-        bandwidth: float | None = None,
-        *,
-        engine: str = "native",
-    ):
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {ENGINES}, got {engine!r}")
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
-        if resource not in RESOURCES:
-            raise ValueError(f"resource must be one of {RESOURCES}, got {resource!r}")
-        if not threshold >= 0:
-            raise ValueError(f"threshold must not be negative, got {threshold}")
-        rates = (peak_flops, bandwidth)
-        if resource == "latency" and not all(rate is not None and rate > 0 for rate in rates):
-            raise ValueError(
-                "latency needs peak_flops (FLOP/s) and bandwidth (bytes/s), both positive, "
-                f"got {peak_flops} and {bandwidth}"
-            )
-        if resource != "latency" and rates != (None, None):
-            raise ValueError(f"peak_flops and bandwidth belong to latency, not to {resource!r}")
-        self.graph = ChannelGraph(model, cut_flatten=strict)
-        self.algorithm = algorithm
-        self.resource = resource
-        self.threshold = threshold
-        self.strict = strict
-        self._sources = _sources(self.graph, algorithm, strict)
-        self._members = _members(self.graph, self._sources, strict)
-        costly = self.graph.costly()
-        self._inputs = self.graph.counts([self.graph.in_ids(s) for s in costly])
-        self._outputs = self.graph.counts([self.graph.out_ids(s) for s in costly])
-        if resource == "latency":
-            self._parts = [
-                (coefficients(self.graph, "flops"), peak_flops),
-                (coefficients(self.graph, "memory"), bandwidth),
-            ]
-        else:
-            self._parts = [(coefficients(self.graph, resource), 1)]
-
-    def regularization_term(self):
-        """The term, a float32 scalar tensor (in units of the resource times r)."""
-        values, alive = self._groups()
-        inputs, outputs = (m.astype("float32") for m in (self._inputs, self._outputs))
-        a_in, a_out = ops.matmul(inputs, alive), ops.matmul(outputs, alive)
-        r_in, r_out = ops.matmul(inputs, values), ops.matmul(outputs, values)
-        parts = self._float_parts()
-        term = parts[0].term(a_in, a_out, r_in, r_out)
-        if len(parts) == 2:
-            computing, moving = (part.cost(a_in, a_out) for part in parts)
-            term = ops.where(moving > computing, parts[1].term(a_in, a_out, r_in, r_out), term)
-        return ops.sum(term)
-
-    def cost(self):
-        """Resource that the alive channels use, a float32 scalar tensor."""
-        _, alive = self._groups()
-        a_in = ops.matmul(self._inputs.astype("float32"), alive)
-        a_out = ops.matmul(self._outputs.astype("float32"), alive)
-        costs = [part.cost(a_in, a_out) for part in self._float_parts()]
-        return ops.sum(costs[0] if len(costs) == 1 else ops.maximum(*costs))
-
-    def exact_cost(self) -> int | float:
-        """Resource that the alive channels use, an int (latency: a float, in seconds)."""
-        alive = self._alive_ids().astype(np.int64)
-        a_in, a_out = self._inputs @ alive, self._outputs @ alive
-        if self.resource == "latency":
-            costs = [part.cost(a_in, a_out) / rate for part, rate in self._parts]
-            return float(np.maximum(*costs).sum())
-        return int(self._parts[0][0].cost(a_in, a_out).sum())
-
-    def alive(self) -> dict[str, np.ndarray]:
-        """Which output channels are alive, a bool array (channels,) for each layer by name.
-
-        Convolutions and dense layers, without those whose channels are all fixed (the logits); with
-        ``strict`` every convolution and no dense layer.
-        """
-        alive = self._alive_ids()
-        return {
-            step.name: alive[self.graph.out_ids(step)]
-            for step in self.graph.producers()
-            if (
-                step.kind != "dense"
-                if self.strict
-                else not self.graph.fixed[self.graph.out_ids(step)].all()
-            )
-        }
-
-    def group_values(self) -> dict[str, np.ndarray]:
-        """R of the output channels of every convolution and dense layer, float arrays (channels,).
-
-        Channels without a source (the logits, by default) have 0.
-        """
-        values = ops.convert_to_numpy(self._groups()[0])
-        return {s.name: values[self.graph.out_ids(s)] for s in self.graph.producers()}
-
-    def _alive_ids(self) -> np.ndarray:
-        return ops.convert_to_numpy(self._groups()[1]) > 0.5
-
-    def _groups(self):
-        """R and alive (1.0 or 0.0) of every channel id, two float32 tensors (size,)."""
-        # The last entry stands for channels without a source: R = 0, always alive.
-        r = [self._source_value(step) for step in self._sources]
-        values = ops.concatenate([*r, ops.zeros((1,), "float32")])
-        alive = ops.concatenate(
-            [ops.cast(ops.stop_gradient(v) > self.threshold, "float32") for v in r]
-            + [ops.ones((1,), "float32")]
-        )
-        return (
-            ops.max(ops.take(values, self._members, axis=0), axis=1),
-            ops.max(ops.take(alive, self._members, axis=0), axis=1),
-        )
-
-    def _source_value(self, step: Step):
-        """The values r of a source, a float32 tensor (channels,)."""
-        # Read from the layer at every call: inside a JAX training step the variables' values are
-        # those of the step, not those of the time of construction.
-        if self.algorithm == "gamma":
-            return ops.abs(ops.cast(step.layer.gamma, "float32"))
-        kernel = ops.cast(step.layer.kernel, "float32")
-        output = kernel.ndim - (2 if step.kind == "conv_transpose" else 1)
-        axes = [a for a in range(kernel.ndim) if a != output]
-        mean = ops.mean(ops.square(kernel), axis=axes)
-        if self.strict:
-            return ops.sqrt(mean)
-        positive = mean > 0
-        return ops.where(positive, ops.sqrt(ops.where(positive, mean, 1.0)), 0.0)
-
-    def _float_parts(self) -> list[Coefficients]:
-        """Coefficients in units of the resource (seconds for latency), float32 tensors."""
-        return [
-            Coefficients(*(ops.convert_to_tensor(v / rate, "float32") for v in vars(part).values()))
-            for part, rate in self._parts
-        ]
-
-
-def _sources(graph: ChannelGraph, algorithm: str, strict: bool) -> list[Step]:
-    if algorithm == "group_lasso":
-        sources = graph.producers()
-    else:
-        sources = _normalizations(graph)
-    return [s for s in sources if strict or not graph.fixed[graph.out_ids(s)].all()]
-
-
-def _normalizations(graph: ChannelGraph) -> list[Step]:
-    sources = [s for s in graph.steps if s.kind == "keep" and hasattr(s.layer, "gamma")]
-    if not sources:
-        raise ValueError(
-            "algorithm='gamma' needs BatchNormalization layers and the model has none; "
-            "use algorithm='group_lasso'"
-        )
-    for step in sources:
-        if step.layer.gamma is None:
-            raise ValueError(
-                f"algorithm='gamma' needs the scale of {step.name!r}; build it with scale=True"
-            )
-    return sources
-
-
-def _members(graph: ChannelGraph, sources: list[Step], strict: bool) -> np.ndarray:
-    """For each channel id the entries of the concatenated sources, int array (size, most sources).
-
-    Rows are padded by repeating an entry; ids without a source point to the entry after the last.
-    """
-    ids = np.concatenate([np.zeros(0, int)] + [graph.out_ids(s) for s in sources])
-    members: list[list[int]] = [[] for _ in range(graph.size)]
-    for entry, i in enumerate(ids.tolist()):
-        if strict or not graph.fixed[i]:
-            members[i].append(entry)
-    rows = [m or [len(ids)] for m in members]
-    most = max(map(len, rows))
-    return np.array([m + m[:1] * (most - len(m)) for m in rows], np.int32)
+    if engine not in ENGINES:
+        raise ValueError(f"engine must be one of {tuple(ENGINES)}, got {engine!r}")
+    return ENGINES[engine](model, algorithm, resource, threshold, strict, peak_flops, bandwidth)

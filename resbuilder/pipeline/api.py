@@ -10,18 +10,18 @@ from pathlib import Path
 import keras
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.processes import end_pool
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.model import load_network
 from resbuilder.morphnet.google import require_morph_net
-from resbuilder.pipeline.leaves import leaf_pool
+from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
-from resbuilder.workers import end_pool
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def search(
     config = config.resolved()
     if config.engine == "google":
         require_morph_net()
-    pool = leaf_pool(workers, config)
+    pool = background_pool(workers, config)
     data = TrainingData.load(config)
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
@@ -118,7 +118,7 @@ def resume(
             those it began with, or another process works on it.
     """
     with Run.open(run_folder) as run:
-        pool = leaf_pool(workers, run.config)
+        pool = background_pool(workers, run.config)
         data = TrainingData.load(run.config)
         if run.journal.has("architecture 0"):
             start = Architecture.from_json(run.journal.get("architecture 0")["architecture"])

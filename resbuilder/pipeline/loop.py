@@ -8,12 +8,12 @@
         MorphNet: shrink to the alive channels, expand to the FLOPs budget
     train what the last MorphNet step left
 
-Every architecture is trained *With Reg*; two leaves that nothing waits for follow, *No Reg WI* from
-the With-Reg weights and *No Reg RI* from random initialisation. Decisions use validation accuracy;
-test accuracy is only reported.
+Every architecture is trained *With Reg*. Two trainings follow that nothing waits for: *No Reg WI*
+from the With-Reg weights and *No Reg RI* from random initialisation. Decisions use validation
+accuracy; test accuracy is only reported.
 
 Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`); what a
-step computes is in :mod:`resbuilder.pipeline.workshop`.
+step computes is in :mod:`resbuilder.pipeline.steps`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import numpy as np
 
 from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
-from resbuilder.pipeline.leaves import Leaves
-from resbuilder.pipeline.workshop import Node, Workshop
+from resbuilder.pipeline.background import BackgroundTrainings
+from resbuilder.pipeline.steps import Node, Steps
 from resbuilder.progress import SearchProgress, accuracy_text
 from resbuilder.run import Run
 from resbuilder.surgery import BreakDown, draw_insertion, remove_blocks
@@ -41,8 +41,8 @@ class Loop:
         c = self.config
         trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
         self.progress = progress or SearchProgress(trainings)
-        self.workshop = Workshop(run, data, self.progress)
-        self.leaves = Leaves(self.workshop, self.training, executor, workers)
+        self.steps = Steps(run, data, self.progress)
+        self.background = BackgroundTrainings(self.steps, self.training, executor, workers)
         self.nodes: list[Node] = []
         self.round = 0
 
@@ -51,15 +51,15 @@ class Loop:
         with self.progress:
             try:
                 self.rounds()
-                self.leaves.collect()
+                self.background.collect()
                 reason = "all rounds are done"
             except BreakDown as error:
-                self.leaves.collect()
+                self.background.collect()
                 reason = f"break-down: {error}"
                 where = {"index": self.nodes[-1].index, "reason": str(error)}
                 self.journal.step("breakdown", "breakdown", lambda: where)
                 self.progress.say(reason)
-            return self.journal.step("finished", "finished", lambda: self.workshop.finish(reason))
+            return self.journal.step("finished", "finished", lambda: self.steps.finish(reason))
 
     def rounds(self) -> None:
         """The loops of fig. 4.3."""
@@ -118,20 +118,20 @@ class Loop:
         record = self.training(
             node,
             WITH_REG,
-            lambda: self.workshop.train_with_reg(node, parent, channels, inserted),
+            lambda: self.steps.train_with_reg(node, parent, channels, inserted),
         )
         if not record["finite"]:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
-            self.leaves.begin(node, variant, self.journal.has(_key(node, variant)))
-        self.leaves.collect(before=node)
+            self.background.begin(node, variant, self.journal.has(_key(node, variant)))
+        self.background.collect(before=node)
 
     def training(self, node: Node, variant: str, compute) -> dict:
         """One training, and the models that are no longer needed cleared away."""
         key = _key(node, variant)
         replayed = self.journal.has(key)
         record = self.journal.step("training", key, compute)
-        self.workshop.tidy()
+        self.steps.tidy()
         of = "" if node is self.nodes[-1] else f" of {node.index}"
         self.progress.trained(f"{VARIANTS[variant]}{of}", record, replayed)
         return record
@@ -140,7 +140,7 @@ class Loop:
         """Insert one block at random; None when no place gives a new architecture."""
         index = len(self.nodes)
         trained = {n.architecture for n in self.nodes if n.source == n.index}
-        rng = np.random.default_rng(self.workshop.seed(index, "position"))
+        rng = np.random.default_rng(self.steps.seed(index, "position"))
         most = self.config.block_flops
         drawn = draw_insertion(node.architecture, trained, f"n{index}", rng, most)
         if drawn is None:
@@ -154,7 +154,7 @@ class Loop:
     def prune(self, node: Node, gain: float | None) -> Node:
         """Remove the blocks that LayerLasso drove below τ_Λ, unless the momentum forbids it."""
         record = self.journal.step(
-            "removal", f"removal {node.index}", lambda: self.workshop.judge_blocks(node, gain)
+            "removal", f"removal {node.index}", lambda: self.steps.blocks_to_remove(node, gain)
         )
         if record["kept_by_momentum"]:
             self.progress.say(f"  momentum: validation accuracy rose by {100 * gain:.2f} points")
@@ -163,7 +163,7 @@ class Loop:
         architecture = remove_blocks(node.architecture, record["removed"])
         pruned = self.add(architecture, "removal", node, removed=record["removed"])
         evaluated = self.journal.step(
-            "evaluation", f"evaluation {pruned.index}", lambda: self.workshop.evaluate(pruned)
+            "evaluation", f"evaluation {pruned.index}", lambda: self.steps.evaluate(pruned)
         )
         self.progress.say(f"  as it stands: {accuracy_text(evaluated)}")
         return pruned
@@ -175,7 +175,7 @@ class Loop:
         record = self.journal.step(
             "morphnet",
             f"morphnet {self.round}",
-            lambda: {"round": self.round, **self.workshop.judge_channels(node, budget)},
+            lambda: {"round": self.round, **self.steps.channels_to_keep(node, budget)},
         )
         if record["dead"]:
             raise BreakDown(record["dead"])

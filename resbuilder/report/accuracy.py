@@ -5,11 +5,9 @@ from __future__ import annotations
 from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.figures import GREEN, GREY, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import (
-    GREEN,
-    GREY,
-    RED,
     VARIANT_STYLE,
     Plot,
     new_figure,

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from resbuilder.common.figures import GREEN, GREY, INK, RED
 from resbuilder.report.history import History, Record
-from resbuilder.report.style import GREEN, GREY, INK, RED, WIDTH, Plot, percent, si
+from resbuilder.report.style import WIDTH, Plot, percent, si
 from resbuilder.variants import VARIANTS
 
 # Everything is placed in inches.

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from resbuilder.common.figures import BLUE, INK
 from resbuilder.report.history import History
-from resbuilder.report.style import (
-    BLUE,
-    INK,
-    Plot,
-    new_figure,
-    percent,
-    percent_axis,
-)
+from resbuilder.report.style import Plot, new_figure, percent, percent_axis
 
 MOST_CLASSES = 20  # above, a heat map cannot be read and bars are those of the worst classes
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from resbuilder.common.figures import GREY
 from resbuilder.report.history import History, finite
-from resbuilder.report.style import (
-    GREY,
-    VARIANT_STYLE,
-    Plot,
-    new_figure,
-    percent_axis,
-    whole_axis,
-)
+from resbuilder.report.style import VARIANT_STYLE, Plot, new_figure, percent_axis, whole_axis
 from resbuilder.variants import VARIANTS
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from resbuilder.common.figures import INK, RED
 from resbuilder.report.history import History, Score
 from resbuilder.report.style import (
-    INK,
-    RED,
     VARIANT_STYLE,
     Plot,
     log_axis,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from pathlib import Path
 
-import jinja2
-
-from resbuilder.files import atomically
+from resbuilder.common.figures import data_uri, styled
+from resbuilder.common.files import atomically
+from resbuilder.common.page import page_template
 from resbuilder.report.accuracy import accuracy_plot
 from resbuilder.report.architectures import architectures_plot
 from resbuilder.report.classes import classes_plot, confusion, most_confused
@@ -18,7 +17,7 @@ from resbuilder.report.flops import flops_plot
 from resbuilder.report.history import History, Score, read_history, summary_rows
 from resbuilder.report.removals import removals_plot
 from resbuilder.report.settings import settings_rows
-from resbuilder.report.style import Plot, percent, points, render, si, styled
+from resbuilder.report.style import Plot, percent, points, render, si
 from resbuilder.report.widths import widths_plot
 from resbuilder.run import BEST_MODEL
 from resbuilder.variants import VARIANTS
@@ -56,15 +55,8 @@ def write_report(run_dir: str | Path) -> Path:
         for make in PLOTS:
             if (plot := make(history)) is not None:
                 figures.append(_save(history.run_dir / "figures", plot))
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("resbuilder.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, si=si)
-    html = environment.get_template("page.html.j2").render(_context(history), figures=figures)
+    template = page_template("resbuilder.report", percent=percent, si=si)
+    html = template.render(_context(history), figures=figures)
     path = history.run_dir / "report.html"
     with atomically(path) as part:
         part.write_text(html, encoding="utf-8")
@@ -80,7 +72,7 @@ def _save(folder: Path, plot: Plot) -> dict:
         "name": plot.name,
         "title": plot.title,
         "caption": plot.caption,
-        "image": "data:image/png;base64," + base64.b64encode(png).decode("ascii"),
+        "image": data_uri(png, "png"),
     }
 
 

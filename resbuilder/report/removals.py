@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from resbuilder.common.figures import BLUE, GREY, ORANGE, RED
 from resbuilder.report.history import History, finite
-from resbuilder.report.style import (
-    BLUE,
-    GREY,
-    ORANGE,
-    RED,
-    Plot,
-    log_axis,
-    new_figure,
-    whole_axis,
-)
+from resbuilder.report.style import Plot, log_axis, new_figure, whole_axis
 
 
 def removals_plot(history: History) -> Plot | None:

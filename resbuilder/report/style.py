@@ -5,40 +5,17 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-# Okabe and Ito's palette, told apart with every common colour vision deficiency.
-BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#B0578D"
-GREEN, RED, GREY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
+from resbuilder.common import figures
+from resbuilder.common.figures import BLUE, ORANGE, PURPLE
 
 # Colour and marker of each variant: shape says the same as colour.
 VARIANT_STYLE = {"with_reg": (BLUE, "o"), "no_reg_wi": (ORANGE, "s"), "no_reg_ri": (PURPLE, "D")}
 
 WIDTH = 9.6  # inches; 960 CSS pixels on the page, so 10 pt in a figure is about the text's size
 DPI = 160
-
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.titlesize": 10.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#4B5563",
-    "axes.grid": True,
-    "grid.color": "#E5E7EB",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.facecolor": "white",
-    # Class names come from data: a dollar sign in one is not a formula.
-    "text.parse_math": False,
-    "svg.hashsalt": "resbuilder",
-}
 
 
 @dataclass(frozen=True)
@@ -51,14 +28,9 @@ class Plot:
     figure: Figure
 
 
-def styled():
-    """Context in which figures are made and saved."""
-    return matplotlib.rc_context(STYLE)
-
-
 def new_figure(height: float) -> Figure:
-    """A figure of the page's width, outside pyplot's global state."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    """Return a figure of the page's width, height in inches."""
+    return figures.new_figure(WIDTH, height)
 
 
 def render(plot: Plot, kind: str) -> bytes:

@@ -5,19 +5,9 @@ from __future__ import annotations
 from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
 from resbuilder.report.history import History, finite
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    RED,
-    Plot,
-    new_figure,
-    whole_axis,
-)
+from resbuilder.report.style import Plot, new_figure, whole_axis
 
 # Stages need more colours than variants; hue and marker change together.
 STAGE_STYLE = (

@@ -1,8 +1,8 @@
 """The folder of a run, its journal, and which training in it is the best."""
 
+from resbuilder.run.best import best_training
 from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config, read_environment
 from resbuilder.run.journal import Journal, read_records
-from resbuilder.run.standing import best_training
 
 __all__ = [
     "BEST_MODEL",

@@ -14,10 +14,15 @@ from importlib import metadata
 from pathlib import Path
 
 import keras
-from filelock import FileLock, Timeout
 
+from resbuilder.common.files import (
+    is_temporary,
+    lock_folder,
+    parse_json,
+    remove_leftovers,
+    write_json,
+)
 from resbuilder.config import SearchConfig, TrainConfig
-from resbuilder.files import parse_json, write_json
 from resbuilder.run.journal import Journal
 
 FORMAT = 1
@@ -56,8 +61,10 @@ class Run(RunFolder):
 
     def __init__(self, path: Path, config: TrainConfig):
         super().__init__(path, config)
-        self._lock = _locked(path / "lock")
+        self._lock = lock_folder(path)
         self.models.mkdir(exist_ok=True)
+        for folder in (path, self.models):
+            remove_leftovers(folder)
         self.journal = Journal(path / "journal.jsonl")
 
     def __enter__(self):
@@ -88,7 +95,7 @@ class Run(RunFolder):
                 )
             if not (path / CONFIG).is_file():
                 raise ValueError(f"{path} is not a run folder and is not overwritten")
-            _locked(path / "lock").release()
+            lock_folder(path).release()
             old = replaced
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
@@ -126,11 +133,11 @@ class Run(RunFolder):
 
         Args:
             names: Files to keep.
-            at_work: Beginnings of names to keep, also of files that are being written.
+            at_work: Beginnings of names to keep. Files that are being written stay anyway.
         """
         for path in self.models.glob("*.keras"):
             kept = path.name in (*names, self.best.name)
-            if not kept and not path.name.lstrip(".").startswith(at_work):
+            if not (kept or is_temporary(path) or path.name.startswith(at_work)):
                 path.unlink()
 
 
@@ -208,16 +215,6 @@ def environment() -> dict:
         "accelerators": _accelerators(),
         "commit": _commit(),
     }
-
-
-def _locked(path: Path) -> FileLock:
-    """A lock that no other process can take; the system opens it when we end, however we end."""
-    lock = FileLock(path, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(f"another process is working on the run in {path.parent}") from None
-    return lock
 
 
 def _accelerators() -> list[str]:

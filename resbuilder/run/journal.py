@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from resbuilder.files import parse_json
+from resbuilder.common.files import parse_json
 from resbuilder.run.records import RecordChecks
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import ops, tree
 
-from resbuilder.replicas import call_part, gather, normalize_together, replicas
+from resbuilder.common.strategy import gather, replicas
+from resbuilder.training.replicas import call_part, normalize_together
 
 
 class RegularizedModel(keras.Model):

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.files import atomically
+from resbuilder.common.strategy import strategy_scope
 from resbuilder.datasets import Augmentation
-from resbuilder.files import atomically
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
-from resbuilder.morphnet import MorphNetRegularizer
-from resbuilder.replicas import strategy_scope
+from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
 
@@ -140,7 +140,7 @@ class Trainer:
         return bool(np.isfinite(losses).all() and all(np.isfinite(w).all() for w in weights))
 
 
-def morphnet_of(network: keras.Model, config) -> MorphNetRegularizer:
+def morphnet_of(network: keras.Model, config) -> NativeRegularizer:
     """The MorphNet regularizer that a configuration asks for."""
     return MorphNetRegularizer(
         network,

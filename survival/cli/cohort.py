@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from resbuilder.common.cli import Commands
 from survival.cli.options import event_column, time_column
 from survival.cohort import (
     ENDPOINTS,
@@ -25,14 +26,7 @@ _out = click.option(
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
 
-class _InOrder(click.Group):
-    """Lists the commands in the order in which one needs them."""
-
-    def list_commands(self, ctx):
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder)
+@click.group(cls=Commands)
 def cohort() -> None:
     """Make and check the table of slides, patients and follow-up."""
 

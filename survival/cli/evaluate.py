@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from survival.cli.backend import load_backend
+from resbuilder.common.cli import Command, load_backend
 from survival.cli.options import cohort_options, read_cohort
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @cohort_options("slides, patients and follow-up")
 @click.option("--name", help="What the evaluation is called.  [the manifest's name]")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from resbuilder.common.cli import Command, resumed_by
+
 
 class Canvas(click.ParamType):
     """Width and height as in 2500x2000."""
@@ -24,7 +26,7 @@ class Canvas(click.ParamType):
         return tuple(int(number) for number in match.groups())
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("slides", type=click.Path(exists=True, path_type=Path), metavar="SLIDES|MANIFEST")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
@@ -88,9 +90,10 @@ def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None
         bar.update(task, completed=done, total=total)
 
     try:
-        rows = preprocess_slides(
-            slides, out, workers=workers or cpus(), progress=progress, **settings
-        )
+        with resumed_by():
+            rows = preprocess_slides(
+                slides, out, workers=workers or cpus(), progress=progress, **settings
+            )
     finally:
         if bar.live.is_started:
             bar.stop()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from survival.cli.backend import load_backend
+from resbuilder.common.cli import Command, load_backend
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument(
     "runs",
     nargs=-1,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from survival.cli.backend import load_backend
+from resbuilder.common.cli import Command, load_backend, resumed_by
 from survival.cli.options import cohort_options, read_cohort
 
 
@@ -21,7 +21,7 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     )
 
 
-@click.command()
+@click.command(cls=Command)
 @cohort_options("slides, patients, follow-up and split")
 @click.option(
     "--out",
@@ -88,7 +88,7 @@ def train(manifest, images, out, datasets, time, event, **settings) -> None:
     from survival.training import train as train_network
 
     chosen = TrainingSettings(**settings)
-    with EpochProgress(chosen.epochs) as progress:
+    with EpochProgress(chosen.epochs) as progress, resumed_by():
         run = train_network(cohort, images, out, chosen, [progress])
     kept = run.history.iloc[run.settings["kept_epoch"] - 1]
     score = f", validation C {kept.val_cindex:.3f}" if "val_cindex" in kept else ""

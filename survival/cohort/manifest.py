@@ -10,9 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.files import atomically
 from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
 from survival.cohort.tables import read_table
-from survival.files import atomically
 
 # Columns that are not text.
 KINDS = {"time": float, "event": bool}

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from resbuilder.common.strategy import gather
 from survival.losses.partial_likelihood import TIES, negative_log_partial_likelihood
-from survival.losses.replicas import gather
 from survival.losses.targets import check_one_per_row, check_shape, checked_values, with_weight
 
 NORMALIZATIONS = ("events", "batch", "sum")

@@ -122,15 +122,15 @@ def make_blocks(runs: Mapping[str, Run]) -> list[Block]:
         ValueError: Two runs with the same settings and a dataset in common, or evaluations of a run
             with patients in common.
     """
-    together, carried = [], []
+    together, of_evaluations = [], []
     for title, group in same_settings(runs):
         _refuse_same_data(group)
         evaluated = {name: run for name, run in group.items() if run.evaluations}
         if group.keys() != evaluated.keys() or len(group) > 1:
             own = [_own(name, run) for name, run in group.items()]
             together.append(_merge(title or "own test slides", own))
-        carried += [_carried(name, run) for name, run in evaluated.items()]
-    return together + carried
+        of_evaluations += [_evaluation_block(name, run) for name, run in evaluated.items()]
+    return together + of_evaluations
 
 
 def _refuse_same_data(group: Mapping[str, Run]) -> None:
@@ -209,7 +209,7 @@ def _own(name: str, run: Run) -> Block:
     return Block(name, parts, notes)
 
 
-def _carried(name: str, run: Run) -> Block:
+def _evaluation_block(name: str, run: Run) -> Block:
     """The test split of a run, and its evaluations."""
     _refuse_same_patients(name, run)
     own = _own(name, run)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.figures import GREY
 from survival.metrics import BaselineHazard, calibration_table
 from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import (
     COLORS,
-    GREY,
     MARKERS,
     Picture,
     count,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from survival.report.style import BLUE, GREY, INK, RED, Picture, new_figure, number, picture, short
+from resbuilder.common.figures import BLUE, GREY, INK, RED
+from survival.report.style import Picture, new_figure, number, picture, short
 from survival.run import Run
 
 

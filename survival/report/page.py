@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.files import atomically
+from resbuilder.common.page import page_template
 from survival.cohort import SPLITS, median_follow_up
-from survival.files import atomically
 from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
 from survival.report.curves import curves_picture
@@ -88,7 +88,7 @@ def write_report(
         "unit": UNIT,
         "units": UNITS,
     }
-    html = _template().render(context)
+    html = page_template("survival.report", number=number).render(context)
     with atomically(Path(out)) as part:
         # Names of files need not be text.
         part.write_text(html, encoding="utf-8", errors="backslashreplace")
@@ -105,18 +105,6 @@ class _Steps:
         self._done += 1
         self._progress(self._done, self._total)
         return result
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("survival.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    return environment.get_template("page.html.j2")
 
 
 def _units(block: Block, notes: list[str]) -> list[tuple[str, Scores]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from resbuilder.common.figures import BLUE, GREEN, ORANGE, RED
 from survival.metrics import (
     assign_risk_groups,
     kaplan_meier,
@@ -12,20 +13,7 @@ from survival.metrics import (
     risk_thresholds,
 )
 from survival.report.blocks import Block, Part, patients_of
-from survival.report.style import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    RED,
-    UNIT,
-    Picture,
-    count,
-    new_figure,
-    number,
-    p_value,
-    picture,
-    short,
-)
+from survival.report.style import UNIT, Picture, count, new_figure, number, p_value, picture, short
 
 # From low to high; lines differ, too, for those who do not see the colours.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from survival.report.style import Picture, data_uri, number
+from resbuilder.common.figures import data_uri
+from survival.report.style import Picture, number
 from survival.run import Run
 from survival.saliency import RiskSaliency
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import math
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import matplotlib
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart with every common colour vision deficiency.
-BLUE, ORANGE, GREEN, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#B0578D"
-GREY, INK = "#6B7280", "#111827"
+from resbuilder.common import figures
+from resbuilder.common.figures import BLUE, GREEN, ORANGE, PURPLE, RED, data_uri
+
 COLORS, MARKERS = (BLUE, RED, GREEN, PURPLE, ORANGE), "osD^v"
 
 # Inches. Panels are narrow and flow side by side on the page, so that a phone shows one at a time
@@ -21,26 +20,6 @@ COLORS, MARKERS = (BLUE, RED, GREEN, PURPLE, ORANGE), "osD^v"
 WIDTH = 4.9
 DPI = 180
 UNIT = "unit of the manifest"
-
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#4B5563",
-    "axes.grid": True,
-    "grid.color": "#E5E7EB",
-    "grid.linewidth": 0.7,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "figure.facecolor": "white",
-    # Names come from data: a dollar sign in one is not a formula.
-    "text.parse_math": False,
-}
 
 
 @dataclass(frozen=True)
@@ -56,14 +35,14 @@ class Picture:
     alt: str
 
 
-def styled():
-    """Context in which figures are made and saved."""
-    return matplotlib.rc_context(STYLE)
+def styled() -> AbstractContextManager:
+    """Return the context in which figures are made and saved: narrow panels, small letters."""
+    return figures.styled(axes_titlesize=10, legend_fontsize=8.5)
 
 
 def new_figure(height: float) -> Figure:
-    """A figure of a panel's width, outside pyplot's global state."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    """Return a figure of a panel's width, height in inches."""
+    return figures.new_figure(WIDTH, height)
 
 
 def picture(figure: Figure, alt: str) -> Picture:
@@ -74,11 +53,6 @@ def picture(figure: Figure, alt: str) -> Picture:
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(buffer, format="png", dpi=DPI)
     return Picture(data_uri(buffer.getvalue(), "png"), alt)
-
-
-def data_uri(image: bytes, kind: str) -> str:
-    """An encoded image as a page embeds it."""
-    return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")
 
 
 def short(name: str, length: int = 32) -> str:

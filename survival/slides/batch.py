@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from survival.files import atomically, only_writer, remove_leftovers
+from resbuilder.common.files import atomically, only_writer, remove_leftovers
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
@@ -86,7 +86,7 @@ def preprocess_slides(
     if ray is None:
         run = run_isolated
     else:
-        from survival.slides.spread import run_on_ray
+        from survival.slides.on_ray import run_on_ray
 
         run, threads = partial(run_on_ray, address=ray), 1
     progress(len(rows), len(jobs))

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from survival.files import atomically
+from resbuilder.common.files import atomically
 
 TILE = (220, 176)
 CAPTION = 30

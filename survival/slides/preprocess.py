@@ -16,7 +16,7 @@ import numpy as np
 import openslide
 from PIL import Image, ImageCms, PngImagePlugin
 
-from survival.files import atomically
+from resbuilder.common.files import atomically
 from survival.slides.canvas import on_canvas, refuse_background, to_srgb
 from survival.slides.geometry import make_plan, microns_per_pixel
 from survival.slides.jpeg_tiles import read_jpeg_tiles

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from survival.files import atomically, remove_leftovers
+from resbuilder.common.files import atomically, remove_leftovers
 from survival.run import HISTORY, read_history, write_table
 
 FOLDER = "checkpoint"

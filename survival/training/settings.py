@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from numbers import Integral, Real
 
+from resbuilder.common.strategy import STRATEGIES
 from survival.augmentation import AUGMENTATIONS
 from survival.images import at_a_time
 from survival.losses import CoxPHLoss
-from survival.training.strategy import STRATEGIES
 
 BATCHES = ("events", "patients", "shuffled")
 DTYPES = ("float32", "mixed_bfloat16")

@@ -10,9 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from resbuilder.common.files import atomically, is_empty, only_writer, remove_leftovers
+from resbuilder.common.strategy import devices, scope
 from survival.cohort import Cohort
 from survival.evaluation import OrderedBatches, predict, prediction_table
-from survival.files import atomically, is_empty, only_writer, remove_leftovers
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
 from survival.metrics import harrell_c, within_dataset_c
@@ -29,7 +30,6 @@ from survival.run import (
 from survival.training.checkpoint import Checkpoint
 from survival.training.dataset import TrainingBatches
 from survival.training.settings import TrainingSettings
-from survival.training.strategy import devices, scope
 
 COHORT = "cohort.csv"
 # Recorded, but no other training if they differ.

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from experiments.jobs import run_all
-from resbuilder.workers import visible_gpus
-from survival.cluster import RayExecutor
+from resbuilder.common.cluster import RayExecutor
+from resbuilder.common.processes import visible_gpus
 
 # Not imported here: what is tested is an executor that imports it.
 if find_spec("ray") is None:
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def counted(job):
-    """Leaves a line when it begins and one when it ends, with the process that does it."""
+    """Leave a line when it begins and one when it ends, with the process that does it."""
     for what in ("begins", "ends"):
         with open(job["log"], "a") as log:
             log.write(f"{job['x']} {what} {os.getpid()}\n")
@@ -132,7 +132,7 @@ GRID = """
 import sys
 from pathlib import Path
 from experiments.jobs import run_all
-from survival.cluster import RayExecutor
+from resbuilder.common.cluster import RayExecutor
 from tests.experiments.test_cluster import counted, jobs_of
 
 folder, address = Path(sys.argv[1]), sys.argv[2]

@@ -22,7 +22,7 @@ from experiments.resbuilder.studies.tables import compared, table, values
 from resbuilder import SearchConfig
 from resbuilder.datasets import load
 from resbuilder.run.journal import read_records
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="the experiments run on TensorFlow"

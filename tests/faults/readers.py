@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments import jobs
 from resbuilder.architecture import Architecture, minimal_architecture, resnet_architecture
-from resbuilder.cli.options import configuration
+from resbuilder.cli.settings import configuration
 from resbuilder.cli.tables import search_table
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
@@ -23,7 +23,7 @@ from resbuilder.report.decisions import decisions
 from resbuilder.report.history import read_history, summary_rows
 from resbuilder.run import Journal, Run
 from resbuilder.single import load_model
-from resbuilder.starts import read_architecture
+from resbuilder.start_network import read_architecture
 from tests.faults import cohorts
 from tests.faults.archives import broken_model, broken_npz, dataset
 from tests.faults.mutations import mutated

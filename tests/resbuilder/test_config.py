@@ -6,7 +6,7 @@ import pytest
 
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.config import read_settings
-from resbuilder.datasets import anywhere
+from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.regularizer import ALGORITHMS
 from resbuilder.morphnet.resources import RESOURCES
@@ -136,4 +136,4 @@ def test_the_data_folder_comes_first_in_a_run_as_in_load(tmp_path, monkeypatch):
     assert (elsewhere.dataset, elsewhere.data_dir) == ("flowers", str(tmp_path))
     (tmp_path / "data" / "flowers.npz").unlink()
     assert SearchConfig(dataset="flowers").resolved().dataset == str(tmp_path / "flowers")
-    assert anywhere("data/../flowers", ".") == str(tmp_path / "data" / ".." / "flowers")
+    assert absolute_name("data/../flowers", ".") == str(tmp_path / "data" / ".." / "flowers")

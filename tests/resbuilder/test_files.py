@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from resbuilder import build_model, minimal_architecture
-from resbuilder.files import atomically, write_json
+from resbuilder.common.files import atomically, write_json
 
 
 def test_what_fails_half_way_leaves_what_was_there(tmp_path):

@@ -27,8 +27,8 @@ from experiments.resbuilder.manipulation.kinds import (
     draw_region,
 )
 from experiments.resbuilder.manipulation.photographs import check_sizes, crop, split_photographs
+from resbuilder.common.files import write_json
 from resbuilder.datasets.error_level import jpeg
-from resbuilder.files import write_json
 
 IMAGES, MASKS, TABLE, SETTINGS = "images", "masks", "manipulations.csv", "settings.json"
 LABELS = ("authentic", "manipulated")

@@ -27,7 +27,7 @@ from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
 from resbuilder.run import read_config
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.training import Trainer, TrainingData
 
 NETWORKS = {

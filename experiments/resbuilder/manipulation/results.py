@@ -7,17 +7,8 @@ from matplotlib.figure import Figure
 
 from experiments.resbuilder.manipulation.kinds import KINDS
 from experiments.resbuilder.manipulation.networks import CHANNELS, NETWORKS
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    WIDTH,
-    si,
-    si_axis,
-)
+from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from resbuilder.report.style import WIDTH, si, si_axis
 
 CHANNEL_NAMES = {"rgb": "RGB", "rgb_ela": "RGB + ELA"}
 ANEW = "resbuilder-anew"

@@ -29,7 +29,8 @@ from experiments.resbuilder.studies.tables import (
     Groups,
     difference_text,
 )
-from resbuilder.report.style import new_figure, percent_axis, styled, whole_axis
+from resbuilder.common.figures import styled
+from resbuilder.report.style import new_figure, percent_axis, whole_axis
 
 HAND_MADE = "ResNet-20"
 SHARE = {"insert_share": 0.2}

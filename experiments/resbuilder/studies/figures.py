@@ -8,18 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from experiments.resbuilder.studies.tables import Column, Groups, values
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    RED,
-    new_figure,
-    percent_axis,
-    styled,
-    whole_axis,
-)
+from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
+from resbuilder.report.style import new_figure, percent_axis, whole_axis
 
 STYLES = (
     *((BLUE, "o"), (ORANGE, "s"), (PURPLE, "D")),

@@ -16,17 +16,8 @@ from matplotlib.figure import Figure
 
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import Groups
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    RED,
-    log_axis,
-    new_figure,
-    styled,
-    whole_axis,
-)
+from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, RED, styled
+from resbuilder.report.style import log_axis, new_figure, whole_axis
 
 VERDICTS = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
 THERE = "there or inserted"

@@ -16,7 +16,7 @@ from resbuilder import SearchConfig, search
 from resbuilder.cli import main
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.morphnet.google import GoogleRegularizer, readable_model
-from resbuilder.pipeline import workshop
+from resbuilder.pipeline import steps
 from resbuilder.run.journal import read_records
 from resbuilder.training import RegularizedModel, morphnet_of
 
@@ -193,7 +193,7 @@ def test_a_search_takes_the_decisions_of_the_strict_native_engine(tmp_path, monk
         assert isinstance(google, GoogleRegularizer)
         return google
 
-    monkeypatch.setattr(workshop, "morphnet_of", compared)
+    monkeypatch.setattr(steps, "morphnet_of", compared)
     result = search(SearchConfig(**SEARCH, engine="google"), tmp_path / "run")
     records = read_records(result.run / "journal.jsonl")[0]
     (step,) = (record for record in records if record["event"] == "morphnet")

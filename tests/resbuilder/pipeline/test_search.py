@@ -17,7 +17,7 @@ from resbuilder.datasets import load
 from resbuilder.pipeline.loop import Loop
 from resbuilder.run import Run
 from resbuilder.run.journal import read_records
-from resbuilder.starts import start_architecture
+from resbuilder.start_network import start_architecture
 from resbuilder.training import TrainingData
 from tests.resbuilder.pipeline.outcomes import weights
 

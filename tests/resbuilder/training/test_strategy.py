@@ -8,7 +8,7 @@ import keras
 import pytest
 
 from resbuilder import SearchConfig, TrainConfig
-from resbuilder.replicas import strategy_scope
+from resbuilder.common.strategy import strategy_scope
 
 # In a process of its own: logical devices are there from the start, and TensorFlow's collectives
 # stand no second strategy.
@@ -18,7 +18,7 @@ from pathlib import Path
 import keras
 from experiments.scale.mirrored import ARCHITECTURE, compare
 from resbuilder import TrainConfig
-from resbuilder.replicas import strategy_scope
+from resbuilder.common.strategy import strategy_scope
 from resbuilder.training import Trainer, TrainingData
 
 case, devices, file = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])

@@ -10,6 +10,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
+from resbuilder.common.strategy import STRATEGIES
 from survival.augmentation import AUGMENTATIONS
 from survival.cli import main
 from survival.cli.train import train
@@ -18,7 +19,6 @@ from survival.losses.cox import MEAN_PENALTY_FORMS, NORMALIZATIONS
 from survival.losses.partial_likelihood import TIES
 from survival.run import Run
 from survival.training.settings import BATCHES, DTYPES
-from survival.training.strategy import STRATEGIES
 
 QUICK = ("--epochs", 1, "--width", 0.03, "--batch-size", 8)
 

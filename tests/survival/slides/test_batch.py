@@ -20,7 +20,7 @@ from PIL import Image
 
 from survival.cli.preprocess import preprocess
 from survival.slides import preprocess_slides
-from survival.slides.spread import run_on_ray
+from survival.slides.on_ray import run_on_ray
 from survival.slides.workers import MEMORY, run_isolated
 
 needs_ray = pytest.mark.skipif(

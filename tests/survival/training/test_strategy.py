@@ -7,15 +7,15 @@ import sys
 import keras
 import pytest
 
+from resbuilder.common.strategy import devices, scope
 from survival.training import TrainingSettings
-from survival.training.strategy import devices, scope
 
 # In a process of its own: logical devices are there from the start, and TensorFlow's collectives
 # stand no second strategy.
 PROGRAM = """
 import sys
 from experiments.scale import mirrored
-from survival.training.strategy import devices
+from resbuilder.common.strategy import devices
 
 number = int(sys.argv[1])
 print("difference:", mirrored.compare("survival", number))

@@ -1,4 +1,4 @@
-"""Leaves in processes beside the search: the same run, also when one of them is killed."""
+"""No-Reg trainings in processes beside the search: the same run, also when one is killed."""
 
 import errno
 import os
@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from resbuilder import SearchConfig, search
-from resbuilder.pipeline.workshop import Workshop
+from resbuilder.pipeline.steps import Steps
 from resbuilder.run import Run
 from resbuilder.run.journal import read_records
 from tests.resbuilder.pipeline.outcomes import weights
@@ -94,7 +94,7 @@ def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_pat
 
 
 def test_a_search_that_fails_leaves_no_process_that_goes_on_writing(tmp_path, monkeypatch):
-    train, seen = Workshop.train_with_reg, []
+    train, seen = Steps.train_with_reg, []
 
     def fail_at_the_second(self, node, *arguments):
         if node.index == 1:
@@ -103,7 +103,7 @@ def test_a_search_that_fails_leaves_no_process_that_goes_on_writing(tmp_path, mo
             raise OSError(errno.ENOSPC, "no space left")
         return train(self, node, *arguments)
 
-    monkeypatch.setattr(Workshop, "train_with_reg", fail_at_the_second)
+    monkeypatch.setattr(Steps, "train_with_reg", fail_at_the_second)
     with pytest.raises(OSError, match="no space left"):
         search(SearchConfig(**SETTINGS), tmp_path / "run", workers=2)
     assert seen and not any(process.is_running() for process in seen)

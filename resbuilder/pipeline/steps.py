@@ -16,8 +16,8 @@ import keras
 from sklearn.metrics import confusion_matrix
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.files import atomically, write_json
 from resbuilder.costs import cost
-from resbuilder.files import atomically, write_json
 from resbuilder.model import build_model, load_network
 from resbuilder.run import Run, RunFolder, best_training
 from resbuilder.surgery import BreakDown, inherit, initialise_block, morph
@@ -35,11 +35,11 @@ class Node:
     source: int
 
 
-class Workshop:
+class Steps:
     """Does the work of a search in a run folder.
 
     Args:
-        run: The run; its folder is enough to train leaves without judging them.
+        run: The run; its folder is enough for No-Reg trainings without judging them.
         data: What is trained on.
         progress: Where to show a training's epochs, or None.
     """
@@ -71,7 +71,7 @@ class Workshop:
         trainer.save(self.run.models / _file(node.index, WITH_REG))
         return record
 
-    def train_leaf(self, node: Node, variant: str, judge: bool = True) -> dict:
+    def train_no_reg(self, node: Node, variant: str, judge: bool = True) -> dict:
         """Train without MorphNet's and LayerLasso's terms; keep the network if it is the best.
 
         Without a judgement it is kept, and :meth:`tidy` removes it when the journal has its record.
@@ -84,7 +84,7 @@ class Workshop:
             trainer.save(self.run.models / _file(node.index, variant))
         return record
 
-    def judge_blocks(self, node: Node, gain: float | None) -> dict:
+    def blocks_to_remove(self, node: Node, gain: float | None) -> dict:
         """Which blocks LayerLasso removes, after a gain in accuracy or None (thesis sec. 4.2)."""
         c = self.config
         lasso = layer_lasso_of(self._load(node.source), node.architecture, c)
@@ -106,7 +106,7 @@ class Workshop:
         inherit(trainer.network, self._load(node.source))
         return {"index": node.index} | {p: trainer.evaluate(p) for p in ("validation", "test")}
 
-    def judge_channels(self, node: Node, budget: float) -> dict:
+    def channels_to_keep(self, node: Node, budget: float) -> dict:
         """Which channels MorphNet keeps, and the widths that fill a budget of FLOPs again."""
         c, a = self.config, node.architecture
         network = build_model(a, self.data.preprocessing)
@@ -175,7 +175,7 @@ class Workshop:
         return best_training(records, None if any_size else self.config.flops)
 
     def tidy(self) -> None:
-        """Keep the best leaf, the With-Reg weights to go on from, and what has leaves at work."""
+        """Keep the best network, the weights to go on from, and those of running trainings."""
         trainings = [r for r in self.run.journal.records if r["event"] == "training"]
         needed = [r for r in trainings if r["variant"] == WITH_REG][-1:] + [self.best()]
         count = Counter(r["index"] for r in trainings)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from survival.files import atomically, remove_leftovers
+from resbuilder.common.files import atomically, remove_leftovers
 
 
 def test_what_fails_half_way_leaves_what_was_there(tmp_path):

@@ -1,9 +1,9 @@
 """The No-Reg trainings: nothing waits for them, so they may run in processes beside the search.
 
-What they give does not depend on where they run: a leaf has its own seeds, and reads its weights
+What they give does not depend on where they run: each has its own seeds, and reads its weights
 from the run folder. Their records are written by the search alone, those of an architecture always
 between the With-Reg training of the next one and what follows it. Before it can go on there, the
-search trains leaves itself that no process has begun.
+search does trainings itself that no process has begun.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import keras
 
+from resbuilder.common.processes import process_pool, use_threads, visible_gpus
 from resbuilder.config import SearchConfig
-from resbuilder.pipeline.workshop import Node, Workshop
+from resbuilder.pipeline.steps import Node, Steps
 from resbuilder.run import RunFolder
 from resbuilder.training import TrainingData
-from resbuilder.workers import process_pool, use_threads, visible_gpus
 
 
 @dataclass(eq=False)
-class Leaf:
+class NoRegTraining:
     """A No-Reg training: in a process once it has a future, done here once it has an outcome."""
 
     node: Node
@@ -36,91 +36,91 @@ class Leaf:
     outcome: dict | None = None
 
 
-class Leaves:
-    """Has leaves trained, and their records written in the order in which they were begun.
+class BackgroundTrainings:
+    """Does trainings, and has their records written in the order in which they were begun.
 
     Args:
-        workshop: Trains a leaf in this process, where that is to be.
+        steps: Does a training in this process, where that is to be.
         record: Called with node, variant and what computes the record: writes it.
-        executor: Where leaves are trained; None for this process, each at once.
+        executor: Where trainings run; None for this process, each at once.
         workers: Trainings at the same time, this process' own included.
     """
 
-    def __init__(
-        self, workshop: Workshop, record: Callable, executor: Executor | None, workers: int = 1
-    ):
-        self.workshop, self.record, self.executor = workshop, record, executor
+    def __init__(self, steps: Steps, record: Callable, executor: Executor | None, workers: int = 1):
+        self.steps, self.record, self.executor = steps, record, executor
         self._processes = workers - 1
-        self._begun: deque[Leaf] = deque()
+        self._begun: deque[NoRegTraining] = deque()
         # Not handed in before a process is free: what the executor has cannot be taken back.
-        self._waiting: deque[Leaf] = deque()
+        self._waiting: deque[NoRegTraining] = deque()
         self._handed_in = 0
         self._lock = threading.Lock()
 
     def begin(self, node: Node, variant: str, done: bool) -> None:
-        """Have a leaf trained, unless the journal has it."""
-        leaf = Leaf(node, variant)
-        self._begun.append(leaf)
+        """Have a training done, unless the journal has it."""
+        training = NoRegTraining(node, variant)
+        self._begun.append(training)
         if self.executor is None:
             self.collect()
         elif not done:
-            self._waiting.append(leaf)
+            self._waiting.append(training)
             self._hand_in()
 
     def collect(self, before: Node | None = None) -> None:
-        """Have the records written of the leaves that were begun, at most up to a node's."""
+        """Have the records written of the trainings that were begun, at most up to a node's."""
         while self._begun and self._begun[0].node is not before:
-            leaf = self._begun.popleft()
-            self.record(leaf.node, leaf.variant, functools.partial(self._outcome, leaf))
+            training = self._begun.popleft()
+            self.record(training.node, training.variant, functools.partial(self._outcome, training))
 
     def _hand_in(self, ended: Future | None = None) -> None:
-        """Give each free process a leaf; called by the executor, too, when one has ended."""
-        folder, begun = RunFolder(self.workshop.run.path, self.workshop.config), []
+        """Give each free process a training; called by the executor, too, when one has ended."""
+        folder, begun = RunFolder(self.steps.run.path, self.steps.config), []
         with self._lock:
             self._handed_in -= ended is not None
             # Broken or shut down: what waits is trained here, or not at all.
             with contextlib.suppress(RuntimeError):
                 while self._waiting and self._handed_in < self._processes:
-                    leaf = self._waiting[0]
-                    leaf.future = self.executor.submit(train_leaf, folder, leaf.node, leaf.variant)
+                    training = self._waiting[0]
+                    training.future = self.executor.submit(
+                        train_no_reg, folder, training.node, training.variant
+                    )
                     begun.append(self._waiting.popleft())
                     self._handed_in += 1
-        for leaf in begun:  # Not while locked: of one that has ended it calls at once.
-            leaf.future.add_done_callback(self._hand_in)
+        for training in begun:  # Not while locked: of one that has ended it calls at once.
+            training.future.add_done_callback(self._hand_in)
 
-    def _outcome(self, leaf: Leaf) -> dict:
-        """What a leaf gave; while it is trained elsewhere, others are here."""
+    def _outcome(self, training: NoRegTraining) -> dict:
+        """What a training gave; while it runs elsewhere, others are done here."""
         if self.executor is None:
-            return self.workshop.train_leaf(leaf.node, leaf.variant)
-        while leaf.outcome is None and not (leaf.future and leaf.future.done()):
+            return self.steps.train_no_reg(training.node, training.variant)
+        while training.outcome is None and not (training.future and training.future.done()):
             with self._lock:
                 other = self._waiting.popleft() if self._waiting else None
             if other is None:
                 break
             other.outcome = self._here(other)
-        if leaf.outcome is not None:
-            return leaf.outcome
+        if training.outcome is not None:
+            return training.outcome
         try:
-            return leaf.future.result()
+            return training.future.result()
         except BrokenExecutor:
-            self.workshop.progress.say(
+            self.steps.progress.say(
                 "a process that trained beside the search was killed, as systems do when memory "
                 "runs out; its training is done here"
             )
-            return self._here(leaf)
+            return self._here(training)
 
-    def _here(self, leaf: Leaf) -> dict:
-        return self.workshop.train_leaf(leaf.node, leaf.variant, judge=False)
-
-
-def train_leaf(folder: RunFolder, node: Node, variant: str) -> dict:
-    """In another process: train a leaf, and save its network for the search to judge."""
-    workshop = Workshop(folder, _data(folder.config), progress=None)
-    return workshop.train_leaf(node, variant, judge=False)
+    def _here(self, training: NoRegTraining) -> dict:
+        return self.steps.train_no_reg(training.node, training.variant, judge=False)
 
 
-def leaf_pool(workers: int, config: SearchConfig) -> Executor | None:
-    """Processes for leaves, one less than trainings at the same time; None for one training.
+def train_no_reg(folder: RunFolder, node: Node, variant: str) -> dict:
+    """In another process: do a training, and save its network for the search to judge."""
+    steps = Steps(folder, _data(folder.config), progress=None)
+    return steps.train_no_reg(node, variant, judge=False)
+
+
+def background_pool(workers: int, config: SearchConfig) -> Executor | None:
+    """Processes for trainings, one less than trainings at the same time; None for one training.
 
     The search keeps the first GPU, and they share the others, if there are any.
 

@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from itertools import islice
 from typing import Any
 
-from survival.cluster import RayExecutor
+from resbuilder.common.cluster import RayExecutor
 from survival.slides.workers import run_isolated
 
 # Tasks handed in at a time: enough for a large cluster, few enough for a million slides.

@@ -1,0 +1,173 @@
+"""One behaviour for every command line: errors in one line, exit statuses, how to resume.
+
+Exit status: 0 success; 1 partial failure, of which the command has said what failed; 2 bad input,
+or an output that cannot be written; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import os
+import re
+import shlex
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+# What the backends raise when memory runs out has no class in common.
+OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
+
+
+class BadInput(click.ClickException):
+    """One line on standard error and exit status 2."""
+
+    exit_code = 2
+
+
+class OneLineErrors:
+    """Mixin for click's commands and groups: what is wrong is one line, never a traceback."""
+
+    def main(self, *args, **kwargs):
+        """Run, and exit with the status that says how it went."""
+        warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
+        try:
+            kwargs["standalone_mode"] = False
+            sys.exit(super().main(*args, **kwargs) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(0)
+        except click.ClickException as error:
+            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)
+
+    def invoke(self, ctx):
+        """Run a command; turn bad input into one line."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except ValueError as error:
+            raise BadInput(str(error)) from None
+        except OSError as error:
+            where = f": {error.filename}" if error.filename else ""
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            advice = "; free some space, then run the same command again" if full else ""
+            text = (error.strerror or str(error)).lower()
+            raise BadInput(f"{text}{where}{advice}") from None
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            raise click.Abort from None
+        except Exception as error:
+            if isinstance(error, MemoryError) or type(error).__name__ in OUT_OF_MEMORY:
+                raise BadInput(
+                    "out of memory: choose smaller batches, images or widths, then run the "
+                    "command again"
+                ) from None
+            raise
+
+
+class Command(OneLineErrors, click.Command):
+    """A command of a group, or on its own."""
+
+    def invoke(self, ctx):
+        """Run the command; its errors name its flags."""
+        with flags_in_errors(self):
+            return super().invoke(ctx)
+
+
+class Commands(OneLineErrors, click.Group):
+    """A group of commands, in the order in which one needs them.
+
+    Args:
+        modules: From the name of a command to the module that defines it under that name, which
+            is imported only when the command is used.
+    """
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args, modules: dict[str, str] | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.modules = modules or {}
+
+    def list_commands(self, ctx):
+        """Return the names in the order of their definition."""
+        return list(self.modules) or list(self.commands)
+
+    def get_command(self, ctx, name):
+        """Return a command, importing its module."""
+        if name in self.modules:
+            return getattr(importlib.import_module(self.modules[name]), name)
+        return super().get_command(ctx, name)
+
+
+@contextlib.contextmanager
+def flags_in_errors(command: click.Command) -> Iterator[None]:
+    """Name a command's flags where an error of the library names its arguments."""
+    try:
+        yield
+    except ValueError as error:
+        flags = {
+            parameter.name: max(parameter.opts, key=len)
+            for parameter in command.params
+            if isinstance(parameter, click.Option) and parameter.name
+        }
+        text = str(error)
+        for name, flag in flags.items():
+            # A single word may be just a word; a setting begins the message or is assigned.
+            place = rf"\b{name}\b" if "_" in name else rf"^{name}(?= must| is| has)|\b{name}(?==)"
+            text = re.sub(rf"(?<![-\w])(?:{place})", flag, text)
+        raise BadInput(text) from None
+
+
+@contextlib.contextmanager
+def resumed_by(command: str | None = None) -> Iterator[None]:
+    """On Ctrl-C say which command resumes the work.
+
+    Args:
+        command: The command; by default the one that is running.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"\nInterrupted. To resume: {command or this_command()}", err=True)
+        raise click.Abort from None
+
+
+def this_command() -> str:
+    """Return the running command as one would type it again."""
+    arguments = sys.argv[1:]
+    if "-m" in sys.orig_argv[: len(sys.orig_argv) - len(arguments)]:
+        module = sys.orig_argv[len(sys.orig_argv) - len(arguments) - 1]
+        return shlex.join(["python", "-m", module, *arguments])
+    return shlex.join([Path(sys.argv[0]).name, *arguments])
+
+
+def load_backend() -> None:
+    """Import Keras without the start-up notes of its backend.
+
+    TensorFlow writes them to file descriptor 2 while it is imported, before its own settings take
+    effect. They are shown only if the import fails.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        except BaseException:
+            notes.seek(0)
+            os.write(kept, notes.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

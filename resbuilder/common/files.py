@@ -1,0 +1,144 @@
+"""Files that are written whole or not at all, folders with one writer, and strict JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+LOCK = "lock"
+_TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")
+
+
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success flush its content and rename it to ``path``.
+
+    The temporary name keeps the suffix, is short however long the name is, and differs each time,
+    so two writers never share a file. When the block raises, nothing of it is left, and what was
+    at ``path`` before is still there.
+
+    Args:
+        path: The file to write; its folder exists.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        OSError: If it cannot be written; the error names ``path``, not the temporary file.
+    """
+    part = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        if error.filename and Path(os.fsdecode(error.filename)) == part:
+            error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value) -> None:
+    """Write a value as JSON, whole or not at all."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomically(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def parse_json(text: str | bytes):
+    """Read JSON strictly: duplicate keys and NaN are errors, not lost or passed on.
+
+    Args:
+        text: The text, or its bytes in UTF-8.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: If it is not JSON, is nested too deeply, repeats a key, or holds NaN.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file has a temporary name of :func:`atomically`."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process left under the temporary names of :func:`atomically`.
+
+    Args:
+        folder: Where to look, not in its sub-folders; nobody else may be writing there.
+    """
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if is_temporary(path):
+                path.unlink(missing_ok=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder is missing, or holds at most what a killed process left."""
+    found = folder.iterdir() if folder.exists() else ()
+    return all(path.name == LOCK or is_temporary(path) for path in found)
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Become the only writer of a folder until the lock is released or the process ends.
+
+    Args:
+        folder: It exists, and gets a file :data:`LOCK`, which stays. The system releases the lock
+            when the process ends, however it ends.
+
+    Raises:
+        ValueError: If another process is writing there.
+    """
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another process is writing to {folder}; wait until it ends, or choose another folder"
+        ) from None
+    return lock
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Make a folder and be its only writer until the block or the process ends.
+
+    Raises:
+        ValueError: If another process is writing there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = lock_folder(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _unique(pairs: list[tuple]) -> dict:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands there twice")
+    return table
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is not a number in JSON")

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from resbuilder.common.files import atomically, is_empty, only_writer, remove_leftovers
-from resbuilder.common.strategy import devices, scope
+from resbuilder.common.strategy import devices, strategy_scope
 from survival.cohort import Cohort
 from survival.evaluation import OrderedBatches, predict, prediction_table
 from survival.images import CanvasImages
@@ -101,7 +101,7 @@ def _train(
     learnt = pictures.select(cohort.split == "train")
     targets = training.y_true(settings.strata)
     batches = TrainingBatches(learnt, targets, training.patient, settings, number)
-    with scope(settings.strategy):
+    with strategy_scope(settings.strategy, settings.batch_size):
         network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
         model = _in_bounded_memory(network, settings, batches, number)
         model.compile(keras.optimizers.Adam(settings.learning_rate), settings.loss())

@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from resbuilder.common.strategy import devices, scope
+from resbuilder.common.strategy import devices, strategy_scope
 from survival.training import TrainingSettings
 
 # In a process of its own: logical devices are there from the start, and TensorFlow's collectives
@@ -40,17 +40,17 @@ def test_devices_train_like_one(number, request):
     assert done.returncode == 0, done.stderr[-3000:]
     difference, refusal = done.stdout.splitlines()[-2:]
     assert float(difference.removeprefix("difference: ")) < 1e-5
-    assert f"{number - 1} slides cannot be divided among {number} devices" in refusal
+    assert f"batch of {number - 1} cannot be divided among {number} devices" in refusal
 
 
 @pytest.mark.any_backend
 def test_other_backends_are_refused():
     if keras.backend.backend() == "tensorflow":
         pytest.skip("TensorFlow has the strategy")
-    with pytest.raises(ValueError, match=f"Keras runs on {keras.backend.backend()}: set KERAS"):
+    with pytest.raises(ValueError, match=f"Keras runs on {keras.backend.backend()}; set KERAS"):
         devices("mirrored", 5)
     assert devices("one_device", 1) == 1
-    with scope("one_device"):
+    with strategy_scope("one_device", 1):
         pass
 
 

@@ -5,6 +5,39 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 PACKAGES = ("resbuilder", "phs_optimizer", "survival")
+# What phs_optimizer, resbuilder.common and resbuilder.morphnet need; a backend of Keras comes
+# with an extra, or is there already.
+BASE = [
+    "keras>=3.15,<4",
+    "numpy>=2.0,<3",
+    "scipy>=1.14,<2",
+    "matplotlib>=3.9,<4",
+    "click>=8.1,<9",
+    "rich>=13",
+    "filelock>=3.16",
+    "jinja2>=3.1,<4",
+]
+EXTRAS = {
+    "tensorflow": ["tensorflow>=2.21,<3"],
+    "search": ["scikit-learn>=1.5,<2", "pillow>=11"],
+    "survival": [
+        "pandas>=2.2,<4",
+        "pillow>=11",
+        "scikit-learn>=1.5,<2",
+        "scikit-survival>=0.28,<1",
+        "scikit-image>=0.24,<1",
+        "openslide-python>=1.4,<2",
+        # OpenSlide itself, so that no system package is needed.
+        "openslide-bin>=4.0.0.6",
+        # Tiles of plain JPEG slides, several times faster than through OpenSlide.
+        "simplejpeg>=1.9,<2",
+    ],
+    "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
+    "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
+    "tensorboard": ["tensorboard>=2.20"],
+    "experiments": ["keras-tuner>=1.4.8"],
+    "ray": ["ray>=2.60,<3"],
+}
 
 setup(
     name="resbuilder",
@@ -27,34 +60,8 @@ setup(
     # Experiments and benchmarks are run from a checkout; they are not installed.
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
     package_data={"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},
-    install_requires=[
-        "tensorflow>=2.21,<3",
-        "keras>=3.15,<4",
-        "numpy>=2.0,<3",
-        "scikit-learn>=1.5,<2",
-        "matplotlib>=3.9,<4",
-        "pillow>=11",
-        "click>=8.1,<9",
-        "rich>=13",
-        "filelock>=3.16",
-        "jinja2>=3.1,<4",
-        "pandas>=2.2,<4",
-        "scipy>=1.14,<2",
-        "scikit-survival>=0.28,<1",
-        "scikit-image>=0.24,<1",
-        "openslide-python>=1.4,<2",
-        # OpenSlide itself, so that no system package is needed.
-        "openslide-bin>=4.0.0.6",
-        # Tiles of plain JPEG slides, several times faster than through OpenSlide.
-        "simplejpeg>=1.9,<2",
-    ],
-    extras_require={
-        "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
-        "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],
-        "tensorboard": ["tensorboard>=2.20"],
-        "experiments": ["keras-tuner>=1.4.8"],
-        "ray": ["ray>=2.60,<3"],
-    },
+    install_requires=BASE,
+    extras_require=EXTRAS | {"all": sorted(set().union(*EXTRAS.values()))},
     entry_points={
         "console_scripts": ["resbuilder = resbuilder.cli:main", "survival = survival.cli:main"]
     },

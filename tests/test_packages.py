@@ -1,16 +1,18 @@
 """The distribution: what the wheel holds, that it works elsewhere, and what an import costs."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("resbuilder", "phs_optimizer", "survival")
@@ -105,13 +107,125 @@ def test_the_version_is_written_in_one_place_and_has_its_entry_in_the_changelog(
     assert f"\n## {version('resbuilder')}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_every_dependency_is_pinned_within_its_range():
+def pinned() -> dict[str, str]:
+    """Version of each distribution in requirements.txt but the build's."""
     text = (ROOT / "requirements.txt").read_text()
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", text, re.MULTILINE))
-    needs = [Requirement(line) for line in requires("resbuilder")]
-    assert {need.name for need in needs} == set(pins) - {"setuptools"}
+    del pins["setuptools"]
+    return pins
+
+
+def needs_of(*extras: str) -> list[Requirement]:
+    """Declared requirements of the base install with some extras."""
+    found = [Requirement(line) for line in requires("resbuilder")]
+    return [
+        need
+        for need in found
+        if not need.marker or any(need.marker.evaluate({"extra": extra}) for extra in extras)
+    ]
+
+
+def test_base_and_all_extras_are_what_is_pinned():
+    needs = needs_of("all")
+    assert {need.name for need in needs} == set(pinned())
     for need in needs:
-        assert need.specifier.contains(pins[need.name]), f"{need} but {pins[need.name]} is pinned"
+        version_there = pinned()[need.name]
+        assert need.specifier.contains(version_there), f"{need} but {version_there} is pinned"
+    every_extra = [name for name in metadata("resbuilder").get_all("Provides-Extra")]
+    assert {str(need) for need in needs_of(*every_extra)} >= {str(need) for need in needs}
+
+
+def installed_with(*extras: str) -> set[str]:
+    """Names of the distributions that an installation with some extras brings."""
+    found, waiting = set(), [need.name for need in needs_of(*extras)]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        found.add(name)
+        with contextlib.suppress(PackageNotFoundError):
+            for line in requires(name) or ():
+                need = Requirement(line)
+                if not need.marker or need.marker.evaluate({"extra": ""}):
+                    waiting.append(need.name)
+    return found
+
+
+# Hides what an installation would not bring: the modules of all other distributions.
+HIDE = """
+import sys
+from importlib.metadata import packages_distributions
+from packaging.utils import canonicalize_name
+there = set({there!r}) | {{"resbuilder", "packaging", "pip", "setuptools"}}
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        makers = MAKERS.get(name.partition(".")[0])
+        if makers and not any(canonicalize_name(maker) in there for maker in makers):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+MAKERS = packages_distributions()
+sys.meta_path.insert(0, Hide())
+"""
+# A user's own backend, which no extra brings.
+JAX = 'there |= {"jax", "jaxlib", "ml-dtypes", "opt-einsum"}\n'
+
+
+def with_extras(program: str, *extras: str, **environment) -> subprocess.CompletedProcess:
+    """Runs a program that sees only what an installation with some extras brings."""
+    code = HIDE.format(there=sorted(installed_with(*extras))) + program
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_optimizer_needs_the_base_and_any_backend():
+    program = """
+import keras, numpy as np
+from phs_optimizer import PHS, GoalOrientedBraking
+from resbuilder.morphnet import MorphNetRegularizer
+import resbuilder.common.files, resbuilder.common.page, resbuilder.common.figures
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+model.compile(PHS(0.01), "mse")
+model.fit(np.ones((8, 3)), np.ones(8), verbose=0, callbacks=[GoalOrientedBraking(0.5, verbose=0)])
+assert not {"tensorflow", "sklearn", "pandas"} & set(sys.modules)
+print(keras.backend.backend())
+"""
+    done = with_extras(JAX + program, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "jax"
+
+
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("resbuilder.cli", "resbuilder[search]"),
+        ("survival.cli", "resbuilder[survival]"),
+    ],
+)
+def test_a_command_without_its_extra_says_in_one_line_how_to_install_it(command, line):
+    arguments = {
+        "resbuilder.cli": ["search", "--dataset", "digits", "--out", "nowhere"],
+        "survival.cli": ["preprocess", ".", "--out", "nowhere"],
+    }[command]
+    program = f"from {command} import main\nsys.argv = ['x', *{arguments!r}]\nmain()"
+    done = with_extras(JAX + program, KERAS_BACKEND="jax")
+    assert done.returncode == 2, done.stderr
+    assert line in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_survival_needs_nothing_of_the_search():
+    program = """
+import importlib, pkgutil, survival
+for module in pkgutil.walk_packages(survival.__path__, "survival."):
+    importlib.import_module(module.name)
+ours = {name for name in sys.modules if name.startswith("resbuilder.")}
+assert all(name.startswith("resbuilder.common") for name in ours), ours
+"""
+    done = with_extras(JAX + program, "survival", KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_runs_what_a_file_says():

@@ -24,6 +24,21 @@ import click
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
 
 
+# Which extra brings a module, where a missing one ends a command.
+BACKENDS = ("tensorflow", "jax", "torch")
+EXTRAS = {
+    "sklearn": "search",
+    "PIL": "search",
+    "onnx": "onnx",
+    "tf2onnx": "onnx",
+    "onnxruntime": "onnx",
+    "tensorflow_datasets": "tfds",
+    "tensorboard": "tensorboard",
+    "keras_tuner": "experiments",
+    "ray": "ray",
+}
+
+
 class BadInput(click.ClickException):
     """One line on standard error and exit status 2."""
 
@@ -31,7 +46,13 @@ class BadInput(click.ClickException):
 
 
 class OneLineErrors:
-    """Mixin for click's commands and groups: what is wrong is one line, never a traceback."""
+    """Mixin for click's commands and groups: what is wrong is one line, never a traceback.
+
+    Attributes:
+        extra: The extra of the installation that all of the commands need, if there is one.
+    """
+
+    extra: str | None = None
 
     def main(self, *args, **kwargs):
         """Run, and exit with the status that says how it went."""
@@ -56,6 +77,8 @@ class OneLineErrors:
             raise
         except ValueError as error:
             raise BadInput(str(error)) from None
+        except ModuleNotFoundError as error:
+            raise BadInput(self._how_to_install(error)) from None
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -73,6 +96,18 @@ class OneLineErrors:
                 ) from None
             raise
 
+    def _how_to_install(self, error: ModuleNotFoundError) -> str:
+        module = (error.name or "").partition(".")[0]
+        if module in BACKENDS:
+            return (
+                f"Keras needs a backend, and {module} is not installed: "
+                "pip install 'resbuilder[tensorflow]', or set KERAS_BACKEND to one that is"
+            )
+        extra = self.extra or EXTRAS.get(module)
+        if extra is None:
+            raise error
+        return f"{module} is not installed: pip install 'resbuilder[{extra}]'"
+
 
 class Command(OneLineErrors, click.Command):
     """A command of a group, or on its own."""
@@ -87,16 +122,24 @@ class Commands(OneLineErrors, click.Group):
     """A group of commands, in the order in which one needs them.
 
     Args:
-        modules: From the name of a command to the module that defines it under that name, which
-            is imported only when the command is used.
+        modules: From the name of a command to the module that defines it under that name, and its
+            line in the group's help. The module is imported only when the command is used.
+        extra: The extra of the installation that all of the commands need.
     """
 
     command_class = Command
     group_class = type
 
-    def __init__(self, *args, modules: dict[str, str] | None = None, **kwargs):
+    def __init__(
+        self,
+        *args,
+        modules: dict[str, tuple[str, str]] | None = None,
+        extra: str | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         self.modules = modules or {}
+        self.extra = extra
 
     def list_commands(self, ctx):
         """Return the names in the order of their definition."""
@@ -105,8 +148,15 @@ class Commands(OneLineErrors, click.Group):
     def get_command(self, ctx, name):
         """Return a command, importing its module."""
         if name in self.modules:
-            return getattr(importlib.import_module(self.modules[name]), name)
+            return getattr(importlib.import_module(self.modules[name][0]), name)
         return super().get_command(ctx, name)
+
+    def format_commands(self, ctx, formatter):
+        """Write the list of commands without importing them."""
+        if not self.modules:
+            return super().format_commands(ctx, formatter)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.modules.items()])
 
 
 @contextlib.contextmanager

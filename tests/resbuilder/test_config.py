@@ -8,7 +8,7 @@ from resbuilder import SearchConfig, TrainConfig
 from resbuilder.config import read_settings
 from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
-from resbuilder.morphnet.regularizer import ALGORITHMS
+from resbuilder.morphnet.native import ALGORITHMS
 from resbuilder.morphnet.resources import RESOURCES
 from resbuilder.surgery import INSERT_INITS
 

@@ -13,7 +13,7 @@ import numpy as np
 from resbuilder.common.files import atomically, is_empty, only_writer, remove_leftovers
 from resbuilder.common.strategy import devices, strategy_scope
 from survival.cohort import Cohort
-from survival.evaluation import OrderedBatches, predict, prediction_table
+from survival.evaluation import log_hazards, predict, prediction_table
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
 from survival.metrics import harrell_c, within_dataset_c
@@ -147,7 +147,7 @@ class _Validation(keras.callbacks.Callback):
         self.images = pictures.select(cohort.split == "validation")
 
     def on_epoch_end(self, epoch, logs=None):
-        log_hazard = self.network.predict(OrderedBatches(self.images), verbose=0)[:, 0]
+        log_hazard = log_hazards(self.network, self.images)
         finite = np.isfinite(log_hazard).all()
         logs["val_loss"] = float(self.loss(self.targets, log_hazard))
         logs["val_cindex"] = c_index(self.targets, log_hazard) if finite else float("nan")

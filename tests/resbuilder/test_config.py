@@ -101,7 +101,7 @@ def test_files_give_the_same_configuration_as_python(tmp_path):
         ("a.json", "[" * 10_000, "nested too deeply"),
         ("a.toml", "x = " + "[" * 10_000, "nested too deeply"),
         ("a.json", '{"flops": 1, "flops": 2}', "the key 'flops' stands there twice"),
-        ("a.json", '{"flops": NaN}', "NaN is no number in JSON"),
+        ("a.json", '{"flops": NaN}', "NaN is not a number in JSON"),
         ("a.json", '{"batch-size": 1, "batch_size": 2}', "has batch-size twice, with - and with _"),
     ],
 )

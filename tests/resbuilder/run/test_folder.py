@@ -76,7 +76,7 @@ def test_a_run_has_one_writer(tmp_path):
             ),
         ):
             other = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
-            assert "another process is working on the run" in other.stderr
+            assert "another process is writing to" in other.stderr
     Run.open(path)
 
 

@@ -143,7 +143,7 @@ def test_too_little_memory_is_one_line(files, tmp_path, monkeypatch):
     given = ("--manifest", files[0], "--images", files[1], "--out", tmp_path / "run")
     result = run("train", *given, "--dataset", "A", *QUICK)
     (line,) = result.stderr.strip().splitlines()
-    assert line.startswith("Error: out of memory; take smaller batches") and result.exit_code == 1
+    assert line.startswith("Error: out of memory: choose smaller batches") and result.exit_code == 2
 
 
 def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):

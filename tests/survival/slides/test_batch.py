@@ -229,7 +229,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(folder, tmp_p
     # Files of at most 4 kB; an image has more. The system says so as it does of a full disk.
     run = command(folder, "--out", tmp_path / "out", preexec_fn=allow_small_files_only)
     _, said = run.communicate()
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert said.splitlines()[-1].startswith("Error: file too large") and "free some space" in said
     assert files(tmp_path / "out") == {}
     assert command(folder, "--out", tmp_path / "out").wait() == 0

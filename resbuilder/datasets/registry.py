@@ -1,5 +1,6 @@
 """Datasets by name: which are known, which are on this machine, and `load`."""
 
+import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,11 +129,7 @@ def load(
     name = str(name)
     known, path = _KNOWN.get(name), _local(name, base)
     if path is None and known is None:
-        raise ValueError(
-            f"unknown dataset {name!r}: the known ones are {', '.join(_KNOWN)}. For own data give "
-            "the path of a folder of images (one sub-folder per class), or put <name>.npz into "
-            f"data_dir or {VARIABLE}"
-        )
+        raise _unknown(name, base)
     if path is None and name == "animals10":
         raise _missing(name, "it has no automatic download")
     if path is None or path.is_file():
@@ -241,6 +238,28 @@ def _read_known(name: str, base: Path | None) -> dict:
         return sources.read_tfds(name, base)
     except sources.NotHereError as error:
         raise _missing(name, str(error)) from error
+
+
+def _unknown(name: str, base: Path | None) -> ValueError:
+    """Returns the error for what is neither a known name nor there as a path."""
+    if name != Path(name).name:
+        kind = "file" if name.endswith(".npz") else "folder"
+        return ValueError(
+            f"no such {kind}: {_path(name)}; give a folder of images (one sub-folder per class) or "
+            "an .npz file"
+        )
+    own = (
+        [path.stem if path.suffix == ".npz" else path.name for path in base.iterdir()]
+        if base
+        else []
+    )
+    near = difflib.get_close_matches(name, [*_KNOWN, *own], 3, cutoff=0.5)
+    meant = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else "."
+    return ValueError(
+        f"unknown dataset {name!r}{meant} The known ones are {', '.join(_KNOWN)}. For your own "
+        "data give the path of a folder of images (one sub-folder per class), or put "
+        f"{name}.npz into data_dir or the folder named by {VARIABLE}"
+    )
 
 
 def _missing(name: str, reason: str) -> ValueError:

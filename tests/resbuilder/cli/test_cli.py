@@ -140,7 +140,7 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "--dataset", "foo"], "unknown dataset 'foo': the known ones are digits, mnist"),
+        (["search", "--dataset", "foo"], "unknown dataset 'foo'. The known ones are digits, mnist"),
         (["search", "--datset", "digits"], "No such option"),
         (["search"], "give --dataset"),
         (["search", "--dataset", "digits", "--flops", "10"], "the smallest rb-0net"),

@@ -22,9 +22,20 @@ def test_the_description_of_digits_is_true():
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path):
-    for name in ("imagenet", "no/such/folder", tmp_path / "missing.npz"):
-        with pytest.raises(ValueError, match="unknown dataset .* digits, mnist, .* animals10"):
-            load(name, tmp_path)
+    with pytest.raises(ValueError, match="unknown dataset .* digits, mnist, .* animals10"):
+        load("imagenet", tmp_path)
+    with pytest.raises(ValueError, match="'cifar1O'; did you mean cifar10"):
+        load("cifar1O", tmp_path)
+    (tmp_path / "flowers").mkdir()
+    with pytest.raises(ValueError, match="'flower'; did you mean flowers"):
+        load("flower", tmp_path)
+
+
+def test_a_path_that_is_not_there_is_called_so(tmp_path):
+    with pytest.raises(ValueError, match="no such folder: no/such/folder"):
+        load("no/such/folder", tmp_path)
+    with pytest.raises(ValueError, match=f"no such file: {tmp_path}/missing.npz"):
+        load(tmp_path / "missing.npz")
 
 
 def test_a_data_folder_that_is_none_is_an_error(tmp_path, monkeypatch):

@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from experiments.checkpoints import Checkpoint
 from resbuilder.common.files import atomically, parse_json
-from resbuilder.common.processes import process_pool
+from resbuilder.common.processes import end_pool, process_pool
 
 VERSION = version("resbuilder")
 # How often the processes are started anew after one of them was killed.
@@ -112,7 +112,7 @@ def _run(work, missing, folder, make, given, wait, total, after_each) -> list[st
                     progress.console.print(f"{folder.name}/{futures[future]} done")
                     after_each()
         except BaseException as error:
-            pool.shutdown(wait=False, cancel_futures=True)
+            end_pool(pool)
             if isinstance(error, ValueError):  # data that is not there, a value out of range
                 raise click.UsageError(str(error)) from error
             if isinstance(error, OSError):  # a full disk, a folder that is read-only

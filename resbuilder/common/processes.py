@@ -6,10 +6,11 @@ import itertools
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 
 
 def process_pool(
@@ -31,9 +32,14 @@ def process_pool(
     return ProcessPoolExecutor(workers, context, _start, (queue, start))
 
 
-def end_pool(pool: ProcessPoolExecutor) -> None:
-    """End the processes of a pool, whatever they are at; when it returns, none writes any more."""
-    processes = list((pool._processes or {}).values())  # pool.terminate_workers: Python 3.14
+def end_pool(pool: Executor) -> None:
+    """End a pool at once; when this returns, none of its processes on this machine writes.
+
+    Args:
+        pool: Of :func:`process_pool`, or another executor, which is asked to shut down.
+    """
+    # pool.terminate_workers: Python 3.14
+    processes = list((getattr(pool, "_processes", None) or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
@@ -63,6 +69,8 @@ def _start(gpus, start: Callable[[], None]) -> None:
         # Read when a backend first looks for devices, which is not when it is imported.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    # Ctrl-C reaches all processes of a terminal; the parent decides what becomes of these.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start()
 

@@ -5,6 +5,8 @@ import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -118,3 +120,46 @@ def test_results_are_stored_after_each_job_and_earlier_ones_are_kept(tmp_path, m
     command._store(path, jobs, folder)
     squares = {name: entry["square"] for name, entry in json.loads(path.read_text()).items()}
     assert squares == {"0": 0.0, "2": 400.0}  # "1" was of other settings
+
+
+ENDLESS = """
+import os, sys, time
+from pathlib import Path
+import click
+from experiments.jobs import run_all
+from resbuilder.common.cli import Command, resumed_by
+
+def endless(job):
+    Path(job["folder"], str(os.getpid())).touch()
+    time.sleep(1000)
+
+@click.command(cls=Command)
+@click.argument("folder")
+def main(folder):
+    with resumed_by():
+        run_all(endless, {str(n): {"folder": folder} for n in range(2)}, Path(folder, "runs"), 2)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_ctrl_c_to_the_parent_alone_ends_all_processes_and_says_how_to_resume(tmp_path):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    (tmp_path / "pids").mkdir()
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "pids")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    deadline = time.monotonic() + 120
+    while len(pids := [p.name for p in (tmp_path / "pids").glob("[0-9]*")]) < 2:
+        assert time.monotonic() < deadline and parent.poll() is None
+        time.sleep(0.1)
+    parent.send_signal(signal.SIGINT)
+    said = parent.communicate(timeout=30)[1]
+    assert parent.returncode == 130
+    assert "Interrupted. To resume: endless.py" in said and "Traceback" not in said
+    assert not [pid for pid in pids if Path("/proc", pid).exists()]

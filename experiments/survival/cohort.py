@@ -7,28 +7,32 @@
 
 The slides are composed of real tissue (:mod:`.tissue`), the hazard depends on what they show
 (:mod:`.morphology`, :mod:`.follow_up`), the censoring is that of real patients. The thesis' cohorts
-are private; numbers of patients, event rates and shares of the splits are plausible ones chosen
-here, not those of its Table 7.1. Needed are the repository and one public file of follow-up; with
-two crops of TCGA tissue beside it the tumour is real melanoma and there is fat.
+are private; this one is larger, and :mod:`.thesis_cohort` has the sizes of its Table 7.1. Needed
+are the repository and one public file of follow-up; with two crops of TCGA tissue beside it the
+tumour is real melanoma and there is fat.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import click
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from experiments.survival.follow_up import CENTRES, Censoring, Outcome, draw_fate, outcomes
-from experiments.survival.morphology import Latent, paint
+from experiments.survival.follow_up import CENTRES, Censoring, Outcome
+from experiments.survival.morphology import paint
+from experiments.survival.recipes import (
+    Recipe,
+    draw_patients,
+    draw_recipes,
+    manifest,
+    random_numbers,
+    truth,
+)
 from experiments.survival.scanners import SCANNERS, scan
 from experiments.survival.slides import is_whole, write_slide
 from experiments.survival.tissue import crops_there, make_textures
@@ -36,42 +40,7 @@ from resbuilder.common.files import atomically, remove_leftovers
 from survival.cohort import Cohort, split_by_patient
 
 COHORT, TRUTH = "cohort.csv", "truth.csv"
-# Of level 0 at 0.5 µm per pixel; 96×80 pixels at 1/16.
-LARGEST = 1536, 1280
 VALIDATION, TEST = 0.15, 0.25
-# Shares of the patients with one, two and three slides.
-SLIDES = (0.85, 0.10, 0.05)
-# Part of what a slide is made from: to be raised when the same recipe gives another slide.
-VERSION = 1
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a slide depends on.
-
-    Args:
-        slide: Its path below the cohort's folder.
-        patient: Whose it is.
-        scanner: ``"A"`` or ``"B"``.
-        seed: Of the cohort.
-        latent: What it shows of the tumour.
-        size: Width and height in pixels of 0.5 µm.
-        pen: Whether it has pen marks.
-        crops: Sources of tissue besides the repository's slide.
-    """
-
-    slide: str
-    patient: str
-    scanner: str
-    seed: int
-    latent: Latent
-    size: tuple[int, int]
-    pen: bool
-    crops: tuple[str, ...]
-
-    def text(self) -> str:
-        """The recipe as it is kept in the slide's file."""
-        return json.dumps({"version": VERSION} | asdict(self))
 
 
 def make_cohort(
@@ -114,11 +83,57 @@ def make_cohort(
             f"patients and workers must be positive, not {patients_a} and {patients_b} patients "
             f"with {workers} workers"
         )
-    folder = Path(folder)
-    rows = list(_draw(seed, {"A": patients_a, "B": patients_b}, Censoring(shared), shared))
     # What is refused, is refused before anything is made.
-    cohort = Cohort.from_frame(pd.DataFrame([_manifest(*row) for row in rows]))
-    cohort = split_by_patient(cohort, VALIDATION, TEST, seed)
+    cohort, rows = draw_two_scanners(seed, shared, patients_a, patients_b)
+    make_slides(Path(folder), cohort, rows, shared, workers, progress)
+    return cohort
+
+
+def draw_two_scanners(
+    seed: int, shared: Path | None, patients_a: int = 600, patients_b: int = 300
+) -> tuple[Cohort, list[tuple[Recipe, Outcome]]]:
+    """Draw the cohort of :func:`make_cohort` without making any slide.
+
+    Args:
+        seed: Another seed, other patients.
+        shared: Folder of shared data.
+        patients_a: Number of patients of scanner A.
+        patients_b: Of scanner B.
+
+    Returns:
+        The cohort, split by patient; and the recipe and outcome of each of its slides.
+
+    Raises:
+        ValueError: As :func:`make_cohort`.
+    """
+    censoring, crops = Censoring(shared), tuple(crops_there(shared))
+    rows = [
+        (recipe, patient.outcome)
+        for scanner, count in {"A": patients_a, "B": patients_b}.items()
+        for patient in draw_patients(seed, scanner, count, CENTRES[scanner], censoring)
+        for recipe in draw_recipes(patient, crops)
+    ]
+    return split_by_patient(manifest(rows), VALIDATION, TEST, seed), rows
+
+
+def make_slides(
+    folder: Path,
+    cohort: Cohort,
+    rows: list[tuple[Recipe, Outcome]],
+    shared: Path | None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Make the slides that are missing, and the tables of a cohort.
+
+    Args:
+        folder: Gets what :func:`make_cohort` describes.
+        cohort: The cohort, split.
+        rows: Recipe and outcome of each of its slides.
+        shared: Folder of shared data.
+        workers: Processes, one core and up to 500 MB each.
+        progress: Called with slides that are there and slides in all.
+    """
     for scanner in SCANNERS:
         (folder / scanner).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / scanner)
@@ -128,58 +143,8 @@ def make_cohort(
     for done, _ in enumerate(_make_all(folder, missing, shared, workers), start=1):
         progress(len(recipes) - len(missing) + done, len(recipes))
     with atomically(folder / TRUTH) as part:
-        pd.DataFrame([_truth(*row) for row in rows]).to_csv(part, index=False)
+        truth(rows).to_csv(part, index=False)
     cohort.write(folder / COHORT)
-    return cohort
-
-
-def _draw(seed, patients, censoring, shared) -> Iterator[tuple[Recipe, Outcome]]:
-    """Patients and their slides, each from random numbers of its own."""
-    crops = tuple(crops_there(shared))
-    for scanner, count in patients.items():
-        names = [f"{scanner}{number:04d}" for number in range(1, count + 1)]
-        numbers = [_random(seed, name) for name in names]
-        fates = [draw_fate(rng) for rng in numbers]
-        of_centre = outcomes(fates, CENTRES[scanner], censoring)
-        for name, rng, fate, outcome in zip(names, numbers, fates, of_centre, strict=True):
-            for i in range(1, 2 + rng.choice(len(SLIDES), p=SLIDES)):
-                # Another section shows the same tumour a little differently.
-                shown = {
-                    kind: round(value + rng.normal(0, 0.15), 4)
-                    for kind, value in asdict(fate.latent).items()
-                }
-                recipe = Recipe(
-                    slide=f"{scanner}/{name}-{i}.tif",
-                    patient=name,
-                    scanner=scanner,
-                    seed=seed,
-                    latent=Latent(**shown),
-                    size=tuple(int(n - rng.integers(100)) for n in LARGEST),
-                    pen=bool(rng.random() < SCANNERS[scanner].pen),
-                    crops=crops,
-                )
-                yield recipe, outcome
-
-
-def _random(seed: int, name: str) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode())])
-
-
-def _manifest(recipe: Recipe, outcome: Outcome) -> dict:
-    return {
-        "slide": recipe.slide,
-        "patient": recipe.patient,
-        "time": outcome.time,
-        "event": int(outcome.event),
-        "dataset": recipe.scanner,
-        "downsample": SCANNERS[recipe.scanner].downsample,
-    }
-
-
-def _truth(recipe: Recipe, outcome: Outcome) -> dict:
-    hazard = {"true_log_hazard": round(outcome.log_hazard, 4), "frailty": round(outcome.frailty, 4)}
-    names = {"slide": recipe.slide, "patient": recipe.patient}
-    return names | hazard | asdict(recipe.latent) | {"pen": int(recipe.pen)}
 
 
 def _make_all(folder: Path, recipes: list[Recipe], shared, workers: int) -> Iterator[None]:
@@ -208,7 +173,7 @@ def _start(textures: dict[str, np.ndarray]) -> None:
 
 
 def _make(folder: Path, recipe: Recipe) -> None:
-    rng, scanner = _random(recipe.seed, recipe.slide), SCANNERS[recipe.scanner]
+    rng, scanner = random_numbers(recipe.seed, recipe.slide), SCANNERS[recipe.scanner]
     picture = paint(recipe.latent, _textures, recipe.size, rng)
     picture = scan(picture, scanner, recipe.pen, rng)
     levels = scanner.level_factor, scanner.levels

@@ -13,18 +13,18 @@ images and runs go, 1.3 GB for each seed.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from experiments.command import RUNS, measure, standard_options, stored
 from experiments.survival import gap_figures, gap_tables
 from experiments.survival.cohort import make_cohort
-from experiments.survival.gap_training import IMAGES, train_and_judge
+from experiments.survival.gap_training import train_and_judge
+from experiments.survival.prepare import IMAGES, prepare_images
 from experiments.survival.stain_normalization import IMAGES as NORMALIZED
 from experiments.survival.stain_normalization import normalize_images
-from survival.slides import preprocess_slides
 
 CANVAS = 96, 80
 PENALTIES = 0.0, 0.01, 0.1, 1.0, 10.0
@@ -85,25 +85,8 @@ def gap_jobs(preset: str) -> dict[str, dict]:
 
 def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: int, workers: int):
     """Makes a seed's slides, and images of them, as far as they are not there yet."""
-    columns = f"seed {seed}: {{task.description}}", BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn()) as bars:
-
-        def bar(what):
-            task = bars.add_task(what, total=None)
-            return lambda done, total: bars.update(task, completed=done, total=total)
-
-        make_cohort(
-            folder / "slides", shared, seed, *patients, workers=workers, progress=bar("slides")
-        )
-        rows = preprocess_slides(
-            folder / "slides" / "cohort.csv",
-            folder / IMAGES,
-            canvas=CANVAS,
-            workers=workers,
-            progress=bar("images"),
-        )
-    if failed := [row for row in rows if row["status"] != "ok"]:
-        raise click.ClickException(f"{failed[0]['slide']}: {failed[0]['reason']}")
+    make = partial(make_cohort, folder / "slides", shared, seed, *patients, workers=workers)
+    prepare_images(folder, make, CANVAS, workers, f"seed {seed}")
     normalize_images(folder / IMAGES, folder / NORMALIZED)
 
 

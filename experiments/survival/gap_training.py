@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.survival.prepare import IMAGES
 from experiments.survival.stain_normalization import IMAGES as NORMALIZED
 from survival.cohort import Cohort
 from survival.evaluation import evaluate
@@ -22,7 +23,6 @@ from survival.run import Run
 from survival.training import TrainingSettings, train
 
 SCANNERS = "A", "B"
-IMAGES = "images"
 
 
 def train_and_judge(job: dict) -> dict:

@@ -1,0 +1,173 @@
+"""Table 7.2 at the sizes of Table 7.1: how far above noise are the thesis' differences?
+
+::
+
+    export RESBUILDER_SHARED=folder/with/cohort/and/slides
+    python -m experiments.survival.thesis_sizes --preset laptop --workers 1
+
+One cohort of real tissue with the thesis' numbers of patients, slides and deaths
+(:mod:`.thesis_cohort`). A small network is trained on scanner A, without and with the penalty on
+the mean, from 20 seeds each, and judged on the test slides of A and on all of B: Table 7.1 lists B
+as a test set alone. ``--data-dir`` is where slides, images and runs go, 0.6 GB.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+
+import click
+import numpy as np
+
+from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.survival import noise_tables
+from experiments.survival.cohort import draw_two_scanners, make_slides
+from experiments.survival.domain_gap import PRESETS as TWO_SCANNERS
+from experiments.survival.domain_gap import THESIS
+from experiments.survival.noise_figure import differences_figure
+from experiments.survival.prepare import IMAGES, prepare_images
+from experiments.survival.thesis_cohort import draw_thesis_cohort
+from survival.cohort import Cohort
+from survival.evaluation import evaluate
+from survival.training import TrainingSettings, train
+
+COHORT_SEED = 0
+CANVAS = 48, 40
+# Of the penalty: the weight that the validation slides of the larger cohorts choose.
+PENALTIES = 0.0, 1.0
+# Settings of the training, seeds.
+PRESETS = {
+    "quick": ({"epochs": 1, "width": 0.06}, 2),
+    "laptop": ({"epochs": 8, "width": 0.125}, 20),
+}
+
+
+def sizes_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the jobs, by name: of each cohort its sizes, then the networks."""
+    settings, seeds = PRESETS[preset]
+    patients, _, cohorts = TWO_SCANNERS["thesis"]
+    thesis = {"kind": "sizes", "cohort": "Table 7.1", "seed": COHORT_SEED}
+    larger = {
+        f"larger cohort, seed {seed}": {
+            "kind": "sizes",
+            "cohort": "larger",
+            "seed": seed,
+            "patients": patients,
+        }
+        for seed in range(cohorts)
+    }
+    networks = {
+        f"λ = {penalty:g}, seed {seed}": {
+            "kind": "network",
+            "cohort": thesis["cohort"],
+            "seed": seed,
+            "canvas": CANVAS,
+            "settings": THESIS | settings | {"mean_penalty": penalty, "seed": seed},
+        }
+        # Pair after pair, so that what is there is whole whenever it is interrupted.
+        for seed in range(seeds)
+        for penalty in PENALTIES
+    }
+    return {"cohort of Table 7.1's sizes": thesis} | larger | networks
+
+
+def work(job: dict) -> dict:
+    """Do a job: a cohort's sizes, or a network and what it says of the test slides."""
+    return _sizes(job) if job["kind"] == "sizes" else _network(job)
+
+
+def _sizes(job: dict) -> dict:
+    """Sizes and follow-up of a cohort; of that of Table 7.1 also the test slides."""
+    if job["cohort"] != "Table 7.1":
+        cohort, _ = draw_two_scanners(job["seed"], shared_folder(), *job["patients"])
+        return {"parts": _parts(cohort)}
+    cohort, rows = draw_thesis_cohort(job["seed"], shared_folder())
+    test = cohort.part("test")
+    truth = {recipe.slide: outcome.log_hazard for recipe, outcome in rows}
+    return {
+        "parts": _parts(cohort),
+        "test": {
+            "patient": test.patient.tolist(),
+            "dataset": test.dataset.tolist(),
+            "time": test.time.tolist(),
+            "event": test.event.astype(int).tolist(),
+            "true_log_hazard": [truth[slide] for slide in test.slide],
+        },
+    }
+
+
+def _parts(cohort: Cohort) -> list[dict]:
+    """One row for each scanner and split; months of follow-up are of patients."""
+    parts = []
+    for dataset in sorted(set(cohort.dataset)):
+        for split in ("train", "validation", "test"):
+            part = cohort.select((cohort.dataset == dataset) & (cohort.split == split))
+            if not len(part):
+                continue
+            _, first = np.unique(part.patient.astype(str), return_index=True)
+            time, event = part.time[first], part.event[first]
+            parts.append(
+                {
+                    "dataset": dataset,
+                    "split": split,
+                    "slides": len(part),
+                    "patients": len(first),
+                    "events": int(event.sum()),
+                    "mean_months": float(time.mean()),
+                    "median_months": float(np.median(time)),
+                }
+            )
+    return parts
+
+
+def _network(job: dict) -> dict:
+    """Train on A, and predict the test slides of A and B."""
+    folder = Path(job["data_dir"])
+    cohort = Cohort.read(folder / "slides" / "cohort.csv")
+    settings = TrainingSettings(**job["settings"], strategy=job.get("strategy", "one_device"))
+    name = f"penalty_{settings.mean_penalty:g}_seed_{settings.seed}"
+    run = train(cohort.of_dataset("A"), folder / IMAGES, folder / "runs" / name, settings)
+    on_b = evaluate(run, cohort.of_dataset("B"), folder / IMAGES, "on_B")
+    found = {row.slide: row.log_hazard for t in (run.predictions, on_b) for row in t.itertuples()}
+    return {
+        "kept_epoch": run.settings["kept_epoch"],
+        "validation_c_index": float(run.history.val_cindex.max()),
+        "log_hazard": [found[slide] for slide in cohort.part("test").slide],
+    }
+
+
+def shared_folder() -> Path | None:
+    """Return the folder of shared data, which the variable RESBUILDER_SHARED names."""
+    named = os.environ.get("RESBUILDER_SHARED")
+    return Path(named) if named else None
+
+
+def prepare(folder: Path, workers: int) -> None:
+    """Make slides and images of the cohort, as far as they are not there yet."""
+    cohort, rows = draw_thesis_cohort(COHORT_SEED, shared_folder(), coarser=2)
+    make = partial(make_slides, folder / "slides", cohort, rows, shared_folder(), workers)
+    prepare_images(folder, make, CANVAS, workers, "Table 7.1's sizes")
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options("quick", "laptop", mirrored=True)
+def main(preset, workers, data_dir, out):
+    """Make the cohort, train, write the tables, draw."""
+    data = Path(data_dir or RUNS / "survival" / "thesis_cohort")
+    try:
+        prepare(data, workers)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    jobs = sizes_jobs(preset)
+    publish_from(measure("survival/thesis_sizes", work, jobs, preset, workers, str(data), out))
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside a file of results."""
+    differences = noise_tables.measured(stored(path))
+    publish(path, differences_figure(differences), noise_tables.markdown(differences))
+
+
+if __name__ == "__main__":
+    main()

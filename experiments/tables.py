@@ -25,11 +25,11 @@ from experiments.phs import (
     settings,
 )
 from experiments.phs import table as phs_table
-from experiments.resbuilder import hyperband
+from experiments.resbuilder import hyperband, table_6_1
 from experiments.resbuilder import table as resbuilder_table
 from experiments.resbuilder.manipulation import __main__ as manipulation
 from experiments.resbuilder.studies.all import STUDIES
-from experiments.survival import domain_gap
+from experiments.survival import domain_gap, thesis_sizes, thesis_tables
 from experiments.survival import mnist as survival_mnist
 
 # Name of the results below the folder, and what goes from their file to table and figure.
@@ -53,6 +53,12 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("resbuilder/manipulation", manipulation.publish_from),
     ("survival/mnist", survival_mnist.publish_from),
     ("survival/domain_gap", domain_gap.publish_from),
+    ("survival/thesis_sizes", thesis_sizes.publish_from),
+)
+# Folders of a chapter, and what makes the pages of several results in it: the printed tables.
+PRINTED: tuple[tuple[str, Callable[[Path], None]], ...] = (
+    ("resbuilder", table_6_1.publish_from),
+    ("survival", thesis_tables.publish_from),
 )
 
 
@@ -71,6 +77,9 @@ def regenerate(results: Path) -> list[Path]:
             if path.is_file():
                 publish_from(path)
                 found.append(path)
+    for chapter, publish_from in PRINTED:
+        if (results / chapter).is_dir():
+            publish_from(results / chapter)
     return found
 
 

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
 from experiments.command import RESULTS
-from experiments.resbuilder import table
+from experiments.jobs import write
+from experiments.resbuilder import table, table_6_1
 from experiments.resbuilder.columns import COLUMNS, column_job, measure_column, trainings
 from experiments.resbuilder.random_search import RandomSearch
 from experiments.resbuilder.table import DATASETS, PRESETS, markdown, table_jobs
 from experiments.tables import regenerate
+from experiments.thesis import table as printed_table
 from resbuilder import SearchConfig, cost
 from resbuilder.progress import SearchProgress
 from resbuilder.run import Run
@@ -163,7 +165,7 @@ def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     report = tmp_path / "emnist_quick" / "report"
     page = (report / "emnist.md").read_text()
-    assert "| Res18 | not at hand |" in page and "| RB-0Net | not at hand |" in page
+    assert "| Res18 | 86.48 |" in page and "| RB-0Net | 86.95 |" in page
     assert (report / "emnist.png").stat().st_size > 10_000
     results = json.loads((report / "emnist.json").read_text())
     found = results["rb-0net_seed0"]["searched"]
@@ -199,7 +201,50 @@ def test_the_tables_hold_spread_epochs_and_the_thesis_cells():
 
 def test_a_search_without_any_network_is_said():
     page = markdown([result("morphnet", 0, (), searched(3, None, None, 0))])
-    assert "| MorphNet only | not at hand | no network within ζ | no network within ζ | – |" in page
+    assert "| MorphNet only | 88.17 | no network within ζ | no network within ζ | – |" in page
+
+
+def test_all_24_printed_cells_stand_beside_ours_or_the_reason(tmp_path):
+    cells = printed_table("6_1")
+    for stored in (False, True):
+        if stored:
+            results = [
+                result("res18", 0, (0.60, 0.70)),
+                result("rb-0net", 0, (0.5, 0.6), searched(12, 0.71, 0.75)),
+            ]
+            write(tmp_path / "cifar10_laptop.json", {str(i): r for i, r in enumerate(results)})
+        lines = [line.split(" | ") for line in table_6_1.markdown(tmp_path).splitlines()]
+        rows = {tuple(line[:2]): line[2:] for line in lines if len(line) == 6}
+        for row in cells:
+            dataset = f"| {table_6_1.NAMES[row['dataset']]}"
+            for column, printed in table.THESIS_COLUMNS.items():
+                thesis, ours, *_ = rows[dataset, COLUMNS[column].title]
+                assert thesis.replace("\\*", "*") == row[printed]
+                measured = {"res18": "60.00", "rb-0net": "71.00"}
+                known = measured.get(column) if row["dataset"] == "cifar10" and stored else None
+                assert ours == (known or table_6_1.MISSING)
+        assert len(rows) == 24 + 1  # and the heading
+    assert rows["| CIFAR-10", "RB-0Net"][2:] == ["75.00", "laptop, 4.00 M, 2, 1 |"]
+
+
+def test_the_thesis_preset_comes_before_the_laptop_preset(tmp_path):
+    for ending, accuracy in (("", 0.9), ("_laptop", 0.6)):
+        write(tmp_path / f"cifar10{ending}.json", {"one": result("res18", 0, (accuracy,))})
+    page = table_6_1.markdown(tmp_path)
+    assert "| CIFAR-10 | Res18 | 85.50 | 90.00 | – | thesis, " in page
+
+
+def test_smallnorb_stands_with_its_three_figures(tmp_path):
+    page = table_6_1.markdown(tmp_path)
+    for figure, accuracy in (("6.21", "94.23"), ("6.22", "93.72"), ("6.23", "93.59")):
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| {figure} |")]
+        assert f"| {accuracy} | {table_6_1.MISSING} |" in line
+
+
+def test_a_dataset_beyond_the_table_has_no_thesis_cell():
+    assert table.thesis_cell("animals10", "rb-r18") == "92.73*"
+    assert table.thesis_cell("smallnorb", "res18") == "no such row"
+    assert table.thesis_cell("mnist", "random") == "no such column"
 
 
 def test_all_pages_come_from_the_stored_results_alone(tmp_path):

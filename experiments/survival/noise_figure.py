@@ -6,17 +6,17 @@ from matplotlib.figure import Figure
 
 from experiments.survival.gap_tables import METRICS
 from experiments.survival.noise import interval
-from experiments.survival.noise_tables import COMPARISONS, Measured, noise
+from experiments.survival.noise_tables import LABELS, Measured, noise
 from resbuilder.report.style import BLUE, GREY, INK, ORANGE
 
 
 def differences_figure(found: Measured) -> Figure:
-    """Draw the thesis' differences on the noise of ours: one line for each comparison."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    """Draw the thesis' differences on the noise of ours: one line for each row of Table 7.2."""
+    figure = Figure(figsize=(11, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True, sharex=True)
     for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
-        for place, comparison in enumerate(COMPARISONS):
-            n = noise(found, comparison, metric)
+        for place, row in enumerate(LABELS):
+            n = noise(found, row, metric)
             axes.plot([n.low, n.high], [place] * 2, color=GREY, linewidth=2,
                       label="ours, 95 % over test patients and seeds")  # fmt: skip
             axes.plot(interval(n.seeds), [place] * 2, color=BLUE, linewidth=7, alpha=0.45,
@@ -24,11 +24,11 @@ def differences_figure(found: Measured) -> Figure:
             axes.plot(n.seeds.mean(), place, "o", color=BLUE, label="ours, mean")
             axes.plot(n.thesis, place, "D", color=ORANGE, markersize=8, label="thesis")
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_title(f"{title}, difference", loc="left")
+        axes.set_title(f"{title}: what the penalty changes", loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="x", color="#E5E7EB", linewidth=0.7)
         axes.set_axisbelow(True)
-    panels[0].set_yticks(range(len(COMPARISONS)), list(COMPARISONS))
+    panels[0].set_yticks(range(len(LABELS)), list(LABELS.values()))
     panels[0].invert_yaxis()
     handles, labels = panels[0].get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))

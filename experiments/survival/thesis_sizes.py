@@ -43,9 +43,14 @@ PRESETS = {
 }
 
 
-def sizes_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the jobs, by name: of each cohort its sizes, then the networks."""
-    settings, seeds = PRESETS[preset]
+def sizes_jobs(preset: str, seeds: int) -> dict[str, dict]:
+    """Return the settings of the jobs by name: of each cohort its sizes, then the networks.
+
+    Args:
+        preset: A key of :data:`PRESETS`.
+        seeds: Pairs of networks, at most those of the preset.
+    """
+    settings, _ = PRESETS[preset]
     patients, _, cohorts = TWO_SCANNERS["thesis"]
     thesis = {"kind": "sizes", "cohort": "Table 7.1", "seed": COHORT_SEED}
     larger = {
@@ -65,7 +70,6 @@ def sizes_jobs(preset: str) -> dict[str, dict]:
             "canvas": CANVAS,
             "settings": THESIS | settings | {"mean_penalty": penalty, "seed": seed},
         }
-        # Pair after pair, so that what is there is whole whenever it is interrupted.
         for seed in range(seeds)
         for penalty in PENALTIES
     }
@@ -159,8 +163,11 @@ def main(preset, workers, data_dir, out):
         prepare(data, workers)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    jobs = sizes_jobs(preset)
-    publish_from(measure("survival/thesis_sizes", work, jobs, preset, workers, str(data), out))
+    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    for seeds in range(1, 1 + PRESETS[preset][1]):
+        jobs = sizes_jobs(preset, seeds)
+        name = "survival/thesis_sizes"
+        publish_from(measure(name, work, jobs, preset, workers, str(data), out))
 
 
 def publish_from(path: Path) -> None:

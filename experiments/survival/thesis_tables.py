@@ -117,7 +117,7 @@ def table_7_2(at_sizes: list[dict], larger: list[dict]) -> str:
         at_sizes: Results of :mod:`.thesis_sizes`; may be empty.
         larger: Results of :mod:`.domain_gap`; may be empty.
     """
-    found = noise_tables.measured(at_sizes) if at_sizes else None
+    found = noise_tables.measured(at_sizes, repeats=0) if at_sizes else None
     groups = gap_tables.penalties(larger)
     chosen = gap_tables.chosen_penalty(larger) if larger else 0.0
     lines = [

@@ -59,7 +59,7 @@ def test_the_first_job_has_the_sizes_and_the_test_slides(tmp_path, monkeypatch):
     rows = [f"P{i}\t0:LIVING\t{i}" for i in range(1, 201)]
     path.write_text("\n".join(["PATIENT_ID\tOS_STATUS\tOS_MONTHS", *rows]) + "\n")
     monkeypatch.setenv("RESBUILDER_SHARED", str(tmp_path))
-    name, job = next(iter(sizes_jobs("quick").items()))
+    name, job = next(iter(sizes_jobs("quick", 1).items()))
     result = json.loads(json.dumps(work(job)))
     assert name == "cohort of Table 7.1's sizes"
     assert {(p["dataset"], p["split"]): p["events"] for p in result["parts"]} == {
@@ -69,9 +69,9 @@ def test_the_first_job_has_the_sizes_and_the_test_slides(tmp_path, monkeypatch):
         ("B", "test"): 30,
     }
     assert {len(values) for values in result["test"].values()} == {38 + 242}
-    larger = work(sizes_jobs("quick")["larger cohort, seed 0"])["parts"]
+    larger = work(sizes_jobs("quick", 1)["larger cohort, seed 0"])["parts"]
     assert sum(part["patients"] for part in larger) == 900
-    assert "test" not in work(sizes_jobs("quick")["larger cohort, seed 0"])
+    assert "test" not in work(sizes_jobs("quick", 1)["larger cohort, seed 0"])
 
 
 def test_without_follow_up_the_script_says_where_to_get_it(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.survival.gap_tables import METRICS
 from experiments.survival.noise import interval
 from experiments.survival.noise_tables import LABELS, Measured, noise
-from resbuilder.report.style import BLUE, GREY, INK, ORANGE
+from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
 
 
 def differences_figure(found: Measured) -> Figure:

@@ -10,9 +10,11 @@ import difflib
 import math
 import os
 import tomllib
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, NamedTuple, Self, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from resbuilder.architecture import BLOCK_ORDERS
 from resbuilder.common.files import parse_json
@@ -21,7 +23,7 @@ STARTS = ("rb-0net", "rb-r18", "resnet-20")
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "not negative", "between 0 and 1"
 UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in 0 … 2³²-1"
-_RANGES = {
+_RANGES: dict[str, Callable[[float], bool]] = {
     POSITIVE: lambda v: v > 0,
     NOT_NEGATIVE: lambda v: v >= 0,
     FRACTION: lambda v: 0 < v < 1,
@@ -29,17 +31,37 @@ _RANGES = {
     BELOW_ONE: lambda v: 0 <= v < 1,
     SEED: lambda v: 0 <= v < 2**32,
 }
-_TYPES = {
-    "int": (int, "a whole number"),
-    "float": (float, "a number"),
-    "bool": (bool, "true or false"),
-    "str": (str, "text"),
-}
+_WORDINGS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+Value = TypeVar("Value")
+Config = TypeVar("Config", bound="TrainConfig")
 
 
-def _option(default, help, *, symbol=None, choices=None, must_be=None):
-    metadata = {"help": help, "symbol": symbol, "choices": choices, "must_be": must_be}
-    return field(default=default, metadata=metadata)
+class SettingType(NamedTuple):
+    """What a setting may be: a value of ``kind``, and None if it is ``optional``."""
+
+    kind: type[Any]
+    optional: bool
+
+
+def _option(
+    default: Value,
+    help: str,
+    *,
+    symbol: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    must_be: str | None = None,
+) -> Value:
+    return field(default=default, metadata=_metadata(help, symbol, choices, must_be))
+
+
+def _metadata(
+    help: str,
+    symbol: str | None = None,
+    choices: tuple[str, ...] | None = None,
+    must_be: str | None = None,
+) -> dict[str, Any]:
+    return {"help": help, "symbol": symbol, "choices": choices, "must_be": must_be}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +72,8 @@ class TrainConfig:
         ValueError: If a setting has the wrong type, is outside its range or not among its choices.
     """
 
-    dataset: str = _option(MISSING, "name of a dataset, or a folder of images")
+    # field() itself: only so do type checkers see that this setting must be given.
+    dataset: str = field(metadata=_metadata("name of a dataset, or a folder of images"))
     data_dir: str | None = _option(None, "folder with <dataset>.npz files [env RESBUILDER_DATA]")
     image_size: int | None = _option(
         None, "resize images of a folder to this side [as they are]", must_be=POSITIVE
@@ -98,16 +121,18 @@ class TrainConfig:
     )
     tensorboard: bool = _option(False, "write TensorBoard logs into the run folder")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        types = setting_types(type(self))
         for f in fields(self):
-            object.__setattr__(self, f.name, _checked(f, getattr(self, f.name)))
+            value = _checked(f, types[f.name], getattr(self, f.name))
+            object.__setattr__(self, f.name, value)
         if self.strategy == "mirrored" and self.jit_compile:
             raise ValueError(
                 'with strategy "mirrored" TensorFlow cannot compile the training step with XLA, as '
                 "the devices wait for each other in the middle of it; leave jit_compile out"
             )
 
-    def resolved(self):
+    def resolved(self) -> Self:
         """The same settings with absolute paths, so that a run can be resumed from anywhere.
 
         Raises:
@@ -118,15 +143,16 @@ class TrainConfig:
 
         strategy_scope(self.strategy, self.batch_size)  # which checks
 
-        def absolute(text: str | None) -> str | None:
-            return str(Path(text).absolute()) if text and Path(text).exists() else text
+        def absolute(text: str) -> str:
+            return str(Path(text).absolute()) if Path(text).exists() else text
 
+        data_dir = self.data_dir or os.environ.get("RESBUILDER_DATA")
         return replace(
             self,
             dataset=absolute_name(self.dataset, self.data_dir),
             # A name stays a name, also where a file happens to be called so.
             start=self.start if self.start in STARTS else absolute(self.start),
-            data_dir=absolute(self.data_dir or os.environ.get("RESBUILDER_DATA")),
+            data_dir=absolute(data_dir) if data_dir else None,
         )
 
     def to_json(self) -> dict:
@@ -134,14 +160,14 @@ class TrainConfig:
         return asdict(self)
 
     @classmethod
-    def from_mapping(cls, settings: Mapping) -> TrainConfig:
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
         """Make a configuration from named settings.
 
         Raises:
             ValueError: If a setting is unknown, missing or impossible.
         """
         known = {f.name: f for f in fields(cls)}
-        if foreign := sorted(set(settings) & set(SearchConfig.__dataclass_fields__) - set(known)):
+        if foreign := sorted(set(settings) & {f.name for f in fields(SearchConfig)} - set(known)):
             raise ValueError(f"settings of a search, not of a training: {', '.join(foreign)}")
         if unknown := sorted(set(settings) - set(known)):
             near = [n for u in unknown for n in difflib.get_close_matches(u, known, 2)]
@@ -228,7 +254,7 @@ class SearchConfig(TrainConfig):
         """FLOPs that an inserted block may cost; None: any."""
         return self.insert_share and self.insert_share * self.flops
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.strategy == "mirrored" and self.engine == "google":
             raise ValueError(
@@ -260,7 +286,8 @@ def read_settings(path: str | Path) -> dict:
         ValueError: If the file cannot be read or is not a flat table of settings.
     """
     path = Path(path)
-    parse = {".toml": tomllib.loads, ".json": parse_json}.get(path.suffix)
+    parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": parse_json}
+    parse = parsers.get(path.suffix)
     if parse is None:
         raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
     try:
@@ -278,19 +305,42 @@ def read_settings(path: str | Path) -> dict:
     return named
 
 
-def _checked(f, value):
+def setting_types(config: type[TrainConfig]) -> dict[str, SettingType]:
+    """Return the types of the settings of a configuration class, by name.
+
+    ``int | None`` and ``Optional[int]`` mean the same.
+
+    Raises:
+        TypeError: If a setting is declared as something else than a whole number, a number, a
+            truth value or text, or one of these or None.
+    """
+    hints, types = get_type_hints(config), {}
+    for f in fields(config):
+        declared = hints[f.name]
+        union = get_origin(declared) in (Union, UnionType)
+        kinds = set(get_args(declared) if union else [declared])
+        if len(kinds - {NoneType}) != 1 or not kinds - {NoneType} <= _WORDINGS.keys():
+            raise TypeError(
+                f"{config.__name__}.{f.name} is declared as {declared}; a setting is int, float, "
+                "bool or str, or one of these or None"
+            )
+        (kind,) = kinds - {NoneType}
+        types[f.name] = SettingType(kind, NoneType in kinds)
+    return types
+
+
+def _checked(f: Field, declared: SettingType, value: Any) -> Any:
     """The value of a field, converted from int to float where that is meant, or ValueError."""
-    metadata, declared = f.metadata, str(f.type)
-    if value is None and "None" in declared:
+    metadata, kind = f.metadata, declared.kind
+    if value is None and declared.optional:
         return None
-    kind, wording = _TYPES[declared.split(" ")[0]]
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         # A whole number may be larger than any float.
         value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is str and isinstance(value, Path):
         value = str(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{f.name} must be {wording}, got {value!r}")
+        raise ValueError(f"{f.name} must be {_WORDINGS[kind]}, got {value!r}")
     if kind is str and not value.strip():
         raise ValueError(f"{f.name} is empty; leave it out or give a value")
     if kind is float and not math.isfinite(value):

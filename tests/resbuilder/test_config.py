@@ -1,11 +1,16 @@
 """Settings: defaults of the thesis, types, ranges, files."""
 
 import json
+from dataclasses import dataclass
+from typing import Optional
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from resbuilder import SearchConfig, TrainConfig
-from resbuilder.config import read_settings
+from resbuilder.cli.settings import settings
+from resbuilder.config import _option, read_settings
 from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.native import ALGORITHMS
@@ -137,3 +142,56 @@ def test_the_data_folder_comes_first_in_a_run_as_in_load(tmp_path, monkeypatch):
     (tmp_path / "data" / "flowers.npz").unlink()
     assert SearchConfig(dataset="flowers").resolved().dataset == str(tmp_path / "flowers")
     assert absolute_name("data/../flowers", ".") == str(tmp_path / "data" / ".." / "flowers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spelled(TrainConfig):
+    """The same setting in every way to write its type: as text (in quotes) and as an object."""
+
+    union: int | None = _option(None, "")
+    text_union: "int | None" = _option(None, "")
+    optional: Optional[int] = _option(None, "")  # noqa: UP045
+    text_optional: "Optional[int]" = _option(None, "")  # noqa: UP045
+    none_first: None | int = _option(None, "")
+
+
+SPELLINGS = ("union", "text_union", "optional", "text_optional", "none_first")
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_setting_may_be_optional_in_every_spelling(name):
+    assert getattr(Spelled(dataset="digits"), name) is None
+    assert getattr(Spelled(dataset="digits", **{name: 3}), name) == 3
+    with pytest.raises(ValueError, match=f"{name} must be a whole number, got 2.5"):
+        Spelled(dataset="digits", **{name: 2.5})
+
+    @click.command()
+    @settings(Spelled)
+    def command(config_file, **given):
+        click.echo(given[name])
+
+    flag = f"--{name.replace('_', '-')}"
+    assert CliRunner().invoke(command, [flag, "3"]).output == "3\n"
+    assert CliRunner().invoke(command, [flag, "2.5"]).exit_code == 2
+
+
+def test_a_setting_that_is_not_optional_refuses_none():
+    with pytest.raises(ValueError, match="epochs must be a whole number, got None"):
+        TrainConfig(dataset="digits", epochs=None)
+
+
+@pytest.mark.parametrize("declared", [list[int], int | str, None])
+def test_a_setting_of_a_type_that_no_option_has_is_refused(declared):
+    @dataclass(frozen=True, kw_only=True)
+    class Odd(TrainConfig):
+        odd: declared = _option(None, "")
+
+    with pytest.raises(TypeError, match="Odd.odd is declared as"):
+        Odd(dataset="digits")
+
+
+def test_a_configuration_is_made_of_the_class_that_is_asked():
+    made = [
+        kind.from_mapping({"dataset": "digits"}) for kind in (TrainConfig, SearchConfig, Spelled)
+    ]
+    assert [type(config) for config in made] == [TrainConfig, SearchConfig, Spelled]

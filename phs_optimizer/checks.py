@@ -8,30 +8,33 @@ from collections.abc import Callable
 from numbers import Integral, Real
 
 
-def number(name: str, value, allowed: str, fits: Callable[[float], bool]) -> float:
+def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]) -> float:
     """Returns ``value`` as a float.
 
     Raises:
         ValueError: If it is no finite number, or ``fits`` says no; ``allowed`` is in the message.
     """
-    right_kind = isinstance(value, Real) and not isinstance(value, bool)
-    if not right_kind or not math.isfinite(value) or not fits(float(value)):
-        raise ValueError(f"{name} must be {allowed}, not {value!r}")
-    return float(value)
+    if isinstance(value, Real) and not isinstance(value, bool):
+        converted = float(value)
+        if math.isfinite(converted) and fits(converted):
+            return converted
+    raise ValueError(f"{name} must be {allowed}, not {value!r}")
 
 
-def count(name: str, value, least: int = 1) -> int:
+def count(name: str, value: object, least: int = 1) -> int:
     """Returns ``value`` as an int.
 
     Raises:
         ValueError: If it is no whole number, or smaller than ``least``.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number >= {least}, not {value!r}")
-    return int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        converted = int(value)
+        if converted >= least:
+            return converted
+    raise ValueError(f"{name} must be a whole number >= {least}, not {value!r}")
 
 
-def choice(name: str, value, allowed: tuple[str, ...]) -> None:
+def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """Checks that ``value`` is one of the ``allowed`` strings.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -68,7 +69,13 @@ class EnergyLogger(keras.callbacks.Callback):
         >>> plot_energy(energy.records).savefig("energy.png")
     """
 
-    def __init__(self, every=None, monitor="loss", csv_path=None, **kwargs):
+    def __init__(
+        self,
+        every: int | None = None,
+        monitor: str = "loss",
+        csv_path: str | Path | None = None,
+        **kwargs: Any,
+    ):
         super().__init__()
         checks.no_unknown("EnergyLogger", kwargs, type(self).__init__)
         self.every = None if every is None else checks.count("every", every)
@@ -79,7 +86,7 @@ class EnergyLogger(keras.callbacks.Callback):
         self._losses = np.zeros(2)  # sum of losses and of steps since the last record
         self._updates, self._rate, self._dissipated = 0, 0.0, 0.0  # at the last record
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Checks the optimizer and begins the file."""
         optimizer = phs_of(self.model, "EnergyLogger")
         self._updates, self._rate = _updates(optimizer), dissipation_rate(optimizer)
@@ -87,11 +94,11 @@ class EnergyLogger(keras.callbacks.Callback):
             with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(COLUMNS)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """A new running mean."""
         self._task_loss.begin_epoch()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Records if a record is due."""
         before = self._step
         loss, steps = self._task_loss.read(self, batch, logs)
@@ -100,7 +107,7 @@ class EnergyLogger(keras.callbacks.Callback):
         if self.every and self._step // self.every > before // self.every:
             self._record()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Records, unless every so many steps were asked for."""
         if self.every is None:
             self._record()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import fields
 from numbers import Real
+from typing import Any
 
 import keras
 from keras import ops
@@ -82,24 +84,26 @@ class PHS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.1,
-        mass=1.0,
-        friction=1.0,
-        update_order="momentum_first",
-        friction_form="viscous",
-        friction_step="explicit",
-        initial_momentum=0.0,
-        weight_decay=None,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=None,
-        use_ema=False,
-        ema_momentum=0.99,
-        ema_overwrite_frequency=None,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
-        name="phs",
-        **kwargs,
+        learning_rate: float
+        | keras.optimizers.schedules.LearningRateSchedule
+        | Callable[[], float] = 0.1,
+        mass: float = 1.0,
+        friction: float = 1.0,
+        update_order: str = "momentum_first",
+        friction_form: str = "viscous",
+        friction_step: str = "explicit",
+        initial_momentum: float | str | keras.initializers.Initializer = 0.0,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str = "phs",
+        **kwargs: Any,
     ):
         checks.no_unknown("PHS", kwargs, type(self).__init__)
         mass = checks.number("mass", mass, "a number > 0", lambda v: v > 0)
@@ -130,10 +134,10 @@ class PHS(keras.optimizers.Optimizer):
         self.friction_form = friction_form
         self.friction_step = friction_step
         self.initial_momentum = _initializer(initial_momentum)
-        self._friction = None
+        self._friction: keras.Variable | None = None
         self.check_stable(friction)
 
-    def build(self, variables):
+    def build(self, variables: list[keras.Variable]) -> None:
         """Creates one momentum for each weight, the friction and the state of braking."""
         if self.built:
             return
@@ -166,12 +170,12 @@ class PHS(keras.optimizers.Optimizer):
         )
 
     @property
-    def friction(self):
+    def friction(self) -> float | keras.Variable:
         """Friction γ at present: a scalar variable once built, before that the initial number."""
         return self.initial_friction if self._friction is None else self._friction
 
     @friction.setter
-    def friction(self, value):
+    def friction(self, value: float) -> None:
         value = checks.number("friction", value, "a number >= 0", lambda v: v >= 0)
         self.check_stable(value)
         if self._friction is None:
@@ -179,7 +183,7 @@ class PHS(keras.optimizers.Optimizer):
         else:
             self._friction.assign(value)
 
-    def decay_rate(self, friction):
+    def decay_rate(self, friction: Any) -> Any:
         """The rate r at which friction alone would take the momentum away: γ/m or γ."""
         return friction / self.mass if self.friction_form == "viscous" else friction
 
@@ -234,7 +238,9 @@ class PHS(keras.optimizers.Optimizer):
         # What follows sums over devices, and each has all of it.
         return [ops.multiply(g, 1 / replicas) for g in super()._clip_gradients(whole)]
 
-    def update_step(self, gradient, variable, coefficients):
+    def update_step(
+        self, gradient: Any, variable: keras.Variable, coefficients: tuple[Any, Any, Any]
+    ) -> None:
         """One step of one weight; see the class for the equations.
 
         Args:
@@ -280,7 +286,7 @@ class PHS(keras.optimizers.Optimizer):
             return
         import torch
 
-        keep, step, drift = self._coefficients(float(learning_rate), float(self._friction))
+        keep, step, drift = self._coefficients(float(learning_rate), float(self.friction))
         with torch.no_grad():
             momenta = [self.momenta[self._get_variable_index(v)].value for v in trainable_variables]
             weights = [v.value for v in trainable_variables]
@@ -291,7 +297,7 @@ class PHS(keras.optimizers.Optimizer):
             if self.update_order == "momentum_first":
                 torch._foreach_add_(weights, momenta, alpha=drift)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """All arguments; the friction is the initial one, as the present one is a variable."""
         return super().get_config() | {
             "mass": self.mass,
@@ -303,7 +309,7 @@ class PHS(keras.optimizers.Optimizer):
         }
 
 
-def phs_of(model, asked_by: str) -> PHS:
+def phs_of(model: keras.Model, asked_by: str) -> PHS:
     """The PHS optimizer of a model, also inside the loss scaling of mixed precision.
 
     Args:
@@ -313,7 +319,7 @@ def phs_of(model, asked_by: str) -> PHS:
     Raises:
         ValueError: If the model has another optimizer.
     """
-    outer = getattr(model, "optimizer", None)
+    outer: Any = getattr(model, "optimizer", None)
     optimizer = getattr(outer, "inner_optimizer", outer)
     if not isinstance(optimizer, PHS):
         raise ValueError(
@@ -334,7 +340,7 @@ def _replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def _initializer(momentum) -> keras.initializers.Initializer:
+def _initializer(momentum: object) -> keras.initializers.Initializer:
     if isinstance(momentum, Real) and not isinstance(momentum, bool):
         value = checks.number("initial_momentum", momentum, "a finite number", lambda v: True)
         return keras.initializers.Constant(value)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+if TYPE_CHECKING:
+    from phs_optimizer.braking import GoalOrientedBraking
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
@@ -47,7 +51,7 @@ def plot_energy(records: Sequence[dict]) -> Figure:
     return _finished(figure)
 
 
-def plot_braking(callback) -> Figure:
+def plot_braking(callback: GoalOrientedBraking) -> Figure:
     """The average loss and its goal, and every event with its reason.
 
     Args:

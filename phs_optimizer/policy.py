@@ -224,7 +224,9 @@ class BrakingPolicy:
 
     def _after_exploitation(self) -> Event | None:
         state = self.state
-        if state.minima >= self.minima or state.epochs < self.exploitation:
+        if self.exploitation is None or state.epochs < self.exploitation:
+            return None
+        if state.minima >= self.minima:
             return None
         reason = (
             f"minimum {state.minima:.0f} of {self.minima} exploited for {state.epochs:.0f} epochs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -30,7 +31,9 @@ class TaskLoss:
         """Forgets the epoch's running mean, which starts anew."""
         self._seen, self._sum = 0, 0.0
 
-    def read(self, callback, batch: int, logs: dict) -> tuple[float, int]:
+    def read(
+        self, callback: keras.callbacks.Callback, batch: int, logs: dict | None
+    ) -> tuple[float, int]:
         """Mean task loss since the last call, and how many steps that were.
 
         Args:
@@ -45,20 +48,22 @@ class TaskLoss:
         Raises:
             ValueError: If the logs have no such name.
         """
-        if self.monitor not in (logs or {}):
+        logs = logs or {}
+        if self.monitor not in logs:
             raise ValueError(
                 f"monitor={self.monitor!r} is not in what Keras logs for a step: "
-                f"{', '.join(sorted(logs or {})) or 'nothing'}"
+                f"{', '.join(sorted(logs)) or 'nothing'}"
             )
         # The last of several steps_per_execution is said to reach beyond the epoch's end.
-        seen = min(batch + 1, (callback.params or {}).get("steps") or math.inf)
+        steps_of_epoch = (callback.params or {}).get("steps")
+        seen = min(batch + 1, steps_of_epoch) if steps_of_epoch else batch + 1
         total = float(logs[self.monitor]) * seen
         steps = seen - self._seen
         mean = (total - self._sum) / steps
         self._seen, self._sum = seen, total
         return mean - self.regularization(callback, steps), steps
 
-    def regularization(self, callback, steps: int = 0) -> float:
+    def regularization(self, callback: keras.callbacks.Callback, steps: int = 0) -> float:
         """Sum of the weights' regularization terms that ``monitor`` includes."""
         if self.monitor != "loss":
             return 0.0

@@ -67,12 +67,12 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     return difference
 
 
-def _keras(model, path: Path, images) -> np.ndarray:
+def _keras(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     model.save(path)
     return load_network(path).predict(images, verbose=0)
 
 
-def _saved_model(model, path: Path, images) -> np.ndarray:
+def _saved_model(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     try:
         import tensorflow as tf
     except ImportError:
@@ -82,7 +82,7 @@ def _saved_model(model, path: Path, images) -> np.ndarray:
     return loaded.serve(images).numpy()
 
 
-def _onnx(model, path: Path, images) -> np.ndarray:
+def _onnx(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     try:
         import onnxruntime
         import tf2onnx  # noqa: F401

@@ -8,7 +8,9 @@ below a threshold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -39,7 +41,7 @@ class LayerLasso:
 
     def __init__(
         self,
-        model,
+        model: keras.Model,
         blocks: Mapping[str, Sequence[str]],
         threshold: float = 1e-3,
         statistic: str = "mean",
@@ -60,7 +62,7 @@ class LayerLasso:
         self._reduce = getattr(np, statistic)
         self._blocks = {block: [layers[n] for n in names] for block, names in blocks.items()}
 
-    def regularization_term(self):
+    def regularization_term(self) -> Any:
         """Σ |w| over the convolutions inside residual blocks, without λ_Λ (eq. 4.4), a scalar."""
         kernels = [layer.kernel for layers in self._blocks.values() for layer in layers]
         return sum((ops.sum(ops.abs(ops.cast(k, "float32"))) for k in kernels), ops.zeros(()))

@@ -9,10 +9,14 @@ from __future__ import annotations
 import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from resbuilder.architecture import Architecture, Block, Stage
+
+if TYPE_CHECKING:
+    from resbuilder.datasets import Preprocessing
 
 # Keras' 0.99 needs some hundred steps before the moving statistics mean anything; a search trains
 # for a few epochs, sometimes of ten steps.
@@ -21,7 +25,7 @@ BN_MOMENTUM = 0.9
 
 def build_model(
     architecture: Architecture,
-    preprocessing=None,
+    preprocessing: Preprocessing | None = None,
     seed: int | None = None,
     name: str = "resbuilder",
 ) -> keras.Model:
@@ -88,7 +92,7 @@ class _Builder:
         self.seed = seed
         self.conv_first = architecture.block_order == "conv_bn_relu"
 
-    def build(self, preprocessing, name: str) -> keras.Model:
+    def build(self, preprocessing: Preprocessing | None, name: str) -> keras.Model:
         a = self.architecture
         inputs = keras.Input(a.input_shape, name="image")
         x = inputs
@@ -107,7 +111,7 @@ class _Builder:
         )(x)
         return keras.Model(inputs, outputs, name=name)
 
-    def stage(self, x, index: int, stage: Stage):
+    def stage(self, x: Any, index: int, stage: Stage) -> Any:
         skip = x
         if stage.transition == "pool":
             skip = keras.layers.MaxPooling2D(2, name=f"s{index}_pool")(x)
@@ -119,12 +123,12 @@ class _Builder:
             skip = self.block(x if block.stride == 2 else skip, skip, block, stage.width)
         return skip
 
-    def block(self, x, skip, block: Block, width: int):
+    def block(self, x: Any, skip: Any, block: Block, width: int) -> Any:
         x = self.unit(x, block.inner, block.name, "1", 3, block.stride)
         x = self.unit(x, width, block.name, "2", 3, 1)
         return keras.layers.Add(name=f"{block.name}_add")([skip, x])
 
-    def unit(self, x, width: int, name: str, number: str, kernel: int, stride: int):
+    def unit(self, x: Any, width: int, name: str, number: str, kernel: int, stride: int) -> Any:
         """Convolution, batch normalisation and ReLU in the architecture's order."""
         conv = f"{name}_conv{number}" if number else name
         if self.conv_first:
@@ -133,7 +137,7 @@ class _Builder:
             x = self.conv(self.norm(x, f"{name}_bn{number}"), width, conv, kernel, stride)
         return keras.layers.ReLU(name=f"{name}_relu{number}")(x)
 
-    def conv(self, x, width: int, name: str, kernel: int, stride: int):
+    def conv(self, x: Any, width: int, name: str, kernel: int, stride: int) -> Any:
         return keras.layers.Conv2D(
             width,
             kernel,
@@ -144,9 +148,9 @@ class _Builder:
             name=name,
         )(x)
 
-    def norm(self, x, name: str):
+    def norm(self, x: Any, name: str) -> Any:
         return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, name=name)(x)
 
-    def initializer(self, name: str):
+    def initializer(self, name: str) -> keras.initializers.Initializer:
         seed = None if self.seed is None else zlib.crc32(f"{self.seed}/{name}".encode())
         return keras.initializers.GlorotUniform(seed=seed)

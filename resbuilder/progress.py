@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Self
 
 import keras
 from rich.console import Console
@@ -30,14 +31,15 @@ class SearchProgress:
             disable=not self.console.is_terminal,
         )
         self._said = time.monotonic()
+        self._total = trainings
         self._trainings = self._bars.add_task("trainings", total=trainings)
         self._steps = self._bars.add_task("", total=None, visible=False)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
     def say(self, text: str) -> None:
@@ -64,16 +66,16 @@ class SearchProgress:
         self._bars.advance(self._trainings)
         task = self._bars.tasks[self._trainings]
         took = "  (from the journal)" if replayed else f"{record['seconds']:7.1f} s"
-        count = f"{task.completed:.0f} of ≤ {task.total:.0f}"
+        count = f"{task.completed:.0f} of ≤ {self._total}"
         self.say(f"  {what:<10} {accuracy_text(record)} {took}   training {count}")
         if replayed:
             # The remaining time is estimated from the trainings done in this process.
-            self._bars.reset(self._trainings, completed=task.completed, start=True)
+            self._bars.reset(self._trainings, completed=int(task.completed), start=True)
 
     def fewer(self, trainings: int) -> None:
         """The search will need so many trainings less than announced."""
-        total = self._bars.tasks[self._trainings].total
-        self._bars.update(self._trainings, total=total - trainings)
+        self._total -= trainings
+        self._bars.update(self._trainings, total=self._total)
 
 
 def accuracy_text(record: dict) -> str:
@@ -92,22 +94,22 @@ class _StepBar(keras.callbacks.Callback):
         self._progress, self._bars, self._task = progress, progress._bars, progress._steps
         self._what, self._epochs = what, epochs
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         steps = self.params.get("steps")
         total = steps * self._epochs if steps else None
         self._bars.reset(self._task, total=total, visible=True, description=self._what)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         text = f"{self._what}, epoch {epoch + 1} of {self._epochs}"
         self._bars.update(self._task, description=text)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         progress = self._progress
         if not progress.console.is_terminal and time.monotonic() - progress._said > 60:
             progress.say(f"  {self._what}, epoch {epoch + 1} of {self._epochs} done")
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         self._bars.advance(self._task)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict | None = None) -> None:
         self._bars.update(self._task, visible=False)

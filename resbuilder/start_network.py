@@ -33,8 +33,8 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         return resnet_architecture(shape, classes, widths, stem=config.stem, block_order=order)
     if config.start == "resnet-20":
         first = config.width or 16
-        widths, blocks = (first, 2 * first, 4 * first), (3, 3, 3)
-        return resnet_architecture(shape, classes, widths, blocks, "small", order)
+        tripled = (first, 2 * first, 4 * first)
+        return resnet_architecture(shape, classes, tripled, (3, 3, 3), "small", order)
     architecture = read_architecture(path)
     if (architecture.input_shape, architecture.classes) != (shape, classes):
         raise ValueError(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+from survival.checks import whole_number
 
 
 class EventBalancedBatches:
@@ -45,14 +47,19 @@ class EventBalancedBatches:
         >>> model.fit(Slides(images, targets, EventBalancedBatches(died, 8)), shuffle=False)
     """
 
-    def __init__(self, events, batch_size, patients=None, seed=0):
+    def __init__(
+        self,
+        events: ArrayLike,
+        batch_size: int,
+        patients: ArrayLike | None = None,
+        seed: int = 0,
+    ):
         events = np.asarray(events)
         if events.ndim != 1 or not len(events) or not np.isin(events, (0, 1)).all():
             raise ValueError(
                 f"events must be 0 or 1 for each row, at least one row; got {events!r:.80}"
             )
-        if not isinstance(batch_size, Integral) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number >= 1, not {batch_size!r}")
+        self.batch_size = whole_number("batch_size", batch_size)
         patients = np.arange(len(events)) if patients is None else np.asarray(patients)
         if patients.shape != events.shape:
             raise ValueError(
@@ -67,7 +74,6 @@ class EventBalancedBatches:
                 f"batch has {batch_size}: make it larger, or leave patients out to treat rows as "
                 "independent"
             )
-        self.batch_size = int(batch_size)
         self.seed = seed
         self._rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(sizes)[:-1])
         happened = np.bincount(owner, weights=events) > 0
@@ -78,7 +84,7 @@ class EventBalancedBatches:
         self._kinds = np.flatnonzero(np.any(kinds[:, 1:] != kinds[:, :-1], axis=0)) + 1
         self._batch_of_place = _deal(kinds[1].tolist(), int(happened.sum()), self.batch_size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of batches in every epoch."""
         return 1 + int(self._batch_of_place.max())
 
@@ -88,7 +94,7 @@ class EventBalancedBatches:
         patients = np.concatenate(
             [random.permutation(kind) for kind in np.split(self._order, self._kinds)]
         )
-        batches = [[] for _ in range(len(self))]
+        batches: list[list[np.ndarray]] = [[] for _ in range(len(self))]
         for patient, batch in zip(patients, self._batch_of_place, strict=True):
             batches[batch].append(self._rows[patient])
         return [np.concatenate(batches[i]) for i in random.permutation(len(self))]
@@ -131,8 +137,9 @@ def _deal(sizes: list[int], with_event: int, capacity: int) -> np.ndarray:
     return np.array(batches)
 
 
-def _try_to_deal(sizes, with_event, capacity, count) -> list[int] | None:
-    rows, batches = [0] * count, []
+def _try_to_deal(sizes: list[int], with_event: int, capacity: int, count: int) -> list[int] | None:
+    rows = [0] * count
+    batches: list[int] = []
     # Those with an event go where the fewest events are, the others where the fewest rows are.
     for part, by_events in ((sizes[:with_event], True), (sizes[with_event:], False)):
         heap = [(0, rows[batch], batch) for batch in range(count)]

@@ -114,7 +114,7 @@ class OrderedBatches(keras.utils.PyDataset):
         return (np.stack([self._images[row] for row in rows]),)
 
 
-def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard) -> pd.DataFrame:
+def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard: np.ndarray) -> pd.DataFrame:
     """The table that :attr:`survival.run.Run.predictions` describes."""
     return pd.DataFrame(
         {

@@ -54,7 +54,9 @@ class CanvasImages:
             )
         width, height = sizes[self.paths[0]]
         self.shape = (height, width, 3)
-        self._kept = {} if len(sizes) * width * height * 3 <= CACHE else None
+        self._kept: dict[Path, np.ndarray] | None = (
+            {} if len(sizes) * width * height * 3 <= CACHE else None
+        )
 
     def select(self, rows: np.ndarray) -> CanvasImages:
         """The images that a boolean mask or an array of positions picks."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class RiskSaliency:
@@ -31,7 +32,7 @@ class RiskSaliency:
         self._features = keras.Model(model.inputs, feature_map)
         self._head = keras.Model(feature_map, model.outputs)
 
-    def __call__(self, image) -> np.ndarray:
+    def __call__(self, image: ArrayLike) -> np.ndarray:
         """The map of an image; see :func:`risk_saliency`."""
         image = np.asarray(image)
         if image.ndim != 3 or not all(
@@ -48,7 +49,7 @@ class RiskSaliency:
         return (weights * features).sum(axis=-1)[0]
 
 
-def risk_saliency(model: keras.Model, image) -> np.ndarray:
+def risk_saliency(model: keras.Model, image: ArrayLike) -> np.ndarray:
     """Signed Grad-CAM of the log-hazard (Selvaraju et al. 2017, without their rectifier).
 
     With the last feature map A of the network, shape (h, w, channels), and the log-hazard ĥ,

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resbuilder.architecture.description import Architecture
 
 TRANSITIONS = ("none", "pool", "projection")
 BLOCK_ORDERS = ("conv_bn_relu", "bn_conv_relu")
 
 
-def _positive(value, what: str) -> None:
+def _positive(value: object, what: str) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{what} must be a positive integer, got {value!r}")
 
 
-def check(a) -> None:
+def check(a: Architecture) -> None:
     """Raise ValueError, saying what is wrong, unless an architecture is possible."""
     if not isinstance(a.input_shape, tuple) or len(a.input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {a.input_shape!r}")
@@ -30,7 +34,8 @@ def check(a) -> None:
         raise ValueError("stages, and the blocks of each stage, must be tuples")
     if not a.stages:
         raise ValueError("an architecture needs at least one stage")
-    width, names = a.stem.width, set()
+    width = a.stem.width
+    names: set[str] = set()
     for index, stage in enumerate(a.stages):
         _positive(stage.width, f"the width of stage {index}")
         if stage.transition not in TRANSITIONS:

@@ -92,7 +92,7 @@ class Architecture:
     stages: tuple[Stage, ...]
     block_order: str = "conv_bn_relu"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check(self)
 
     # -- reading ---------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ class Architecture:
         """All convolutions in the order in which they are applied."""
         stem, channels = self.stem, self.input_shape[2]
         image = self.input_shape[:2]
-        convolved = tuple(_halve(side, stem.stride) for side in image)
+        convolved = _halve(image[0], stem.stride), _halve(image[1], stem.stride)
         yield Convolution("stem", stem.kernel, stem.stride, channels, stem.width, image, convolved)
         channels, size_in = stem.width, self._stem_size()
         for index, (stage, size) in enumerate(zip(self.stages, self.resolutions(), strict=True)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resbuilder.architecture.description import Architecture, Block, Stage, Stem
 
 
@@ -28,7 +30,7 @@ def minimal_architecture(
             stages, side = stages + 1, side // 2
     rest = (Stage(width, "pool"),) * (stages - 1)
     return Architecture(
-        tuple(input_shape), classes, Stem(width), (Stage(width), *rest), block_order
+        _shape(input_shape), classes, Stem(width), (Stage(width), *rest), block_order
     )
 
 
@@ -68,4 +70,11 @@ def resnet_architecture(
         names = [f"s{index}b{i}" for i in range(count)]
         body = tuple(Block(width, stride if i == 0 else 1, n) for i, n in enumerate(names))
         stages.append(Stage(width, "projection" if index else "none", body))
-    return Architecture(tuple(input_shape), classes, first, tuple(stages), block_order)
+    return Architecture(_shape(input_shape), classes, first, tuple(stages), block_order)
+
+
+def _shape(values: Sequence[int]) -> tuple[int, int, int]:
+    if len(values) != 3:
+        raise ValueError(f"input_shape must be (height, width, channels), got {values!r}")
+    height, width, channels = values
+    return height, width, channels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from resbuilder.common.files import parse_json
 
@@ -34,7 +35,16 @@ def read_object(data: Mapping | str, format: str, version: int) -> dict:
     return {key: value for key, value in data.items() if key not in ("format", "version")}
 
 
-def record(kind: type, data, **converted):
+class Dataclass(Protocol):
+    """What every dataclass is to a type checker."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Record = TypeVar("Record", bound=Dataclass)
+
+
+def record(kind: type[Record], data: object, **converted: object) -> Record:
     """A dataclass from a JSON object; ``converted`` replaces fields.
 
     Raises:
@@ -51,7 +61,7 @@ def record(kind: type, data, **converted):
         raise ValueError(f"{name}: {error}") from None
 
 
-def items(data, key: str) -> list:
+def items(data: object, key: str) -> list:
     """The list under a key of a JSON object.
 
     Raises:
@@ -63,6 +73,6 @@ def items(data, key: str) -> list:
     return list(value)
 
 
-def _short(value) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

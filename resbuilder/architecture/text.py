@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
-def line(a) -> str:
+if TYPE_CHECKING:
+    from resbuilder.architecture.description import Architecture
+
+
+def line(a: Architecture) -> str:
     """One line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``.
 
     ``↓`` is 2×2 max pooling, ``⇘n`` a projection to n channels, ``i·w`` a block with i inner
@@ -19,7 +24,7 @@ def line(a) -> str:
     return f"{text} → {a.classes}"
 
 
-def tree(a) -> str:
+def tree(a: Architecture) -> str:
     """One line for each stage and block, with resolutions and block names."""
     stem = a.stem
     pool = ", 3×3/2 max pooling" if stem.pool else ""

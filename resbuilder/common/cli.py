@@ -17,6 +17,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -45,8 +46,8 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
-class OneLineErrors:
-    """Mixin for click's commands and groups: what is wrong is one line, never a traceback.
+class OneLineErrors(click.Command):
+    """A command, or mixed into a group: what is wrong is one line, never a traceback.
 
     Attributes:
         extra: The extra of the installation that all of the commands need, if there is one.
@@ -54,7 +55,7 @@ class OneLineErrors:
 
     extra: str | None = None
 
-    def main(self, *args, **kwargs):
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run, and exit with the status that says how it went."""
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         try:
@@ -69,7 +70,7 @@ class OneLineErrors:
         except click.Abort:
             sys.exit(130)
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
         """Run a command; turn bad input into one line."""
         try:
             return super().invoke(ctx)
@@ -109,10 +110,10 @@ class OneLineErrors:
         return f"{module} is not installed: pip install 'resbuilder[{extra}]'"
 
 
-class Command(OneLineErrors, click.Command):
+class Command(OneLineErrors):
     """A command of a group, or on its own."""
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its errors name its flags."""
         with flags_in_errors(self):
             return super().invoke(ctx)
@@ -132,26 +133,26 @@ class Commands(OneLineErrors, click.Group):
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         modules: dict[str, tuple[str, str]] | None = None,
         extra: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         self.modules = modules or {}
         self.extra = extra
 
-    def list_commands(self, ctx):
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of their definition."""
         return list(self.modules) or list(self.commands)
 
-    def get_command(self, ctx, name):
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Return a command, importing its module."""
         if name in self.modules:
             return getattr(importlib.import_module(self.modules[name][0]), name)
         return super().get_command(ctx, name)
 
-    def format_commands(self, ctx, formatter):
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         if not self.modules:
             return super().format_commands(ctx, formatter)

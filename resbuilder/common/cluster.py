@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 # How often a task is done again whose worker or node was lost, before it is given up.
 RETRIES = 3
 # Settings of the environment that a worker needs as the driver has them.
 _PASSED_ON = ("KERAS_", "RESBUILDER_", "TF_")
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class RayExecutor(Executor):
@@ -99,13 +104,19 @@ class RayExecutor(Executor):
             num_cpus=cores, num_gpus=gpus, memory=int(needs["memory"]), max_retries=RETRIES
         )
 
-    def submit(self, function, /, *args, **kwargs) -> Future:
+    def submit(
+        self,
+        function: Callable[Parameters, Result],
+        /,
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Future[Result]:
         """Hand a task in; its future raises what the function raises.
 
         A task that was given up raises :class:`concurrent.futures.BrokenExecutor`, as processes
         of this machine do.
         """
-        outer = Future()
+        outer: Future[Result] = Future()
         reference = self._remote.remote(os.getcwd(), function, args, kwargs)
         reference.future().add_done_callback(lambda inner: self._pass_on(inner, outer))
         return outer
@@ -149,7 +160,7 @@ def _check(address: str) -> None:
         raise ValueError(f"no Ray answers at {address}: {error}") from None
 
 
-def _in_folder(folder: str, function, args: tuple, kwargs: dict):
+def _in_folder(folder: str, function: Callable[..., Result], args: tuple, kwargs: dict) -> Result:
     """On a node: paths that do not begin at the root mean what they mean for the driver."""
     if not Path(folder).is_dir():
         raise ValueError(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency.
 BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#B0578D"
 GREEN, RED, GREY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
 
-STYLE = {
+STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 10.5,
@@ -36,15 +41,13 @@ STYLE = {
 }
 
 
-def styled(**changes: Any) -> AbstractContextManager:
+def styled(changes: Mapping[RcKeyType, Any] = MappingProxyType({})) -> AbstractContextManager[None]:
     """Return the context in which figures are made and saved.
 
     Args:
-        **changes: Settings of matplotlib that differ, with ``_`` in place of the dot.
+        changes: Settings of matplotlib that differ.
     """
-    return matplotlib.rc_context(
-        STYLE | {name.replace("_", ".", 1): value for name, value in changes.items()}
-    )
+    return matplotlib.rc_context({**STYLE, **changes})
 
 
 def new_figure(width: float, height: float) -> Figure:

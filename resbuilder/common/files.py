@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -48,14 +49,14 @@ def atomically(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a value as JSON, whole or not at all."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomically(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
-def parse_json(text: str | bytes):
+def parse_json(text: str | bytes) -> Any:
     """Read JSON strictly: duplicate keys and NaN are errors, not lost or passed on.
 
     Args:
@@ -140,5 +141,5 @@ def _unique(pairs: list[tuple]) -> dict:
     return table
 
 
-def _refuse_constant(name: str):
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number in JSON")

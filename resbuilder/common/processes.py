@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
+from typing import Any
 
 
 def process_pool(
@@ -64,7 +65,7 @@ def visible_gpus() -> list[str]:
     return subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
 
 
-def _start(gpus, start: Callable[[], None]) -> None:
+def _start(gpus: Any, start: Callable[[], None]) -> None:
     if (gpu := gpus.get()) is not None:
         # Read when a backend first looks for devices, which is not when it is imported.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
@@ -77,5 +78,7 @@ def _start(gpus, start: Callable[[], None]) -> None:
 
 def _end_with_parent() -> None:
     """A pool's process waits for ever for the next task of a parent that was killed."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a process that was started by another calls this"
+    parent.join()
     os._exit(1)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SCALINGS = ("unit", "standardize")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Dataset:
     """Training and test images with labels, checked and in one layout.
 
@@ -36,63 +37,46 @@ class Dataset:
     y_train: np.ndarray = field(repr=False)
     x_test: np.ndarray = field(repr=False)
     y_test: np.ndarray = field(repr=False)
-    class_names: Sequence[str] | None
-    scaling: str = "standardize"
+    class_names: tuple[str, ...]
+    scaling: str
 
-    def __post_init__(self):
+    def __init__(
+        self,
+        name: str,
+        x_train: ArrayLike,
+        y_train: ArrayLike,
+        x_test: ArrayLike,
+        y_test: ArrayLike,
+        class_names: Sequence[str] | None,
+        scaling: str = "standardize",
+    ):
         """Brings the arrays into the documented form and checks them."""
-        if self.scaling not in SCALINGS:
-            raise ValueError(f"scaling must be one of {SCALINGS}, not {self.scaling!r}")
-        values = {}
-        for part in ("train", "test"):
-            x, y = f"x_{part}", f"y_{part}"
-            values[x] = _images(getattr(self, x), f"{self.name}: {x}")
-            values[y] = _labels(getattr(self, y), f"{self.name}: {y}")
-            if len(values[x]) != len(values[y]):
-                raise ValueError(
-                    f"{self.name}: {x} holds {len(values[x])} images but {y} {len(values[y])} "
-                    "labels; every image needs exactly one label"
-                )
-        train, test = values["x_train"], values["x_test"]
+        if scaling not in SCALINGS:
+            raise ValueError(f"scaling must be one of {SCALINGS}, not {scaling!r}")
+        train, train_labels = _part(x_train, y_train, name, "train")
+        test, test_labels = _part(x_test, y_test, name, "test")
         if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
             raise ValueError(
-                f"{self.name}: x_train has images of {train.shape[1:]} {train.dtype} but x_test of "
+                f"{name}: x_train has images of {train.shape[1:]} {train.dtype} but x_test of "
                 f"{test.shape[1:]} {test.dtype}; both must be the same"
             )
-        values["class_names"] = self._classes(values["y_train"], values["y_test"])
+        values = {
+            "name": name,
+            "x_train": train,
+            "y_train": train_labels,
+            "x_test": test,
+            "y_test": test_labels,
+            "class_names": _classes(train_labels, test_labels, name, class_names),
+            "scaling": scaling,
+        }
         for key, value in values.items():
             object.__setattr__(self, key, value)
-
-    def _classes(self, y_train: np.ndarray, y_test: np.ndarray) -> tuple[str, ...]:
-        """Checks the labels against the names, or names the classes by their numbers."""
-        present = np.unique(y_train)
-        if len(present) < 2:
-            raise ValueError(
-                f"{self.name}: y_train holds only class {present[0]}; "
-                "classification needs images of at least two classes"
-            )
-        if self.class_names is None:
-            absent = np.setdiff1d(np.unique(np.concatenate([present, y_test])), present)
-            if len(absent) or present[-1] != len(present) - 1:
-                raise ValueError(
-                    f"{self.name}: the labels must be 0..classes-1 with training images of every "
-                    f"class, but y_train has {len(present)} classes from {present[0]} to "
-                    f"{present[-1]} and y_test goes up to {y_test.max()}; renumber the labels"
-                )
-            return tuple(str(label) for label in present)
-        names = tuple(str(name) for name in self.class_names)
-        for part, labels in (("y_train", y_train), ("y_test", y_test)):
-            if labels.max() >= len(names):
-                raise ValueError(
-                    f"{self.name}: {part} has a label {labels.max()}, out of range; "
-                    f"expected 0..{len(names) - 1} ({len(names)} classes)"
-                )
-        return names
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of one image."""
-        return tuple(int(side) for side in self.x_train.shape[1:])
+        _, height, width, channels = self.x_train.shape
+        return height, width, channels
 
     @property
     def classes(self) -> int:
@@ -100,9 +84,49 @@ class Dataset:
         return len(self.class_names)
 
 
+def _part(x: ArrayLike, y: ArrayLike, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the images and labels of a part, which must be as many."""
+    images = _images(np.asarray(x), f"{name}: x_{part}")
+    labels = _labels(np.asarray(y), f"{name}: y_{part}")
+    if len(images) != len(labels):
+        raise ValueError(
+            f"{name}: x_{part} holds {len(images)} images but y_{part} {len(labels)} labels; "
+            "every image needs exactly one label"
+        )
+    return images, labels
+
+
+def _classes(
+    y_train: np.ndarray, y_test: np.ndarray, dataset: str, class_names: Sequence[str] | None
+) -> tuple[str, ...]:
+    """Checks the labels against the names, or names the classes by their numbers."""
+    present = np.unique(y_train)
+    if len(present) < 2:
+        raise ValueError(
+            f"{dataset}: y_train holds only class {present[0]}; "
+            "classification needs images of at least two classes"
+        )
+    if class_names is None:
+        absent = np.setdiff1d(np.unique(np.concatenate([present, y_test])), present)
+        if len(absent) or present[-1] != len(present) - 1:
+            raise ValueError(
+                f"{dataset}: the labels must be 0..classes-1 with training images of every "
+                f"class, but y_train has {len(present)} classes from {present[0]} to "
+                f"{present[-1]} and y_test goes up to {y_test.max()}; renumber the labels"
+            )
+        return tuple(str(label) for label in present)
+    names = tuple(str(name) for name in class_names)
+    for part, labels in (("y_train", y_train), ("y_test", y_test)):
+        if labels.max() >= len(names):
+            raise ValueError(
+                f"{dataset}: {part} has a label {labels.max()}, out of range; "
+                f"expected 0..{len(names) - 1} ({len(names)} classes)"
+            )
+    return names
+
+
 def _images(array: np.ndarray, what: str) -> np.ndarray:
     """Returns (n, height, width, channels) of uint8 or finite float32."""
-    array = np.asarray(array)
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
@@ -137,7 +161,6 @@ def _images(array: np.ndarray, what: str) -> np.ndarray:
 
 def _labels(array: np.ndarray, what: str) -> np.ndarray:
     """Returns (n,) of int64, none negative."""
-    array = np.asarray(array)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or len(array) == 0:

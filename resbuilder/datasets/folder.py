@@ -143,13 +143,13 @@ def _common_size(path: Path, files: list[Path], heads: list) -> tuple[int, int]:
 
 def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns (height, width)."""
-    pair = isinstance(image_size, (tuple, list))
-    sides = tuple(image_size) if pair else (image_size, image_size)
+    sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(
             f"image_size must be a positive side or (height, width) in pixels, not {image_size!r}"
         )
-    return sides
+    height, width = sides
+    return height, width
 
 
 def _decode(

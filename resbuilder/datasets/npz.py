@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 LAYOUT = (
@@ -40,7 +41,7 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]
         ) from error
 
 
-def _array(file, key: str) -> np.ndarray:
+def _array(file: NpzFile, key: str) -> np.ndarray:
     array = file[key]
     if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
         raise ValueError(f"{key} is no array")

@@ -71,4 +71,5 @@ class Preprocessing:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Applies the map to raw pixels, as the layer in the model does; float32."""
-        return np.float32(x) * np.float32(self.scale) + np.float32(self.offset)
+        scale, offset = np.array(self.scale, np.float32), np.array(self.offset, np.float32)
+        return np.asarray(x, np.float32) * scale + offset

@@ -147,7 +147,7 @@ def load(
         size = default if image_size is None else image_size
         arrays, class_names = read_folder(path, size, ela_quality)
     return Dataset(
-        name=name if known else path.resolve().name.removesuffix(".npz"),
+        name=name if known or path is None else path.resolve().name.removesuffix(".npz"),
         class_names=class_names or (known.class_names if known else None),
         scaling=known.scaling if known else "standardize",
         **arrays,
@@ -187,10 +187,11 @@ def _data_folder(data_dir: str | Path | None) -> Path | None:
 
 def _local(name: str, base: Path | None) -> Path | None:
     """Returns the `.npz` file or the folder of images that stands for a name, if there is one."""
-    plain = base is not None and name == Path(name).name
-    if plain and (base / f"{name}.npz").is_file():
-        return base / f"{name}.npz"
-    folders = [base / name / "raw-img", base / name] if plain else []  # as Kaggle packs Animals10
+    folders: list[Path] = []
+    if base is not None and name == Path(name).name:
+        if (base / f"{name}.npz").is_file():
+            return base / f"{name}.npz"
+        folders = [base / name / "raw-img", base / name]  # as Kaggle packs Animals10
     if name == "animals10":
         return next((folder for folder in folders if folder.is_dir()), None)
     if name in _KNOWN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from resbuilder.morphnet.graph import ChannelGraph
@@ -28,7 +29,7 @@ class LayerMaps:
     inputs: Map
     outputs: Map
 
-    def axes(self, weight) -> dict[int, Map]:
+    def axes(self, weight: keras.Variable) -> dict[int, Map]:
         """Map of each axis of one of the layer's weights that runs over channels."""
         last = len(weight.shape) - 1
         if last < 0:
@@ -68,7 +69,9 @@ def channel_maps(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, 
     }
 
 
-def paired_weights(target, source, maps: Mapping[str, LayerMaps]) -> Iterator[tuple]:
+def paired_weights(
+    target: keras.Model, source: keras.Model, maps: Mapping[str, LayerMaps]
+) -> Iterator[tuple[keras.Variable, keras.Variable, dict[int, Map]]]:
     """Weights that two models have in common, by layer name.
 
     Args:
@@ -98,7 +101,9 @@ def paired_weights(target, source, maps: Mapping[str, LayerMaps]) -> Iterator[tu
             yield variable, reference, axes
 
 
-def copy_by_channel(target, source, axes: Mapping[int, Map]):
+def copy_by_channel(
+    target: keras.Variable, source: keras.Variable, axes: Mapping[int, Map]
+) -> None:
     """Copy a variable; entries of new channels keep the target's value.
 
     Args:
@@ -133,7 +138,7 @@ def _complete(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, Map
         )
     chosen, by_ids = {}, {}
     for name, numbers in channels.items():
-        width, numbers = producers[name].out_shape[-1], np.asarray(numbers)
+        width, numbers = producers[name].out_channels, np.asarray(numbers)
         if numbers.size == 0:
             numbers = numbers.astype(int)
         if (
@@ -159,21 +164,21 @@ def _propagate(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
     if step.makes_channels:
         return chosen[step.name]
     if step.kind == "input":
-        return np.arange(step.out_shape[-1])
-    widths = [shape[-1] for shape in step.in_shapes]
+        return np.arange(step.out_channels)
+    widths = step.in_channels
     if step.kind == "concat":
         starts = np.cumsum([0, *widths[:-1]])
         shifted = [np.where(m < 0, -1, m + s) for m, s in zip(inputs, starts, strict=True)]
         return np.concatenate(shifted)
-    repeats = step.out_shape[-1] // widths[0]
+    repeats = step.out_channels // widths[0]
     if step.kind == "depthwise":
         old = inputs[0][:, None] * repeats + np.arange(repeats)
         return np.where(inputs[0][:, None] < 0, -1, old).ravel()
     if step.kind == "tile":
         old = inputs[0] + widths[0] * np.arange(repeats)[:, None]
         return np.where(inputs[0] < 0, -1, old).ravel()
-    same = [m for m, w in zip(inputs, widths, strict=True) if w == step.out_shape[-1]]
-    broadcast = [m for m, w in zip(inputs, widths, strict=True) if w != step.out_shape[-1]]
+    same = [m for m, w in zip(inputs, widths, strict=True) if w == step.out_channels]
+    broadcast = [m for m, w in zip(inputs, widths, strict=True) if w != step.out_channels]
     if any(not np.array_equal(same[0], m) for m in same[1:]) or any(len(m) != 1 for m in broadcast):
         raise ValueError(
             f"the inputs of {step.name!r} would no longer fit each other: the layers before it "

@@ -12,6 +12,7 @@ References:
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
@@ -56,7 +57,7 @@ class GoogleRegularizer(NativeRegularizer):
 
     def __init__(
         self,
-        model,
+        model: keras.Model,
         algorithm: str = "group_lasso",
         resource: str = "flops",
         threshold: float = 1e-2,
@@ -74,11 +75,11 @@ class GoogleRegularizer(NativeRegularizer):
             )
         self._weights, self._function = self._trace(model)
 
-    def regularization_term(self):
+    def regularization_term(self) -> Any:
         """The term, a float32 scalar tensor (in units of the resource times r)."""
         return self._results()["term"]
 
-    def cost(self):
+    def cost(self) -> Any:
         """Resource that the alive channels use, a float32 scalar tensor."""
         return self._results()["cost"]
 
@@ -221,7 +222,7 @@ class _FusedBatchNormalization(keras.layers.BatchNormalization):
         ).y
 
 
-def readable_model(model, algorithm: str) -> keras.Model:
+def readable_model(model: keras.Model, algorithm: str) -> keras.Model:
     """The same model as Google's crawl can read it: in float32, with fused batch normalization.
 
     Args:
@@ -235,7 +236,7 @@ def readable_model(model, algorithm: str) -> keras.Model:
         ValueError: If gamma meets a batch normalization of anything but images.
     """
 
-    def clone(layer):
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         config, kind = layer.get_config(), type(layer)
         if "dtype" in config:
             config["dtype"] = "float32"

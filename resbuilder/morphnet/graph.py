@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -59,7 +60,7 @@ class ChannelGraph:
         {'stem': 64, 's0b0_conv1': 64, 's0b0_conv2': 64, 'logits': 10}
     """
 
-    def __init__(self, model, cut_flatten: bool = False):
+    def __init__(self, model: keras.Model, cut_flatten: bool = False):
         self.model = model
         self.steps, outputs = walk(model)
         merger = _Merger()
@@ -98,7 +99,7 @@ class ChannelGraph:
 
     def widths(self) -> dict[str, int]:
         """Number of output channels of every convolution and dense layer, by layer name."""
-        return {step.name: step.out_shape[-1] for step in self.producers()}
+        return {step.name: step.out_channels for step in self.producers()}
 
     def width_groups(self) -> tuple[WidthGroup, ...]:
         """The ids, partitioned by the set of layers that make them."""
@@ -120,7 +121,7 @@ class ChannelGraph:
 class _Merger:
     """Labels of channels, and which of them belong together."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -128,7 +129,7 @@ class _Merger:
         self.count += count
         return np.arange(self.count - count, self.count)
 
-    def merge(self, a: np.ndarray, b: np.ndarray):
+    def merge(self, a: np.ndarray, b: np.ndarray) -> None:
         self.pairs.append((a, b))
 
     def groups(self) -> tuple[int, np.ndarray]:
@@ -140,9 +141,11 @@ class _Merger:
         return connected_components(edges, directed=False)
 
 
-def _propagate(step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool):
+def _propagate(
+    step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool
+) -> np.ndarray:
     """Labels of a step's output channels, int array (channels,)."""
-    channels = step.out_shape[-1]
+    channels = step.out_channels
     if step.kind == "concat":
         return np.concatenate(inputs)
     if step.kind == "depthwise":

@@ -8,6 +8,9 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
@@ -27,7 +30,7 @@ class NativeRegularizer:
 
     def __init__(
         self,
-        model,
+        model: keras.Model,
         algorithm: str = "group_lasso",
         resource: str = "flops",
         threshold: float = 1e-2,
@@ -67,7 +70,7 @@ class NativeRegularizer:
         else:
             self._parts = [(coefficients(self.graph, resource), 1)]
 
-    def regularization_term(self):
+    def regularization_term(self) -> Any:
         """The term, a float32 scalar tensor (in units of the resource times r)."""
         values, alive = self._groups()
         inputs, outputs = (m.astype("float32") for m in (self._inputs, self._outputs))
@@ -80,7 +83,7 @@ class NativeRegularizer:
             term = ops.where(moving > computing, parts[1].term(a_in, a_out, r_in, r_out), term)
         return ops.sum(term)
 
-    def cost(self):
+    def cost(self) -> Any:
         """Resource that the alive channels use, a float32 scalar tensor."""
         _, alive = self._groups()
         a_in = ops.matmul(self._inputs.astype("float32"), alive)
@@ -125,7 +128,7 @@ class NativeRegularizer:
     def _alive_ids(self) -> np.ndarray:
         return ops.convert_to_numpy(self._groups()[1]) > 0.5
 
-    def _groups(self):
+    def _groups(self) -> tuple[Any, Any]:
         """R and alive (1.0 or 0.0) of every channel id, two float32 tensors (size,)."""
         # The last entry stands for channels without a source: R = 0, always alive.
         r = [self._source_value(step) for step in self._sources]
@@ -139,7 +142,7 @@ class NativeRegularizer:
             ops.max(ops.take(alive, self._members, axis=0), axis=1),
         )
 
-    def _source_value(self, step: Step):
+    def _source_value(self, step: Step) -> Any:
         """The values r of a source, a float32 tensor (channels,)."""
         # Read from the layer at every call: inside a JAX training step the variables' values are
         # those of the step, not those of the time of construction.

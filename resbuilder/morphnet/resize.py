@@ -11,7 +11,7 @@ from resbuilder.morphnet.channels import Map, channel_maps, copy_by_channel, pai
 from resbuilder.morphnet.graph import ChannelGraph
 
 
-def resize(model, channels: Mapping[str, Map]):
+def resize(model: keras.Model, channels: Mapping[str, Map]) -> keras.Model:
     """Rebuild a model with a choice of old and new channels.
 
     Args:
@@ -34,7 +34,7 @@ def resize(model, channels: Mapping[str, Map]):
                 f"layer {step.name!r} would have no channel left; remove its block instead"
             )
 
-    def clone(layer):
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         config = layer.get_config()
         width = len(maps[layer.name].outputs)
         if maps[layer.name].kind in ("conv", "conv_transpose"):
@@ -55,7 +55,7 @@ def resize(model, channels: Mapping[str, Map]):
     return result
 
 
-def shrink(model, alive: Mapping[str, np.ndarray]):
+def shrink(model: keras.Model, alive: Mapping[str, np.ndarray]) -> keras.Model:
     """Remove the channels that are not alive.
 
     The outputs stay equal when the removed channels were zero and the layers behind them map zero
@@ -75,7 +75,7 @@ def shrink(model, alive: Mapping[str, np.ndarray]):
     return resize(model, {name: np.flatnonzero(mask) for name, mask in alive.items()})
 
 
-def expand_model(model, widths: Mapping[str, int]):
+def expand_model(model: keras.Model, widths: Mapping[str, int]) -> keras.Model:
     """Widen layers with freshly initialised channels.
 
     Args:

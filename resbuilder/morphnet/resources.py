@@ -16,11 +16,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.steps import Step
+
+# b, c_in, c_out, r_in and r_out of a layer.
+Row: TypeAlias = tuple[int, int, int, int, int]
 
 RESOURCES = ("flops", "model_size", "activation", "latency")
 
@@ -35,15 +40,15 @@ class Coefficients:
     r_in: np.ndarray
     r_out: np.ndarray
 
-    def cost(self, a_in, a_out):
+    def cost(self, a_in: Any, a_out: Any) -> Any:
         """Cost of each layer (layers,) from its alive input and output channels (layers,)."""
         return self.b * a_in * a_out + self.c_in * a_in + self.c_out * a_out
 
-    def term(self, a_in, a_out, r_in, r_out):
+    def term(self, a_in: Any, a_out: Any, r_in: Any, r_out: Any) -> Any:
         """Regularization term of each layer (layers,)."""
         return self.b * (a_in * r_out + a_out * r_in) + self.r_in * r_in + self.r_out * r_out
 
-    def astype(self, dtype) -> Coefficients:
+    def astype(self, dtype: DTypeLike) -> Coefficients:
         """The same coefficients in another type."""
         return Coefficients(*(np.asarray(v, dtype) for v in vars(self).values()))
 
@@ -66,22 +71,22 @@ def coefficients(graph: ChannelGraph, resource: str) -> Coefficients:
     return Coefficients(*np.array(rows, np.int64).reshape(-1, 5).T)
 
 
-def _flops(step: Step):
+def _flops(step: Step) -> Row:
     shape = step.in_shapes[0] if step.kind == "conv_transpose" else step.out_shape
     c = 2 * _positions(step, shape) * _kernel(step)
     return (0, 0, c, c, c) if step.kind == "depthwise" else (c, 0, 0, 0, 0)
 
 
-def _model_size(step: Step):
+def _model_size(step: Step) -> Row:
     k = _kernel(step)
     return (0, 0, k, k, k) if step.kind == "depthwise" else (k, 0, 0, 0, 0)
 
 
-def _activation(step: Step):
+def _activation(step: Step) -> Row:
     return 0, 0, 1, 0, 1
 
 
-def _memory(step: Step):
+def _memory(step: Step) -> Row:
     size = np.dtype(step.layer.variable_dtype).itemsize
     read = _positions(step, step.in_shapes[0]) * size
     write = _positions(step, step.out_shape) * size
@@ -103,10 +108,11 @@ def _kernel(step: Step) -> int:
     return 1 if step.kind == "dense" else prod(step.layer.kernel_size)
 
 
-def _positions(step: Step, shape: tuple) -> int:
-    if None in shape:
+def _positions(step: Step, shape: tuple[int | None, ...]) -> int:
+    known = [side for side in shape if side is not None]
+    if len(known) < len(shape):
         raise ValueError(
             f"layer {step.name!r} has the shape {shape}: its cost depends on the image size; "
             "build the model with a fixed one"
         )
-    return prod(shape[:-1])
+    return prod(known[:-1])

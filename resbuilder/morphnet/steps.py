@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -29,6 +29,7 @@ _KINDS = {
     "Flatten": "tile",
     "Reshape": "tile",
 } | dict.fromkeys(_KEEP, "keep")
+_UNKNOWN = "unknown"
 
 PRODUCERS = ("conv", "conv_transpose", "dense")
 
@@ -41,14 +42,14 @@ class Step:
         kind: ``"input"``; ``"conv"``, ``"conv_transpose"`` and ``"dense"`` make new channels;
             ``"depthwise"`` repeats them, ``"tile"`` (Flatten, Reshape) lays them out once for each
             position, ``"concat"`` puts them side by side, ``"keep"`` hands them on.
-        layer: The Keras layer (or operation).
+        layer: The Keras layer, or an operation such as an addition of tensors.
         inputs: Numbers of the tensors it reads; step number n makes tensor number n.
         in_shapes: Their shapes without the batch axis, channels last.
         out_shape: Shape of the output without the batch axis, channels last.
     """
 
     kind: str
-    layer: object
+    layer: keras.Operation
     inputs: tuple[int, ...]
     in_shapes: tuple[tuple[int | None, ...], ...]
     out_shape: tuple[int | None, ...]
@@ -59,12 +60,22 @@ class Step:
         return self.layer.name
 
     @property
+    def in_channels(self) -> tuple[int, ...]:
+        """Number of channels of each input."""
+        return tuple(_channels(shape) for shape in self.in_shapes)
+
+    @property
+    def out_channels(self) -> int:
+        """Number of channels of the output."""
+        return _channels(self.out_shape)
+
+    @property
     def makes_channels(self) -> bool:
         """Whether the layer is a convolution or dense layer, whose width can be chosen."""
         return self.kind in PRODUCERS
 
 
-def walk(model) -> tuple[list[Step], list[int]]:
+def walk(model: keras.Model) -> tuple[list[Step], list[int]]:
     """List the calls of a functional model in topological order.
 
     Args:
@@ -83,11 +94,13 @@ def walk(model) -> tuple[list[Step], list[int]]:
             f"expected a built functional Keras model, got {type(model).__name__}; "
             "build a Sequential model first, and pass the inner model of a subclassed one"
         )
-    steps, numbers, called = [], {}, set()
+    steps: list[Step] = []
+    numbers: dict[int, int] = {}
+    called = set()
     for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
         for node in nodes:
             layer, outputs = node.operation, node.outputs
-            if layer in called and getattr(layer, "weights", ()):
+            if layer in called and getattr(layer, "weights", None):
                 raise ValueError(
                     f"layer {layer.name!r} is called twice; shared weights cannot be "
                     "resized: give each call a layer of its own"
@@ -98,7 +111,7 @@ def walk(model) -> tuple[list[Step], list[int]]:
     return steps, [numbers[id(t)] for t in model.outputs]
 
 
-def _step(node, inputs: list[int]) -> Step:
+def _step(node: Any, inputs: list[int]) -> Step:
     layer = node.operation
     step = Step(
         _kind(type(layer)),
@@ -113,10 +126,15 @@ def _step(node, inputs: list[int]) -> Step:
     return step
 
 
-@functools.cache
-def _kind(layer: type) -> str | None:
+def _kind(layer: type) -> str:
     names = (re.sub("[123]D", "", base.__name__) for base in layer.__mro__)
-    return next((_KINDS[name] for name in names if name in _KINDS), None)
+    return next((_KINDS[name] for name in names if name in _KINDS), _UNKNOWN)
+
+
+def _channels(shape: tuple[int | None, ...]) -> int:
+    channels = shape[-1]
+    assert channels is not None, "a step whose channels are unknown is refused when it is made"
+    return channels
 
 
 def _problem(step: Step, last_axis: int) -> str | None:
@@ -124,7 +142,7 @@ def _problem(step: Step, last_axis: int) -> str | None:
     layer, channels = step.layer, step.out_shape[-1] if step.out_shape else None
     if isinstance(layer, keras.Model):
         return "models inside the model are not supported; build it from layers alone"
-    if step.kind is None:
+    if step.kind == _UNKNOWN:
         return (
             "its effect on channels is not known; convolutions, depthwise convolutions, dense "
             "layers and layers that keep channels apart are supported"
@@ -138,6 +156,6 @@ def _problem(step: Step, last_axis: int) -> str | None:
         return "channels must be on the last axis"
     if getattr(layer, "groups", 1) != 1:
         return f"grouped convolutions are not supported, got groups={layer.groups}"
-    if step.kind == "tile" and channels % step.in_shapes[0][-1]:
+    if step.kind == "tile" and channels % step.in_channels[0]:
         return f"reshaping {step.in_shapes[0]} to {step.out_shape} mixes channels"
     return None

@@ -7,7 +7,7 @@ undershoots, because the first and the last layer scale linearly.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -106,7 +106,7 @@ class _Problem:
         self.inputs = self._linear([graph.in_ids(s) for s in costly])
         self.outputs = self._linear([graph.out_ids(s) for s in costly])
 
-    def _linear(self, tensors):
+    def _linear(self, tensors: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Channels of tensors as M·w + m of the free widths w, in integers of any size."""
         counts = self.graph.counts(tensors)
         slopes = [counts[:, g.ids].sum(axis=1) // len(g.ids) for g in self.free]
@@ -114,23 +114,23 @@ class _Problem:
         constant = counts.sum(axis=1) - counts[:, ids].sum(axis=1)
         return np.array(slopes).reshape(-1, len(tensors)).T.astype(object), constant.astype(object)
 
-    def cost(self, widths) -> int:
+    def cost(self, widths: Sequence[int]) -> int:
         w = np.array(widths, object)
         a_in, a_out = (m @ w + constant for m, constant in (self.inputs, self.outputs))
         return int(self.coefficients.cost(a_in, a_out).sum())
 
-    def zeros(self):
+    def zeros(self) -> list[Fraction]:
         return [Fraction(0)] * len(self.free)
 
-    def rounded(self, kappa, base) -> list[int]:
+    def rounded(self, kappa: Fraction | int, base: Sequence[Fraction | int]) -> list[int]:
         """κ·base to the nearest multiples of the unit (halves up), at least one unit."""
         steps = (floor(kappa * b / Fraction(self.unit) + Fraction(1, 2)) for b in base)
         return [self.unit * max(1, step) for step in steps]
 
-    def largest(self, base, budget: int) -> tuple[Fraction, list[int]]:
+    def largest(self, base: Sequence[Fraction | int], budget: int) -> tuple[Fraction, list[int]]:
         """Least upper bound of the κ whose rounded widths fit, and these widths."""
 
-        def fits(kappa):
+        def fits(kappa: Fraction) -> bool:
             return self.cost(self.rounded(kappa, base)) <= budget
 
         low, high = Fraction(0), Fraction(1)
@@ -166,7 +166,7 @@ class _Problem:
             raise ValueError(f"layers that share their channels must be equally wide, got {given}")
         return next(iter(given.values()))
 
-    def layer_widths(self, widths) -> dict[str, int]:
+    def layer_widths(self, widths: Sequence[int]) -> dict[str, int]:
         producers = self.graph.producers()
         slopes, constant = self._linear([self.graph.out_ids(s) for s in producers])
         total = slopes @ np.array(widths, object) + constant

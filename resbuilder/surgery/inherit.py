@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import keras
+
 from resbuilder.morphnet.channels import Map, channel_maps, copy_by_channel, paired_weights
 from resbuilder.morphnet.graph import ChannelGraph
 
 
 def inherit(
-    target,
-    source,
+    target: keras.Model,
+    source: keras.Model,
     channels: Mapping[str, Map] | None = None,
-    target_optimizer=None,
-    source_optimizer=None,
-):
+    target_optimizer: keras.optimizers.Optimizer | None = None,
+    source_optimizer: keras.optimizers.Optimizer | None = None,
+) -> None:
     """Copy what two networks have in common.
 
     Layers are matched by name. Layers that only the target has keep their fresh weights, and
@@ -47,13 +49,19 @@ def inherit(
     pairs = list(paired_weights(target, source, maps))
     for new, old, axes in pairs:
         copy_by_channel(new, old, axes)
-    if source_optimizer is not None and source_optimizer.built:
+    if target_optimizer is not None and source_optimizer is not None and source_optimizer.built:
         if not target_optimizer.built:
             target_optimizer.build(target.trainable_variables)
         _copy_optimizer(target_optimizer, target, source_optimizer, source, pairs)
 
 
-def _copy_optimizer(target_optimizer, target, source_optimizer, source, pairs):
+def _copy_optimizer(
+    target_optimizer: keras.optimizers.Optimizer,
+    target: keras.Model,
+    source_optimizer: keras.optimizers.Optimizer,
+    source: keras.Model,
+    pairs: list[tuple[keras.Variable, keras.Variable, dict[int, Map]]],
+) -> None:
     new_slots, new_rest = _slots(target_optimizer, target)
     old_slots, old_rest = _slots(source_optimizer, source)
     for new, old, axes in pairs:
@@ -69,7 +77,9 @@ def _copy_optimizer(target_optimizer, target, source_optimizer, source, pairs):
                 new.assign(old.numpy())
 
 
-def _slots(optimizer, model):
+def _slots(
+    optimizer: keras.optimizers.Optimizer, model: keras.Model
+) -> tuple[dict[str, dict[str, keras.Variable]], dict[str, list[keras.Variable]]]:
     """Slots of an optimizer by weight, and its other variables by name.
 
     Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -122,7 +123,9 @@ def _survivors(alive: np.ndarray, values: np.ndarray, width: int) -> list[int]:
     return survivors.tolist() + [-1] * (width - len(survivors))
 
 
-def _expanded(architecture, widths, flops, intensity) -> tuple[Architecture, float]:
+def _expanded(
+    architecture: Architecture, widths: Mapping[str, Any], flops: float, intensity: float
+) -> tuple[Architecture, float]:
     expansion = expand(
         ChannelGraph(build_model(architecture)),
         widths,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Self
 
 import keras
 from rich.console import Console
@@ -25,27 +26,27 @@ class EpochProgress(keras.callbacks.Callback):
         self._steps = self._bars.add_task("steps", total=None, visible=False)
         self._total, self._began = epochs, 0.0
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Moves the bars."""
         self._began = time.monotonic()
         self._bars.update(self._epochs, completed=epoch, visible=True)
         self._bars.reset(self._steps, total=self.params["steps"], visible=True)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the second bar."""
         self._bars.update(self._steps, completed=batch + 1)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Says how the epoch went."""
         self._bars.update(self._epochs, completed=epoch + 1)
-        parts = [f"{name} {value:.4f}" for name, value in logs.items()]
+        parts = [f"{name} {value:.4f}" for name, value in (logs or {}).items()]
         seconds = f"{time.monotonic() - self._began:.1f} s"
         self._bars.console.print(
             f"epoch {epoch + 1}/{self._total}: {', '.join([*parts, seconds])}",
@@ -63,14 +64,14 @@ class PredictionProgress(keras.callbacks.Callback):
         self._bars = _bars()
         self._batches = self._bars.add_task("predicting", total=None)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self._bars.start()
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._bars.stop()
 
-    def on_predict_batch_end(self, batch, logs=None):
+    def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Moves the bar."""
         self._bars.update(self._batches, completed=batch + 1, total=self.params["steps"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,7 +102,7 @@ def find_problems(
     return problems
 
 
-def _number(cell) -> float:
+def _number(cell: Any) -> float:
     """The cell as a number, NaN if it is none."""
     if isinstance(cell, str) and "_" in cell:
         return math.nan  # Python reads 1_0 as 10; whoever wrote it hardly meant that.
@@ -111,7 +112,7 @@ def _number(cell) -> float:
         return math.nan
 
 
-def is_blank(cell) -> bool:
+def is_blank(cell: object) -> bool:
     """Whether a cell holds nothing: None, NaN or blanks."""
     return cell is None or cell != cell or not str(cell).strip()
 

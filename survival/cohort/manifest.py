@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
@@ -18,7 +20,7 @@ from survival.cohort.tables import read_table
 KINDS = {"time": float, "event": bool}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Cohort:
     """Slides with the follow-up of their patients, one row per slide; checked and unchangeable.
 
@@ -52,18 +54,34 @@ class Cohort:
     patient: np.ndarray
     time: np.ndarray
     event: np.ndarray
-    dataset: np.ndarray | None = None
-    split: np.ndarray | None = None
-    further: Mapping[str, np.ndarray] = field(default_factory=dict)
-    time_column: str = "time"
-    event_column: str = "event"
+    dataset: np.ndarray
+    split: np.ndarray
+    further: Mapping[str, np.ndarray]
+    time_column: str
+    event_column: str
 
-    def __post_init__(self):
-        n = len(self.slide)
-        columns = {name: getattr(self, name) for name in ("slide", "patient", "time", "event")}
-        columns["dataset"] = ["all"] * n if self.dataset is None else self.dataset
-        columns["split"] = [""] * n if self.split is None else self.split
-        for name, values in (*columns.items(), *self.further.items()):
+    def __init__(
+        self,
+        slide: ArrayLike,
+        patient: ArrayLike,
+        time: ArrayLike,
+        event: ArrayLike,
+        dataset: ArrayLike | None = None,
+        split: ArrayLike | None = None,
+        further: Mapping[str, ArrayLike] = MappingProxyType({}),
+        time_column: str = "time",
+        event_column: str = "event",
+    ):
+        n = np.size(slide)
+        columns: dict[str, Any] = {
+            "slide": slide,
+            "patient": patient,
+            "time": time,
+            "event": event,
+            "dataset": ["all"] * n if dataset is None else dataset,
+            "split": [""] * n if split is None else split,
+        }
+        for name, values in (*columns.items(), *further.items()):
             if np.shape(values) != (n,):
                 raise ValueError(
                     f"every column must have shape ({n},) as slide has; {name} has shape "
@@ -81,8 +99,10 @@ class Cohort:
             raise ManifestError("the cohort", problems)
         for name, values in columns.items():
             object.__setattr__(self, name, _frozen(values, KINDS.get(name, str)))
-        further = {name: _frozen(values, str) for name, values in self.further.items()}
-        object.__setattr__(self, "further", MappingProxyType(further))
+        kept = {name: _frozen(values, str) for name, values in further.items()}
+        object.__setattr__(self, "further", MappingProxyType(kept))
+        object.__setattr__(self, "time_column", time_column)
+        object.__setattr__(self, "event_column", event_column)
 
     @classmethod
     def read(
@@ -215,9 +235,9 @@ class Cohort:
         return self.select(np.isin(self.dataset.astype(str), datasets))
 
 
-def _frozen(values, kind: type) -> np.ndarray:
+def _frozen(values: Any, kind: type) -> np.ndarray:
     if kind is str:
         values, kind = ["" if is_blank(v) else str(v) for v in values], object
-    values = np.array(values, dtype=kind)
-    values.setflags(write=False)
-    return values
+    array: np.ndarray = np.array(values, dtype=kind)
+    array.setflags(write=False)
+    return array

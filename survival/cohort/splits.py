@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 
+from survival.checks import number
 from survival.cohort.checks import SPLITS
 from survival.cohort.manifest import Cohort
 
@@ -35,8 +35,7 @@ def split_by_patient(
             splits.
     """
     for name, share in (("validation", validation), ("test", test)):
-        if not isinstance(share, Real) or not 0 <= share < 1:
-            raise ValueError(f"{name} must be a share of the patients, 0 ≤ share < 1, not {share}")
+        number(name, share, "a share of the patients, 0 ≤ share < 1,", lambda v: 0 <= v < 1)
     if validation + test >= 1:
         raise ValueError(f"validation + test = {validation + test:g} leaves nothing to train on")
     shares = dict(zip(SPLITS, (1 - validation - test, validation, test), strict=True))
@@ -49,7 +48,7 @@ def split_by_patient(
             "leave a split out (share 0)"
         )
 
-    def position(patient):
+    def position(patient: str) -> tuple[bool, tuple[str, ...], bytes]:
         event, datasets = strata[patient]
         return not event, datasets, hashlib.sha256(f"{seed}:{patient}".encode()).digest()
 
@@ -62,7 +61,7 @@ def split_by_patient(
         # Events come first in the order: no split may remain without one.
         without = [split for split in shares if not count[split]]
         choices = without if 0 < with_event - i <= len(without) else list(shares)
-        split_of[patient] = max(choices, key=behind.get)
+        split_of[patient] = max(choices, key=behind.__getitem__)
         count[split_of[patient]] += 1
     split = np.array([split_of[patient] for patient in cohort.patient], dtype=object)
     return replace(cohort, split=split)
@@ -70,7 +69,8 @@ def split_by_patient(
 
 def _strata(cohort: Cohort) -> dict[str, tuple[bool, tuple[str, ...]]]:
     """Of every patient: whether the event was seen, and the datasets with a slide."""
-    events, datasets = {}, {}
+    events: dict[str, bool] = {}
+    datasets: dict[str, set[str]] = {}
     for patient, event, dataset in zip(cohort.patient, cohort.event, cohort.dataset, strict=True):
         events[patient] = bool(event)
         datasets.setdefault(patient, set()).add(dataset)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -39,8 +40,11 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
         raise ValueError(f"{path} has no header row")
     delimiter = max("\t;,", key=lines[first].count)
     # Exports separated by tabs quote nothing: a quotation mark there is part of a text.
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    reader = csv.reader(lines[first:], delimiter=delimiter, quoting=quoting)
+    reader = csv.reader(
+        lines[first:],
+        delimiter=delimiter,
+        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+    )
     rows: dict[int, list[str]] = {}
     try:
         header = [cell.strip() for cell in next(reader)]
@@ -62,8 +66,8 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
 
 
-def some(items, most: int = 5) -> str:
+def some(items: Iterable[object], most: int = 5) -> str:
     """The first items separated by commas, shortened, and how many more there are."""
-    items = [text if len(text) <= 300 else f"{text[:300]}..." for text in map(str, items)]
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
+    texts = [text if len(text) <= 300 else f"{text[:300]}..." for text in map(str, items)]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more

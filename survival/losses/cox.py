@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from resbuilder.common.strategy import gather
+from survival.checks import number
 from survival.losses.partial_likelihood import TIES, negative_log_partial_likelihood
 from survival.losses.targets import check_one_per_row, check_shape, checked_values, with_weight
 
@@ -75,11 +76,11 @@ class CoxPHLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        ties="breslow",
-        normalization="events",
-        mean_penalty=0.0,
-        mean_penalty_form="squared_mean",
-        name="cox_ph_loss",
+        ties: str = "breslow",
+        normalization: str = "events",
+        mean_penalty: float = 0.0,
+        mean_penalty_form: str = "squared_mean",
+        name: str = "cox_ph_loss",
     ):
         for option, value, allowed in (
             ("ties", ties, TIES),
@@ -90,17 +91,16 @@ class CoxPHLoss(keras.losses.Loss):
                 raise ValueError(
                     f"{option} must be one of {', '.join(map(repr, allowed))}, not {value!r}"
                 )
-        if not isinstance(mean_penalty, Real) or not 0 <= mean_penalty < float("inf"):
-            raise ValueError(f"mean_penalty must be a number >= 0, not {mean_penalty!r}")
+        mean_penalty = number("mean_penalty", mean_penalty, "a number >= 0", lambda v: v >= 0)
         # Times would lose their order in half precision, so it does not follow floatx down.
         double = keras.config.floatx() == "float64"
         super().__init__(name=name, dtype="float64" if double else "float32")
         self.ties = ties
         self.normalization = normalization
-        self.mean_penalty = float(mean_penalty)
+        self.mean_penalty = mean_penalty
         self.mean_penalty_form = mean_penalty_form
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The loss of a batch, a scalar."""
         if isinstance(y_true, np.ndarray | list | tuple):
             y_true = checked_values(y_true)
@@ -113,7 +113,7 @@ class CoxPHLoss(keras.losses.Loss):
         check_one_per_row("y_pred", y_pred.shape, y_true.shape)
         return super().__call__(gather(y_true), gather(ops.reshape(y_pred, (-1, 1))))
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of the batch, once for each row.
 
         A vector, because Keras divides the mean of a vector by the number of replicas, which all
@@ -135,7 +135,7 @@ class CoxPHLoss(keras.losses.Loss):
             loss = loss + self.mean_penalty * square
         return ops.broadcast_to(loss, ops.shape(log_hazard))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {
             "ties": self.ties,

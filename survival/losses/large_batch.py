@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Integral
+from functools import partial
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 from keras import ops, tree
+
+from survival.checks import whole_number
 
 
 class LargeBatchModel(keras.Model):
@@ -51,30 +54,27 @@ class LargeBatchModel(keras.Model):
         micro_batch_size: int = 1,
         load: Callable[[np.ndarray], np.ndarray] | None = None,
     ):
-        if not isinstance(micro_batch_size, Integral) or micro_batch_size < 1:
-            raise ValueError(
-                f"micro_batch_size must be a whole number >= 1, not {micro_batch_size!r}"
-            )
+        micro_batch_size = whole_number("micro_batch_size", micro_batch_size)
         super().__init__(name=f"large_batch_{network.name}")
         self.network = network
-        self.micro_batch_size = int(micro_batch_size)
+        self.micro_batch_size = micro_batch_size
         self.load = load
         # What "auto" looks at when it decides whether to compile.
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The network's outputs, one micro-batch after the other."""
         return _BACKENDS[keras.backend.backend()].forward(self, inputs, training)
 
-    def train_step(self, *args):
+    def train_step(self, *args: Any) -> Any:
         """One step; on JAX it is Keras' own, where :meth:`call` recomputes instead of storing."""
-        if keras.backend.backend() == "jax":
+        steps = _STEPS.get(keras.backend.backend())
+        if steps is None:
             return super().train_step(*args)
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(*args)
         states = self.network.non_trainable_variables
         before = [ops.copy(s) for s in states]
-        steps = _BACKENDS[keras.backend.backend()]
         output = steps.outputs(self, x)
         cotangent, gradients = steps.loss_gradients(self, x, y, output, sample_weight)
         for state, value in zip(states, before, strict=True):
@@ -83,7 +83,7 @@ class LargeBatchModel(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self.compute_metrics(x, y, output, sample_weight=sample_weight)
 
-    def save(self, filepath, overwrite=True, **kwargs):
+    def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
         """Save the wrapped network, with the optimizer's state if this model is compiled."""
         if self.compiled:
             self.network.compile(optimizer=self.optimizer, loss=self.loss)
@@ -98,11 +98,10 @@ class LargeBatchModel(keras.Model):
         rows = index * self.micro_batch_size + ops.arange(self.micro_batch_size, dtype="int32")
         rows = rows % _rows(inputs)
         part = tree.map_structure(lambda x: ops.take(x, rows, axis=0), inputs)
-        return part if self.load is None else _BACKENDS[keras.backend.backend()].loaded(self, part)
-
-    def load_floats(self, part):
-        """What :attr:`load` gives, as the backends' callbacks take it."""
-        return np.asarray(self.load(np.asarray(part)), "float32")
+        if self.load is None:
+            return part
+        load = partial(_load_floats, self.load)
+        return _BACKENDS[keras.backend.backend()].loaded(self, load, part)
 
     def record_loss(self, loss, inputs, replicas=1):
         """Takes the loss of a step into the running mean that Keras shows."""
@@ -111,14 +110,49 @@ class LargeBatchModel(keras.Model):
                 metric.update_state(loss * replicas, sample_weight=_rows(inputs))
 
 
+def _load_floats(load: Callable[[np.ndarray], np.ndarray], part: Any) -> np.ndarray:
+    """What ``load`` gives, as the backends' callbacks take it."""
+    return np.asarray(load(np.asarray(part)), "float32")
+
+
+class _Backend(Protocol):
+    """What every backend does in its own way; all tensors are its own."""
+
+    @staticmethod
+    def loaded(model: LargeBatchModel, load: Callable[[Any], np.ndarray], part: Any) -> Any:
+        """The network's inputs for the rows of a micro-batch."""
+
+    @staticmethod
+    def forward(model: LargeBatchModel, inputs: Any, training: bool | None) -> Any:
+        """The network's outputs for a batch."""
+
+
+class _Steps(_Backend, Protocol):
+    """The three parts of a step, where Keras' own would keep the activations of a whole batch."""
+
+    @staticmethod
+    def outputs(model: LargeBatchModel, x: Any) -> Any:
+        """The network's outputs, without keeping activations."""
+
+    @staticmethod
+    def loss_gradients(
+        model: LargeBatchModel, x: Any, y: Any, output: Any, sample_weight: Any
+    ) -> tuple[Any, list | None]:
+        """The gradients of the loss: in the outputs, and directly in the weights."""
+
+    @staticmethod
+    def backward(model: LargeBatchModel, x: Any, cotangent: Any, gradients: list | None) -> list:
+        """The gradients in the weights, with those that come through the outputs."""
+
+
 class _TensorFlow:
     """The three parts of a step as graphs of constant size."""
 
     @staticmethod
-    def loaded(model, part):
+    def loaded(model, load, part):
         import tensorflow as tf
 
-        inputs = tf.numpy_function(model.load_floats, [part], "float32", stateful=False)
+        inputs = tf.numpy_function(load, [part], "float32", stateful=False)
         return tf.ensure_shape(inputs, (model.micro_batch_size, *model.network.input_shape[1:]))
 
     @staticmethod
@@ -189,8 +223,8 @@ class _Torch:
     """The same with plain loops."""
 
     @staticmethod
-    def loaded(model, part):
-        return ops.convert_to_tensor(model.load_floats(ops.convert_to_numpy(part)))
+    def loaded(model, load, part):
+        return ops.convert_to_tensor(load(ops.convert_to_numpy(part)))
 
     @staticmethod
     def forward(model, inputs, training):
@@ -219,7 +253,7 @@ class _Torch:
         return output.grad, None
 
     @staticmethod
-    def backward(model, x, cotangent, _):
+    def backward(model, x, cotangent, gradients):
         import torch
 
         size = model.micro_batch_size
@@ -237,11 +271,11 @@ class _Jax:
     """A scan whose steps are computed again for the gradient."""
 
     @staticmethod
-    def loaded(model, part):
+    def loaded(model, load, part):
         import jax
 
         shape = (model.micro_batch_size, *model.network.input_shape[1:])
-        return jax.pure_callback(model.load_floats, jax.ShapeDtypeStruct(shape, "float32"), part)
+        return jax.pure_callback(load, jax.ShapeDtypeStruct(shape, "float32"), part)
 
     @staticmethod
     def forward(model, inputs, training):
@@ -263,7 +297,8 @@ class _Jax:
         return outputs.reshape(-1, *outputs.shape[2:])[: _rows(inputs)]
 
 
-_BACKENDS = {"tensorflow": _TensorFlow, "jax": _Jax, "torch": _Torch}
+_STEPS: dict[str, _Steps] = {"tensorflow": _TensorFlow, "torch": _Torch}
+_BACKENDS: dict[str, _Backend] = {**_STEPS, "jax": _Jax}
 
 
 def _rows(inputs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,7 +19,9 @@ from survival.losses.targets import (
 TIES = ("breslow", "efron")
 
 
-def negative_log_partial_likelihood(y_true, log_hazard, sample_weight=None, ties="breslow"):
+def negative_log_partial_likelihood(
+    y_true: Any, log_hazard: Any, sample_weight: Any = None, ties: str = "breslow"
+) -> Any:
     r"""Negative log partial likelihood of Cox' model, summed over events (thesis eq. 7.3).
 
     With risk sets R_i = {j: time_j ≥ time_i, same stratum} it is
@@ -62,7 +66,8 @@ def negative_log_partial_likelihood(y_true, log_hazard, sample_weight=None, ties
         y_true = with_weight(y_true, sample_weight)
     check_shape(y_true.shape)
     check_one_per_row("log_hazard", log_hazard.shape, y_true.shape)
-    return _in_order(*_sorted(y_true, ops.reshape(log_hazard, (-1,))), ties)
+    y_true, log_hazard = _sorted(y_true, ops.reshape(log_hazard, (-1,)))
+    return _in_order(y_true, log_hazard, ties)
 
 
 def _sorted(y_true, log_hazard):

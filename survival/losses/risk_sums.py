@@ -8,6 +8,8 @@ scale, so its sum keeps full precision however far the log-hazards of other risk
 
 from __future__ import annotations
 
+from typing import Any
+
 from keras import ops
 
 # Stands for log 0: exp(LOWEST - x) is 0 for every exponent x that occurs, and never NaN.
@@ -19,7 +21,7 @@ LEVELS = 2
 FEW = 4096
 
 
-def risk_sums(peak, total, reach, levels=LEVELS):
+def risk_sums(peak: Any, total: Any, reach: Any, levels: int = LEVELS) -> tuple[Any, Any]:
     """Running sums Σ total·exp(peak) over each row and the ``reach`` rows before it.
 
     In blocks: the sums within each block of rows, then by recursion the sums over whole blocks,

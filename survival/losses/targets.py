@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 COLUMNS = ("time", "event", "stratum", "weight")
 # Integers up to here are exact in float32, in which targets are kept.
 _LARGEST_STRATUM = 2**24
 
 
-def check_targets(y_true) -> np.ndarray:
+def check_targets(y_true: ArrayLike) -> np.ndarray:
     """Checks the targets of a Cox loss before training.
 
     Args:
@@ -36,7 +40,7 @@ def check_targets(y_true) -> np.ndarray:
     return y
 
 
-def checked_values(y_true) -> np.ndarray:
+def checked_values(y_true: ArrayLike) -> np.ndarray:
     """As :func:`check_targets`, but without events there is no error."""
     try:
         y = np.asarray(y_true, dtype="float64")
@@ -64,7 +68,7 @@ def checked_values(y_true) -> np.ndarray:
     return y.astype("float32")
 
 
-def check_shape(shape) -> None:
+def check_shape(shape: Sequence[int | None]) -> None:
     """Checks the shape of targets; unknown sizes pass.
 
     Raises:
@@ -77,7 +81,7 @@ def check_shape(shape) -> None:
         )
 
 
-def with_weight(y_true, weight):
+def with_weight(y_true: Any, weight: Any) -> Any:
     """Targets with one more factor on the weight of each row.
 
     Args:
@@ -103,7 +107,9 @@ def with_weight(y_true, weight):
     return ops.concatenate([y_true, weight], axis=1)
 
 
-def check_one_per_row(name, shape, targets_shape) -> None:
+def check_one_per_row(
+    name: str, shape: Sequence[int | None], targets_shape: Sequence[int | None]
+) -> None:
     """Checks that a tensor of ``shape`` has one value for each row of targets.
 
     Raises:

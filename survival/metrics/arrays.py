@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sksurv.util import Surv
 
 
-def follow_up(y_true) -> tuple[np.ndarray, np.ndarray]:
+def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Times and events of ``y_true``.
 
     Args:
@@ -41,7 +42,7 @@ def follow_up(y_true) -> tuple[np.ndarray, np.ndarray]:
     return time, event == 1
 
 
-def scores(risk, n: int, name: str = "risk") -> np.ndarray:
+def scores(risk: ArrayLike, n: int, name: str = "risk") -> np.ndarray:
     """Predictions as a vector.
 
     Args:
@@ -66,7 +67,7 @@ def scores(risk, n: int, name: str = "risk") -> np.ndarray:
     return risk.reshape(n)
 
 
-def labels(values, n: int, name: str) -> np.ndarray:
+def labels(values: ArrayLike, n: int, name: str) -> np.ndarray:
     """Names or numbers of groups as a vector.
 
     Raises:

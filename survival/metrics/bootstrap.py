@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels
 
@@ -29,7 +30,7 @@ class Interval(NamedTuple):
     high: float
     repeats: int
 
-    def __str__(self):
+    def __str__(self) -> str:
         if np.isnan(self.low):
             return f"{self.value:.3f} (–)"
         return f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
@@ -37,8 +38,8 @@ class Interval(NamedTuple):
 
 def bootstrap_interval(
     metric: Callable[..., float],
-    *rows,
-    patient=None,
+    *rows: ArrayLike,
+    patient: ArrayLike | None = None,
     repeats: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -71,12 +72,12 @@ def bootstrap_interval(
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
-    rows = [np.asarray(array) for array in rows]
-    n = len(rows[0])
-    if any(len(array) != n for array in rows):
-        raise ValueError(f"all arrays must have as many rows: {[len(array) for array in rows]}")
+    arrays = [np.asarray(array) for array in rows]
+    n = len(arrays[0])
+    if any(len(array) != n for array in arrays):
+        raise ValueError(f"all arrays must have as many rows: {[len(array) for array in arrays]}")
     patient = np.arange(n) if patient is None else labels(patient, n, "patient")
-    value = float(metric(*rows))
+    value = float(metric(*arrays))
     _, number = np.unique(patient.astype(str), return_inverse=True)
     order = np.argsort(number, kind="stable")
     slides = np.split(order, np.cumsum(np.bincount(number))[:-1])
@@ -86,7 +87,7 @@ def bootstrap_interval(
         drawn = random.integers(len(slides), size=len(slides))
         chosen = np.concatenate([slides[i] for i in drawn])
         try:
-            values.append(float(metric(*(array[chosen] for array in rows))))
+            values.append(float(metric(*(array[chosen] for array in arrays))))
         except ValueError:  # nothing comparable among those drawn
             continue
     if len(values) < max(1, repeats / 2):
@@ -100,9 +101,9 @@ def bootstrap_interval(
 
 def event_interval(
     metric: Callable[..., float],
-    y_true,
-    *rows,
-    patient=None,
+    y_true: ArrayLike,
+    *rows: ArrayLike,
+    patient: ArrayLike | None = None,
     until: float = np.inf,
     repeats: int = 1000,
     seed: int = 0,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels, scores
 
@@ -31,7 +35,7 @@ class BaselineHazard:
         >>> baseline.survival(model.predict(images), times=[12, 36, 60])
     """
 
-    def __init__(self, y_true, log_hazard, stratum=None):
+    def __init__(self, y_true: ArrayLike, log_hazard: ArrayLike, stratum: ArrayLike | None = None):
         time, event = follow_up(y_true)
         log_hazard = scores(log_hazard, len(time), "log_hazard")
         self._curves = {}
@@ -47,7 +51,7 @@ class BaselineHazard:
         """The groups that have a hazard of their own."""
         return tuple(self._curves)
 
-    def cumulative_hazard(self, times, stratum=None) -> np.ndarray:
+    def cumulative_hazard(self, times: ArrayLike, stratum: Hashable = None) -> np.ndarray:
         """The cumulative baseline hazard H₀.
 
         Args:
@@ -59,7 +63,9 @@ class BaselineHazard:
         """
         return np.exp(self._log_cumulative_hazard(times, stratum))
 
-    def survival(self, log_hazard, times, stratum=None) -> np.ndarray:
+    def survival(
+        self, log_hazard: ArrayLike, times: ArrayLike, stratum: ArrayLike | None = None
+    ) -> np.ndarray:
         """Probabilities of being without the event at given times.
 
         Args:
@@ -75,7 +81,7 @@ class BaselineHazard:
             ValueError: An unknown stratum, or a time behind its follow-up.
         """
         log_hazard = scores(log_hazard, np.shape(log_hazard)[0], "log_hazard")
-        if np.ndim(stratum) == 0:
+        if stratum is None or np.ndim(stratum) == 0:
             log_h0 = self._log_cumulative_hazard(times, stratum)[None]
         else:
             stratum = labels(stratum, len(log_hazard), "stratum")
@@ -87,7 +93,7 @@ class BaselineHazard:
         with np.errstate(over="ignore"):  # exp(−∞) = 0 is the right probability
             return np.exp(-np.exp(log_hazard[:, None] + log_h0))
 
-    def _log_cumulative_hazard(self, times, stratum) -> np.ndarray:
+    def _log_cumulative_hazard(self, times: ArrayLike, stratum: Any) -> np.ndarray:
         if stratum is None and len(self._curves) == 1:
             (stratum,) = self._curves
         stratum = stratum.item() if isinstance(stratum, np.generic) else stratum
@@ -105,14 +111,16 @@ class BaselineHazard:
         return log_h0[np.searchsorted(knots, times, side="right")]
 
 
-def _strata(stratum, y_true, n: int) -> np.ndarray:
+def _strata(stratum: ArrayLike | None, y_true: ArrayLike, n: int) -> np.ndarray:
     if stratum is not None:
         return labels(stratum, n, "stratum")
     y_true = np.asarray(y_true)
     return y_true[:, 2] if y_true.shape[1] == 3 else np.zeros(n, int)
 
 
-def _log_cumulative_hazard(time, event, log_hazard) -> tuple[np.ndarray, np.ndarray, float]:
+def _log_cumulative_hazard(
+    time: np.ndarray, event: np.ndarray, log_hazard: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Event times, log H₀ before the first and from each on, and the end of follow-up."""
     order = np.argsort(-time, kind="stable")
     time, event = time[order], event[order]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, scores
 from survival.metrics.risk_groups import assign_risk_groups, kaplan_meier, risk_thresholds
 
 
-def calibration_table(y_true, survival, horizon: float, groups: int = 4) -> pd.DataFrame:
+def calibration_table(
+    y_true: ArrayLike, survival: ArrayLike, horizon: float, groups: int = 4
+) -> pd.DataFrame:
     """Compares predicted survival with the Kaplan–Meier estimate in groups of equal size.
 
     Args:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up
 from survival.metrics.concordance import count_pairs, harrell_c
@@ -37,7 +40,12 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         >>> model.fit(x, y, callbacks=[cindex, stop])
     """
 
-    def __init__(self, validation_data, name: str = "val_cindex", batch_size: int | None = None):
+    def __init__(
+        self,
+        validation_data: tuple[Any, ArrayLike] | Iterable | keras.utils.PyDataset,
+        name: str = "val_cindex",
+        batch_size: int | None = None,
+    ):
         super().__init__()
         if isinstance(validation_data, (tuple, list)):
             if len(validation_data) != 2:
@@ -57,13 +65,13 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         self.name = name
         self.batch_size = batch_size
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict | None = None) -> None:
         """Fails before the first epoch, not after it, if nothing can be compared."""
         if isinstance(self.validation_data, (tuple, list)):
             y_true = self.validation_data[1]
             count_pairs(y_true, np.zeros(len(y_true))).c_index()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Puts the index into the logs; NaN, with a warning, if the training has diverged."""
         y_true, log_hazard = self._predict()
         if np.isfinite(log_hazard).all():

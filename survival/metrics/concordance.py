@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sksurv.exceptions import NoComparablePairException
 from sksurv.metrics import (
@@ -42,7 +43,7 @@ class PairCounts(NamedTuple):
         return (self.concordant + self.tied / 2) / sum(self)
 
 
-def count_pairs(y_true, risk) -> PairCounts:
+def count_pairs(y_true: ArrayLike, risk: ArrayLike) -> PairCounts:
     """Counts the pairs that Harrell's C compares.
 
     Args:
@@ -64,7 +65,7 @@ def count_pairs(y_true, risk) -> PairCounts:
     return PairCounts(*map(int, counts))
 
 
-def harrell_c(y_true, risk) -> float:
+def harrell_c(y_true: ArrayLike, risk: ArrayLike) -> float:
     """Harrell's concordance index.
 
     The share of comparable pairs (one had the event while the other was still followed) whose
@@ -83,7 +84,9 @@ def harrell_c(y_true, risk) -> float:
     return count_pairs(y_true, risk).c_index()
 
 
-def uno_c(y_true, risk, y_train, horizon: float | None = None) -> float:
+def uno_c(
+    y_true: ArrayLike, risk: ArrayLike, y_train: ArrayLike, horizon: float | None = None
+) -> float:
     """Uno's concordance index (Uno et al. 2011).
 
     Unlike Harrell's it does not depend on how patients were censored: every pair is weighted by
@@ -127,7 +130,7 @@ def _end_of_follow_up(time: np.ndarray, event: np.ndarray) -> float:
     return float(nobody[0]) if len(nobody) else float(np.nextafter(time.max(), np.inf))
 
 
-def auroc(y_true, risk) -> float:
+def auroc(y_true: ArrayLike, risk: ArrayLike) -> float:
     """Area under the ROC curve of the event itself, whenever it was (thesis Table 7.2).
 
     Args:
@@ -153,7 +156,9 @@ def auroc(y_true, risk) -> float:
     return float(above / (positives * (~event).sum()))
 
 
-def time_dependent_auroc(y_true, risk, y_train, times) -> tuple[np.ndarray, float]:
+def time_dependent_auroc(
+    y_true: ArrayLike, risk: ArrayLike, y_train: ArrayLike, times: ArrayLike
+) -> tuple[np.ndarray, float]:
     """Cumulative/dynamic area under the ROC curve (Uno et al. 2007).
 
     At time t, those with an event until t are told from those followed longer than t.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels, scores
 from survival.metrics.bootstrap import event_interval
 from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
 
 
-def standardise_per_dataset(risk, dataset) -> np.ndarray:
+def standardise_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
     """Shifts and scales the scores of every dataset to mean 0 and standard deviation 1.
 
     A scanner whose scores all lie higher than another's then no longer looks like a risk; nor
@@ -33,17 +34,17 @@ def standardise_per_dataset(risk, dataset) -> np.ndarray:
     return result
 
 
-def merged_c(y_true, risk, dataset) -> float:
+def merged_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
     """Harrell's C of all datasets together, scores standardised per dataset."""
     return harrell_c(y_true, standardise_per_dataset(risk, dataset))
 
 
-def merged_auroc(y_true, risk, dataset) -> float:
+def merged_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
     """AUROC of the event of all datasets together, scores standardised per dataset."""
     return auroc(y_true, standardise_per_dataset(risk, dataset))
 
 
-def within_dataset_c(y_true, risk, dataset) -> float:
+def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
     """Harrell's C over pairs of patients of the same dataset only.
 
     Scores of different datasets never compete, whatever their range.
@@ -64,7 +65,7 @@ def within_dataset_c(y_true, risk, dataset) -> float:
     return PairCounts(*(sum(column) for column in zip(*counts, strict=True))).c_index()
 
 
-def within_dataset_auroc(y_true, risk, dataset) -> float:
+def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
     """AUROC of the event over pairs of patients of the same dataset only.
 
     Args:
@@ -90,7 +91,12 @@ def within_dataset_auroc(y_true, risk, dataset) -> float:
 
 
 def cross_dataset_table(
-    y_true, risk, dataset, patient=None, repeats: int = 1000, seed: int = 0
+    y_true: ArrayLike,
+    risk: ArrayLike,
+    dataset: ArrayLike,
+    patient: ArrayLike | None = None,
+    repeats: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """Thesis Table 7.2: every dataset alone, and all of them in three ways.
 
@@ -143,7 +149,7 @@ def cross_dataset_table(
     return pd.DataFrame(rows)
 
 
-def _parts(y_true, risk, dataset) -> dict:
+def _parts(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> dict:
     """Follow-up and scores of every dataset."""
     time, _ = follow_up(y_true)
     y_true, risk = np.asarray(y_true), scores(risk, len(time))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels, scores
 
-WAYS = {"mean": np.mean, "max": np.max}
+WAYS: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "max": np.max}
 
 
 class PatientScores(NamedTuple):
@@ -27,7 +29,9 @@ class PatientScores(NamedTuple):
     first: np.ndarray
 
 
-def per_patient(y_true, risk, patient, how: str = "mean") -> PatientScores:
+def per_patient(
+    y_true: ArrayLike, risk: ArrayLike, patient: ArrayLike, how: str = "mean"
+) -> PatientScores:
     """Aggregates the scores of each patient's slides.
 
     Args:

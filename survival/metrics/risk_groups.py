@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 
@@ -15,7 +16,7 @@ class KaplanMeier(NamedTuple):
     """The Kaplan–Meier curve of one group: a step function, constant from each time on.
 
     Attributes:
-        group: Which group.
+        group: Which group, as it was given.
         times: Where the curve may change, beginning with 0, shape (k,).
         survival: Probability of being without the event from there on, shape (k,).
         low: Lower 95 % bound (log-log transformed), shape (k,).
@@ -25,7 +26,7 @@ class KaplanMeier(NamedTuple):
         events: Events in it.
     """
 
-    group: object
+    group: Any
     times: np.ndarray
     survival: np.ndarray
     low: np.ndarray
@@ -49,7 +50,7 @@ class LogRank(NamedTuple):
     p_value: float
 
 
-def risk_thresholds(risk, groups: int = 2) -> np.ndarray:
+def risk_thresholds(risk: ArrayLike, groups: int = 2) -> np.ndarray:
     """Scores that cut into equally large groups; take those of the training data.
 
     Args:
@@ -71,7 +72,7 @@ def risk_thresholds(risk, groups: int = 2) -> np.ndarray:
     return thresholds
 
 
-def assign_risk_groups(risk, thresholds) -> np.ndarray:
+def assign_risk_groups(risk: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     """Numbers of risk groups: 0 = lowest risk; above a threshold begins the next group.
 
     Args:
@@ -85,7 +86,7 @@ def assign_risk_groups(risk, thresholds) -> np.ndarray:
     return np.searchsorted(np.asarray(thresholds, "float64"), risk, side="left")
 
 
-def kaplan_meier(y_true, group) -> list[KaplanMeier]:
+def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
     """Kaplan–Meier curves by group.
 
     Args:
@@ -113,7 +114,7 @@ def kaplan_meier(y_true, group) -> list[KaplanMeier]:
     return curves
 
 
-def numbers_at_risk(y_true, group, times) -> np.ndarray:
+def numbers_at_risk(y_true: ArrayLike, group: ArrayLike, times: ArrayLike) -> np.ndarray:
     """How many of each group are still followed, without the event, just before given times.
 
     Args:
@@ -130,7 +131,7 @@ def numbers_at_risk(y_true, group, times) -> np.ndarray:
     return np.stack([still[group == name].sum(axis=0) for name in np.unique(group)])
 
 
-def log_rank(y_true, group) -> LogRank:
+def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
     """Log-rank test between all groups.
 
     Args:

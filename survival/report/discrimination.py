@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -103,9 +104,15 @@ def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, se
 
 
 def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[dict]:
-    columns = (rows.y_true, rows.risk, rows.dataset.astype(str), rows.patient)
-    arrays = [column[chosen] for column in columns]
-    return cross_dataset_table(*arrays, repeats=repeats, seed=seed).to_dict("records")
+    table = cross_dataset_table(
+        rows.y_true[chosen],
+        rows.risk[chosen],
+        rows.dataset[chosen].astype(str),
+        rows.patient[chosen],
+        repeats=repeats,
+        seed=seed,
+    )
+    return table.to_dict("records")
 
 
 def _cost_of_merging(rows: Scores, repeats: int, seed: int) -> str:
@@ -135,7 +142,8 @@ def timed_rows(block: Block, horizon: float, repeats: int, seed: int) -> list[di
     rows = []
     for part in block.parts:
         columns = part.test[["time", "event"]].to_numpy("float64"), part.test["log_hazard"]
-        row = {"block": block.title, "dataset": part.dataset, "reasons": []}
+        reasons: list[str] = []
+        row: dict[str, Any] = {"block": block.title, "dataset": part.dataset, "reasons": reasons}
 
         def uno(y_true, risk, censoring=part.censoring):
             return uno_c(y_true, risk, censoring)
@@ -156,7 +164,7 @@ def timed_rows(block: Block, horizon: float, repeats: int, seed: int) -> list[di
                 )
             except ValueError as error:
                 row[key] = None
-                row["reasons"].append(f"{part.dataset}: {error}")
+                reasons.append(f"{part.dataset}: {error}")
         rows.append(row)
     return rows
 

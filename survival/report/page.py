@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,11 +66,10 @@ def write_report(
     to_judge = [(block, *rows) for block in judged for rows in _units(block, notes)]
     shown = sum(map(how_many, runs.values()))
     step = _Steps(progress, len(to_judge) + 4 * len(judged) + len(runs) + shown)
-    bootstrap = {"repeats": repeats, "seed": seed}
     with styled():
-        tables = [step(discrimination_table(*rows, **bootstrap)) for rows in to_judge]
-        timed = [step(timed_rows(block, horizon, **bootstrap)) for block in judged]
-        context = {
+        tables = [step(discrimination_table(*rows, repeats, seed)) for rows in to_judge]
+        timed = [step(timed_rows(block, horizon, repeats, seed)) for block in judged]
+        context: dict[str, Any] = {
             "tables": side_by_side(tables),
             "timed": [row for rows in timed for row in rows],
             "distributions": [(b.title, step(distribution_picture(b))) for b in judged],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from survival.run import Run
 
@@ -115,10 +116,12 @@ def _differs(key: str, settings: list[dict]) -> bool:
 
 def _flat(settings: dict) -> dict:
     """Settings with ``versions.keras`` in place of a table of versions."""
-    result = {}
+    result: dict[str, Any] = {}
     for key, value in settings.items():
-        nested = value if isinstance(value, dict) else None
-        result |= {key: value} if nested is None else {f"{key}.{n}": v for n, v in nested.items()}
+        if isinstance(value, dict):
+            result |= {f"{key}.{name}": nested for name, nested in value.items()}
+        else:
+            result[key] = value
     return result
 
 

@@ -35,9 +35,9 @@ class Picture:
     alt: str
 
 
-def styled() -> AbstractContextManager:
+def styled() -> AbstractContextManager[None]:
     """Return the context in which figures are made and saved: narrow panels, small letters."""
-    return figures.styled(axes_titlesize=10, legend_fontsize=8.5)
+    return figures.styled({"axes.titlesize": 10, "legend.fontsize": 8.5})
 
 
 def new_figure(height: float) -> Figure:

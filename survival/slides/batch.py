@@ -7,7 +7,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -101,7 +101,7 @@ def preprocess_slides(
 
 
 def _make_missing(
-    run: Callable[..., Iterator[tuple[int, str, Any]]],
+    run: Callable[..., Generator[tuple[int, str, Any], None, None]],
     jobs: list[Job],
     rows: dict[int, dict],
     out: Path,
@@ -200,8 +200,8 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
             f"{manifest} is no CSV file: {error}; delete it and run again, finished images are kept"
         ) from None
     # A slide that failed left nothing: whoever took it away shall not be asked about it.
-    others = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
-    if others := sorted(others - {job.slide for job in jobs}):
+    known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
+    if others := sorted(known - {job.slide for job in jobs}):
         raise ValueError(
             f"{manifest} speaks of {len(others)} slide(s) that are not among these {len(jobs)}, "
             f"such as {others[0][:100] or 'one without a name'}: choose another folder, or delete "

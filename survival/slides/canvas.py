@@ -23,7 +23,7 @@ def to_srgb(image: np.ndarray, profile: ImageCms.ImageCmsProfile) -> np.ndarray:
             Image.fromarray(image),
             profile,
             ImageCms.createProfile("sRGB"),
-            renderingIntent=ImageCms.getDefaultIntent(profile),
+            renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(profile)),
         )
     except ImageCms.PyCMSError as error:
         raise SlideError(f"its colour profile cannot be used: {error}") from None
@@ -38,7 +38,8 @@ def refuse_background(image: np.ndarray) -> None:
     """
     # The last row and column may be mixed with the white outside the slide.
     inner = image[: max(1, image.shape[0] - 1), : max(1, image.shape[1] - 1)]
-    ranges = Image.fromarray(inner).getextrema()
+    # Of each colour; an image of one alone would give two numbers.
+    ranges = [pair for pair in Image.fromarray(inner).getextrema() if isinstance(pair, tuple)]
     spread = max(high - low for low, high in ranges)
     if spread <= BACKGROUND_RANGE:
         raise SlideError(

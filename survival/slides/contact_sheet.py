@@ -30,7 +30,7 @@ def write_contact_sheets(rows: Sequence[dict], out: Path, threads: int = 1) -> l
     Returns:
         The pages' paths.
     """
-    pages = []
+    pages: list[Path] = []
     # Pillow's own font lacks letters as common as ü.
     font = ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
     with ThreadPoolExecutor(threads) as pool:
@@ -56,7 +56,7 @@ def _page(tiles: list[Image.Image]) -> Image.Image:
     return page
 
 
-def _tile(row: dict, out: Path, font) -> Image.Image:
+def _tile(row: dict, out: Path, font: ImageFont.FreeTypeFont) -> Image.Image:
     failed = not row["output"]
     tile = Image.new("RGB", (TILE[0], TILE[1] + CAPTION), (150, 40, 40) if failed else "white")
     draw = ImageDraw.Draw(tile)

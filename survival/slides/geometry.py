@@ -48,10 +48,10 @@ class Plan:
 def microns_per_pixel(slide: openslide.AbstractSlide) -> tuple[float, float] | None:
     """Micrometres per level-0 pixel along x and y; None if the slide does not say."""
     try:
-        sides = tuple(float(slide.properties[f"openslide.mpp-{axis}"]) for axis in "xy")
+        x, y = (float(slide.properties[f"openslide.mpp-{axis}"]) for axis in "xy")
     except (KeyError, ValueError):
         return None
-    return sides if all(math.isfinite(s) and s > 0 for s in sides) else None
+    return (x, y) if all(math.isfinite(side) and side > 0 for side in (x, y)) else None
 
 
 def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
@@ -83,8 +83,9 @@ def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
     return plan
 
 
-def _wanted_downsample(slide, settings: Settings) -> float:
+def _wanted_downsample(slide: openslide.AbstractSlide, settings: Settings) -> float:
     if settings.mpp is None:
+        assert settings.downsample is not None, "settings always have one of the two"
         return settings.downsample
     sides = microns_per_pixel(slide)
     if sides is None:
@@ -106,7 +107,7 @@ def _wanted_downsample(slide, settings: Settings) -> float:
     return max(1.0, wanted)
 
 
-def _scanned_area(slide) -> tuple[tuple[int, int], tuple[int, int]]:
+def _scanned_area(slide: openslide.AbstractSlide) -> tuple[tuple[int, int], tuple[int, int]]:
     """Corner and size, in level-0 pixels, of the part that the scanner looked at."""
     get = slide.properties.get
     names = ("x", "y", "width", "height")
@@ -120,7 +121,9 @@ def _scanned_area(slide) -> tuple[tuple[int, int], tuple[int, int]]:
     return (x, y), (width, height)
 
 
-def _plan(slide, downsample: float, canvas, tolerance: float) -> Plan:
+def _plan(
+    slide: openslide.AbstractSlide, downsample: float, canvas: tuple[int, int], tolerance: float
+) -> Plan:
     within = downsample * (1 + tolerance)
     level = max(
         (i for i, d in enumerate(slide.level_downsamples) if d <= within),
@@ -131,25 +134,26 @@ def _plan(slide, downsample: float, canvas, tolerance: float) -> Plan:
     if as_it_is:
         downsample = level_downsample
     l0_corner, l0_size = _scanned_area(slide)
-    l_corner, l_size, factors = [], [], []
-    for axis in (0, 1):
+
+    def along(axis: int) -> tuple[int, int, float]:
+        """First pixel, number of pixels, and pixels of the level per image pixel."""
         # The sides of a level are rounded, so each axis has its own ratio.
         l0_per_l = slide.dimensions[axis] / slide.level_dimensions[level][axis]
         start = math.floor(l0_corner[axis] / l0_per_l + 1e-6)
         stop = math.ceil((l0_corner[axis] + l0_size[axis]) / l0_per_l - 1e-6)
-        l_corner.append(start)
-        l_size.append(max(1, stop - start))
-        factors.append(1.0 if as_it_is else downsample / l0_per_l)
-    size = tuple(cells_over(n, f) for n, f in zip(l_size, factors, strict=True))
+        return start, max(1, stop - start), 1.0 if as_it_is else downsample / l0_per_l
+
+    (left, l_width, across), (top, l_height, down) = along(0), along(1)
+    width, height = cells_over(l_width, across), cells_over(l_height, down)
     return Plan(
         level=level,
         level_downsample=level_downsample,
-        l_corner=tuple(l_corner),
-        l_size=tuple(l_size),
-        factors=tuple(factors),
+        l_corner=(left, top),
+        l_size=(l_width, l_height),
+        factors=(across, down),
         downsample=downsample,
-        size=size,
-        position=tuple((m - n) // 2 for n, m in zip(size, canvas, strict=True)),
+        size=(width, height),
+        position=((canvas[0] - width) // 2, (canvas[1] - height) // 2),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import openslide
 from PIL import TiffImagePlugin as tiff
+from scipy import sparse
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
 from survival.slides.averaging import area_weights, average
@@ -107,11 +108,11 @@ def read_jpeg_tiles(
         number, step = -(-level.size[axis] // level.tile[axis]), max(1, 1024 // level.tile[axis])
         return [range(k, min(k + step, number)) for k in range(0, number, step)]
 
-    def weights(axis: int, tiles: range):
+    def weights(axis: int, tiles: range) -> tuple[int, sparse.csr_matrix]:
         start, stop = (k * level.tile[axis] for k in (tiles.start, tiles.stop))
         return area_weights(start, stop, plan.factors[axis], plan.size[axis])
 
-    def read(place):
+    def read(place: tuple[range, range]) -> tuple[int, int, np.ndarray]:
         columns, rows = place
         (left, across), (top, down) = weights(0, columns), weights(1, rows)
         return top, left, average(level.ink(columns, rows), down, across)
@@ -154,7 +155,7 @@ def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level |
     head = _START + tables + _COLOURS + bytes([colours == _YCBCR])
     level = _Level(path, size, tile, offsets, lengths, head)
     # If there is anything else about this file that only OpenSlide knows, the first tile shows it.
-    first = [min(n, t) for n, t in zip(size, tile, strict=True)]
+    first = min(size[0], tile[0]), min(size[1], tile[1])
     ours = level.ink(range(1), range(1))[: first[1], : first[0]]
     theirs = np.asarray(slide.read_region((0, 0), plan.level, first))[..., :3]
     differ = 255.0 - theirs - ours

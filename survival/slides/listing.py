@@ -6,7 +6,7 @@ import csv
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -84,7 +84,9 @@ def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) 
 
 
 def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
-    found, ignored, entered = [], [], set()
+    found: list[Path] = []
+    ignored: list[Path] = []
+    entered = set()
     for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         # A link may lead back to where it lies.
         if (real := os.path.realpath(here)) in entered:
@@ -103,8 +105,8 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
             stacklevel=4,
         )
     for path in sorted(found):
-        name = PurePosixPath(path.as_posix())
-        yield Job(str(name), folder / path, _output(name), settings)
+        slide = PurePosixPath(path.as_posix())
+        yield Job(str(slide), folder / path, _output(slide), settings)
 
 
 def _raise(error: OSError) -> None:
@@ -144,19 +146,21 @@ def _from_row(root: Path, row: dict, settings: Settings) -> Job:
     slide = row["slide"].strip()
     if not slide:
         raise ValueError("no slide is named")
-    given = {}
-    for name in ("downsample", "mpp"):
-        if text := row.get(name, "").strip():
-            try:
-                given[name] = float(text)
-            except ValueError:
-                raise ValueError(f"{name} must be a number, not {text!r}") from None
-    if given:
-        settings = replace(settings, **({"downsample": None, "mpp": None} | given))
-    name = PurePosixPath(Path(slide).as_posix())
-    if name.is_absolute() or ".." in name.parts:
-        name = PurePosixPath(name.name)
-    return Job(slide, root / slide, _output(name), settings, row)
+    downsample, mpp = _number(row, "downsample"), _number(row, "mpp")
+    if downsample is not None or mpp is not None:
+        settings = replace(settings, downsample=downsample, mpp=mpp)
+    path = PurePosixPath(Path(slide).as_posix())
+    if path.is_absolute() or ".." in path.parts:
+        path = PurePosixPath(path.name)
+    return Job(slide, root / slide, _output(path), settings, row)
+
+
+def _number(row: dict, name: str) -> float | None:
+    text = row.get(name, "").strip()
+    try:
+        return float(text) if text else None
+    except ValueError:
+        raise ValueError(f"{name} must be a number, not {text!r}") from None
 
 
 def _output(slide: PurePosixPath) -> str:
@@ -184,6 +188,6 @@ def _refuse_same_names(jobs: list[Job]) -> None:
         owners[key] = job.slide
 
 
-def _some(names: list[str]) -> str:
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(name[:300] for name in names[:5]) + more

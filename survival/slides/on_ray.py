@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ def run_on_ray(
     workers: int,
     timeout: float,
     address: str,
-) -> Iterator[tuple[int, str, Any]]:
+) -> Generator[tuple[int, str, Any], None, None]:
     """As :func:`.workers.run_isolated`, on a cluster, and without reports of progress.
 
     A task takes a core and a GiB of memory. One whose node was lost is done again elsewhere.
@@ -55,7 +55,7 @@ def run_on_ray(
                     yield index, "failed", f"its worker was lost every time: {error}"
 
 
-def _isolated(function, task, timeout: float) -> tuple[str, Any]:
+def _isolated(function: Callable, task: Any, timeout: float) -> tuple[str, Any]:
     """On a node: a crash or a hang of the decoder ends a process of its own, not Ray's."""
     *_, (_, kind, value) = run_isolated(function, [task], 1, timeout)
     return kind, value

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import openslide
@@ -17,6 +18,8 @@ from survival.slides.settings import SlideError
 # A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
 PIECE = 2**20
 LARGEST_PIECE = 4 * PIECE
+
+Place = TypeVar("Place")
 
 
 @contextlib.contextmanager
@@ -65,13 +68,13 @@ def read_over_white(
     columns, rows = pieces(slide, plan)
     places = [(x, y) for y in rows for x in columns]
 
-    def read(place):
+    def read(place: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, np.ndarray]:
         (x, x_stop), (y, y_stop) = place
         # read_region wants its corner in level-0 pixels.
-        l0_corner = tuple(round(n * plan.level_downsample) for n in (x, y))
+        l0_corner = round(x * plan.level_downsample), round(y * plan.level_downsample)
         rgba = np.asarray(slide.read_region(l0_corner, plan.level, (x_stop - x, y_stop - y)))
         pixels = _premultiplied(rgba)
-        if plan.factors == (1, 1):
+        if plan.factors == (1.0, 1.0):
             return y - plan.l_corner[1], x - plan.l_corner[0], _ink(pixels)
         left, across = area_weights(*_within(plan, 0, x, x_stop), plan.factors[0], width)
         top, down = area_weights(*_within(plan, 1, y, y_stop), plan.factors[1], height)
@@ -81,8 +84,8 @@ def read_over_white(
 
 
 def sum_over_white(
-    read: Callable[[tuple], tuple[int, int, np.ndarray]],
-    places: list[tuple],
+    read: Callable[[Place], tuple[int, int, np.ndarray]],
+    places: list[Place],
     size: tuple[int, int],
     threads: int,
     progress: Callable[[int, int], None],
@@ -112,7 +115,9 @@ def sum_over_white(
     return 255 - ink.astype(np.uint8)
 
 
-def pieces(slide: openslide.OpenSlide, plan: Plan) -> tuple[list, list]:
+def pieces(
+    slide: openslide.OpenSlide, plan: Plan
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Cut what a plan reads into columns and rows, each a (start, stop) in pixels of the level.
 
     Pieces are made of whole tiles where possible, so that each tile is decoded once.
@@ -124,12 +129,12 @@ def pieces(slide: openslide.OpenSlide, plan: Plan) -> tuple[list, list]:
     # Tiles may be as large as the slide.
     width = min(width, LARGEST_PIECE)
     height = min(height, max(1, LARGEST_PIECE // width))
-    return tuple(
-        _cut(start, start + size, step, tile, plan.level_downsample)
-        for start, size, step, tile in zip(
-            plan.l_corner, plan.l_size, (width, height), (tile_width, tile_height), strict=True
-        )
-    )
+
+    def cut(axis: int, step: int, tile: int) -> list[tuple[int, int]]:
+        start = plan.l_corner[axis]
+        return _cut(start, start + plan.l_size[axis], step, tile, plan.level_downsample)
+
+    return cut(0, width, tile_width), cut(1, height, tile_height)
 
 
 def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list[tuple[int, int]]:

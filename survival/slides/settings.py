@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from numbers import Integral
+
+from survival.checks import number
 
 DOWNSAMPLE = 64.0
 CANVAS = (2500, 2000)
@@ -39,17 +40,17 @@ class Settings:
     fit: bool = False
     icc: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.downsample is not None and self.mpp is not None:
             raise ValueError(
                 f"give downsample or mpp, not both (got {self.downsample} and {self.mpp})"
             )
         if self.mpp is not None:
-            _check("mpp", self.mpp, "a number of micrometres per pixel > 0", lambda v: v > 0)
+            number("mpp", self.mpp, "a number of micrometres per pixel > 0", lambda v: v > 0)
         else:
             factor = DOWNSAMPLE if self.downsample is None else self.downsample
-            _check("downsample", factor, "a number >= 1", lambda v: v >= 1)
-            object.__setattr__(self, "downsample", float(factor))
+            factor = number("downsample", factor, "a number >= 1", lambda v: v >= 1)
+            object.__setattr__(self, "downsample", factor)
         pair = isinstance(self.canvas, (tuple, list)) and len(self.canvas) == 2
         if not pair or not all(isinstance(n, Integral) and n > 0 for n in self.canvas):
             raise ValueError(
@@ -67,9 +68,3 @@ class Settings:
         """The settings as JSON gives them back; those left out are not in it."""
         values = asdict(self) | {"canvas": list(self.canvas)}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def _check(name: str, value, allowed: str, fits) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not fits(value):
-        raise ValueError(f"{name} must be {allowed}, not {value!r}")

@@ -11,9 +11,14 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:  # not every system has both
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
+    Context: TypeAlias = ForkServerContext | SpawnContext
 
 # How long a message about progress may wait for the next, in seconds.
 _INTERVAL = 0.2
@@ -28,7 +33,7 @@ def run_isolated(
     tasks: Sequence,
     workers: int,
     timeout: float,
-) -> Iterator[tuple[int, str, Any]]:
+) -> Generator[tuple[int, str, Any], None, None]:
     """Run a function on every task, each in a process of its own.
 
     Args:
@@ -52,7 +57,8 @@ def run_isolated(
                 worker = _Worker(context, function, *waiting.pop())
                 running[worker.connection] = worker
             first = min(worker.last for worker in running.values()) + timeout
-            for connection in wait(list(running), max(0, first - time.monotonic())):
+            ready = wait(list(running), max(0, first - time.monotonic()))
+            for connection in [one for one in running if one in ready]:
                 worker = running[connection]
                 kind, value = worker.receive()
                 yield worker.index, kind, value
@@ -72,7 +78,7 @@ def run_isolated(
 class _Worker:
     """A process with a task, and when it was last heard of."""
 
-    def __init__(self, context, function, index: int, task):
+    def __init__(self, context: Context, function: Callable, index: int, task: Any):
         self.index = index
         self.connection, remote = context.Pipe()
         self.process = context.Process(target=_work, args=(remote, function, task), daemon=True)
@@ -96,7 +102,7 @@ class _Worker:
         self.connection.close()
 
 
-def _context(module: str):
+def _context(module: str) -> Context:
     """Processes that start as copies of one in which only the module is loaded: fast and clean."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -106,7 +112,7 @@ def _context(module: str):
 
 
 @contextlib.contextmanager
-def _without_main():
+def _without_main() -> Iterator[None]:
     """A process that is started here does not import the program that calls this.
 
     It has no use for it, and the program may import a whole backend, for every task anew.
@@ -119,7 +125,7 @@ def _without_main():
         sys.modules["__main__"] = main
 
 
-def _work(connection: Connection, function: Callable, task) -> None:
+def _work(connection: Connection, function: Callable, task: Any) -> None:
     """In the new process: run the task, report, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
     _limit_memory()

@@ -81,13 +81,13 @@ class Checkpoint(keras.callbacks.Callback):
         """What is not needed any more when the training has ended."""
         shutil.rmtree(self.folder)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at the clock."""
         self._began = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Writes everything; the state, which makes the epoch count, last."""
-        values = {name: float(value) for name, value in logs.items()}
+        values = {name: float(value) for name, value in (logs or {}).items()}
         if not all(map(math.isfinite, values.values())):
             raise ValueError(
                 f"the training has diverged: epoch {epoch + 1} has "

@@ -35,7 +35,12 @@ class TrainingBatches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, images: CanvasImages, targets, patients, settings: TrainingSettings, devices: int = 1
+        self,
+        images: CanvasImages,
+        targets: np.ndarray,
+        patients: np.ndarray,
+        settings: TrainingSettings,
+        devices: int = 1,
     ):
         super().__init__(workers=images.threads, max_queue_size=2)
         self.rows = -(-settings.batch_size // devices) * devices
@@ -68,7 +73,7 @@ class TrainingBatches(keras.utils.PyDataset):
         self._epoch = epoch
         self._rows = self._batches.epoch(epoch)
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         """On to the next epoch; Keras calls it also when a fit starts."""
         self.start_at(self._epoch + 1)
 

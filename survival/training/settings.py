@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
 
 from resbuilder.common.strategy import STRATEGIES
 from survival.augmentation import AUGMENTATIONS
+from survival.checks import number, whole_number
 from survival.images import at_a_time
 from survival.losses import CoxPHLoss
 
@@ -59,18 +59,13 @@ class TrainingSettings:
     strategy: str = "one_device"
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "micro_batch"):
-            value = getattr(self, name)
-            if not (name == "micro_batch" and value is None):
-                if not isinstance(value, Integral) or value < 1:
-                    raise ValueError(f"{name} must be a whole number >= 1, not {value!r}")
-        if not isinstance(self.seed, Integral) or self.seed < 0:
-            raise ValueError(f"seed must be a whole number >= 0, not {self.seed!r}")
+            if name != "micro_batch" or self.micro_batch is not None:
+                whole_number(name, getattr(self, name))
+        whole_number("seed", self.seed, least=0)
         for name in ("learning_rate", "width"):
-            value = getattr(self, name)
-            if not isinstance(value, Real) or not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be a number > 0, not {value!r}")
+            number(name, getattr(self, name), "a number > 0", lambda v: v > 0)
         for name, allowed in (
             ("batches", BATCHES),
             ("dtype", DTYPES),

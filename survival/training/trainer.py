@@ -130,7 +130,9 @@ def _train(
     checkpoint.remove()
 
 
-def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBatches, devices: int):
+def _in_bounded_memory(
+    network: keras.Model, settings: TrainingSettings, batches: TrainingBatches, devices: int
+) -> keras.Model:
     micro_batch = settings.micro_batch_of(network.input_shape[1:])
     if micro_batch >= batches.rows // devices and not batches.of_numbers:
         return network
@@ -140,7 +142,13 @@ def _in_bounded_memory(network, settings: TrainingSettings, batches: TrainingBat
 class _Validation(keras.callbacks.Callback):
     """Puts loss and concordance index of the whole split ``validation`` into the logs."""
 
-    def __init__(self, network: keras.Model, cohort: Cohort, pictures: CanvasImages, settings):
+    def __init__(
+        self,
+        network: keras.Model,
+        cohort: Cohort,
+        pictures: CanvasImages,
+        settings: TrainingSettings,
+    ):
         super().__init__()
         self.network, self.loss = network, settings.loss()
         self.targets = cohort.part("validation").y_true(settings.strata)

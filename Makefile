@@ -22,7 +22,7 @@ help:
 	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
 	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
 	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
-	@echo 'make lint    ruff: rules and format'
+	@echo 'make lint    ruff: rules and format; mypy: types; codespell: spelling'
 	@echo 'make bench   every benchmark, ratios against its peer in one run, and a table of the goals'
 	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
 
@@ -43,12 +43,14 @@ faults: $(TEST)
 lint: $(TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
 
 bench: $(TEST)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # pip is looked for, not python: a venv whose creation was cut short has no pip and is made again.

@@ -54,12 +54,14 @@ setup(
         "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
     ],
     keywords=["keras", "neural architecture search", "resnet", "pruning", "morphnet", "optimizer"],
     python_requires=">=3.11",
     # Experiments and benchmarks are run from a checkout; they are not installed.
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
-    package_data={"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},
+    package_data={package: ["py.typed"] for package in PACKAGES}
+    | {"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},
     install_requires=BASE,
     extras_require=EXTRAS | {"all": sorted(set().union(*EXTRAS.values()))},
     entry_points={

@@ -7,6 +7,26 @@ The whole job is :func:`search`; its pieces are useful on their own: describe a 
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
+    from resbuilder import datasets as datasets
+    from resbuilder import morphnet as morphnet
+    from resbuilder import report as report
+    from resbuilder import surgery as surgery
+    from resbuilder import training as training
+    from resbuilder.architecture import Architecture as Architecture
+    from resbuilder.architecture import minimal_architecture as minimal_architecture
+    from resbuilder.architecture import resnet_architecture as resnet_architecture
+    from resbuilder.config import SearchConfig as SearchConfig
+    from resbuilder.config import TrainConfig as TrainConfig
+    from resbuilder.costs import Cost as Cost
+    from resbuilder.costs import cost as cost
+    from resbuilder.layer_lasso import LayerLasso as LayerLasso
+    from resbuilder.model import build_model as build_model
+    from resbuilder.pipeline import SearchResult as SearchResult
+    from resbuilder.pipeline import resume as resume
+    from resbuilder.pipeline import search as search
 
 # Loaded on first use: `import resbuilder` and `resbuilder --help` need not wait for a backend.
 _HOMES = {
@@ -29,12 +49,14 @@ _ROOMS = ("datasets", "morphnet", "report", "surgery", "training")
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str):
-    if name in _ROOMS:
-        return import_module(f"resbuilder.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'resbuilder' has no attribute {name!r}")
-    return getattr(import_module(f"resbuilder.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+
+    def __getattr__(name: str):
+        if name in _ROOMS:
+            return import_module(f"resbuilder.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'resbuilder' has no attribute {name!r}")
+        return getattr(import_module(f"resbuilder.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

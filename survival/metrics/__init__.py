@@ -1,6 +1,36 @@
 """How good predicted risks are, over whole splits; a higher score means a higher risk."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
+    from survival.metrics.bootstrap import Interval as Interval
+    from survival.metrics.bootstrap import bootstrap_interval as bootstrap_interval
+    from survival.metrics.bootstrap import event_interval as event_interval
+    from survival.metrics.breslow import BaselineHazard as BaselineHazard
+    from survival.metrics.calibration import calibration_table as calibration_table
+    from survival.metrics.callback import ConcordanceIndexCallback as ConcordanceIndexCallback
+    from survival.metrics.concordance import PairCounts as PairCounts
+    from survival.metrics.concordance import auroc as auroc
+    from survival.metrics.concordance import count_pairs as count_pairs
+    from survival.metrics.concordance import harrell_c as harrell_c
+    from survival.metrics.concordance import time_dependent_auroc as time_dependent_auroc
+    from survival.metrics.concordance import uno_c as uno_c
+    from survival.metrics.merging import cross_dataset_table as cross_dataset_table
+    from survival.metrics.merging import merged_auroc as merged_auroc
+    from survival.metrics.merging import merged_c as merged_c
+    from survival.metrics.merging import standardise_per_dataset as standardise_per_dataset
+    from survival.metrics.merging import within_dataset_auroc as within_dataset_auroc
+    from survival.metrics.merging import within_dataset_c as within_dataset_c
+    from survival.metrics.patients import PatientScores as PatientScores
+    from survival.metrics.patients import per_patient as per_patient
+    from survival.metrics.risk_groups import KaplanMeier as KaplanMeier
+    from survival.metrics.risk_groups import LogRank as LogRank
+    from survival.metrics.risk_groups import assign_risk_groups as assign_risk_groups
+    from survival.metrics.risk_groups import kaplan_meier as kaplan_meier
+    from survival.metrics.risk_groups import log_rank as log_rank
+    from survival.metrics.risk_groups import numbers_at_risk as numbers_at_risk
+    from survival.metrics.risk_groups import risk_thresholds as risk_thresholds
 
 # Loaded on first use, so that metrics alone do not wait for Keras and its backend.
 _HOMES = {
@@ -36,10 +66,12 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'survival.metrics' has no attribute {name!r}")
-    return getattr(import_module(f"survival.metrics.{_HOMES[name]}"), name)
+if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'survival.metrics' has no attribute {name!r}")
+        return getattr(import_module(f"survival.metrics.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

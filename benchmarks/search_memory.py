@@ -25,8 +25,8 @@ class _Memory(SearchProgress):
         super().__init__(3 * ARCHITECTURES)
         self.peaks: list[float] = []
 
-    def trained(self, what: str, record: dict, replayed: bool = False) -> None:
-        super().trained(what, record, replayed)
+    def trained(self, *outcome) -> None:
+        super().trained(*outcome)
         self.peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
 
 

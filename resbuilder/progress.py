@@ -55,19 +55,28 @@ class SearchProgress:
         """
         return _StepBar(self, what, epochs)
 
-    def trained(self, what: str, record: dict, replayed: bool = False) -> None:
+    def trained(
+        self,
+        what: str,
+        validation: float | None,
+        test: float | None,
+        seconds: float,
+        replayed: bool = False,
+    ) -> None:
         """Tell the outcome of a training and move the first bar on.
 
         Args:
             what: Which training.
-            record: Its record in the journal.
+            validation: Accuracy in 0..1 on validation data; None if it was not finite.
+            test: Likewise on test data.
+            seconds: How long it took.
             replayed: Whether it was done before the run was resumed.
         """
         self._bars.advance(self._trainings)
         task = self._bars.tasks[self._trainings]
-        took = "  (from the journal)" if replayed else f"{record['seconds']:7.1f} s"
+        took = "  (from the journal)" if replayed else f"{seconds:7.1f} s"
         count = f"{task.completed:.0f} of ≤ {self._total}"
-        self.say(f"  {what:<10} {accuracy_text(record)} {took}   training {count}")
+        self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   training {count}")
         if replayed:
             # The remaining time is estimated from the trainings done in this process.
             self._bars.reset(self._trainings, completed=int(task.completed), start=True)
@@ -78,14 +87,14 @@ class SearchProgress:
         self._bars.update(self._trainings, total=self._total)
 
 
-def accuracy_text(record: dict) -> str:
-    """``validation 91.2 %, test 90.8 %`` of a training or evaluation."""
-    return ", ".join(f"{part} {percent(record[part])}" for part in ("validation", "test"))
+def accuracy_text(validation: float | None, test: float | None) -> str:
+    """Return ``validation 91.2 %, test 90.8 %`` of a training or evaluation."""
+    return f"validation {percent(validation)}, test {percent(test)}"
 
 
-def percent(result: dict) -> str:
-    """The accuracy of a result in per cent, right-aligned; a dash where it is not finite."""
-    return "     –" if result["accuracy"] is None else f"{100 * result['accuracy']:5.2f} %"
+def percent(accuracy: float | None) -> str:
+    """Return an accuracy in per cent, right-aligned; a dash where it is not finite."""
+    return "     –" if accuracy is None else f"{100 * accuracy:5.2f} %"
 
 
 class _StepBar(keras.callbacks.Callback):

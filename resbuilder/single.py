@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -41,10 +42,10 @@ def train_single(
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
     if scale_to is not None:
-        architecture = scale_to_budget(architecture, scale_to)
+        architecture = scale_to_budget(architecture, int(scale_to))
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     counted = cost(architecture)
-    result = {
+    result: dict[str, Any] = {
         "architecture": str(architecture),
         "flops": counted.flops,
         "parameters": counted.parameters,
@@ -56,7 +57,8 @@ def train_single(
             logs = run.path / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
         result |= trainer.fit(config.seed, regularize=False, callbacks=callbacks)
-        progress.trained("training", result)
+        accuracies = (result[part]["accuracy"] for part in ("validation", "test"))
+        progress.trained("training", *accuracies, result["seconds"])
         write_json(run.path / "architecture.json", architecture.to_json())
         write_json(run.path / "result.json", result)
         if not result["finite"]:

@@ -21,7 +21,7 @@ from experiments.resbuilder.random_search import random_search
 from resbuilder import Architecture, SearchConfig, cost, resume, search
 from resbuilder.progress import SearchProgress
 from resbuilder.report import History, read_history
-from resbuilder.run import read_config
+from resbuilder.run import TrainingEvent, read_config
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import scale_to_budget
 from resbuilder.training import Trainer, TrainingData
@@ -108,7 +108,7 @@ def measure_column(job: dict, searches: Path) -> dict:
     if job["kind"] in (SEARCH, RANDOM):
         history = _history(job, config, searches / f"{job['column']}_seed{config.seed}")
         best, searched = history.best(), _summary(history)
-        architecture, seconds = best and best.record.architecture, history.finished["seconds"]
+        architecture, seconds = best and best.record.architecture, history.finished.seconds
     else:
         architecture = start_architecture(config, data.dataset)
         if job["kind"] == SCALED:
@@ -169,8 +169,8 @@ def _summary(history: History) -> dict:
     ]
     best = history.best()
     return {
-        "trainings": len(history.of("training")),
-        "reason": history.finished["reason"],
+        "trainings": len(history.of(TrainingEvent)),
+        "reason": history.finished.reason,
         "found": best
         and {
             "network": best.label,
@@ -178,7 +178,7 @@ def _summary(history: History) -> dict:
             "validation": best.validation,
             "test": best.test,
         },
-        "best_on_test": max((s.test for s in scores), default=None),
+        "best_on_test": max((s.test for s in scores if s.test is not None), default=None),
     }
 
 

@@ -38,6 +38,7 @@ from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, st
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
 from resbuilder.report.style import new_figure, percent_axis, si
+from resbuilder.run import TrainingEvent
 from resbuilder.variants import WITH_REG
 
 # Trainings of a network at most, from the settings.
@@ -90,11 +91,15 @@ def follow(job: dict, searches: Path) -> dict:
     # Anew, if it was interrupted: its time is that of one process.
     search(config, path, overwrite=True, progress=progress)
     history = read_history(path)
-    events = history.of("training")
+    events = history.of(TrainingEvent)
     networks = [
-        {"seconds": now - began} | {p: e[p]["accuracy"] for p in ("validation", "test")}
-        for now, e in zip(progress.times, events, strict=True)
-        if e["variant"] != WITH_REG and history.within_budget(history.records[e["index"]])
+        {
+            "seconds": now - began,
+            "validation": event.validation.accuracy,
+            "test": event.test.accuracy,
+        }
+        for now, event in zip(progress.times, events, strict=True)
+        if event.variant != WITH_REG and history.within_budget(history.records[event.index])
     ]
     return {"networks": networks, "seconds": time.process_time() - began}
 
@@ -106,8 +111,8 @@ class _Clock(SearchProgress):
         super().__init__(total, Console(file=io.StringIO()))
         self.times: list[float] = []
 
-    def trained(self, what: str, record: dict, replayed: bool = False) -> None:
-        super().trained(what, record, replayed)
+    def trained(self, *outcome) -> None:
+        super().trained(*outcome)
         self.times.append(time.process_time())
 
 

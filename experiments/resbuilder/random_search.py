@@ -43,7 +43,7 @@ class RandomSearch(Loop):
         """Train one network after the other."""
         for index in range(self.networks):
             node = self.add(self.draw(index), "start")
-            self.training(node, NO_REG_RI, lambda n=node: self.steps.train_no_reg(n, NO_REG_RI))
+            self.training(node, NO_REG_RI, lambda n=node: self.steps.train_and_judge(n, NO_REG_RI))
 
     def draw(self, index: int) -> Architecture:
         """The network of a number: always the same one."""

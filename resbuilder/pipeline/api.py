@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
-from resbuilder.run import BEST_MODEL, Run
+from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
@@ -30,14 +31,14 @@ class SearchResult:
 
     Attributes:
         run: The run folder.
-        best: Record of the winner: ``index``, ``variant``, ``accuracy_validation``,
+        best: The winner, with ``index``, ``variant``, ``accuracy_validation`` and
             ``accuracy_test``; None if nothing within the budget was trained.
         architecture: The winning architecture, or None.
         reason: Why the search ended.
     """
 
     run: Path
-    best: dict | None
+    best: Winner | None
     architecture: Architecture | None
     reason: str
 
@@ -121,7 +122,7 @@ def resume(
         pool = background_pool(workers, run.config)
         data = TrainingData.load(run.config)
         if run.journal.has("architecture 0"):
-            start = Architecture.from_json(run.journal.get("architecture 0")["architecture"])
+            start = run.journal.get(ArchitectureEvent, "architecture 0").architecture
         else:
             start = start_architecture(run.config, data.dataset)
         return _go(run, data, start, progress, pool, workers)
@@ -154,19 +155,26 @@ def _warn_of_threshold(config: SearchConfig) -> None:
         )
 
 
-def _go(run: Run, data: TrainingData, start: Architecture, progress, pool, workers) -> SearchResult:
-    found = data.fingerprint()
-    if run.journal.step("data", "data", lambda: found)["sha256"] != found["sha256"]:
+def _go(
+    run: Run[SearchConfig],
+    data: TrainingData,
+    start: Architecture,
+    progress: SearchProgress | None,
+    pool: ProcessPoolExecutor | None,
+    workers: int,
+) -> SearchResult:
+    found = DataEvent.from_json(data.fingerprint())
+    if run.journal.step(DataEvent, "data", lambda: found).sha256 != found.sha256:
         raise ValueError(
             f"the images of {run.config.dataset} are not those that the run in {run.path} began "
             "with; give it the same data"
         )
     try:
         loop = Loop(run, data, start, progress, pool, workers)
-        record = loop.go()
+        finished = loop.go()
     finally:
         if pool is not None:
             end_pool(pool)
-    best = record["best"]
-    architecture = loop.nodes[best["index"]].architecture if best else None
-    return SearchResult(run.path, best, architecture, record["reason"])
+    best = finished.best
+    architecture = loop.nodes[best.index].architecture if best else None
+    return SearchResult(run.path, best, architecture, finished.reason)

@@ -14,15 +14,17 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
 
 import keras
 
 from resbuilder.common.processes import process_pool, use_threads, visible_gpus
 from resbuilder.config import SearchConfig
-from resbuilder.pipeline.steps import Node, Steps
-from resbuilder.run import RunFolder
+from resbuilder.pipeline.steps import Steps
+from resbuilder.pipeline.trainings import Node, Trainings
+from resbuilder.progress import SearchProgress
+from resbuilder.run import RunFolder, TrainingEvent
 from resbuilder.training import TrainingData
 
 
@@ -32,22 +34,34 @@ class NoRegTraining:
 
     node: Node
     variant: str
-    future: Future | None = None
-    outcome: dict | None = None
+    future: Future[TrainingEvent] | None = None
+    outcome: TrainingEvent | None = None
+
+
+#: Has a step recorded: node, variant, and what computes the event.
+Record = Callable[[Node, str, Callable[[], TrainingEvent]], object]
 
 
 class BackgroundTrainings:
-    """Does trainings, and has their records written in the order in which they were begun.
+    """Does trainings, and has their events written in the order in which they were begun.
 
     Args:
         steps: Does a training in this process, where that is to be.
-        record: Called with node, variant and what computes the record: writes it.
+        progress: Where to say that a process was killed.
+        record: Writes an event.
         executor: Where trainings run; None for this process, each at once.
         workers: Trainings at the same time, this process' own included.
     """
 
-    def __init__(self, steps: Steps, record: Callable, executor: Executor | None, workers: int = 1):
-        self.steps, self.record, self.executor = steps, record, executor
+    def __init__(
+        self,
+        steps: Steps,
+        progress: SearchProgress,
+        record: Record,
+        executor: Executor | None,
+        workers: int = 1,
+    ):
+        self.steps, self.progress, self.record, self.executor = steps, progress, record, executor
         self._processes = workers - 1
         self._begun: deque[NoRegTraining] = deque()
         # Not handed in before a process is free: what the executor has cannot be taken back.
@@ -63,35 +77,36 @@ class BackgroundTrainings:
             self.collect()
         elif not done:
             self._waiting.append(training)
-            self._hand_in()
+            self._hand_in(self.executor)
 
     def collect(self, before: Node | None = None) -> None:
-        """Have the records written of the trainings that were begun, at most up to a node's."""
+        """Have the events written of the trainings that were begun, at most up to a node's."""
         while self._begun and self._begun[0].node is not before:
             training = self._begun.popleft()
             self.record(training.node, training.variant, functools.partial(self._outcome, training))
 
-    def _hand_in(self, ended: Future | None = None) -> None:
+    def _hand_in(self, executor: Executor, ended: Future[TrainingEvent] | None = None) -> None:
         """Give each free process a training; called by the executor, too, when one has ended."""
-        folder, begun = RunFolder(self.steps.run.path, self.steps.config), []
+        folder = RunFolder(self.steps.run.path, self.steps.config)
+        begun: list[Future[TrainingEvent]] = []
         with self._lock:
             self._handed_in -= ended is not None
             # Broken or shut down: what waits is trained here, or not at all.
             with contextlib.suppress(RuntimeError):
                 while self._waiting and self._handed_in < self._processes:
                     training = self._waiting[0]
-                    training.future = self.executor.submit(
-                        train_no_reg, folder, training.node, training.variant
-                    )
-                    begun.append(self._waiting.popleft())
+                    future = executor.submit(train_no_reg, folder, training.node, training.variant)
+                    training.future = future
+                    begun.append(future)
+                    self._waiting.popleft()
                     self._handed_in += 1
-        for training in begun:  # Not while locked: of one that has ended it calls at once.
-            training.future.add_done_callback(self._hand_in)
+        for future in begun:  # Not while locked: of one that has ended it calls at once.
+            future.add_done_callback(functools.partial(self._hand_in, executor))
 
-    def _outcome(self, training: NoRegTraining) -> dict:
+    def _outcome(self, training: NoRegTraining) -> TrainingEvent:
         """What a training gave; while it runs elsewhere, others are done here."""
         if self.executor is None:
-            return self.steps.train_no_reg(training.node, training.variant)
+            return self.steps.train_and_judge(training.node, training.variant)
         while training.outcome is None and not (training.future and training.future.done()):
             with self._lock:
                 other = self._waiting.popleft() if self._waiting else None
@@ -100,26 +115,27 @@ class BackgroundTrainings:
             other.outcome = self._here(other)
         if training.outcome is not None:
             return training.outcome
+        if training.future is None:
+            return self._here(training)
         try:
             return training.future.result()
         except BrokenExecutor:
-            self.steps.progress.say(
+            self.progress.say(
                 "a process that trained beside the search was killed, as systems do when memory "
                 "runs out; its training is done here"
             )
             return self._here(training)
 
-    def _here(self, training: NoRegTraining) -> dict:
-        return self.steps.train_no_reg(training.node, training.variant, judge=False)
+    def _here(self, training: NoRegTraining) -> TrainingEvent:
+        return self.steps.train_no_reg(training.node, training.variant)
 
 
-def train_no_reg(folder: RunFolder, node: Node, variant: str) -> dict:
+def train_no_reg(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
     """In another process: do a training, and save its network for the search to judge."""
-    steps = Steps(folder, _data(folder.config), progress=None)
-    return steps.train_no_reg(node, variant, judge=False)
+    return Trainings(folder, _data(folder.config), progress=None).train_no_reg(node, variant)
 
 
-def background_pool(workers: int, config: SearchConfig) -> Executor | None:
+def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor | None:
     """Processes for trainings, one less than trainings at the same time; None for one training.
 
     The search keeps the first GPU, and they share the others, if there are any.

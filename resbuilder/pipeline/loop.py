@@ -18,14 +18,32 @@ step computes is in :mod:`resbuilder.pipeline.steps`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor
+
 import numpy as np
 
 from resbuilder.architecture import Architecture
+from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.pipeline.background import BackgroundTrainings
-from resbuilder.pipeline.steps import Node, Steps
+from resbuilder.pipeline.steps import Steps
+from resbuilder.pipeline.trainings import Channels, Node
 from resbuilder.progress import SearchProgress, accuracy_text
-from resbuilder.run import Run
+from resbuilder.run import (
+    ArchitectureEvent,
+    BreakDownEvent,
+    EvaluationEvent,
+    ExhaustedEvent,
+    FinishedEvent,
+    MorphNetEvent,
+    MorphNetStep,
+    Place,
+    RemovalEvent,
+    Run,
+    TrainingEvent,
+)
+from resbuilder.run.events import INSERTION, MORPHNET, REMOVAL, START
 from resbuilder.surgery import BreakDown, draw_insertion, remove_blocks
 from resbuilder.training import TrainingData
 from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
@@ -35,19 +53,27 @@ class Loop:
     """Walks through a search step by step; steps that the journal has are not done again."""
 
     def __init__(
-        self, run: Run, data: TrainingData, start: Architecture, progress, executor=None, workers=1
+        self,
+        run: Run[SearchConfig],
+        data: TrainingData,
+        start: Architecture,
+        progress: SearchProgress | None,
+        executor: Executor | None = None,
+        workers: int = 1,
     ):
         self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
         c = self.config
         trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
         self.progress = progress or SearchProgress(trainings)
         self.steps = Steps(run, data, self.progress)
-        self.background = BackgroundTrainings(self.steps, self.training, executor, workers)
+        self.background = BackgroundTrainings(
+            self.steps, self.progress, self.training, executor, workers
+        )
         self.nodes: list[Node] = []
         self.round = 0
 
-    def go(self) -> dict:
-        """Search until all rounds are done or the network breaks down; the closing record."""
+    def go(self) -> FinishedEvent:
+        """Search until all rounds are done or the network breaks down; the closing event."""
         with self.progress:
             try:
                 self.rounds()
@@ -56,17 +82,19 @@ class Loop:
             except BreakDown as error:
                 self.background.collect()
                 reason = f"break-down: {error}"
-                where = {"index": self.nodes[-1].index, "reason": str(error)}
-                self.journal.step("breakdown", "breakdown", lambda: where)
+                event = BreakDownEvent(index=self.nodes[-1].index, reason=str(error))
+                self.journal.step(BreakDownEvent, "breakdown", lambda: event)
                 self.progress.say(reason)
-            return self.journal.step("finished", "finished", lambda: self.steps.finish(reason))
+            return self.journal.step(FinishedEvent, "finished", lambda: self.steps.finish(reason))
 
     def rounds(self) -> None:
         """The loops of fig. 4.3."""
         c = self.config
-        node, channels = self.add(self.start, "start"), None
+        node = self.add(self.start, START)
+        parent: Node | None = None
+        channels: Channels | None = None
         for self.round in range(c.rounds + 1):
-            self.train(node, channels and self.nodes[node.parent], channels)
+            self.train(node, parent, channels)
             if self.round == c.rounds:
                 return
             node = self.prune(node, gain=None)
@@ -77,64 +105,77 @@ class Loop:
                     self.progress.fewer((c.insertions - done) * len(VARIANTS))
                     break
                 self.train(grown, node)
-                node = self.prune(grown, self.accuracy(grown) - self.accuracy(node))
-            node, channels = self.morphnet(node)
+                node = self.prune(grown, self.gain(grown, node))
+            before = node
+            node, channels = self.morphnet(before)
+            # Without channels to inherit the result is trained from scratch.
+            parent = None if channels is None else before
 
     # -- the steps -------------------------------------------------------------------------------
 
-    def add(self, architecture: Architecture, origin: str, parent: Node | None = None, **details):
+    def add(
+        self,
+        architecture: Architecture,
+        origin: str,
+        parent: Node | None = None,
+        *,
+        inserted: tuple[str, ...] = (),
+        removed: tuple[str, ...] = (),
+        position: Place | None = None,
+    ) -> Node:
         """Record a new architecture."""
         index, counted = len(self.nodes), cost(architecture)
         parent_index = None if parent is None else parent.index
-        source = parent.source if origin == "removal" else index
+        source = parent.source if parent and origin == REMOVAL else index
         node = Node(index, architecture, parent_index, source)
         self.nodes.append(node)
-        self.journal.step(
-            "architecture",
-            f"architecture {index}",
-            lambda: {
-                "index": index,
-                "round": self.round,
-                "origin": origin,
-                "parent": parent_index,
-                "inserted": [],
-                "removed": [],
-                "position": None,
-                **details,
-                "architecture": architecture.to_json(),
-                "flops": counted.flops,
-                "parameters": counted.parameters,
-                "activations": counted.activations,
-                "depth": architecture.depth,
-            },
+        event = ArchitectureEvent(
+            index=index,
+            round=self.round + (origin == MORPHNET),
+            origin=origin,
+            parent=parent_index,
+            inserted=inserted,
+            removed=removed,
+            position=position,
+            architecture=architecture,
+            flops=counted.flops,
+            parameters=counted.parameters,
+            activations=counted.activations,
+            depth=architecture.depth,
         )
+        self.journal.step(ArchitectureEvent, _architecture(index), lambda: event)
         size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {architecture.depth}"
         self.progress.say(f"{index:3d} {origin}, {size}: {architecture}")
         return node
 
-    def train(self, node: Node, parent: Node | None, channels: dict | None = None) -> None:
+    def train(self, node: Node, parent: Node | None, channels: Channels | None = None) -> None:
         """Train the three variants of an architecture."""
-        inserted = self.journal.get(f"architecture {node.index}")["inserted"]
-        record = self.training(
+        inserted = self.journal.get(ArchitectureEvent, _architecture(node.index)).inserted
+        training = self.training(
             node,
             WITH_REG,
             lambda: self.steps.train_with_reg(node, parent, channels, inserted),
         )
-        if not record["finite"]:
+        if not training.finite:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
-            self.background.begin(node, variant, self.journal.has(_key(node, variant)))
+            done = self.journal.has(_training(node.index, variant))
+            self.background.begin(node, variant, done)
         self.background.collect(before=node)
 
-    def training(self, node: Node, variant: str, compute) -> dict:
+    def training(
+        self, node: Node, variant: str, compute: Callable[[], TrainingEvent]
+    ) -> TrainingEvent:
         """One training, and the models that are no longer needed cleared away."""
-        key = _key(node, variant)
+        key = _training(node.index, variant)
         replayed = self.journal.has(key)
-        record = self.journal.step("training", key, compute)
+        event = self.journal.step(TrainingEvent, key, compute)
         self.steps.tidy()
         of = "" if node is self.nodes[-1] else f" of {node.index}"
-        self.progress.trained(f"{VARIANTS[variant]}{of}", record, replayed)
-        return record
+        validation, test = event.validation.accuracy, event.test.accuracy
+        what = f"{VARIANTS[variant]}{of}"
+        self.progress.trained(what, validation, test, event.seconds, replayed)
+        return event
 
     def insert(self, node: Node) -> Node | None:
         """Insert one block at random; None when no place gives a new architecture."""
@@ -144,59 +185,59 @@ class Loop:
         most = self.config.block_flops
         drawn = draw_insertion(node.architecture, trained, f"n{index}", rng, most)
         if drawn is None:
-            self.journal.step("exhausted", f"exhausted {index}", lambda: {"round": self.round})
+            event = ExhaustedEvent(round=self.round)
+            self.journal.step(ExhaustedEvent, f"exhausted {index}", lambda: event)
             return None
         architecture, where = drawn
-        return self.add(
-            architecture, "insertion", node, inserted=[f"n{index}"], position=where._asdict()
-        )
+        place = Place(where.stage, where.position)
+        return self.add(architecture, INSERTION, node, inserted=(f"n{index}",), position=place)
 
     def prune(self, node: Node, gain: float | None) -> Node:
         """Remove the blocks that LayerLasso drove below τ_Λ, unless the momentum forbids it."""
-        record = self.journal.step(
-            "removal", f"removal {node.index}", lambda: self.steps.blocks_to_remove(node, gain)
+        judged = self.journal.step(
+            RemovalEvent,
+            f"removal {node.index}",
+            lambda: self.steps.blocks_to_remove(node, gain),
         )
-        if record["kept_by_momentum"]:
+        if judged.kept_by_momentum and gain is not None:
             self.progress.say(f"  momentum: validation accuracy rose by {100 * gain:.2f} points")
-        if not record["removed"]:
+        if not judged.removed:
             return node
-        architecture = remove_blocks(node.architecture, record["removed"])
-        pruned = self.add(architecture, "removal", node, removed=record["removed"])
+        architecture = remove_blocks(node.architecture, judged.removed)
+        pruned = self.add(architecture, REMOVAL, node, removed=judged.removed)
         evaluated = self.journal.step(
-            "evaluation", f"evaluation {pruned.index}", lambda: self.steps.evaluate(pruned)
+            EvaluationEvent, f"evaluation {pruned.index}", lambda: self.steps.evaluate(pruned)
         )
-        self.progress.say(f"  as it stands: {accuracy_text(evaluated)}")
+        told = accuracy_text(evaluated.validation.accuracy, evaluated.test.accuracy)
+        self.progress.say(f"  as it stands: {told}")
         return pruned
 
-    def morphnet(self, node: Node) -> tuple[Node, dict | None]:
+    def morphnet(self, node: Node) -> tuple[Node, Channels | None]:
         """Shrink and expand; the second value says which channels to inherit, if any."""
         coming = self.config.insertions if self.round + 1 < self.config.rounds else 0
         budget = self.config.flops - coming * (self.config.block_flops or 0)
-        record = self.journal.step(
-            "morphnet",
+        step = self.journal.step(
+            MorphNetEvent,
             f"morphnet {self.round}",
-            lambda: {"round": self.round, **self.steps.channels_to_keep(node, budget)},
+            lambda: self.steps.channels_to_keep(node, self.round, budget),
         )
-        if record["dead"]:
-            raise BreakDown(record["dead"])
+        if not isinstance(step, MorphNetStep):
+            raise BreakDown(step.dead)
         before, shrunk, after = (
-            record[f"flops_{when}"] / 1e6 for when in ("before", "shrunk", "after")
+            flops / 1e6 for flops in (step.flops_before, step.flops_shrunk, step.flops_after)
         )
-        alive = sum(record["alive"][name] for name in record["widths_before"])
+        alive = sum(step.alive[name] for name in step.widths_before)
         self.progress.say(
             f"MorphNet {self.round + 1} of {self.config.rounds}: {alive} of "
-            f"{sum(record['widths_before'].values())} channels alive, {before:.3g} → {shrunk:.3g} "
+            f"{sum(step.widths_before.values())} channels alive, {before:.3g} → {shrunk:.3g} "
             f"MFLOPs; scaled to {after:.3g}"
         )
-        architecture = Architecture.from_json(record["result"])
-        result = self.add(
-            architecture,
-            "morphnet",
-            node,
-            removed=record["removed_blocks"],
-            round=self.round + 1,
-        )
-        return result, record["channels"] if self.config.inherit_channels else None
+        result = self.add(step.result, MORPHNET, node, removed=step.removed_blocks)
+        return result, step.channels if self.config.inherit_channels else None
+
+    def gain(self, grown: Node, node: Node) -> float:
+        """Validation accuracy that an insertion has added."""
+        return self.accuracy(grown) - self.accuracy(node)
 
     def accuracy(self, node: Node) -> float:
         """Validation accuracy after the With-Reg training that gave a node its weights.
@@ -204,8 +245,17 @@ class Loop:
         For a network that has just lost blocks this is that of the training before: as it stands it
         may be far worse, and the next insertion would seem good whatever it is worth.
         """
-        return self.journal.get(f"training {node.source} {WITH_REG}")["validation"]["accuracy"]
+        training = self.journal.get(TrainingEvent, _training(node.source, WITH_REG))
+        if training.validation.accuracy is None:
+            raise BreakDown(f"the accuracy of architecture {node.source} is not finite")
+        return training.validation.accuracy
 
 
-def _key(node: Node, variant: str) -> str:
-    return f"training {node.index} {variant}"
+def _architecture(index: int) -> str:
+    """The key of a new architecture's step."""
+    return f"architecture {index}"
+
+
+def _training(index: int, variant: str) -> str:
+    """The key of a training's step."""
+    return f"training {index} {variant}"

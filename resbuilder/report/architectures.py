@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -74,8 +75,10 @@ def architectures_plot(history: History) -> Plot | None:
         f"most {widest})."
     )
     if len(records) > 1:
-        first, last = (len(records[i].architecture.blocks) for i in (0, -1))
-        caption += f" From {first} to {last} residual blocks over {len(records)} architectures."
+        at_first, at_last = (len(records[i].architecture.blocks) for i in (0, -1))
+        caption += (
+            f" From {at_first} to {at_last} residual blocks over {len(records)} architectures."
+        )
     return Plot("architectures", "The architectures, one after another", caption, figure)
 
 
@@ -93,7 +96,7 @@ def _stages(record: Record, history: History) -> list[list[Layer]]:
     """Layers by stage; blocks that were just removed stay visible where they were."""
     a = record.architecture
     present = {block.name: block for block in a.blocks}
-    parent = history.records.get(record.parent)
+    parent = None if record.parent is None else history.records[record.parent]
     drawn = parent.architecture if parent and record.removed else a
     result = []
     for index, (stage, old) in enumerate(zip(a.stages, drawn.stages, strict=True)):
@@ -179,8 +182,8 @@ def _texts(axes, history: History, record: Record, x, top, depths, layer) -> Non
         fontsize=7.5,
         color=RED if above else "#374151",
     )
-    seen = [record.accuracy(v) for v in (*VARIANTS, None) if record.accuracy(v) is not None]
-    if seen:
+    accuracies = [record.accuracy(variant) for variant in (*VARIANTS, None)]
+    if seen := [accuracy for accuracy in accuracies if accuracy is not None]:
         axes.text(x, bottom + 0.31, percent(max(seen)), ha="center", fontsize=7.5, color="#374151")
 
 
@@ -193,7 +196,10 @@ def _row_label(axes, first: Record, number, rows, records, top) -> None:
 
 
 def _legend(axes, records: list[Record]) -> None:
-    handles = [Patch(color=TRUNK, label="stem, projection"), Patch(color=PLAIN, label="block")]
+    handles: list[Artist] = [
+        Patch(color=TRUNK, label="stem, projection"),
+        Patch(color=PLAIN, label="block"),
+    ]
     if any(r.inserted for r in records):
         handles.append(Patch(color=GREEN, label="inserted here"))
     if any(r.removed for r in records):

@@ -79,12 +79,10 @@ def _heat_map(figure, axes, matrix: np.ndarray, names: list[str]) -> None:
 
 def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
     """Test confusion matrix of the best network (rows true, columns predicted), class names."""
-    finished = history.finished or {}
-    if not finished.get("confusion"):
+    finished = history.finished
+    if finished is None or not finished.confusion:
         return None, []
-    matrix = np.asarray(finished["confusion"], dtype=np.int64)
-    names = [str(n) for n in finished.get("class_names") or range(len(matrix))]
-    return matrix, names
+    return np.asarray(finished.confusion, dtype=np.int64), list(finished.class_names)
 
 
 def class_recall(matrix: np.ndarray) -> np.ndarray:

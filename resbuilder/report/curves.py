@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from resbuilder.common.figures import GREY
-from resbuilder.report.history import History, finite
+from resbuilder.report.history import History
 from resbuilder.report.style import VARIANT_STYLE, Plot, new_figure, percent_axis, whole_axis
 from resbuilder.variants import VARIANTS
 
@@ -21,8 +21,7 @@ def curves_plot(history: History) -> Plot | None:
         for variant, training in best.record.trainings.items():
             color, marker = VARIANT_STYLE[variant]
             for name, style in ((key, "--"), (f"val_{key}", "-")):
-                values = [finite(v) for v in training.get("history", {}).get(name, [])]
-                values = [np.nan if v is None else v for v in values]
+                values = [np.nan if v is None else v for v in training.history.get(name, ())]
                 axes.plot(
                     range(1, len(values) + 1),
                     values,

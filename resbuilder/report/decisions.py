@@ -2,107 +2,117 @@
 
 from __future__ import annotations
 
-from resbuilder.report.history import History, finite
+from dataclasses import dataclass
+
+from resbuilder.report.history import History
 from resbuilder.report.style import percent, points, si
+from resbuilder.run import (
+    ArchitectureEvent,
+    BreakDownEvent,
+    Event,
+    ExhaustedEvent,
+    FinishedEvent,
+    MorphNetEvent,
+    MorphNetStep,
+    RemovalEvent,
+    TrainingEvent,
+)
+from resbuilder.run.events import REMOVAL, START
 from resbuilder.variants import VARIANTS
 
 
-def decisions(history: History) -> list[dict]:
-    """What was decided and why.
+@dataclass(frozen=True)
+class Decision:
+    """What was decided: when (ISO, UTC), of which kind (one word), and why."""
+
+    time: str
+    kind: str
+    text: str
+
+
+def decisions(history: History) -> list[Decision]:
+    """Return what was decided and why, in order.
 
     Args:
         history: From :func:`resbuilder.report.read_history`.
-
-    Returns:
-        Rows with ``time`` (ISO, UTC), ``kind`` (one word) and ``text``.
     """
-    writers = {
-        "architecture": _architecture,
-        "removal": _removal,
-        "morphnet": _morphnet,
-        "exhausted": _exhausted,
-        "breakdown": _breakdown,
-        "finished": _finished,
-    }
-    rows = []
-    for event in history.events:
-        if event["event"] == "training" and not event.get("finite", True):
-            kind, text = "Warning", _not_finite(event)
-        elif event["event"] in writers:
-            kind, text = writers[event["event"]](history, event)
-        else:
-            continue
-        rows.append({"time": event.get("time", ""), "kind": kind, "text": text})
-    return rows
+    told = ((entry.time, _told(history, entry.event)) for entry in history.entries)
+    return [Decision(time, *words) for time, words in told if words is not None]
 
 
-def _architecture(history: History, event: dict) -> tuple[str, str]:
-    size = f"{si(event['flops'])}FLOPs, depth {event['depth']}"
-    number, parent = f"#{event['index']}", f"#{event['parent']}"
-    if event["origin"] == "start":
+def _told(history: History, event: Event) -> tuple[str, str] | None:
+    """The kind and the text of a decision; None for an event that decides nothing."""
+    match event:
+        case ArchitectureEvent():
+            return _architecture(event)
+        case TrainingEvent(finite=False):
+            return "Warning", (
+                f"#{event.index} {VARIANTS[event.variant]}: the loss was not finite; this training "
+                "does not count."
+            )
+        case RemovalEvent():
+            return _removal(event)
+        case MorphNetEvent():
+            return "MorphNet", f"#{event.index}: {_morphnet(event)}"
+        case ExhaustedEvent():
+            return "Exhausted", f"Round {event.round}: no new place for a block is left."
+        case BreakDownEvent():
+            return "Break-down", f"#{event.index}: {event.reason}."
+        case FinishedEvent():
+            return "Finished", f"{event.reason}; {_best(history)}."
+    return None
+
+
+def _architecture(event: ArchitectureEvent) -> tuple[str, str]:
+    size = f"{si(event.flops)}FLOPs, depth {event.depth}"
+    number, parent = f"#{event.index}", f"#{event.parent}"
+    if event.origin == START:
         return "Start", f"{number}: the start network, {size}."
-    if event["origin"] == "insertion":
-        blocks, place = ", ".join(event["inserted"]), event["position"]
-        where = f"stage {place['stage']}, position {place['position']}"
+    if event.position is not None:
+        blocks, place = ", ".join(event.inserted), event.position
+        where = f"stage {place.stage}, position {place.position}"
         return "Insert", f"{number} is {parent} with {blocks} inserted in {where}: {size}."
-    if event["origin"] == "removal":
-        return "Remove", f"{number} is {parent} without {', '.join(event['removed'])}: {size}."
+    if event.origin == REMOVAL:
+        return "Remove", f"{number} is {parent} without {', '.join(event.removed)}: {size}."
     return "Resize", f"{number} is {parent} with the widths that MorphNet gave: {size}."
 
 
-def _removal(history: History, event: dict) -> tuple[str, str]:
-    values = {block: finite(value) for block, value in event["values"].items()}
-    known = {block: value for block, value in values.items() if value is not None}
-    low = [f"{b} ({v:.2g})" for b, v in known.items() if v < event["threshold"]]
-    limit = f"τ_Λ = {event['threshold']:g}"
-    if event["removed"]:
-        kind, text = "Judge", f"below {limit}, to be removed: {', '.join(low)}."
-    elif event["kept_by_momentum"]:
-        kind, text = "Momentum", f"below {limit}, but kept by momentum: {', '.join(low)}."
+def _removal(event: RemovalEvent) -> tuple[str, str]:
+    known = [(value, block) for block, value in event.values.items() if value is not None]
+    low = ", ".join(f"{block} ({value:.2g})" for value, block in known if value < event.threshold)
+    limit = f"τ_Λ = {event.threshold:g}"
+    kind = "Judge"
+    if event.removed:
+        text = f"below {limit}, to be removed: {low}."
+    elif event.kept_by_momentum:
+        kind, text = "Momentum", f"below {limit}, but kept by momentum: {low}."
     elif known:
-        least = min(known, key=known.get)
-        kind = "Judge"
-        text = f"nothing to remove; {least} is the weakest block, {known[least]:.2g} ({limit})."
+        least, weakest = min(known, key=lambda pair: pair[0])
+        text = f"nothing to remove; {weakest} is the weakest block, {least:.2g} ({limit})."
     else:
-        kind, text = "Judge", "nothing to remove; there are no blocks."
-    gain = finite(event.get("gain"))
-    if gain is not None:
-        text += f" The insertion changed validation accuracy by {points(gain)}."
-    return kind, f"#{event['index']}: {text}"
+        text = "nothing to remove; there are no blocks."
+    if event.gain is not None:
+        text += f" The insertion changed validation accuracy by {points(event.gain)}."
+    return kind, f"#{event.index}: {text}"
 
 
-def _morphnet(history: History, event: dict) -> tuple[str, str]:
-    before, alive = (sum(event[key].values()) for key in ("widths_before", "alive"))
-    if event["dead"]:
-        return "MorphNet", f"#{event['index']}: {alive:,} of {before:,} channels are alive."
-    flops = [si(event[f"flops_{when}"]) + "FLOPs" for when in ("before", "shrunk", "after")]
-    kappa = finite(event.get("kappa"))
-    text = (
-        f"#{event['index']}: {alive:,} of {before:,} channels are alive; {flops[0]} shrunk to "
-        f"{flops[1]}, then scaled to {flops[2]}"
+def _morphnet(event: MorphNetEvent) -> str:
+    alive, before = sum(event.alive.values()), sum(event.widths_before.values())
+    text = f"{alive:,} of {before:,} channels are alive"
+    if not isinstance(event, MorphNetStep):
+        return f"{text}."
+    text += (
+        f"; {si(event.flops_before)}FLOPs shrunk to {si(event.flops_shrunk)}FLOPs, then scaled to "
+        f"{si(event.flops_after)}FLOPs"
     )
-    text += "." if kappa is None else f" (κ = {kappa:.3g})."
-    if event.get("removed_blocks"):
-        text += f" Blocks without channels left out: {', '.join(event['removed_blocks'])}."
-    return "MorphNet", text
+    text += "." if event.kappa is None else f" (κ = {event.kappa:.3g})."
+    if event.removed_blocks:
+        text += f" Blocks without channels left out: {', '.join(event.removed_blocks)}."
+    return text
 
 
-def _exhausted(history: History, event: dict) -> tuple[str, str]:
-    return "Exhausted", f"Round {event['round']}: no new place for a block is left."
-
-
-def _breakdown(history: History, event: dict) -> tuple[str, str]:
-    return "Break-down", f"#{event['index']}: {event['reason']}."
-
-
-def _finished(history: History, event: dict) -> tuple[str, str]:
+def _best(history: History) -> str:
     best = history.best()
     if best is None:
-        return "Finished", f"{event['reason']}; no network within the budget was trained."
-    text = f"{event['reason']}; best {best.label}, {percent(best.validation)} on validation data."
-    return "Finished", text
-
-
-def _not_finite(event: dict) -> str:
-    variant = VARIANTS.get(event["variant"], event["variant"])
-    return f"#{event['index']} {variant}: the loss was not finite; this training does not count."
+        return "no network within the budget was trained"
+    return f"best {best.label}, {percent(best.validation)} on validation data"

@@ -19,8 +19,8 @@ from resbuilder.report.removals import removals_plot
 from resbuilder.report.settings import settings_rows
 from resbuilder.report.style import Plot, percent, points, render, si
 from resbuilder.report.widths import widths_plot
-from resbuilder.run import BEST_MODEL
-from resbuilder.variants import VARIANTS
+from resbuilder.run import BEST_MODEL, TrainingEvent
+from resbuilder.variants import NO_REG_RI, VARIANTS, WITH_REG
 
 PLOTS = (
     accuracy_plot,
@@ -103,17 +103,17 @@ def _context(history: History) -> dict:
         "environment": list(_flat(history.environment)),
         "confused": [] if matrix is None else most_confused(matrix, names),
         "candidates": sum(
-            s.variant != "with_reg" and history.within_budget(s.record) for s in history.scores()
+            s.variant != WITH_REG and history.within_budget(s.record) for s in history.scores()
         ),
         "model": BEST_MODEL.as_posix() if (history.run_dir / BEST_MODEL).is_file() else None,
-        "seconds": sum(event["seconds"] for event in history.of("training")),
+        "seconds": sum(event.seconds for event in history.of(TrainingEvent)),
     }
 
 
 def _state(history: History) -> dict:
     """How the run ended: a word for the badge, and a sentence."""
     if history.breakdown is not None:
-        reason = history.breakdown["reason"]
+        reason = history.breakdown.reason
         return {
             "kind": "broken",
             "word": "broke down",
@@ -136,7 +136,7 @@ def _verdict(history: History, best: Score | None, images: int | None) -> list[s
             return ["No network within the budget has been trained."]
         return ["No network has been trained yet."]
     sentences = []
-    start = history.records.get(0)
+    start = history.records[0]
     if best.record is start:
         return ["That is the start network: no other within the budget was better."]
     if (before := history.best_of(start)) is not None:
@@ -144,9 +144,9 @@ def _verdict(history: History, best: Score | None, images: int | None) -> list[s
             f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
             f"reaches {percent(before.test)} on test data."
         )
-    ours, theirs = (r.accuracy("no_reg_ri", "test") for r in (best.record, start))
+    ours, theirs = (r.accuracy(NO_REG_RI, "test") for r in (best.record, start))
     if ours is not None and theirs is not None:
-        epochs = best.record.trainings["no_reg_ri"]["epochs"]
+        epochs = best.record.trainings[NO_REG_RI].epochs
         sentences.append(
             f"Both trained equally long, {epochs} epochs from random weights (No Reg RI): "
             f"{percent(ours)} against {percent(theirs)} on test data, "

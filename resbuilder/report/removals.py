@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from resbuilder.common.figures import BLUE, GREY, ORANGE, RED
-from resbuilder.report.history import History, finite
+from resbuilder.report.history import History
 from resbuilder.report.style import Plot, log_axis, new_figure, whole_axis
+from resbuilder.run import RemovalEvent
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What LayerLasso said of a block.
+
+    Attributes:
+        block: Its name.
+        value: The smaller statistic of |w| of its convolutions.
+        stage: Its stage.
+        relative: Its place among all convolutions: 0 is the stem, 1 the last.
+        threshold: τ_Λ, below which a block is removed.
+        verdict: ``"kept"``, ``"kept by momentum"`` or ``"removed"``.
+    """
+
+    block: str
+    value: float
+    stage: int
+    relative: float
+    threshold: float
+    verdict: str
 
 
 def removals_plot(history: History) -> Plot | None:
@@ -16,14 +40,14 @@ def removals_plot(history: History) -> Plot | None:
         return None
     figure = new_figure(4.0)
     values, stages = figure.subplots(1, 2, gridspec_kw={"width_ratios": [2, 1]})
-    positive = [j["value"] for j in judged if j["value"]]
+    positive = [j.value for j in judged if j.value]
     floor = 0.5 * min(positive, default=1e-3)
     styles = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
     for verdict, (color, marker) in styles.items():
-        chosen = [j for j in judged if j["verdict"] == verdict]
+        chosen = [j for j in judged if j.verdict == verdict]
         values.plot(
-            [j["relative"] for j in chosen],
-            [max(j["value"], floor) for j in chosen],
+            [j.relative for j in chosen],
+            [max(j.value, floor) for j in chosen],
             marker,
             color=color,
             alpha=0.8,
@@ -34,15 +58,15 @@ def removals_plot(history: History) -> Plot | None:
     values.set_yscale("log")
     values.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     log_axis(values.yaxis)
-    values.axhline(judged[-1]["threshold"], color=GREY, linestyle="--", label="threshold τ_Λ")
+    values.axhline(judged[-1].threshold, color=GREY, linestyle="--", label="threshold τ_Λ")
     values.set_xlim(-0.03, 1.03)
     values.set_xlabel("place of the block among all convolutions (0 = stem, 1 = the last)")
     values.set_title("LayerLasso value, smallest of a block")
-    numbers = sorted({j["stage"] for j in judged})
+    numbers = sorted({j.stage for j in judged})
     bottom = np.zeros(len(numbers))
     for verdict, (color, _) in styles.items():
         counts = np.array(
-            [sum(j["stage"] == s and j["verdict"] == verdict for j in judged) for s in numbers]
+            [sum(j.stage == s and j.verdict == verdict for j in judged) for s in numbers]
         )
         stages.bar([str(s) for s in numbers], counts, bottom=bottom, color=color, width=0.6)
         bottom += counts
@@ -50,7 +74,7 @@ def removals_plot(history: History) -> Plot | None:
     stages.set_title("Judgements by stage")
     whole_axis(stages.yaxis)
     figure.legend(*values.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    gone = sum(j["verdict"] == "removed" for j in judged)
+    gone = sum(j.verdict == "removed" for j in judged)
     caption = (
         f"{gone} of {len(judged)} judgements removed a block; every block is judged again after "
         "each training, so one block can appear several times."
@@ -58,28 +82,21 @@ def removals_plot(history: History) -> Plot | None:
     return Plot("removals", "Where blocks were kept and removed", caption, figure)
 
 
-def judgements(history: History) -> list[dict]:
-    """Every verdict of LayerLasso: block, value, stage, relative place, threshold, verdict."""
+def judgements(history: History) -> list[Judgement]:
+    """Return every verdict of LayerLasso, in order."""
     judged = []
-    for event in history.of("removal"):
-        for block, value in event["values"].items():
-            place, value = event["positions"].get(block), finite(value)
+    for event in history.of(RemovalEvent):
+        for block, value in event.values.items():
+            place = event.positions.get(block)
             if place is None or value is None:
                 continue
-            if block in event["removed"]:
+            if block in event.removed:
                 verdict = "removed"
-            elif event["kept_by_momentum"] and value < event["threshold"]:
+            elif event.kept_by_momentum and value < event.threshold:
                 verdict = "kept by momentum"
             else:
                 verdict = "kept"
             judged.append(
-                {
-                    "block": block,
-                    "value": value,
-                    "stage": place["stage"],
-                    "relative": place["relative"],
-                    "threshold": event["threshold"],
-                    "verdict": verdict,
-                }
+                Judgement(block, value, place.stage, place.relative, event.threshold, verdict)
             )
     return judged

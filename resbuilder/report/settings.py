@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from resbuilder.config import SearchConfig
@@ -16,7 +17,7 @@ def settings_rows(config: dict) -> list[dict]:
     Returns:
         Rows with ``name``, ``symbol`` (empty where the thesis has none), ``value`` and ``help``.
     """
-    known = {f.name: f.metadata for f in fields(SearchConfig)}
+    known: dict[str, Mapping] = {f.name: f.metadata for f in fields(SearchConfig)}
     rows = [
         {
             "name": name,

@@ -6,8 +6,9 @@ from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
-from resbuilder.report.history import History, finite
+from resbuilder.report.history import History
 from resbuilder.report.style import Plot, new_figure, whole_axis
+from resbuilder.run import MorphNetStep
 
 # Stages need more colours than variants; hue and marker change together.
 STAGE_STYLE = (
@@ -22,7 +23,7 @@ STAGE_STYLE = (
 
 def widths_plot(history: History) -> Plot | None:
     """Channels after each MorphNet step (thesis fig. 5.5)."""
-    steps = [event for event in history.of("morphnet") if not event["dead"]]
+    steps = history.of(MorphNetStep)
     if not steps:
         return None
     figure = new_figure(4.2)
@@ -36,7 +37,7 @@ def widths_plot(history: History) -> Plot | None:
     }
     for group, label, (color, marker) in _trunk_groups(start.architecture):
         _width_line(trunk, steps, group, color, marker, label)
-    convs = {name for step in steps for name in step["widths_before"]}
+    convs = {name for step in steps for name in step.widths_before}
     for name, stage in sorted(stage_of.items(), key=lambda item: item[1]):
         if f"{name}_conv1" in convs:
             color, marker = STAGE_STYLE[stage % len(STAGE_STYLE)]
@@ -55,7 +56,7 @@ def widths_plot(history: History) -> Plot | None:
         [], [], color=GREY, linestyle="", marker="_", markersize=9, markeredgewidth=2
     )
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=5)
-    final = steps[-1]["widths_after"]
+    final = steps[-1].widths_after
     caption = (
         f"After {len(steps)} MorphNet step{'s' * (len(steps) > 1)} the stem has "
         f"{final.get('stem', '–')} channels; it started with {start.architecture.stem.width}. "
@@ -81,17 +82,20 @@ def _trunk_groups(a: Architecture) -> list[tuple[str, str, tuple[str, str]]]:
     return named
 
 
-def _width_line(axes, steps: list[dict], conv: str, color: str, marker: str, label: str) -> None:
-    xs, ys = [], []
+def _width_line(
+    axes, steps: list[MorphNetStep], conv: str, color: str, marker: str, label: str
+) -> None:
+    xs: list[int] = []
+    ys: list[int] = []
     for number, step in enumerate(steps, start=1):
-        before, after = (finite(step[k].get(conv)) for k in ("widths_before", "widths_after"))
+        before, after = step.widths_before.get(conv), step.widths_after.get(conv)
         if before is not None and not xs:
             xs.append(number - 1)
             ys.append(before)
         if before is not None or after is not None:
             xs.append(number)
             ys.append(after or 0)
-        shrunk = finite(step["widths_shrunk"].get(conv))
+        shrunk = step.widths_shrunk.get(conv)
         if shrunk is not None:
             axes.plot(number, shrunk, "_", color=color, markersize=9, markeredgewidth=2)
     axes.plot(xs, ys, color=color, marker=marker, markersize=5, linewidth=1.3, label=label)

@@ -1,16 +1,52 @@
-"""The folder of a run, its journal, and which training in it is the best."""
+"""The folder of a run, its journal and the events in it, and which training is the best."""
 
 from resbuilder.run.best import best_training
+from resbuilder.run.events import (
+    ArchitectureEvent,
+    BlockPlace,
+    BreakDownEvent,
+    DataEvent,
+    Entry,
+    EvaluationEvent,
+    Event,
+    ExhaustedEvent,
+    FinishedEvent,
+    MorphNetEvent,
+    MorphNetStep,
+    Place,
+    RemovalEvent,
+    Scores,
+    TrainingEvent,
+    UnknownEvent,
+    Winner,
+)
 from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config, read_environment
-from resbuilder.run.journal import Journal, read_records
+from resbuilder.run.journal import Journal, read_journal
 
 __all__ = [
     "BEST_MODEL",
+    "ArchitectureEvent",
+    "BlockPlace",
+    "BreakDownEvent",
+    "DataEvent",
+    "Entry",
+    "EvaluationEvent",
+    "Event",
+    "ExhaustedEvent",
+    "FinishedEvent",
     "Journal",
+    "MorphNetEvent",
+    "MorphNetStep",
+    "Place",
+    "RemovalEvent",
     "Run",
     "RunFolder",
+    "Scores",
+    "TrainingEvent",
+    "UnknownEvent",
+    "Winner",
     "best_training",
     "read_config",
     "read_environment",
-    "read_records",
+    "read_journal",
 ]

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Generic, Self, TypeVar
 
 import keras
 
@@ -29,9 +30,12 @@ FORMAT = 1
 CONFIG = "config.json"
 BEST_MODEL = Path("models", "best.keras")
 
+#: Settings of a run: a training's or a search's.
+C = TypeVar("C", bound=TrainConfig)
+
 
 @dataclass
-class RunFolder:
+class RunFolder(Generic[C]):
     """Where the things of a run lie, for a process that is not its writer.
 
     Attributes:
@@ -40,7 +44,7 @@ class RunFolder:
     """
 
     path: Path
-    config: TrainConfig
+    config: C
 
     @property
     def models(self) -> Path:
@@ -53,13 +57,13 @@ class RunFolder:
         return self.path / BEST_MODEL
 
 
-class Run(RunFolder):
+class Run(RunFolder[C]):
     """A run folder: ``config.json``, ``environment.json``, ``journal.jsonl``, ``models/``.
 
     Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
     """
 
-    def __init__(self, path: Path, config: TrainConfig):
+    def __init__(self, path: Path, config: C):
         super().__init__(path, config)
         self._lock = lock_folder(path)
         self.models.mkdir(exist_ok=True)
@@ -67,14 +71,14 @@ class Run(RunFolder):
             remove_leftovers(folder)
         self.journal = Journal(path / "journal.jsonl")
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self._lock.release()
 
     @classmethod
-    def create(cls, path: str | Path, config: TrainConfig, overwrite: bool = False) -> Run:
+    def create(cls, path: str | Path, config: C, overwrite: bool = False) -> Run[C]:
         """Make a new run folder.
 
         It is made under another name and renamed, so that a folder of this name is a whole run.
@@ -111,8 +115,8 @@ class Run(RunFolder):
             shutil.rmtree(old)
         return cls(path, config)
 
-    @classmethod
-    def open(cls, path: str | Path) -> Run:
+    @staticmethod
+    def open(path: str | Path) -> Run[SearchConfig]:
         """Open the folder of a search to go on with it.
 
         Raises:
@@ -126,7 +130,7 @@ class Run(RunFolder):
                 f"{path} was begun on {made} and Keras runs on {keras.backend.backend()} here, "
                 f"where the numbers would differ; set KERAS_BACKEND={made}"
             )
-        return cls(Path(path).absolute(), config)
+        return Run(Path(path).absolute(), config)
 
     def keep_models(self, *names: str, at_work: tuple[str, ...] = ()) -> None:
         """Remove every saved model but those named and the winner of a finished run.

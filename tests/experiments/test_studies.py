@@ -21,7 +21,7 @@ from experiments.resbuilder.studies.study import SIZES
 from experiments.resbuilder.studies.tables import compared, table, values
 from resbuilder import SearchConfig
 from resbuilder.datasets import load
-from resbuilder.run.journal import read_records
+from resbuilder.run import EvaluationEvent, RemovalEvent, TrainingEvent, read_journal
 from resbuilder.start_network import start_architecture
 
 pytestmark = pytest.mark.skipif(
@@ -126,24 +126,20 @@ def measured(tmp_path_factory):
 
 def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
     off = stored(measured / "momentum.json")[1]
-    records = read_records(measured / "searches" / "momentum=False_seed0" / "journal.jsonl")[0]
-    judged = [r for r in records if r["event"] == "removal"]
-    gains = [r["gain"] for r in judged if r["gain"] is not None]
+    journal = measured / "searches" / "momentum=False_seed0" / "journal.jsonl"
+    events = [entry.event for entry in read_journal(journal)[0]]
+    judged = [e for e in events if isinstance(e, RemovalEvent)]
+    gains = [e.gain for e in judged if e.gain is not None]
     assert [i["end"] for i in off["insertions"]] == pytest.approx(gains, abs=1e-4)
-    removed = sum(len(r["removed"]) for r in judged)
+    removed = sum(len(e.removed) for e in judged)
     assert removed == 1 == len([r for r in off["removals"] if r["by"] == "LayerLasso"])
-    (after,) = (r["validation"]["accuracy"] for r in records if r["event"] == "evaluation")
-    (before,) = (
-        r["validation"]["accuracy"]
-        for r in records
-        if r["event"] == "training" and (r["index"], r["variant"]) == (1, "with_reg")
-    )
-    assert removal_cost.COST.read(off) == pytest.approx(100 * (before - after), abs=1e-2)
+    (after,) = (e.validation.accuracy for e in events if isinstance(e, EvaluationEvent))
     accuracies = {
-        r["variant"]: r["validation"]["accuracy"] for r in records if r["event"] == "training"
-        and r["index"] == 0
-    }  # fmt: skip
-    leaves = max(accuracies["no_reg_wi"], accuracies["no_reg_ri"])
+        (e.index, e.variant): e.validation.accuracy for e in events if isinstance(e, TrainingEvent)
+    }
+    before = accuracies[1, "with_reg"]
+    assert removal_cost.COST.read(off) == pytest.approx(100 * (before - after), abs=1e-2)
+    leaves = max(accuracies[0, "no_reg_wi"], accuracies[0, "no_reg_ri"])
     assert off["trained"][0]["validation"] == pytest.approx(leaves, abs=1e-4)
     assert [t["round"] for t in off["trained"]] == [0, 0, 1]
 

@@ -12,7 +12,7 @@ import openslide
 import pandas as pd
 import tifffile
 
-from resbuilder.run.journal import read_records
+from resbuilder.run.journal import read_journal
 from tests.faults.kills import Command
 from tests.resbuilder.pipeline.outcomes import weights
 
@@ -123,9 +123,9 @@ def _write_cohort(folder: Path) -> None:
 
 def _searched(path: Path) -> object:
     """Decisions, architectures, numbers, the winner's weights; not what a clock wrote."""
-    records = read_records(path / "journal.jsonl")[0]
+    entries = [entry.to_json() for entry in read_journal(path / "journal.jsonl")[0]]
     clock = ("time", "seconds")
-    found = [{k: v for k, v in r.items() if k not in clock} for r in records]
+    found = [{k: v for k, v in entry.items() if k not in clock} for entry in entries]
     return found, [w.tobytes() for w in weights(path)]
 
 

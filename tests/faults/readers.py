@@ -150,8 +150,8 @@ def _replay(folder: Path) -> None:
     """As a report and as a search that goes on read it."""
     lines = (folder / "journal.jsonl").read_bytes().count(b"\n")
     history = _look_at(folder)
-    assert len(history.events) + len(history.notes) >= lines, "lines are lost without a word"
-    assert len(Journal(folder / "journal.jsonl").records) == len(history.events)
+    assert len(history.entries) + len(history.notes) >= lines, "lines are lost without a word"
+    assert len(Journal(folder / "journal.jsonl").entries) == len(history.entries)
 
 
 def _look_at(folder: Path):

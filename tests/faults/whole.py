@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 from PIL import Image
 
-from resbuilder.run.journal import read_records
+from resbuilder.run.journal import read_journal
 
 
 def half_written(folder: Path) -> list[str]:
@@ -30,7 +30,7 @@ def _read(path: Path) -> None:
     if path.suffix == ".json":
         json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".jsonl":
-        read_records(path)  # The last line alone may be cut: it is done again.
+        read_journal(path)  # The last line alone may be cut: it is done again.
     elif path.suffix in (".png", ".jpg"):
         Image.open(path).load()
     elif path.suffix == ".keras":

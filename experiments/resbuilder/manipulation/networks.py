@@ -196,6 +196,6 @@ def _search(config: SearchConfig, job: dict, folder: Path) -> tuple[SearchResult
     return result, {
         "parameters": counted.parameters,
         "flops": counted.flops,
-        "validation_accuracy": result.best["accuracy_validation"],
+        "validation_accuracy": result.best.accuracy_validation,
         "epochs": history.epochs_behind(history.best()),
     }

@@ -5,6 +5,7 @@ Studies share a folder of searches: one that several of them look at is done onc
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,6 +13,7 @@ from filelock import FileLock
 from experiments.resbuilder.columns import SEARCH, measure_column
 from resbuilder.report import History, Record, read_history
 from resbuilder.report.removals import judgements
+from resbuilder.run import MorphNetStep
 from resbuilder.variants import WITH_REG
 
 
@@ -51,7 +53,7 @@ def details(history: History) -> dict:
         "start": [len(stage.blocks) for stage in records[0].architecture.stages],
         "trained": [_trained(history, r) for r in records.values() if r.trainings],
         "insertions": [_insertion(history, r) for r in records.values() if r.origin == "insertion"],
-        "judged": judgements(history),
+        "judged": [asdict(judgement) for judgement in judgements(history)],
         "removals": [
             {"by": "MorphNet" if r.origin == "morphnet" else "LayerLasso", "stage": stage}
             for r in records.values()
@@ -62,7 +64,7 @@ def details(history: History) -> dict:
             for r in records.values()
             if r.origin == "removal"
         ],
-        "steps": [_step(event) for event in history.of("morphnet") if not event["dead"]],
+        "steps": [_step(step) for step in history.of(MorphNetStep)],
     }
 
 
@@ -83,9 +85,9 @@ def _insertion(history: History, record: Record) -> dict:
     while not parent.trainings:
         parent = history.records[parent.parent]
     before = parent.accuracy(WITH_REG)
-    epochs = record.trainings[WITH_REG]["history"]["val_accuracy"]
+    epochs = record.trainings[WITH_REG].history["val_accuracy"]
     return {
-        "stage": record.position["stage"],
+        "stage": record.position.stage,
         "first": epochs[0] - before,
         "end": record.accuracy(WITH_REG) - before,
     }
@@ -96,12 +98,12 @@ def _stages_of(removed: tuple[str, ...], parent: Record | None) -> list[int]:
     return [i for i, stage in enumerate(stages) for block in stage.blocks if block.name in removed]
 
 
-def _step(event: dict) -> dict:
-    inner = [name for name in event["widths_before"] if name.endswith("_conv1")]
+def _step(step: MorphNetStep) -> dict:
+    inner = [name for name in step.widths_before if name.endswith("_conv1")]
     return {
-        "inner": sum(event["widths_before"][name] for name in inner),
-        "inner_alive": sum(event["alive"][name] for name in inner),
-        "before": event["flops_before"],
-        "shrunk": event["flops_shrunk"],
-        "after": event["flops_after"],
+        "inner": sum(step.widths_before[name] for name in inner),
+        "inner_alive": sum(step.alive[name] for name in inner),
+        "before": step.flops_before,
+        "shrunk": step.flops_shrunk,
+        "after": step.flops_after,
     }

@@ -17,7 +17,7 @@ from resbuilder.cli import main
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.morphnet.google import GoogleRegularizer, readable_model
 from resbuilder.pipeline import steps
-from resbuilder.run.journal import read_records
+from resbuilder.run import MorphNetStep, read_journal
 from resbuilder.training import RegularizedModel, morphnet_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "morphnet"
@@ -195,12 +195,12 @@ def test_a_search_takes_the_decisions_of_the_strict_native_engine(tmp_path, monk
 
     monkeypatch.setattr(steps, "morphnet_of", compared)
     result = search(SearchConfig(**SEARCH, engine="google"), tmp_path / "run")
-    records = read_records(result.run / "journal.jsonl")[0]
-    (step,) = (record for record in records if record["event"] == "morphnet")
+    entries, _ = read_journal(result.run / "journal.jsonl")
+    (step,) = (entry.event for entry in entries if isinstance(entry.event, MorphNetStep))
     ((google, native),) = judged
     assert {name: alive.tolist() for name, alive in google.items()} == {
         name: alive.tolist() for name, alive in native.items()
     }
-    assert step["alive"] == {name: alive.sum() for name, alive in google.items()}
-    assert 0 < step["alive"]["stem"] < SEARCH["width"]
+    assert step.alive == {name: alive.sum() for name, alive in google.items()}
+    assert 0 < step.alive["stem"] < SEARCH["width"]
     assert result.reason == "all rounds are done"

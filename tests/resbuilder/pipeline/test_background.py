@@ -16,7 +16,7 @@ import pytest
 from resbuilder import SearchConfig, search
 from resbuilder.pipeline.steps import Steps
 from resbuilder.run import Run
-from resbuilder.run.journal import read_records
+from resbuilder.run.journal import read_journal
 from tests.resbuilder.pipeline.outcomes import weights
 
 SETTINGS = {
@@ -34,8 +34,9 @@ SETTINGS = {
 
 def outcome(path: Path) -> dict:
     """Records by key, without their place and what a clock wrote into them."""
-    records = read_records(path / "journal.jsonl")[0]
-    return {r["key"]: {k: r[k] for k in r if k not in ("n", "time", "seconds")} for r in records}
+    clock = ("n", "time", "seconds")
+    entries = (entry.to_json() for entry in read_journal(path / "journal.jsonl")[0])
+    return {e["key"]: {k: e[k] for k in e if k not in clock} for e in entries}
 
 
 def start(path: Path, workers: int) -> subprocess.Popen:

@@ -15,8 +15,15 @@ import pytest
 from resbuilder import Architecture, SearchConfig, resnet_architecture, resume, search
 from resbuilder.datasets import load
 from resbuilder.pipeline.loop import Loop
-from resbuilder.run import Run
-from resbuilder.run.journal import read_records
+from resbuilder.run import (
+    ArchitectureEvent,
+    ExhaustedEvent,
+    MorphNetStep,
+    RemovalEvent,
+    Run,
+    TrainingEvent,
+    read_journal,
+)
 from resbuilder.start_network import start_architecture
 from resbuilder.training import TrainingData
 from tests.resbuilder.pipeline.outcomes import weights
@@ -47,9 +54,19 @@ def run_search(path, **changes):
 def decisions_and_numbers(path: Path) -> list[dict]:
     """The journal without what a clock wrote into it."""
     return [
-        {key: value for key, value in record.items() if key not in TIMES}
-        for record in read_records(path / "journal.jsonl")[0]
+        {key: value for key, value in entry.to_json().items() if key not in TIMES}
+        for entry in read_journal(path / "journal.jsonl")[0]
     ]
+
+
+def events(result, kind=object) -> list:
+    """The events of a search, of one kind or all."""
+    entries, _ = read_journal(result.run / "journal.jsonl")
+    return [entry.event for entry in entries if isinstance(entry.event, kind)]
+
+
+def made_by(result, origin: str) -> list[ArchitectureEvent]:
+    return [event for event in events(result, ArchitectureEvent) if event.origin == origin]
 
 
 @pytest.fixture(scope="module")
@@ -60,39 +77,36 @@ def finished(tmp_path_factory):
 
 @pytest.mark.any_backend
 def test_the_run_follows_figure_4_3(finished):
-    records = read_records(finished.run / "journal.jsonl")[0]
     trained = ["architecture", "training", "training", "training"]
-    assert [r["event"] for r in records] == [
+    assert [event.name for event in events(finished)] == [
         "data",
         *trained, "removal",  # the start
         *trained, "removal", "architecture", "evaluation",  # an insertion, and its removal
         "morphnet", *trained,  # the last MorphNet step's network is trained too
         "finished",
     ]  # fmt: skip
-    origins = [r["origin"] for r in records if r["event"] == "architecture"]
-    assert origins == ["start", "insertion", "removal", "morphnet"]
-    assert [r["round"] for r in records if r["event"] == "architecture"] == [0, 0, 0, 1]
+    made = events(finished, ArchitectureEvent)
+    assert [event.origin for event in made] == ["start", "insertion", "removal", "morphnet"]
+    assert [event.round for event in made] == [0, 0, 0, 1]
     assert finished.reason == "all rounds are done"
 
 
 def test_the_last_network_fills_the_budget_and_respects_it(finished):
-    records = read_records(finished.run / "journal.jsonl")[0]
-    step = next(r for r in records if r["event"] == "morphnet")
-    assert step["flops_before"] < step["flops_after"] <= SETTINGS["flops"]
-    assert sum(w == -1 for w in step["channels"]["stem"]) == step["widths_after"]["stem"] - 4
+    (step,) = events(finished, MorphNetStep)
+    assert step.flops_before < step.flops_after <= SETTINGS["flops"]
+    assert sum(w == -1 for w in step.channels["stem"]) == step.widths_after["stem"] - 4
 
 
 @pytest.mark.any_backend
 def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
-    records = read_records(finished.run / "journal.jsonl")[0]
-    leaves = [r for r in records if r.get("variant", "with_reg") != "with_reg"]
-    highest = max(r["validation"]["accuracy"] for r in leaves)
-    assert finished.best["accuracy_validation"] == highest
+    leaves = [e for e in events(finished, TrainingEvent) if e.variant != "with_reg"]
+    highest = max(event.validation.accuracy for event in leaves)
+    assert finished.best.accuracy_validation == highest
     data = load("digits")
     predicted = finished.model().predict(data.x_test.astype("float32"), verbose=0).argmax(axis=1)
     accuracy = float(np.mean(predicted == data.y_test))
-    assert accuracy == pytest.approx(finished.best["accuracy_test"], abs=1e-6)
-    confusion = np.array(records[-1]["confusion"])
+    assert accuracy == pytest.approx(finished.best.accuracy_test, abs=1e-6)
+    confusion = np.array(events(finished)[-1].confusion)
     assert confusion.sum() == len(data.y_test)
     assert np.trace(confusion) == round(accuracy * len(data.y_test))
 
@@ -163,17 +177,11 @@ def test_a_winner_can_be_the_next_start(finished, with_share, tmp_path):
     best = Architecture.from_json((finished.run / "architecture.json").read_text())
     assert best == finished.architecture
     start = tmp_path / "start.json"
-    records = read_records(with_share.run / "journal.jsonl")[0]
-    grown = next(r for r in records if r.get("origin") == "insertion")
-    start.write_text(json.dumps(grown["architecture"]))
+    grown = made_by(with_share, "insertion")[0]
+    start.write_text(json.dumps(grown.architecture.to_json()))
     again = run_search(tmp_path / "b", start=str(start), tau_layer=0.0, **OWN)
     assert with_share.reason == again.reason == "all rounds are done"
-    inserted = [
-        r["inserted"]
-        for r in read_records(again.run / "journal.jsonl")[0]
-        if r.get("origin") == "insertion"
-    ]
-    assert inserted == [grown["inserted"]]
+    assert [event.inserted for event in made_by(again, "insertion")] == [grown.inserted]
 
 
 def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path):
@@ -198,7 +206,7 @@ def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path)
 def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_path):
     result = run_search(tmp_path / "run", width=1, flops=1500, tau_layer=0.0)
     assert "one channel in every layer already needs" in result.reason
-    assert result.best["index"] == 0
+    assert result.best.index == 0
 
 
 @pytest.fixture(scope="module")
@@ -210,32 +218,29 @@ def with_share(tmp_path_factory):
 
 def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_share):
     """At full resolution a block of the thesis' width would cost 36 % of this budget."""
-    records = read_records(with_share.run / "journal.jsonl")[0]
-    sizes = {r["index"]: r["flops"] for r in records if r["event"] == "architecture"}
+    sizes = {event.index: event.flops for event in events(with_share, ArchitectureEvent)}
     assert max(sizes.values()) <= SETTINGS["flops"]
-    grown = [r for r in records if r.get("origin") == "insertion"]
+    grown = made_by(with_share, "insertion")
     assert len(grown) == 2
-    for r in grown:
-        assert sizes[r["index"]] - sizes[r["parent"]] <= 0.2 * SETTINGS["flops"]
+    for event in grown:
+        assert sizes[event.index] - sizes[event.parent] <= 0.2 * SETTINGS["flops"]
     # Room for one block after the first step, none after the last.
-    first, last = (r["flops_after"] for r in records if r["event"] == "morphnet")
+    first, last = (step.flops_after for step in events(with_share, MorphNetStep))
     assert first <= 0.8 * SETTINGS["flops"] < last
 
 
 def test_the_space_can_be_exhausted(tmp_path, monkeypatch):
     monkeypatch.setattr("resbuilder.pipeline.loop.draw_insertion", lambda *_: None)
     result = run_search(tmp_path / "run")
-    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
-    assert "exhausted" in [r["event"] for r in records]
+    assert events(result, ExhaustedEvent)
     assert result.reason == "all rounds are done"
 
 
 def test_a_network_that_regularization_kills_ends_the_run_with_the_best_so_far(tmp_path):
     result = run_search(tmp_path / "run", tau_morphnet=100.0, insertions=0)
     assert result.reason.startswith("break-down: no channel is alive in stem")
-    assert result.best["index"] == 0 and result.model() is not None
-    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
-    assert [r["event"] for r in records[-3:]] == ["morphnet", "breakdown", "finished"]
+    assert result.best.index == 0 and result.model() is not None
+    assert [event.name for event in events(result)[-3:]] == ["morphnet", "breakdown", "finished"]
 
 
 def test_a_training_that_diverges_ends_the_run(tmp_path):
@@ -266,15 +271,11 @@ def with_reg_stem(path, index) -> np.ndarray:
 
 def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
     """A gain of any size counts as good here, so nothing may be removed after the insertion."""
-    run_search(tmp_path / "run", momentum=True, tau_momentum=-1.0)
-    records = read_records(tmp_path / "run" / "journal.jsonl")[0]
-    judged = [r for r in records if r["event"] == "removal"]
-    assert [r["kept_by_momentum"] for r in judged] == [False, True]
-    assert [r["origin"] for r in records if r["event"] == "architecture"] == [
-        "start",
-        "insertion",
-        "morphnet",
-    ]
+    result = run_search(tmp_path / "run", momentum=True, tau_momentum=-1.0)
+    judged = events(result, RemovalEvent)
+    assert [event.kept_by_momentum for event in judged] == [False, True]
+    made = events(result, ArchitectureEvent)
+    assert [event.origin for event in made] == ["start", "insertion", "morphnet"]
 
 
 def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):

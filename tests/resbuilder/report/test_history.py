@@ -5,7 +5,7 @@ import json
 import pytest
 from scipy.stats import binomtest
 
-from resbuilder.report import VARIANTS, Score, read_history, summary_rows
+from resbuilder.report import VARIANTS, read_history, summary_rows
 from resbuilder.report.accuracy import widest_of_first_stage
 from resbuilder.report.classes import most_confused
 from resbuilder.report.decisions import decisions
@@ -39,8 +39,8 @@ def test_the_budget_separates_candidates(search_run):
     assert above and not any(history.within_budget(r) for r in above)
     best = history.best()
     assert best.record.flops <= run.budget and best.variant != "with_reg"
-    assert best.record.index == history.finished["best"]["index"]
-    assert best.validation == history.finished["best"]["accuracy_validation"]
+    assert best.record.index == history.finished.best.index
+    assert best.validation == history.finished.best.accuracy_validation
     assert history.best(any_size=True).validation >= best.validation
 
 
@@ -49,7 +49,7 @@ def test_weights_have_seen_every_training_since_they_were_random(search_run):
 
     def behind(index, variant, **settings):
         history = read_history(search_run(f"{index}_{variant}_{len(settings)}", **settings).folder)
-        return history.epochs_behind(Score(history.records[index], variant))
+        return history.epochs_behind(history.records[index].score(variant))
 
     assert [behind(0, v) for v in VARIANTS] == [3, 6, 3]
     assert [behind(4, v) for v in VARIANTS] == [12, 15, 3]
@@ -76,7 +76,7 @@ def test_a_cut_last_line_is_left_out_and_said(search_run):
     journal.write_bytes(journal.read_bytes()[:-20])
     before = journal.read_bytes()
     history = read_history(run.folder)
-    assert history.finished is None and len(history.events) == len(run.events) - 1
+    assert history.finished is None and len(history.entries) == len(run.events) - 1
     assert "cut off" in history.notes[0]
     assert journal.read_bytes() == before  # reading changes nothing
 
@@ -114,13 +114,13 @@ def test_numbers_that_are_not_finite_do_not_count(start_run):
     )  # fmt: skip
     history = read_history(run.folder)
     assert history.best() is None and list(history.scores()) == []
-    assert any("not finite" in row["text"] for row in decisions(history))
+    assert any("not finite" in row.text for row in decisions(history))
 
 
 def test_decisions_give_their_reasons(search_run):
     texts = {}
     for row in decisions(read_history(search_run().folder)):
-        texts.setdefault(row["kind"], []).append(row["text"])
+        texts.setdefault(row.kind, []).append(row.text)
     assert set(texts) == {
         "Start", "Insert", "Judge", "Momentum", "Remove", "MorphNet", "Resize", "Finished"
     }  # fmt: skip
@@ -132,10 +132,10 @@ def test_decisions_give_their_reasons(search_run):
 def test_judgements_follow_the_removals(search_run):
     run = search_run()
     judged = judgements(read_history(run.folder))
-    assert sum(j["verdict"] == "removed" for j in judged) == 2
-    assert sum(j["verdict"] == "kept by momentum" for j in judged) == 1
+    assert sum(j.verdict == "removed" for j in judged) == 2
+    assert sum(j.verdict == "kept by momentum" for j in judged) == 1
     for j in judged:
-        assert (j["value"] < j["threshold"]) == (j["verdict"] != "kept")
+        assert (j.value < j.threshold) == (j.verdict != "kept")
 
 
 def test_no_network_dominates_the_pareto_front(search_run):

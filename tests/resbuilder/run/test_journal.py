@@ -5,7 +5,27 @@ import os
 
 import pytest
 
-from resbuilder.run.journal import Journal, read_records
+from resbuilder.run import (
+    DataEvent,
+    Event,
+    ExhaustedEvent,
+    FinishedEvent,
+    Journal,
+    Winner,
+    read_journal,
+)
+
+
+def exhausted(round: int):
+    return lambda: ExhaustedEvent(round=round)
+
+
+def fill(path, count: int) -> Journal:
+    """A journal of as many steps."""
+    journal = Journal(path)
+    for n in range(count):
+        journal.step(ExhaustedEvent, f"exhausted {n}", exhausted(n))
+    return journal
 
 
 def test_a_step_is_done_once_also_after_reopening(tmp_path):
@@ -13,67 +33,98 @@ def test_a_step_is_done_once_also_after_reopening(tmp_path):
 
     def compute():
         calls.append(1)
-        return {"value": (1, 2), "name": "größer"}
+        winner = Winner(0, "no_reg_ri", 0.5, None)
+        return FinishedEvent(
+            reason="größer",
+            seconds=1.5,
+            best=winner,
+            best_any_size=winner,
+            confusion=((1, 2), (0, 3)),
+            class_names=("a", "b"),
+        )
 
     journal = Journal(tmp_path / "journal.jsonl")
-    first = journal.step("thing", "thing 0", compute)
-    assert journal.step("thing", "thing 0", compute) is first
-    again = Journal(tmp_path / "journal.jsonl").step("thing", "thing 0", compute)
-    assert len(calls) == 1
-    # The running program sees what a resumed one reads: JSON's types, not Python's.
-    assert first == again and first["value"] == [1, 2]
+    first = journal.step(FinishedEvent, "finished", compute)
+    assert journal.step(FinishedEvent, "finished", compute) is first
+    assert len(calls) == 1 and first == compute()
+    fill(tmp_path / "other.jsonl", 2)
+    assert fill(tmp_path / "other.jsonl", 3).entries == Journal(tmp_path / "other.jsonl").entries
+
+
+def test_a_line_tells_number_time_event_and_key_before_what_the_step_gave(tmp_path):
+    fill(tmp_path / "journal.jsonl", 2)
+    line = (tmp_path / "journal.jsonl").read_text().splitlines()[1]
+    told = json.loads(line)
+    assert list(told) == ["n", "time", "event", "key", "round"]
+    assert told.pop("time").endswith("+00:00")
+    assert told == {"n": 1, "event": "exhausted", "key": "exhausted 1", "round": 1}
+
+
+def test_a_step_of_another_kind_is_refused(tmp_path):
+    journal = fill(tmp_path / "journal.jsonl", 1)
+    data = DataEvent(train=(1,), test=(1,), sha256="")
+    with pytest.raises(
+        ValueError, match="'exhausted 0' is of the kind 'exhausted', expected 'data'"
+    ):
+        journal.step(DataEvent, "exhausted 0", lambda: data)
+
+
+def test_the_events_of_a_kind_come_in_order(tmp_path):
+    journal = fill(tmp_path / "journal.jsonl", 3)
+    journal.step(DataEvent, "data", lambda: DataEvent(train=(1,), test=(1,), sha256=""))
+    assert [event.round for event in journal.of(ExhaustedEvent)] == [0, 1, 2]
+    assert list(journal.of(Event)) == journal.events and len(journal.events) == 4
 
 
 @pytest.mark.faults
 def test_a_line_cut_short_is_dropped_with_a_warning_at_every_byte(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    for i in range(2):
-        journal.step("thing", f"thing {i}", lambda i=i: {"i": i})
+    fill(path, 2)
     whole = path.read_bytes()
     first = whole.index(b"\n") + 1
     for length in range(first + 1, len(whole)):
         path.write_bytes(whole[:length])
         with pytest.warns(UserWarning, match="middle of a line"):
             recovered = Journal(path)
-        assert [r["key"] for r in recovered.records] == ["thing 0"]
-        recovered.step("thing", "thing 1", lambda: {"i": 1})
-        assert [r["i"] for r in read_records(path)[0]] == [0, 1]
+        assert [entry.key for entry in recovered.entries] == ["exhausted 0"]
+        recovered.step(ExhaustedEvent, "exhausted 1", exhausted(1))
+        assert [entry.event.round for entry in read_journal(path)[0]] == [0, 1]
 
 
 def test_a_damaged_line_in_the_middle_is_named(tmp_path):
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    for i in range(3):
-        journal.step("thing", f"thing {i}", dict)
+    fill(path, 3)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[0] + '{"event": "thi\n' + lines[2])
     with pytest.raises(ValueError, match="line 2"):
         Journal(path)
 
 
-def test_numbers_that_json_has_not_are_refused_before_anything_is_written(tmp_path):
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((float("nan"),), "JSON"), ((-1,), r"'train\[0\]' must be a whole number"), (3, "'train'")],
+)
+def test_what_a_journal_must_not_hold_is_refused_before_anything_is_written(tmp_path, sizes, said):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    with pytest.raises(ValueError):
-        journal.step("thing", "thing 0", lambda: {"loss": float("nan")})
-    assert not path.exists() and journal.records == []
+    with pytest.raises(ValueError, match=said):
+        journal.step(DataEvent, "data", lambda: DataEvent(train=sizes, test=(), sha256=""))
+    assert not path.exists() and journal.entries == []
 
 
 @pytest.mark.faults
 def test_a_write_that_fails_leaves_whole_lines_only(tmp_path, monkeypatch):
     """As on a disk that fills up: the line may be half there when the error comes."""
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path)
-    journal.step("thing", "thing 0", dict)
+    journal = fill(path, 1)
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        journal.step("thing", "thing 1", dict)
+        journal.step(ExhaustedEvent, "exhausted 1", exhausted(1))
     monkeypatch.undo()
-    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["thing 0"]
-    journal.step("thing", "thing 1", dict)
-    assert [r["n"] for r in read_records(path)[0]] == [0, 1]
+    assert [json.loads(line)["key"] for line in path.read_text().splitlines()] == ["exhausted 0"]
+    journal.step(ExhaustedEvent, "exhausted 1", exhausted(1))
+    assert [entry.n for entry in read_journal(path)[0]] == [0, 1]

@@ -85,7 +85,7 @@ def load_model(path: str | Path) -> keras.Model:
 def evaluate_single(
     path: str | Path, part: str, dataset: str | None = None, data_dir: str | None = None
 ) -> dict:
-    """Loss and accuracy of a saved model on a part of a dataset.
+    """Return loss and accuracy of a saved model on a part of a dataset.
 
     Args:
         path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.

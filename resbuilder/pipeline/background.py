@@ -104,7 +104,7 @@ class BackgroundTrainings:
             future.add_done_callback(functools.partial(self._hand_in, executor))
 
     def _outcome(self, training: NoRegTraining) -> TrainingEvent:
-        """What a training gave; while it runs elsewhere, others are done here."""
+        """Return what a training gave; while it runs elsewhere, do others here."""
         if self.executor is None:
             return self.steps.train_and_judge(training.node, training.variant)
         while training.outcome is None and not (training.future and training.future.done()):
@@ -131,14 +131,17 @@ class BackgroundTrainings:
 
 
 def train_no_reg(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
-    """In another process: do a training, and save its network for the search to judge."""
+    """Do a training in another process, and save its network for the search to judge."""
     return Trainings(folder, _data(folder.config), progress=None).train_no_reg(node, variant)
 
 
 def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor | None:
-    """Processes for trainings, one less than trainings at the same time; None for one training.
+    """Return processes for trainings, one less than trainings at the same time.
 
     The search keeps the first GPU, and they share the others, if there are any.
+
+    Returns:
+        The processes; None where one training at a time is asked for.
 
     Raises:
         ValueError: If every training is to have all GPUs.
@@ -163,7 +166,7 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
 
 
 def _use_threads(threads: int) -> None:
-    """As many for the search's own trainings as for those beside it, so that all round alike."""
+    """Give the search's own trainings the threads of those beside it, so that all round alike."""
     if keras.backend.backend() == "tensorflow" and "TF_NUM_INTRAOP_THREADS" not in os.environ:
         import tensorflow as tf
 

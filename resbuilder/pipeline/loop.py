@@ -73,7 +73,7 @@ class Loop:
         self.round = 0
 
     def go(self) -> FinishedEvent:
-        """Search until all rounds are done or the network breaks down; the closing event."""
+        """Search until all rounds are done or the network breaks down; return the last event."""
         with self.progress:
             try:
                 self.rounds()
@@ -88,7 +88,7 @@ class Loop:
             return self.journal.step(FinishedEvent, "finished", lambda: self.steps.finish(reason))
 
     def rounds(self) -> None:
-        """The loops of fig. 4.3."""
+        """Do the loops of fig. 4.3."""
         c = self.config
         node = self.add(self.start, START)
         parent: Node | None = None
@@ -166,7 +166,7 @@ class Loop:
     def training(
         self, node: Node, variant: str, compute: Callable[[], TrainingEvent]
     ) -> TrainingEvent:
-        """One training, and the models that are no longer needed cleared away."""
+        """Do one training, and remove the models that are no longer needed."""
         key = _training(node.index, variant)
         replayed = self.journal.has(key)
         event = self.journal.step(TrainingEvent, key, compute)
@@ -178,7 +178,7 @@ class Loop:
         return event
 
     def insert(self, node: Node) -> Node | None:
-        """Insert one block at random; None when no place gives a new architecture."""
+        """Insert one block at random; return None when no place gives a new architecture."""
         index = len(self.nodes)
         trained = {n.architecture for n in self.nodes if n.source == n.index}
         rng = np.random.default_rng(self.steps.seed(index, "position"))
@@ -213,7 +213,7 @@ class Loop:
         return pruned
 
     def morphnet(self, node: Node) -> tuple[Node, Channels | None]:
-        """Shrink and expand; the second value says which channels to inherit, if any."""
+        """Shrink and expand; return the result, and which channels it inherits, if any."""
         coming = self.config.insertions if self.round + 1 < self.config.rounds else 0
         budget = self.config.flops - coming * (self.config.block_flops or 0)
         step = self.journal.step(
@@ -236,11 +236,11 @@ class Loop:
         return result, step.channels if self.config.inherit_channels else None
 
     def gain(self, grown: Node, node: Node) -> float:
-        """Validation accuracy that an insertion has added."""
+        """Return the validation accuracy that an insertion has added."""
         return self.accuracy(grown) - self.accuracy(node)
 
     def accuracy(self, node: Node) -> float:
-        """Validation accuracy after the With-Reg training that gave a node its weights.
+        """Return the validation accuracy after the training that gave a node its weights.
 
         For a network that has just lost blocks this is that of the training before: as it stands it
         may be far worse, and the next insertion would seem good whatever it is worth.
@@ -252,10 +252,10 @@ class Loop:
 
 
 def _architecture(index: int) -> str:
-    """The key of a new architecture's step."""
+    """Return the key of a new architecture's step."""
     return f"architecture {index}"
 
 
 def _training(index: int, variant: str) -> str:
-    """The key of a training's step."""
+    """Return the key of a training's step."""
     return f"training {index} {variant}"

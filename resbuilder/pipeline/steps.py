@@ -62,7 +62,7 @@ class Steps(Trainings):
         return event
 
     def blocks_to_remove(self, node: Node, gain: float | None) -> RemovalEvent:
-        """Which blocks LayerLasso removes, after a gain in accuracy or None (thesis sec. 4.2)."""
+        """Judge which blocks go, after a gain in accuracy or None (thesis sec. 4.2)."""
         c = self.config
         lasso = layer_lasso_of(self._load(node.source), node.architecture, c)
         removable = lasso.removable()
@@ -78,14 +78,14 @@ class Steps(Trainings):
         )
 
     def evaluate(self, node: Node) -> EvaluationEvent:
-        """Accuracy of an architecture as a removal left it, with the weights that stay."""
+        """Evaluate an architecture as a removal left it, with the weights that stay."""
         trainer = Trainer(node.architecture, self.data, self.config, 0, regularized=False)
         inherit(trainer.network, self._load(node.source))
         validation, test = (Scores(**trainer.evaluate(p)) for p in ("validation", "test"))
         return EvaluationEvent(index=node.index, validation=validation, test=test)
 
     def channels_to_keep(self, node: Node, round: int, budget: float) -> MorphNetEvent:
-        """Which channels MorphNet keeps, and the widths that fill a budget of FLOPs again."""
+        """Judge which channels stay, and find the widths that fill a budget of FLOPs again."""
         c, a = self.config, node.architecture
         network = build_model(a, self.data.preprocessing)
         inherit(network, self._load(node.source))
@@ -142,7 +142,7 @@ class Steps(Trainings):
     def best(
         self, any_size: bool = False, and_then: TrainingEvent | None = None
     ) -> TrainingEvent | None:
-        """The best No-Reg training so far, or as it would be with one more."""
+        """Return the best No-Reg training so far, or as it would be with one more."""
         events = [*self.journal.events, *(() if and_then is None else (and_then,))]
         return best_training(events, None if any_size else self.config.flops)
 
@@ -158,7 +158,7 @@ class Steps(Trainings):
 
 
 def _positions(architecture: Architecture) -> dict[str, BlockPlace]:
-    """Where each block lies: stage, place in it, and its place among all convolutions, 0 to 1."""
+    """Return where each block is: stage, place in it, and place among all convolutions."""
     order = list(architecture.widths())
     return {
         block.name: BlockPlace(

@@ -118,7 +118,7 @@ class Trainings:
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def _trainer_of(self, node: Node) -> Trainer:
-        """The trainer of an architecture, one for all variants; only the last is kept."""
+        """Return the trainer of an architecture, one for all variants; keep only the last."""
         if self._trainer is None or self._trainer.architecture is not node.architecture:
             self._trainer = None
             keras.backend.clear_session()

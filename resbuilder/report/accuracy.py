@@ -19,7 +19,7 @@ from resbuilder.variants import VARIANTS
 
 
 def accuracy_plot(history: History) -> Plot | None:
-    """The three variants over architectures, with depth (thesis figs. 6.3, 6.14)."""
+    """Plot the three variants over architectures, with depth (thesis figs. 6.3, 6.14)."""
     if not any(True for _ in history.scores()):
         return None
     figure = new_figure(6.6)
@@ -110,7 +110,7 @@ def _morphnet_lines(axes, records: list[Record], labelled: bool) -> None:
 
 
 def widest_of_first_stage(architecture: Architecture) -> int:
-    """The number at a MorphNet line: the largest width among the first stage's convolutions."""
+    """Return the number at a MorphNet line: the largest width of the first stage."""
     stage = architecture.stages[0]
     return max(architecture.stem.width, stage.width, *(b.inner for b in stage.blocks), 0)
 

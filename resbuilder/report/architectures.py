@@ -38,7 +38,7 @@ class Layer:
 
 
 def architectures_plot(history: History) -> Plot | None:
-    """Each architecture as stacked layers, from image (top) to head (bottom)."""
+    """Draw each architecture as stacked layers, from image (top) to head (bottom)."""
     records = list(history.records.values())
     if not records:
         return None
@@ -83,7 +83,7 @@ def architectures_plot(history: History) -> Plot | None:
 
 
 def _rows(records: list[Record]) -> list[list[int]]:
-    """Places in ``records``, a new row at each MorphNet step or where a row is full."""
+    """Return places in ``records``: a new row at each MorphNet step or where one is full."""
     rows: list[list[int]] = []
     for place, record in enumerate(records):
         if not rows or record.origin == "morphnet" or len(rows[-1]) == MOST_COLUMNS:
@@ -93,7 +93,7 @@ def _rows(records: list[Record]) -> list[list[int]]:
 
 
 def _stages(record: Record, history: History) -> list[list[Layer]]:
-    """Layers by stage; blocks that were just removed stay visible where they were."""
+    """Return layers by stage; blocks that were just removed stay visible where they were."""
     a = record.architecture
     present = {block.name: block for block in a.blocks}
     parent = None if record.parent is None else history.records[record.parent]
@@ -118,7 +118,7 @@ def _stages(record: Record, history: History) -> list[list[Layer]]:
 
 
 def _depths(columns: list[list[list[Layer]]]) -> list[int]:
-    """The most layers of each stage in a row, so that stages line up; empty ones keep a line."""
+    """Return the most layers of each stage in a row, so that stages line up."""
     return [max(1, *(len(c[s]) for c in columns)) for s in range(len(columns[0]))]
 
 

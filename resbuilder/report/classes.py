@@ -12,7 +12,7 @@ MOST_CLASSES = 20  # above, a heat map cannot be read and bars are those of the 
 
 
 def classes_plot(history: History) -> Plot | None:
-    """Recall of each class, and the confusion matrix where it can be read."""
+    """Plot the recall of each class, and the confusion matrix where it can be read."""
     matrix, names = confusion(history)
     if matrix is None:
         return None
@@ -78,7 +78,7 @@ def _heat_map(figure, axes, matrix: np.ndarray, names: list[str]) -> None:
 
 
 def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
-    """Test confusion matrix of the best network (rows true, columns predicted), class names."""
+    """Return the best network's test confusion (rows true, columns predicted), class names."""
     finished = history.finished
     if finished is None or not finished.confusion:
         return None, []
@@ -86,12 +86,12 @@ def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
 
 
 def class_recall(matrix: np.ndarray) -> np.ndarray:
-    """Share of each class that is recognised; 0 for a class without images."""
+    """Return the share of each class that is recognised; 0 for a class without images."""
     return np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
 
 
 def most_confused(matrix: np.ndarray, names: list[str], count: int = 8) -> list[dict]:
-    """The largest off-diagonal entries: true and predicted class, images, share of the true."""
+    """Return the largest off-diagonal entries: classes, images, share of the true class."""
     off = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-off, axis=None, kind="stable")[:count]
     pairs = []
@@ -110,5 +110,5 @@ def most_confused(matrix: np.ndarray, names: list[str], count: int = 8) -> list[
 
 
 def shorten(name: str, length: int = 14) -> str:
-    """A class name that fits beside an axis."""
+    """Return a class name that fits beside an axis."""
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -11,7 +11,7 @@ from resbuilder.variants import VARIANTS
 
 
 def curves_plot(history: History) -> Plot | None:
-    """Loss and accuracy of the best architecture over epochs, in its three trainings."""
+    """Plot loss and accuracy of the best architecture over epochs, in its three trainings."""
     best = history.best()
     if best is None or not best.record.trainings:
         return None

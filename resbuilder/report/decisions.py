@@ -41,7 +41,7 @@ def decisions(history: History) -> list[Decision]:
 
 
 def _told(history: History, event: Event) -> tuple[str, str] | None:
-    """The kind and the text of a decision; None for an event that decides nothing."""
+    """Return kind and text of a decision; None for an event that decides nothing."""
     match event:
         case ArchitectureEvent():
             return _architecture(event)

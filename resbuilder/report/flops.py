@@ -17,7 +17,7 @@ from resbuilder.variants import VARIANTS
 
 
 def flops_plot(history: History) -> Plot | None:
-    """Cost against accuracy, with budget and Pareto front (thesis figs. 5.1–5.3)."""
+    """Plot cost against accuracy, with budget and Pareto front (thesis figs. 5.1–5.3)."""
     scores = list(history.scores())
     if not scores:
         return None
@@ -75,7 +75,7 @@ def flops_plot(history: History) -> Plot | None:
 
 
 def pareto_front(scores: list[Score]) -> list[Score]:
-    """The networks that no cheaper or equally cheap one matches in validation accuracy."""
+    """Return the networks that no cheaper or equally cheap one matches on validation data."""
     front: list[Score] = []
     for score in sorted(scores, key=lambda s: (s.record.flops, -s.validation)):
         if not front or score.validation > front[-1].validation:

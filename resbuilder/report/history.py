@@ -197,7 +197,7 @@ def read_history(run_dir: str | Path) -> History:
 
 
 def summary_rows(history: History) -> list[dict]:
-    """One flat row for each architecture, for tables.
+    """Return one flat row for each architecture, for tables.
 
     Args:
         history: From :func:`read_history`.

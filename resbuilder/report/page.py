@@ -111,7 +111,7 @@ def _context(history: History) -> dict:
 
 
 def _state(history: History) -> dict:
-    """How the run ended: a word for the badge, and a sentence."""
+    """Return how the run ended: a word for the badge, and a sentence."""
     if history.breakdown is not None:
         reason = history.breakdown.reason
         return {
@@ -130,7 +130,7 @@ def _state(history: History) -> dict:
 
 
 def _verdict(history: History, best: Score | None, images: int | None) -> list[str]:
-    """Sentences that compare the best network with the start network trained equally long."""
+    """Compare the best network with the start network trained equally long, in sentences."""
     if best is None:
         if any(True for _ in history.scores()):
             return ["No network within the budget has been trained."]
@@ -177,7 +177,7 @@ def _interval(best: Score | None, images: int | None) -> tuple[float, float] | N
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a binomial proportion.
+    """Return Wilson's 95 % interval of a binomial proportion.
 
     Args:
         share: Observed proportion, 0..1.
@@ -193,7 +193,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def _flat(data, prefix: str = ""):
-    """Nested settings as (dotted name, value) pairs."""
+    """Yield nested settings as (dotted name, value) pairs."""
     for key, value in data.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")

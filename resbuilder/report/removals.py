@@ -34,7 +34,7 @@ class Judgement:
 
 
 def removals_plot(history: History) -> Plot | None:
-    """Where blocks were removed and where they were kept (thesis fig. 6.18)."""
+    """Plot where blocks were removed and where they were kept (thesis fig. 6.18)."""
     judged = judgements(history)
     if not judged:
         return None

@@ -9,7 +9,7 @@ from resbuilder.config import SearchConfig
 
 
 def settings_rows(config: dict) -> list[dict]:
-    """All settings of a run, those with a symbol of the thesis first.
+    """Return all settings of a run, those with a symbol of the thesis first.
 
     Args:
         config: Settings by name, as in ``config.json``.

@@ -34,7 +34,7 @@ def new_figure(height: float) -> Figure:
 
 
 def render(plot: Plot, kind: str) -> bytes:
-    """The figure as ``"png"`` or ``"svg"``, the same bytes for the same figure."""
+    """Return the figure as ``"png"`` or ``"svg"``, the same bytes for the same figure."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {}
     plot.figure.savefig(buffer, format=kind, dpi=DPI, metadata=metadata)
@@ -48,7 +48,7 @@ def percent_axis(axis) -> None:
 
 
 def log_axis(axis) -> None:
-    """Ticks at 1, 2 and 5 times powers of ten, so that a short range has some too."""
+    """Put ticks at 1, 2 and 5 times powers of ten, so that a short range has some too."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(NullLocator())
 
@@ -59,12 +59,12 @@ def si_axis(axis) -> None:
 
 
 def whole_axis(axis, most: int = 9) -> None:
-    """Ticks at whole numbers only, not more than ``most`` + 1."""
+    """Put ticks at whole numbers only, not more than ``most`` + 1."""
     axis.set_major_locator(MaxNLocator(most, integer=True, min_n_ticks=1))
 
 
 def si(value: float | None, exact: bool = True) -> str:
-    """Three digits and k, M, G or T: ``4.80 M``, or ``4.8 M`` on an axis; a dash for None."""
+    """Return three digits and k, M, G or T: ``4.80 M``, on an axis ``4.8 M``; a dash for None."""
     if value is None:
         return "–"
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -76,10 +76,10 @@ def si(value: float | None, exact: bool = True) -> str:
 
 
 def points(difference: float) -> str:
-    """A difference of two shares: ``+1.20 points``."""
+    """Return a difference of two shares: ``+1.20 points``."""
     return f"{100 * difference:+.2f} points".replace("-", "−")
 
 
 def percent(share: float | None) -> str:
-    """Two decimals: ``91.27 %``; a dash for None."""
+    """Return two decimals: ``91.27 %``; a dash for None."""
     return "–" if share is None else f"{100 * share:.2f} %"

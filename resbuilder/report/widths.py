@@ -22,7 +22,7 @@ STAGE_STYLE = (
 
 
 def widths_plot(history: History) -> Plot | None:
-    """Channels after each MorphNet step (thesis fig. 5.5)."""
+    """Plot channels after each MorphNet step (thesis fig. 5.5)."""
     steps = history.of(MorphNetStep)
     if not steps:
         return None
@@ -66,7 +66,7 @@ def widths_plot(history: History) -> Plot | None:
 
 
 def _trunk_groups(a: Architecture) -> list[tuple[str, str, tuple[str, str]]]:
-    """One convolution for each width that stages share, with a label and a style."""
+    """Return one convolution for each width that stages share, with label and style."""
     groups = [("stem", [0])]
     for index, stage in enumerate(a.stages[1:], start=1):
         if stage.transition == "projection":

@@ -1,12 +1,12 @@
 """The folder of a run, its journal and the events in it, and which training is the best."""
 
 from resbuilder.run.best import best_training
+from resbuilder.run.entry import Entry, UnknownEvent
 from resbuilder.run.events import (
     ArchitectureEvent,
     BlockPlace,
     BreakDownEvent,
     DataEvent,
-    Entry,
     EvaluationEvent,
     Event,
     ExhaustedEvent,
@@ -17,7 +17,6 @@ from resbuilder.run.events import (
     RemovalEvent,
     Scores,
     TrainingEvent,
-    UnknownEvent,
     Winner,
 )
 from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config, read_environment

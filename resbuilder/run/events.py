@@ -1,7 +1,6 @@
 """What a search writes into its journal: one class for each kind of event.
 
-The fields of a class are those of the JSON object, with the same names and in the same order. A
-journal's line is an :class:`Entry`: the event, with the key of its step and the time.
+The fields of a class are those of the JSON object, with the same names and in the same order.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Event:
     def __init_subclass__(cls, name: str | None = None):
         if name is not None:
             cls.name = name
-            _KINDS[name] = cls
+            KINDS[name] = cls
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
@@ -89,7 +88,8 @@ class Event:
         return decode(cls, data)
 
 
-_KINDS: dict[str, type[Event]] = {}
+#: The class of each kind, by the name that the journal has for it.
+KINDS: dict[str, type[Event]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,68 +271,3 @@ class FinishedEvent(Event, name="finished"):
     best_any_size: Winner | None
     confusion: Counts | None
     class_names: Names
-
-
-@dataclass(frozen=True)
-class UnknownEvent(Event):
-    """An event that this version does not know; a later one may have written it."""
-
-    name: str
-    content: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields as they were."""
-        return dict(self.content)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of a journal: a step that is done.
-
-    Attributes:
-        n: Number of the line, from 0.
-        time: When it was written (ISO, UTC); empty if the journal does not say.
-        key: Of the step; each stands in a journal once.
-        event: What the step gave.
-    """
-
-    n: int
-    time: str
-    key: str
-    event: Event
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the object of the line."""
-        head = {"n": self.n, "time": self.time, "event": self.event.name, "key": self.key}
-        return head | self.event.to_json()
-
-    @classmethod
-    def from_json(cls, data: Any, n: int) -> Self:
-        """Return the entry that a line holds.
-
-        Args:
-            data: What JSON has there.
-            n: The number that the line should have.
-
-        Raises:
-            ValueError: If it is not an entry, has another number, or its event lacks something.
-        """
-        if not isinstance(data, dict) or not all(
-            isinstance(data.get(name), str) for name in ("event", "key")
-        ):
-            raise ValueError('it is no object with the texts "event" and "key"')
-        if data.get("n", n) != n:
-            raise ValueError(f"it is number {data['n']!r} and should be {n}")
-        if not isinstance(time := data.get("time", ""), str):
-            raise ValueError(f"'time' must be text, got {repr(time)[:60]}")
-        return cls(n, time, data["key"], _event(data["event"], data))
-
-
-def _event(name: str, data: dict[str, Any]) -> Event:
-    kind = _KINDS.get(name)
-    if kind is None:
-        head = ("n", "time", "event", "key")
-        return UnknownEvent(name, {k: v for k, v in data.items() if k not in head})
-    if kind is MorphNetEvent and data.get("dead", "") is None:
-        kind = MorphNetStep
-    return kind.from_json(data)

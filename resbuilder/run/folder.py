@@ -146,7 +146,7 @@ class Run(RunFolder[C]):
 
 
 def read_config(path: str | Path, kind: str | None = None) -> dict:
-    """The settings in a run folder.
+    """Return the settings in a run folder.
 
     Args:
         path: The folder.
@@ -180,7 +180,7 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
 
 
 def read_environment(path: str | Path) -> dict:
-    """What :func:`environment` said when the run was begun; empty if the run left nothing.
+    """Return what :func:`environment` said when the run was begun; empty if it left nothing.
 
     Args:
         path: The run folder.
@@ -201,7 +201,7 @@ def read_environment(path: str | Path) -> dict:
 
 
 def environment() -> dict:
-    """Versions, hardware and command, for whoever wants to repeat the run."""
+    """Return versions, hardware and command, for users who want to repeat the run."""
     packages = {}
     for name in ("keras", keras.backend.backend(), "numpy", "scikit-learn"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -238,7 +238,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the source this program runs from, if it runs from a git checkout."""
+    """Return the commit of the source this program runs from, if it is a git checkout."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from resbuilder.common.files import parse_json
-from resbuilder.run.events import Entry, Event
+from resbuilder.run.entry import Entry
+from resbuilder.run.events import Event
 from resbuilder.run.records import RecordChecks
 
 E = TypeVar("E", bound=Event)

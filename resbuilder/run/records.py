@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from resbuilder.run.entry import Entry
 from resbuilder.run.events import (
     INSERTION,
     START,
     ArchitectureEvent,
     BreakDownEvent,
-    Entry,
     EvaluationEvent,
     Event,
     FinishedEvent,
@@ -38,7 +38,7 @@ class RecordChecks:
         self._keys.add(entry.key)
 
     def _follow(self, event: Event) -> None:
-        """What one event says of others must be so."""
+        """Check that what an event says of others is so."""
         match event:
             case ArchitectureEvent():
                 self._grow(event)

@@ -57,8 +57,8 @@ def train_single(
             logs = run.path / "tensorboard"
             callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
         result |= trainer.fit(config.seed, regularize=False, callbacks=callbacks)
-        accuracies = (result[part]["accuracy"] for part in ("validation", "test"))
-        progress.trained("training", *accuracies, result["seconds"])
+        validation, test = (result[part]["accuracy"] for part in ("validation", "test"))
+        progress.trained("training", validation, test, result["seconds"])
         write_json(run.path / "architecture.json", architecture.to_json())
         write_json(run.path / "result.json", result)
         if not result["finite"]:

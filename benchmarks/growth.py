@@ -72,12 +72,15 @@ def dataset(folder: Path) -> dict[str, dict[int, float]]:
     """An epoch over so many images."""
     config = SearchConfig(dataset="digits", start="resnet-20", width=8, flops=1e6).resolved()
     data = TrainingData.load(config)
-    trainer = Trainer(start_architecture(config, data.dataset), data, config, 0, False)
+    architecture = start_architecture(config, data.dataset)
     rng, found = np.random.default_rng(0), {}
     for size in track(IMAGES, "dataset"):
         split = replace(data.split, train=rng.choice(data.split.train, size))
-        batches = replace(data, split=split).batches("train", 64)
-        found[size] = seconds(lambda b=batches: trainer.model.fit(b, shuffle=False, verbose=0))
+        trainer = Trainer(architecture, replace(data, split=split), config, 0, False)
+        batches, callbacks = trainer.shuffled(seed=0)
+        found[size] = seconds(
+            lambda t=trainer, b=batches, c=callbacks: t.model.fit(b, callbacks=c, verbose=0)
+        )
     return {"an epoch": found}
 
 

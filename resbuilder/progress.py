@@ -104,13 +104,14 @@ class _StepBar(keras.callbacks.Callback):
         self._what, self._epochs = what, epochs
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        steps = self.params.get("steps")
-        total = steps * self._epochs if steps else None
+        self._in_epoch = steps = self.params.get("steps") or 0
+        total = steps * self._epochs or None
         self._bars.reset(self._task, total=total, visible=True, description=self._what)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         text = f"{self._what}, epoch {epoch + 1} of {self._epochs}"
-        self._bars.update(self._task, description=text)
+        self._bars.update(self._task, description=text, completed=epoch * self._in_epoch)
+        self._before = epoch * self._in_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         progress = self._progress
@@ -118,7 +119,9 @@ class _StepBar(keras.callbacks.Callback):
             progress.say(f"  {self._what}, epoch {epoch + 1} of {self._epochs} done")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self._bars.advance(self._task)
+        # Several steps may end at once, and the last ones of an epoch are fewer.
+        done = min(batch + 1, self._in_epoch) if self._in_epoch else batch + 1
+        self._bars.update(self._task, completed=self._before + done)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         self._bars.update(self._task, visible=False)

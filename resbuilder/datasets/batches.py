@@ -80,7 +80,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size, self.shuffle = batch_size, shuffle
         self.augment, self.seed = augment, seed
         self.epoch = 0
-        self._order = (-1, self.indices)
+        self._order = (-1, np.arange(0))
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
@@ -89,35 +89,59 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns pixels (batch, height, width, channels) as float32 and their labels (batch,)."""
         epoch = self.epoch
-        chosen = self._ordered(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
-        pixels = self.x[chosen] if self.augment is None else self._augmented(chosen, epoch, batch)
+        part = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        chosen = self.indices[self._ordered(epoch)[part]]
+        if self.augment is None:
+            pixels = self.x[chosen]
+        else:
+            pixels = _moved(self.x, chosen, self._moves(epoch, batch, len(chosen)))
         return pixels.astype(np.float32), self.y[chosen]
 
     def on_epoch_end(self):
         """Moves on to the next epoch."""
         self.epoch += 1
 
+    def draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns all that is random in this epoch.
+
+        Returns:
+            The order: int64 (n,), places in `indices`. And how each image of that order is moved:
+            int64 (n, 3), pixels down, pixels to the right, and 1 if it is then mirrored.
+        """
+        epoch, n = self.epoch, len(self.indices)
+        order = self._ordered(epoch)
+        if self.augment is None:
+            return order, np.zeros((n, 3), np.int64)
+        sizes = [min(self.batch_size, n - b * self.batch_size) for b in range(len(self))]
+        return order, np.concatenate([self._moves(epoch, b, s) for b, s in enumerate(sizes)])
+
     def _ordered(self, epoch: int) -> np.ndarray:
-        """Returns all indices in the order of one epoch."""
+        """Returns the places in `indices` in the order of one epoch."""
         if not self.shuffle:
-            return self.indices
+            return np.arange(len(self.indices))
         # One tuple, replaced at once: Keras reads ahead in a thread of its own.
         kept, order = self._order
         if kept != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.indices)
+            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.indices))
             self._order = (epoch, order)
         return order
 
-    def _augmented(self, chosen: np.ndarray, epoch: int, batch: int) -> np.ndarray:
-        """Gathers shifted and flipped images with one lookup of flat pixel numbers."""
-        _, height, width, channels = self.x.shape
+    def _moves(self, epoch: int, batch: int, size: int) -> np.ndarray:
+        """Draws how the images of a batch are moved, as in :meth:`draw`."""
         rng = np.random.default_rng([self.seed, epoch, batch])
-        far = [round(self.augment.shift * side) for side in (height, width)]
-        down, right = rng.integers(np.negative(far), far, (len(chosen), 2), endpoint=True).T
-        flip = (rng.random(len(chosen)) < 0.5) & self.augment.flip
-        rows = np.clip(np.arange(height) - down[:, None], 0, height - 1)
-        columns = np.clip(np.arange(width) - right[:, None], 0, width - 1)
-        columns = np.where(flip[:, None], columns[:, ::-1], columns)
-        rows += chosen[:, None] * height
-        flat = rows[:, :, None] * width + columns[:, None, :]
-        return np.take(self.x.reshape(-1, channels), flat, axis=0)
+        far = [round(self.augment.shift * side) for side in self.x.shape[1:3]]
+        moves = np.empty((size, 3), np.int64)
+        moves[:, :2] = rng.integers(np.negative(far), far, (size, 2), endpoint=True)
+        moves[:, 2] = (rng.random(size) < 0.5) & self.augment.flip
+        return moves
+
+
+def _moved(x: np.ndarray, chosen: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """Gathers shifted and flipped images with one lookup of flat pixel numbers."""
+    _, height, width, channels = x.shape
+    down, right, flip = moves.T[:, :, None]
+    rows = np.clip(np.arange(height) - down, 0, height - 1) + height * chosen[:, None]
+    columns = np.clip(np.arange(width) - right, 0, width - 1)
+    columns = np.where(flip, columns[:, ::-1], columns)
+    flat = rows[:, :, None] * width + columns[:, None, :]
+    return np.take(x.reshape(-1, channels), flat, axis=0)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -124,11 +125,19 @@ class Run(RunFolder[C]):
                 on another backend, or another process works in it.
         """
         config = SearchConfig.from_mapping(read_config(path, "search"))
-        made = read_environment(path).get("backend", "an unknown backend")
+        begun = read_environment(path)
+        made = begun.get("backend", "an unknown backend")
         if made != keras.backend.backend():
             raise ValueError(
                 f"{path} was begun on {made} and Keras runs on {keras.backend.backend()} here, "
                 f"where the numbers would differ; set KERAS_BACKEND={made}"
+            )
+        if made == "tensorflow" and begun.get("onednn") != _onednn():
+            warnings.warn(
+                f"{path} was begun with TF_ENABLE_ONEDNN_OPTS={begun.get('onednn')}, here it is "
+                f"{_onednn()}: the numbers from here on may differ from those of an uninterrupted "
+                "run",
+                stacklevel=2,
             )
         return Run(Path(path).absolute(), config)
 
@@ -210,6 +219,7 @@ def environment() -> dict:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
+        "onednn": _onednn(),
         "packages": packages,
         "platform": platform.platform(),
         "processor": _processor(),
@@ -219,6 +229,11 @@ def environment() -> dict:
         "accelerators": _accelerators(),
         "commit": _commit(),
     }
+
+
+def _onednn() -> str | None:
+    """What TensorFlow was told about oneDNN, which rounds otherwise; None: nothing."""
+    return os.environ.get("TF_ENABLE_ONEDNN_OPTS")
 
 
 def _accelerators() -> list[str]:

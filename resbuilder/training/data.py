@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 
 from resbuilder.datasets import Augmentation, Batches, Dataset, Preprocessing, Split, load
 from resbuilder.variants import PARTS
+
+if TYPE_CHECKING:
+    from resbuilder.training.resident import ResidentData
+
+# Larger data stay where they are, be it in a file that is mapped into memory.
+MOST_RESIDENT_BYTES = 2**30
 
 
 @dataclass(frozen=True)
@@ -60,17 +69,26 @@ class TrainingData:
         """
         if part not in PARTS:
             raise ValueError(f"part must be one of {PARTS}, got {part!r}")
+        if part == "train":
+            x, y, indices = self._part(part)
+            return Batches(x, y, indices, batch_size, True, augmentation, seed)
+        return Batches(*self._part(part), batch_size)
+
+    @functools.cached_property
+    def resident(self) -> ResidentData | None:
+        """All parts in tensors, made once; None if they are too large, or not on TensorFlow."""
+        parts = {part: self._part(part) for part in PARTS}
+        images = sum(len(indices) for _, _, indices in parts.values())
+        size = images * self.dataset.x_train[0].nbytes
+        if keras.backend.backend() != "tensorflow" or size > MOST_RESIDENT_BYTES:
+            return None
+        from resbuilder.training.resident import ResidentData
+
+        return ResidentData({p: (x[indices], y[indices]) for p, (x, y, indices) in parts.items()})
+
+    def _part(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pixels, labels, and which of them belong to a part."""
         d = self.dataset
         if part == "test":
-            return Batches(d.x_test, d.y_test, batch_size=batch_size)
-        indices = getattr(self.split, part)
-        training = part == "train"
-        return Batches(
-            d.x_train,
-            d.y_train,
-            indices,
-            batch_size,
-            shuffle=training,
-            augment=augmentation if training else None,
-            seed=seed,
-        )
+            return d.x_test, d.y_test, np.arange(len(d.y_test))
+        return d.x_train, d.y_train, getattr(self.split, part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,12 +13,18 @@ import numpy as np
 from resbuilder.architecture import Architecture
 from resbuilder.common.files import atomically
 from resbuilder.common.strategy import strategy_scope
+from resbuilder.costs import cost
 from resbuilder.datasets import Augmentation
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
 from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
+
+# Pixels of a batch in evaluation: 256 images of 32×32. More are not faster.
+EVALUATED_PIXELS = 2**18
+# FLOPs after which a training step comes back to Python: well below a second on a core.
+EXECUTED_FLOPS, MOST_STEPS = 4 * 10**9, 16
 
 
 class Trainer:
@@ -37,10 +44,22 @@ class Trainer:
 
     def __init__(self, architecture: Architecture, data: TrainingData, config, seed, regularized):
         self.architecture, self.data, self.config = architecture, data, config
+        # Neither XLA nor several devices can look up parts of what lies in memory.
+        looked_up = config.strategy == "one_device" and not config.jit_compile
+        self._resident = data.resident if looked_up else None
+        c = config
+        self._augmentation = Augmentation(c.shift, c.flip) if c.shift or c.flip else None
         with strategy_scope(config.strategy, config.batch_size):
             self._build(seed, regularized)
         self._initial = [keras.ops.convert_to_numpy(w) for w in self.network.weights]
         self._fresh = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
+
+    def _model(self, terms) -> RegularizedModel:
+        if self._resident is None:
+            return RegularizedModel(self.network, terms)
+        from resbuilder.training.resident import ResidentModel
+
+        return ResidentModel(self.network, terms, self._resident, self._augmentation is not None)
 
     def _build(self, seed, regularized) -> None:
         architecture, config = self.architecture, self.config
@@ -51,7 +70,7 @@ class Trainer:
             terms["layer_lasso"] = layer_lasso_of(
                 self.network, architecture, config
             ).regularization_term
-        self.model = RegularizedModel(self.network, terms)
+        self.model = self._model(terms)
         self.optimizer = keras.optimizers.Adam(config.learning_rate)
         _release_traces(self.optimizer)
         self.model.compile(
@@ -59,6 +78,7 @@ class Trainer:
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
             jit_compile=config.jit_compile,
+            steps_per_execution=self._steps_per_execution(),
         )
         self.optimizer.build(self.model.trainable_variables)
 
@@ -92,17 +112,17 @@ class Trainer:
         callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
         if c.schedule == "cosine":
             callbacks.append(keras.callbacks.LearningRateScheduler(self._cosine))
-        augmentation = Augmentation(c.shift, c.flip) if c.shift or c.flip else None
+        batches, shuffling = self.shuffled(seed)
         began = time.monotonic()
         # Everything random has a seed of its own. A global one would make TensorFlow prepare all
         # compiled steps anew, which takes as long as a short training.
         history = self.model.fit(
-            self.data.batches("train", c.batch_size, augmentation, seed),
-            validation_data=self.data.batches("validation", c.batch_size),
+            batches,
+            validation_data=self.unchanged("validation"),
             epochs=c.epochs,
             shuffle=False,  # Batches shuffle themselves, by seed and epoch
             verbose=0,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *shuffling],
         ).history
         record = {
             "epochs": len(history["loss"]),
@@ -113,19 +133,44 @@ class Trainer:
                 for key in ("loss", "accuracy", "val_loss", "val_accuracy")
             },
         }
-        return record | {part: self.evaluate(part) for part in ("validation", "test")}
+        # The last epoch has judged these weights on the validation part already.
+        validation = {key: record["history"][f"val_{key}"][-1] for key in ("accuracy", "loss")}
+        return record | {"validation": validation, "test": self.evaluate("test")}
 
     def evaluate(self, part: str) -> dict:
         """Loss (cross-entropy alone) and accuracy on a part of the data."""
-        result = self.model.evaluate(
-            self.data.batches(part, self.config.batch_size), return_dict=True, verbose=0
-        )
+        result = self.model.evaluate(self.unchanged(part), return_dict=True, verbose=0)
         return {key: _number(result[key]) for key in ("accuracy", "loss")}
+
+    def shuffled(self, seed: int) -> tuple[Any, list[keras.callbacks.Callback]]:
+        """Return training batches for ``model.fit``, and callbacks that it needs with them."""
+        batch_size = self.config.batch_size
+        batches = self.data.batches("train", batch_size, self._augmentation, seed)
+        if self._resident is None:
+            return batches, []
+        return self._resident.spans("train", batch_size), [self._resident.shuffled(batches)]
+
+    def unchanged(self, part: str) -> Any:
+        """Return the images of a part as they are for ``model.evaluate``, in large batches."""
+        height, width, _ = self.data.dataset.input_shape
+        size = max(self.config.batch_size, EVALUATED_PIXELS // (height * width))
+        batches = self.data.batches if self._resident is None else self._resident.spans
+        return batches(part, size)
 
     def save(self, path: Path) -> None:
         """Write network and optimizer state as ``.keras``, whole or not at all."""
         with atomically(path) as part:
             self.model.save(part)
+
+    def _steps_per_execution(self) -> int:
+        """How many steps TensorFlow takes without coming back to Python, where it can.
+
+        Small networks only: others gain nothing, and progress is seen after each execution.
+        """
+        if self._resident is None:
+            return 1
+        flops = 3 * self.config.batch_size * cost(self.architecture).flops
+        return min(MOST_STEPS, 1 + EXECUTED_FLOPS // flops)
 
     def _l2(self):
         kernels = (w for w in self.network.trainable_weights if w.path.endswith("kernel"))

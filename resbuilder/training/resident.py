@@ -1,0 +1,116 @@
+"""Data that lie where the model does: a training step looks its images up by itself.
+
+A pipeline that hands over batches costs more than a step of a small network. Here the steps are
+handed two numbers, and what they compute begins with gathering, shifting and mirroring pixels.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from resbuilder.datasets import Batches
+from resbuilder.training.regularized import RegularizedModel
+
+
+class ResidentData:
+    """All parts of a dataset in tensors, made once for all trainings.
+
+    Args:
+        parts: Pixels (n, height, width, channels) and labels (n,) of each part by name, the
+            training part first.
+    """
+
+    def __init__(self, parts: dict[str, tuple[np.ndarray, np.ndarray]]):
+        pixels, labels = zip(*parts.values(), strict=True)
+        edges = np.cumsum([0, *map(len, labels)])
+        self._spans = dict(zip(parts, itertools.pairwise(edges), strict=True))
+        self._pixels = tf.constant(np.concatenate(pixels))
+        self._labels = tf.constant(np.concatenate(labels))
+        # What is random in the present epoch; see Batches.draw.
+        self._order = tf.Variable(np.arange(edges[1]), trainable=False)
+        self._moves = tf.Variable(np.zeros((edges[1], 3), np.int64), trainable=False)
+
+    def spans(self, part: str, batch_size: int) -> tf.data.Dataset:
+        """Return where each batch of a part begins and ends, int64 (2,)."""
+        start, stop = self._spans[part]
+        starts = np.arange(start, stop, batch_size)
+        return tf.data.Dataset.from_tensor_slices(
+            np.stack([starts, np.minimum(starts + batch_size, stop)], axis=1)
+        )
+
+    def shuffled(self, batches: Batches) -> keras.callbacks.Callback:
+        """Return what gives a `fit` the batches that `batches` would give it."""
+        return _Draw(batches, self._order, self._moves)
+
+    def training_batch(self, span: tf.Tensor, moved: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Look up a batch of the training part in the order of this epoch, moved or not."""
+        chosen = self._order[span[0] : span[1]]
+        if moved:
+            pixels = _moved(self._pixels, chosen, self._moves[span[0] : span[1]])
+        else:
+            pixels = tf.gather(self._pixels, chosen)
+        return tf.cast(pixels, tf.float32), tf.gather(self._labels, chosen)
+
+    def batch(self, span: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Look up a batch as it lies there."""
+        pixels = self._pixels[span[0] : span[1]]
+        return tf.cast(pixels, tf.float32), self._labels[span[0] : span[1]]
+
+
+class ResidentModel(RegularizedModel):
+    """A :class:`RegularizedModel` whose steps also take spans of resident data.
+
+    What `fit` and `evaluate` take otherwise, they still take.
+
+    Args:
+        network: As there.
+        terms: As there.
+        data: What the spans are of.
+        augmented: Whether images are moved in training.
+    """
+
+    def __init__(self, network, terms, data: ResidentData, augmented: bool):
+        super().__init__(network, terms)
+        self._data, self._augmented = data, augmented
+
+    def train_step(self, data):
+        """A step on a batch, or on the images of a span of the training part."""
+        if isinstance(data, tf.Tensor):
+            data = self._data.training_batch(data, self._augmented)
+        return super().train_step(data)
+
+    def test_step(self, data):
+        """Judge a batch, or the images of a span."""
+        if isinstance(data, tf.Tensor):
+            data = self._data.batch(data)
+        return super().test_step(data)
+
+
+class _Draw(keras.callbacks.Callback):
+    """Draws order and moves of each epoch, counted from 1 as `fit` does with batches."""
+
+    def __init__(self, batches: Batches, order: tf.Variable, moves: tf.Variable):
+        super().__init__()
+        self._batches, self._order, self._moves = batches, order, moves
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._batches.epoch = epoch + 1
+        order, moves = self._batches.draw()
+        self._order.assign(order)
+        self._moves.assign(moves)
+
+
+def _moved(x: tf.Tensor, chosen: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
+    """Gather shifted and mirrored images, as in :mod:`resbuilder.datasets.batches`."""
+    height, width, channels = x.shape[1:]
+    down, right, flip = (moves[:, i : i + 1] for i in range(3))
+    rows = tf.clip_by_value(tf.range(height, dtype=moves.dtype) - down, 0, height - 1)
+    rows += height * chosen[:, None]
+    columns = tf.clip_by_value(tf.range(width, dtype=moves.dtype) - right, 0, width - 1)
+    columns = tf.where(flip > 0, columns[:, ::-1], columns)
+    flat = rows[:, :, None] * width + columns[:, None, :]
+    return tf.gather(tf.reshape(x, (-1, channels)), flat)

@@ -132,7 +132,7 @@ minimal_architecture((28, 28), 10)  # arg-type
 PHS(mass="heavy")  # arg-type
 CoxPHLoss(ties=1)  # arg-type
 cohort.part(0)  # arg-type
-resbuilder.serach  # attr-defined
+resbuilder.searches  # attr-defined
 from survival.metrics import c_index  # attr-defined
 """
 

@@ -94,7 +94,7 @@ class Batches(keras.utils.PyDataset):
         if self.augment is None:
             pixels = self.x[chosen]
         else:
-            pixels = _moved(self.x, chosen, self._moves(epoch, batch, len(chosen)))
+            pixels = _moved(self.x, chosen, self._moves(self.augment, epoch, batch, len(chosen)))
         return pixels.astype(np.float32), self.y[chosen]
 
     def on_epoch_end(self):
@@ -113,7 +113,9 @@ class Batches(keras.utils.PyDataset):
         if self.augment is None:
             return order, np.zeros((n, 3), np.int64)
         sizes = [min(self.batch_size, n - b * self.batch_size) for b in range(len(self))]
-        return order, np.concatenate([self._moves(epoch, b, s) for b, s in enumerate(sizes)])
+        return order, np.concatenate(
+            [self._moves(self.augment, epoch, b, s) for b, s in enumerate(sizes)]
+        )
 
     def _ordered(self, epoch: int) -> np.ndarray:
         """Returns the places in `indices` in the order of one epoch."""
@@ -126,13 +128,13 @@ class Batches(keras.utils.PyDataset):
             self._order = (epoch, order)
         return order
 
-    def _moves(self, epoch: int, batch: int, size: int) -> np.ndarray:
+    def _moves(self, augment: Augmentation, epoch: int, batch: int, size: int) -> np.ndarray:
         """Draws how the images of a batch are moved, as in :meth:`draw`."""
         rng = np.random.default_rng([self.seed, epoch, batch])
-        far = [round(self.augment.shift * side) for side in self.x.shape[1:3]]
+        far = [round(augment.shift * side) for side in self.x.shape[1:3]]
         moves = np.empty((size, 3), np.int64)
         moves[:, :2] = rng.integers(np.negative(far), far, (size, 2), endpoint=True)
-        moves[:, 2] = (rng.random(size) < 0.5) & self.augment.flip
+        moves[:, 2] = (rng.random(size) < 0.5) & augment.flip
         return moves
 
 

@@ -124,18 +124,20 @@ class Trainer:
             verbose=0,
             callbacks=[*callbacks, *shuffling],
         ).history
-        record = {
-            "epochs": len(history["loss"]),
-            "seconds": round(time.monotonic() - began, 2),
-            "finite": self._finite(history),
-            "history": {
-                key: [_number(v) for v in history.get(key, ())]
-                for key in ("loss", "accuracy", "val_loss", "val_accuracy")
-            },
+        seconds = round(time.monotonic() - began, 2)
+        curves = {
+            key: [_number(v) for v in history.get(key, ())]
+            for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         }
-        # The last epoch has judged these weights on the validation part already.
-        validation = {key: record["history"][f"val_{key}"][-1] for key in ("accuracy", "loss")}
-        return record | {"validation": validation, "test": self.evaluate("test")}
+        return {
+            "epochs": len(history["loss"]),
+            "seconds": seconds,
+            "finite": self._finite(history),
+            "history": curves,
+            # The last epoch has judged these weights on the validation part already.
+            "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")},
+            "test": self.evaluate("test"),
+        }
 
     def evaluate(self, part: str) -> dict:
         """Loss (cross-entropy alone) and accuracy on a part of the data."""

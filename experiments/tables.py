@@ -16,7 +16,13 @@ from pathlib import Path
 import click
 
 from experiments.command import RESULTS
-from experiments.morphnet import bad_start, pareto, suggested_widths, two_rounds
+from experiments.morphnet import (
+    bad_start,
+    one_iteration,
+    single_run,
+    two_iterations,
+    what_is_left,
+)
 from experiments.phs import (
     accuracy_history,
     alternatives,
@@ -43,10 +49,11 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("phs/alternatives_cifar10", alternatives.publish_from),
     ("phs/braking_options_fashion_mnist", braking_options.publish_from),
     ("phs/braking_options_cifar10", braking_options.publish_from),
-    ("morphnet/rounds", pareto.publish_from),
-    ("morphnet/rounds", two_rounds.publish_from),
-    ("morphnet/starts", bad_start.publish_from),
-    ("morphnet/starts", suggested_widths.publish_from),
+    ("morphnet/what_is_left", what_is_left.publish_from),
+    ("morphnet/iterations", one_iteration.publish_from),
+    ("morphnet/iterations", two_iterations.publish_from),
+    ("morphnet/iterations", single_run.publish_from),
+    ("morphnet/bad_start", bad_start.publish_from),
     *((f"resbuilder/{d}", resbuilder_table.publish_from) for d in resbuilder_table.DATASETS),
     *((f"resbuilder_studies/{study.name}", study.publish_from) for study in STUDIES),
     ("resbuilder/hyperband", hyperband.publish_from),

@@ -3,175 +3,264 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from experiments.morphnet.network import CONVOLUTIONS, WIDTHS
-from experiments.morphnet.rounds import Rounds, pareto_front
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, styled
-from resbuilder.report.style import log_axis, new_figure, percent_axis, si_axis, whole_axis
+from experiments.morphnet.iterations import Iterations, pareto_front
+from experiments.morphnet.network import LAYERS, size
+from resbuilder.report.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    RED,
+    log_axis,
+    new_figure,
+    percent_axis,
+    si_axis,
+    styled,
+    whole_axis,
+)
 
 START_STYLE = {"large": (BLUE, "o"), "small": (ORANGE, "s"), "unbalanced": (GREEN, "D")}
 
 
-def pareto(rounds: Rounds) -> Figure:
-    """Test error against FLOPs with the front, and which channels are left over λ."""
+def one_iteration(iterations: Iterations) -> Figure:
+    """Loss with the term against FLOPs while training, and the two Pareto fronts (fig. 5.1)."""
     with styled():
-        figure = new_figure(4.2)
-        cost, left = figure.subplots(1, 2, width_ratios=(3, 2))
-        _scaled(cost, rounds)
-        networks = rounds.networks(1)
-        _networks(cost, networks, BLUE, "o", "one round of MorphNet")
-        front = pareto_front(networks)
-        cost.plot(
-            [n["flops"] for n in front],
-            [1 - n["test"] for n in front],
-            color=INK,
-            linewidth=1.2,
-            marker="o",
-            markersize=9,
-            markerfacecolor="none",
-            label="Pareto front, by validation",
-        )
-        _error_axes(cost)
-        cost.legend()
-        _left(left, rounds)
-    return figure
-
-
-def _left(axes, rounds: Rounds) -> None:
-    groups = rounds.by_strength()
-    for index, (name, color, marker) in enumerate(
-        zip(CONVOLUTIONS, (BLUE, ORANGE), "os", strict=True)
-    ):
-        shares = [
-            [r["rounds"][0]["with_term"]["alive"][index] / WIDTHS[index] for r in runs]
-            for runs in groups.values()
-        ]
-        axes.plot(list(groups), [np.mean(s) for s in shares], color=color, label=name)
-        for strength, values in zip(groups, shares, strict=True):
-            axes.plot([strength] * len(values), values, marker, color=color, alpha=0.5)
-    broken = [run["job"]["strength"] for run in rounds.runs if not all(_first(run)["alive"])]
-    if broken:
-        axes.plot(broken, [0] * len(broken), "x", color=RED, markersize=9, label="break-down")
-    _strength_axis(axes, rounds)
-    axes.set(ylim=(-0.05, 1.05), title="Channels left, of 32 and 64")
-    percent_axis(axes.yaxis)
-    axes.legend()
-
-
-def _first(run: dict) -> dict:
-    return run["rounds"][0]["with_term"]
-
-
-def two_rounds(rounds: Rounds) -> Figure:
-    """Test error against FLOPs after one and two rounds, and the gain over scaling by λ."""
-    with styled():
-        figure = new_figure(4.2)
-        cost, gain = figure.subplots(1, 2)
-        _scaled(cost, rounds)
-        for number, color, marker, label, shift in (
-            (1, BLUE, "o", "one round", 0.93),
-            (2, ORANGE, "s", "two rounds", 1.07),
-        ):
-            networks = rounds.networks(number)
-            _networks(cost, networks, color, marker, label)
-            gain.plot(
-                [shift * n["job"]["strength"] for n in networks],
-                [rounds.gain(n) for n in networks],
-                marker,
+        figure = new_figure(4.4)
+        training, error, loss = figure.subplots(1, 3)
+        for run in iterations.runs:
+            records = run["iterations"][0]["history"]
+            color, label = _of_strength(iterations.runs, run)
+            training.plot(
+                [r["flops"] for r in records],
+                [r["loss"] + r["term"] for r in records],
                 color=color,
-                alpha=0.7,
+                marker="o",
+                markersize=4,
+                label=label,
             )
-        _error_axes(cost)
-        cost.legend()
-        gain.axhline(0, color=GREY, linewidth=1.2)
-        _strength_axis(gain, rounds)
-        gain.set(title="Accuracy above scaled widths, equal FLOPs")
-        percent_axis(gain.yaxis)
+        training.set(
+            xscale="log", yscale="log", xlabel="FLOPs", title="(a) Loss with term, in training"
+        )
+        _flops_axis(training)
+        log_axis(training.yaxis)
+        training.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        networks = iterations.suggested()
+        _front(error, iterations, networks, lambda n: size(n["widths"]), "test error")
+        error.set(xlabel="kernel weights", title="(b) Test error and size")
+        _front(loss, iterations, networks, lambda n: n["flops"], "loss")
+        loss.set(xlabel="FLOPs", title="(c) Loss without the term, FLOPs")
+        _legend(figure, 4)
     return figure
 
 
-def _strength_axis(axes, rounds: Rounds) -> None:
-    strengths = list(rounds.by_strength())
-    axes.set(xscale="log", xlabel="λ", xlim=(strengths[0] / 2, 2 * strengths[-1]))
+def two_iterations(runs: list[dict], paths: list[list[list[dict]]]) -> Figure:
+    """Test error and FLOPs of the suggested network over steps (fig. 5.2).
+
+    Args:
+        runs: As :attr:`experiments.morphnet.iterations.Iterations.runs`.
+        paths: The :func:`experiments.morphnet.iterations.trajectory` of each.
+    """
+    with styled():
+        figure = new_figure(4.4)
+        error, cost = figure.subplots(1, 2)
+        for run, path in zip(runs, paths, strict=True):
+            color, label = _of_strength(runs, run)
+            for axes, key in ((error, "error"), (cost, "flops")):
+                _trainings(axes, path, lambda r, key=key: r[key], color, label)
+                if not run["final"]:
+                    last = path[-1][-1]
+                    axes.plot(last["step"], last[key], "x", color=RED, markersize=10)
+        for axes in (error, cost):
+            _starts(axes, paths)
+        error.set(xlabel="step", yscale="log", title="(a) Test error (×: broke down)")
+        _error_axis(error.yaxis)
+        cost.set(xlabel="step", yscale="log", title="(b) FLOPs of the suggested network")
+        log_axis(cost.yaxis)
+        si_axis(cost.yaxis)
+        _legend(figure, 6)
+    return figure
 
 
-def _scaled(axes, rounds: Rounds) -> None:
-    costs = list(rounds.scaled)
-    errors = [[1 - r["test"] for r in group] for group in rounds.scaled.values()]
-    axes.plot(costs, [np.mean(e) for e in errors], color=GREY, label="widths scaled alike")
-    for cost, values in zip(costs, errors, strict=True):
-        axes.plot([cost] * len(values), values, "_", color=GREY, markersize=9)
+def fronts(iterations: Iterations) -> Figure:
+    """Pareto fronts of loss and FLOPs after one iteration and in the end (fig. 5.3)."""
+    with styled():
+        figure = new_figure(4.4)
+        first, last = figure.subplots(1, 2, sharey=True)
+        _front(first, iterations, iterations.suggested(), lambda n: n["flops"], "loss")
+        first.set(xlabel="FLOPs", title="(a) Loss without the term, after one iteration")
+        _front(last, iterations, iterations.final("left"), lambda n: n["flops"], "loss")
+        for network in iterations.final("expanded"):
+            color, _ = _of_strength(iterations.runs, {"job": network})
+            last.plot(
+                network["flops"],
+                network["test_loss"],
+                "D",
+                color=color,
+                markerfacecolor="none",
+            )
+        last.plot([], [], "D", color=INK, markerfacecolor="none", label="scaled to the start")
+        last.set(xlabel="FLOPs", title="(b) Loss after the final training")
+        for run in iterations.runs:
+            color, label = _of_strength(iterations.runs, run)
+            last.plot([], [], "o", color=color, label=label)
+        _legend(figure, 5)
+    return figure
 
 
-def _networks(axes, networks: list[dict], color: str, marker: str, label: str) -> None:
+def single_run(paths: list[list[list[dict]]]) -> Figure:
+    """Test error, FLOPs and suggested widths over steps, for each seed (fig. 5.4)."""
+    with styled():
+        figure = new_figure(4.0)
+        error, cost, widths = figure.subplots(1, 3)
+        for number, path in enumerate(paths):
+            _trainings(error, path, lambda r: r["error"], BLUE, None)
+            _trainings(cost, path, lambda r: r["flops"], BLUE, None)
+            for index, color in enumerate((BLUE, ORANGE, GREEN)):
+                label = None if number else LAYERS[index]
+                _trainings(widths, path, lambda r, i=index: r["alive"][i], color, label)
+        for axes in (error, cost, widths):
+            _starts(axes, paths)
+        error.set(xlabel="step", yscale="log", title="(a) Test error")
+        _error_axis(error.yaxis)
+        cost.set(xlabel="step", title="(b) FLOPs, suggested", ylim=(0, None))
+        si_axis(cost.yaxis)
+        widths.set(xlabel="step", yscale="log", title="(c) Suggested widths")
+        log_axis(widths.yaxis)
+        widths.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _legend(figure, 3)
+    return figure
+
+
+def _of_strength(runs: list[dict], run: dict) -> tuple:
+    """Colour of a run's λ, and its label where it is the first run with it."""
+    strengths = sorted({r["job"]["strength"] for r in runs})
+    strength = run["job"]["strength"]
+    color = colormaps["viridis"](0.95 * strengths.index(strength) / max(1, len(strengths) - 1))
+    first = next(r for r in runs if r["job"]["strength"] == strength)
+    return color, f"λ = {strength:g}" if run is first else None
+
+
+def _trainings(axes, path: list[list[dict]], value, color, label: str | None) -> None:
+    """One line for each training of a run: it starts from scratch, so that lines do not join."""
+    for number, records in enumerate(path):
+        axes.plot(
+            [r["step"] for r in records],
+            [value(r) for r in records],
+            color=color,
+            marker="o",
+            markersize=3,
+            label=None if number else label,
+        )
+
+
+def _starts(axes, paths: list[list[list[dict]]]) -> None:
+    """Lines where the second and the third training start."""
+    longest = max(paths, key=len)
+    for records in longest[1:]:
+        axes.axvline(records[0]["step"], color=GREY, linewidth=1, linestyle=":")
+
+
+def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) -> None:
+    """Networks by λ with their front, beside widths scaled alike; test error or loss."""
+
+    def shown(network):
+        return 1 - network["test"] if what == "test error" else network["test_loss"]
+
+    def judged(network):
+        return 1 - network["validation"] if what == "test error" else network["validation_loss"]
+
+    groups = list(iterations.scaled.values())
     axes.plot(
-        [n["flops"] for n in networks],
-        [1 - n["test"] for n in networks],
-        marker,
-        color=color,
-        alpha=0.7,
-        label=label,
+        [cost(group[0]) for group in groups],
+        [np.mean([shown(n) for n in group]) for group in groups],
+        color=GREY,
+        marker="s",
+        markersize=4,
+        label="widths scaled alike",
     )
+    for network in networks:
+        color, _ = _of_strength(iterations.runs, {"job": network})
+        axes.plot(cost(network), shown(network), "o", color=color)
+    front = pareto_front(networks, cost, judged)
+    axes.plot(
+        [cost(n) for n in front],
+        [shown(n) for n in front],
+        color=INK,
+        linewidth=1.2,
+        marker="o",
+        markersize=10,
+        markerfacecolor="none",
+        label="Pareto front",
+    )
+    axes.set(xscale="log", yscale="log")
+    _flops_axis(axes)
+    if what == "test error":
+        _error_axis(axes.yaxis)
+    else:
+        log_axis(axes.yaxis)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _error_axes(axes) -> None:
-    axes.set(xscale="log", yscale="log", xlabel="FLOPs for one image", title="Test error")
+def _flops_axis(axes) -> None:
     log_axis(axes.xaxis)
-    log_axis(axes.yaxis)
     si_axis(axes.xaxis)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def _error_axis(axis) -> None:
+    log_axis(axis)
+    axis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
+
+
+def _legend(figure: Figure, columns: int) -> None:
+    """One legend for all axes, below them."""
+    found = {}
+    for axes in figure.axes:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)
 
 
 def bad_start(starts: dict[str, list[dict]], distances: np.ndarray) -> Figure:
-    """Test accuracy over rounds, and how far the widths of the starts are apart.
+    """Widths over rounds, test accuracy, and how far the starts' widths are apart (fig. 5.5).
 
     Args:
-        starts: See :func:`experiments.morphnet.starts.by_start`.
+        starts: See :func:`experiments.morphnet.bad_start.by_start`.
         distances: See :func:`experiments.morphnet.bad_start.distances`.
     """
     with styled():
-        figure = new_figure(3.9)
-        accuracy, apart = figure.subplots(1, 2)
+        figure = new_figure(7.2)
+        (*widths, accuracy, apart) = figure.subplots(2, 2).flat
         for name, runs in starts.items():
             for run in runs:
-                tests = [r["test"] for r in run["rounds"]]
                 label = _label(name, run) if run is runs[0] else None
-                _rounds(accuracy, np.arange(1, len(tests) + 1), tests, name, label)
+                suggested = np.array(run["widths"])
+                for index, axes in enumerate(widths):
+                    _rounds(axes, np.arange(len(suggested)), suggested[:, index], name, label)
+                tests = [r["test"] for r in run["rounds"]]
+                _rounds(accuracy, np.arange(1, len(tests) + 1), tests, name, None)
                 if not all(run["rounds"][-1]["alive"]):
                     accuracy.plot(len(tests), tests[-1], "x", color=RED, markersize=10)
-        accuracy.set(xlabel="round", title="Test accuracy with the term (×: breaks down)")
+        for name, axes in zip(LAYERS[:2], widths, strict=True):
+            axes.set(yscale="log", title=f"Channels of {name}")
+            log_axis(axes.yaxis)
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        accuracy.set(title="Test accuracy with the term (×: breaks down)")
         percent_axis(accuracy.yaxis)
-        accuracy.legend()
         rounds = np.arange(len(distances))
         apart.plot(rounds, distances[:, 0], color=INK, marker="o", label="between starts, at most")
         apart.plot(rounds, distances[:, 1], color=GREY, marker="s", label="seeds of one start")
         apart.set(
-            xlabel="round",
-            ylim=(0, 1.1 * np.nanmax(distances)),
-            title="Second over first width: octaves apart",
+            ylim=(0, 1.1 * np.nanmax(distances)), title="Second over first width: octaves apart"
         )
         apart.legend()
-        for axes in (accuracy, apart):
+        for axes in (*widths, accuracy, apart):
+            axes.set(xlabel="iteration")
             whole_axis(axes.xaxis)
-    return figure
-
-
-def suggested_widths(starts: dict[str, list[dict]]) -> Figure:
-    """Both widths over rounds, run by run."""
-    with styled():
-        figure = new_figure(3.9)
-        for index, axes in enumerate(figure.subplots(1, 2)):
-            for name, runs in starts.items():
-                for run in runs:
-                    widths = np.array(run["widths"])[:, index]
-                    label = _label(name, run) if run is runs[0] else None
-                    _rounds(axes, np.arange(len(widths)), widths, name, label)
-            axes.set(xlabel="round", yscale="log", title=f"Channels of {CONVOLUTIONS[index]}")
-            log_axis(axes.yaxis)
-            axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-            whole_axis(axes.xaxis)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        figure.legend(*widths[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
 
 

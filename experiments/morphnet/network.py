@@ -1,4 +1,4 @@
-"""The network of chapter 5: two convolutions, whose widths MorphNet chooses."""
+"""The network of chapter 5: two convolutions and a dense layer, whose widths MorphNet chooses."""
 
 from __future__ import annotations
 
@@ -8,36 +8,59 @@ from keras import layers
 from resbuilder.model import BN_MOMENTUM
 from resbuilder.morphnet import ChannelGraph, expand
 
-CONVOLUTIONS = ("conv1", "conv2")
-#: Channels of the two convolutions in the thesis.
-WIDTHS = (32, 64)
+LAYERS = ("conv1", "conv2", "dense")
+#: Channels of the two convolutions in the thesis, and the units of the dense layer (ours).
+WIDTHS = (32, 64, 512)
 
 
-def network(widths: tuple[int, int]) -> keras.Model:
-    """From images 28×28×1, scaled to [0, 1], to ten logits.
+def network(widths: tuple[int, ...], normalized: bool = False) -> keras.Model:
+    """Return a network from images 28×28×1, scaled to [0, 1], to ten logits.
 
-    Twice 3×3 convolution, batch normalization, ReLU and 2×2 max pooling, then a dense layer: with
-    32 and 64 channels the network of Keras' example for MNIST, with batch normalization in place
-    of its dropout. (A residual architecture cannot say this: outside of its blocks it has no 3×3
-    convolution but the stem.)
+    Twice 3×3 convolution, ReLU and 2×2 max pooling, then a dense layer with ReLU, then the logits.
+    (A residual architecture cannot say this: outside of its blocks it has no 3×3 convolution but
+    the stem.)
+
+    Args:
+        widths: Channels of the two convolutions and units of the dense layer; with two entries
+            there is no dense layer before the logits.
+        normalized: Whether batch normalization, in place of a bias, follows each convolution.
     """
     x = inputs = keras.Input((28, 28, 1))
-    for name, width in zip(CONVOLUTIONS, widths, strict=True):
-        x = layers.Conv2D(width, 3, use_bias=False, name=name)(x)
-        x = layers.BatchNormalization(momentum=BN_MOMENTUM)(x)
+    for name, width in zip(LAYERS, widths[:2], strict=False):
+        x = layers.Conv2D(width, 3, use_bias=not normalized, name=name)(x)
+        if normalized:
+            x = layers.BatchNormalization(momentum=BN_MOMENTUM)(x)
         x = layers.ReLU()(x)
         x = layers.MaxPooling2D()(x)
-    return keras.Model(inputs, layers.Dense(10, name="logits")(layers.Flatten()(x)))
+    x = layers.Flatten()(x)
+    for width in widths[2:]:
+        x = layers.Dense(width, "relu", name=LAYERS[2])(x)
+    return keras.Model(inputs, layers.Dense(10, name="logits")(x))
 
 
-def flops(widths: tuple[int, int]) -> int:
-    """FLOPs for one image, 2 for each multiply-add: 4,881,920 for 32 and 64 channels."""
-    first, second = widths
-    return 2 * (26**2 * 9 * first + 11**2 * 9 * first * second + 5**2 * second * 10)
+def flops(widths: tuple[int, ...]) -> int:
+    """Return the FLOPs for one image, 2 for each multiply-add: 6,498,560 for :data:`WIDTHS`."""
+    first, second, *dense = widths
+    total, features = 26**2 * 9 * first + 11**2 * 9 * first * second, 5**2 * second
+    for width in (*dense, 10):
+        total += features * width
+        features = width
+    return 2 * total
 
 
-def expanded(widths: tuple[int, int], budget: int) -> tuple[int, int]:
-    """Both widths times the largest factor with which they fit a budget in FLOPs."""
+def size(widths: tuple[int, ...]) -> int:
+    """Return the number of kernel weights: 843,040 for :data:`WIDTHS`."""
+    first, second, *dense = widths
+    total, features = 9 * first + 9 * first * second, 5**2 * second
+    for width in (*dense, 10):
+        total += features * width
+        features = width
+    return total
+
+
+def expanded(widths: tuple[int, ...], budget: int) -> tuple[int, ...]:
+    """Return all widths times the largest factor with which they fit a budget in FLOPs."""
     graph = ChannelGraph(network(widths))
-    chosen = expand(graph, dict(zip(CONVOLUTIONS, widths, strict=True)), budget).widths
-    return tuple(chosen[name] for name in CONVOLUTIONS)
+    names = LAYERS[: len(widths)]
+    chosen = expand(graph, dict(zip(names, widths, strict=True)), budget).widths
+    return tuple(chosen[name] for name in names)

@@ -1,4 +1,4 @@
-"""One training with or without MorphNet's term, and which channels it leaves alive."""
+"""One training with or without MorphNet's term: what it leaves, and how it came there."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from functools import cache
 import keras
 import numpy as np
 
-from experiments.morphnet.network import CONVOLUTIONS, flops, network
+from experiments.morphnet.network import LAYERS, network
 from resbuilder.datasets import Split, load
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.training.regularized import RegularizedModel
 
-LEARNING_RATE, THRESHOLD = 1e-3, 1e-2
+#: What a job may set otherwise, under ``"setting"``.
+SETTING = {
+    "normalized": False,
+    "threshold": 1e-3,
+    "learning_rate": 1e-3,
+}
+STEPS_PER_EXECUTION = 10
+# While a network trains, every tenth test image is enough; the others cost a tenth of the time.
+RECORDED = slice(None, None, 10)
 
 
 @cache
 def parts(dataset: str, data_dir: str | None, limit: int | None) -> dict[str, tuple]:
-    """Images, scaled to [0, 1], and labels of the training, validation and test part.
+    """Return images, scaled to [0, 1], and labels of the training, validation and test part.
 
     A sixth of the training images validates (10,000 of MNIST's 60,000), the same for every seed.
     """
@@ -34,42 +42,111 @@ def parts(dataset: str, data_dir: str | None, limit: int | None) -> dict[str, tu
     }
 
 
-def train(job: dict, widths: tuple[int, int], epochs: int, strength: float = 0.0) -> dict:
-    """Trains a network from random initialisation.
+def train(
+    job: dict,
+    widths: tuple[int, ...],
+    epochs: int,
+    strength: float = 0.0,
+    record_every: int | None = None,
+) -> dict:
+    """Train a network from random initialisation.
 
     Args:
         job: ``dataset``, ``data_dir``, ``limit`` (training images with those that validate, None
-            for all), ``batch_size``, and ``seed`` of the initialisation and of the order of the
-            images.
-        widths: Channels of the two convolutions.
+            for all), ``batch_size``, ``seed`` of the initialisation and of the order of the
+            images, and, if it differs from :data:`SETTING`, ``setting``.
+        widths: Channels of the two convolutions, and units of the dense layer if there is one.
         epochs: Epochs.
-        strength: λ of MorphNet's term (group lasso on FLOPs).
+        strength: λ of MorphNet's term on FLOPs.
+        record_every: Steps between two records of ``history``, a multiple of 10; None for none.
 
     Returns:
-        ``widths``, ``flops`` of the network for one image, ``validation`` and ``test`` accuracy,
-        and ``alive``: how many channels of each convolution are alive at the end.
+        ``widths``; ``flops`` of the network for one image; ``alive``: how many channels of each
+        layer are alive at the end; ``validation`` and ``test`` accuracy, ``validation_loss`` and
+        ``test_loss`` without the term; ``history``, see :class:`Recorder`.
     """
     keras.backend.clear_session()  # a job is up to twenty trainings
     keras.utils.set_random_seed(job["seed"])
-    model = network(widths)
-    morphnet = MorphNetRegularizer(model, threshold=THRESHOLD)
+    setting = SETTING | job.get("setting", {})
+    model = network(widths, setting["normalized"])
+    morphnet = MorphNetRegularizer(model, threshold=setting["threshold"])
+    flops = int(morphnet.exact_cost())
     trainer = RegularizedModel(model, {"morphnet": morphnet.regularization_term})
     trainer.set_strengths(morphnet=strength)
     trainer.compile(
-        keras.optimizers.Adam(LEARNING_RATE),
+        keras.optimizers.Adam(setting["learning_rate"]),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        steps_per_execution=10,
+        steps_per_execution=STEPS_PER_EXECUTION,
         jit_compile=False,
     )
     data = parts(job["dataset"], job["data_dir"], job["limit"])
-    trainer.fit(*data["train"], batch_size=job["batch_size"], epochs=epochs, verbose=0)
-    alive = morphnet.alive()
-    return {
+    test = tuple(values[RECORDED] for values in data["test"])
+    recorder = Recorder(morphnet, strength, test, record_every)
+    trainer.fit(
+        *data["train"],
+        batch_size=job["batch_size"],
+        epochs=epochs,
+        verbose=0,
+        callbacks=[recorder] if record_every else [],
+    )
+    result = {
         "widths": widths,
-        "flops": flops(widths),
-        "alive": tuple(int(alive[name].sum()) for name in CONVOLUTIONS),
-    } | {
-        part: trainer.evaluate(*data[part], batch_size=1000, verbose=0)[1]
-        for part in ("validation", "test")
+        "flops": flops,
+        "alive": alive_widths(morphnet),
+        "history": recorder.history,
     }
+    for part in ("validation", "test"):
+        loss, accuracy = trainer.evaluate(*data[part], batch_size=1000, verbose=0)
+        result |= {part: accuracy, f"{part}_loss": loss}
+    return result
+
+
+def alive_widths(morphnet: MorphNetRegularizer) -> tuple[int, ...]:
+    """Return how many channels of each layer are alive: the widths that MorphNet suggests."""
+    alive = morphnet.alive()
+    return tuple(int(alive[name].sum()) for name in LAYERS if name in alive)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps a record before the first step, and after every so many.
+
+    Attributes:
+        history: Records with ``step``; ``error`` and ``loss`` (without the term) on test images;
+            ``term``, multiplied by λ; ``alive`` widths, and the ``flops`` of a network with them.
+    """
+
+    def __init__(self, morphnet: MorphNetRegularizer, strength: float, test: tuple, every):
+        super().__init__()
+        if every and every % STEPS_PER_EXECUTION:
+            raise ValueError(
+                f"steps between records must be a multiple of {STEPS_PER_EXECUTION}, got {every}"
+            )
+        self.morphnet, self.strength, self.test, self.every = morphnet, strength, test, every
+        self.history: list[dict] = []
+        self.before = 0  # steps of the epochs before this one
+
+    def on_train_begin(self, logs=None):
+        self.record(0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.before + batch + 1  # Keras gives the last of the steps done at once
+        if step - self.history[-1]["step"] >= self.every:
+            self.record(step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.before += self.params["steps"]
+
+    def record(self, step: int) -> None:
+        """Append a record of the model as it is."""
+        loss, accuracy = self.model.evaluate(*self.test, batch_size=1000, verbose=0)
+        self.history.append(
+            {
+                "step": step,
+                "error": 1 - accuracy,
+                "loss": loss,
+                "term": self.strength * float(self.morphnet.regularization_term()),
+                "alive": alive_widths(self.morphnet),
+                "flops": int(self.morphnet.exact_cost()),
+            }
+        )

@@ -1,6 +1,7 @@
-"""Chapter 5: costs, rounds and comparisons are what the figures say they are."""
+"""Chapter 5: costs, iterations, records and comparisons are what the figures say they are."""
 
 import json
+from importlib import import_module
 
 import keras
 import numpy as np
@@ -9,13 +10,13 @@ from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
 from experiments.jobs import write
-from experiments.morphnet import rounds as grid
-from experiments.morphnet import starts as start_grid
-from experiments.morphnet.bad_start import distances
-from experiments.morphnet.network import WIDTHS, expanded, flops, network
-from experiments.morphnet.rounds import Rounds, pareto_front
-from experiments.morphnet.starts import balance, rounds_from
-from experiments.morphnet.two_rounds import pairs
+from experiments.morphnet import bad_start, iterations
+from experiments.morphnet.bad_start import balance, distances, rounds_from
+from experiments.morphnet.iterations import Iterations, iterate, pareto_front, trajectory
+from experiments.morphnet.network import WIDTHS, expanded, flops, network, size
+from experiments.morphnet.training import SETTING, train
+from experiments.morphnet.two_iterations import left_of
+from experiments.morphnet.what_is_left import SECOND
 from resbuilder.morphnet import MorphNetRegularizer
 
 trains = pytest.mark.skipif(
@@ -44,47 +45,93 @@ def job(digits):
         "batch_size": 4,
         "seed": 0,
         "epochs": 1,
+        "record_every": 50,
     }
 
 
-def test_flops_are_those_of_the_library_and_of_a_count_by_hand():
-    # 26² positions of 9 inputs, 11² of 9·32, then 5²·64 features to 10 logits; 2 per multiply-add.
-    assert flops(WIDTHS) == 2 * (676 * 9 * 32 + 121 * 9 * 32 * 64 + 1600 * 10) == 4_881_920
-    for widths in ((1, 1), (5, 12)):
-        assert flops(widths) == MorphNetRegularizer(network(widths), threshold=0).exact_cost()
+def test_flops_and_size_are_those_of_the_library_and_of_a_count_by_hand():
+    # 26² positions of 9 inputs, 11² of 9·32, then 5²·64 features, 512 of them, 10 logits.
+    multiplications = 676 * 9 * 32 + 121 * 9 * 32 * 64 + 1600 * 512 + 512 * 10
+    assert flops(WIDTHS) == 2 * multiplications == 6_498_560
+    assert size(WIDTHS) == 9 * 32 + 9 * 32 * 64 + 1600 * 512 + 512 * 10 == 843_040
+    for widths in ((1, 1), (5, 12), (2, 3, 7)):
+        cost = {
+            resource: MorphNetRegularizer(
+                network(widths), resource=resource, threshold=0
+            ).exact_cost()
+            for resource in ("flops", "model_size")
+        }
+        assert cost == {"flops": flops(widths), "model_size": size(widths)}
 
 
 def test_widths_fill_the_budget_and_keep_their_proportion():
-    assert expanded((8, 16), flops(WIDTHS)) == WIDTHS
-    first, second = expanded((3, 9), flops(WIDTHS))
-    assert flops((first, second)) <= flops(WIDTHS) < flops((first + 1, second + 3))
+    assert expanded((8, 16, 128), flops(WIDTHS)) == WIDTHS
+    first, second = expanded((3, 9), flops((32, 64)))
+    assert flops((first, second)) <= flops((32, 64)) < flops((first + 1, second + 3))
     assert abs(second - 3 * first) <= 2
-    assert expanded(WIDTHS, flops((16, 32))) == (16, 32)  # a start above the budget
+    assert expanded((32, 64), flops((16, 32))) == (16, 32)  # a start above the budget
+
+
+def test_the_thesis_expansion_of_1_and_41_needs_a_dense_layer_that_narrows():
+    """1·41 became 3·116: a factor of 2.83, and the FLOPs say what else was scaled."""
+    assert expanded((1, 41), flops((32, 64))) == (7, 304)  # no dense layer: far too wide
+    for units, fits in ((341, False), (342, True), (348, True), (349, False), (512, False)):
+        assert (expanded((1, 41, units), flops(WIDTHS))[:2] == SECOND[:2]) == fits
 
 
 @trains
-def test_two_rounds_start_again_from_what_the_first_left(job):
-    done = grid.two_rounds(job | {"strength": 5e-6})["rounds"]
-    assert len(done) == 2
-    left = done[0]["with_term"]["alive"]
-    assert 0 < left[0] < WIDTHS[0]
-    assert done[0]["with_term"]["widths"] == WIDTHS
-    assert done[0]["anew"]["widths"] == left
-    assert done[0]["anew"]["flops"] == flops(left) < flops(WIDTHS)
-    assert done[0]["anew"]["alive"] == left  # λ is 0 there
-    assert done[0]["anew"]["test"] > 0.6
-    assert done[1]["with_term"]["widths"] == expanded(left, flops(WIDTHS))
+def test_records_are_of_the_steps_they_name(job):
+    """Every 50 steps of two epochs with 145 each, and of the network as it was then."""
+    history = train(job, (4, 6, 8), 2, strength=1e-5, record_every=50)["history"]
+    assert [record["step"] for record in history] == [0, 50, 100, 155, 205, 255]
+    start = history[0]
+    assert start["alive"] == (4, 6, 8)
+    assert start["flops"] == flops((4, 6, 8))
+    assert all(record["flops"] == flops(record["alive"]) for record in history)
+    assert start["error"] > 0.7 > history[-1]["error"]
+    assert start["loss"] > history[-1]["loss"]
+
+    keras.utils.set_random_seed(job["seed"])
+    fresh = MorphNetRegularizer(network((4, 6, 8)), threshold=SETTING["threshold"])
+    assert_allclose(start["term"], 1e-5 * float(fresh.regularization_term()), rtol=1e-5)
 
 
 @trains
-def test_a_run_ends_where_a_layer_breaks_down_or_nothing_was_removed(job):
-    broken = grid.two_rounds(job | {"strength": 1e-2})["rounds"]
-    assert len(broken) == 1
-    assert 0 in broken[0]["with_term"]["alive"]
-    assert broken[0]["anew"] is None
-    (unchanged,) = grid.two_rounds(job | {"strength": 0.0})["rounds"]
-    assert unchanged["with_term"]["alive"] == WIDTHS
-    assert unchanged["anew"] is None
+def test_steps_between_records_are_a_multiple_of_those_done_at_once(job):
+    with pytest.raises(ValueError, match="multiple of 10, got 25"):
+        train(job, (1, 1), 1, record_every=25)
+
+
+@trains
+def test_two_iterations_start_again_from_what_the_first_left(job):
+    done = iterate(job | {"strength": 2e-5, "epochs": 2})
+    first, second = done["iterations"]
+    assert first["widths"] == WIDTHS
+    assert all(first["alive"])
+    assert first["alive"] != WIDTHS
+    assert second["widths"] == expanded(first["alive"], flops(WIDTHS))
+    left, wider = done["final"]["left"], done["final"]["expanded"]
+    assert left["widths"] == left["alive"] == second["alive"]  # λ is 0 there
+    assert left["flops"] == flops(second["alive"]) < flops(WIDTHS)
+    assert wider["widths"] == expanded(second["alive"], flops(WIDTHS))
+    assert all(record["term"] == 0 for record in left["history"])
+    steps = [[r["step"] for r in training] for training in trajectory(done)]
+    assert [training[0] for training in steps] == [0, steps[0][-1], steps[1][-1]]
+
+
+@trains
+def test_a_run_ends_where_a_layer_breaks_down(job):
+    broken = iterate(job | {"strength": 1e-2})
+    assert len(broken["iterations"]) == 1
+    assert 0 in broken["iterations"][0]["alive"]
+    assert broken["final"] is None
+
+
+@trains
+def test_nothing_is_removed_without_the_term(job):
+    unchanged = iterate(job | {"strength": 0.0})
+    assert [i["alive"] for i in unchanged["iterations"]] == [WIDTHS, WIDTHS]
+    assert unchanged["final"]["left"] == unchanged["final"]["expanded"]
 
 
 @trains
@@ -102,47 +149,49 @@ def test_every_round_from_a_bad_start_fills_the_budget(job):
     assert len(broken["rounds"]) == len(broken["widths"]) == 1
 
 
-def result(strength, seed, *anew):
-    """A run with the given (FLOPs, test accuracy) after each round."""
-    networks = [{"flops": f, "test": t, "widths": [1, 1]} if f else None for f, t in anew]
-    return {
-        "job": {"strength": strength, "seed": seed},
-        "rounds": [{"with_term": {"alive": [1, 1]}, "anew": n} for n in networks],
-    }
+def record(step, *alive):
+    return {"step": step, "alive": alive}
 
 
 @pytest.fixture
 def measured(tmp_path):
-    write(
-        tmp_path / "rounds.json",
-        {
-            "a": {"job": {"seed": 0}, "flops": 10_000, "test": 0.97},
-            "b": {"job": {"seed": 1}, "flops": 10_000, "test": 0.99},
-            "c": {"job": {"seed": 0}, "flops": 100, "test": 0.90},
-            "d": result(1e-6, 0, (1_000, 0.95), (100, 0.93)),
-            "e": result(1e-6, 1, (1_000, 0.95), (None, None)),
-            "f": result(1e-7, 0, (50, 0.99)),
-        },
-    )
-    return Rounds(tmp_path / "rounds.json")
+    def trained(alive, test=0.9):
+        return {"widths": [32, 64, 512], "flops": 9, "alive": alive, "test": test}
+
+    strong = {"job": {"strength": 9e-6}, "iterations": [trained([0, 64, 3])], "final": None}
+    weak = {
+        "job": {"strength": 1e-9},
+        "iterations": [trained([1, 41, 345], 0.97), trained([1, 2, 3])],
+        "final": {"left": trained([1, 2, 3]), "expanded": trained([2, 4, 6])},
+    }
+    plain = {"job": {"widths": [1, 2, 3]}, "flops": 5}
+    write(tmp_path / "iterations.json", {"a": strong, "b": plain, "c": weak})
+    return Iterations(tmp_path / "iterations.json")
 
 
-def test_a_network_is_compared_with_scaled_ones_of_its_own_flops(measured):
-    """Half-way from 100 to 10,000 FLOPs in the logarithm lie 0.94, of 0.90 and 0.98."""
-    last, one = measured.networks(1)[-1], measured.networks(1)[0]
-    assert_allclose(measured.gain(one), 0.01)
-    assert np.isnan(measured.gain(last))  # smaller than every scaled network: nothing to compare
-    ((first, second),) = pairs(measured)  # the other runs have no second network
-    assert_allclose(measured.gain(second) - measured.gain(first), 0.03 - 0.01)
-    assert list(measured.by_strength()) == [1e-7, 1e-6]
+def test_a_first_iteration_suggests_its_alive_channels_unless_a_layer_has_none(measured):
+    (suggested,) = measured.suggested()
+    assert suggested["flops"] == flops((1, 41, 345))
+    assert (suggested["strength"], suggested["test"]) == (1e-9, 0.97)
+    assert [n["alive"] for n in measured.final("expanded")] == [[2, 4, 6]]
+    assert list(measured.by_strength()) == [1e-9, 9e-6]
+    assert list(measured.scaled) == [5]
 
 
-def test_the_front_is_chosen_on_validation_images():
+def test_a_break_down_is_named_with_the_first_record_that_has_it():
+    iteration = {
+        "alive": [0, 64, 3],
+        "history": [record(0, 3, 64, 9), record(100, 0, 64, 5), record(200, 0, 64, 3)],
+    }
+    assert left_of({"iterations": [iteration]}, 0) == "0·64·3, broke down by step 100"
+
+
+def test_the_front_holds_what_no_cheaper_network_matches():
     networks = [
-        {"flops": f, "validation": v, "test": t}
-        for f, v, t in [(2, 0.8, 0.7), (1, 0.8, 0.6), (3, 0.7, 0.9), (4, 0.9, 0.5), (4, 0.85, 0.9)]
+        {"flops": f, "error": e} for f, e in [(2, 0.2), (1, 0.2), (3, 0.3), (4, 0.1), (4, 0.15)]
     ]
-    assert [(n["flops"], n["validation"]) for n in pareto_front(networks)] == [(1, 0.8), (4, 0.9)]
+    front = pareto_front(networks, lambda n: n["flops"], lambda n: n["error"])
+    assert [(n["flops"], n["error"]) for n in front] == [(1, 0.2), (4, 0.1)]
 
 
 def test_distance_of_starts_is_in_factors_of_two_of_their_proportions():
@@ -160,26 +209,49 @@ def test_distance_of_starts_is_in_factors_of_two_of_their_proportions():
 
 @trains
 @pytest.mark.parametrize(
-    ("names", "module", "preset"),
+    ("figures", "module", "preset"),
     [
-        (("pareto", "two_rounds"), grid, (600, 4, 1, (3e-6, 1e-2), ((1, 2), WIDTHS), 1)),
-        (("bad_start", "suggested_widths"), start_grid, (400, 8, 1, 2, 1e-6, 1)),
+        (
+            {
+                "one_iteration": ["one_iteration"],
+                "two_iterations": ["two_iterations", "fronts"],
+                "single_run": ["single_run"],
+            },
+            iterations,
+            (400, 4, 1, 20, (iterations.SHOWN, 1e-2), ((1, 2, 4), (2, 4, 8)), 1),
+        ),
+        ({"bad_start": ["bad_start"]}, bad_start, (400, 8, 1, 2, 1e-6, 1)),
     ],
 )
-def test_two_commands_share_their_trainings(names, module, preset, digits, tmp_path, monkeypatch):
-    """The whole way from the command to the figure, on small real images."""
-    from importlib import import_module
-
+def test_commands_share_their_trainings(figures, module, preset, digits, tmp_path, monkeypatch):
+    """The whole way from the command to the figures, on small real images."""
     monkeypatch.setitem(module.PRESETS, "quick", preset)
-    arguments = ["--data-dir", digits, "--out", str(tmp_path), "--workers", "1"]
     trained = []
-    for name in names:
-        command = import_module(f"experiments.morphnet.{name}").main
-        done = CliRunner().invoke(command, arguments, catch_exceptions=False)
-        assert done.exit_code == 0, done.output
-        (report,) = tmp_path.glob("*/report")
-        assert (report / f"{name}.png").stat().st_size > 10_000
+    for name, drawn in figures.items():
+        report = called(name, digits, tmp_path)
+        for figure in drawn:
+            assert (report / f"{figure}.png").stat().st_size > 10_000
         trained.append({p.name: p.stat().st_mtime_ns for p in report.parent.glob("*.json")})
-    assert trained[0] == trained[1]
+    assert all(times == trained[0] for times in trained)
     (results,) = report.glob("*.json")
     assert len(json.loads(results.read_text())) == len(trained[0])
+
+
+@trains
+def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypatch):
+    module = import_module("experiments.morphnet.what_is_left")
+    monkeypatch.setitem(module.PRESETS, "quick", (400, 4, 20, ("threshold 1e-2",)))
+    (row,) = (
+        (called("what_is_left", digits, tmp_path) / "what_is_left.md").read_text().split("\n")[2:-1]
+    )
+    assert row.startswith("| threshold 1e-2 | 32·64·512 | ")
+
+
+def called(name, digits, out):
+    """Folder of the report of a command."""
+    command = import_module(f"experiments.morphnet.{name}").main
+    arguments = ["--data-dir", digits, "--out", str(out), "--workers", "1"]
+    done = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    (report,) = out.glob("*/report")
+    return report

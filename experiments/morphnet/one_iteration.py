@@ -1,0 +1,66 @@
+"""Figure 5.1: one iteration of MorphNet over λ: losses, errors, FLOPs and size.
+
+::
+
+    python -m experiments.morphnet.one_iteration --preset quick
+    python -m experiments.morphnet.one_iteration --preset thesis
+
+(a) loss with the term against FLOPs of the alive channels, while training; (b) Pareto front of test
+error and size, (c) of loss without the term and FLOPs, of the networks that the iterations suggest.
+Errors and losses are those of the training with the term. Fronts are chosen on validation images,
+and what is shown is the test.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.command import publish, standard_options
+from experiments.morphnet import figures
+from experiments.morphnet.iterations import Iterations, measure_iterations
+from experiments.morphnet.network import flops, size
+from experiments.morphnet.what_is_left import dots
+from experiments.phs.summary import spread
+from resbuilder.report.style import si
+
+
+def markdown(iterations: Iterations) -> str:
+    """Return what an iteration leaves for each λ, and how it does; mean ± deviation over seeds."""
+    lines = [
+        "| λ | left of 32·64·512 | FLOPs | weights | λ·term at the start | at the end "
+        "| loss without the term | test, % |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for strength, runs in iterations.by_strength().items():
+        firsts = [run["iterations"][0] for run in runs]
+        left = [first["alive"] for first in firsts]
+        terms = [
+            f"{sum(f['history'][n]['term'] for f in firsts) / len(firsts):.3g}" for n in (0, -1)
+        ]
+        loss = sum(first["test_loss"] for first in firsts) / len(firsts)
+        lines.append(
+            f"| {strength:g} | {', '.join(map(dots, left))} "
+            f"| {', '.join(si(flops(w)) for w in left)} | {', '.join(si(size(w)) for w in left)} "
+            f"| {' | '.join(terms)} | {loss:.3f} | {spread([f['test'] for f in firsts])} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside the file of the iterations' results."""
+    iterations = Iterations(path)
+    figure = figures.one_iteration(iterations)
+    publish(path.with_name("one_iteration.json"), figure, markdown(iterations))
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options()
+def main(preset, workers, data_dir, out):
+    """Measure what is missing, draw, and say where it is."""
+    publish_from(measure_iterations(preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

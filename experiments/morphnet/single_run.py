@@ -1,0 +1,52 @@
+"""Figure 5.4: the run λ = 2e-8, every 100 steps: test error, FLOPs and suggested widths.
+
+::
+
+    python -m experiments.morphnet.single_run --preset quick
+    python -m experiments.morphnet.single_run --preset thesis
+
+Two iterations and the final training of what they left. The trainings are those of
+``experiments.morphnet.one_iteration``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.command import publish, standard_options
+from experiments.morphnet import figures
+from experiments.morphnet.iterations import SHOWN, Iterations, measure_iterations, trajectory
+from experiments.morphnet.what_is_left import dots
+from resbuilder.report.style import si
+
+
+def markdown(paths: list[list[list[dict]]]) -> str:
+    """Return every record of the first run; ``paths`` are those of the seeds."""
+    lines = ["| training | step | test error, % | FLOPs | suggested |", "|---|---|---|---|---|"]
+    names = ("first iteration", "second iteration", "final")
+    for name, training in zip(names, paths[0], strict=False):
+        lines += [
+            f"| {name} | {r['step']} | {100 * r['error']:.2f} | {si(r['flops'])} "
+            f"| {dots(r['alive'])} |"
+            for r in training
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside the file of the iterations' results."""
+    paths = [trajectory(run) for run in Iterations(path).by_strength()[SHOWN]]
+    publish(path.with_name("single_run.json"), figures.single_run(paths), markdown(paths))
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options()
+def main(preset, workers, data_dir, out):
+    """Measure what is missing, draw, and say where it is."""
+    publish_from(measure_iterations(preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

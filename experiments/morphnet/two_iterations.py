@@ -1,0 +1,91 @@
+"""Figures 5.2 and 5.3: two iterations of MorphNet over λ, and a final training without the term.
+
+::
+
+    python -m experiments.morphnet.two_iterations --preset quick
+    python -m experiments.morphnet.two_iterations --preset thesis
+
+Fig. 5.2: test error and FLOPs of the suggested network while training. Fig. 5.3: Pareto fronts of
+loss and FLOPs, after the first iteration and after the final training. The trainings are those of
+``experiments.morphnet.one_iteration``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.command import publish, standard_options
+from experiments.morphnet import figures
+from experiments.morphnet.iterations import Iterations, measure_iterations, trajectory
+from experiments.morphnet.what_is_left import dots
+from experiments.phs.summary import spread
+from resbuilder.report.style import si
+
+
+def markdown(iterations: Iterations) -> str:
+    """Return the widths through a run, and the final trainings; a row for each run."""
+    lines = [
+        "| λ | seed | first iteration leaves | second starts from | and leaves | final training: "
+        "FLOPs of what is left | loss | test, % | scaled to the FLOPs of the start | loss "
+        "| test, % |",
+        "|" + "---|" * 11,
+    ]
+    for run in iterations.runs:
+        job, done = run["job"], run["iterations"]
+        second = done[1] if len(done) > 1 else None
+        cells = [
+            f"{job['strength']:g}",
+            str(job["seed"]),
+            left_of(run, 0),
+            dots(second and second["widths"]),
+            left_of(run, 1) if second else "–",
+        ]
+        if run["final"]:
+            left, wider = run["final"]["left"], run["final"]["expanded"]
+            cells += [si(left["flops"]), f"{left['test_loss']:.3f}", spread([left["test"]])]
+            cells += [dots(wider["widths"]), f"{wider['test_loss']:.3f}", spread([wider["test"]])]
+        else:
+            cells += ["–"] * 6
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n" + scaled_table(iterations)
+
+
+def left_of(run: dict, number: int) -> str:
+    """Return what an iteration leaves, with the step at which a break-down was recorded."""
+    iteration = run["iterations"][number]
+    if all(iteration["alive"]):
+        return dots(iteration["alive"])
+    step = next(r["step"] for r in iteration["history"] if not all(r["alive"]))
+    return f"{dots(iteration['alive'])}, broke down by step {step}"
+
+
+def scaled_table(iterations: Iterations) -> str:
+    """Return the networks with all widths scaled alike, trained without the term."""
+    lines = ["| widths scaled alike | FLOPs | loss | test, % |", "|---|---|---|---|"]
+    for cost, group in iterations.scaled.items():
+        loss = sum(r["test_loss"] for r in group) / len(group)
+        tests = spread([r["test"] for r in group])
+        lines.append(f"| {dots(group[0]['widths'])} | {si(cost)} | {loss:.3f} | {tests} |")
+    return "\n".join(lines) + "\n"
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figures beside the file of the iterations' results."""
+    iterations = Iterations(path)
+    paths = [trajectory(run) for run in iterations.runs]
+    figure = figures.two_iterations(iterations.runs, paths)
+    publish(path.with_name("two_iterations.json"), figure, markdown(iterations))
+    publish(path.with_name("fronts.json"), figures.fronts(iterations))
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options()
+def main(preset, workers, data_dir, out):
+    """Measure what is missing, draw, and say where it is."""
+    publish_from(measure_iterations(preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""What leaves 1 and 41 of 32 and 64 channels at λ = 9e-6, as in the thesis: setting by setting.
+
+::
+
+    python -m experiments.morphnet.what_is_left --preset quick
+    python -m experiments.morphnet.what_is_left --preset thesis
+
+Each row is one training with MorphNet's term. The thesis goes on with 3 and 116 channels, which is
+1 and 41 scaled to the FLOPs of the start, and loses all of the 3 within 100 steps.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from experiments.command import measure, standard_options, stored
+from experiments.morphnet.network import WIDTHS, expanded
+from experiments.morphnet.training import train
+
+STRENGTH = 9e-6
+CHANNELS = WIDTHS[:2]
+#: As many FLOPs as the start's, for 3 and 116 channels: what the thesis' second iteration has.
+SECOND = (3, 116, 980)
+NORMALIZED, HIGH = {"normalized": True}, {"threshold": 1e-2}
+# Name: widths, what differs from the setting of the figures, epochs, factor of λ.
+VARIATIONS: dict[str, tuple[tuple[int, ...], dict, int, float]] = {
+    "batch normalization, no dense layer, threshold 1e-2": (CHANNELS, NORMALIZED | HIGH, 1, 1),
+    "no dense layer, threshold 1e-2": (CHANNELS, HIGH, 1, 1),
+    "threshold 1e-2": (WIDTHS, HIGH, 1, 1),
+    "the setting of the figures": (WIDTHS, {}, 2, 1),
+    "batch normalization": (WIDTHS, NORMALIZED, 1, 1),
+    "one FLOP per multiply-add": (WIDTHS, {}, 1, 0.5),
+    "learning rate 1e-2": (WIDTHS, {"learning_rate": 1e-2}, 1, 1),
+    "second iteration": (SECOND, {}, 1, 1),
+    "second iteration, batch normalization": (SECOND, NORMALIZED, 1, 1),
+    "second iteration, learning rate 1e-2": (SECOND, {"learning_rate": 1e-2}, 1, 1),
+}
+# Training images with those that validate, batch size, steps between records, variations.
+PRESETS = {
+    "quick": (3_000, 64, 10, ("threshold 1e-2", "second iteration, learning rate 1e-2")),
+    "thesis": (30_720, 64, 100, tuple(VARIATIONS)),
+}
+
+
+def jobs_of(preset: str) -> dict[str, dict]:
+    """Return the settings of the trainings, by name."""
+    limit, batch_size, record_every, names = PRESETS[preset]
+    jobs = {}
+    for number, (name, (widths, setting, epochs, factor)) in enumerate(VARIATIONS.items()):
+        if name in names:
+            jobs[f"variation{number}"] = {
+                "name": name,
+                "dataset": "mnist",
+                # What becomes of a second iteration is soon seen.
+                "limit": limit // 2 if widths == SECOND else limit,
+                "batch_size": batch_size,
+                "seed": 0,
+                "widths": widths,
+                "setting": setting,
+                "epochs": epochs,
+                "strength": factor * STRENGTH,
+                "record_every": record_every,
+            }
+    return jobs
+
+
+def work(job: dict) -> dict:
+    """Return one training, and ``expanded``: what it leaves, scaled to the FLOPs of its start."""
+    trained = train(job, job["widths"], job["epochs"], job["strength"], job["record_every"])
+    whole = all(trained["alive"])
+    wider = expanded(trained["alive"], trained["flops"]) if whole else None
+    return trained | {"expanded": wider}
+
+
+def markdown(results: list[dict]) -> str:
+    """Return what each setting leaves while it trains, and what a second iteration starts from."""
+    every = results[0]["job"]["record_every"]
+    shown = (1, 2, 4)
+    lines = [
+        f"| setting | start | {' | '.join(f'left after {n * every} steps' for n in shown)} "
+        "| at the end | scaled to the FLOPs of the start | test, % |",
+        "|" + "---|" * (len(shown) + 5),
+    ]
+    for result in results:
+        left = {record["step"] // every: record["alive"] for record in result["history"]}
+        cells = [dots(left.get(n)) for n in shown]
+        lines.append(
+            f"| {result['job']['name']} | {dots(result['widths'])} | {' | '.join(cells)} "
+            f"| {dots(result['alive'])} | {dots(result['expanded'])} | {100 * result['test']:.2f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def dots(widths) -> str:
+    """Return widths as a table has them, a dash for None."""
+    return "–" if widths is None else "·".join(map(str, widths))
+
+
+def publish_from(path: Path) -> None:
+    """Write the table beside the file of results."""
+    table = markdown(stored(path))
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    click.echo(table)
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options()
+def main(preset, workers, data_dir, out):
+    """Measure what is missing, and write the table."""
+    jobs = jobs_of(preset)
+    publish_from(measure("morphnet/what_is_left", work, jobs, preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

@@ -109,7 +109,7 @@ def alive_widths(morphnet: MorphNetRegularizer) -> tuple[int, ...]:
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keeps a record before the first step, and after every so many.
+    """Keep a record before the first step, after every so many, and after the last.
 
     Attributes:
         history: Records with ``step``; ``error`` and ``loss`` (without the term) on test images;
@@ -130,12 +130,17 @@ class Recorder(keras.callbacks.Callback):
         self.record(0)
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self.before + batch + 1  # Keras gives the last of the steps done at once
+        # Steps are done ten at once; of the last ones of an epoch Keras counts ten, too.
+        step = self.before + min(batch + 1, self.params["steps"])
         if step - self.history[-1]["step"] >= self.every:
             self.record(step)
 
     def on_epoch_end(self, epoch, logs=None):
         self.before += self.params["steps"]
+
+    def on_train_end(self, logs=None):
+        if self.history[-1]["step"] < self.before:
+            self.record(self.before)
 
     def record(self, step: int) -> None:
         """Append a record of the model as it is."""

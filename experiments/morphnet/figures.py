@@ -50,9 +50,9 @@ def one_iteration(iterations: Iterations) -> Figure:
         training.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         networks = iterations.suggested()
         _front(error, iterations, networks, lambda n: size(n["widths"]), "test error")
-        error.set(xlabel="kernel weights", title="(b) Test error and size")
+        error.set(xlabel="kernel weights", title="(b) Test error")
         _front(loss, iterations, networks, lambda n: n["flops"], "loss")
-        loss.set(xlabel="FLOPs", title="(c) Loss without the term, FLOPs")
+        loss.set(xlabel="FLOPs", title="(c) Loss, without term")
         _legend(figure, 4)
     return figure
 
@@ -126,7 +126,8 @@ def single_run(paths: list[list[list[dict]]]) -> Figure:
             _starts(axes, paths)
         error.set(xlabel="step", yscale="log", title="(a) Test error")
         _error_axis(error.yaxis)
-        cost.set(xlabel="step", title="(b) FLOPs, suggested", ylim=(0, None))
+        cost.set(xlabel="step", title="(b) FLOPs, suggested")
+        cost.set_ylim(0, 1.1 * max(r["flops"] for path in paths for t in path for r in t))
         si_axis(cost.yaxis)
         widths.set(xlabel="step", yscale="log", title="(c) Suggested widths")
         log_axis(widths.yaxis)
@@ -139,7 +140,7 @@ def _of_strength(runs: list[dict], run: dict) -> tuple:
     """Colour of a run's λ, and its label where it is the first run with it."""
     strengths = sorted({r["job"]["strength"] for r in runs})
     strength = run["job"]["strength"]
-    color = colormaps["viridis"](0.95 * strengths.index(strength) / max(1, len(strengths) - 1))
+    color = colormaps["viridis"](0.85 * strengths.index(strength) / max(1, len(strengths) - 1))
     first = next(r for r in runs if r["job"]["strength"] == strength)
     return color, f"λ = {strength:g}" if run is first else None
 
@@ -173,15 +174,15 @@ def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) 
     def judged(network):
         return 1 - network["validation"] if what == "test error" else network["validation_loss"]
 
-    groups = list(iterations.scaled.values())
-    axes.plot(
-        [cost(group[0]) for group in groups],
-        [np.mean([shown(n) for n in group]) for group in groups],
-        color=GREY,
-        marker="s",
-        markersize=4,
-        label="widths scaled alike",
-    )
+    if groups := list(iterations.scaled.values()):
+        axes.plot(
+            [cost(group[0]) for group in groups],
+            [np.mean([shown(n) for n in group]) for group in groups],
+            color=GREY,
+            marker="s",
+            markersize=4,
+            label="widths scaled alike",
+        )
     for network in networks:
         color, _ = _of_strength(iterations.runs, {"job": network})
         axes.plot(cost(network), shown(network), "o", color=color)
@@ -206,6 +207,8 @@ def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) 
 
 
 def _flops_axis(axes) -> None:
+    left, right = axes.get_xlim()
+    axes.set_xlim(min(left, right / 12))  # a decade at least: ticks at 1, 2 and 5 alone
     log_axis(axes.xaxis)
     si_axis(axes.xaxis)
 

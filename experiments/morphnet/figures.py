@@ -8,20 +8,8 @@ from matplotlib.figure import Figure
 
 from experiments.morphnet.iterations import Iterations, pareto_front
 from experiments.morphnet.network import LAYERS, size
-from resbuilder.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    RED,
-    log_axis,
-    new_figure,
-    percent_axis,
-    si_axis,
-    styled,
-    whole_axis,
-)
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, styled
+from resbuilder.report.style import log_axis, new_figure, percent_axis, si_axis, whole_axis
 
 START_STYLE = {"large": (BLUE, "o"), "small": (ORANGE, "s"), "unbalanced": (GREEN, "D")}
 

@@ -28,7 +28,7 @@ from experiments.phs import (
     alternatives,
     braking_options,
     mass_friction_grid,
-    settings,
+    readings,
 )
 from experiments.phs import table as phs_table
 from experiments.resbuilder import hyperband, table_6_1
@@ -44,7 +44,7 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("phs/cifar10", phs_table.publish_from),
     ("phs/mass_friction_grid", mass_friction_grid.publish_from),
     ("phs/accuracy_history", accuracy_history.publish_from),
-    ("phs/settings", settings.publish_from),
+    ("phs/readings", readings.publish_from),
     ("phs/alternatives_fashion_mnist", alternatives.publish_from),
     ("phs/alternatives_cifar10", alternatives.publish_from),
     ("phs/braking_options_fashion_mnist", braking_options.publish_from),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from experiments.command import stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,
@@ -163,6 +165,17 @@ def pairs(measured: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:
     for free, braked in zip(measured, measured[1:], strict=False):
         if braked.row.optimizer == "goal-oriented" and free.histories and braked.histories:
             yield free, braked
+
+
+def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
+    """Return the :func:`pairs` of a table's file of results, at batches of 128 alone.
+
+    Args:
+        path: ``fashion_mnist.json`` or ``cifar10.json``; where it is not there, there are none.
+    """
+    results = stored(path) if path.is_file() else []
+    results = [result for result in results if result["job"]["batch_size"] == 128]
+    return list(pairs(measured_rows(results))) if results else []
 
 
 def gains_table(measured: Sequence[Measured]) -> str:

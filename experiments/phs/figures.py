@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -10,6 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from experiments.phs.cells import Measured
 from experiments.phs.summary import accuracies
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
+
+if TYPE_CHECKING:
+    from experiments.phs.readings import Tried
 
 PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
@@ -163,45 +168,41 @@ def grid(results: list[dict]) -> Figure:
     return figure
 
 
-def settings(results: list[dict], readings: dict[str, str]) -> Figure:
-    """Loss over epochs: two readings of friction, and three batch sizes."""
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True)
-    colors = (BLUE, ORANGE, GREEN)
-    for row, dataset in zip(panels, ("fashion_mnist", "cifar10"), strict=True):
-        of = [r for r in results if r["job"]["dataset"] == dataset]
-        braked = [r for r in of if r["job"]["factor"] > 1]
-        free = [r for r in of if r["job"]["factor"] == 1]
-        for axes, group, name in ((row[0], braked, "reading"), (row[1], free, "batch")):
-            for result, color in zip(group, colors, strict=False):
-                job = result["job"]
-                label = (
-                    f"friction {readings[job['friction_form']]}"
-                    if name == "reading"
-                    else f"batches of {job['batch_size']}"
-                )
-                losses = [e["loss"] for e in result["history"] if e["loss"] is not None]
-                epochs = range(1, len(losses) + 1)
-                axes.plot(epochs, losses, "o-", color=color, label=label)
-                if len(losses) < len(result["history"]):
-                    axes.annotate(
-                        "diverges",
-                        (epochs[-1], losses[-1]),
-                        color=color,
-                        xytext=(6, -3),
-                        textcoords="offset points",
-                    )
-            axes.set_title(
-                f"{dataset}: "
-                + ("braked ×100 after epoch 1" if name == "reading" else "not braked"),
-                loc="left",
-            )
-            axes.set_ylabel("training loss")
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            if row is panels[0]:  # the same below
-                axes.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.9))
-    for axes in panels[1]:
-        axes.set_xlabel("epoch")
+def readings(found: list[Tried]) -> Figure:
+    """Test accuracy of every reading beside the printed one, without and with braking.
+
+    Args:
+        found: See :func:`experiments.phs.readings.tried`.
+    """
+    figure = Figure(figsize=(10, 1.6 + 0.36 * len(found)), layout="constrained")
+    axes = figure.subplots()
+    for y, one in enumerate(found):
+        for row, measured, color, shift in zip(
+            one.reading.printed,
+            one.accuracy if one.braked else (None, None),
+            (BLUE, RED),
+            (-0.14, 0.14),
+            strict=True,
+        ):
+            axes.plot(row.accuracy, y + shift, "D", color=color, mfc="white", ms=6)
+            if measured is not None:
+                ends = [row.accuracy, measured]
+                axes.plot(ends, [y + shift] * 2, color=GREY, linewidth=1, zorder=1)
+                axes.plot(measured, y + shift, "o", color=color, ms=6)
+        if y and one.reading.question != found[y - 1].reading.question:
+            axes.axhline(y - 0.5, color=GREY, linewidth=0.8)
+    labels = [f"{one.reading.answer}\n{one.reading.dataset}: {one.verdict}" for one in found]
+    axes.set_yticks(range(len(found)), labels, fontsize=8)
+    axes.set_ylim(len(found) - 0.5, -0.5)
+    axes.set_xlabel("test accuracy")
+    axes.xaxis.set_major_formatter(PER_CENT)
+    kinds = (("without braking", BLUE), ("with braking", RED))
+    handles = [
+        Line2D([], [], marker=marker, color=color, mfc=face or color, ls="", label=label)
+        for name, color in kinds
+        for marker, face, label in (("o", None, name), ("D", "white", f"{name}, thesis"))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return _finished(figure)
 
 

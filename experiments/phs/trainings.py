@@ -202,26 +202,3 @@ def with_other_optimizer(job: dict) -> dict:
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=job["momentum"])
     return {"history": Stages(job).run("all", make_loop(job, optimizer), job["epochs"])}
-
-
-def with_reading(job: dict) -> dict:
-    """One training, braked after the first epoch, with friction read as the job says.
-
-    The optimizer refuses a braking that makes the explicit step diverge; here the friction is
-    assigned past that check, because what then happens is the question.
-
-    Args:
-        job: As before, with ``friction_form`` and ``factor``.
-
-    Returns:
-        The history; it ends early if the loss is no number any more.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an oscillating step, which is what we look at
-        optimizer = PHS(
-            job["learning_rate"], job["mass"], job["friction"], friction_form=job["friction_form"]
-        )
-    loop = make_loop(job, optimizer)
-    loop.run(1)
-    optimizer.friction.assign(job["friction"] * job["factor"])
-    return {"history": loop.run(job["epochs"])}

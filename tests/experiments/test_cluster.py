@@ -66,7 +66,7 @@ def refused(job):
     "address, message", [("127.0.0.1:9", "no Ray answers"), ("cluster", "HOST:PORT")]
 )
 def test_an_address_without_ray_is_refused_in_one_line(address, message, tmp_path):
-    script = ("-m", "experiments.phs.settings", "--ray", address, "--out", str(tmp_path))
+    script = ("-m", "experiments.phs.readings", "--ray", address, "--out", str(tmp_path))
     done = subprocess.run([sys.executable, *script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr

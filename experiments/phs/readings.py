@@ -1,0 +1,258 @@
+"""What the thesis leaves open, tried: what "breaking at x" is, what friction is, the batch size.
+
+Each reading is tried with one seed on a printed row that decides about it within a few epochs.
+The reading that was taken is not trained here: Tables 3.1 and 3.2 are measured with it, and its
+lines are read from their results.
+
+::
+
+    python -m experiments.phs.readings --preset quick
+    python -m experiments.phs.readings --preset thesis
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from experiments.command import measure, publish, standard_options, stored
+from experiments.phs import figures
+from experiments.phs.cells import pairs_in
+from experiments.phs.rows import Row, rows
+from experiments.phs.summary import accuracies, signed
+from experiments.phs.trainings import with_and_without_braking
+
+# α, γ and m of the rows that decide.
+FASHION, FASHION_FAST = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
+FASHION_SLOW, CIFAR = (1e-4, 10.0, 1e-3), (0.1, 0.01, 100.0)
+# Epochs after braking.
+AFTER = 4
+# A reading is refuted where it ends this far from the printed accuracy, a share.
+FAR = 0.02
+# Training images (None: all), and epochs at most (None: those of the reading).
+PRESETS = {"quick": (10_000, 2), "thesis": (None, None)}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read the thesis, on one of its rows.
+
+    Attributes:
+        question: What is left open.
+        answer: The reading.
+        dataset: Of the row.
+        dynamics: α, γ and m of the row.
+        settings: What the reading changes in the job of the row.
+        epochs: Epochs at most.
+        taken: Whether Tables 3.1 and 3.2 are measured with it.
+    """
+
+    question: str
+    answer: str
+    dataset: str
+    dynamics: tuple[float, float, float]
+    settings: dict = field(default_factory=dict)
+    epochs: int = 40
+    taken: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the job."""
+        words = "_".join(str(value) for value in self.settings.values())
+        return f"{self.dataset}_a{self.dynamics[0]:g}_g{self.dynamics[1]:g}_{words}"
+
+    @property
+    def printed(self) -> tuple[Row, Row]:
+        """The row without braking, and the braked one that follows it."""
+        found = rows(self.dataset)
+        for free, braked in zip(found, found[1:], strict=False):
+            if (free.learning_rate, free.friction, free.mass) == self.dynamics:
+                return free, braked
+        raise ValueError(f"{self.dataset} has no row with α, γ, m = {self.dynamics}")
+
+
+GOAL, FRICTION, BATCH = "breaking at x", "friction", "batch size"
+LOSS = "x is the training loss"
+REMAINING = "x is the share of the initial loss that remains"
+REDUCTION = "x is the share by which the loss has fallen"
+READINGS = (
+    Reading(GOAL, LOSS, "fashion_mnist", FASHION, taken=True),
+    Reading(GOAL, REMAINING, "fashion_mnist", FASHION, {"target_is": "remaining"}),
+    Reading(GOAL, REDUCTION, "fashion_mnist", FASHION, {"target_is": "reduction"}),
+    Reading(GOAL, LOSS, "cifar10", CIFAR, taken=True),
+    Reading(GOAL, REMAINING, "cifar10", CIFAR, {"target_is": "remaining"}),
+    Reading(FRICTION, "−γp, a rate", "fashion_mnist", FASHION, taken=True),
+    Reading(
+        FRICTION,
+        "−(γ/m)p, as printed",
+        "fashion_mnist",
+        FASHION,
+        {"friction_form": "viscous"},
+        epochs=12,
+    ),
+    Reading(
+        FRICTION,
+        "−(γ/m)p, as printed",
+        "fashion_mnist",
+        FASHION_SLOW,
+        {"friction_form": "viscous"},
+        epochs=3,
+    ),
+    Reading(BATCH, "128", "fashion_mnist", FASHION_FAST, taken=True),
+    Reading(BATCH, "64", "fashion_mnist", FASHION_FAST, {"batch_size": 64}, epochs=12),
+    Reading(BATCH, "16", "fashion_mnist", FASHION_FAST, {"batch_size": 16}, epochs=6),
+    Reading(BATCH, "4", "fashion_mnist", FASHION_FAST, {"batch_size": 4}, epochs=6),
+)
+
+
+@dataclass
+class Tried:
+    """A reading and what came of it.
+
+    Attributes:
+        reading: The reading.
+        unbraked: History without braking; empty if it is not measured yet.
+        braked: History with braking, the same where the goal was not reached.
+        epoch: Epoch of braking; None if the goal was not reached.
+        lowest: Lowest average training loss before braking; None if there is none.
+    """
+
+    reading: Reading
+    unbraked: list[dict] = field(default_factory=list)
+    braked: list[dict] = field(default_factory=list)
+    epoch: float | None = None
+    lowest: float | None = None
+
+    @property
+    def accuracy(self) -> tuple[float, float]:
+        """Test accuracy without and with braking after the last epoch, shares."""
+        return accuracies(self.unbraked)["final"], accuracies(self.braked)["final"]
+
+    @property
+    def verdict(self) -> str:
+        """Return what this line says about the reading."""
+        if not self.braked:
+            return "not measured yet"
+        if self.epoch is None:
+            return "refuted: x is not reached"
+        difference = self.accuracy[1] - self.reading.printed[1].accuracy
+        return f"refuted: {signed([difference])} points" if abs(difference) > FAR else "fits"
+
+
+def reading_jobs(preset: str) -> dict[str, dict]:
+    """Settings of the trainings, by name."""
+    limit, most = PRESETS[preset]
+    jobs = {}
+    for reading in READINGS:
+        if reading.taken:
+            continue
+        braked = reading.printed[1]
+        jobs[reading.name] = {
+            "reading": reading.name,
+            "dataset": reading.dataset,
+            "limit": limit,
+            "seed": 0,
+            "batch_size": 128,
+            "learning_rate": braked.learning_rate,
+            "friction": braked.friction,
+            "mass": braked.mass,
+            "target_is": "loss",
+            "brakes": [(braked.goal, braked.factor)],
+            "after": AFTER,
+            "epochs": min(most or reading.epochs, reading.epochs),
+        } | reading.settings
+    return jobs
+
+
+def tried(path: Path) -> list[Tried]:
+    """Return every reading beside what was measured.
+
+    Args:
+        path: Results of this script; those of the tables are looked for in the same folder.
+    """
+    results = {result["job"]["reading"]: result for result in stored(path)}
+    found = []
+    for reading in READINGS:
+        if reading.taken:
+            found.append(_of_table(reading, path.with_name(f"{reading.dataset}.json")))
+        elif reading.name in results:
+            result = results[reading.name]
+            run = result["braked"][0]
+            found.append(
+                Tried(reading, result["unbraked"], run["history"], run["epoch"], run["lowest"])
+            )
+        else:
+            found.append(Tried(reading))
+    return found
+
+
+def _of_table(reading: Reading, path: Path) -> Tried:
+    """The first seed of a printed row, as many epochs after braking as the others have."""
+    for free, braked in pairs_in(path):
+        if braked.row == reading.printed[1]:
+            epoch = braked.brakes[0]
+            end = math.inf if epoch is None else math.ceil(epoch) + AFTER
+            unbraked, history = (
+                [entry for entry in m.histories[0] if entry["epoch"] <= end] for m in (free, braked)
+            )
+            return Tried(reading, unbraked, history, epoch, braked.lowest[0])
+    return Tried(reading)
+
+
+def readings_table(found: list[Tried]) -> str:
+    """Return the table: accuracies without / with braking, in percent."""
+    lines = [
+        "| open | reading | row | thesis | ours | − thesis | brakes in epoch | epochs | verdict |",
+        "|---" * 9 + "|",
+    ]
+    for one in found:
+        reading = one.reading
+        free, braked = reading.printed
+        alpha, friction, mass = reading.dynamics
+        cells = ["", "", "", ""]
+        if one.braked:
+            cells = [
+                " / ".join(f"{100 * a:.2f}" for a in one.accuracy),
+                " / ".join(
+                    signed([a - row.accuracy])
+                    for a, row in zip(one.accuracy, (free, braked), strict=True)
+                ),
+                _when(one),
+                str(one.braked[-1]["epoch"]),
+            ]
+        lines.append(
+            f"| {reading.question} | {reading.answer}{', taken' if reading.taken else ''} "
+            f"| {reading.dataset} α {alpha:g}, γ {friction:g}, m {mass:g}: "
+            f"×{braked.factor:g} at {braked.goal:g} "
+            f"| {100 * free.accuracy:.2f} / {100 * braked.accuracy:.2f} "
+            f"| {' | '.join(cells)} | {one.verdict} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _when(one: Tried) -> str:
+    if one.epoch is not None:
+        return f"{one.epoch:.1f}"
+    return "–" if one.lowest is None else f"never (lowest loss {one.lowest:.3g})"
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside a file of results."""
+    found = tried(path)
+    publish(path, figures.readings(found), readings_table(found))
+
+
+@click.command(help=__doc__.splitlines()[0])
+@standard_options()
+def main(preset, workers, data_dir, out):
+    """Measure, draw, and say where it is."""
+    jobs = reading_jobs(preset)
+    work = with_and_without_braking
+    publish_from(measure("phs/readings", work, jobs, preset, workers, data_dir, out))
+
+
+if __name__ == "__main__":
+    main()

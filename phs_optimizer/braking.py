@@ -10,7 +10,7 @@ import numpy as np
 
 from phs_optimizer import checks
 from phs_optimizer.optimizer import PHS, phs_of
-from phs_optimizer.policy import BrakingPolicy, BrakingState, Event
+from phs_optimizer.policy import STAGES, BrakingPolicy, BrakingState, Event
 from phs_optimizer.task_loss import TaskLoss
 
 
@@ -29,7 +29,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     looked for anew after loading. To begin a new training, compile with a new optimizer.
 
     Args:
-        target: The goal, in the meaning of ``target_is``.
+        target: The goal, in the meaning of ``target_is``; or ``"auto"``: no goal, and no number of
+            epochs to know. It brakes each time the validation loss has not improved for
+            ``patience`` epochs, always from the best weights so far and ``factor`` times harder
+            than before, and ends the training when that has happened ``stages`` times and the loss
+            stalls once more. Needs validation data in ``fit``.
         target_is: What the thesis' "breaking at x" means: ``"reduction"``: the loss has fallen by
             the share ``target`` of its initial value (0.8: to a fifth); ``"remaining"``: the
             share ``target`` of it is left; ``"loss"``: the loss itself.
@@ -38,7 +42,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             is not looked at before n steps of a phase.
         initial_loss: Loss that the shares refer to; by default the mean of the first 10 steps.
         patience: Epochs to explore without reaching the goal before ``on_patience`` happens;
-            None waits for ever.
+            None waits for ever. With ``target="auto"``: epochs without a better validation loss,
+            by default 3.
         on_patience: ``"brake"`` from the best weights since the last acceleration, or
             ``"adjust"``: multiply the share of the way to the goal that is asked for by
             ``adjustment`` and wait again.
@@ -49,10 +54,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             (the system's port) accelerates the weights again: the friction becomes the initial
             one, and a momentum of random direction is added.
         exploitation: Epochs to brake in each minimum; only with ``minima`` > 1.
+        stages: How often to brake with ``target="auto"``; the friction is multiplied by ``factor``
+            each time.
         port_energy: Kinetic energy that the port supplies, in shares of the initial loss.
         restore_best_weights: Whether the weights of the best epoch are put back at the end; by
-            default only with ``minima`` > 1. Best is by validation loss where there is one, by
-            the average training loss otherwise.
+            default only with ``minima`` > 1 or ``target="auto"``. Best is by validation loss where
+            there is one, by the average training loss otherwise.
         monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
         seed: Seed of the port's direction.
         log_path: A file to which every event and every epoch is appended as a line of JSON.
@@ -72,6 +79,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     Example:
         >>> model.fit(x, y, callbacks=[GoalOrientedBraking(target=0.85, factor=10)])
+
+        Without a goal, and as many epochs as it takes:
+
+        >>> model.fit(x, y, validation_split=0.1, epochs=1000,
+        ...           callbacks=[GoalOrientedBraking("auto")])
     """
 
     def __init__(
@@ -87,6 +99,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         overfitting_patience=None,
         minima=1,
         exploitation=None,
+        stages=STAGES,
         port_energy=0.5,
         restore_best_weights=None,
         monitor="loss",
@@ -108,11 +121,13 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             overfitting_patience=overfitting_patience,
             minima=minima,
             exploitation=exploitation,
+            stages=stages,
         )
+        automatic = self.policy.automatic
         self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
         self.restore_best_weights = (
-            minima > 1 if restore_best_weights is None else bool(restore_best_weights)
+            automatic or minima > 1 if restore_best_weights is None else bool(restore_best_weights)
         )
         self.log_path = None if log_path is None else Path(log_path)
         self.verbose = verbose
@@ -120,8 +135,10 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.trace: list[tuple[int, float]] = []
         self.seed = checks.count("seed", seed, least=0)
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
-        self._brake_from_best = overfitting_patience is not None or (
-            patience is not None and on_patience == "brake"
+        self._brake_from_best = (
+            automatic
+            or overfitting_patience is not None
+            or (patience is not None and on_patience == "brake")
         )
         # Of all epochs, to be restored in the end, and of those since the last acceleration.
         self._best_weights = self._best_here = None
@@ -135,7 +152,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 f"braking multiplies the friction by {self.factor:g}, and 0 stays 0: give PHS a "
                 "friction > 0"
             )
-        optimizer.check_stable(optimizer.initial_friction * self.factor)
+        hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
+        optimizer.check_stable(optimizer.initial_friction * hardest)
         if self.log_path is not None:
             self.log_path.touch()  # a path that cannot be written fails now, not after an epoch
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
@@ -169,9 +187,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the best weights, and brakes or accelerates where an epoch's end decides it."""
         logs = {} if logs is None else logs
-        if self.policy.overfitting_patience and "val_loss" not in logs:
+        watches = self.policy.overfitting_patience and "overfitting_patience"
+        watches = 'target="auto"' if self.policy.automatic else watches
+        if watches and "val_loss" not in logs:
             raise ValueError(
-                "overfitting_patience watches the validation loss: give fit() validation_data or "
+                f"{watches} watches the validation loss: give fit() validation_data or "
                 "validation_split, in every epoch"
             )
         average = self.policy.average
@@ -196,7 +216,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer = self._optimizer()
         reason = event.reason
         if event.action == "brake":
-            optimizer.friction = optimizer.initial_friction * self.factor
+            harder = self.factor**self.policy.state.braking
+            optimizer.friction = optimizer.initial_friction * harder
             if event.from_best and self._best_here is not None:
                 self.model.set_weights(self._best_here)
                 for momentum in _momenta(optimizer):
@@ -206,6 +227,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             optimizer.friction = optimizer.initial_friction
             self._best_here = None
             self._accelerate(optimizer)
+        elif event.action == "stop":
+            self.model.stop_training = True
         self._save_state()
         record = {
             "step": int(self.policy.state.steps),

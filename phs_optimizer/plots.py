@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
-EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY}
+EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY, "stop": GREY}
 
 
 def plot_energy(records: Sequence[dict]) -> Figure:
@@ -69,7 +69,8 @@ def plot_braking(callback: GoalOrientedBraking) -> Figure:
     axes = figure.subplots()
     steps, losses = zip(*callback.trace, strict=True)
     axes.plot(steps, losses, color=BLUE, label="average training loss")
-    axes.axhline(callback.policy.target_loss, color=GREY, linestyle="--", label="goal")
+    if not callback.policy.automatic:
+        axes.axhline(callback.policy.target_loss, color=GREY, linestyle="--", label="goal")
     for number, event in enumerate(callback.events, start=1):
         color = EVENT_COLORS[event["action"]]
         text = f"{number}. {event['action']}, γ = {event['friction']:g}: {event['reason']}"

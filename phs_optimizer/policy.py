@@ -13,6 +13,10 @@ from phs_optimizer import checks
 from phs_optimizer.goal import Goal
 
 INITIAL_STEPS = 10
+AUTO = "auto"
+# Of automatic braking: epochs without a better validation loss, and how often it brakes.
+PATIENCE = 3
+STAGES = 2
 ON_PATIENCE = ("brake", "adjust")
 
 
@@ -21,7 +25,8 @@ class BrakingState:
     """Where the state machine stands: numbers alone, so that an optimizer can carry them.
 
     Attributes:
-        braking: 0 while exploring, 1 while exploiting a minimum with the higher friction.
+        braking: How often the brakes have been applied since the last acceleration: 0 while
+            exploring, 1 while exploiting a minimum, more with a goal that is ``"auto"``.
         steps: Steps of the training seen so far.
         initial_loss: Mean loss of the first steps; the share of the goal refers to it.
         average: Moving average of the loss, not yet corrected for its start at 0.
@@ -73,7 +78,7 @@ class Event:
     """Something the policy decided.
 
     Attributes:
-        action: ``"brake"``, ``"adjust"`` (the goal) or ``"accelerate"``.
+        action: ``"brake"``, ``"adjust"`` (the goal), ``"accelerate"`` or ``"stop"`` (training).
         reason: Why, in words.
         loss: Average loss at that moment.
         from_best: Whether to go back to the best weights since the last acceleration first.
@@ -95,6 +100,13 @@ class BrakingPolicy:
             └───────────────────────────────────────┘                     │
             └── `exploitation` epochs over and minima left: accelerate ───┘
 
+    With the goal ``"auto"`` there is no goal: each time the validation loss has stopped improving
+    it brakes harder, and after the last of these stages it stops.
+
+    ::
+
+        exploring ── stalled ──> braking ── stalled ──> `stages`-th braking ── stalled ──> stop
+
     The arguments are those of :class:`phs_optimizer.GoalOrientedBraking`, which says what they
     mean.
 
@@ -104,7 +116,7 @@ class BrakingPolicy:
 
     def __init__(
         self,
-        target: float,
+        target: float | str,
         target_is: str = "reduction",
         average_steps: int = 100,
         initial_loss: float | None = None,
@@ -114,8 +126,23 @@ class BrakingPolicy:
         overfitting_patience: int | None = None,
         minima: int = 1,
         exploitation: int | None = None,
+        stages: int = STAGES,
     ):
-        self.goal = Goal(target, target_is)
+        self.automatic = isinstance(target, str) and target == AUTO
+        if self.automatic:
+            _refuse(
+                target_is=target_is != "reduction",
+                initial_loss=initial_loss is not None,
+                on_patience=on_patience != "brake",
+                overfitting_patience=overfitting_patience is not None,
+                minima=minima != 1,
+                exploitation=exploitation is not None,
+            )
+            patience = PATIENCE if patience is None else patience
+        elif stages != STAGES:
+            raise ValueError(f'stages={stages!r} is for target="auto", which brakes in stages')
+        self.goal = None if self.automatic else Goal(target, target_is)
+        self.stages = checks.count("stages", stages)
         self.average_steps = checks.count("average_steps", average_steps)
         if initial_loss is not None:
             initial_loss = checks.number("initial_loss", initial_loss, "> 0", lambda v: v > 0)
@@ -155,7 +182,12 @@ class BrakingPolicy:
 
     @property
     def target_loss(self) -> float:
-        """The loss at which the brakes are applied, with the adjustments made so far."""
+        """The loss at which the brakes are applied, with the adjustments made so far.
+
+        NaN with the goal ``"auto"``, which is no loss.
+        """
+        if self.goal is None:
+            return math.nan
         return self.goal.loss(self.initial_loss, self.state.ease)
 
     def observe(self, loss: float, steps: int = 1) -> Event | None:
@@ -204,7 +236,10 @@ class BrakingPolicy:
             improved = validation_loss < state.best_validation
             state.best_validation = min(state.best_validation, validation_loss)
             state.stale = 0 if improved else state.stale + 1
-        event = self._after_exploitation() if state.braking else self._without_goal()
+        if self.automatic:
+            event = self._stalled()
+        else:
+            event = self._after_exploitation() if state.braking else self._without_goal()
         return is_best, is_best_here, event
 
     def _without_goal(self) -> Event | None:
@@ -221,6 +256,17 @@ class BrakingPolicy:
         state.ease *= self.adjustment
         state.epochs = 0
         return Event("adjust", f"{waited}; it is {self.target_loss:.4g} now", self.average)
+
+    def _stalled(self) -> Event | None:
+        state = self.state
+        if state.stale < self.patience:
+            return None
+        reason = (
+            f"validation loss not below {state.best_validation:.4g} for {state.stale:.0f} epochs"
+        )
+        if state.braking >= self.stages:
+            return Event("stop", reason, self.average)
+        return self._brake(reason, from_best=True)
 
     def _after_exploitation(self) -> Event | None:
         state = self.state
@@ -239,6 +285,16 @@ class BrakingPolicy:
 
     def _brake(self, reason: str, from_best: bool = False) -> Event:
         state = self.state
-        state.braking, state.epochs, state.stale = 1.0, 0.0, 0.0
-        state.minima += 1
+        state.minima += state.braking == 0
+        state.braking += 1
+        state.epochs = state.stale = 0.0
         return Event("brake", reason, self.average, from_best)
+
+
+def _refuse(**given: bool) -> None:
+    """Say which options were given that automatic braking has no use for."""
+    if names := [name for name, was_given in given.items() if was_given]:
+        raise ValueError(
+            f'target="auto" finds the moment by the validation loss: leave out {", ".join(names)}, '
+            "or give a goal as target"
+        )

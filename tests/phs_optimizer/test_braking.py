@@ -275,6 +275,54 @@ def test_overfitting_brakes_from_the_weights_before_its_onset():
     np.testing.assert_array_equal(after.weights[best + 2], before.weights[best])
 
 
+def automatic(**options):
+    """Automatic braking with what most tests need."""
+    return GoalOrientedBraking("auto", factor=3, verbose=0, **({"patience": 2} | options))
+
+
+@pytest.mark.any_backend
+def test_automatic_braking_ends_by_itself_with_the_best_weights():
+    callback, before, after, model = automatic(), Recorder(), Recorder(), swinging()
+    history = fit(model, before, callback, after, epochs=200, validation_optimum=0.3)
+    losses, frictions = history.history["val_loss"], history.history["friction"]
+    assert len(losses) < 200
+    assert [event["action"] for event in callback.events] == ["brake", "brake", "stop"]
+    assert [event["friction"] for event in callback.events] == pytest.approx([0.6, 1.8, 1.8])
+    assert frictions == sorted(frictions)
+    for event in callback.events[:2]:  # from the best weights, at rest
+        epoch = event["epoch"]
+        best = int(np.argmin(losses[: epoch + 1]))
+        np.testing.assert_array_equal(after.weights[epoch], before.weights[best])
+        assert np.all(after.momenta[epoch][0] == 0)
+    assert callback.events[-1]["epoch"] == len(losses) - 1
+    np.testing.assert_array_equal(model.get_weights(), before.weights[int(np.argmin(losses))])
+
+
+@pytest.mark.any_backend
+def test_automatic_braking_goes_on_from_a_file(tmp_path):
+    def trained(model, callback, *more, first=0):
+        fit(model, callback, *more, initial_epoch=first, epochs=200, validation_optimum=0.3)
+        return [told([event])[0][:4] for event in callback.events]
+
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    straight = trained(swinging(), automatic(), saving)
+    # Just after the first braking, where the best weights are those it began from.
+    epoch = straight[0][2] + 1
+    again = keras.models.load_model(tmp_path / f"{epoch}.keras")
+    assert friction(again) == pytest.approx(0.6)
+    assert trained(again, automatic(), first=epoch) == straight[1:]
+
+
+@pytest.mark.any_backend
+def test_automatic_braking_needs_a_validation_loss_and_a_stable_last_stage():
+    with pytest.raises(ValueError, match='target="auto" watches the validation loss: give fit'):
+        fit(swinging(), automatic())
+    # αγ/m = 0.3: 0.9 after one stage, 2.7 after two.
+    fit(parabola(), automatic(stages=1), epochs=1, validation_optimum=0.0)
+    with pytest.raises(ValueError, match="diverges: αγ/m = 2.7 "):
+        fit(parabola(), automatic(stages=2), validation_optimum=0.0)
+
+
 @pytest.mark.any_backend
 @pytest.mark.parametrize("optimum", [None, 0.0])
 def test_the_best_weights_are_put_back_at_the_end_if_asked_for(optimum, tmp_path):

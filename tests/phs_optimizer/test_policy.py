@@ -193,6 +193,52 @@ def test_after_acceleration_overfitting_refers_to_the_new_exploration():
     ]
 
 
+def test_automatic_braking_brakes_harder_each_time_the_validation_loss_stalls_then_stops():
+    policy = BrakingPolicy("auto", patience=2, stages=2)
+    assert observed(policy, [0.01] * 300) == []  # no training loss is a goal
+    losses = [1.0, 0.8, 0.9, 0.85, 0.7, 0.71, 0.7, 0.6, 0.61, 0.62]
+    happened = []
+    for epoch, loss in enumerate(losses, start=1):
+        is_best, is_best_here, event = policy.epoch_end(loss)
+        assert is_best == is_best_here == (loss < min([math.inf, *losses[: epoch - 1]]))
+        if event:
+            happened.append((epoch, event.action, event.from_best, policy.state.braking))
+    # Stale after epochs 2, 5 and 8; the patience begins again with each braking.
+    assert happened == [(4, "brake", True, 1), (7, "brake", True, 2), (10, "stop", False, 2)]
+    assert "validation loss not below 0.6 for 2 epochs" in event.reason
+    assert policy.state.minima == 1
+
+
+def test_automatic_braking_counts_a_loss_that_is_not_a_number_as_no_better():
+    policy = BrakingPolicy("auto", patience=2, stages=1)
+    events = epochs_ended(policy, [1.0, math.nan, math.nan, math.nan, math.nan])
+    assert [(epoch, event.action) for epoch, event in events] == [(3, "brake"), (5, "stop")]
+    assert policy.state.best == 1.0
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("target_is", "loss"),
+        ("initial_loss", 1.0),
+        ("on_patience", "adjust"),
+        ("overfitting_patience", 2),
+        ("minima", 2),
+        ("exploitation", 2),
+    ],
+)
+def test_automatic_braking_refuses_what_belongs_to_a_goal(option, value):
+    with pytest.raises(ValueError, match=f'target="auto" .* leave out {option}'):
+        BrakingPolicy("auto", **{option: value})
+
+
+def test_stages_without_automatic_braking_are_refused():
+    with pytest.raises(ValueError, match='stages=5 is for target="auto"'):
+        BrakingPolicy(0.5, stages=5)
+    with pytest.raises(ValueError, match="stages must be a whole number >= 1, not 0"):
+        BrakingPolicy("auto", stages=0)
+
+
 def test_the_state_as_numbers():
     policy = BrakingPolicy(0.5, average_steps=3)
     observed(policy, [2.0, 1.5])
@@ -241,6 +287,12 @@ calls = st.lists(
 @st.composite
 def options(draw):
     """Any combination of options that belongs together."""
+    if draw(st.booleans()):
+        return {
+            "target": "auto",
+            "patience": draw(st.integers(1, 3)),
+            "stages": draw(st.integers(1, 3)),
+        }
     patience, minima = draw(st.none() | st.integers(1, 3)), draw(st.integers(1, 3))
     return {
         "target": draw(st.floats(0.05, 0.95)),
@@ -274,17 +326,21 @@ def test_invariants_of_every_sequence(options, calls):
         since += call[2] if call[0] == "observe" else 0
         event = answer(policy, call)
         state = policy.state
-        if event and event.action != "adjust":
+        if event and event.action not in ("adjust", "stop"):
             turns.append(event.action)
-            assert state.braking == (event.action == "brake")
+            assert (state.braking > 0) == (event.action == "brake")
         if event and event.action == "accelerate":
             since = 0
         if event and call[0] == "observe":  # the goal
             assert since >= policy.average_steps
             assert event.loss <= policy.target_loss
         eases.append(state.ease)
-    # It brakes once in each minimum, accelerates between two, and never goes beyond the last.
     brakes = turns.count("brake")
+    if policy.automatic:  # as often as it has stages, in one minimum
+        assert brakes == policy.state.braking <= policy.stages
+        assert policy.state.minima == min(brakes, 1)
+        return
+    # It brakes once in each minimum, accelerates between two, and never goes beyond the last.
     assert turns == ["brake", "accelerate"] * (len(turns) // 2) + ["brake"] * (len(turns) % 2)
     assert brakes == policy.state.minima <= policy.minima
     assert turns.count("accelerate") < policy.minima

@@ -1,55 +1,65 @@
-"""Figure 3.3: accuracy over the epochs with and without braking; does it curb overfitting?
+"""Figure 3.3: test accuracy over the epochs, PHS against goal-oriented braking.
+
+Its four settings are rows of Tables 3.1 and 3.2, so nothing is trained here: the figure shows what
+is there of the tables' results.
 
 ::
 
-    python -m experiments.phs.accuracy_history --preset quick
-    python -m experiments.phs.accuracy_history --preset thesis
+    python -m experiments.phs.accuracy_history
 """
+
+from __future__ import annotations
 
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
+from experiments.command import RESULTS
 from experiments.phs import figures
-from experiments.phs.trainings import KNOWN_ROW, with_and_without_braking
+from experiments.phs.cells import Measured, pairs_in
 
-BRAKES = [(0.525, 10.0), (0.525, 100.0)]
-# Training images (None: all), epochs, seeds. Long enough that LeNet overfits CIFAR-10.
-PRESETS = {"quick": (10_000, 20, 1), "thesis": (None, 20, 3)}
+# Dataset, α, γ and m of the panels (a) to (d).
+PANELS = (
+    ("fashion_mnist", 0.1, 0.1, 10.0),
+    ("fashion_mnist", 0.01, 1.0, 0.1),
+    ("cifar10", 0.1, 0.1, 100.0),
+    ("cifar10", 0.01, 0.1, 25.0),
+)
 
 
-def history_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name."""
-    limit, epochs, seeds = PRESETS[preset]
-    return {
-        f"seed{seed}": KNOWN_ROW
-        | {
-            "dataset": "cifar10",
-            "limit": limit,
-            "seed": seed,
-            "batch_size": 4,
-            "epochs": epochs,
-            "brakes": BRAKES,
-        }
-        for seed in range(seeds)
+def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
+    """Return the row without and the row with braking of each panel; None if not measured yet.
+
+    Args:
+        folder: Where ``fashion_mnist.json`` and ``cifar10.json`` are.
+    """
+    found = {
+        (free.row.dataset, free.row.learning_rate, free.row.friction, free.row.mass): (free, braked)
+        for dataset in ("fashion_mnist", "cifar10")
+        for free, braked in pairs_in(folder / f"{dataset}.json")
     }
+    return [found.get(panel) for panel in PANELS]
 
 
 def publish_from(path: Path) -> None:
-    """Writes the figure beside a file of results."""
-    publish(path, figures.histories(stored(path)))
+    """Draw the figure beside a file of results of Table 3.1 or 3.2, from both."""
+    found = panels(path.parent)
+    if any(found):
+        figures.histories(found, PANELS).savefig(path.with_name("accuracy_history.png"), dpi=150)
 
 
 @click.command(help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
-    """Measure, draw, and say where it is."""
-    jobs = history_jobs(preset)
-    path = measure(
-        "phs/accuracy_history", with_and_without_braking, jobs, preset, workers, data_dir, out
-    )
-    publish_from(path)
+def main():
+    """Draw, and say where it is."""
+    folder = RESULTS / "phs"
+    there = sum(pair is not None for pair in panels(folder))
+    if not there:
+        raise click.UsageError(
+            "none of the four settings is measured yet: run python -m experiments.phs.cifar10 "
+            "--preset thesis, or experiments.phs.fashion_mnist"
+        )
+    publish_from(folder / "cifar10.json")
+    click.echo(f"{there} of {len(PANELS)} panels: {folder / 'accuracy_history.png'}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""What a user would pick instead of braking: SGD with momentum and a schedule, and Adam.
+"""What a user would pick instead of braking: SGD and Adam with schedules, Schedule-Free SGD.
 
-Each method's learning rate and momentum are chosen with one seed by validation accuracy; the test
-accuracy is of all seeds. Same network, data, batches and epochs as Tables 3.1 and 3.2, whose rows,
-chosen in the same way, stand beside; those without braking are SGD with a constant rate.
+Cosine and step decay must know the end of the training; ReduceLROnPlateau, Schedule-Free SGD and
+automatic braking need not. Each method's rate and momentum are chosen with seed 0 by validation
+accuracy; the test accuracy is of all seeds. All have the same network, data, batches and epochs.
+The rows of Tables 3.1 and 3.2 that validation chooses stand beside, with the epochs they took.
 
 ::
 
@@ -17,21 +18,33 @@ import click
 
 from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
+from experiments.phs.cells import pairs_in
+from experiments.phs.schedule_free import with_schedule_free
 from experiments.phs.summary import markdown_of
-from experiments.phs.trainings import KNOWN_ROW, with_other_optimizer
+from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
 
-# Method: optimizer, schedule, learning rates, momenta. SGD's rates are (1 − momentum) times a
-# long-run step of 0.01 or 0.02, around the one of the tables' known row.
+# Pairs of rate and momentum: long-run steps of 0.1 to 1 …
+SGD = ((0.01, 0.9), (0.03, 0.9), (0.003, 0.99))
+ADAM = ((3e-4, 0.9), (1e-3, 0.9), (3e-3, 0.9))
+# … where Schedule-Free SGD, which has no momentum in that sense, takes the step itself.
+FREE = ((0.1, 0.9), (0.3, 0.9), (1.0, 0.9))
+# Braking divides the long-run step by up to 1 / (1 − momentum): it begins with a long memory.
+PHS = ((0.001, 0.99), (0.003, 0.99), (0.01, 0.99))
+# Method: optimizer, schedule, pairs that are tried.
 METHODS = {
-    "SGD, step decay": ("sgd", "step", ((1e-3, 0.9), (2e-3, 0.9), (1e-4, 0.99))),
-    "SGD, cosine": ("sgd", "cosine", ((1e-3, 0.9), (2e-3, 0.9), (1e-4, 0.99))),
-    "Adam": ("adam", "constant", ((3e-4, 0.9), (1e-3, 0.9))),
+    "SGD, cosine": ("sgd", "cosine", SGD),
+    "Schedule-Free SGD": ("schedule_free", "constant", FREE),
+    "PHS, automatic braking": ("phs", "automatic", PHS),
+    "SGD, ReduceLROnPlateau": ("sgd", "plateau", SGD),
+    "Adam, cosine": ("adam", "cosine", ADAM),
+    "SGD, step decay": ("sgd", "step", SGD),
+    "Adam": ("adam", "constant", ADAM),
 }
 # Training images (None: all), epochs, seeds.
-PRESETS = {"quick": (10_000, 4, 2), "thesis": (None, 8, 3)}
+PRESETS = {"quick": (10_000, 4, 2), "thesis": (None, 30, 3)}
 
 
-def jobs_of(dataset: str, preset: str, method: str, rates, seeds) -> dict[str, dict]:
+def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, dict]:
     """Settings of one method's trainings, by name."""
     limit, epochs, _ = PRESETS[preset]
     optimizer, schedule, _ = METHODS[method]
@@ -41,20 +54,48 @@ def jobs_of(dataset: str, preset: str, method: str, rates, seeds) -> dict[str, d
             "dataset": dataset,
             "limit": limit,
             "seed": seed,
-            "batch_size": 4,
+            "batch_size": 128,
             "epochs": epochs,
             "optimizer": optimizer,
             "schedule": schedule,
             "learning_rate": rate,
             "momentum": momentum,
         }
-        for (rate, momentum), seed in itertools.product(rates, seeds)
+        for (rate, momentum), seed in itertools.product(pairs, seeds)
     }
+
+
+def work(job: dict) -> dict:
+    """Do one job, of whichever method."""
+    kinds = {"schedule_free": with_schedule_free, "phs": with_automatic_braking}
+    return kinds.get(job["optimizer"], with_other_optimizer)(job)
 
 
 def best_validation(history: list[dict]) -> float:
     """The best validation accuracy of a training; 0 where it diverged."""
     return max(epoch["val_accuracy"] or 0 for epoch in history)
+
+
+def chosen(results: list[dict], method: str) -> list[dict]:
+    """Return a method's trainings with the rate and momentum that seed 0 chooses by validation.
+
+    Args:
+        results: Of trainings of any method.
+        method: A name of :data:`METHODS`.
+
+    Returns:
+        One result for each seed that is there; none without seed 0.
+    """
+    of_method = [r for r in results if r["job"]["method"] == method]
+    first = [r for r in of_method if r["job"]["seed"] == 0]
+    if not first:
+        return []
+    best = _pair(max(first, key=lambda r: best_validation(r["history"])))
+    return [r for r in of_method if _pair(r) == best]
+
+
+def _pair(result: dict) -> tuple[float, float]:
+    return result["job"]["learning_rate"], result["job"]["momentum"]
 
 
 def of_table(path: Path) -> dict[str, list[dict]]:
@@ -63,26 +104,22 @@ def of_table(path: Path) -> dict[str, list[dict]]:
     Args:
         path: Results of the dataset's table; where there are none, there are no rows.
     """
-    if not path.exists():
-        return {}
-    rows: dict[str, dict[tuple, list[dict]]] = {"PHS, no braking": {}, "PHS, braked": {}}
-    for entry in stored(path):
-        dynamics = tuple(entry["job"][name] for name in KNOWN_ROW)
-        free, braked = rows.values()
-        free.setdefault(dynamics, []).append({"history": entry["unbraked"]})
-        for run in entry["braked"]:
-            braked.setdefault((*dynamics, run["target"], run["factor"]), []).append(run)
+    kinds = zip(*pairs_in(path), strict=True)
     return {
-        kind: max(runs.values(), key=lambda seeds: best_validation(seeds[0]["history"]))
-        for kind, runs in rows.items()
+        name: [
+            {"history": history}
+            for history in max(rows, key=lambda m: best_validation(m.histories[0])).histories
+        ]
+        for name, rows in zip(("PHS, no braking", "PHS, braked at a goal"), kinds, strict=False)
     }
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write table and figure beside a file of results."""
     results = stored(path)
-    groups = of_table(path.with_name(f"{results[0]['job']['dataset']}.json"))
-    groups |= {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
+    groups = {method: chosen(results, method) for method in METHODS}
+    groups |= of_table(path.with_name(f"{results[0]['job']['dataset']}.json"))
+    groups = {name: found for name, found in groups.items() if found}
     publish(path, figures.methods(groups), markdown_of(groups))
 
 
@@ -90,26 +127,15 @@ def publish_from(path: Path) -> None:
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
 @standard_options()
 def main(dataset, preset, workers, data_dir, out):
-    """Tune with the first seed, train the chosen ones with the others, draw."""
+    """Tune each method with the first seed, train the chosen one with the others, draw."""
+    so_far: dict[str, dict] = {}
     name = f"phs/alternatives_{dataset}"
-
-    def done(jobs):
-        path = measure(name, with_other_optimizer, jobs, preset, workers, data_dir, out)
-        return path, stored(path)
-
-    tuning = {}
-    for method, (_, _, rates) in METHODS.items():
-        tuning |= jobs_of(dataset, preset, method, rates, [0])
-    _, tried = done(tuning)
-    chosen = {}
-    for method in METHODS:
-        best = max(
-            (entry for entry in tried if entry["job"]["method"] == method),
-            key=lambda entry: best_validation(entry["history"]),
-        )["job"]
-        rates = [(best["learning_rate"], best["momentum"])]
-        chosen |= jobs_of(dataset, preset, method, rates, range(PRESETS[preset][2]))
-    publish_from(done(chosen)[0])
+    for method, (_, _, pairs) in METHODS.items():
+        so_far |= jobs_of(dataset, preset, method, pairs, [0])
+        path = measure(name, work, so_far, preset, workers, data_dir, out)
+        best = [_pair(chosen(stored(path), method)[0])]
+        so_far |= jobs_of(dataset, preset, method, best, range(PRESETS[preset][2]))
+        publish_from(measure(name, work, so_far, preset, workers, data_dir, out))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter
 
 from experiments.phs.cells import Measured
-from experiments.phs.summary import accuracies
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
+from experiments.phs.rows import rows
+from experiments.phs.summary import accuracies, final_accuracy
+from resbuilder.report.style import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 if TYPE_CHECKING:
     from experiments.phs.readings import Tried
@@ -71,12 +73,12 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
     figure = Figure(figsize=(8, 1.4 + 0.4 * len(groups)), layout="constrained")
     axes = figure.subplots()
     for y, results in enumerate(groups.values()):
-        found = [accuracies(result["history"]) for result in results]
-        for meaning, color, marker, label, shift in (
-            ("final", BLUE, "o", "at the end", -0.12),
-            ("by_validation", ORANGE, "D", "best epoch by validation", 0.12),
+        final = [final_accuracy(result) for result in results]
+        chosen = [accuracies(result["history"])["by_validation"] for result in results]
+        for seeds, color, marker, label, shift in (
+            (final, BLUE, "o", "at the end", -0.12),
+            (chosen, ORANGE, "D", "best epoch by validation", 0.12),
         ):
-            seeds = [a[meaning] for a in found]
             axes.plot(seeds, [y + shift] * len(seeds), marker, color=color, alpha=0.35, ms=4)
             axes.plot(
                 np.mean(seeds), y + shift, marker, color=color, ms=6, label=None if y else label
@@ -89,51 +91,41 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
     return _finished(figure)
 
 
-def histories(results: list[dict]) -> Figure:
-    """Accuracy and loss over the epochs in training and on test data (fig. 3.3)."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
-    panels = dict(zip(("accuracy", "loss"), figure.subplots(1, 2), strict=True))
-    curves = [("without braking", GREY, "-", [r["unbraked"] for r in results])]
-    for index, (color, style) in enumerate(((BLUE, "-"), (RED, "-"))):
-        braked = [r["braked"][index] for r in results]
-        curves.append(
-            (
-                f"friction × {braked[0]['factor']:g} from epoch "
-                f"{np.mean([b['epoch'] for b in braked]):.1f}",
-                color,
-                style,
-                [b["history"] for b in braked],
-            )
-        )
-    for what, axes in panels.items():
-        for label, color, style, runs in curves:
-            epochs = np.arange(1, len(runs[0]) + 1)
-            for prefix, line, width in (("", ":", 1.3), ("test_", style, 1.8)):
-                values = np.array([[e[prefix + what] for e in run] for run in runs], float)
-                mean = values.mean(axis=0)
-                axes.plot(
-                    epochs,
-                    mean,
-                    line,
-                    color=color,
-                    linewidth=width,
-                    label=label if prefix else None,
-                )
-                axes.fill_between(
-                    epochs, values.min(axis=0), values.max(axis=0), color=color, alpha=0.12, lw=0
-                )
+def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequence[tuple]) -> Figure:
+    """Test accuracy over the epochs without and with braking (fig. 3.3), a line for each seed.
+
+    Args:
+        found: The row without and the row with braking of each panel; None if not measured yet.
+        panels: Dataset, α, γ and m of each.
+    """
+    figure = Figure(figsize=(10, 6.4), layout="constrained")
+    for axes, letter, pair, (dataset, alpha, friction, mass) in zip(
+        figure.subplots(2, 2).flat, "abcd", found, panels, strict=True
+    ):
+        axes.set_title(f"({letter}) {dataset}: α {alpha:g}, γ {friction:g}, m {mass:g}", loc="left")
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panels["accuracy"].set_title("Accuracy", loc="left")
-    panels["accuracy"].yaxis.set_major_formatter(PER_CENT)
-    panels["loss"].set_title("Cross-entropy", loc="left")
-    handles, labels = panels["accuracy"].get_legend_handles_labels()
+        axes.yaxis.set_major_formatter(PER_CENT)
+        if pair is None:
+            axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
+            continue
+        for m, color in zip(pair, (BLUE, RED), strict=True):
+            for history in m.histories:
+                curve = [[entry[name] for name in ("epoch", "test_accuracy")] for entry in history]
+                axes.plot(*zip(*curve, strict=True), color=color, linewidth=1.2, alpha=0.7)
+            axes.axhline(m.row.accuracy, color=color, linestyle=":", linewidth=1.2)
+        ends = [pair[1].accuracy("final"), pair[0].accuracy("final")]
+        axes.set_ylim(min(map(min, ends)) - 0.06, max(map(max, ends)) + 0.02)
     figure.legend(
-        handles,
-        labels,
+        handles=[
+            Line2D([], [], color=color, linestyle=style, label=label)
+            for color, style, label in (
+                (BLUE, "-", "PHS, each seed"),
+                (RED, "-", "goal-oriented, each seed"),
+                (INK, ":", "thesis, its table"),
+            )
+        ],
         loc="outside lower center",
         ncols=3,
-        title=f"solid: test, dotted: training; mean and range of {len(results)} seeds",
     )
     return _finished(figure)
 
@@ -149,11 +141,16 @@ def grid(results: list[dict]) -> Figure:
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, origin="lower", cmap="viridis", aspect="auto", vmin=0.1, vmax=0.9)
+    printed = {
+        (row.mass, row.friction): f"\n({100 * row.accuracy:.1f})"
+        for row in rows("fashion_mnist")
+        if row.optimizer == "PHS" and row.learning_rate == results[0]["job"]["learning_rate"]
+    }
     for (y, x), value in np.ndenumerate(values):
         axes.text(
             x,
             y,
-            f"{100 * value:.1f}",
+            f"{100 * value:.1f}{printed.get((masses[y], frictions[x]), '')}",
             ha="center",
             va="center",
             color="black" if value > 0.6 else "white",
@@ -163,7 +160,7 @@ def grid(results: list[dict]) -> Figure:
     axes.set_xlabel("friction γ (a rate)")
     axes.set_ylabel("mass m")
     epochs = len(results[0]["unbraked"])
-    axes.set_title(f"Test accuracy in % after {epochs} epochs", loc="left")
+    axes.set_title(f"Test accuracy in % after {epochs} epochs (in brackets: thesis)", loc="left")
     figure.colorbar(image, format=PER_CENT)
     return figure
 

@@ -23,6 +23,15 @@ def accuracies(history: list[dict]) -> dict[str, float]:
     return {"final": test[-1], "by_validation": test[chosen], "best": max(test)}
 
 
+def final_accuracy(result: dict) -> float:
+    """Return the test accuracy of the weights that a training ends with.
+
+    Args:
+        result: With a ``history``, and with ``final`` where the best weights are put back.
+    """
+    return result.get("final", {}).get("test", accuracies(result["history"])["final"])
+
+
 def spread(shares: Sequence[float]) -> str:
     """Mean ± standard deviation of shares in per cent: ``89.12 ± 0.20``."""
     return f"{100 * np.mean(shares):.2f}{_deviation(shares)}"
@@ -41,26 +50,29 @@ def markdown_of(groups: dict[str, list[dict]]) -> str:
     """A table of groups of trainings: accuracies and gaps, mean ± deviation over seeds.
 
     Args:
-        groups: Results with a ``history`` (and ``final`` accuracies, where the last weights are
-            not those after the last epoch), by the name of the group.
+        groups: Results, see :func:`final_accuracy`, by the name of the group.
 
     Returns:
         Markdown.
     """
     lines = [
-        "| | test, at the end | test, best epoch by validation | training − test, at the end |",
-        "|---|---|---|---|",
+        "| | test, at the end | test, best epoch by validation | training − test, last epoch "
+        "| epochs | seeds |",
+        "|---" * 6 + "|",
     ]
     for name, results in groups.items():
-        found = [accuracies(result["history"]) for result in results]
-        final = [
-            r.get("final", {}).get("test", a["final"]) for r, a in zip(results, found, strict=True)
-        ]
-        gap = [
-            r["history"][-1]["accuracy"] - a["final"] for r, a in zip(results, found, strict=True)
-        ]
+        histories = [result["history"] for result in results]
+        found = [accuracies(history) for history in histories]
+        gap = [h[-1]["accuracy"] - a["final"] for h, a in zip(histories, found, strict=True)]
+        epochs = [history[-1]["epoch"] for history in histories]
         lines.append(
-            f"| {name} | {spread(final)} | {spread([a['by_validation'] for a in found])} "
-            f"| {signed(gap)} |"
+            f"| {name} | {spread([final_accuracy(r) for r in results])} "
+            f"| {spread([a['by_validation'] for a in found])} | {signed(gap)} "
+            f"| {_range(epochs)} | {len(results)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    least, most = min(numbers), max(numbers)
+    return f"{least}" if least == most else f"{least}–{most}"

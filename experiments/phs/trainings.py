@@ -17,9 +17,6 @@ from phs_optimizer.task_loss import TaskLoss
 
 # Images that the moving average of the loss is long, which the goal is compared with.
 AVERAGE_IMAGES = 4000
-# The dynamics of one row of the tables: α, m, γ. With γ as a rate the long-run step is
-# α/(mγ) = 0.01, and the momentum of heavy ball 1 − αγ = 0.999.
-KNOWN_ROW = {"learning_rate": 1e-4, "mass": 1e-3, "friction": 10.0}
 
 
 def average_steps(job: dict) -> int:
@@ -171,9 +168,32 @@ def with_callback(job: dict) -> dict:
     loop = make_loop(job, make_phs(job))
     options = {"average_steps": average_steps(job), "verbose": 0} | job["braking"]
     callback = GoalOrientedBraking(**options)
-    history = loop.run(job["epochs"], [callback])
+
+    def end() -> float:
+        return loop.epoch if loop.model.stop_training else math.inf
+
+    history = loop.run(job["epochs"], [callback], last_epoch=end)
     final = {part: loop.evaluate(loop.parts[part])["accuracy"] for part in ("validation", "test")}
     return {"history": history, "events": callback.events, "final": final}
+
+
+def with_automatic_braking(job: dict) -> dict:
+    """One training of PHS that brakes by itself, at most ``epochs`` long.
+
+    Args:
+        job: As for :func:`with_callback`, without ``braking``, and with ``learning_rate`` and
+            ``momentum`` as SGD counts them in place of PHS' α, m and γ.
+
+    Returns:
+        What :func:`with_callback` does.
+    """
+    alpha = 0.1  # changes nothing on its own
+    dynamics = {
+        "learning_rate": alpha,
+        "mass": alpha**2 / job["learning_rate"],
+        "friction": (1 - job["momentum"]) / alpha,
+    }
+    return with_callback(job | dynamics | {"braking": {"target": "auto"}})
 
 
 def with_other_optimizer(job: dict) -> dict:
@@ -182,7 +202,8 @@ def with_other_optimizer(job: dict) -> dict:
     Args:
         job: As before, with ``optimizer`` (``"sgd"`` or ``"adam"``), ``learning_rate``,
             ``momentum`` and ``schedule`` (``"constant"``, ``"step"``: a tenth after 60 and 85 % of
-            the steps, or ``"cosine"`` to zero).
+            the steps, ``"cosine"`` to zero, or ``"plateau"``: a tenth whenever the validation loss
+            has not improved for 3 epochs).
 
     Returns:
         The history.
@@ -201,4 +222,8 @@ def with_other_optimizer(job: dict) -> dict:
         optimizer = keras.optimizers.Adam(rate)
     else:
         optimizer = keras.optimizers.SGD(rate, momentum=job["momentum"])
-    return {"history": Stages(job).run("all", make_loop(job, optimizer), job["epochs"])}
+    loop = make_loop(job, optimizer)
+    if job["schedule"] == "plateau":  # whose callback cannot be resumed
+        plateau = keras.callbacks.ReduceLROnPlateau(factor=0.1, patience=3)
+        return {"history": loop.run(job["epochs"], [plateau])}
+    return {"history": Stages(job).run("all", loop, job["epochs"])}

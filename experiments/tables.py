@@ -26,6 +26,7 @@ from experiments.morphnet import (
 from experiments.phs import (
     accuracy_history,
     alternatives,
+    automatic,
     braking_options,
     mass_friction_grid,
     readings,
@@ -46,6 +47,7 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("phs/fashion_mnist", accuracy_history.publish_from),
     ("phs/cifar10", accuracy_history.publish_from),
     ("phs/readings", readings.publish_from),
+    ("phs/automatic", automatic.publish_from),
     ("phs/alternatives_fashion_mnist", alternatives.publish_from),
     ("phs/alternatives_cifar10", alternatives.publish_from),
     ("phs/braking_options_fashion_mnist", braking_options.publish_from),

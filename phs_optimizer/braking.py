@@ -30,10 +30,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     Args:
         target: The goal, in the meaning of ``target_is``; or ``"auto"``: no goal, and no number of
-            epochs to know. It brakes each time the validation loss has not improved for
-            ``patience`` epochs, always from the best weights so far and ``factor`` times harder
-            than before, and ends the training when that has happened ``stages`` times and the loss
-            stalls once more. Needs validation data in ``fit``.
+            epochs to know. It brakes each time ``validation`` has not improved for ``patience``
+            epochs, always from the best weights so far and ``factor`` times harder than before,
+            and ends the training when it stalls after the last of ``stages`` brakings.
         target_is: What the thesis' "breaking at x" means: ``"reduction"``: the loss has fallen by
             the share ``target`` of its initial value (0.8: to a fifth); ``"remaining"``: the
             share ``target`` of it is left; ``"loss"``: the loss itself.
@@ -42,8 +41,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             is not looked at before n steps of a phase.
         initial_loss: Loss that the shares refer to; by default the mean of the first 10 steps.
         patience: Epochs to explore without reaching the goal before ``on_patience`` happens;
-            None waits for ever. With ``target="auto"``: epochs without a better validation loss,
-            by default 3.
+            None waits for ever. With ``target="auto"``: epochs in which ``validation`` does not
+            improve, by default 4.
         on_patience: ``"brake"`` from the best weights since the last acceleration, or
             ``"adjust"``: multiply the share of the way to the goal that is asked for by
             ``adjustment`` and wait again.
@@ -61,6 +60,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             default only with ``minima`` > 1 or ``target="auto"``. Best is by validation loss where
             there is one, by the average training loss otherwise.
         monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
+        validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
+            Keras' logs. One whose name has "acc" or "auc" in it is better higher, others lower.
         seed: Seed of the port's direction.
         log_path: A file to which every event and every epoch is appended as a line of JSON.
         verbose: 1 prints every event, 0 nothing.
@@ -103,6 +104,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         port_energy=0.5,
         restore_best_weights=None,
         monitor="loss",
+        validation="val_loss",
         seed=0,
         log_path=None,
         verbose=1,
@@ -134,6 +136,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.events: list[dict] = []
         self.trace: list[tuple[int, float]] = []
         self.seed = checks.count("seed", seed, least=0)
+        self.validation = validation
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
         self._brake_from_best = (
             automatic
@@ -187,15 +190,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the best weights, and brakes or accelerates where an epoch's end decides it."""
         logs = {} if logs is None else logs
-        watches = self.policy.overfitting_patience and "overfitting_patience"
-        watches = 'target="auto"' if self.policy.automatic else watches
-        if watches and "val_loss" not in logs:
-            raise ValueError(
-                f"{watches} watches the validation loss: give fit() validation_data or "
-                "validation_split, in every epoch"
-            )
         average = self.policy.average
-        is_best, is_best_here, event = self.policy.epoch_end(logs.get("val_loss"))
+        is_best, is_best_here, event = self.policy.epoch_end(self._validated(logs))
         if is_best and self.restore_best_weights:
             self._best_weights = self.model.get_weights()
         if is_best_here and self._brake_from_best:
@@ -211,6 +207,24 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         """Puts the best weights back, if asked for."""
         if self.restore_best_weights and self._best_weights is not None:
             self.model.set_weights(self._best_weights)
+
+    def _validated(self, logs: dict) -> float | None:
+        """What is watched on validation data, lower is better; None where there is nothing."""
+        if self.validation in logs:
+            value = logs[self.validation]
+            higher = any(part in self.validation for part in ("acc", "auc"))
+            return 1 - value if higher else value
+        who = {
+            'target="auto"': self.policy.automatic,
+            "overfitting_patience": self.policy.overfitting_patience,
+        }
+        for name, watches in who.items():
+            if watches:
+                raise ValueError(
+                    f"{name} watches {self.validation!r}, which is not in Keras' logs: give fit() "
+                    "validation_data or validation_split, in every epoch, and compile() the metric"
+                )
+        return None
 
     def _carry_out(self, event: Event) -> None:
         optimizer = self._optimizer()

@@ -15,7 +15,7 @@ from phs_optimizer.goal import Goal
 INITIAL_STEPS = 10
 AUTO = "auto"
 # Of automatic braking: epochs without a better validation loss, and how often it brakes.
-PATIENCE = 3
+PATIENCE = 4
 STAGES = 2
 ON_PATIENCE = ("brake", "adjust")
 
@@ -100,8 +100,8 @@ class BrakingPolicy:
             └───────────────────────────────────────┘                     │
             └── `exploitation` epochs over and minima left: accelerate ───┘
 
-    With the goal ``"auto"`` there is no goal: each time the validation loss has stopped improving
-    it brakes harder, and after the last of these stages it stops.
+    With the goal ``"auto"`` there is no goal: each time validation has stopped improving it brakes
+    harder, and after the last of these stages it stops.
 
     ::
 
@@ -220,7 +220,8 @@ class BrakingPolicy:
         """Takes in the end of an epoch.
 
         Args:
-            validation_loss: Loss on validation data, where there is one.
+            validation_loss: Loss on validation data, where there is one, or another number that is
+                better lower.
 
         Returns:
             Whether the weights are the best so far, whether they are the best since the last

@@ -2,8 +2,9 @@
 
 Cosine and step decay must know the end of the training; ReduceLROnPlateau, Schedule-Free SGD and
 automatic braking need not. Each method's rate and momentum are chosen with seed 0 by validation
-accuracy; the test accuracy is of all seeds. All have the same network, data, batches and epochs.
-The rows of Tables 3.1 and 3.2 that validation chooses stand beside, with the epochs they took.
+accuracy; the test accuracy is of all seeds. All have the same network, data and batches, and the
+same epochs except automatic braking, which ends by itself. The rows of Tables 3.1 and 3.2 that
+validation chooses stand beside; a column says how many epochs everything took.
 
 ::
 
@@ -42,6 +43,8 @@ METHODS = {
 }
 # Training images (None: all), epochs, seeds.
 PRESETS = {"quick": (10_000, 4, 2), "thesis": (None, 30, 3)}
+# Automatic braking ends by itself, at the latest after so many times the others' epochs.
+AUTOMATIC = 2
 
 
 def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, dict]:
@@ -55,7 +58,7 @@ def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, d
             "limit": limit,
             "seed": seed,
             "batch_size": 128,
-            "epochs": epochs,
+            "epochs": epochs * (AUTOMATIC if schedule == "automatic" else 1),
             "optimizer": optimizer,
             "schedule": schedule,
             "learning_rate": rate,

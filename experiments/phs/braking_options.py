@@ -48,7 +48,7 @@ def options(dataset: str, epochs: int) -> dict[str, dict]:
         },
         "onset of overfitting": {"target": far, "overfitting_patience": 2},
         "two minima (port)": {"target": near, "minima": 2, "exploitation": 6},
-        "automatic": {"target": "auto"},
+        "automatic": {"target": "auto", "validation": "val_accuracy"},
     }
 
 

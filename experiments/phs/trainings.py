@@ -181,8 +181,8 @@ def with_automatic_braking(job: dict) -> dict:
     """One training of PHS that brakes by itself, at most ``epochs`` long.
 
     Args:
-        job: As for :func:`with_callback`, without ``braking``, and with ``learning_rate`` and
-            ``momentum`` as SGD counts them in place of PHS' α, m and γ.
+        job: As for :func:`with_callback`, with ``learning_rate`` and ``momentum`` as SGD counts
+            them in place of PHS' α, m and γ; ``braking`` may change what is the default.
 
     Returns:
         What :func:`with_callback` does.
@@ -193,7 +193,8 @@ def with_automatic_braking(job: dict) -> dict:
         "mass": alpha**2 / job["learning_rate"],
         "friction": (1 - job["momentum"]) / alpha,
     }
-    return with_callback(job | dynamics | {"braking": {"target": "auto"}})
+    braking = {"target": "auto", "validation": "val_accuracy"} | job.get("braking", {})
+    return with_callback(job | dynamics | {"braking": braking})
 
 
 def with_other_optimizer(job: dict) -> dict:

@@ -270,3 +270,186 @@ def test_a_dataset_that_is_not_there_is_one_line(tmp_path):
     done = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "fashion_mnist" in done.output and "Traceback" not in done.output
+
+
+def curve(*accuracies):
+    """A history with these accuracies on validation and test images."""
+    return [
+        {"epoch": n, "loss": 1 - a, "accuracy": a, "val_accuracy": a, "test_accuracy": a}
+        for n, a in enumerate(accuracies, 1)
+    ]
+
+
+def store_table(folder, dataset, *entries):
+    """Results of a table: α, γ and m, the unbraked history, and (goal, factor, epoch, history)."""
+    stored = {}
+    for number, (dynamics, unbraked, *braked) in enumerate(entries):
+        job = dict(zip(("learning_rate", "friction", "mass"), dynamics, strict=True))
+        names = ("target", "factor", "epoch", "history")
+        runs = [dict(zip(names, run, strict=True)) | {"lowest": 0.1} for run in braked]
+        job |= {"dataset": dataset, "batch_size": 128}
+        stored[str(number)] = {"job": job, "unbraked": unbraked, "braked": runs}
+    (folder / f"{dataset}.json").write_text(json.dumps(stored))
+
+
+def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
+    """The taken reading comes from the table, cut as many epochs after braking as the others."""
+    from experiments.phs import readings
+
+    fast, slow = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
+    long = curve(*[0.9] * 6, 0.5)  # the last epoch is beyond the cut
+    store_table(
+        tmp_path,
+        "fashion_mnist",
+        # Two printed rows of each are the same training.
+        (fast, long, (0.15, 50, 1.5, curve(*[0.9] * 5, 0.91, 0.4)), (0.2, 10, 1.0, curve(0.9))),
+        (slow, curve(0.83), (0.55, 20, None, curve(0.83)), (0.5, 5, None, curve(0.83))),
+    )
+    jobs = readings.reading_jobs("thesis")
+
+    def result(name, epoch, accuracy):
+        run = {"epoch": epoch, "lowest": 0.3, "history": curve(0.5, accuracy)}
+        return {"job": jobs[name], "unbraked": curve(0.5, 0.9), "braked": [run]}
+
+    names = {
+        r.settings["target_is"]: r.name
+        for r in readings.READINGS
+        if "target_is" in r.settings and r.dataset == "fashion_mnist"
+    }
+    results = {
+        "a": result(names["remaining"], 1.0, 0.877),
+        "b": result(names["reduction"], None, 0.9),
+    }
+    path = tmp_path / "readings.json"
+    path.write_text(json.dumps(results))
+    found = readings.tried(path)
+    assert [one.verdict for one in found[:4]] == [
+        "fits",
+        "refuted: −3.32 points",
+        "refuted: x is not reached",
+        "not measured yet",
+    ]
+    assert found[0].accuracy == (0.9, 0.91)
+    batches = {
+        one.reading.answer: one.verdict for one in found if one.reading.question == "batch size"
+    }
+    assert batches["128"] == "refuted: x is not reached"
+    readings.publish_from(path)
+    text = (tmp_path / "readings.md").read_text()
+    assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 6 | fits |" in text
+    assert path.with_suffix(".png").stat().st_size > 10_000
+
+
+def test_every_reading_changes_one_thing_in_the_job_of_its_row():
+    from experiments.phs.readings import READINGS, reading_jobs
+
+    jobs = reading_jobs("thesis")
+    assert len(jobs) == sum(not reading.taken for reading in READINGS)
+    for reading in READINGS:
+        free, braked = reading.printed
+        assert (free.optimizer, braked.optimizer) == ("PHS", "goal-oriented")
+        if not reading.taken:
+            job, taken = jobs[reading.name], {"target_is": "loss", "batch_size": 128}
+            changed = {k for k, v in taken.items() if job[k] != v} | job.keys() & {"friction_form"}
+            assert changed == reading.settings.keys() and len(changed) == 1
+            assert job["brakes"] == [(braked.goal, braked.factor)]
+
+
+def test_the_history_figure_shows_what_the_tables_have(tmp_path):
+    from experiments.phs import accuracy_history
+
+    store_table(
+        tmp_path,
+        "cifar10",
+        ((0.1, 0.1, 100.0), curve(0.6, 0.65), (0.65, 49, 1.0, curve(0.6, 0.67))),
+    )
+    pairs = accuracy_history.panels(tmp_path)
+    assert [pair is not None for pair in pairs] == [False, False, True, False]
+    assert [m.accuracy("final") for m in pairs[2]] == [[0.65], [0.67]]
+    accuracy_history.publish_from(tmp_path / "fashion_mnist.json")
+    assert (tmp_path / "accuracy_history.png").stat().st_size > 10_000
+
+
+def test_a_history_figure_of_nothing_is_one_line(tmp_path, monkeypatch):
+    from experiments.phs import accuracy_history
+
+    monkeypatch.setattr(accuracy_history, "RESULTS", tmp_path)
+    done = CliRunner().invoke(accuracy_history.main)
+    assert done.exit_code == 2
+    assert "none of the four settings is measured yet" in done.output
+
+
+def test_a_method_is_represented_by_what_seed_0_chooses_on_validation_images():
+    from experiments.phs.alternatives import chosen
+
+    def result(rate, seed, validation, test, method="Adam"):
+        job = {"method": method, "learning_rate": rate, "momentum": 0.9, "seed": seed}
+        return {"job": job, "history": [{"val_accuracy": validation, "test_accuracy": test}]}
+
+    results = [
+        result(0.1, 0, 0.8, 0.1),
+        result(0.2, 0, 0.7, 0.9),
+        result(0.3, 0, None, None),  # diverged
+        result(0.1, 1, 0.5, 0.2),
+        result(0.2, 1, 0.9, 0.9),
+        result(0.1, 0, 0.99, 0.3, "SGD, cosine"),
+    ]
+    assert [r["history"][0]["test_accuracy"] for r in chosen(results, "Adam")] == [0.1, 0.2]
+    assert chosen(results, "SGD, step decay") == []
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
+def test_the_torch_twin_computes_what_lenet_does(shape):
+    torch = pytest.importorskip("torch")
+    from experiments.phs.schedule_free import torch_lenet
+
+    model = lenet(shape, 5)
+    _, logits = torch_lenet(model)
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    theirs = logits(torch.from_numpy(x.transpose(0, 3, 1, 2))).detach().numpy()
+    assert_allclose(theirs, model(x).numpy(), atol=1e-5)
+
+
+def test_schedule_free_sees_the_same_batches_and_learns(job):
+    """With a rate of almost 0 its running means are those of SGD; with a real one they fall."""
+    pytest.importorskip("schedulefree")
+    from experiments.phs.schedule_free import with_schedule_free
+    from experiments.phs.trainings import with_other_optimizer
+
+    still = job | {"learning_rate": 1e-12, "momentum": 0.9, "epochs": 1}
+    ours = with_schedule_free(still)["history"][0]
+    keras_too = still | {"optimizer": "sgd", "schedule": "constant"}
+    assert ours == pytest.approx(with_other_optimizer(keras_too)["history"][0], rel=1e-5)
+    moving = with_schedule_free(job | {"learning_rate": 0.5, "momentum": 0.9})["history"]
+    assert moving[-1]["val_accuracy"] > 0.8
+    assert moving[-1]["loss"] < moving[0]["loss"] / 2
+
+
+def test_without_schedulefree_the_error_says_what_to_install(job, monkeypatch):
+    import sys
+
+    from experiments.phs.schedule_free import with_schedule_free
+
+    monkeypatch.setitem(sys.modules, "schedulefree", None)
+    with pytest.raises(ValueError, match=r"schedulefree .*pip install -r requirements-test.txt"):
+        with_schedule_free(job)
+
+
+def test_automatic_braking_explores_as_sgd_with_that_rate_and_momentum(job, monkeypatch):
+    from experiments.phs import trainings
+
+    monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
+    job = job | {"learning_rate": 0.001, "momentum": 0.99, "epochs": 2}
+    phs = trainings.with_automatic_braking(job)["history"]
+    sgd = trainings.with_other_optimizer(job | {"optimizer": "sgd", "schedule": "constant"})
+    assert [e["loss"] for e in phs] == pytest.approx([e["loss"] for e in sgd["history"]], rel=1e-3)
+
+
+def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weights(job):
+    from experiments.phs.trainings import with_automatic_braking
+
+    found = with_automatic_braking(job | {"learning_rate": 0.03, "momentum": 0.99, "epochs": 80})
+    assert found["events"][-1]["action"] == "stop"
+    assert len(found["history"]) == found["events"][-1]["epoch"] + 1 < 80
+    best = min(found["history"], key=lambda entry: entry["val_loss"])
+    assert found["final"]["test"] == best["test_accuracy"]

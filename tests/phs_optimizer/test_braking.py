@@ -299,6 +299,23 @@ def test_automatic_braking_ends_by_itself_with_the_best_weights():
 
 
 @pytest.mark.any_backend
+def test_an_accuracy_on_validation_data_is_better_higher():
+    """A metric that is 1 − loss: watched as an accuracy, it says what the loss says."""
+
+    def accuracy(y_true, y_pred):
+        return 1 - keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    events = []
+    for validation in ("val_loss", "val_accuracy"):
+        callback = automatic(validation=validation)
+        model = parabola(PHS(STEP, MASS, 0.2), metrics=[accuracy])
+        fit(model, callback, epochs=200, validation_optimum=0.3)
+        events.append([event[:4] for event in told(callback.events)])
+    assert events[0] == events[1]
+    assert len(events[0]) == 3
+
+
+@pytest.mark.any_backend
 def test_automatic_braking_goes_on_from_a_file(tmp_path):
     def trained(model, callback, *more, first=0):
         fit(model, callback, *more, initial_epoch=first, epochs=200, validation_optimum=0.3)
@@ -315,7 +332,7 @@ def test_automatic_braking_goes_on_from_a_file(tmp_path):
 
 @pytest.mark.any_backend
 def test_automatic_braking_needs_a_validation_loss_and_a_stable_last_stage():
-    with pytest.raises(ValueError, match='target="auto" watches the validation loss: give fit'):
+    with pytest.raises(ValueError, match="""target="auto" watches 'val_loss'.*: give fit"""):
         fit(swinging(), automatic())
     # αγ/m = 0.3: 0.9 after one stage, 2.7 after two.
     fit(parabola(), automatic(stages=1), epochs=1, validation_optimum=0.0)
@@ -495,7 +512,7 @@ def test_no_friction_cannot_be_multiplied():
 
 @pytest.mark.any_backend
 def test_overfitting_patience_without_validation_data_is_refused():
-    with pytest.raises(ValueError, match="give fit\\(\\) validation_data or validation_split"):
+    with pytest.raises(ValueError, match="overfitting_patience watches 'val_loss'.*give fit"):
         fit(parabola(), callback := braking(1e-9, overfitting_patience=2))
     assert callback.events == []
 

@@ -205,7 +205,7 @@ def test_automatic_braking_brakes_harder_each_time_the_validation_loss_stalls_th
             happened.append((epoch, event.action, event.from_best, policy.state.braking))
     # Stale after epochs 2, 5 and 8; the patience begins again with each braking.
     assert happened == [(4, "brake", True, 1), (7, "brake", True, 2), (10, "stop", False, 2)]
-    assert "validation loss not below 0.6 for 2 epochs" in event.reason
+    assert "nothing better on validation data than 0.6 for 2 epochs" in event.reason
     assert policy.state.minima == 1
 
 

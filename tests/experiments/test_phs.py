@@ -453,3 +453,29 @@ def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weigh
     assert len(found["history"]) == found["events"][-1]["epoch"] + 1 < 80
     best = min(found["history"], key=lambda entry: entry["val_loss"])
     assert found["final"]["test"] == best["test_accuracy"]
+
+
+def test_the_rules_of_automatic_braking_are_told_apart_and_can_be_braked():
+    """The optimizer refuses a last stage that diverges before the first step."""
+    from experiments.phs.automatic import RULES, rule_jobs
+
+    jobs = rule_jobs("thesis")
+    assert len(jobs) == 2 * (len(RULES) + 1)
+    for job in jobs.values():
+        if braking := job.get("braking"):
+            # αγ = 1 − momentum; above 1 the momentum would change its sign in every step.
+            assert (1 - job["momentum"]) * braking["factor"] ** braking["stages"] < 1 + 1e-6
+
+
+def test_the_table_of_rules_says_what_was_chosen_on_and_what_it_cost():
+    from experiments.phs.automatic import rules_table
+
+    events = [{"action": "brake", "epoch": 3}, {"action": "brake", "epoch": 5}, {"action": "stop"}]
+    automatic = {
+        "history": curve(*[0.5] * 9),
+        "final": {"validation": 0.8, "test": 0.7},
+        "events": events,
+    }
+    text = rules_table({"rule": [automatic], "SGD, cosine": [{"history": curve(0.5, 0.6)}]})
+    assert "| rule | 80.00 | 70.00 | 4 and 6 | 9 | 1 |" in text
+    assert "| SGD, cosine | 60.00 | 60.00 |  | 2 | 1 |" in text

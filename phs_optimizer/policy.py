@@ -263,7 +263,8 @@ class BrakingPolicy:
         if state.stale < self.patience:
             return None
         reason = (
-            f"validation loss not below {state.best_validation:.4g} for {state.stale:.0f} epochs"
+            f"nothing better on validation data than {state.best_validation:.4g} for "
+            f"{state.stale:.0f} epochs"
         )
         if state.braking >= self.stages:
             return Event("stop", reason, self.average)

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments.phs.cells import Measured
 from experiments.phs.rows import rows
 from experiments.phs.summary import accuracies, final_accuracy
-from resbuilder.report.style import BLUE, GREEN, GREY, INK, ORANGE, RED
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 if TYPE_CHECKING:
     from experiments.phs.readings import Tried

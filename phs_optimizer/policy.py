@@ -128,7 +128,7 @@ class BrakingPolicy:
         exploitation: int | None = None,
         stages: int = STAGES,
     ):
-        self.automatic = isinstance(target, str) and target == AUTO
+        self.automatic = target == AUTO
         if self.automatic:
             _refuse(
                 target_is=target_is != "reduction",
@@ -141,7 +141,9 @@ class BrakingPolicy:
             patience = PATIENCE if patience is None else patience
         elif stages != STAGES:
             raise ValueError(f'stages={stages!r} is for target="auto", which brakes in stages')
-        self.goal = None if self.automatic else Goal(target, target_is)
+        if isinstance(target, str) and not self.automatic:
+            raise ValueError(f'target must be a number or "{AUTO}", got {target!r}')
+        self.goal = None if isinstance(target, str) else Goal(target, target_is)
         self.stages = checks.count("stages", stages)
         self.average_steps = checks.count("average_steps", average_steps)
         if initial_loss is not None:
@@ -260,7 +262,7 @@ class BrakingPolicy:
 
     def _stalled(self) -> Event | None:
         state = self.state
-        if state.stale < self.patience:
+        if self.patience is None or state.stale < self.patience:
             return None
         reason = (
             f"nothing better on validation data than {state.best_validation:.4g} for "

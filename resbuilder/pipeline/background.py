@@ -39,7 +39,7 @@ class NoRegTraining:
 
 
 #: Has a step recorded: node, variant, and what computes the event.
-Record = Callable[[Node, str, Callable[[], TrainingEvent]], object]
+Recorder = Callable[[Node, str, Callable[[], TrainingEvent]], object]
 
 
 class BackgroundTrainings:
@@ -57,7 +57,7 @@ class BackgroundTrainings:
         self,
         steps: Steps,
         progress: SearchProgress,
-        record: Record,
+        record: Recorder,
         executor: Executor | None,
         workers: int = 1,
     ):

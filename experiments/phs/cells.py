@@ -57,14 +57,13 @@ class Measured:
         return float(np.mean([history[-1]["epoch"] for history in self.histories]))
 
 
-def measured_rows(results: Sequence[dict]) -> list[Measured]:
-    """Return every printed row of the results' dataset in the printed order, then the checks.
+def measured_rows(dataset: str, results: Sequence[dict]) -> list[Measured]:
+    """Return every printed row of a dataset in the printed order, then the checks.
 
     A row without braking is cut where the braked training of the same row and seed ends, so that
     both have the same number of epochs.
     """
-    dataset = results[0]["job"]["dataset"]
-    sizes = sorted({result["job"]["batch_size"] for result in results}, reverse=True)
+    sizes = sorted({128} | {result["job"]["batch_size"] for result in results}, reverse=True)
     found = []
     for size in sizes:
         of_size = [result for result in results if result["job"]["batch_size"] == size]
@@ -175,11 +174,13 @@ def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
     """
     results = stored(path) if path.is_file() else []
     results = [result for result in results if result["job"]["batch_size"] == 128]
-    return list(pairs(measured_rows(results))) if results else []
+    return list(pairs(measured_rows(path.stem, results)))
 
 
 def gains_table(measured: Sequence[Measured]) -> str:
     """Return what braking gains in points, ours paired by seed, beside the thesis' difference."""
+    if not any(pairs(measured)):
+        return ""
     lines = [
         "What braking gains, in points; paired by seed, at the same number of epochs:\n",
         f"| α | γ | m | brake at loss | factor | thesis | {' | '.join(MEANINGS.values())} |",

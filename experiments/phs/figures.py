@@ -27,24 +27,25 @@ def printed_rows(measured: list[Measured]) -> Figure:
     Args:
         measured: See :func:`experiments.phs.cells.measured_rows`.
     """
-    there = [m for m in measured if m.histories]
-    figure = Figure(figsize=(9, 1.8 + 0.3 * len(there)), layout="constrained")
+    figure = Figure(figsize=(9, 1.8 + 0.3 * len(measured)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
     for axes, meaning, title in (
-        (final, "final", "Test accuracy after the last epoch"),
-        (chosen, "by_validation", "… of the epoch chosen by validation"),
+        (final, "final", "Test, last epoch"),
+        (chosen, "by_validation", "Test, chosen by validation"),
     ):
         axes.set_title(title, loc="left")
-        for y, m in enumerate(there):
+        for y, m in enumerate(measured):
+            axes.plot(m.row.accuracy, y, "D", color=INK, markerfacecolor="white", markersize=6)
+            if not m.histories:
+                continue
             color, seeds = colors[m.row.optimizer], m.accuracy(meaning)
             axes.plot([m.row.accuracy, np.mean(seeds)], [y, y], color=GREY, linewidth=1, zorder=1)
-            axes.plot(m.row.accuracy, y, "D", color=INK, markerfacecolor="white", markersize=6)
             axes.plot(seeds, [y] * len(seeds), "o", color=color, alpha=0.35, markersize=4)
             axes.plot(np.mean(seeds), y, "o", color=color, markersize=6)
         axes.xaxis.set_major_formatter(PER_CENT)
-    final.set_yticks(range(len(there)), [_row_label(m) for m in there])
-    final.set_ylim(len(there) - 0.5, -0.5)
+    final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])
+    final.set_ylim(len(measured) - 0.5, -0.5)
     legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]
     legend += [
         Line2D([], [], marker="o", color=color, ls="", label=f"{name} (mean; pale: seeds)")
@@ -56,7 +57,7 @@ def printed_rows(measured: list[Measured]) -> Figure:
 
 def _row_label(m: Measured) -> str:
     row = m.row
-    label = f"α {row.learning_rate:g}"
+    label = f"{'SGD, ' if row.mass is None else ''}α {row.learning_rate:g}"
     if row.mass is not None:
         label += f", γ {row.friction:g}, m {row.mass:g}"
     if row.goal is not None:

@@ -157,8 +157,7 @@ def table_command(dataset: str) -> Callable:
 
 def publish_from(path: Path) -> None:
     """Write tables and figure beside a file of results."""
-    results = stored(path)
-    measured = measured_rows(results)
+    measured = measured_rows(path.stem, stored(path))
     publish(
         path, figures.printed_rows(measured), rows_table(measured) + "\n" + gains_table(measured)
     )

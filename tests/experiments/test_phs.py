@@ -222,7 +222,7 @@ def test_every_printed_cell_stands_beside_a_measurement_or_a_reason():
         {"job": job, "unbraked": history(0.5, 0.55, 0.57), "braked": brakes},
         {"job": common | {"learning_rate": 0.1, "momentum": 0.0}, "history": history(0.6)},
     ]
-    measured = measured_rows(results)
+    measured = measured_rows("cifar10", results)
     assert len(measured) == 20
     by_row = {
         (m.row.learning_rate, m.row.optimizer, m.row.friction): m.accuracy("final")

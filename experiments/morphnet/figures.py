@@ -196,7 +196,7 @@ def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) 
 
 def _flops_axis(axes) -> None:
     left, right = axes.get_xlim()
-    axes.set_xlim(min(left, right / 12))  # a decade at least: ticks at 1, 2 and 5 alone
+    axes.set_xlim(min(left, right / 12), 1.1 * right)  # a decade at least: ticks at 1, 2 and 5
     log_axis(axes.xaxis)
     si_axis(axes.xaxis)
 

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from matplotlib.figure import Figure
 
 from experiments.jobs import VERSION, as_stored, read, run_all, write
+from resbuilder.common.cli import resumed_by
 from resbuilder.common.cluster import RayExecutor
 
 RUNS = Path("runs")
@@ -145,16 +146,17 @@ def measure(
     stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
     path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    run_all(
-        work,
-        jobs,
-        folder,
-        workers,
-        data_dir,
-        _cluster(workers),
-        strategy,
-        after_each=lambda: _store(path, jobs, folder),
-    )
+    with resumed_by():
+        run_all(
+            work,
+            jobs,
+            folder,
+            workers,
+            data_dir,
+            _cluster(workers),
+            strategy,
+            after_each=lambda: _store(path, jobs, folder),
+        )
     _store(path, jobs, folder)
     return path
 

@@ -18,6 +18,7 @@ import click
 
 from experiments.command import RESULTS, RUNS
 from experiments.jobs import write
+from resbuilder.common.cli import Command
 
 
 def restore(results: Path, folder: Path) -> int:
@@ -36,7 +37,7 @@ def restore(results: Path, folder: Path) -> int:
     return len(missing)
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("name", metavar="CHAPTER/SCRIPT")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs, as given there.")
 def main(name: str, out: Path | None) -> None:

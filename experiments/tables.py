@@ -38,6 +38,7 @@ from experiments.resbuilder.manipulation import __main__ as manipulation
 from experiments.resbuilder.studies.all import STUDIES
 from experiments.survival import domain_gap, thesis_sizes, thesis_tables
 from experiments.survival import mnist as survival_mnist
+from resbuilder.common.cli import Command
 
 # Name of the results below the folder, and what goes from their file to table and figure.
 PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
@@ -93,7 +94,7 @@ def regenerate(results: Path) -> list[Path]:
     return found
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 def main():
     """Regenerate, and say how much there was."""
     found = regenerate(RESULTS)

@@ -24,6 +24,7 @@ from experiments.morphnet.network import WIDTHS, expanded, flops
 from experiments.morphnet.training import train
 from experiments.morphnet.what_is_left import dots
 from experiments.phs.summary import spread
+from resbuilder.common.cli import Command
 
 CHANNELS = WIDTHS[:2]
 SETTING = {"normalized": True, "threshold": 1e-2}
@@ -150,7 +151,7 @@ def publish_from(path: Path) -> None:
     publish(path, figure, markdown(starts))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""

@@ -23,6 +23,7 @@ from experiments.morphnet.iterations import Iterations, measure_iterations
 from experiments.morphnet.network import flops, size
 from experiments.morphnet.what_is_left import dots
 from experiments.phs.summary import spread
+from resbuilder.common.cli import Command
 from resbuilder.report.style import si
 
 
@@ -55,7 +56,7 @@ def publish_from(path: Path) -> None:
     publish(path.with_name("one_iteration.json"), figure, markdown(iterations))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""

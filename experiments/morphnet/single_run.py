@@ -19,6 +19,7 @@ from experiments.command import publish, standard_options
 from experiments.morphnet import figures
 from experiments.morphnet.iterations import SHOWN, Iterations, measure_iterations, trajectory
 from experiments.morphnet.what_is_left import dots
+from resbuilder.common.cli import Command
 from resbuilder.report.style import si
 
 
@@ -41,7 +42,7 @@ def publish_from(path: Path) -> None:
     publish(path.with_name("single_run.json"), figures.single_run(paths), markdown(paths))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""

@@ -21,6 +21,7 @@ from experiments.morphnet import figures
 from experiments.morphnet.iterations import Iterations, measure_iterations, trajectory
 from experiments.morphnet.what_is_left import dots
 from experiments.phs.summary import spread
+from resbuilder.common.cli import Command
 from resbuilder.report.style import si
 
 
@@ -80,7 +81,7 @@ def publish_from(path: Path) -> None:
     publish(path.with_name("fronts.json"), figures.fronts(iterations))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""

@@ -18,6 +18,7 @@ import click
 from experiments.command import measure, standard_options, stored
 from experiments.morphnet.network import WIDTHS, expanded
 from experiments.morphnet.training import train
+from resbuilder.common.cli import Command
 
 STRENGTH = 9e-6
 CHANNELS = WIDTHS[:2]
@@ -105,7 +106,7 @@ def publish_from(path: Path) -> None:
     click.echo(table)
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, and write the table."""

@@ -17,6 +17,7 @@ import click
 from experiments.command import RESULTS
 from experiments.phs import figures
 from experiments.phs.cells import Measured, pairs_in
+from resbuilder.common.cli import Command
 
 # Dataset, α, γ and m of the panels (a) to (d).
 PANELS = (
@@ -48,7 +49,7 @@ def publish_from(path: Path) -> None:
         figures.histories(found, PANELS).savefig(path.with_name("accuracy_history.png"), dpi=150)
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 def main():
     """Draw, and say where it is."""
     folder = RESULTS / "phs"

@@ -23,6 +23,7 @@ from experiments.phs.cells import pairs_in
 from experiments.phs.schedule_free import with_schedule_free
 from experiments.phs.summary import markdown_of
 from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+from resbuilder.common.cli import Command
 
 # Pairs of rate and momentum: long-run steps of 0.1 to 1 …
 SGD = ((0.01, 0.9), (0.03, 0.9), (0.003, 0.99))
@@ -126,7 +127,7 @@ def publish_from(path: Path) -> None:
     publish(path, figures.methods(groups), markdown_of(groups))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
 @standard_options()
 def main(dataset, preset, workers, data_dir, out):

@@ -19,6 +19,7 @@ from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
 from experiments.phs.summary import final_accuracy, spread
 from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+from resbuilder.common.cli import Command
 
 LOSS, ACCURACY = "val_loss", "val_accuracy"
 # Rule: what is watched, patience, factor, stages.
@@ -95,7 +96,7 @@ def publish_from(path: Path) -> None:
     publish(path, figures.methods(groups), rules_table(groups))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, write the table, draw."""

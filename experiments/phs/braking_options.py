@@ -18,6 +18,7 @@ from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
 from experiments.phs.summary import markdown_of
 from experiments.phs.trainings import with_callback
+from resbuilder.common.cli import Command
 
 # α, γ as a rate, m: heavy ball with momentum 0.99 and a long-run step of 1/3.
 DYNAMICS = {"learning_rate": 0.1, "friction": 0.1, "mass": 3.0}
@@ -80,7 +81,7 @@ def publish_from(path: Path) -> None:
     publish(path, figures.methods(groups), markdown_of(groups))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(list(GOALS)))
 @standard_options()
 def main(dataset, preset, workers, data_dir, out):

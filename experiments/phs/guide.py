@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from experiments.phs.data import parts
 from experiments.phs.lenet import lenet
 from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, plot_energy
+from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREEN, RED
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -53,7 +54,7 @@ def bowl() -> Figure:
     return figure
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.option("--data-dir", help="Folder with fashion_mnist.npz; else RESBUILDER_DATA.")
 def main(data_dir):
     """Train, draw, and say where it is."""

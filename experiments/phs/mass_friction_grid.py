@@ -16,6 +16,7 @@ import click
 from experiments.command import measure, publish, standard_options, stored
 from experiments.phs import figures
 from experiments.phs.trainings import with_and_without_braking
+from resbuilder.common.cli import Command
 
 MASSES = (1.0, 3.0, 10.0, 30.0, 100.0)
 FRICTIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -47,7 +48,7 @@ def publish_from(path: Path) -> None:
     publish(path, figures.grid(stored(path)))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""

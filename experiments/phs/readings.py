@@ -24,6 +24,7 @@ from experiments.phs.cells import pairs_in
 from experiments.phs.rows import Row, rows
 from experiments.phs.summary import accuracies, signed
 from experiments.phs.trainings import with_and_without_braking
+from resbuilder.common.cli import Command
 
 # α, γ and m of the rows that decide.
 FASHION, FASHION_FAST = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
@@ -245,7 +246,7 @@ def publish_from(path: Path) -> None:
     publish(path, figures.readings(found), readings_table(found))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure, draw, and say where it is."""

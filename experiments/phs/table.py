@@ -23,6 +23,7 @@ from experiments.phs.rows import (
     same_training,
 )
 from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
+from resbuilder.common.cli import Command
 
 # The cheapest row of each dataset again, at half the batch.
 CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
@@ -143,7 +144,7 @@ def table_command(dataset: str) -> Callable:
     """Return the command of a table's script."""
     number = TABLES[dataset].replace("_", ".")
 
-    @click.command(help=f"Measure the 20 rows of Table {number} ({dataset}).")
+    @click.command(cls=Command, help=f"Measure the 20 rows of Table {number} ({dataset}).")
     @standard_options()
     def main(preset, workers, data_dir, out):
         run = partial(measure, f"phs/{dataset}", work)

@@ -34,6 +34,7 @@ from experiments.resbuilder.hyperband_peer import hyperband
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder import SearchConfig, search
+from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
 from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
@@ -190,7 +191,7 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-@click.command(help="ResBuilder beside KerasTuner's Hyperband: accuracy over time.")
+@click.command(cls=Command, help="ResBuilder beside KerasTuner's Hyperband: accuracy over time.")
 @standard_options("quick", "laptop")
 def main(preset, workers, data_dir, out):
     work = partial(

@@ -19,6 +19,7 @@ from experiments.resbuilder.columns import (
 )
 from experiments.resbuilder.figure import draw
 from experiments.thesis import table as printed_table
+from resbuilder.common.cli import Command
 from resbuilder.report.style import si
 
 DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
@@ -122,7 +123,7 @@ def table_jobs(
 def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> click.Command:
     """The command of a dataset's script; arguments as of :func:`table_jobs`."""
 
-    @click.command(help=f"Measure the row of Table 6.1 of {dataset}.")
+    @click.command(cls=Command, help=f"Measure the row of Table 6.1 of {dataset}.")
     @standard_options("quick", "laptop", "thesis", mirrored=True)
     def main(preset, workers, data_dir, out):
         searches = (out or RUNS / "resbuilder") / f"{dataset}_{preset}" / "searches"

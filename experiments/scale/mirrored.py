@@ -26,6 +26,7 @@ from PIL import Image
 
 from phs_optimizer import PHS
 from resbuilder import SearchConfig, build_model, resnet_architecture
+from resbuilder.common.cli import Command
 from resbuilder.common.strategy import strategy_scope
 from resbuilder.training import RegularizedModel, Trainer, TrainingData
 from survival.cohort import Cohort
@@ -103,7 +104,7 @@ CASES: dict[str, Callable[[str], list[np.ndarray]]] = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("cases", nargs=-1, type=click.Choice(tuple(CASES)))
 @click.option(
     "--devices",

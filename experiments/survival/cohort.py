@@ -36,6 +36,7 @@ from experiments.survival.recipes import (
 from experiments.survival.scanners import SCANNERS, scan
 from experiments.survival.slides import is_whole, write_slide
 from experiments.survival.tissue import crops_there, make_textures
+from resbuilder.common.cli import Command
 from resbuilder.common.files import atomically, remove_leftovers
 from survival.cohort import Cohort, split_by_patient
 
@@ -180,7 +181,7 @@ def _make(folder: Path, recipe: Recipe) -> None:
     write_slide(folder / recipe.slide, picture, *levels, scanner.mpp, recipe.text())
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option(
     "--shared",

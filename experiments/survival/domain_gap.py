@@ -25,6 +25,7 @@ from experiments.survival.gap_training import train_and_judge
 from experiments.survival.prepare import IMAGES, prepare_images
 from experiments.survival.stain_normalization import IMAGES as NORMALIZED
 from experiments.survival.stain_normalization import normalize_images
+from resbuilder.common.cli import Command
 
 CANVAS = 96, 80
 PENALTIES = 0.0, 0.01, 0.1, 1.0, 10.0
@@ -90,7 +91,7 @@ def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: 
     normalize_images(folder / IMAGES, folder / NORMALIZED)
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options(mirrored=True)
 def main(preset, workers, data_dir, out):
     """Make cohorts, train, write the tables, draw."""

@@ -29,6 +29,7 @@ from keras import layers
 from matplotlib.figure import Figure
 
 from experiments.command import measure, publish, standard_options, stored
+from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
 from resbuilder.datasets import load
 from survival import ConcordanceIndexCallback, CoxPHLoss
@@ -230,7 +231,7 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options()
 def main(preset, workers, data_dir, out):
     """Measure what is missing, draw, and say where it is."""

@@ -28,6 +28,7 @@ from experiments.survival.domain_gap import THESIS
 from experiments.survival.noise_figure import differences_figure
 from experiments.survival.prepare import IMAGES, prepare_images
 from experiments.survival.thesis_cohort import draw_thesis_cohort
+from resbuilder.common.cli import Command
 from survival.cohort import Cohort
 from survival.evaluation import evaluate
 from survival.training import TrainingSettings, train
@@ -154,7 +155,7 @@ def prepare(folder: Path, workers: int) -> None:
     prepare_images(folder, make, CANVAS, workers, "Table 7.1's sizes")
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("quick", "laptop", mirrored=True)
 def main(preset, workers, data_dir, out):
     """Make the cohort, train, write the tables, draw."""

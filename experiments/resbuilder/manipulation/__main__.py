@@ -43,6 +43,7 @@ from experiments.resbuilder.manipulation.photographs import (
 )
 from experiments.resbuilder.manipulation.results import draw, markdown
 from experiments.resbuilder.table import SHORT
+from resbuilder.common.cli import Commands
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 # λ_M·ζ is the thesis' 10, and LayerLasso that of short trainings, as in Table 6.1.
@@ -85,7 +86,7 @@ PRESETS = {
 }
 
 
-@click.group(help=__doc__.splitlines()[0])
+@click.group(cls=Commands, help=__doc__.splitlines()[0])
 def main() -> None:
     """Make the images; train and judge."""
 

@@ -21,6 +21,7 @@ from experiments.resbuilder.studies import (
     removal_positions,
 )
 from experiments.resbuilder.studies.study import SIZES, Study
+from resbuilder.common.cli import Command
 
 MODULES = (
     *(budget, insert_init, momentum, removal_positions, removal_cost),
@@ -29,7 +30,7 @@ MODULES = (
 STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)
 
 
-@click.command(help=__doc__.splitlines()[0])
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options(*SIZES, mirrored=True)
 def main(preset, workers, data_dir, out):
     """Measure, draw and answer each."""

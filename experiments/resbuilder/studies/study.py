@@ -18,6 +18,7 @@ from experiments.resbuilder.columns import SEARCH
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
 from experiments.resbuilder.table import PRESETS, SHORT
+from resbuilder.common.cli import Command
 
 CHAPTER = "resbuilder_studies"
 REGULARIZATION = {"lambda_morphnet": 1e-7, "lambda_layer": 1e-8, "tau_layer": 1e-3}
@@ -98,7 +99,7 @@ class Study:
     def command(self) -> click.Command:
         """The command of the study's module."""
 
-        @click.command(help=self.question)
+        @click.command(cls=Command, help=self.question)
         @standard_options(*SIZES, mirrored=True)
         def main(preset, workers, data_dir, out):
             self.run(preset, workers, data_dir, out)

@@ -5,7 +5,9 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
 
+import keras
 import pytest
 
 from resbuilder import SearchConfig, TrainConfig
@@ -85,6 +87,19 @@ def test_a_training_is_not_resumed_as_a_search(tmp_path):
         assert read_config(run.path, "train")["dataset"] == "digits"
     with pytest.raises(ValueError, match="expected that of `resbuilder search`"):
         Run.open(tmp_path / "run")
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="oneDNN is TensorFlow's")
+def test_a_run_begun_without_onednn_goes_on_with_a_warning(tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    Run.create(tmp_path / "run", CONFIG).__exit__()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Run.open(tmp_path / "run"):
+            pass
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
+    with pytest.warns(UserWarning, match="OPTS=None, here it is 1: the numbers from here on may"):
+        Run.open(tmp_path / "run").__exit__()
 
 
 def test_a_run_begun_on_another_backend_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ def train_single(
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
     if scale_to is not None:
+        if not math.isfinite(scale_to):
+            raise ValueError(f"scale_to must be a positive number of FLOPs, got {scale_to}")
         architecture = scale_to_budget(architecture, int(scale_to))
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     counted = cost(architecture)

@@ -7,13 +7,16 @@ handed two numbers, and what they compute begins with gathering, shifting and mi
 from __future__ import annotations
 
 import itertools
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from resbuilder.datasets import Batches
 from resbuilder.training.regularized import RegularizedModel
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class ResidentData:
@@ -25,6 +28,8 @@ class ResidentData:
     """
 
     def __init__(self, parts: dict[str, tuple[np.ndarray, np.ndarray]]):
+        import tensorflow as tf
+
         pixels, labels = zip(*parts.values(), strict=True)
         edges = np.cumsum([0, *map(len, labels)])
         self._spans = dict(zip(parts, itertools.pairwise(edges), strict=True))
@@ -36,6 +41,8 @@ class ResidentData:
 
     def spans(self, part: str, batch_size: int) -> tf.data.Dataset:
         """Return where each batch of a part begins and ends, int64 (2,)."""
+        import tensorflow as tf
+
         start, stop = self._spans[part]
         starts = np.arange(start, stop, batch_size)
         return tf.data.Dataset.from_tensor_slices(
@@ -48,6 +55,8 @@ class ResidentData:
 
     def training_batch(self, span: tf.Tensor, moved: bool) -> tuple[tf.Tensor, tf.Tensor]:
         """Look up a batch of the training part in the order of this epoch, moved or not."""
+        import tensorflow as tf
+
         chosen = self._order[span[0] : span[1]]
         if moved:
             pixels = _moved(self._pixels, chosen, self._moves[span[0] : span[1]])
@@ -57,6 +66,8 @@ class ResidentData:
 
     def batch(self, span: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Look up a batch as it lies there."""
+        import tensorflow as tf
+
         pixels = self._pixels[span[0] : span[1]]
         return tf.cast(pixels, tf.float32), self._labels[span[0] : span[1]]
 
@@ -79,13 +90,13 @@ class ResidentModel(RegularizedModel):
 
     def train_step(self, data):
         """A step on a batch, or on the images of a span of the training part."""
-        if isinstance(data, tf.Tensor):
+        if not isinstance(data, tuple):
             data = self._data.training_batch(data, self._augmented)
         return super().train_step(data)
 
     def test_step(self, data):
         """Judge a batch, or the images of a span."""
-        if isinstance(data, tf.Tensor):
+        if not isinstance(data, tuple):
             data = self._data.batch(data)
         return super().test_step(data)
 
@@ -106,6 +117,8 @@ class _Draw(keras.callbacks.Callback):
 
 def _moved(x: tf.Tensor, chosen: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
     """Gather shifted and mirrored images, as in :mod:`resbuilder.datasets.batches`."""
+    import tensorflow as tf
+
     height, width, channels = x.shape[1:]
     down, right, flip = (moves[:, i : i + 1] for i in range(3))
     rows = tf.clip_by_value(tf.range(height, dtype=moves.dtype) - down, 0, height - 1)

@@ -153,6 +153,8 @@ def test_ctrl_c_to_the_parent_alone_ends_all_processes_and_says_how_to_resume(tm
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        # A shell lets its background jobs ignore Ctrl-C, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120
     while len(pids := [p.name for p in (tmp_path / "pids").glob("[0-9]*")]) < 2:

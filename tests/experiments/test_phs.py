@@ -448,7 +448,7 @@ def test_automatic_braking_explores_as_sgd_with_that_rate_and_momentum(job, monk
 def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weights(job):
     from experiments.phs.trainings import with_automatic_braking
 
-    found = with_automatic_braking(job | {"learning_rate": 0.03, "momentum": 0.99, "epochs": 80})
+    found = with_automatic_braking(job | {"learning_rate": 0.002, "momentum": 0.99, "epochs": 80})
     assert found["events"][-1]["action"] == "stop"
     assert len(found["history"]) == found["events"][-1]["epoch"] + 1 < 80
     best = min(found["history"], key=lambda entry: entry["val_loss"])

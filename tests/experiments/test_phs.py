@@ -451,7 +451,7 @@ def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weigh
     found = with_automatic_braking(job | {"learning_rate": 0.002, "momentum": 0.99, "epochs": 80})
     assert found["events"][-1]["action"] == "stop"
     assert len(found["history"]) == found["events"][-1]["epoch"] + 1 < 80
-    best = min(found["history"], key=lambda entry: entry["val_loss"])
+    best = max(found["history"], key=lambda entry: entry["val_accuracy"])
     assert found["final"]["test"] == best["test_accuracy"]
 
 

@@ -102,10 +102,10 @@ READINGS = (
         {"friction_form": "viscous"},
         epochs=3,
     ),
-    Reading(BATCH, "128", "fashion_mnist", FASHION_FAST, taken=True),
-    Reading(BATCH, "64", "fashion_mnist", FASHION_FAST, {"batch_size": 64}, epochs=12),
-    Reading(BATCH, "16", "fashion_mnist", FASHION_FAST, {"batch_size": 16}, epochs=6),
-    Reading(BATCH, "4", "fashion_mnist", FASHION_FAST, {"batch_size": 4}, epochs=6),
+    Reading(BATCH, "batches of 128", "fashion_mnist", FASHION_FAST, taken=True),
+    Reading(BATCH, "batches of 64", "fashion_mnist", FASHION_FAST, {"batch_size": 64}, epochs=12),
+    Reading(BATCH, "batches of 16", "fashion_mnist", FASHION_FAST, {"batch_size": 16}, epochs=6),
+    Reading(BATCH, "batches of 4", "fashion_mnist", FASHION_FAST, {"batch_size": 4}, epochs=6),
 )
 
 

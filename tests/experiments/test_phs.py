@@ -333,7 +333,7 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
     batches = {
         one.reading.answer: one.verdict for one in found if one.reading.question == "batch size"
     }
-    assert batches["128"] == "refuted: x is not reached"
+    assert batches["batches of 128"] == "refuted: x is not reached"
     readings.publish_from(path)
     text = (tmp_path / "readings.md").read_text()
     assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 6 | fits |" in text

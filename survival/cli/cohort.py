@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Commands
+from resbuilder.common.cli import Commands, echo_json, json_option
 from survival.cli.options import event_column, time_column
 from survival.cohort import (
     ENDPOINTS,
@@ -129,10 +129,14 @@ def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) 
 @click.argument("manifest", type=_file)
 @time_column
 @event_column
-def summary(manifest: Path, time: str, event: str) -> None:
+@json_option
+def summary(manifest: Path, time: str, event: str, as_json: bool) -> None:
     """Print slides, patients, events and follow-up per dataset and split."""
     whole = Cohort.read(manifest, time, event, need_events=False)
-    _print_summary(whole)
+    if as_json:
+        echo_json(summarize(whole).to_dict("records"))
+    else:
+        _print_summary(whole)
     _warn_of(without_events(whole))
 
 

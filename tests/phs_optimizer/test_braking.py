@@ -496,15 +496,6 @@ def test_friction_that_explicit_steps_cannot_bear_is_said_before_the_first_step(
 
 
 @pytest.mark.any_backend
-def test_a_schedule_that_comes_to_too_large_steps_is_stopped():
-    warm_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=1.0, warmup_steps=32)
-    model = parabola(PHS(warm_up, MASS, FRICTION))
-    with pytest.raises(ValueError, match="diverges: αγ/m = 3 "):
-        fit(model, braking(1e-9))
-    assert math.isfinite(weight(model))
-
-
-@pytest.mark.any_backend
 def test_no_friction_cannot_be_multiplied():
     with pytest.raises(ValueError, match="0 stays 0: give PHS a friction > 0"):
         fit(parabola(PHS(STEP, MASS, 0)), braking())

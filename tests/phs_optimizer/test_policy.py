@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_a_number_never_reaches_the_goal_but_patience_ends():
     assert observed(policy, [math.nan, *[0.1] * 50]) == []
     ((epoch, event),) = epochs_ended(policy, [None] * 4)
     assert (epoch, event.action, event.from_best) == (2, "brake", True)
-    assert policy.state.best == math.inf
+    assert policy.best == math.inf
 
 
 def test_without_patience_it_waits_for_ever():
@@ -213,7 +213,7 @@ def test_automatic_braking_counts_a_loss_that_is_not_a_number_as_no_better():
     policy = BrakingPolicy("auto", patience=2, stages=1)
     events = epochs_ended(policy, [1.0, math.nan, math.nan, math.nan, math.nan])
     assert [(epoch, event.action) for epoch, event in events] == [(3, "brake"), (5, "stop")]
-    assert policy.state.best == 1.0
+    assert policy.best == 1.0
 
 
 @pytest.mark.parametrize(

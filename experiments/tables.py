@@ -29,6 +29,7 @@ from experiments.phs import (
     automatic,
     braking_options,
     mass_friction_grid,
+    problems,
     readings,
 )
 from experiments.phs import table as phs_table
@@ -49,6 +50,7 @@ PAGES: tuple[tuple[str, Callable[[Path], None]], ...] = (
     ("phs/cifar10", accuracy_history.publish_from),
     ("phs/readings", readings.publish_from),
     ("phs/automatic", automatic.publish_from),
+    ("phs/problems", problems.publish_from),
     ("phs/alternatives_fashion_mnist", alternatives.publish_from),
     ("phs/alternatives_cifar10", alternatives.publish_from),
     ("phs/braking_options_fashion_mnist", braking_options.publish_from),

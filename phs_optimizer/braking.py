@@ -102,12 +102,27 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             at in the first epochs.
 
     Example:
-        >>> model.fit(x, y, callbacks=[GoalOrientedBraking(target=0.85, factor=10)])
+        >>> import keras, numpy as np
+        >>> from phs_optimizer import PHS
+        >>> x = np.random.default_rng(0).normal(size=(640, 3))
+        >>> y = x.sum(axis=1)
+        >>> def new_model():
+        ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        ...     model.compile(PHS(learning_rate=0.1, friction=0.1), "mse")
+        ...     return model
+        >>> braking = GoalOrientedBraking(target=0.9, factor=10, average_steps=20, verbose=0)
+        >>> history = new_model().fit(x, y, epochs=10, verbose=0, callbacks=[braking])
+        >>> [(event["action"], round(event["friction"], 3)) for event in braking.events]
+        [('brake', 1.0)]
 
         Without a goal, and as many epochs as it takes:
 
-        >>> model.fit(x, y, validation_split=0.1, epochs=1000,
-        ...           callbacks=[GoalOrientedBraking("auto")])
+        >>> braking = GoalOrientedBraking("auto", patience=2, verbose=0)
+        >>> history = new_model().fit(
+        ...     x, y, epochs=1000, validation_split=0.1, verbose=0, callbacks=[braking]
+        ... )
+        >>> [event["action"] for event in braking.events]
+        ['brake', 'brake', 'stop']
     """
 
     def __init__(

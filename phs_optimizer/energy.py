@@ -82,8 +82,15 @@ class EnergyLogger(keras.callbacks.Callback):
             that is not of this callback.
 
     Example:
+        >>> import keras, numpy as np
+        >>> from phs_optimizer import PHS, plot_energy
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(PHS(), "mse")
         >>> energy = EnergyLogger(every=50)
-        >>> model.fit(x, y, callbacks=[energy])
+        >>> x = np.random.default_rng(0).normal(size=(3200, 3))
+        >>> history = model.fit(x, x.sum(axis=1), epochs=2, verbose=0, callbacks=[energy])
+        >>> [record["step"] for record in energy.records]
+        [50, 100, 150, 200]
         >>> plot_energy(energy.records).savefig("energy.png")
     """
 

@@ -94,8 +94,13 @@ class PHS(keras.optimizers.Optimizer):
             rounding, whichever the optimizer.
 
     Example:
-        >>> model.compile(PHS(learning_rate=1e-4, mass=1e-3, friction=10, friction_form="rate"),
-        ...               "sparse_categorical_crossentropy")
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(PHS(learning_rate=0.1, mass=1.0, friction=1.0), "mse")
+        >>> x = np.random.default_rng(0).normal(size=(64, 3))
+        >>> losses = model.fit(x, x.sum(axis=1), epochs=5, verbose=0).history["loss"]
+        >>> losses[-1] < losses[0]
+        True
 
     References:
         J. Burghoff, dissertation, Wuppertal 2023, sec. 2.2.4 and ch. 3;
@@ -188,8 +193,9 @@ class PHS(keras.optimizers.Optimizer):
 
         Example:
             >>> schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=1000)
-            >>> PHS.from_sgd(schedule, momentum=0.9).decay_rate(1.0)
-            1.0
+            >>> optimizer = PHS.from_sgd(schedule, momentum=0.9)
+            >>> f"mass {optimizer.mass:.3g}, friction {optimizer.friction:.3g}"
+            'mass 0.01, friction 1'
         """
         momentum = checks.number("momentum", momentum, "from 0 to 1", lambda v: 0 <= v <= 1)
         alpha = checks.number("time_step", time_step, "a number > 0", lambda v: v > 0)

@@ -41,8 +41,9 @@ def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
         )
     if not ours[0].built:
         raise ValueError(
-            f"the optimizer {ours[0].name!r} given to {asked_by} has no variables yet: call "
-            "optimizer.build(WEIGHTS), with the weights that it trains, before fit()"
+            f"the optimizer {ours[0].name!r} of {asked_by} has no variables yet: call "
+            "optimizer.build(WEIGHTS), with the weights that it trains, before fit(); in a "
+            "MultiOptimizer, check that the map gives it weights"
         )
     return ours[0]
 

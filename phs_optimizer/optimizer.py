@@ -234,7 +234,7 @@ class PHS(keras.optimizers.Optimizer):
             )
         super().build(variables)
         self.momenta = [self._new_momentum(v) for v in variables]
-        if low := {v.dtype for v in variables if _low_precision(v)}:
+        if low := {_dtype(v) for v in variables} & set(LOW_PRECISION):
             warnings.warn(
                 f"Weights in {', '.join(sorted(low))}: momenta and steps are computed in float32, "
                 "but a weight stays where it is if a step is below its rounding. "
@@ -470,8 +470,12 @@ def _replicas() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
+def _dtype(variable: Any) -> str:
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
 def _low_precision(variable: Any) -> bool:
-    return keras.backend.standardize_dtype(variable.dtype) in LOW_PRECISION
+    return _dtype(variable) in LOW_PRECISION
 
 
 def _initializer(momentum: object) -> keras.initializers.Initializer:

@@ -16,16 +16,16 @@ def numbers(variable):
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_friction_below_the_rounding_of_the_weights_acts(dtype):
-    """1 − α r = 0.999 is 1 in bfloat16; after 1,000 steps a third of the momentum must be left."""
+    """1 − α r = 0.999 is 1 in bfloat16; after 200 steps 82 % of the momentum must be left."""
     weight = keras.Variable(np.zeros(3), dtype=dtype)
     optimizer = PHS(0.1, 1.0, 0.01, initial_momentum=1.0)
     with pytest.warns(UserWarning, match=f"Weights in {dtype}: .*float32.*mixed_bfloat16"):
         optimizer.build([weight])
     nothing = keras.ops.zeros((3,), dtype)
-    for _ in range(1000):
+    for _ in range(200):
         optimizer.apply([nothing], [weight])
     assert keras.backend.standardize_dtype(optimizer.momenta[0].dtype) == "float32"
-    assert numbers(optimizer.momenta[0]) == pytest.approx(0.999**1000, rel=1e-3)
+    assert numbers(optimizer.momenta[0]) == pytest.approx(0.999**200, rel=1e-3)
 
 
 @pytest.mark.parametrize("update_order", UPDATE_ORDERS)

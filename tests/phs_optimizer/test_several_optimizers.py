@@ -45,7 +45,7 @@ def braking(target=0.3, **options):
 @pytest.mark.any_backend
 def test_the_only_phs_among_several_optimizers_is_braked_and_logged():
     body = PHS(0.1, 1.0, 0.5)
-    mapped = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01), {"body/.*": body})
+    mapped = keras.optimizers.OptimizerMap(keras.optimizers.SGD(0.01), {".*body/.*": body})
     model, callback, energy = network(), braking(), EnergyLogger()
     model.compile(keras.optimizers.MultiOptimizer(mapped), "mse")
     fit(model, callback, energy)
@@ -60,7 +60,7 @@ def test_the_only_phs_among_several_optimizers_is_braked_and_logged():
 def test_one_of_several_phs_optimizers_is_braked_if_it_is_given():
     body, head = PHS(0.1, 1.0, 0.5, name="body"), PHS(0.1, 1.0, 0.5, name="head")
     model = network()
-    mapped = keras.optimizers.OptimizerMap(head, {"body/.*": body})
+    mapped = keras.optimizers.OptimizerMap(head, {".*body/.*": body})
     model.compile(keras.optimizers.MultiOptimizer(mapped), "mse")
     for callback in (braking(), EnergyLogger()):
         with pytest.raises(
@@ -125,7 +125,7 @@ def test_a_model_that_keeps_its_optimizers_itself_says_which_one_to_brake():
     fit(model, callback, EnergyLogger(optimizer=first, monitor="first"))
     assert (value(first.friction), value(second.friction)) == (0.5, 5.0)
     assert [event["action"] for event in callback.events] == ["brake"]
-    with pytest.raises(ValueError, match=r"'mine' given to .* no variables yet: call optimizer.b"):
+    with pytest.raises(ValueError, match=r"'mine' of GoalO.* no variables yet: call optimizer.b"):
         fit(model, braking(optimizer=PHS(name="mine")))
 
 
@@ -166,14 +166,15 @@ def test_a_training_after_early_stopping_begins_at_rest_at_the_best_weights(stop
 # --- a program that does not know the package ---------------------------------------------------
 
 ELSEWHERE = """
-import sys, keras
+import sys, keras, numpy
 try:
     keras.models.load_model(sys.argv[1])
 except TypeError as error:
     print(error)
+keras.models.load_model(sys.argv[1], compile=False).predict(numpy.ones((1, 3)), verbose=0)
+print("answers")
 import phs_optimizer
 print("friction", float(keras.models.load_model(sys.argv[1]).optimizer.friction))
-print("for answers alone", keras.models.load_model(sys.argv[1], compile=False).optimizer)
 """
 
 
@@ -191,4 +192,4 @@ def test_the_error_of_a_program_that_does_not_import_the_package_says_what_to_do
     assert "Could not locate class 'PHS'" in done.stdout
     assert "put `import phs_optimizer` before load_model()" in done.stdout
     assert "friction 3.0" in done.stdout
-    assert "for answers alone None" in done.stdout
+    assert "answers" in done.stdout

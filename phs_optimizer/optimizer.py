@@ -11,13 +11,13 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from phs_optimizer import checks, stability
 from phs_optimizer.policy import BrakingState
 
 UPDATE_ORDERS = ("momentum_first", "weights_first")
 FRICTION_FORMS = ("viscous", "rate")
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 FRICTION_STEPS = ("explicit", "exponential")
 # Momenta of these weights are float32: in bfloat16, 1 − α r is 1 for every α r below 0.002.
 LOW_PRECISION = ("float16", "bfloat16")

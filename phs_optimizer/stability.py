@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from phs_optimizer.optimizer import PHS
@@ -19,7 +19,7 @@ ROUNDING = 1 + 1e-6
 PLACES, CLOSER = 256, 16
 
 
-def schedule_value(schedule: keras.optimizers.schedules.LearningRateSchedule, step: int) -> float:
+def schedule_value(schedule: LearningRateSchedule, step: int) -> float:
     """Return what a schedule says of a step."""
     return float(ops.convert_to_numpy(schedule(ops.convert_to_tensor(step, "int32"))))
 

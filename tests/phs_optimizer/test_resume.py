@@ -17,7 +17,7 @@ class Crash(Exception):
     pass
 
 
-class CrashIn(keras.callbacks.Callback):
+class CrashAt(keras.callbacks.Callback):
     """Ends the program, as it were, when an epoch begins."""
 
     def __init__(self, epoch):
@@ -87,7 +87,7 @@ def test_the_goal_and_all_that_follows_are_those_of_an_uninterrupted_training(
         order = [backup, callback] if backup_first else [callback, backup]
         if attempt == 0:
             with pytest.raises(Crash):
-                fit(again, *order, CrashIn(crash), validation_split=0.125)
+                fit(again, *order, CrashAt(crash), validation_split=0.125)
         else:
             fit(again, *order, validation_split=0.125)
     assert callback.policy.initial_loss == pytest.approx(whole.policy.initial_loss, rel=1e-6)
@@ -179,7 +179,7 @@ def test_records_and_file_of_energies_go_on_after_a_crash(every, backup_first, t
         order = [backup, energy] if backup_first else [energy, backup]
         if attempt == 0:
             with pytest.raises(Crash):
-                fit(again, *order, CrashIn(4))
+                fit(again, *order, CrashAt(4))
             with (tmp_path / "again.csv").open("a", encoding="utf-8") as file:
                 file.write("99,1,1,2,1,1\n100,1,1,")  # beyond what was saved, and cut off
         else:

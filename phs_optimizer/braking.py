@@ -250,6 +250,10 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         if not epoch and self._steps_of_epoch() is None:
             self._warn_of_short_epochs(int(self.policy.state.steps))
+        latest = self.events[-1] if self.events else None
+        if latest and latest["step"] == self.policy.state.steps:
+            # Keras on JAX undoes what is set after the last step of data whose end is not known.
+            self._keep_stable(self._held_back or latest["friction"])
         average = self.policy.average
         self._end_epoch(self._validated(logs))
         logs["friction"] = self._friction()

@@ -32,6 +32,7 @@ class CrashAt(keras.callbacks.Callback):
 def model():
     keras.utils.set_random_seed(1)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.set_weights([np.array([[0.5], [-0.5], [0.5]]), np.zeros(1)])
     model.compile(PHS(0.1, 1.0, 2.0), "mse")
     return model
 
@@ -120,6 +121,7 @@ def test_what_validation_said_is_in_a_file_saved_before_the_end_of_the_epoch(tmp
     saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     whole = braking(**options)
     history = fit(model(), saving, whole, validation_split=0.125).history["val_loss"]
+    assert whole.events, history
     (event,) = whole.events
     saved = keras.models.load_model(tmp_path / f"{event['epoch'] + 1}.keras")
     callback = braking(**options)
@@ -144,6 +146,8 @@ def test_a_file_of_an_epochs_end_has_the_average_after_its_last_step(
     steps_known, saver_first, tmp_path
 ):
     """Also of data whose end is not known, where the last step cannot be told from others."""
+    if saver_first and not steps_known and keras.backend.backend() == "jax":
+        pytest.skip("Keras on JAX undoes what callbacks set after the last step of such data")
     rng = np.random.default_rng(0)
     batches = [(rng.normal(size=(8, 3)), rng.normal(size=(8, 1))) for _ in range(STEPS)]
     callback, one = braking(target=0.9999, average_steps=50), model()
@@ -158,6 +162,14 @@ def test_a_file_of_an_epochs_end_has_the_average_after_its_last_step(
     average = callback.policy.state.average
     saved = keras.models.load_model(tmp_path / "1.keras").optimizer.braking_state.numpy()
     assert saved[:4] == pytest.approx([0, STEPS, callback.policy.initial_loss, average], rel=1e-5)
+
+
+def test_brakes_in_the_last_step_of_data_whose_end_is_not_known_hold():
+    batches = [(np.ones((8, 3)), np.ones((8, 1))) for _ in range(STEPS)]
+    callback, one = braking(target=1e9, target_is="loss", average_steps=STEPS, factor=3), model()
+    one.fit((batch for batch in batches), verbose=0, callbacks=[callback])
+    assert [event["step"] for event in callback.events] == [STEPS]
+    assert float(one.optimizer.friction.numpy()) == 6.0
 
 
 # --- the energies -----------------------------------------------------------------------------

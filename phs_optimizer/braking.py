@@ -106,19 +106,19 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         >>> from phs_optimizer import PHS
         >>> x = np.random.default_rng(0).normal(size=(640, 3))
         >>> y = x.sum(axis=1)
-        >>> def new_model():
+        >>> def new_model(friction):
         ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-        ...     model.compile(PHS(learning_rate=0.1, friction=0.1), "mse")
+        ...     model.compile(PHS(learning_rate=0.1, friction=friction), "mse")
         ...     return model
         >>> braking = GoalOrientedBraking(target=0.9, factor=10, average_steps=20, verbose=0)
-        >>> history = new_model().fit(x, y, epochs=10, verbose=0, callbacks=[braking])
+        >>> history = new_model(1.0).fit(x, y, epochs=10, verbose=0, callbacks=[braking])
         >>> [(event["action"], round(event["friction"], 3)) for event in braking.events]
-        [('brake', 1.0)]
+        [('brake', 10.0)]
 
         Without a goal, and as many epochs as it takes:
 
         >>> braking = GoalOrientedBraking("auto", patience=2, verbose=0)
-        >>> history = new_model().fit(
+        >>> history = new_model(0.1).fit(
         ...     x, y, epochs=1000, validation_split=0.1, verbose=0, callbacks=[braking]
         ... )
         >>> [event["action"] for event in braking.events]

@@ -1,4 +1,4 @@
-"""Which settings for which problem: PHS, SGD and Adam on images, a regression and text.
+"""Beyond the thesis: which settings for which problem; PHS, SGD, Adam on images, numbers and text.
 
 Three small problems that need no download: 8×8 images of digits, the progression of diabetes from
 ten numbers of a patient, and the next character of this repository's licence. Each method's
@@ -17,18 +17,25 @@ import itertools
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
-import keras
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs.summary import spread
-from phs_optimizer import PHS, GoalOrientedBraking
+from experiments.catalog import Experiment
+from experiments.command import (
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
+)
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 LICENCE = Path(__file__).parents[2] / "LICENSE"
 CONTEXT = 8  # characters that the next one is guessed from
@@ -78,6 +85,8 @@ def digits() -> Problem:
     x = x.reshape(-1, 8, 8, 1).astype("float32") / 16
 
     def layers():
+        import keras
+
         return [
             keras.layers.Conv2D(16, 3, activation="relu"),
             keras.layers.MaxPooling2D(),
@@ -103,6 +112,8 @@ def diabetes() -> Problem:
         )
 
     def layers():
+        import keras
+
         return [keras.layers.Dense(32, "relu"), keras.layers.Dense(32, "relu")]
 
     return Problem(scaled, layers, outputs=1, batch_size=16)
@@ -114,6 +125,8 @@ def licence() -> Problem:
     windows = np.lib.stride_tricks.sliding_window_view(numbers.astype("int32"), CONTEXT + 1)
 
     def layers():
+        import keras
+
         return [
             keras.layers.Embedding(len(letters), 16),
             keras.layers.Flatten(),
@@ -134,6 +147,10 @@ load = cache(lambda name: PROBLEMS[name]())
 
 def optimizer_of(job: dict) -> keras.optimizers.Optimizer:
     """Return the optimizer of a job."""
+    import keras
+
+    from phs_optimizer import PHS
+
     if job["method"] == "PHS, defaults":
         return PHS()
     if job["method"] == "Adam":
@@ -148,6 +165,10 @@ def work(job: dict) -> dict:
     Args:
         job: ``problem``, ``method``, ``learning_rate``, ``momentum``, ``seed``, ``epochs``.
     """
+    import keras
+
+    from phs_optimizer import GoalOrientedBraking
+
     problem = load(job["problem"])
     keras.utils.set_random_seed(job["seed"])
     network = [*problem.layers(), keras.layers.Dense(problem.outputs)]
@@ -182,6 +203,8 @@ def work(job: dict) -> dict:
 
 def _score(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
     """Share of right answers, or of the variance that is explained."""
+    import keras
+
     answer = keras.ops.convert_to_numpy(model(x))
     if answer.shape[1] == 1:
         return float(1 - np.mean((answer - y) ** 2) / np.var(y))
@@ -230,6 +253,8 @@ def groups_of(results: list[dict]) -> dict[str, dict[str, list[dict]]]:
 
 def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
     """Return the table: what was chosen, and the test score in per cent."""
+    from experiments.phs.summary import spread
+
     lines = [
         "| problem | optimizer | rate η, momentum μ | long-run step η/(1 − μ) | test score in % "
         "| best epoch | epochs | seeds |",
@@ -251,6 +276,10 @@ def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
 
 def scores(groups: dict[str, dict[str, list[dict]]]) -> Figure:
     """Draw the test scores of the chosen settings, seed by seed."""
+    from matplotlib.figure import Figure
+
+    from resbuilder.common.figures import BLUE
+
     figure = Figure(figsize=(10, 2.6), layout="constrained")
     for axes, (problem, of_problem) in zip(
         np.atleast_1d(figure.subplots(1, len(groups), sharey=True)), groups.items(), strict=True
@@ -276,19 +305,53 @@ def publish_from(path: Path) -> None:
     publish(path, scores(groups), settings_table(groups))
 
 
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
-    """Choose the settings with the first seed, train them with the others, draw."""
-    pairs = list(itertools.product(PROBLEMS, METHODS))
+def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
+    """Return all jobs of a preset by name, as the stored results choose the settings.
+
+    Where the first seed has not chosen yet, the other seeds stand with the first setting: how many
+    jobs there are does not depend on it.
+    """
+    path = results_file("phs/problems", preset, running)
+    results = stored(path) if path.is_file() else []
     jobs: dict[str, dict] = {}
-    for problem, method in pairs:
-        jobs |= jobs_of(preset, problem, method, METHODS[method], [0])
-    path = measure("phs/problems", work, jobs, preset, workers, data_dir, out)
-    for problem, method in pairs:
-        best = [_setting(chosen(stored(path), problem, method)[0])]
+    for problem, method in itertools.product(PROBLEMS, METHODS):
+        settings = METHODS[method]
+        best = [*map(_setting, chosen(results, problem, method)), settings[0]][:1]
+        jobs |= jobs_of(preset, problem, method, settings, [0])
         jobs |= jobs_of(preset, problem, method, best, range(PRESETS[preset][1]))
-    publish_from(measure("phs/problems", work, jobs, preset, workers, data_dir, out))
+    return jobs
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"phs/problems": lambda preset: expected_jobs(preset, Running())},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("phs", seeds={name: seeds for name, (_, seeds) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
+    """Choose the settings with the first seed, train them with the others, draw."""
+    seeds = range(running.at_most(PRESETS[preset][1]))
+    so_far: set[str] = set()
+
+    def run(of_pair: Callable[[str, str], dict[str, dict]]) -> Path:
+        for problem, method in itertools.product(PROBLEMS, METHODS):
+            so_far.update(of_pair(problem, method))
+        known = expected_jobs(preset, running)
+        return measure("phs/problems", work, known, preset, running, only=so_far)
+
+    path = run(lambda problem, method: jobs_of(preset, problem, method, METHODS[method], [0]))
+    results = stored(path)
+
+    def others(problem: str, method: str) -> dict[str, dict]:
+        best = [_setting(chosen(results, problem, method)[0])]
+        return jobs_of(preset, problem, method, best, seeds)
+
+    publish_from(run(others))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ SCRIPTS = (
     "readings",
     "braking_options",
     "automatic",
+    "problems",
     "alternatives",
     "guide",
 )

@@ -62,16 +62,24 @@ def resume(run: Path, workers: int) -> None:
 
 @main.command()
 @settings(TrainConfig)
-@click.option("--scale-to", type=float, help="First scale the widths to this many FLOPs.")
+@click.option("--flops", type=float, help="ζ: budget: FLOPs for one image  [any]")
+@click.option("--scale-to-budget", is_flag=True, help="First scale the widths to fill --flops.")
 @_out
 @_overwrite
-def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **given) -> None:
+def train(
+    config_file,
+    flops: float | None,
+    scale_to_budget: bool,
+    out: Path,
+    overwrite: bool,
+    **given,
+) -> None:
     """Train one architecture: a start network or a JSON file (--start)."""
     config = configuration(TrainConfig, config_file, given)
     load_backend()
     from resbuilder.single import train_single
 
-    record = train_single(config, out, scale_to, overwrite)
+    record = train_single(config, out, flops, scale_to_budget, overwrite)
     click.echo(f"{record['architecture']}\n{record['flops']:,} FLOPs, depth {record['depth']}")
     _echo_result("validation", record["validation"])
     _echo_result("test", record["test"])

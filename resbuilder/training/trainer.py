@@ -103,7 +103,7 @@ class Trainer:
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
-    def fit(self, seed: int, regularize: bool, callbacks=()) -> dict:
+    def fit(self, seed: int, regularize: bool, callbacks=(), test: bool = True) -> dict:
         """Train for the configured epochs from the present weights and optimizer state.
 
         With ``ema`` the network then has the averaged weights, and the results are theirs.
@@ -112,6 +112,7 @@ class Trainer:
             seed: Seed of shuffling and augmentation.
             regularize: Whether the MorphNet and LayerLasso terms are on. L2 always is.
             callbacks: Further Keras callbacks.
+            test: Whether to evaluate on test data, too; else loss and accuracy there are None.
 
         Returns:
             What the journal keeps: epochs, seconds, whether all stayed finite, the history by
@@ -153,7 +154,7 @@ class Trainer:
             "history": curves,
             # The last epoch has judged these weights on the validation part already.
             "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")},
-            "test": self.evaluate("test"),
+            "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
         }
 
     def evaluate(self, part: str) -> dict:

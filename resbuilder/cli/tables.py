@@ -7,21 +7,24 @@ from pathlib import Path
 from rich.table import Table
 
 from resbuilder.datasets import available
-from resbuilder.report import VARIANTS, read_history
+from resbuilder.report import read_history
+from resbuilder.variants import RUNGS
 
 
 def search_table(run: str | Path) -> Table:
     """Every architecture of a run: accuracies of the variants on test data, FLOPs, depth."""
     history = read_history(run)
     budget = f", budget {history.budget / 1e6:.4g} MFLOPs" if history.budget else ""
-    table = Table(title=f"test accuracy in %{budget}")
-    for heading in ("#", "origin", "MFLOPs", "depth", *VARIANTS.values()):
+    rungs = "rungs: validation, else " if history.is_race else ""
+    table = Table(title=f"{rungs}test accuracy in %{budget}")
+    for heading in ("#", "origin", "MFLOPs", "depth", *history.variants.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
     best = history.best()
     for record in history.records.values():
-        row = [str(record.index), record.origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
-        for variant in VARIANTS:
-            accuracy = record.accuracy(variant, "test")
+        origin = f"{record.origin} {record.label}".strip()
+        row = [str(record.index), origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
+        for variant in history.variants:
+            accuracy = record.accuracy(variant, "validation" if variant in RUNGS else "test")
             text = "" if accuracy is None else f"{100 * accuracy:.2f}"
             won = best and (record.index, variant) == (best.record.index, best.variant)
             row.append(f"[bold green]{text} ★[/]" if won else text)

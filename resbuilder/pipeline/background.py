@@ -1,9 +1,10 @@
 """Trainings that do not wait for each other, so they may run in processes beside the search.
 
-They are the thesis' No-Reg trainings, and the networks in a rung of a race. What they give does not depend on where they run: each has its own seeds, and reads its weights
-from the run folder. Their records are written by the search alone, No-Reg trainings
-of an architecture always between the With-Reg training of the next one and what follows it. Before it can go on there, the
-search does trainings itself that no process has begun.
+They are the thesis' No-Reg trainings, and the networks in a rung of a race. What they give does not
+depend on where they run: each has its own seeds, and reads its weights from the run folder. Their
+records are written by the search alone, No-Reg trainings of an architecture always between the
+With-Reg training of the next one and what follows it. Before it can go on there, the search does
+trainings itself that no process has begun.
 """
 
 from __future__ import annotations

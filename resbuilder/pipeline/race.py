@@ -15,8 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-
-import keras
+from functools import partial
 
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
@@ -35,7 +34,6 @@ from resbuilder.race import (
     training_config,
 )
 from resbuilder.run import (
-    ArchitectureEvent,
     BreakDownEvent,
     EntrantEvent,
     FinishedEvent,
@@ -181,7 +179,7 @@ class Race:
                 depth=node.architecture.depth,
                 label=node.label,
             )
-            self.journal.step(ArchitectureEvent, f"architecture {node.index}", lambda e=event: e)
+            self.journal.step(EntrantEvent, f"architecture {node.index}", partial(_same, event))
             size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
             self.progress.say(
                 f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
@@ -194,7 +192,7 @@ class Race:
             self.train(racing, RUNGS[rung])
             self.background.collect()
             halving = self.journal.step(
-                HalvingEvent, f"halving {rung}", lambda r=rung, these=racing: self.halve(r, these)
+                HalvingEvent, f"halving {rung}", partial(self.halve, rung, racing)
             )
             if not halving.kept:
                 raise BreakDown("no candidate's loss stayed finite; lower the learning rate")
@@ -285,7 +283,9 @@ class RaceTrainings(Trainings):
         if before := node.plan.before(variant):
             source = load_network(self.folder.models / network_file(node.index, before), True)
             inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
-        callbacks = self._callbacks(node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config)
+        callbacks = self._callbacks(
+            node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config
+        )
         test = not rung or self.test_in_rungs
         result = trainer.fit(self.seed(node.index, variant), False, callbacks, test)
         trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
@@ -300,6 +300,10 @@ class RaceTrainings(Trainings):
 def train_entrant(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
     """Do a training in another process."""
     return RaceTrainings(folder, data_of(folder.config), progress=None).train(node, variant)
+
+
+def _same(event: EntrantEvent) -> EntrantEvent:
+    return event
 
 
 def _training(index: int, variant: str) -> str:

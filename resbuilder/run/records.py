@@ -76,7 +76,9 @@ class RecordChecks:
         known, parent, origin = len(self._blocks), event.parent, event.origin
         if event.index != known:
             raise ValueError(f"'index' is {event.index} and should be {known}")
-        if (parent is None) != (origin in (START, *RACE_ORIGINS)) or (parent is not None and parent >= known):
+        if (parent is None) != (origin in (START, *RACE_ORIGINS)) or (
+            parent is not None and parent >= known
+        ):
             raise ValueError(f"'parent' is {parent}, which cannot be for {origin!r}")
         if origin == INSERTION and event.position is None:
             raise ValueError(f"'position' is null, which cannot be for {origin!r}")

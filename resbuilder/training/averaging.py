@@ -70,9 +70,11 @@ class JudgedByAverages(keras.callbacks.Callback):
         self._averages = averages
 
     def on_test_begin(self, logs: dict | None = None) -> None:
+        """Exchange them."""
         self._averages.swap()
 
     def on_test_end(self, logs: dict | None = None) -> None:
+        """Exchange them back."""
         self._averages.swap()
 
 

@@ -72,7 +72,10 @@ def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
     # Test data see no network of a rung.
     assert all(t.test.accuracy is None for t in trainings.values() if t.variant.startswith("rung"))
-    assert finished.architecture == events(finished.run, EntrantEvent)[finished.best.index].architecture
+    assert (
+        finished.architecture
+        == events(finished.run, EntrantEvent)[finished.best.index].architecture
+    )
 
 
 @pytest.mark.any_backend
@@ -110,7 +113,9 @@ def begin(path, workers=1):
     import os
 
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE
+    )
 
 
 @pytest.mark.faults

@@ -111,7 +111,9 @@ def test_smoothed_labels_are_those_of_keras_in_training_and_not_in_judging(data)
     )
     found = t.model.compute_loss(None, keras.ops.convert_to_tensor(y), t.network(x), training=True)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
-    judged = t.model.compute_loss(None, keras.ops.convert_to_tensor(y), t.network(x), training=False)
+    judged = t.model.compute_loss(
+        None, keras.ops.convert_to_tensor(y), t.network(x), training=False
+    )
     plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits)
     assert float(judged) == pytest.approx(float(plain), rel=1e-5)
 
@@ -121,7 +123,10 @@ def test_kernels_alone_decay(data):
     network = resnet_architecture((8, 8, 1), 10, (4,), (1,), "small")
     decayed = trainer(data, network, weight_decay=0.5, epochs=1)
     zeros = [np.zeros(v.shape, "float32") for v in decayed.model.trainable_variables]
-    before = {w.path: a for w, a in zip(decayed.network.weights, arrays(decayed.network.weights))}
+    before = {
+        w.path: a
+        for w, a in zip(decayed.network.weights, arrays(decayed.network.weights), strict=True)
+    }
     decayed.optimizer.apply([keras.ops.convert_to_tensor(z) for z in zeros])
     for weight in decayed.network.trainable_weights:
         factor = 1 - 1e-2 * 0.5 if weight.path.endswith("kernel") else 1

@@ -1,4 +1,4 @@
-"""The command line: ``resbuilder search|resume|train|evaluate|report|export|datasets``."""
+"""The command line: ``resbuilder search|resume|plan|train|evaluate|report|export|datasets``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _workers = click.option(
     type=click.IntRange(1, 3),
     default=1,
     show_default=True,
-    help="Trainings at the same time: beside the search No-Reg trainings, on GPUs of their own.",
+    help="Trainings at the same time: beside the search No-Reg trainings, or those of a race's "
+    "rung, on GPUs of their own.",
 )
 _existing = click.Path(exists=True, path_type=Path)
 
@@ -39,7 +40,13 @@ def main() -> None:
 @_overwrite
 @_workers
 def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> None:
-    """Search an architecture for a dataset within a FLOPs budget."""
+    """Search an architecture for a dataset within a FLOPs budget.
+
+    Take --method race to get the best network for your images: it trains candidates that fill the
+    budget, drops the worse ones, and trains the best on. Take --method thesis, the default, to
+    reproduce the thesis: it grows and prunes one network, which at an equal number of epochs is
+    less accurate.
+    """
     config = configuration(SearchConfig, config_file, given)
     load_backend()
     from resbuilder.pipeline import search as run_search
@@ -97,6 +104,20 @@ def evaluate(model: Path, split: str, **given) -> None:
     from resbuilder.single import evaluate_single
 
     _echo_result(split, evaluate_single(model, split, **given))
+
+
+@main.command()
+@click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
+@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
+@click.option("--image-size", type=click.IntRange(1), help="Side of a folder's images [suggested].")
+@click.option("--flops", type=click.FloatRange(0, min_open=True), help="Budget ζ [suggested].")
+def plan(**given) -> None:
+    """Before a search: what the images are, which settings suit them, how long it will take."""
+    load_backend()
+    from resbuilder.cli.tables import plan_text
+    from resbuilder.plan import plan as make_plan
+
+    click.echo(plan_text(make_plan(**given, say=lambda text: click.echo(text, err=True))))
 
 
 @main.command()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from resbuilder.datasets import available
 from resbuilder.report import read_history
 from resbuilder.variants import RUNGS
+
+if TYPE_CHECKING:
+    from resbuilder.plan import SearchPlan
 
 
 def search_table(run: str | Path) -> Table:
@@ -35,6 +40,36 @@ def search_table(run: str | Path) -> Table:
         network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
         table.caption += f"\n{best.label}: {network}"
     return table
+
+
+def plan_text(plan: SearchPlan) -> str:
+    """What was found and is suggested, in lines, and the command that does it."""
+    c = plan.config
+    sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
+    more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
+    options = {
+        "dataset": c.dataset,
+        "data-dir": c.data_dir,
+        "image-size": c.image_size,
+        "flops": f"{c.flops:g}",
+        "total-epochs": c.total_epochs,
+        "out": "runs/mine",
+    }
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    minutes = plan.seconds / 60
+    took = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    lines = [
+        f"images: {plan.train:,} to train, {plan.validation:,} to validate, {plan.test:,} to test",
+        f"sizes: {sizes}{more}"
+        + (f"; resized to {c.image_size}×{c.image_size}" if c.image_size else ""),
+        f"classes: {plan.classes}, the smallest has {plan.fewest:,} images to train and validate",
+        f"budget: {c.flops / 1e6:g} MFLOPs for one image",
+        f"candidates: {', '.join(candidate.label for candidate in plan.candidates)}",
+        f"race: {plan.race}",
+        f"time: about {took} on this machine, with one worker",
+        shlex.join(["resbuilder", "search", "--method=race", *given]),
+    ]
+    return "\n".join(lines)
 
 
 def dataset_table(data_dir: str | None) -> Table:

@@ -2,9 +2,9 @@
 
 ::
 
-    python -m experiments.resbuilder.race cifar10 --preset quick                 # minutes on 2 cores
-    python -m experiments.resbuilder.race cifar10 --preset laptop --workers 1    # 5,000 images
-    python -m experiments.resbuilder.race cifar10 --preset workstation           # all images
+    python -m experiments.resbuilder.race cifar10 --preset quick          # minutes on 2 cores
+    python -m experiments.resbuilder.race cifar10 --preset laptop         # 5,000 images
+    python -m experiments.resbuilder.race cifar10 --preset workstation    # all images
 
 and likewise `mnist` and `fashion_mnist`. For each seed:
 
@@ -207,8 +207,9 @@ def markdown(results: list[dict]) -> str:
     seeds = sorted(races)
     lines = [
         f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
-        f"{s['total_epochs']} epochs; whole test set. Test accuracy in %; mean ± standard deviation "
-        f"over seeds {', '.join(map(str, seeds))}. Rates chosen on validation data: "
+        f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± standard deviation "
+        "over "
+        f"seeds {', '.join(map(str, seeds))}. Rates chosen on validation data: "
         + ", ".join(f"{network} {rate:g}" for network, rate in rates.items())
         + ".\n",
         "| | test accuracy | by seed | the race is ahead by, by seed | epochs behind the weights | "

@@ -207,8 +207,7 @@ def markdown(results: list[dict]) -> str:
     seeds = sorted(races)
     lines = [
         f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
-        f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± standard deviation "
-        "over "
+        f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± deviation over "
         f"seeds {', '.join(map(str, seeds))}. Rates chosen on validation data: "
         + ", ".join(f"{network} {rate:g}" for network, rate in rates.items())
         + ".\n",

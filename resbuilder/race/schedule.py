@@ -76,9 +76,12 @@ def race_plan(total: int, candidates: int) -> RacePlan:
             f"total_epochs {total} is too small for a race of {candidates} candidates: it needs at "
             f"least {least}, one for each network in each rung and one for the cooldown"
         )
-    rungs = [max(1, round(RUNG_SHARE * total / n)) for n in starters]
-    cooldown = total - sum(n * epochs for n, epochs in zip(starters, rungs, strict=True))
-    return RacePlan(total, tuple(starters), tuple(rungs), cooldown)
+    rungs, spare = [], total - least  # beyond one epoch for each
+    for n in starters:
+        more = min(max(0, round(RUNG_SHARE * total / n) - 1), spare // n)
+        rungs.append(1 + more)
+        spare -= n * more
+    return RacePlan(total, tuple(starters), tuple(rungs), 1 + spare)
 
 
 def survivors(

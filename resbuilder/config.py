@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import math
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -27,7 +26,6 @@ from typing import (
 )
 
 from resbuilder.architecture import BLOCK_ORDERS
-from resbuilder.common.files import parse_json
 
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
 THESIS, RACE = METHODS = ("thesis", "race")
@@ -444,32 +442,6 @@ class SearchConfig(TrainConfig):
                 'insert_init "last_gamma" needs block_order "conv_bn_relu": in the other order the '
                 "last normalization is inside the block"
             )
-
-
-def read_settings(path: str | Path) -> dict:
-    """Read settings from a TOML or JSON file.
-
-    Raises:
-        ValueError: If the file cannot be read or is not a flat table of settings.
-    """
-    path = Path(path)
-    parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": parse_json}
-    parse = parsers.get(path.suffix)
-    if parse is None:
-        raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
-    try:
-        settings = parse(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError(f"the configuration {path} is nested too deeply") from None
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot read the configuration {path}: {error}") from None
-    if not isinstance(settings, dict):
-        raise ValueError(f"the configuration {path} must be a table of settings")
-    named = {key.replace("-", "_"): value for key, value in settings.items()}
-    if len(named) < len(settings):
-        twice = next(key for key in settings if "-" in key and key.replace("-", "_") in settings)
-        raise ValueError(f"the configuration {path} has {twice} twice, with - and with _")
-    return named
 
 
 def setting_types(config: type[TrainConfig]) -> dict[str, SettingType]:

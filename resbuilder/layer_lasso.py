@@ -33,10 +33,13 @@ class LayerLasso:
             unknown or the threshold negative.
 
     Example:
+        >>> from resbuilder import build_model, resnet_architecture
+        >>> architecture = resnet_architecture((32, 32, 3), classes=10, widths=(4, 8, 16, 32))
+        >>> model = build_model(architecture)
         >>> lasso = LayerLasso(model, architecture.block_convolutions())
-        >>> loss = loss + 1e-8 * lasso.regularization_term()
+        >>> penalty = 1e-8 * lasso.regularization_term()  # to add to the loss
         >>> lasso.removable()
-        ['s1b0']
+        []
     """
 
     def __init__(

@@ -31,6 +31,8 @@ class EventBalancedBatches:
             into a batch.
 
     Example:
+        >>> import keras
+        >>> from survival import CoxPHLoss, vgg_survival_model
         >>> class Slides(keras.utils.PyDataset):
         ...     def __init__(self, images, targets, batches, **kwargs):
         ...         super().__init__(**kwargs)
@@ -44,7 +46,13 @@ class EventBalancedBatches:
         ...     def on_epoch_end(self):  # Keras calls it when a fit starts, too
         ...         self.epoch += 1
         ...         self.indices = self.batches.epoch(self.epoch)
-        >>> model.fit(Slides(images, targets, EventBalancedBatches(died, 8)), shuffle=False)
+        >>> images = np.random.default_rng(0).uniform(0, 255, size=(12, 16, 24, 3))
+        >>> died = np.arange(12) % 3 == 0
+        >>> targets = np.stack([np.arange(1, 13), died], axis=1)
+        >>> model = vgg_survival_model((16, 24, 3), width=0.03)
+        >>> model.compile("adam", CoxPHLoss())
+        >>> slides = Slides(images, targets, EventBalancedBatches(died, 4))
+        >>> history = model.fit(slides, shuffle=False, verbose=0)
     """
 
     def __init__(

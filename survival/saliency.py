@@ -17,8 +17,9 @@ class RiskSaliency:
         ValueError: The model has another shape, or no feature map that its head alone uses.
 
     Example:
-        >>> saliency = RiskSaliency(model)
-        >>> maps = [saliency(image) for image in images]
+        >>> from survival import vgg_survival_model
+        >>> saliency = RiskSaliency(vgg_survival_model((32, 48, 3), width=0.03))
+        >>> maps = [saliency(image) for image in np.zeros((2, 32, 48, 3), "float32")]
     """
 
     def __init__(self, model: keras.Model):
@@ -77,8 +78,13 @@ def risk_saliency(model: keras.Model, image: ArrayLike) -> np.ndarray:
         ValueError: Such a feature map does not exist, or the image does not fit the model.
 
     Example:
-        >>> risk = risk_saliency(model, image)
-        >>> plt.imshow(risk, cmap="RdBu_r", vmin=-abs(risk).max(), vmax=abs(risk).max())
+        >>> import matplotlib.pyplot as plt
+        >>> from survival import vgg_survival_model
+        >>> model = vgg_survival_model((32, 48, 3), width=0.03)
+        >>> risk = risk_saliency(model, np.full((32, 48, 3), 255, "float32"))
+        >>> risk.shape
+        (2, 3)
+        >>> shown = plt.imshow(risk, "RdBu_r", vmin=-abs(risk).max(), vmax=abs(risk).max())
     """
     return RiskSaliency(model)(image)
 

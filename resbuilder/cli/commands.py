@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from resbuilder.cli.settings import configuration, settings
-from resbuilder.common.cli import Commands, load_backend, resumed_by
+from resbuilder.common.cli import Commands, echo_json, json_option, load_backend, resumed_by
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
@@ -98,12 +99,18 @@ def train(
 @click.option("--dataset", help="Name of a dataset, or a folder of images  [that of the run]")
 @click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA]")
 @click.option("--split", type=click.Choice(PARTS), default="test", show_default=True)
-def evaluate(model: Path, split: str, **given) -> None:
+@json_option
+def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
     """Evaluate a run's model, or a .keras file, on a part of a dataset."""
     load_backend()
     from resbuilder.single import evaluate_single
 
-    _echo_result(split, evaluate_single(model, split, **given))
+    result = evaluate_single(model, split, **given)
+    if as_json:
+        _check_finite(split, result)
+        echo_json({"model": str(model), "split": split} | result)
+    else:
+        _echo_result(split, result)
 
 
 @main.command()
@@ -144,12 +151,17 @@ def export(model: Path, path: Path, format: str) -> None:
 
 @main.command()
 @click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
-def datasets(data_dir: str | None) -> None:
+@json_option
+def datasets(data_dir: str | None, as_json: bool) -> None:
     """List the datasets and say which are on this machine."""
     load_backend()
     from rich.console import Console
 
     from resbuilder.cli.tables import dataset_table
+    from resbuilder.datasets import available
+
+    if as_json:
+        return echo_json([asdict(listing) for listing in available(data_dir)])
 
     # Not wrapped to the terminal: paths are there to be copied.
     Console(width=200).print(dataset_table(data_dir))
@@ -174,7 +186,12 @@ def _finish(run: Path, result=None) -> None:
 
 
 def _echo_result(part: str, result: dict) -> None:
-    accuracy, loss = (result[k] for k in ("accuracy", "loss"))
-    if not all(value is not None and math.isfinite(value) for value in (accuracy, loss)):
-        raise ValueError(f"the {part} loss is not finite: the training diverged")
+    _check_finite(part, result)
+    accuracy, loss = result["accuracy"], result["loss"]
     click.echo(f"{part}: accuracy {100 * accuracy:.2f} %, cross-entropy {loss:.4f}")
+
+
+def _check_finite(part: str, result: dict) -> None:
+    values = result["accuracy"], result["loss"]
+    if not all(value is not None and math.isfinite(value) for value in values):
+        raise ValueError(f"the {part} loss is not finite: the training diverged")

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from resbuilder.config import Config, TrainConfig, read_settings, setting_types
+from resbuilder.common.settings_file import read_settings
+from resbuilder.config import Config, TrainConfig, setting_types
 
 Command = TypeVar("Command", bound=Callable)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import json
+import math
 import os
 import re
 import shlex
@@ -158,6 +160,25 @@ class Commands(OneLineErrors, click.Group):
             return super().format_commands(ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.modules.items()])
+
+
+# The decorator of a command whose results another program may read with :func:`echo_json`.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON and nothing else on standard output."
+)
+
+
+def echo_json(value: Any) -> None:
+    """Print a value as JSON; numbers that are not finite, which JSON lacks, become null."""
+    click.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

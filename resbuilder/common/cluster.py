@@ -42,6 +42,7 @@ class RayExecutor(Executor):
     Example:
         >>> with RayExecutor("local", workers=2) as cluster:
         ...     print(cluster.submit(pow, 2, 10).result())
+        1024
     """
 
     def __init__(

@@ -9,6 +9,9 @@ Example:
     >>> data = load("digits")
     >>> split = Split.stratified(data.y_train, fraction=0.2, seed=0)
     >>> train = Batches(data.x_train, data.y_train, split.train, shuffle=True)
+    >>> images, labels = train[0]
+    >>> images.shape
+    (128, 8, 8, 1)
 """
 
 from resbuilder.datasets.batches import Augmentation, Batches

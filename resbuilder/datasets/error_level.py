@@ -27,8 +27,10 @@ def error_level_analysis(image: np.ndarray, quality: int = 90) -> np.ndarray:
         ValueError: If the image is not of that form or the quality out of range.
 
     Example:
-        >>> levels = error_level_analysis(np.asarray(Image.open("photograph.jpg")))
-        >>> six_channels = np.concatenate([pixels, levels], axis=-1)
+        >>> pixels = np.asarray(Image.open("photograph.jpg"))
+        >>> six_channels = np.concatenate([pixels, error_level_analysis(pixels)], axis=-1)
+        >>> pixels.shape, six_channels.shape
+        ((427, 640, 3), (427, 640, 6))
     """
     return np.abs(image.astype(np.int16) - jpeg(image, quality)).astype(np.uint8)
 

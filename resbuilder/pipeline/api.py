@@ -89,8 +89,12 @@ def search(
             exists, or the engine cannot run here. Nothing is written then.
 
     Example:
-        >>> result = search(SearchConfig(dataset="digits", flops=1e6, epochs=5), "runs/digits")
-        >>> print(result.architecture)
+        >>> config = SearchConfig(
+        ...     dataset="digits", flops=1e5, width=4, rounds=1, insertions=0, epochs=1
+        ... )
+        >>> result = search(config, "runs/digits")
+        >>> cost(result.architecture).flops <= 1e5
+        True
     """
     config = config.resolved()
     if config.engine == "google":

@@ -37,10 +37,16 @@ class RegularizedModel(keras.Model):
         averages: The averages, or None.
 
     Example:
+        >>> from sklearn.datasets import load_digits
+        >>> from resbuilder import build_model, minimal_architecture
+        >>> from resbuilder.morphnet import MorphNetRegularizer
+        >>> digits = load_digits()
+        >>> network = build_model(minimal_architecture((8, 8, 1), classes=10, width=4))
+        >>> regularizer = MorphNetRegularizer(network)
         >>> model = RegularizedModel(network, {"morphnet": regularizer.regularization_term})
         >>> model.set_strengths(morphnet=1e-7)
         >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-        >>> model.fit(images, labels)
+        >>> history = model.fit(digits.images[..., None], digits.target, verbose=0)
         >>> network.save("network.keras")
     """
 

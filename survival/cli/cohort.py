@@ -1,4 +1,4 @@
-"""``survival cohort from-gdc|split|check|summary``: the table of slides and follow-up."""
+"""``survival cohort from-gdc|from-cbioportal|split|check|summary``: slides and follow-up."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Commands
+from resbuilder.common.cli import Commands, echo_json, json_option
 from survival.cli.options import event_column, time_column
 from survival.cohort import (
     ENDPOINTS,
     Cohort,
+    GdcCohort,
     ManifestError,
     cohort_from_gdc,
     split_by_patient,
@@ -23,18 +24,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write."
 )
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
-
-
-@click.group(cls=Commands)
-def cohort() -> None:
-    """Make and check the table of slides, patients and follow-up."""
-
-
-@cohort.command("from-gdc")
-@click.argument("clinical", type=_file)
-@click.argument("slides", type=_file, required=False)
-@click.option(
+_endpoints = click.option(
     "--endpoint",
     "endpoints",
     type=click.Choice(ENDPOINTS, case_sensitive=False),
@@ -44,29 +34,64 @@ def cohort() -> None:
     help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event. "
     "Patients who lack one of them are left out.",
 )
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+
+
+@click.group(cls=Commands)
+def cohort() -> None:
+    """Make and check the table of slides, patients and follow-up."""
+
+
+@cohort.command("from-gdc")
+@click.argument("clinical", type=click.Path(exists=True, path_type=Path))
+@click.argument("slides", type=_file, required=False)
+@_endpoints
 @click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
 @click.option(
-    "--client-layout",
-    is_flag=True,
-    help="Slides lie where GDC's client puts them: each in a folder named after its file id.",
+    "--follow-up",
+    type=_file,
+    help="GDC's table of follow-ups (follow_up.tsv), where CLINICAL lacks it.",
 )
 @_out
 @_overwrite
-def from_gdc(
-    clinical, slides, endpoints, dataset, client_layout, out: Path, overwrite: bool
-) -> None:
-    """Make a cohort of CLINICAL, a clinical file of GDC or cBioPortal, and SLIDES.
+def from_gdc(clinical, slides, endpoints, dataset, follow_up, out: Path, overwrite: bool) -> None:
+    """Make a cohort of CLINICAL, a clinical export of GDC, and SLIDES.
 
-    CLINICAL is a GDC export, old or new, or cBioPortal's patient file; SLIDES a GDC manifest or
-    sample sheet, whose diagnostic slides (-DX, .svs) are taken. Without SLIDES each patient
+    CLINICAL is the portal's archive as downloaded (.tar.gz), a folder of its tables, or the
+    clinical table of an older export. Since 2025 the last follow-up stands in a table of its own:
+    the archive has it; beside a single table give it with --follow-up. SLIDES is a GDC manifest
+    or sample sheet, whose diagnostic slides (-DX, .svs) are taken. Without SLIDES each patient
     stands for one slide. Times are in months; GDC's days are divided by 30.4375.
     """
     _check_out(out, overwrite)
-    made = cohort_from_gdc(clinical, slides, endpoints, dataset, client_layout)
+    _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up), out, slides)
+
+
+@cohort.command("from-cbioportal")
+@click.argument("clinical", type=_file)
+@click.argument("slides", type=_file, required=False)
+@_endpoints
+@click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
+@_out
+@_overwrite
+def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: bool) -> None:
+    """Make a cohort of CLINICAL, the patient file of a cBioPortal study, and SLIDES.
+
+    CLINICAL is data_clinical_patient.txt; SLIDES a GDC manifest or sample sheet, whose diagnostic
+    slides (-DX, .svs) are taken. Without SLIDES each patient stands for one slide. Times are in
+    months.
+    """
+    _check_out(out, overwrite)
+    _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset), out, slides)
+
+
+def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
+    """Write a cohort that was made of public files, and say who is not in it."""
     made.cohort.write(out)
     left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
-    _list("patient", "without follow-up, left out", left_out)
-    _list("patient", "without a slide", made.without_slide)
+    _list("patient", f"without follow-up, left out ({made.outcomes['left out']})", left_out)
+    without_slide = f"without a slide ({made.outcomes['without slide']})"
+    _list("patient", without_slide, made.without_slide)
     _list("slide", "without a patient", made.without_patient)
     click.echo(f"{out}: {_size(made.cohort)}; time in months")
     if slides is None:
@@ -129,10 +154,14 @@ def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) 
 @click.argument("manifest", type=_file)
 @time_column
 @event_column
-def summary(manifest: Path, time: str, event: str) -> None:
+@json_option
+def summary(manifest: Path, time: str, event: str, as_json: bool) -> None:
     """Print slides, patients, events and follow-up per dataset and split."""
     whole = Cohort.read(manifest, time, event, need_events=False)
-    _print_summary(whole)
+    if as_json:
+        echo_json(summarize(whole).to_dict("records"))
+    else:
+        _print_summary(whole)
     _warn_of(without_events(whole))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Command, load_backend
+from resbuilder.common.cli import Command, echo_json, json_option, load_backend
 from survival.cli.options import cohort_options, read_cohort
 
 
@@ -15,7 +15,8 @@ from survival.cli.options import cohort_options, read_cohort
 @cohort_options("slides, patients and follow-up")
 @click.option("--name", help="What the evaluation is called.  [the manifest's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an evaluation of that name.")
-def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> None:
+@json_option
+def evaluate(run, manifest, images, datasets, time, event, name, overwrite, as_json) -> None:
     """Predict the slides of MANIFEST with the network of RUN, and say how good that is.
 
     All slides are predicted; those of the split "test" are judged, or all, if there is none. The
@@ -29,7 +30,7 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
         raise ValueError(f"{manifest}: {what} no event, so nothing can be compared in it")
     load_backend()
     from survival.cli.progress import PredictionProgress
-    from survival.cli.scores import print_scores
+    from survival.cli.scores import print_scores, scores
     from survival.evaluation import evaluate as evaluate_network
     from survival.run import EVALUATIONS, Run, judged, known_patients
 
@@ -55,8 +56,15 @@ def evaluate(run, manifest, images, datasets, time, event, name, overwrite) -> N
             f"judged by {time} and {event}",
             err=True,
         )
+    which = "all" if len(rows) == len(table) else "test"
     try:
-        print_scores(table)
+        found = scores(table)
     except ValueError as error:
+        found = None
         click.echo(f"Warning: no scores: {error}", err=True)
+    if as_json:
+        listed = None if found is None else found.to_dict("records")
+        return echo_json({"predictions": str(out), "judged": which, "scores": listed})
+    if found is not None:
+        print_scores(found, which)
     click.echo(f"predictions: {out}")

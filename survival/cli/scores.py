@@ -11,21 +11,35 @@ from survival.metrics import cross_dataset_table
 from survival.run import judged
 
 
-def print_scores(predictions: pd.DataFrame) -> None:
-    """Prints C-index and AUROC with intervals per dataset and over all of them.
+def scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return C-index and AUROC with intervals per dataset and over all of them.
 
     Args:
         predictions: As in :attr:`survival.run.Run.predictions`; the split ``test`` counts, or
             everything if there is none.
+
+    Returns:
+        The columns of :func:`survival.metrics.cross_dataset_table`.
+
+    Raises:
+        ValueError: Nothing can be compared.
     """
     slides = judged(predictions)
-    which = "all" if len(slides) == len(predictions) else "test"
-    rows = cross_dataset_table(
+    return cross_dataset_table(
         np.stack([slides.time, slides.event], axis=1),
         slides.log_hazard.to_numpy(),
         slides.dataset.to_numpy(),
         slides.patient.to_numpy(),
     )
+
+
+def print_scores(rows: pd.DataFrame, which: str) -> None:
+    """Print what :func:`scores` returned as a table.
+
+    Args:
+        rows: The scores.
+        which: The slides that were judged, ``"test"`` or ``"all"``.
+    """
     table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals by patient")
     for i, heading in enumerate(("data", "slides", "slides with event", "C-index", "AUROC")):
         table.add_column(heading, justify="right" if i else "left")

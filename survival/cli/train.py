@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, load_backend, resumed_by
+from resbuilder.common.settings_file import config_option
 from survival.cli.options import cohort_options, read_cohort
 
 
@@ -22,6 +23,7 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
 
 
 @click.command(cls=Command)
+@config_option("out")
 @cohort_options("slides, patients, follow-up and split")
 @click.option(
     "--out",

@@ -51,14 +51,23 @@ def patients(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    """Time in months, event, and what is missing, for every patient."""
-    result = pd.DataFrame({"time": float("nan"), "event": False, "missing": ""}, patients.index)
+    """Return what is known of an endpoint for every patient.
+
+    Returns:
+        ``time`` in months, ``event``, ``missing`` (why the patient cannot be used, or ``""``), and
+        ``outcome``: 1 or 0 where the status is known, else NaN.
+    """
+    unknown = float("nan")
+    result = pd.DataFrame(
+        {"time": unknown, "event": False, "missing": "", "outcome": unknown}, patients.index
+    )
     if f"{endpoint}_time" not in patients:
         result["missing"] = f"no columns {endpoint}_STATUS and {endpoint}_MONTHS"
         return result
     time, event = patients[f"{endpoint}_time"], patients[f"{endpoint}_event"]
     result["time"] = time
     result["event"] = event == 1
+    result["outcome"] = event.astype(float)
     result.loc[time.isna(), "missing"] = f"no {endpoint}_MONTHS"
     for patient, status in patients.loc[event.isna(), f"{endpoint}_status"].items():
         blank = str(status).upper() in MISSING

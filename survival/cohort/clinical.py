@@ -5,11 +5,15 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pandas as pd
 
 from survival.cohort import cbioportal, gdc_clinical
-from survival.cohort.tables import read_table, some
+from survival.cohort.exports import read_tables
+from survival.cohort.left_out import check_left_out
+from survival.cohort.tables import some
 
 ENDPOINTS = ("OS", "DSS", "PFS", "DFS")
 
@@ -23,21 +27,30 @@ class FollowUp:
             patient, columns ``project``, ``metastasis`` (whether the tumour is coded as a
             metastasis) and, for each endpoint, ``OS_time`` (months, ≥ 0) and ``OS_event``.
         left_out: The other patients, and why each is left out.
+        outcomes: Whether the first endpoint's event happened to those left out, shape (patients,):
+            1 or 0 where it is known, although not when, else NaN.
     """
 
     table: pd.DataFrame
     left_out: dict[str, str]
+    outcomes: np.ndarray
 
 
-def read_clinical(path: str | Path, endpoints: tuple[str, ...] = ("OS",)) -> FollowUp:
-    """Reads an export of the GDC portal (2019 to today) or cBioPortal's patient file.
+def read_clinical(
+    path: str | Path,
+    endpoints: tuple[str, ...] = ("OS",),
+    follow_up: str | Path | None = None,
+) -> FollowUp:
+    """Read an export of the GDC portal (2019 to today) or cBioPortal's patient file.
 
     Times are in months. GDC gives days, which are divided by 30.4375; cBioPortal's months are
     taken as they are (it divides by 30.417). Of several rows of one patient the latest follow-up
     counts; negative follow-up becomes 0, with a warning.
 
     Args:
-        path: The file, separated by tabs or commas.
+        path: The file, separated by tabs or commas; or GDC's archive or a folder with its tables,
+            of which the clinical table and that of follow-ups are read.
+        follow_up: GDC's table of follow-ups, where it is not in ``path``.
         endpoints: Any of ``"OS"`` (death), ``"DSS"`` (death from the disease), ``"PFS"``
             (progression) and ``"DFS"`` (recurrence), as the layout's module defines them.
 
@@ -45,22 +58,16 @@ def read_clinical(path: str | Path, endpoints: tuple[str, ...] = ("OS",)) -> Fol
         Follow-up of the patients who have all of the endpoints.
 
     Raises:
-        ValueError: An unknown endpoint, neither layout, no patient with an endpoint.
+        ValueError: An unknown endpoint, neither layout, no patient with an endpoint, or patients
+            left out for whom the outcome is known to be the other one (see
+            :func:`~survival.cohort.left_out.check_left_out`).
     """
     if not endpoints or set(endpoints) - set(ENDPOINTS) or len(set(endpoints)) < len(endpoints):
         raise ValueError(
             f"endpoints must be one or more of {', '.join(ENDPOINTS)}, each once, not "
             f"{', '.join(map(str, endpoints)) or 'none'}"
         )
-    raw = read_table(path, comment="#")
-    layout = next((k for k in (cbioportal, gdc_clinical) if k.recognises(raw)), None)
-    if layout is None:
-        raise ValueError(
-            f"{path} is neither a clinical export of the GDC portal (clinical.tsv, with the case's "
-            "submitter_id and vital_status) nor cBioPortal's patient file (with PATIENT_ID and "
-            f"OS_STATUS): its columns are {some(raw.columns, 8) or 'none'}"
-        )
-    patients = layout.patients(raw)
+    layout, patients = _patients(path, follow_up)
     result = patients[["project", "metastasis"]].copy()
     left_out: dict[str, str] = {}
     for endpoint in endpoints:
@@ -71,7 +78,50 @@ def read_clinical(path: str | Path, endpoints: tuple[str, ...] = ("OS",)) -> Fol
         result[f"{endpoint}_event"] = known["event"]
         for patient, why in known["missing"][known["missing"] != ""].items():
             left_out.setdefault(patient, f"{endpoint}: {why}")
-    return FollowUp(result.drop(index=list(left_out)), left_out)
+    table = result.drop(index=list(left_out))
+    outcomes = layout.follow_up(patients, endpoints[0])["outcome"][list(left_out)].to_numpy()
+    reasons = pd.Series(left_out).value_counts() if left_out else pd.Series(dtype=int)
+    check_left_out(
+        table[f"{endpoints[0]}_event"].to_numpy(float),
+        outcomes,
+        f"patients of {path} without follow-up "
+        f"({some(f'{why}: {n}×' for why, n in reasons.items())})",
+        "since 2025 GDC keeps the last follow-up in a table of its own: give that too, or the "
+        "portal's archive"
+        if layout is gdc_clinical and any("last_follow_up" in why for why in reasons.index)
+        else None,
+    )
+    return FollowUp(table, left_out, outcomes)
+
+
+def _patients(path: str | Path, follow_up: str | Path | None) -> tuple[ModuleType, pd.DataFrame]:
+    """The layout of an export, and its patients."""
+    tables = read_tables(path, comment="#")
+    separate = {} if follow_up is None else read_tables(follow_up, comment="#")
+    for name, table in separate.items():
+        if not gdc_clinical.is_follow_up(table):
+            raise ValueError(
+                f"{name} is not GDC's table of follow-ups (with the case's submitter_id and "
+                f"days_to_follow_up): its columns are {some(table.columns, 8) or 'none'}"
+            )
+    follow_ups = [t for t in (tables | separate).values() if gdc_clinical.is_follow_up(t)]
+    for layout in (cbioportal, gdc_clinical):
+        found = {name: table for name, table in tables.items() if layout.recognises(table)}
+        if len(found) > 1:
+            raise ValueError(f"{path} holds several clinical tables: {some(found)}; give one")
+        if found:
+            (raw,) = found.values()
+            if layout is gdc_clinical:
+                return layout, gdc_clinical.patients(raw, follow_ups)
+            if separate:
+                raise ValueError(f"{path} is cBioPortal's: it goes with no table of follow-ups")
+            return layout, cbioportal.patients(raw)
+    columns = {column: None for table in tables.values() for column in table.columns}
+    raise ValueError(
+        f"{path} is neither a clinical export of the GDC portal (clinical.tsv, with the case's "
+        "submitter_id and vital_status) nor cBioPortal's patient file (with PATIENT_ID and "
+        f"OS_STATUS): its columns are {some(columns, 8) or 'none'}"
+    )
 
 
 def _nobody(path, endpoint, layout, patients, missing: pd.Series) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from survival.cohort.clinical import read_clinical
+from survival.cohort.left_out import Outcomes, check_left_out
 from survival.cohort.manifest import Cohort
 from survival.cohort.slide_list import read_slide_list
 from survival.cohort.tables import some
@@ -24,12 +25,15 @@ class GdcCohort:
         without_slide: Patients with follow-up but no slide.
         without_patient: Slides of patients that the clinical file does not have.
         left_out: Patients without usable follow-up, and why.
+        outcomes: Of the patients without a slide and without follow-up, as far as it is known,
+            whether they had the event.
     """
 
     cohort: Cohort
     without_slide: tuple[str, ...]
     without_patient: tuple[str, ...]
     left_out: dict[str, str]
+    outcomes: dict[str, Outcomes]
 
 
 def cohort_from_gdc(
@@ -37,33 +41,38 @@ def cohort_from_gdc(
     slides: str | Path | None = None,
     endpoints: tuple[str, ...] = ("OS",),
     dataset: str | None = None,
-    client_layout: bool = False,
+    follow_up: str | Path | None = None,
 ) -> GdcCohort:
-    """Makes a cohort of a clinical file and a list of slides.
+    """Make a cohort of a clinical file and a list of slides.
 
     Args:
-        clinical: A clinical export of GDC, old or new, or cBioPortal's patient file.
+        clinical: A clinical export of GDC, old or new: a table, a folder of tables, or the
+            portal's archive; or cBioPortal's patient file.
         slides: A GDC manifest or sample sheet; diagnostic slides (-DX, .svs) are chosen.
         endpoints: The first becomes the columns ``time`` (months) and ``event``, every further
             one ``dss_time``, ``dss_event`` and so on; see
             :func:`~survival.cohort.read_clinical`.
         dataset: Name of the dataset; by default the project (TCGA-SKCM).
-        client_layout: Whether slides are named as GDC's client lays them down, ``id/file name``.
+        follow_up: GDC's table of follow-ups, where ``clinical`` lacks it.
 
     Returns:
         The cohort, not split yet, and who is not in it.
 
     Raises:
-        ValueError: Files of another kind, no patient with the endpoint, no slide of a patient.
+        ValueError: Files of another kind, no patient with the endpoint, no slide of a patient, or
+            a cohort of which all have the event only because others are left out.
+
+    Warns:
+        UserWarning: Those left out differ in outcome from those kept.
     """
-    known = read_clinical(clinical, endpoints)
+    known = read_clinical(clinical, endpoints, follow_up)
     patients = known.table
     if slides is None:
         rows = pd.DataFrame({"slide": patients.index, "patient": patients.index})
         rows["metastasis"] = patients["metastasis"].to_numpy()
         without_slide = without_patient = ()
     else:
-        listed = read_slide_list(slides, client_layout)
+        listed = read_slide_list(slides)
         is_known = listed["patient"].isin(patients.index)
         rows = listed[is_known]
         stranger = ~is_known & ~listed["patient"].isin(known.left_out)
@@ -76,6 +85,12 @@ def cohort_from_gdc(
                 f"{listed['slide'].iloc[0]}, first patient {patients.index[0]}): are both of the "
                 "same project?"
             )
+    event = patients[f"{endpoints[0]}_event"].astype(float)
+    check_left_out(
+        event.drop(index=list(without_slide)),
+        event[list(without_slide)],
+        f"patients without a slide in {slides}",
+    )
     _warn_of_metastases(rows, "slides show" if slides else "patients have, by their ICD-10 code,")
     of_row = patients.loc[rows["patient"]].reset_index(drop=True)
     frame = rows[["slide", "patient"]].reset_index(drop=True)
@@ -88,10 +103,15 @@ def cohort_from_gdc(
     frame.index += 2
     source = f"the cohort made of {clinical}"
     cohort = Cohort.from_frame(frame, source=source)
-    return GdcCohort(cohort, without_slide, without_patient, known.left_out)
+    outcomes = {
+        "without slide": Outcomes.of(event[list(without_slide)]),
+        "left out": Outcomes.of(known.outcomes),
+    }
+    return GdcCohort(cohort, without_slide, without_patient, known.left_out, outcomes)
 
 
 def _warn_of_metastases(rows: pd.DataFrame, what: str) -> None:
+    """Warn of slides whose patients could not die before the metastasis was taken."""
     metastases = rows["slide"][rows["metastasis"]]
     if len(metastases):
         warnings.warn(

@@ -5,6 +5,9 @@ In the layouts of 2019 (``submitter_id``, one row per treatment, ``--`` for miss
 ``diagnoses.days_to_last_follow_up``). Days count from the case's index date, for TCGA the first
 diagnosis.
 
+Since 2025 the last follow-up stands in a table of its own, ``follow_up.tsv``, with several rows per
+case (``follow_ups.days_to_follow_up``); ``diagnoses.days_to_last_follow_up`` is then empty or gone.
+
 OS: death from any cause. DSS: death whose ``cause_of_death`` is cancer; other deaths censor.
 PFS: the first recurrence or progression, or death from any cause. DFS: the first recurrence or
 death. An export without any day of recurrence cannot tell progression from none: it has neither.
@@ -13,6 +16,7 @@ death. An export without any day of recurrence cannot tell progression from none
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,14 +30,32 @@ MISSING = {"", "--", "'--", "not reported", "unknown", "not allowed to collect",
 
 
 def recognises(raw: pd.DataFrame) -> bool:
-    """Whether these are the columns of a clinical export with follow-up."""
+    """Return whether these are the columns of a clinical export with the vital status."""
     return _patient_column(raw) is not None and bool(_columns(raw, "vital_status"))
 
 
-def patients(raw: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient: vital status, days of death, last follow-up and first recurrence."""
+def is_follow_up(raw: pd.DataFrame) -> bool:
+    """Return whether these are the columns of a table of follow-ups."""
+    return (
+        _patient_column(raw) is not None
+        and bool(_columns(raw, "days_to_follow_up"))
+        and not recognises(raw)
+    )
+
+
+def patients(raw: pd.DataFrame, follow_ups: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+    """Return one row per patient: vital status, death, last follow-up and first recurrence.
+
+    Args:
+        raw: The clinical table.
+        follow_ups: Tables of follow-ups of the same cases.
+
+    Raises:
+        ValueError: A table of follow-ups has none of the patients.
+    """
     raw, misplaced = realign(raw)
     misplaced |= _not_days(raw, "days_to_death") | _not_days(raw, "days_to_last_follow_up")
+    raw, misplaced = _with_follow_ups(raw, misplaced, follow_ups)
     patient = raw[_patient_column(raw)]
     result = pd.DataFrame(index=pd.unique(patient))
     result["project"] = _text(raw, "project_id").groupby(patient).max().replace("", "all")
@@ -58,8 +80,35 @@ def patients(raw: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+def _with_follow_ups(
+    raw: pd.DataFrame, misplaced: pd.Series, follow_ups: Sequence[pd.DataFrame]
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Append the rows of follow-ups: all that is known of a patient is taken over their rows."""
+    column = _patient_column(raw)
+    for table in follow_ups:
+        own = _patient_column(table)
+        of_us = table[table[own].isin(raw[column])].rename(columns={own: column})
+        if of_us.empty:
+            raise ValueError(
+                f"none of the {table[own].nunique()} patients in the table of follow-ups (first "
+                f"{some(table[own].head(1))}) is in the clinical table (first "
+                f"{some(raw[column].head(1))}): are both of the same project?"
+            )
+        raw = pd.concat([raw, of_us], ignore_index=True).fillna("")
+        misplaced = pd.concat(
+            [misplaced, pd.Series(False, of_us.index)], ignore_index=True
+        )
+    return raw, misplaced
+
+
 def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    """Time in months, event, and what is missing, for every patient."""
+    """Return what is known of an endpoint for every patient.
+
+    Returns:
+        ``time`` in months, ``event``, ``missing`` (why the patient cannot be used, or ``""``), and
+        ``outcome``: 1 or 0 where it is known whether the event happened, even if not when, else
+        NaN.
+    """
     p = patients
     death = p["death"].where(p["dead"])
     days = death.fillna(p["last"])
@@ -84,7 +133,15 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     missing[p["alive"] & p["death"].notna()] = "alive, but with days_to_death"
     missing[~p["dead"] & ~p["alive"]] = "vital status unknown"
     missing[p["misplaced"]] = "values stand in the wrong columns"
-    return pd.DataFrame({"time": days / DAYS_PER_MONTH, "event": event, "missing": missing})
+    outcome = event.astype(float)
+    if endpoint == "DSS":
+        outcome[p["dead"] & (p["cause"] == "")] = np.nan
+    elif endpoint in ("PFS", "DFS"):
+        outcome[p["relapsed"]] = 1.0
+    contradicts = p["alive"] & p["death"].notna()
+    outcome[(~p["dead"] & ~p["alive"]) | contradicts | p["misplaced"]] = np.nan
+    time = days / DAYS_PER_MONTH
+    return pd.DataFrame({"time": time, "event": event, "missing": missing, "outcome": outcome})
 
 
 def _patient_column(raw: pd.DataFrame) -> str | None:

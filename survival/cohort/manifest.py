@@ -47,7 +47,8 @@ class Cohort:
     Example:
         >>> cohort = Cohort.read("cohort.csv")
         >>> train = cohort.part("train")
-        >>> model.fit(images(train.slide), train.y_true())
+        >>> train.y_true()[0]  # time and event of the first slide
+        array([1., 1.], dtype=float32)
     """
 
     slide: np.ndarray

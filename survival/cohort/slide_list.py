@@ -17,19 +17,16 @@ DIAGNOSTIC = re.compile(
 )
 METASTASES = ("06", "07")
 FILE_NAME = ("File Name", "filename", "file_name")
-FILE_ID = ("File ID", "id", "file_id")
 
 
-def read_slide_list(path: str | Path, client_layout: bool = False) -> pd.DataFrame:
-    """The diagnostic slides of a GDC manifest (``filename``) or sample sheet (``File Name``).
+def read_slide_list(path: str | Path) -> pd.DataFrame:
+    """Return the diagnostic slides of a GDC manifest (``filename``) or sample sheet (``File Name``).
 
     Args:
         path: The file, separated by tabs.
-        client_layout: Whether to name slides as GDC's client lays them down, ``id/file name``.
 
     Returns:
-        One row per slide: ``slide`` (file name, or id and file name), ``patient``
-        (TCGA-XX-XXXX) and ``metastasis`` (whether the slide shows one).
+        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX) and ``metastasis`` (whether the slide shows one).
 
     Raises:
         ValueError: No such columns, no diagnostic slide, or a sample sheet whose Case ID is not
@@ -75,9 +72,4 @@ def read_slide_list(path: str | Path, client_layout: bool = False) -> pd.DataFra
             raise ValueError(
                 f"{path}: the Case ID is not the patient in the file name in row {some(wrong)}"
             )
-    if client_layout:
-        ids = next((slides[c] for c in FILE_ID if c in slides), None)
-        if ids is None or (ids == "").any():
-            raise ValueError(f"{path} does not give the file id of every slide (column id)")
-        result["slide"] = ids + "/" + result["slide"]
     return result.reset_index(drop=True)

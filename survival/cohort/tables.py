@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
-    """Reads a table with one header row, separated by tabs, semicolons or commas.
+    """Read a table with one header row, separated by tabs, semicolons or commas.
 
     Args:
         path: The file, in UTF-8.
@@ -21,23 +21,37 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
         line 1 where nothing stands before it.
 
     Raises:
-        ValueError: The file is no text, is empty, names a column twice, or has rows with more or
+        ValueError: The file is not text, is empty, names a column twice, or has rows with more or
             fewer cells than the header (a download that was cut off).
     """
-    path = Path(path)
+    return parse_table(Path(path).read_bytes(), str(path), comment)
+
+
+def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.DataFrame:
+    """Parse the content of a table; see :func:`read_table`.
+
+    Args:
+        content: Text in UTF-8.
+        name: What errors call the table.
+        comment: See :func:`read_table`.
+
+    Returns:
+        As :func:`read_table`; ``attrs["delimiter"]`` says what separates the cells.
+    """
     try:
-        # Not splitlines(): it also breaks at separators that occur within texts.
-        lines = [f"{line}\n" for line in path.read_text(encoding="utf-8-sig").split("\n")]
+        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise ValueError(
-            f"{path} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip), save a "
+            f"{name} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip), save a "
             "spreadsheet as CSV UTF-8"
         ) from None
+    # Not splitlines(): it also breaks at separators that occur within texts.
+    lines = [f"{line}\n" for line in text.split("\n")]
     first = 0
     while comment and first < len(lines) and lines[first].startswith(comment):
         first += 1
     if first == len(lines) or not lines[first].strip():
-        raise ValueError(f"{path} has no header row")
+        raise ValueError(f"{name} has no header row")
     delimiter = max("\t;,", key=lines[first].count)
     # Exports separated by tabs quote nothing: a quotation mark there is part of a text.
     reader = csv.reader(
@@ -52,22 +66,24 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
             if any(row):
                 rows[first + reader.line_num] = [cell.strip() for cell in row]
     except csv.Error as error:
-        raise ValueError(f"{path}, line {first + reader.line_num}: {error}") from None
-    twice = sorted({name for name in header if header.count(name) > 1})
+        raise ValueError(f"{name}, line {first + reader.line_num}: {error}") from None
+    twice = sorted({column for column in header if header.count(column) > 1})
     if twice:
-        raise ValueError(f"{path} has more than one column named {some(map(repr, twice))}")
+        raise ValueError(f"{name} has more than one column named {some(map(repr, twice))}")
     ragged = [line for line, row in rows.items() if len(row) != len(header)]
     if ragged:
         raise ValueError(
-            f"{path}: {len(ragged)} row(s) do not have the {len(header)} cells of the header: "
+            f"{name}: {len(ragged)} row(s) do not have the {len(header)} cells of the header: "
             f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file cut "
             "off, or is there a decimal comma?"
         )
-    return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
+    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
+    table.attrs["delimiter"] = delimiter
+    return table
 
 
 def some(items: Iterable[object], most: int = 5) -> str:
-    """The first items separated by commas, shortened, and how many more there are."""
+    """Return the first items separated by commas, shortened, and how many more there are."""
     texts = [text if len(text) <= 300 else f"{text[:300]}..." for text in map(str, items)]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more

@@ -70,8 +70,13 @@ class CoxPHLoss(keras.losses.Loss):
         ValueError: An unknown option, a negative λ, or shapes that do not fit.
 
     Example:
+        >>> import numpy as np
+        >>> from survival import vgg_survival_model
+        >>> images = np.random.default_rng(0).uniform(0, 255, size=(8, 16, 24, 3))
+        >>> months, died = [5, 12, 12, 20, 31, 40, 52, 60], [1, 1, 1, 0, 1, 0, 0, 1]
+        >>> model = vgg_survival_model((16, 24, 3), width=0.03)
         >>> model.compile("adam", CoxPHLoss(ties="efron", mean_penalty=1e-3))
-        >>> model.fit(images, np.stack([months, died], axis=1))
+        >>> history = model.fit(images, np.stack([months, died], axis=1), verbose=0)
     """
 
     def __init__(

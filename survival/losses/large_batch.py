@@ -42,9 +42,13 @@ class LargeBatchModel(keras.Model):
         ValueError: If ``micro_batch_size`` is no positive whole number.
 
     Example:
+        >>> from survival import CoxPHLoss, vgg_survival_model
+        >>> images = np.random.default_rng(0).uniform(0, 255, size=(8, 16, 24, 3))
+        >>> targets = np.stack([np.arange(1, 9), np.ones(8)], axis=1)  # time, event
+        >>> network = vgg_survival_model((16, 24, 3), width=0.03)
         >>> model = LargeBatchModel(network, micro_batch_size=2)
         >>> model.compile("adam", CoxPHLoss())
-        >>> model.fit(images, targets, batch_size=64)
+        >>> history = model.fit(images, targets, batch_size=8, verbose=0)
         >>> model.save("network.keras")  # just the network
     """
 

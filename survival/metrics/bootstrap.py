@@ -64,7 +64,12 @@ def bootstrap_interval(
         ValueError: The metric is not defined for the data, or in most of the draws.
 
     Example:
-        >>> bootstrap_interval(harrell_c, y_true, risk, patient=cohort.patient)
+        >>> from survival.metrics import harrell_c
+        >>> time, event = np.array([3.0, 5, 8, 8, 13]), np.array([1, 1, 0, 1, 0])
+        >>> y_true, risk = np.stack([time, event], axis=1), np.array([0.9, 0.3, 0.1, 0.5, -1])
+        >>> interval = bootstrap_interval(harrell_c, y_true, risk, patient=["A", "B", "C", "C", "D"])
+        >>> interval.low <= interval.value <= interval.high
+        True
     """
     if not rows:
         raise ValueError("bootstrap_interval needs the arrays that the metric takes")

@@ -31,8 +31,11 @@ class BaselineHazard:
         ValueError: A stratum without an event.
 
     Example:
-        >>> baseline = BaselineHazard(train.y_true(), model.predict(train_images))
-        >>> baseline.survival(model.predict(images), times=[12, 36, 60])
+        >>> time_and_event = [[10, 1], [20, 0], [30, 1], [40, 1]]
+        >>> baseline = BaselineHazard(time_and_event, log_hazard=[0.9, 0.2, 0.1, -0.8])
+        >>> baseline.survival([0.9, -0.8], times=[12, 36]).round(2)
+        array([[0.63, 0.13],
+               [0.92, 0.69]])
     """
 
     def __init__(self, y_true: ArrayLike, log_hazard: ArrayLike, stratum: ArrayLike | None = None):

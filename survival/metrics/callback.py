@@ -35,9 +35,16 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         ValueError: In ``fit``, if nobody in the split can be compared.
 
     Example:
-        >>> cindex = ConcordanceIndexCallback((x_val, y_val))
+        >>> from survival import CoxPHLoss
+        >>> x = np.random.default_rng(0).normal(size=(64, 3))
+        >>> y = np.stack([np.exp(-x[:, 0]), np.ones(64)], axis=1)  # time, event
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("adam", CoxPHLoss())
+        >>> cindex = ConcordanceIndexCallback((x[48:], y[48:]))
         >>> stop = keras.callbacks.EarlyStopping("val_cindex", mode="max", patience=5)
-        >>> model.fit(x, y, callbacks=[cindex, stop])
+        >>> history = model.fit(x[:48], y[:48], callbacks=[cindex, stop], verbose=0)
+        >>> "val_cindex" in history.history
+        True
     """
 
     def __init__(

@@ -96,9 +96,9 @@ def preprocess_slide(
         OSError: No such file, or no permission.
 
     Example:
-        >>> slide = preprocess_slide("case.svs", downsample=64, canvas=(2500, 2000))
+        >>> slide = preprocess_slide("case.svs", downsample=64, canvas=(250, 200))
         >>> slide.image.shape
-        (2000, 2500, 3)
+        (200, 250, 3)
         >>> slide.save("case.png")
     """
     settings = Settings(downsample, mpp, canvas, fit, icc)

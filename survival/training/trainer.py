@@ -66,8 +66,10 @@ def train(
             for instance) or in which another process trains, or a training that diverges.
 
     Example:
-        >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first")
-        >>> run.history.val_cindex.max()
+        >>> settings = TrainingSettings(epochs=2, width=0.03)  # seconds, for a first look
+        >>> run = train(Cohort.read("cohort.csv"), "images", "runs/first", settings)
+        >>> run.history[["epoch", "val_cindex"]].shape
+        (2, 2)
     """
     settings, out = settings or TrainingSettings(), Path(out)
     if not cohort.part("train").event.any():

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.cli.settings import settings
-from resbuilder.config import _option, read_settings
+from resbuilder.common.settings_file import read_settings
+from resbuilder.config import _option
 from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.native import ALGORITHMS

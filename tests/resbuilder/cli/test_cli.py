@@ -72,6 +72,9 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
         result = call("evaluate", out, "--split", part)
         assert f"accuracy {100 * stored[part]['accuracy']:.2f} %" in result.stdout
         assert result.stdout.strip() in trained.stdout
+    # The same numbers for a program, unrounded.
+    read = json.loads(call("evaluate", out, "--split", "test", "--json").stdout)
+    assert read == {"model": str(out), "split": "test"} | stored["test"]
     # The architecture that was written is a start for the next training.
     again = call("train", "--dataset", "digits", "--start", out / "architecture.json",
                  "--epochs", 1, "--train-limit", 100, "--out", tmp_path / "again")  # fmt: skip
@@ -119,6 +122,10 @@ def test_datasets_says_what_is_here(tmp_path):
     text = call("datasets", "--data-dir", tmp_path).stdout
     assert "mnist.npz" in re.sub(r"\s", "", text)
     assert re.search(r"digits .*scikit-learn", text)
+    listed = json.loads(call("datasets", "--data-dir", tmp_path, "--json").stdout)
+    by_name = {entry["name"]: entry for entry in listed}
+    assert by_name["mnist"]["where"] == str(tmp_path / "mnist.npz")
+    assert by_name["digits"]["classes"] == 10 and by_name["digits"]["shape"] == [8, 8, 1]
 
 
 def test_an_existing_folder_is_not_overwritten_without_being_told(run, tmp_path):

@@ -1,6 +1,7 @@
 """``survival cohort``: from public files to a checked manifest, and one line if it cannot be."""
 
 import csv
+import json
 
 import pytest
 from click.testing import CliRunner
@@ -85,6 +86,10 @@ def test_split_check_and_summary(tmp_path, manifest):
     assert "not split yet" in run("check", manifest).stdout
     lines = run("summary", out).stdout.splitlines()
     assert any(line.split()[:5] == ["all", "test", "6", "6", "2"] for line in lines)
+    listed = json.loads(run("summary", out, "--json").stdout)
+    (tested,) = (r for r in listed if (r["dataset"], r["split"]) == ("all", "test"))
+    assert (tested["slides"], tested["patients"], tested["events"]) == (6, 6, 2)
+    assert tested["event_rate"] == 2 / 6
 
 
 def test_check_names_every_problem(tmp_path, manifest):

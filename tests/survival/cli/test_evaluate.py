@@ -1,5 +1,7 @@
 """``survival evaluate``: what it needs of a cohort, and what it says about few events."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,3 +73,19 @@ def test_what_makes_scores_too_good_or_of_something_else_is_said(evaluate):
     assert (
         "the network was trained on time and event, and is judged by rfs_time and rfs_event" in said
     )
+
+
+def test_scores_as_json_are_those_of_the_table(evaluate):
+    call, out = evaluate
+    i = np.arange(30)
+    read = json.loads(call((i % 3 == 0) & (i < 20), "--json").stdout)
+    assert read["judged"] == "test"
+    assert read["predictions"] == str(out / "evaluations" / "cohort.csv")
+    rows = {row["data"]: row for row in read["scores"]}
+    assert rows["A"]["events"] == 3 and rows["A"]["c_low"] is None  # too few for an interval
+    table = call((i % 3 == 0) & (i < 20)).stdout
+    merged = rows["merged"]
+    shown = f"{merged['c_index']:.3f} ({merged['c_low']:.3f}–{merged['c_high']:.3f})"
+    assert shown in table
+    unjudged = call((i == 4) | (i > 20), "--json")  # A cannot be scored
+    assert json.loads(unjudged.stdout)["scores"] is None and "no scores" in unjudged.stderr

@@ -93,6 +93,44 @@ def test_an_evaluation_shows_intervals_and_keeps_the_predictions(files, trained)
     assert "without folders" in refused(*given, "--name", "../both")
 
 
+def test_a_file_gives_settings_and_options_win(files, tmp_path):
+    manifest, images = files
+    file = tmp_path / "training.toml"
+    file.write_text(
+        f'manifest = "{manifest}"\nimages = "{images}"\ndataset = ["A"]\nepochs = 3\n'
+        'width = 0.03\nbatch-size = 7\naugment = ["flip"]\nstrata = true\nlearning-rate = 1\n'
+    )
+    given = ("--config", file, "--epochs", 1, "--learning-rate", 0.002)
+    result = run("train", *given, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    settings = Run(tmp_path / "run").settings
+    expected = {"epochs": 1, "batch_size": 7, "width": 0.03, "augment": ["flip"], "strata": True}
+    expected |= {"learning_rate": 0.002, "datasets": ["A"]}
+    assert {name: settings[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("epochs = 5.5", "epochs must be a whole number, got 5.5"),
+        ("epochs = true", "epochs must be a whole number, got True"),
+        ('learning-rate = "0.1"', "learning_rate must be a number, got '0.1'"),
+        ("strata = 1", "strata must be true or false, got 1"),
+        ('augment = "flip"', "augment must be a list, each entry text, got 'flip'"),
+        ('ties = "exact"', "'exact' is not one of 'breslow', 'efron'"),
+        ("epoch = 5", "unknown settings: epoch; did you mean epochs?"),
+        ('out = "elsewhere"', "unknown settings: out"),
+        ("epochs = ", "cannot read the configuration"),
+    ],
+)
+def test_a_file_of_settings_is_read_strictly(files, tmp_path, line, message):
+    file = tmp_path / "training.toml"
+    file.write_text(line + "\n")
+    given = ("--manifest", files[0], "--images", files[1], "--out", tmp_path / "run")
+    assert message in refused("train", "--config", file, *given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_choices_are_the_librarys():
     choices = {o.name: tuple(o.type.choices) for o in train.params if hasattr(o.type, "choices")}
     assert choices == {

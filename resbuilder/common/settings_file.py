@@ -1,0 +1,106 @@
+"""Settings of a command in a TOML or JSON file, for those who would rather not type them again."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from resbuilder.common.files import parse_json
+
+# What a file must hold for an option of a type of click; of any other type it is text.
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    click.types.BoolParamType: ((bool,), "true or false"),
+    click.types.IntParamType: ((int,), "a whole number"),
+    click.types.FloatParamType: ((int, float), "a number"),
+}
+
+
+def read_settings(path: str | Path) -> dict[str, Any]:
+    """Read settings from a TOML or JSON file.
+
+    Returns:
+        The settings by name, with ``_`` where the file has ``-``.
+
+    Raises:
+        ValueError: If the file cannot be read or is not a flat table of settings.
+    """
+    path = Path(path)
+    parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": parse_json}
+    parse = parsers.get(path.suffix)
+    if parse is None:
+        raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
+    try:
+        settings = parse(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"the configuration {path} is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cannot read the configuration {path}: {error}") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"the configuration {path} must be a table of settings")
+    named = {key.replace("-", "_"): value for key, value in settings.items()}
+    if len(named) < len(settings):
+        twice = next(key for key in settings if "-" in key and key.replace("-", "_") in settings)
+        raise ValueError(f"the configuration {path} has {twice} twice, with - and with _")
+    return named
+
+
+def config_option(*without: str) -> Callable[[Callable], Callable]:
+    """Return a decorator that gives a command ``--config FILE``; options win over the file.
+
+    The file names settings as the command's options do. A value must have the option's type: a
+    number in quotation marks is an error, and so is ``true`` for a number.
+
+    Args:
+        without: Names of options that the file must not hold, such as the output.
+    """
+
+    def become_defaults(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+        if path is not None:
+            _become_defaults(context, path, without)
+
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        is_eager=True,
+        expose_value=False,
+        callback=become_defaults,
+        help="TOML or JSON file of settings, named as these options; options win.",
+    )
+
+
+def _become_defaults(context: click.Context, path: Path, without: tuple[str, ...]) -> None:
+    """Make the settings of a file the defaults of the running command."""
+    # A setting is named as its option is, which may differ from the argument of the function.
+    options = {
+        max(option.opts, key=len).lstrip("-").replace("-", "_"): option
+        for option in context.command.params
+        if isinstance(option, click.Option)
+    }
+    known = {name: o for name, o in options.items() if name not in ("config", "help", *without)}
+    settings = read_settings(path)
+    if unknown := sorted(set(settings) - set(known)):
+        near = [n for name in unknown for n in difflib.get_close_matches(name, known, 2)]
+        raise click.UsageError(
+            f"{path}: unknown settings: {', '.join(name[:60] for name in unknown)}"
+            + (f"; did you mean {', '.join(near)}?" if near else "")
+        )
+    for name, value in settings.items():
+        _check(path, name, value, known[name])
+    context.default_map = {known[name].name: value for name, value in settings.items()}
+
+
+def _check(path: Path, name: str, value: Any, option: click.Option) -> None:
+    found = (entry for kind, entry in _KINDS.items() if isinstance(option.type, kind))
+    kinds, wording = next(found, ((str,), "text"))
+    values = [value]
+    if option.multiple:
+        wording = f"a list, each entry {wording}"
+        values = value if isinstance(value, list) else [None]
+    for each in values:
+        if not isinstance(each, kinds) or (isinstance(each, bool) and bool not in kinds):
+            raise click.UsageError(f"{path}: {name} must be {wording}, got {value!r}")

@@ -1,0 +1,74 @@
+"""Clinical exports as a portal gives them: one table, a folder of tables, or an archive."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from survival.cohort.tables import parse_table, read_table
+
+TABLES = (".tsv", ".txt", ".csv")
+ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
+# No clinical table of a project comes near this size; a file that unpacks to more is not one.
+MOST_BYTES = 2**28
+
+
+def read_tables(path: str | Path, comment: str | None = None) -> dict[str, pd.DataFrame]:
+    """Read the tables of an export.
+
+    Args:
+        path: A table, a folder with tables in it (not in its sub-folders), or an archive of them
+            (``.tar.gz``, ``.tgz``, ``.tar``, ``.zip``), which is read without unpacking it.
+        comment: See :func:`~survival.cohort.tables.read_table`.
+
+    Returns:
+        The tables by name, in alphabetical order.
+
+    Raises:
+        ValueError: No table, a table that cannot be read, or a broken archive.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLES and p.is_file())
+        tables = {str(file): read_table(file, comment) for file in files}
+    elif path.name.lower().endswith(ARCHIVES):
+        texts = sorted(_texts(path))
+        tables = {name: parse_table(text, name, comment) for name, text in texts}
+    else:
+        return {str(path): read_table(path, comment)}
+    if not tables:
+        raise ValueError(f"{path} holds no table ({', '.join(TABLES)})")
+    return tables
+
+
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each table of an archive."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.lower().endswith(TABLES):
+                        _check_size(path, entry.filename, entry.file_size)
+                        yield f"{path}:{entry.filename}", archive.read(entry)
+        else:
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    if member.isfile() and member.name.lower().endswith(TABLES):
+                        _check_size(path, member.name, member.size)
+                        if content := archive.extractfile(member):  # always, of a file
+                            yield f"{path}:{member.name}", content.read()
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise  # no such file, no permission
+        raise ValueError(f"{path} is not a whole archive: {error}; download it again") from None
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > MOST_BYTES:
+        raise ValueError(
+            f"{name} in {path} has {size:,} bytes; a clinical table has at most {MOST_BYTES:,}"
+        )

@@ -158,7 +158,7 @@ def test_without_contenders_the_report_says_that_nothing_was_compared(finished, 
     for n, entry in enumerate(kept):
         entry["n"] = n
     (folder / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in kept))
-    assert "No comparison with a hand-made network was made" in write_report(folder).read_text()
+    assert "No comparison with a hand-made network at equal total cost was made" in write_report(folder).read_text()
 
 
 def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):

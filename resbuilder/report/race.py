@@ -42,7 +42,9 @@ def race_plot(history: History) -> Plot | None:
     axes.set_ylabel("validation cross-entropy")
     whole_axis(axes.xaxis)
     handles, _ = axes.get_legend_handles_labels()
-    handles.append(Line2D([], [], color=INK, linestyle="", marker="x", label="where it stands"))
+    handles.append(
+        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or is now")
+    )
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
         "In the rungs the loss is that of averaged weights at a constant rate; × is where a "

@@ -15,7 +15,7 @@ from statistics import mean, median
 
 import keras
 
-from resbuilder.config import SearchConfig
+from resbuilder.config import RACE, SearchConfig
 from resbuilder.datasets import image_sizes
 from resbuilder.race import Candidate, RacePlan, candidates, race_plan, training_config
 from resbuilder.training import Trainer, TrainingData
@@ -80,8 +80,9 @@ def plan(
     found = image_sizes(dataset, data_dir)
     if found and image_size is None:
         image_size = suggested_side(found)
-    settings = {"dataset": dataset, "data_dir": data_dir, "image_size": image_size}
-    config = SearchConfig(**settings, method="race").resolved()
+    config = SearchConfig(
+        dataset=dataset, data_dir=data_dir, image_size=image_size, method=RACE
+    ).resolved()
     data = TrainingData.load(config)
     d, train = data.dataset, len(data.split.train)
     height, width, _ = d.input_shape

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from survival.cohort import Cohort
+from survival.cohort.identity import check_contents, known_slides
+from survival.cohort.tables import some
 from survival.images import CanvasImages, at_a_time
 from survival.run import EVALUATIONS, Run, write_table
 
@@ -25,7 +27,7 @@ def evaluate(
     name: str,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
-    """Predicts a cohort that a network was not trained on, and keeps that in the run's folder.
+    """Predict a cohort that a network was not trained on, and keep that in the run's folder.
 
     Args:
         run: A training's folder.
@@ -38,12 +40,23 @@ def evaluate(
         The table that :attr:`survival.run.Run.predictions` describes.
 
     Raises:
-        ValueError: Images that are missing, or of another size than the network takes.
+        ValueError: Images that are missing, or of another size than the network takes; one slide
+            that stands for two patients; or slides to be judged (the split ``test``, or all if
+            there is none) on which the network was trained or its epoch chosen; or times in
+            another unit.
     """
     run = run if isinstance(run, Run) else Run(run)
     if not name or Path(name).name != name or name.startswith("."):
         raise ValueError(f"name must be a file's name without folders, not {name!r}")
+    units = run.settings.get("time_unit"), cohort.time_unit
+    if None not in units and units[0] != units[1]:
+        raise ValueError(
+            f"the network of {run.path} was trained with times in {units[0]}, and those of the "
+            f"cohort are in {units[1]}: convert them"
+        )
     pictures = CanvasImages(images, cohort.slide)
+    check_contents(cohort, pictures.contents)
+    _refuse_known_slides(run, cohort, pictures)
     network = run.model()
     if (wanted := tuple(network.input_shape[1:])) != pictures.shape:
         raise ValueError(
@@ -55,6 +68,25 @@ def evaluate(
     (run.path / EVALUATIONS).mkdir(exist_ok=True)
     write_table(run.path / EVALUATIONS / f"{name}.csv", table)
     return table
+
+
+def _refuse_known_slides(run: Run, cohort: Cohort, pictures: CanvasImages) -> None:
+    tested = cohort.split == "test"
+    rows = tested if tested.any() else np.ones(len(cohort), bool)
+    before = run.predictions[run.predictions["split"].isin(["train", "validation"])]
+    known = known_slides(
+        cohort.slide[rows].tolist(),
+        pictures.select(rows).contents,
+        before["slide"].tolist(),
+        before["content"].tolist() if "content" in before else [],
+    )
+    if known:
+        raise ValueError(
+            f"the network of {run.path} was trained, or its epoch chosen, on {len(known)} of the "
+            f"{int(rows.sum())} slides to be judged ({some(known)}), so that nothing said about "
+            "them would hold for others: judge it by other slides, or give its cohort with the "
+            'split, of which "test" is judged'
+        )
 
 
 def predict(
@@ -115,7 +147,7 @@ class OrderedBatches(keras.utils.PyDataset):
 
 
 def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard: np.ndarray) -> pd.DataFrame:
-    """The table that :attr:`survival.run.Run.predictions` describes."""
+    """Return the table that :attr:`survival.run.Run.predictions` describes."""
     return pd.DataFrame(
         {
             "slide": cohort.slide,
@@ -126,5 +158,6 @@ def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard: np.ndarra
             "event": cohort.event.astype(int),
             "log_hazard": log_hazard,
             "image": [str(path.absolute()) for path in images.paths],
+            "content": images.contents,
         }
     )

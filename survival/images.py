@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from survival.cohort.identity import contents_of_files
+from survival.names import find_slides
+
 # As survival.slides.batch calls it, which reads slides and is not needed here.
 MANIFEST = "manifest.csv"
 # Decoded images up to so many bytes are kept in memory; more are decoded by so many threads.
@@ -28,10 +31,13 @@ class CanvasImages:
     Args:
         folder: What ``survival preprocess`` wrote. If its manifest is not there, the image of
             ``a/b.svs`` is the file ``a/b.png``.
-        slides: Names of the slides, as in the cohort, shape (n,).
+        slides: Names of the slides, as in the cohort, shape (n,); a name that is in the manifest
+            in another folder, and there only once, is found.
 
     Attributes:
         paths: The images' files, in the order of the slides.
+        contents: A text for each slide that is the same for copies of one slide, ``""`` where
+            nothing is known.
         shape: Height, width and channels of every image.
 
     Raises:
@@ -43,7 +49,7 @@ class CanvasImages:
         self.folder = Path(folder)
         if not self.folder.is_dir():
             raise ValueError(f"no such folder of images: {folder}; run `survival preprocess` first")
-        self.paths = _find(self.folder, list(slides))
+        self.paths, self.contents = _find(self.folder, list(slides))
         sizes = {path: _size(path) for path in self.paths}
         if len(set(sizes.values())) > 1:
             first, *others = dict.fromkeys(sizes.values())
@@ -59,9 +65,11 @@ class CanvasImages:
         )
 
     def select(self, rows: np.ndarray) -> CanvasImages:
-        """The images that a boolean mask or an array of positions picks."""
+        """Return the images that a boolean mask or an array of positions picks."""
         chosen = copy.copy(self)  # with the same images in memory
-        chosen.paths = [self.paths[i] for i in np.arange(len(self.paths))[rows]]
+        picked = np.arange(len(self.paths))[rows]
+        chosen.paths = [self.paths[i] for i in picked]
+        chosen.contents = [self.contents[i] for i in picked]
         return chosen
 
     def fingerprint(self) -> str:
@@ -93,7 +101,8 @@ def at_a_time(shape: tuple[int, int, int]) -> int:
     return max(1, PIXELS // (shape[0] * shape[1]))
 
 
-def _find(folder: Path, slides: list[str]) -> list[Path]:
+def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
+    """Return the image of each slide, and what tells copies of one slide."""
     if not slides:
         raise ValueError("there are no slides to find images of")
     manifest = folder / MANIFEST
@@ -102,17 +111,25 @@ def _find(folder: Path, slides: list[str]) -> list[Path]:
         missing = [s for s, path in zip(slides, paths, strict=True) if not os.path.isfile(path)]
         _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
                 "preprocess` first)")  # fmt: skip
-        return paths
-    rows = _rows(manifest)
+        return paths, contents_of_files(paths)
+    listed = _rows(manifest)
+    files = find_slides(slides, listed, str(manifest))
+    rows = {slide: listed[file] for slide, file in files.items()}
     if unknown := [s for s in slides if s not in rows]:
-        _refuse(unknown, f"not in {manifest}{_hint(unknown, list(rows))}")
+        example = f"the manifest has e.g. {next(iter(listed))}" if listed else "it holds no slides"
+        _refuse(unknown, f"not in {manifest} ({example})")
     failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
     _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
     outside = [s for s in slides if not _is_below(rows[s]["output"])]
     _refuse(outside, f"an image outside of {folder} according to {manifest}")
     missing = [s for s in slides if not os.path.isfile(folder / rows[s]["output"])]
     _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
-    return [folder / rows[slide]["output"] for slide in slides]
+    return [folder / rows[s]["output"] for s in slides], [_content(rows[s]) for s in slides]
+
+
+def _content(row: dict) -> str:
+    """What tells copies of one slide, as far as the manifest has it."""
+    return f"{row['sha256']}:{row.get('bytes')}" if row.get("sha256") else ""
 
 
 def _rows(manifest: Path) -> dict[str, dict]:
@@ -132,15 +149,6 @@ def _rows(manifest: Path) -> dict[str, dict]:
 def _is_below(output: str) -> bool:
     path = PurePosixPath(output)
     return not path.is_absolute() and ".." not in path.parts
-
-
-def _hint(missing: list[str], known: list[str]) -> str:
-    """A name that the manifest holds: of a missing slide in another folder, if there is one."""
-    names = {PurePosixPath(slide).name for slide in missing}
-    for slide in known:
-        if PurePosixPath(slide).name in names:
-            return f" (the manifest has {slide}: was `survival preprocess` given another folder?)"
-    return f" (the manifest has e.g. {known[0]})" if known else ", which holds no slides"
 
 
 def _refuse(slides: list[str], why: str) -> None:

@@ -70,7 +70,9 @@ class Run:
         """One row for each slide of the training's cohort.
 
         Columns are ``slide``, ``patient``, ``dataset``, ``split``, ``time``, ``event`` (0 or 1),
-        ``log_hazard`` (higher is more risk) and ``image`` (its file).
+        ``log_hazard`` (higher is more risk), ``image`` (its file) and ``content`` (a text that is
+        the same for copies of one slide, ``""`` where it is not known; runs of version 0.1.0 lack
+        the column).
         """
         return _read(self.path / PREDICTIONS)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Commands, echo_json, json_option
-from survival.cli.options import event_column, time_column
+from survival.cli.options import event_column, event_is, time_column, time_unit
 from survival.cohort import (
     ENDPOINTS,
     Cohort,
@@ -18,7 +18,9 @@ from survival.cohort import (
     summarize,
     without_events,
 )
+from survival.cohort.identity import check_contents, contents_of_files
 from survival.cohort.tables import some
+from survival.names import find_slides
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
@@ -33,6 +35,11 @@ _endpoints = click.option(
     show_default=True,
     help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event. "
     "Patients who lack one of them are left out.",
+)
+_images = click.option(
+    "--images",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="What `survival preprocess` wrote: copies of a slide under two names are found.",
 )
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 
@@ -100,23 +107,26 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
 
 @cohort.command()
 @click.argument("manifest", type=_file)
+@_images
 @click.option("--validation", default=0.15, show_default=True, help="Share of the patients.")
 @click.option("--test", default=0.15, show_default=True, help="Share of the patients.")
-@click.option("--seed", default=0, show_default=True, help="Another seed, another split.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the split.")
 @click.option("--again", is_flag=True, help="Replace the split that MANIFEST already has.")
 @time_column
 @event_column
+@event_is
 @_out
 @_overwrite
 def split(
-    manifest: Path, validation, test, seed, again, time, event, out: Path, overwrite: bool
+    manifest: Path, images, validation, test, seed, again, time, event, event_is, out, overwrite
 ) -> None:
     """Split MANIFEST by patient, stratified by event and dataset; the rest is for training."""
     _check_out(out, overwrite)
-    whole = Cohort.read(manifest, time, event)
+    whole = Cohort.read(manifest, time, event, event_is=event_is)
     if whole.split.any() and not again:
-        raise ValueError(f"{manifest} is split already; give --again to split it anew")
+        raise ValueError(f"{manifest} is split already; give --again to replace its split")
     parts = split_by_patient(whole, validation, test, seed)
+    _check_copies(parts, images)
     parts.write(out)
     _print_summary(parts)
     click.echo(f"{out}: {_size(parts)}")
@@ -127,15 +137,21 @@ def split(
 @click.option(
     "--slides",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder below which every slide must be.",
+    help="Folder below which every slide must be; copies of a slide under two names are found.",
 )
+@_images
 @click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
 @time_column
 @event_column
-def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) -> None:
+@event_is
+def check(
+    manifest: Path, slides: Path | None, images, datasets, time: str, event: str, event_is
+) -> None:
     """Check MANIFEST and name everything that is wrong with it, with its row."""
     try:
-        checked = Cohort.read(manifest, time, event, folder=slides, need_events=not datasets)
+        checked = Cohort.read(
+            manifest, time, event, folder=slides, need_events=not datasets, event_is=event_is
+        )
         if datasets:
             part = checked.of_dataset(*datasets).to_frame()
             checked = Cohort.from_frame(part, time, event, source=str(manifest))
@@ -144,7 +160,14 @@ def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) 
             click.echo(problem, err=True)
         count = len(error.problems)
         raise ValueError(f"{manifest} cannot be used; problems, listed above: {count}") from None
+    _check_copies(checked, images)
+    if slides is not None:
+        files = (p.relative_to(slides).as_posix() for p in slides.rglob("*") if p.is_file())
+        found = find_slides(list(checked.slide), files, str(slides))
+        check_contents(checked, contents_of_files([slides / found[s] for s in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
+    if checked.further:
+        click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")
     if not checked.split.any():
         click.echo("it is not split yet: see `survival cohort split`")
     _warn_of(without_events(checked))
@@ -154,15 +177,26 @@ def check(manifest: Path, slides: Path | None, datasets, time: str, event: str) 
 @click.argument("manifest", type=_file)
 @time_column
 @event_column
+@event_is
+@time_unit
 @json_option
-def summary(manifest: Path, time: str, event: str, as_json: bool) -> None:
+def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json: bool) -> None:
     """Print slides, patients, events and follow-up per dataset and split."""
-    whole = Cohort.read(manifest, time, event, need_events=False)
+    whole = Cohort.read(manifest, time, event, need_events=False, event_is=event_is)
+    whole = whole.in_unit(time_unit)
     if as_json:
         echo_json(summarize(whole).to_dict("records"))
     else:
         _print_summary(whole)
     _warn_of(without_events(whole))
+
+
+def _check_copies(rows: Cohort, images: Path | None) -> None:
+    """Refuse one slide under two names, where images of the slides are given."""
+    if images is not None:
+        from survival.images import CanvasImages
+
+        check_contents(rows, CanvasImages(images, rows.slide).contents)
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
@@ -196,7 +230,8 @@ def _print_summary(rows: Cohort) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None, caption="follow-up: median by reverse Kaplan–Meier, unit as the times")
+    unit = f"in {rows.time_unit}" if rows.time_unit else "in the unit of the times"
+    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier, {unit}")
     headings = ("dataset", "split", "slides", "patients", "events", "event rate", "follow-up")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i > 1 else "left")

@@ -16,14 +16,16 @@ from survival.cli.options import cohort_options, read_cohort
 @click.option("--name", help="What the evaluation is called.  [the manifest's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an evaluation of that name.")
 @json_option
-def evaluate(run, manifest, images, datasets, time, event, name, overwrite, as_json) -> None:
+def evaluate(
+    run, manifest, images, datasets, time, event, event_is, time_unit, name, overwrite, as_json
+) -> None:
     """Predict the slides of MANIFEST with the network of RUN, and say how good that is.
 
     All slides are predicted; those of the split "test" are judged, or all, if there is none. The
     predictions go to RUN/evaluations, where `survival report RUN` finds them.
     """
     # Only what is judged needs events.
-    cohort = read_cohort(manifest, datasets, time, event, need_events=False)
+    cohort = read_cohort(manifest, datasets, time, event, event_is, time_unit, need_events=False)
     tested = cohort.split == "test"
     if not cohort.event[tested if tested.any() else slice(None)].any():
         what = "split 'test' has" if tested.any() else "the cohort has"

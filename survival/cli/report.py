@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, load_backend
+from survival.cli.options import time_unit
 
 
 @click.command(cls=Command)
@@ -38,6 +39,7 @@ from resbuilder.common.cli import Command, load_backend
     help="Bootstrap draws for the intervals.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
+@time_unit
 def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> None:
     """Write one HTML page about the trainings in the folders RUN...
 

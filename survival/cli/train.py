@@ -70,15 +70,16 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     help="mirrored: batches are divided among all GPUs of the machine.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-def train(manifest, images, out, datasets, time, event, **settings) -> None:
+def train(manifest, images, out, datasets, time, event, event_is, time_unit, **settings) -> None:
     """Train a Cox network on the images of slides.
 
     The split "train" of MANIFEST is learnt, "validation" chooses the epoch that is kept, and all
     slides are predicted. Defaults are those of the thesis: batches of 5 slides, 50 epochs of Adam
-    with 1e-3. Interrupted, the same command goes on.
+    with 1e-3. Run the same command again to resume an
+    interrupted training.
     """
     # Which splits need events, the training says: of the datasets chosen, and not of the test.
-    cohort = read_cohort(manifest, datasets, time, event, need_events=False)
+    cohort = read_cohort(manifest, datasets, time, event, event_is, time_unit, need_events=False)
     from survival.images import CanvasImages
 
     CanvasImages(

@@ -3,6 +3,7 @@
 from survival.cohort.checks import SPLITS, ManifestError
 from survival.cohort.clinical import ENDPOINTS, FollowUp, read_clinical
 from survival.cohort.gdc import GdcCohort, cohort_from_gdc
+from survival.cohort.left_out import Outcomes
 from survival.cohort.manifest import Cohort
 from survival.cohort.slide_list import read_slide_list
 from survival.cohort.splits import split_by_patient
@@ -15,6 +16,7 @@ __all__ = [
     "FollowUp",
     "GdcCohort",
     "ManifestError",
+    "Outcomes",
     "cohort_from_gdc",
     "median_follow_up",
     "read_clinical",

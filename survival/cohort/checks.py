@@ -1,25 +1,61 @@
-"""What can be wrong with a cohort manifest: everything that is, at once, with its row."""
+"""What can be wrong with a cohort manifest: everything is named at once, with its rows."""
 
 from __future__ import annotations
 
 import math
 import os
+import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from survival.names import find_slides
+
 SPLITS = ("train", "validation", "test")
+REQUIRED = ("slide", "patient")
 # downsample and mpp are for the preprocessing, which may treat every slide differently.
-OPTIONAL = ("dataset", "split", "downsample", "mpp")
+OPTIONAL = ("dataset", "split", "time_unit", "downsample", "mpp")
+# Rows that a line names.
+MOST_ROWS = 5
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")
+
+
+class Problems:
+    """Collects what is wrong with rows, one line for each cause."""
+
+    def __init__(self) -> None:
+        self._by_cause: dict[str, list[tuple[int, str]]] = defaultdict(list)
+
+    def add(self, row: int, cause: str, text: str | None = None) -> None:
+        """Add what is wrong with a row.
+
+        Args:
+            row: Its number.
+            cause: Same for all rows with the same fault.
+            text: What the message says of this row; by default the cause.
+        """
+        self._by_cause[cause].append((row, text or cause))
+
+    def lines(self) -> list[str]:
+        """Return a line per cause, in the order of the first rows."""
+        lines = []
+        for rows in sorted(self._by_cause.values(), key=lambda found: found[0][0]):
+            (row, text), others = rows[0], [str(other) for other, _ in rows[1:]]
+            if others:
+                more = f" and {len(others) - MOST_ROWS} more" if len(others) > MOST_ROWS else ""
+                text += f"; likewise in row {', '.join(others[:MOST_ROWS])}{more}"
+            lines.append(f"row {row}: {text}")
+        return lines
 
 
 class ManifestError(ValueError):
     """A manifest that cannot be used.
 
     Attributes:
-        problems: One line each, in the order of the rows.
+        problems: One line for each cause, in the order of the rows.
     """
 
     def __init__(self, source: str | Path, problems: list[str]):
@@ -36,22 +72,23 @@ def find_problems(
     folder: str | Path | None = None,
     need_events: bool = True,
 ) -> list[str]:
-    """Checks a manifest.
+    """Check a manifest.
 
     Args:
         table: Strings or numbers; the index is the row that a problem is reported at.
         time: Column of the follow-up times.
         event: Column of the events, 1 = event, 0 = censored.
-        folder: What the slides' paths are relative to; if given, the files must exist.
+        folder: What the slides' paths are relative to; if given, the files must exist, in it or,
+            by a file name that occurs once, in a sub-folder.
         need_events: Whether every split must contain an event.
 
     Returns:
-        One line for each problem; empty if there is none.
+        One line for each cause; empty if nothing is wrong.
 
     Raises:
         ValueError: ``folder`` is not a folder.
     """
-    required = ("slide", "patient", time, event)
+    required = (*REQUIRED, time, event)
     missing = [c for c in dict.fromkeys(required) if c not in table.columns]
     there = ", ".join(map(str, table.columns)) or "none"
     # A name that somebody chose is more likely wrong than the table: nothing else is said then.
@@ -59,20 +96,14 @@ def find_problems(
     mistyped = [(n, c) for n, c in chosen.items() if c != n and c in missing]
     if mistyped:
         return [f"{n}: column {c!r} is missing; the columns are {there}" for n, c in mistyped]
-    problems = [
-        f"column {c!r} is unknown; known are {', '.join(dict.fromkeys(required + OPTIONAL))}, and "
-        "pairs NAME_time, NAME_event for further endpoints"
-        for c in table.columns
-        if not (c in required + OPTIONAL + ("time", "event") or c.endswith(("_time", "_event")))
-    ]
-    problems += [f"column {c!r} is missing; the columns are {there}" for c in missing]
+    problems = [f"column {c!r} is missing; the columns are {there}" for c in missing]
     if time == event:
         problems.append(f"time and event are both read from column {time!r}")
     if missing or time == event:
         return problems
     if table.empty:
         return [*problems, "there are no rows"]
-    found: list[tuple[int, str]] = []
+    found = Problems()
     times = _times(table[time], time, found)
     events = _events(table[event], event, found)
     _names(table, found)
@@ -84,14 +115,10 @@ def find_problems(
         folder = Path(folder)
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
-        found += [
-            (row, f"there is no file {slide!r} in {folder}")
-            for row, slide in table["slide"].items()
-            # A name that is too long, or holds a NUL, is no file either.
-            if not is_blank(slide) and not os.path.isfile(folder / str(slide))
-        ]
-    # Stable: what is wrong with one row stays in the order of the checks.
-    problems += [f"row {row}: {text}" for row, text in sorted(found, key=lambda f: f[0])]
+        _files(table["slide"], folder, found)
+    if "time_unit" in table and len(units := set(table["time_unit"])) > 1:
+        problems.append(f"time_unit must be the same in all rows; it is {sorted(map(str, units))}")
+    problems += found.lines()
     if need_events:
         problems += [
             f"{f'split {split!r}' if split else 'the cohort'} has no event: nothing can be learned "
@@ -103,7 +130,7 @@ def find_problems(
 
 
 def _number(cell: Any) -> float:
-    """The cell as a number, NaN if it is none."""
+    """Return the cell as a number, NaN if it is not one."""
     if isinstance(cell, str) and "_" in cell:
         return math.nan  # Python reads 1_0 as 10; whoever wrote it hardly meant that.
     try:
@@ -113,50 +140,82 @@ def _number(cell: Any) -> float:
 
 
 def is_blank(cell: object) -> bool:
-    """Whether a cell holds nothing: None, NaN or blanks."""
+    """Return whether a cell holds nothing: None, NaN or blanks."""
     return cell is None or cell != cell or not str(cell).strip()
 
 
-def _times(cells: pd.Series, name: str, found: list) -> pd.Series:
+def _times(cells: pd.Series, name: str, found: Problems) -> pd.Series:
     times = cells.map(_number).astype(float)
     for row, cell in cells[~((times >= 0) & np.isfinite(times))].items():
         if is_blank(cell):
-            text = f"{name} is missing"
+            found.add(row, f"{name} is missing")
         elif times[row] < 0:
-            text = f"{name} {cell!r} is negative"
+            found.add(row, f"{name} is negative", f"{name} {cell!r} is negative")
+        elif _DATE.fullmatch(str(cell).strip()):
+            text = f"{name} {cell!r} is a date"
+            found.add(
+                row,
+                f"{name} is a date",
+                f"{text}; give the time from diagnosis to event or last visit, such as 12.5 months",
+            )
         else:
-            text = f"{name} {cell!r} is not a number (decimal point, not comma)"
-        found.append((row, text))
+            text = f"{name} {cell!r} is not a number"
+            comma = " (decimal point, not comma)" if "," in str(cell) else ""
+            found.add(row, f"{name} is not a number{comma}", text + comma)
     return times
 
 
-def _events(cells: pd.Series, name: str, found: list) -> pd.Series:
+def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
     events = cells.map(_number).astype(float)
     for row, cell in cells[~events.isin((0, 1))].items():
-        text = "is missing" if is_blank(cell) else f"{cell!r} is neither 1 (event) nor 0"
-        found.append((row, f"{name} {text}"))
+        if is_blank(cell):
+            found.add(row, f"{name} is missing")
+        else:
+            text = f"{name} {cell!r} is neither 1 (event) nor 0, nor a word for it"
+            found.add(
+                row,
+                f"{name} {cell!r}",
+                f"{text} such as Dead or Alive; say which value is the event: --event-is on the "
+                "command line, event_is in Python",
+            )
     return events
 
 
-def _names(table: pd.DataFrame, found: list) -> None:
+def _names(table: pd.DataFrame, found: Problems) -> None:
     for column in [c for c in ("slide", "patient", "dataset") if c in table]:
-        blank = table[column].map(is_blank)
-        found += [(row, f"{column} is missing") for row in table.index[blank]]
+        for row in table.index[table[column].map(is_blank)]:
+            found.add(row, f"{column} is missing")
     first: dict = {}
     for row, slide in table["slide"].items():
         if not is_blank(slide) and first.setdefault(slide, row) != row:
-            found.append((row, f"slide {slide!r} is already in row {first[slide]}"))
+            text = f"slide {slide!r} is already in row {first[slide]}"
+            found.add(row, f"slide {slide!r}", text)
 
 
-def _splits(splits: pd.Series, found: list) -> None:
+def _splits(splits: pd.Series, found: Problems) -> None:
     if not splits.any():
         return  # not split yet
     for row, split in splits[~splits.isin(SPLITS)].items():
         text = f"split {split!r} is none of {', '.join(SPLITS)}" if split else "split is missing"
-        found.append((row, text))
+        found.add(row, text)
 
 
-def _patients(patients, times, events, splits, found: list) -> None:
+def _files(slides: pd.Series, folder: Path, found: Problems) -> None:
+    named = {row: str(slide) for row, slide in slides.items() if not is_blank(slide)}
+    # A name that is too long, or holds a NUL, is not a file either.
+    missing = {row: s for row, s in named.items() if not os.path.isfile(folder / s)}
+    if not missing:
+        return
+    files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+    paths = [file.relative_to(folder).as_posix() for file in files]
+    elsewhere = find_slides(list(missing.values()), paths, str(folder))
+    for row, slide in missing.items():
+        if slide not in elsewhere:
+            text = f"there is no file {slide!r} in {folder} or its sub-folders"
+            found.add(row, "there is no file", text)
+
+
+def _patients(patients, times, events, splits, found: Problems) -> None:
     """One patient: one split, one follow-up."""
     first: dict = {}
     for row, patient in patients.items():
@@ -164,19 +223,17 @@ def _patients(patients, times, events, splits, found: list) -> None:
         if before == row or is_blank(patient):
             continue
         if splits[row] != splits[before]:
-            found.append(
-                (
-                    row,
-                    f"patient {patient!r} is in split {splits[row]!r} here and in "
-                    f"{splits[before]!r} in row {before}",
-                )
+            found.add(
+                row,
+                f"patient {patient!r} is in two splits",
+                f"patient {patient!r} is in split {splits[row]!r} here and in "
+                f"{splits[before]!r} in row {before}",
             )
         here, there = ((times[r], events[r]) for r in (row, before))
         if here != there and not np.isnan([*here, *there]).any():
-            found.append(
-                (
-                    row,
-                    f"patient {patient!r} has time {here[0]:g}, event {here[1]:g} here and time "
-                    f"{there[0]:g}, event {there[1]:g} in row {before}",
-                )
+            found.add(
+                row,
+                f"patient {patient!r} has two follow-ups",
+                f"patient {patient!r} has time {here[0]:g}, event {here[1]:g} here and time "
+                f"{there[0]:g}, event {there[1]:g} in row {before}",
             )

@@ -37,9 +37,9 @@ class FollowUp:
 
 
 def read_clinical(
-    path: str | Path,
+    path: str | Path | pd.DataFrame,
     endpoints: tuple[str, ...] = ("OS",),
-    follow_up: str | Path | None = None,
+    follow_up: str | Path | pd.DataFrame | None = None,
 ) -> FollowUp:
     """Read an export of the GDC portal (2019 to today) or cBioPortal's patient file.
 
@@ -49,7 +49,7 @@ def read_clinical(
 
     Args:
         path: The file, separated by tabs or commas; or GDC's archive or a folder with its tables,
-            of which the clinical table and that of follow-ups are read.
+            of which the clinical table and that of follow-ups are read; or a table as a frame.
         follow_up: GDC's table of follow-ups, where it is not in ``path``.
         endpoints: Any of ``"OS"`` (death), ``"DSS"`` (death from the disease), ``"PFS"``
             (progression) and ``"DFS"`` (recurrence), as the layout's module defines them.
@@ -68,6 +68,8 @@ def read_clinical(
             f"{', '.join(map(str, endpoints)) or 'none'}"
         )
     layout, patients = _patients(path, follow_up)
+    if isinstance(path, pd.DataFrame):
+        path = "the table"
     result = patients[["project", "metastasis"]].copy()
     left_out: dict[str, str] = {}
     for endpoint in endpoints:
@@ -94,9 +96,13 @@ def read_clinical(
     return FollowUp(table, left_out, outcomes)
 
 
-def _patients(path: str | Path, follow_up: str | Path | None) -> tuple[ModuleType, pd.DataFrame]:
-    """The layout of an export, and its patients."""
+def _patients(
+    path: str | Path | pd.DataFrame, follow_up: str | Path | pd.DataFrame | None
+) -> tuple[ModuleType, pd.DataFrame]:
+    """Return the layout of an export, and its patients."""
     tables = read_tables(path, comment="#")
+    if isinstance(path, pd.DataFrame):
+        path = "the table"
     separate = {} if follow_up is None else read_tables(follow_up, comment="#")
     for name, table in separate.items():
         if not gdc_clinical.is_follow_up(table):

@@ -17,12 +17,15 @@ ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 MOST_BYTES = 2**28
 
 
-def read_tables(path: str | Path, comment: str | None = None) -> dict[str, pd.DataFrame]:
+def read_tables(
+    path: str | Path | pd.DataFrame, comment: str | None = None
+) -> dict[str, pd.DataFrame]:
     """Read the tables of an export.
 
     Args:
         path: A table, a folder with tables in it (not in its sub-folders), or an archive of them
-            (``.tar.gz``, ``.tgz``, ``.tar``, ``.zip``), which is read without unpacking it.
+            (``.tar.gz``, ``.tgz``, ``.tar``, ``.zip``), which is read without unpacking it; or a
+            table as a frame.
         comment: See :func:`~survival.cohort.tables.read_table`.
 
     Returns:
@@ -31,6 +34,9 @@ def read_tables(path: str | Path, comment: str | None = None) -> dict[str, pd.Da
     Raises:
         ValueError: No table, a table that cannot be read, or a broken archive.
     """
+    if isinstance(path, pd.DataFrame):
+        cells = path.fillna("").astype(str).apply(lambda column: column.str.strip())
+        return {"the table": cells.astype(object)}
     path = Path(path)
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLES and p.is_file())
@@ -64,7 +70,9 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # no such file, no permission
-        raise ValueError(f"{path} is not a whole archive: {error}; download it again") from None
+        raise ValueError(
+            f"{path} is not a whole archive (.tar.gz or .zip): download it again"
+        ) from None
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

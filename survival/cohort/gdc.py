@@ -37,17 +37,17 @@ class GdcCohort:
 
 
 def cohort_from_gdc(
-    clinical: str | Path,
+    clinical: str | Path | pd.DataFrame,
     slides: str | Path | None = None,
     endpoints: tuple[str, ...] = ("OS",),
     dataset: str | None = None,
-    follow_up: str | Path | None = None,
+    follow_up: str | Path | pd.DataFrame | None = None,
 ) -> GdcCohort:
     """Make a cohort of a clinical file and a list of slides.
 
     Args:
         clinical: A clinical export of GDC, old or new: a table, a folder of tables, or the
-            portal's archive; or cBioPortal's patient file.
+            portal's archive; or cBioPortal's patient file; or a table as a frame.
         slides: A GDC manifest or sample sheet; diagnostic slides (-DX, .svs) are chosen.
         endpoints: The first becomes the columns ``time`` (months) and ``event``, every further
             one ``dss_time``, ``dss_event`` and so on; see
@@ -66,6 +66,8 @@ def cohort_from_gdc(
         UserWarning: Those left out differ in outcome from those kept.
     """
     known = read_clinical(clinical, endpoints, follow_up)
+    if isinstance(clinical, pd.DataFrame):
+        clinical = "the table"
     patients = known.table
     if slides is None:
         rows = pd.DataFrame({"slide": patients.index, "patient": patients.index})
@@ -100,6 +102,7 @@ def cohort_from_gdc(
         frame[f"{prefix}time"] = of_row[f"{endpoint}_time"].astype(float).round(2)
         frame[f"{prefix}event"] = of_row[f"{endpoint}_event"].astype(int)
     frame["dataset"] = of_row["project"] if dataset is None else dataset
+    frame["time_unit"] = "months"
     frame.index += 2
     source = f"the cohort made of {clinical}"
     cohort = Cohort.from_frame(frame, source=source)

@@ -95,9 +95,7 @@ def _with_follow_ups(
                 f"{some(raw[column].head(1))}): are both of the same project?"
             )
         raw = pd.concat([raw, of_us], ignore_index=True).fillna("")
-        misplaced = pd.concat(
-            [misplaced, pd.Series(False, of_us.index)], ignore_index=True
-        )
+        misplaced = pd.concat([misplaced, pd.Series(False, of_us.index)], ignore_index=True)
     return raw, misplaced
 
 

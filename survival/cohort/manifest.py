@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,9 @@ from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
-from survival.cohort.tables import read_table
+from survival.cohort.spelling import decimal_points, standard_columns, standard_events
+from survival.cohort.tables import read_table, some
+from survival.names import look_alikes
 
 # Columns that are not text.
 KINDS = {"time": float, "event": bool}
@@ -26,8 +29,9 @@ class Cohort:
 
     As a CSV file it has the columns ``slide`` (the file's path), ``patient``, a time, an event, and
     optionally ``dataset`` (the scanner or hospital), ``split`` (``train``, ``validation``,
-    ``test``), ``downsample`` or ``mpp`` for the preprocessing, and pairs ``NAME_time``,
-    ``NAME_event`` of further endpoints.
+    ``test``), ``time_unit`` (the same in all rows, such as ``months``), ``downsample`` or ``mpp``
+    for the preprocessing, and pairs ``NAME_time``, ``NAME_event`` of further endpoints. Further
+    columns, such as age or stage, are kept as they are.
 
     Args:
         slide: Names of the slides, each once, shape (n,).
@@ -113,24 +117,37 @@ class Cohort:
         event: str = "event",
         folder: str | Path | None = None,
         need_events: bool = True,
+        event_is: str | None = None,
     ) -> Cohort:
-        """Reads and checks a manifest.
+        """Read and check a manifest.
+
+        Column names match whatever their case. Events may be 1 and 0, true and false, or words
+        such as Dead and Alive. Where cells are separated by semicolons or tabs, times may have
+        decimal commas.
 
         Args:
             path: A CSV file.
             time: Column of the times.
             event: Column of the events.
-            folder: If given, every slide must be a file there.
+            folder: If given, every slide must be a file there, see :func:`find_problems`.
             need_events: Whether every split must contain an event.
+            event_is: The value of the event column that means an event; every other value then
+                means none.
 
         Returns:
             The cohort.
 
         Raises:
             ManifestError: All problems with their rows; the header is row 1.
-            ValueError: The file is no table.
+            ValueError: The file is not a table.
+
+        Warns:
+            UserWarning: Names of patients or slides that look alike; an unknown column with nearly
+                the name of a known one.
         """
-        return cls.from_frame(read_table(path), time, event, folder, str(path), need_events)
+        return cls.from_frame(
+            read_table(path), time, event, folder, str(path), need_events, event_is
+        )
 
     @classmethod
     def from_frame(
@@ -141,8 +158,9 @@ class Cohort:
         folder: str | Path | None = None,
         source: str = "the cohort",
         need_events: bool = True,
+        event_is: str | None = None,
     ) -> Cohort:
-        """Makes a cohort of a pandas frame with a manifest's columns, one row per slide.
+        """Make a cohort of a pandas frame with a manifest's columns, one row per slide.
 
         Args:
             frame: The index is the row that a problem is reported at.
@@ -151,16 +169,25 @@ class Cohort:
             folder: If given, every slide must be a file there.
             source: What the error calls the frame.
             need_events: Whether every split must contain an event.
+            event_is: See :meth:`read`.
 
         Returns:
             The cohort.
 
         Raises:
             ManifestError: All problems.
+
+        Warns:
+            UserWarning: See :meth:`read`.
         """
+        frame = standard_columns(frame, time, event)
+        frame = decimal_points(frame, {time, "downsample", "mpp"})
+        if event in frame and event != time:
+            frame = frame.assign(**{event: standard_events(frame[event], event_is)})
         problems = find_problems(frame, time, event, folder, need_events)
         if problems:
             raise ManifestError(source, problems)
+        _warn_of_look_alikes(frame)
         columns = {name: frame[name].to_numpy() for name in frame.columns}
         own = {name: columns.pop(name) for name in ("slide", "patient")}
         own |= {name: columns.pop(name, None) for name in ("dataset", "split")}
@@ -168,8 +195,33 @@ class Cohort:
         own["event"] = columns.pop(event).astype(float) == 1
         return cls(**own, further=columns, time_column=time, event_column=event)
 
+    @property
+    def time_unit(self) -> str | None:
+        """The unit of the times, such as ``"months"``; None if the manifest does not say it."""
+        units = self.further.get("time_unit")
+        return str(units[0]) or None if units is not None and len(units) else None
+
+    def in_unit(self, time_unit: str | None) -> Cohort:
+        """Return the cohort with the unit of its times.
+
+        Args:
+            time_unit: Such as ``"months"``; None: as the manifest says.
+
+        Raises:
+            ValueError: The manifest says another unit.
+        """
+        if time_unit is None or time_unit == self.time_unit:
+            return self
+        if self.time_unit is not None:
+            raise ValueError(
+                f"the manifest says that times are in {self.time_unit} (column time_unit), not in "
+                f"{time_unit}"
+            )
+        units = _frozen([time_unit] * len(self), str)
+        return replace(self, further=dict(self.further) | {"time_unit": units})
+
     def to_frame(self) -> pd.DataFrame:
-        """The rows with a manifest's columns; a copy."""
+        """Return the rows with a manifest's columns; a copy."""
         columns = {
             "slide": self.slide,
             "patient": self.patient,
@@ -182,7 +234,7 @@ class Cohort:
         return pd.DataFrame(columns | dict(self.further))
 
     def write(self, path: str | Path) -> None:
-        """Writes the CSV file, whole or not at all; :meth:`read` gives the same cohort."""
+        """Write the CSV file, whole or not at all; :meth:`read` gives the same cohort."""
         with atomically(Path(path)) as part:
             self.to_frame().to_csv(part, index=False)
 
@@ -190,7 +242,7 @@ class Cohort:
         return len(self.slide)
 
     def y_true(self, strata: bool = False) -> np.ndarray:
-        """What the loss and the metrics compare predictions with.
+        """Return what the loss and the metrics compare predictions with.
 
         Args:
             strata: Whether to add the dataset as stratum, numbered in alphabetical order.
@@ -204,14 +256,14 @@ class Cohort:
         return np.stack(columns, axis=1).astype("float32")
 
     def select(self, rows: np.ndarray) -> Cohort:
-        """The rows that a boolean mask or an array of positions picks."""
+        """Return the rows that a boolean mask or an array of positions picks."""
         names = ("slide", "patient", "time", "event", "dataset", "split")
         columns = {name: getattr(self, name)[rows] for name in names}
         further = {name: values[rows] for name, values in self.further.items()}
         return replace(self, **columns, further=further)
 
     def part(self, split: str) -> Cohort:
-        """The rows of one split.
+        """Return the rows of one split.
 
         Raises:
             ValueError: There is no such split, or it has no slides.
@@ -224,7 +276,7 @@ class Cohort:
         return self.select(self.split == split)
 
     def of_dataset(self, *datasets: str) -> Cohort:
-        """The rows of one dataset, or of several.
+        """Return the rows of one dataset, or of several.
 
         Raises:
             ValueError: There is no such dataset.
@@ -234,6 +286,17 @@ class Cohort:
                 there = ", ".join(map(repr, sorted(set(self.dataset))))
                 raise ValueError(f"the cohort has no dataset {dataset!r}; its datasets: {there}")
         return self.select(np.isin(self.dataset.astype(str), datasets))
+
+
+def _warn_of_look_alikes(frame: pd.DataFrame) -> None:
+    for column in ("patient", "slide"):
+        if groups := look_alikes(map(str, frame[column])):
+            named = some((" and ".join(map(repr, group)) for group in groups), 3)
+            warnings.warn(
+                f"{len(groups)} group(s) of {column} names look alike and are taken as different: "
+                f"{named}; if they are the same, write them in one way",
+                stacklevel=4,
+            )
 
 
 def _frozen(values: Any, kind: type) -> np.ndarray:

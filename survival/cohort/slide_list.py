@@ -20,13 +20,14 @@ FILE_NAME = ("File Name", "filename", "file_name")
 
 
 def read_slide_list(path: str | Path) -> pd.DataFrame:
-    """Return the diagnostic slides of a GDC manifest (``filename``) or sample sheet (``File Name``).
+    """Return the diagnostic slides of a GDC manifest or sample sheet.
 
     Args:
-        path: The file, separated by tabs.
+        path: The file, separated by tabs, with a column ``filename`` or ``File Name``.
 
     Returns:
-        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX) and ``metastasis`` (whether the slide shows one).
+        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX) and ``metastasis``
+        (whether the slide shows one).
 
     Raises:
         ValueError: No such columns, no diagnostic slide, or a sample sheet whose Case ID is not

@@ -67,7 +67,8 @@ def bootstrap_interval(
         >>> from survival.metrics import harrell_c
         >>> time, event = np.array([3.0, 5, 8, 8, 13]), np.array([1, 1, 0, 1, 0])
         >>> y_true, risk = np.stack([time, event], axis=1), np.array([0.9, 0.3, 0.1, 0.5, -1])
-        >>> interval = bootstrap_interval(harrell_c, y_true, risk, patient=["A", "B", "C", "C", "D"])
+        >>> patient = ["A", "B", "C", "C", "D"]
+        >>> interval = bootstrap_interval(harrell_c, y_true, risk, patient=patient)
         >>> interval.low <= interval.value <= interval.high
         True
     """

@@ -23,7 +23,9 @@ from survival.report.style import (
 SMALLEST, MOST = 5, 4
 
 
-def calibration_picture(block: Block, horizon: float) -> tuple[Picture | None, list[str]]:
+def calibration_picture(
+    block: Block, horizon: float, unit: str
+) -> tuple[Picture | None, list[str]]:
     """Predicted against observed probability of being without the event at the horizon.
 
     Log-hazards become probabilities by Breslow's baseline hazard of the patients that the same
@@ -32,6 +34,7 @@ def calibration_picture(block: Block, horizon: float) -> tuple[Picture | None, l
     Args:
         block: May be empty.
         horizon: The time.
+        unit: Of the times.
 
     Returns:
         The figure, None if there is nothing to show, and reasons for what is not in it.
@@ -74,7 +77,7 @@ def calibration_picture(block: Block, horizon: float) -> tuple[Picture | None, l
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
-    axes.set_xlabel(f"predicted: without event at {horizon:g}")
+    axes.set_xlabel(f"predicted: without event at {horizon:g} ({unit})")
     axes.set_ylabel("observed (Kaplan–Meier)")
     figure.legend(loc="outside upper left", ncols=1)
     return picture(figure, f"Calibration at {horizon:g}. {'; '.join(said)}."), reasons

@@ -25,6 +25,7 @@ from survival.report.discrimination import (
 from survival.report.distributions import distribution_picture
 from survival.report.risk_groups import kaplan_meier_pictures
 from survival.report.settings import open_runs, settings_rows, text
+from survival.report.settings import time_unit as unit_of
 from survival.report.slides import extremes, how_many
 from survival.report.style import UNIT, number, styled
 from survival.run import Run
@@ -38,8 +39,9 @@ def write_report(
     repeats: int = 1000,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    time_unit: str | None = None,
 ) -> None:
-    """Writes the report of one or several trainings.
+    """Write the report of one or several trainings.
 
     Args:
         folders: Folders of trainings; those with the same settings but for their data are judged
@@ -52,11 +54,13 @@ def write_report(
         repeats: Draws of the bootstrap.
         seed: Its seed.
         progress: Called with the steps done and their number.
+        time_unit: Unit of the times; by default as the runs say.
 
     Raises:
-        ValueError: A folder is no finished training, or runs cannot be judged together.
+        ValueError: A folder is not a finished training, or runs cannot be judged together.
     """
     runs = open_runs(folders)
+    unit = time_unit or unit_of(runs) or UNIT
     blocks = make_blocks(runs)
     if horizon is None:
         parts = [part for block in blocks for part in block.parts]
@@ -73,8 +77,10 @@ def write_report(
             "tables": side_by_side(tables),
             "timed": [row for rows in timed for row in rows],
             "distributions": [(b.title, step(distribution_picture(b))) for b in judged],
-            "groups": [(b.title, *step(kaplan_meier_pictures(b, groups))) for b in judged],
-            "calibration": [(b.title, *step(calibration_picture(b, horizon))) for b in judged],
+            "groups": [(b.title, *step(kaplan_meier_pictures(b, groups, unit))) for b in judged],
+            "calibration": [
+                (b.title, *step(calibration_picture(b, horizon, unit))) for b in judged
+            ],
             "curves": [step(curves_picture(name, run)) for name, run in runs.items()],
         }
     context |= {
@@ -85,7 +91,8 @@ def write_report(
         "horizon": horizon,
         "repeats": repeats,
         "seed": seed,
-        "unit": UNIT,
+        "unit": unit,
+        "unknown_unit": UNIT,
         "units": UNITS,
     }
     html = page_template("survival.report", number=number).render(context)

@@ -13,7 +13,7 @@ from survival.metrics import (
     risk_thresholds,
 )
 from survival.report.blocks import Block, Part, patients_of
-from survival.report.style import UNIT, Picture, count, new_figure, number, p_value, picture, short
+from survival.report.style import Picture, count, new_figure, number, p_value, picture, short
 
 # From low to high; lines differ, too, for those who do not see the colours.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
@@ -23,8 +23,8 @@ FEWEST = 5
 NAMES = {2: ("low", "high"), 3: ("low", "medium", "high"), 4: ("lowest", "low", "high", "highest")}
 
 
-def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], list[str]]:
-    """A figure for each dataset of a block, and one for all of them together.
+def kaplan_meier_pictures(block: Block, groups: int, unit: str) -> tuple[list[Picture], list[str]]:
+    """Draw a figure for each dataset of a block, and one for all of them together.
 
     Patients' log-hazards are the mean of their slides'. Everybody's group is told by thresholds
     of the patients that the same network was trained on.
@@ -32,6 +32,7 @@ def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], lis
     Args:
         block: May be empty.
         groups: How many groups of risk.
+        unit: Of the times.
 
     Returns:
         The figures, and reasons for those that cannot be drawn.
@@ -48,7 +49,7 @@ def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], lis
         except ValueError as error:
             reasons.append(f"{part.dataset}: no risk groups, because {error}.")
             continue
-        made.append(_picture(part.dataset, y_true, group, groups))
+        made.append(_picture(part.dataset, y_true, group, groups, unit))
         follow_ups.append(y_true)
         assigned.append(group)
         patients += part.test["patient"].unique().tolist()
@@ -59,7 +60,7 @@ def kaplan_meier_pictures(block: Block, groups: int) -> tuple[list[Picture], lis
         )
     elif len(made) > 1:
         everybody = np.concatenate(follow_ups), np.concatenate(assigned)
-        made.append(_picture("all datasets", *everybody, groups))
+        made.append(_picture("all datasets", *everybody, groups, unit))
     return made, reasons
 
 
@@ -71,7 +72,7 @@ def _grouped(part: Part, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return y_true, assign_risk_groups(risk, risk_thresholds(trained, groups))
 
 
-def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int) -> Picture:
+def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str) -> Picture:
     test = _test(y_true, group)
     figure = new_figure(3.5 + 0.22 * groups)
     axes = figure.subplots()
@@ -103,7 +104,7 @@ def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int) -> 
     axes.locator_params(axis="x", nbins=6)
     axes.set_ylabel("without event")
     axes.set_title(f"{short(title)}: {short(test, 48)}")
-    _numbers_below(axes, y_true, group, groups)
+    _numbers_below(axes, y_true, group, groups, unit)
     figure.legend(loc="outside upper left", ncols=1)
     return picture(figure, f"Kaplan–Meier curves, {title}. {'; '.join(said)}; {test}.")
 
@@ -118,7 +119,7 @@ def _test(y_true: np.ndarray, group: np.ndarray) -> str:
         return f"no log-rank test: {error}"
 
 
-def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int) -> None:
+def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str) -> None:
     """Numbers at risk under the ticks of the time axis, which is labelled below them."""
     end = axes.get_xlim()[1]
     ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= end]
@@ -138,4 +139,4 @@ def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int) -> 
                 tick, height, int(number_at_risk), color=color, size=8.5, ha="center", va="center",
                 transform=below,
             )  # fmt: skip
-    axes.set_xlabel(f"time ({UNIT}), with numbers at risk", labelpad=5 + 13 * len(present))
+    axes.set_xlabel(f"time ({unit}), with numbers at risk", labelpad=5 + 13 * len(present))

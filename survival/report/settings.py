@@ -12,6 +12,7 @@ from survival.run import Run
 # What a run is about or became, rather than how it was trained.
 NOT_COMPARED = (
     "datasets",
+    "time_unit",
     "cohort_sha256",
     "images",
     "images_sha256",
@@ -46,6 +47,23 @@ def open_runs(folders: Iterable[str | Path]) -> dict[str, Run]:
     every = (["/".join(path.parts[-n:]) for path in paths] for n in ends)
     names = next(names for names in every if len(set(names)) == len(names))
     return {name: Run(path) for name, path in zip(names, paths, strict=True)}
+
+
+def time_unit(runs: Mapping[str, Run]) -> str | None:
+    """Return the unit of the times of all runs, None if none says it.
+
+    Args:
+        runs: By name.
+
+    Raises:
+        ValueError: They have different units.
+    """
+    units = {name: run.settings.get("time_unit") for name, run in runs.items()}
+    known = {unit: name for name, unit in units.items() if unit is not None}
+    if len(known) > 1:
+        said = ", ".join(f"{name} in {unit}" for unit, name in known.items())
+        raise ValueError(f"runs have times in different units ({said}): report them separately")
+    return next(iter(known), None)
 
 
 def same_settings(runs: Mapping[str, Run]) -> list[tuple[str, dict[str, Run]]]:

@@ -19,6 +19,7 @@ COLORS, MARKERS = (BLUE, RED, GREEN, PURPLE, ORANGE), "osD^v"
 # with legible text.
 WIDTH = 4.9
 DPI = 180
+# Where no run says the unit of its times.
 UNIT = "unit of the manifest"
 
 

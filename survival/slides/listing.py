@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from survival.names import find_slides
 from survival.slides.settings import Settings
 
 # What OpenSlide's formats are called. A DICOM slide is many .dcm files: a manifest names one.
@@ -54,7 +55,8 @@ def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) 
 
     Args:
         source: Folder, CSV file with a column ``slide`` and perhaps ``downsample`` or ``mpp``
-            (empty cells take the settings), or a slide.
+            (empty cells take the settings), or a slide. A slide of a CSV file that does not lie
+            where it says is looked for in the sub-folders, by a name that occurs there once.
         settings: What is wanted where a manifest says nothing else.
         root: Folder that the paths of a manifest are relative to; its own if None.
 
@@ -78,7 +80,7 @@ def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) 
         raise ValueError(f"no slides in {source}; looked for files {', '.join(SUFFIXES)}")
     # A broken link in a folder fails like any other broken slide; a manifest can be corrected.
     if not source.is_dir():
-        _refuse_missing(root, jobs)
+        jobs = _found_below(root, jobs)
     _refuse_same_names(jobs)
     return jobs
 
@@ -167,12 +169,22 @@ def _output(slide: PurePosixPath) -> str:
     return str(slide.with_name(f"{slide.stem}.png"))
 
 
-def _refuse_missing(root: Path, jobs: list[Job]) -> None:
+def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
+    """Return jobs whose slides exist: as they are named, or by their name in a sub-folder."""
     missing = [job.slide for job in jobs if not os.path.exists(job.source)]
-    if missing:
+    if not missing:
+        return jobs
+    paths = (Path(here, name) for here, _, names in os.walk(root) for name in names)
+    files = (path.relative_to(root).as_posix() for path in paths)
+    there = find_slides(missing, files, str(root))
+    if lost := [slide for slide in missing if slide not in there]:
         raise ValueError(
-            f"{len(missing)} of {len(jobs)} slides do not exist in {root}: {_some(missing)}"
+            f"{len(lost)} of {len(jobs)} slides do not exist in {root} or its sub-folders: "
+            f"{_some(lost)}"
         )
+    return [
+        replace(job, source=root / there[job.slide]) if job.slide in there else job for job in jobs
+    ]
 
 
 def _refuse_same_names(jobs: list[Job]) -> None:

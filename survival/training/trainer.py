@@ -13,6 +13,7 @@ import numpy as np
 from resbuilder.common.files import atomically, is_empty, only_writer, remove_leftovers
 from resbuilder.common.strategy import devices, strategy_scope
 from survival.cohort import Cohort
+from survival.cohort.identity import check_contents
 from survival.evaluation import log_hazards, predict, prediction_table
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
@@ -43,7 +44,7 @@ def train(
     settings: TrainingSettings | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
-    """Trains the network of chapter 7 on the split ``train`` of a cohort.
+    """Train the network of chapter 7 on the split ``train`` of a cohort.
 
     The epoch with the best concordance index on the split ``validation`` is kept, or the last one
     if there is no such split. Called again with the same arguments it goes on after the last whole
@@ -62,7 +63,8 @@ def train(
 
     Raises:
         ValueError: A cohort without a split, a split without events, images that are missing or
-            of different sizes, a folder that holds something else (a training on other images,
+            of different sizes, one slide that stands for two patients or is in two splits, a
+            folder that holds something else (a training on other images,
             for instance) or in which another process trains, or a training that diverges.
 
     Example:
@@ -77,6 +79,7 @@ def train(
     _check_validation(cohort, settings)
     number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
+    check_contents(cohort, pictures.contents)
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
     with only_writer(out):
@@ -201,6 +204,7 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
         "datasets": sorted(set(cohort.dataset)),
         "time_column": cohort.time_column,
         "event_column": cohort.event_column,
+        "time_unit": cohort.time_unit,
         "canvas": [pictures.shape[1], pictures.shape[0]],
         "cohort_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "images": str(pictures.folder.absolute()),

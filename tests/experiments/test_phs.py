@@ -398,6 +398,25 @@ def test_a_method_is_represented_by_what_seed_0_chooses_on_validation_images():
     assert chosen(results, "SGD, step decay") == []
 
 
+def test_all_rivals_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_path):
+    from experiments.command import Running
+    from experiments.jobs import write
+    from experiments.phs.alternatives import METHODS, expected_jobs, jobs_of
+
+    running = Running(out=tmp_path)
+    tuned = sum(len(pairs) for *_, pairs in METHODS.values())
+    assert len(expected_jobs("cifar10", "thesis", running)) == tuned + 2 * len(METHODS) == 35
+    before = expected_jobs("cifar10", "quick", running)
+    jobs = jobs_of("cifar10", "quick", "Adam", METHODS["Adam"][2], [0])
+    report = tmp_path / "alternatives_cifar10_quick" / "report" / "alternatives_cifar10.json"
+    report.parent.mkdir(parents=True)
+    results = zip(jobs.items(), (0.2, 0.7, 0.3), strict=True)
+    write(report, {n: {"job": job, "history": [{"val_accuracy": a}]} for (n, job), a in results})
+    after = expected_jobs("cifar10", "quick", running)
+    assert after.keys() - before.keys() == {"adam_constant_0.001_0.9_seed1"}
+    assert len(after) == len(before)
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
 def test_the_torch_twin_computes_what_lenet_does(shape):
     torch = pytest.importorskip("torch")

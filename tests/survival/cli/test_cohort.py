@@ -5,6 +5,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from survival.cli import main
 
@@ -54,7 +55,7 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
     assert float(rows(out)[0]["time"]) == 20.01  # 609 days
     assert "2 slides of 2 patients, 1 with the event; time in months" in result.stdout
     for said in (
-        "1 patient without a slide: TCGA-AA-0003",
+        "1 patient without a slide (0 with the event, 1 without): TCGA-AA-0003",
         f"1 slide without a patient: {names[2]}",
         "TCGA-AA-0004 (OS: no days_to_last_follow_up)",
         "Warning: OS: negative follow-up of 1 patient(s) set to 0: TCGA-AA-0003",
@@ -92,6 +93,40 @@ def test_split_check_and_summary(tmp_path, manifest):
     assert tested["event_rate"] == 2 / 6
 
 
+def test_copies_of_a_slide_are_found_by_check_and_split(tmp_path, manifest):
+    slides = tmp_path / "slides" / "sub"
+    slides.mkdir(parents=True)
+    for i in range(24):
+        (slides / f"s{i}.svs").write_text(f"content {i:02}")
+    assert run("check", manifest, "--slides", tmp_path / "slides").exit_code == 0
+    (slides / "s7.svs").write_text("content 03")
+    said = refused("check", manifest, "--slides", tmp_path / "slides")
+    assert "have the same content: 's3.svs' and 's7.svs' of patients 'P3' and 'P7'" in said
+    images = tmp_path / "images"
+    images.mkdir()
+    for i in range(24):
+        Image.new("RGB", (8, 8), (10 * i, 0, 0)).save(images / f"s{i}.png")
+    (images / "s9.png").write_bytes((images / "s5.png").read_bytes())
+    given = ("split", manifest, "--images", images, "--out", tmp_path / "split.csv")
+    assert "'s5.svs' and 's9.svs' of patients 'P5' and 'P9'" in refused(*given)
+    assert not (tmp_path / "split.csv").exists()
+
+
+def test_from_cbioportal(tmp_path):
+    clinical = tmp_path / "data_clinical_patient.txt"
+    clinical.write_text(
+        "#Patient\tStatus\tMonths\nPATIENT_ID\tOS_STATUS\tOS_MONTHS\n"
+        "P1\t1:DECEASED\t20\nP2\t0:LIVING\t31.5\n"
+    )
+    result = run("from-cbioportal", clinical, "--out", tmp_path / "cohort.csv")
+    assert result.exit_code == 0, result.output
+    assert [(r["time"], r["event"]) for r in rows(tmp_path / "cohort.csv")] == [
+        ("20.0", "1"),
+        ("31.5", "0"),
+    ]
+    assert {r["time_unit"] for r in rows(tmp_path / "cohort.csv")} == {"months"}
+
+
 def test_check_names_every_problem(tmp_path, manifest):
     manifest.write_text(MANIFEST.replace("P3,4,1", "P3,-4,1").replace("P7,8,0", "P7,8,2"))
     (tmp_path / "slides").mkdir()
@@ -99,8 +134,9 @@ def test_check_names_every_problem(tmp_path, manifest):
     assert result.exit_code == 2
     assert "row 5: time '-4' is negative" in result.stderr
     assert "row 9: event '2' is neither 1 (event) nor 0" in result.stderr
-    assert result.stderr.count("there is no file") == 24
-    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems, listed above: 26")
+    assert "row 2: there is no file 's0.svs'" in result.stderr
+    assert result.stderr.count("there is no file") == 1
+    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems, listed above: 3")
 
 
 def test_splits_without_events_are_named(manifest):
@@ -132,7 +168,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
     assert "the folder of" in refused("split", manifest, "--out", nowhere)
     archive = tmp_path / "clinical.tar.gz"
     archive.write_bytes(bytes(range(256)))
-    assert "not a text file" in refused("from-gdc", archive, "--out", out)
+    assert "not a whole archive" in refused("from-gdc", archive, "--out", out)
     assert "does not exist" in refused("check", tmp_path / "gone.csv")
     assert "'MSS' is not one of" in refused("from-gdc", manifest, "--endpoint", "MSS", "--out", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clinical.tar.gz", "cohort.csv"]
@@ -141,11 +177,13 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
 def test_melanoma_from_cbioportal(shared, tmp_path):
     clinical = shared / "cohort" / "tcga_skcm_cbioportal_patient.txt"
     out, split = tmp_path / "skcm.csv", tmp_path / "split.csv"
-    result = run("from-gdc", clinical, "--endpoint", "OS", "--endpoint", "PFS", "--out", out)
+    endpoints = ("--endpoint", "OS", "--endpoint", "PFS")
+    result = run("from-cbioportal", clinical, *endpoints, "--out", out)
     assert result.exit_code == 0, result.output
     assert run("split", out, "--out", split).exit_code == 0
     checked = run("check", split, "--time", "pfs_time", "--event", "pfs_event")
     assert checked.exit_code == 0, checked.output
     assert set(rows(split)[0]) == {
         "slide", "patient", "time", "event", "dataset", "split", "pfs_time", "pfs_event",
+        "time_unit",
     }  # fmt: skip

@@ -75,6 +75,19 @@ def test_what_makes_scores_too_good_or_of_something_else_is_said(evaluate):
     )
 
 
+def test_the_trainings_own_slides_are_refused(evaluate):
+    call, out = evaluate
+    table = pd.read_csv(out / PREDICTIONS)
+    table.loc[0, "slide"] = "s3.svs"  # which is judged here, too
+    table.to_csv(out / PREDICTIONS, index=False)
+    result = call(np.arange(30) % 3 == 0)
+    assert result.exit_code == 2
+    assert "trained, or its epoch chosen, on 1 of the 20 slides to be judged (s3.svs)" in (
+        result.stderr
+    )
+    assert not (out / "evaluations").exists()
+
+
 def test_scores_as_json_are_those_of_the_table(evaluate):
     call, out = evaluate
     i = np.arange(30)

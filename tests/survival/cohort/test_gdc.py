@@ -1,7 +1,11 @@
 """Clinical files and slide lists of GDC and cBioPortal, made by hand in every layout."""
 
+import math
+import shutil
 import warnings
+from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from survival.cohort import cohort_from_gdc, read_clinical, read_slide_list
@@ -67,6 +71,123 @@ def test_export_of_today(tmp_path):
         "TCGA-AA-0005": "OS: vital status unknown",
         "TCGA-AA-0006": "OS: alive, but with days_to_death",
     }
+
+
+FOLLOW_UPS = (
+    "project.project_id|cases.submitter_id|follow_ups.days_to_follow_up|"
+    "follow_ups.days_to_recurrence"
+)
+SINCE_2025 = (
+    case("TCGA-AA-0001", "Dead", death="609"),
+    case("TCGA-AA-0002"),
+    case("TCGA-AA-0003", "Dead", death="100"),
+    case("TCGA-AA-0004"),
+)
+
+
+def follow_ups(folder, *rows):
+    return table(folder, "follow_up.tsv", FOLLOW_UPS, *(f"TCGA-SKCM|{row}" for row in rows))
+
+
+def test_the_latest_of_several_follow_ups_counts(tmp_path):
+    (tmp_path / "beside").mkdir()
+    clinical = new_layout(tmp_path, *SINCE_2025)
+    visits = follow_ups(
+        tmp_path / "beside",
+        "TCGA-AA-0002|30|'--",
+        "TCGA-AA-0002|900|200",
+        "TCGA-AA-0002|'--|'--",
+        "TCGA-AA-0004|45|'--",
+        "TCGA-AA-0001|700|'--",  # after the death, which counts
+        "TCGA-ZZ-0009|10|'--",  # of no case of the clinical table
+    )
+    known = quiet(clinical, ("OS",), visits)
+    assert (known.table["OS_time"] * DAYS).round(6).tolist() == [609, 900, 100, 45]
+    assert known.table["OS_event"].tolist() == [True, False, True, False]
+    assert not known.left_out
+    # The recurrence stands in that table, too.
+    known = quiet(clinical, ("PFS",), visits).table
+    assert (known["PFS_time"] * DAYS).round(6).tolist() == [609, 200, 100, 45]
+    assert known["PFS_event"].tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar.gz", "zip"])
+def test_the_portals_archive_is_read_as_it_is(tmp_path, kind):
+    folder = tmp_path / "clinical"
+    folder.mkdir()
+    new_layout(folder, *SINCE_2025)
+    follow_ups(folder, "TCGA-AA-0002|900|'--", "TCGA-AA-0004|45|'--")
+    table(folder, "exposure.tsv", "cases.submitter_id|exposures.tobacco", "TCGA-AA-0001|yes")
+    path = folder
+    if kind != "folder":
+        form = {"tar.gz": "gztar", "zip": "zip"}[kind]
+        path = Path(shutil.make_archive(str(tmp_path / "clinical.cart"), form, folder))
+    known = quiet(path)
+    assert (known.table["OS_time"] * DAYS).round(6).tolist() == [609, 900, 100, 45]
+
+
+def test_tables_may_be_frames(tmp_path):
+    clinical = new_layout(tmp_path, *SINCE_2025)
+    visits = follow_ups(tmp_path, "TCGA-AA-0002|900|'--", "TCGA-AA-0004|45|'--")
+    frames = [pd.read_csv(path, sep="\t") for path in (clinical, visits)]
+    known = quiet(frames[0], ("OS",), frames[1])
+    pd.testing.assert_frame_equal(known.table, quiet(clinical, ("OS",), visits).table)
+
+
+def test_a_cut_archive_and_one_without_tables_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="holds no table"):
+        read_clinical(tmp_path / "empty")
+    new_layout(tmp_path / "empty", *SINCE_2025)
+    whole = Path(shutil.make_archive(str(tmp_path / "whole"), "gztar", tmp_path / "empty"))
+    for size in (0, 40):
+        (tmp_path / "cut.tar.gz").write_bytes(whole.read_bytes()[:size])
+        with pytest.raises(ValueError, match="not a whole archive"):
+            read_clinical(tmp_path / "cut.tar.gz")
+
+
+def test_a_cohort_of_the_dead_is_refused(tmp_path):
+    clinical = new_layout(tmp_path, *SINCE_2025)
+    with pytest.raises(ValueError, match="only patients with the event would remain") as error:
+        quiet(clinical)
+    text = str(error.value)
+    assert "(2 with the event, 0 without)" in text and "(0 with the event, 2 without)" in text
+    assert "no days_to_last_follow_up: 2×" in text
+    assert "GDC keeps the last follow-up in a table of its own" in text
+
+
+def test_follow_ups_of_another_project_or_another_file_are_refused(tmp_path):
+    clinical = new_layout(tmp_path, *SINCE_2025)
+    (tmp_path / "other").mkdir()
+    other = follow_ups(tmp_path / "other", "TCGA-ZZ-0009|10|'--")
+    with pytest.raises(ValueError, match="none of the 1 patients in the table of follow-ups"):
+        read_clinical(clinical, ("OS",), other)
+    with pytest.raises(ValueError, match="clinical.tsv is not GDC's table of follow-ups"):
+        read_clinical(clinical, ("OS",), clinical)
+
+
+def test_a_different_outcome_of_those_left_out_is_warned_of(tmp_path):
+    dead = [case(f"TCGA-AA-1{i:03}", "Dead", death="9") for i in range(20)]
+    alive = [case(f"TCGA-AA-2{i:03}", last="9" if i < 2 else "'--") for i in range(20)]
+    with pytest.warns(UserWarning, match="differ in outcome from those kept") as caught:
+        known = read_clinical(new_layout(tmp_path, *dead, *alive))
+    text = str(caught[0].message)
+    assert "0 with the event, 18 without; kept: 20 with the event, 2 without" in text
+    # Fisher's exact test: by chance all 18 who are left out would rarely be of the 20 without the
+    # event, and as rarely of the 20 with it.
+    assert f"p = {2 * math.comb(20, 18) / math.comb(40, 18):.2g}" in text
+    assert len(known.left_out) == 18 and (known.outcomes == 0).all()
+
+
+def test_patients_without_a_slide_may_differ_too(tmp_path):
+    dead = [case(f"TCGA-AA-1{i:03}", "Dead", death="9") for i in range(9)]
+    alive = [case(f"TCGA-AA-2{i:03}", last="9") for i in range(9)]
+    clinical = new_layout(tmp_path, *dead, *alive)
+    names = [f"TCGA-AA-1{i:03}-01Z-00-DX1.svs" for i in range(9)] + ["TCGA-AA-2000-01Z-00-DX1.svs"]
+    with pytest.warns(UserWarning, match="patients without a slide in .*: 0 with the event, 8 wit"):
+        cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names))
+    with pytest.raises(ValueError, match="only patients with the event would remain"):
+        cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names[:9]))
 
 
 def test_export_of_2019(tmp_path):
@@ -238,13 +359,9 @@ def test_manifest_and_sample_sheet_give_the_diagnostic_slides(tmp_path):
         f"u|{names[0]}|TCGA-AA-0001, TCGA-AA-0001|TCGA-AA-0001-01Z",
     )  # fmt: skip
     assert read_slide_list(sheet)["patient"].tolist() == ["TCGA-AA-0001"]
-    in_folders = read_slide_list(sheet, client_layout=True)["slide"].tolist()
-    assert in_folders == [f"u/{names[0]}"]
     wrong = table(tmp_path, "w.tsv", "File Name|Case ID", f"{names[0]}|TCGA-AA-9999")
     with pytest.raises(ValueError, match="Case ID is not the patient.* row 2"):
         read_slide_list(wrong)
-    with pytest.raises(ValueError, match="does not give the file id"):
-        read_slide_list(table(tmp_path, "n.tsv", "File Name", names[0]), client_layout=True)
     with pytest.raises(ValueError, match="neither a GDC manifest .* nor a GDC sample sheet"):
         read_slide_list(table(tmp_path, "x.tsv", "id|name", "1|2"))
 

@@ -1,5 +1,6 @@
 """Real files of TCGA, read a second time here with nothing but the csv module."""
 
+import contextlib
 import csv
 
 import pytest
@@ -21,7 +22,10 @@ def test_melanoma_of_cbioportal(shared, endpoint):
         for row in rows_of(path)
         if row[f"{endpoint}_MONTHS"] and row[f"{endpoint}_STATUS"]
     }
-    result = read_clinical(path, (endpoint,))
+    # Of the 14 patients without PFS only 1 is known to have had the event, of the others most had.
+    differs = pytest.warns(UserWarning, match="1 with the event, 6 without, 7 unknown; kept: 303")
+    with differs if endpoint == "PFS" else contextlib.nullcontext():
+        result = read_clinical(path, (endpoint,))
     assert result.table[f"{endpoint}_time"].to_dict() == {p: t for p, (t, _) in known.items()}
     assert result.table[f"{endpoint}_event"].to_dict() == {p: e for p, (_, e) in known.items()}
     assert len(result.table) + len(result.left_out) == 442

@@ -99,32 +99,36 @@ def test_risk_groups_are_cut_by_the_training():
     train = exponential(offset=0.0)
     shifted = exponential(200, offset=10.0, seed=1)  # another scanner: all above the threshold
     block = block_of(exponential(200, seed=2), shifted, train=train)
-    pictures, reasons = kaplan_meier_pictures(block, groups=2)
+    pictures, reasons = kaplan_meier_pictures(block, groups=2, unit="months")
     assert not reasons and len(pictures) == 3
     a, b, both = (picture.alt for picture in pictures)
     low, high = (int(re.search(rf"{g} risk: (\d+) patients", a)[1]) for g in ("low", "high"))
     assert low + high == 200 and 80 < low < 120 and "p < 0.001" in a
     assert "high risk: 200 patients" in b and "low risk" not in b and "no log-rank test" in b
     few = exponential(12).assign(log_hazard=[-9.0] * 4 + [9.0] * 8)
-    (picture,), _ = kaplan_meier_pictures(block_of(few, train=train), groups=2)
+    (picture,), _ = kaplan_meier_pictures(block_of(few, train=train), groups=2, unit="months")
     assert "no log-rank test: a group of fewer than 5" in picture.alt
     assert f"high risk: {high + 200} patients" in both
     # The same people on two scanners are one group of people.
     again = block_of(exponential(200, seed=2), train=train)
     again.parts.append(replace(again.parts[0], dataset="again"))
-    pictures, reasons = kaplan_meier_pictures(again, groups=2)
+    pictures, reasons = kaplan_meier_pictures(again, groups=2, unit="months")
     assert len(pictures) == 2
     assert reasons == [
         "all datasets together: no figure, because 200 patients of the same name would count twice."
     ]
-    pictures, reasons = kaplan_meier_pictures(block_of(shifted, train=train[:0]), groups=2)
+    pictures, reasons = kaplan_meier_pictures(
+        block_of(shifted, train=train[:0]), groups=2, unit="months"
+    )
     assert not pictures and "no training predictions" in reasons[0]
 
 
 def test_the_true_model_is_calibrated_on_its_own_scanner_alone():
     train = exponential(2000, offset=3.0)
     same, shifted = exponential(800, offset=3.0, seed=1), exponential(800, offset=4.0, seed=2)
-    picture, reasons = calibration_picture(block_of(same, shifted, train=train), horizon=30.0)
+    picture, reasons = calibration_picture(
+        block_of(same, shifted, train=train), horizon=30.0, unit="months"
+    )
     assert not reasons
     own, other = (
         np.array(re.findall(r"(\d\.\d+) and (\d\.\d+)", part), float)
@@ -137,11 +141,13 @@ def test_the_true_model_is_calibrated_on_its_own_scanner_alone():
 
 def test_calibration_says_why_there_is_none():
     few = exponential(9)
-    picture, reasons = calibration_picture(block_of(few, exponential(60)), horizon=30.0)
+    picture, reasons = calibration_picture(
+        block_of(few, exponential(60)), horizon=30.0, unit="months"
+    )
     assert "B: predicted" in picture.alt and reasons == [
         "A: 9 patients in the test split, too few for 2 groups of 5."
     ]
-    picture, reasons = calibration_picture(block_of(exponential(60)), horizon=1e4)
+    picture, reasons = calibration_picture(block_of(exponential(60)), horizon=1e4, unit="months")
     assert picture is None and "choose an earlier time with --horizon" in reasons[0]
 
 
@@ -149,5 +155,5 @@ def test_distributions_of_equal_scores():
     constant = exponential(20).assign(log_hazard=1.5)
     picture = distribution_picture(block_of(constant, exponential(20, seed=1)))
     assert "A: 20 slides" in picture.alt and "mean 1.50, standard deviation 0.00" in picture.alt
-    kaplan_meier, reasons = kaplan_meier_pictures(block_of(constant), groups=2)
+    kaplan_meier, reasons = kaplan_meier_pictures(block_of(constant), groups=2, unit="months")
     assert not kaplan_meier and "too many equal values" in reasons[0]

@@ -1,0 +1,126 @@
+"""Tables as people write them, turned into the spelling that a cohort has.
+
+Column names match whatever their case; events may be words; numbers may have decimal commas where
+the file separates its cells by something else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Iterable
+
+import pandas as pd
+
+from survival.cohort.checks import OPTIONAL, REQUIRED, is_blank
+from survival.cohort.tables import some
+
+EVENT = {"1", "1.0", "true", "yes", "y", "dead", "deceased", "died", "event"}
+CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no event"}
+# cBioPortal's statuses: 1:DECEASED, 0:LIVING.
+_CODED = re.compile(r"([01])\s*:.*")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+# How similar a column's name must be to a known one to be taken for a slip.
+_SIMILAR = 0.75
+
+
+def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
+    """Return a table whose known columns have their usual names.
+
+    Args:
+        table: The table.
+        chosen: Names of columns that the user chose, such as that of the times.
+
+    Warns:
+        UserWarning: A column that is not known has nearly the name of one that is: it may be a
+            slip, and is not used.
+    """
+    known = dict.fromkeys((*REQUIRED, *chosen, *OPTIONAL))
+    there = list(map(str, table.columns))
+    lower = [name.strip().casefold() for name in there]
+    new = {}
+    for name in known:
+        if name not in there and lower.count(name.casefold()) == 1:
+            new[there[lower.index(name.casefold())]] = name
+    table = table.rename(columns=new)
+    for name in map(str, table.columns):
+        if name in known or is_endpoint(name):
+            continue
+        near = [k for k in known if k not in table.columns]
+        if close := difflib.get_close_matches(name.casefold(), near, 1, _SIMILAR):
+            warnings.warn(
+                f"column {name!r} is kept but not used; did you mean {close[0]!r}?", stacklevel=3
+            )
+    return table
+
+
+def is_endpoint(name: str) -> bool:
+    """Return whether a column is the time or event of a further endpoint, such as rfs_time."""
+    return name.endswith(("_time", "_event"))
+
+
+def standard_events(cells: pd.Series, event_is: str | None = None) -> pd.Series:
+    """Return events as ``"1"`` and ``"0"``; cells that are neither stay as they are.
+
+    Args:
+        cells: Numbers, truth values or words such as ``Dead`` and ``Alive``.
+        event_is: The word that means an event; every other word then means none.
+
+    Raises:
+        ValueError: No cell is ``event_is``.
+
+    Warns:
+        UserWarning: With ``event_is``: which words were taken for no event, and how often.
+    """
+    words = cells.map(lambda cell: "" if is_blank(cell) else str(cell).strip())
+    if event_is is not None:
+        return _events_by_word(cells, words, event_is.strip())
+
+    def standard(cell: object, word: str) -> object:
+        coded = _CODED.fullmatch(word)
+        plain = coded[1] if coded else word.casefold()
+        return "1" if plain in EVENT else "0" if plain in CENSORED else cell
+
+    return pd.Series(list(map(standard, cells, words)), cells.index, dtype=object)
+
+
+def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Series:
+    hit = words.str.casefold() == event_is.casefold()
+    counts = words[words != ""].value_counts()
+    if not hit.any():
+        raise ValueError(
+            f"no cell of the event column is {event_is!r}; its values: "
+            f"{some(f'{word!r} ({n}×)' for word, n in counts.items())}"
+        )
+    others = counts.drop(words[hit].unique())
+    warnings.warn(
+        f"events: {int(hit.sum())} × {event_is!r}; taken for no event: "
+        f"{some((f'{n} × {word!r}' for word, n in others.items()), 10) or 'none'}",
+        stacklevel=4,
+    )
+    return pd.Series(
+        [
+            "1" if h else "0" if word else cell
+            for cell, word, h in zip(cells, words, hit, strict=True)
+        ],
+        cells.index,
+        dtype=object,
+    )
+
+
+def decimal_points(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Return a table with decimal points where a file not separated by commas has commas.
+
+    In a file separated by commas a comma within a number stays, and is a problem: there it more
+    likely separates thousands.
+    """
+    if table.attrs.get("delimiter", ",") == ",":
+        return table
+    table = table.copy()
+    for name in columns:
+        if name in table:
+            table[name] = table[name].map(
+                lambda cell: cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
+            )
+    return table

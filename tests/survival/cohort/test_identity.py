@@ -1,0 +1,38 @@
+"""One slide under two names is found by its content, however it is called."""
+
+import numpy as np
+import pytest
+
+from survival.cohort import Cohort
+from survival.cohort.identity import check_contents, contents_of_files, known_slides
+
+
+def cohort(patients, splits):
+    n = len(patients)
+    slides = [f"s{i}.svs" for i in range(n)]
+    return Cohort(slides, list(patients), np.ones(n), np.ones(n, bool), split=splits)
+
+
+def test_files_with_the_same_bytes_have_the_same_content(tmp_path):
+    paths = [tmp_path / name for name in "abcd"]
+    for path, text in zip(paths, ("xx", "yy", "xx", "longer"), strict=True):
+        path.write_text(text)
+    a, b, c, d = contents_of_files(paths)
+    assert a == c and len({a, b, d}) == 3
+
+
+def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
+    check_contents(cohort("PQR", ["train", "train", "test"]), ["1", "2", "3"])
+    check_contents(cohort("PPQ", ["train", "train", "test"]), ["1", "1", "2"])  # twice, one patient
+    check_contents(cohort("PQR", ["train", "train", "test"]), ["", "", ""])  # nothing is known
+    with pytest.raises(ValueError, match="'s0.svs' and 's2.svs' of patients 'P' and 'R'"):
+        check_contents(cohort("PQR", ["train"] * 3), ["1", "2", "1"])
+
+
+def test_a_copy_of_a_training_slide_is_known_under_any_name():
+    learnt, seen = ["a.svs", "b.svs"], ["1", "2"]
+    assert known_slides(["x.svs", "y.svs"], ["2", "3"], learnt, seen) == ["x.svs"]
+    # Another hospital may name its slides alike: contents that differ are other slides.
+    assert known_slides(["a.svs"], ["3"], learnt, seen) == []
+    # Without contents names decide.
+    assert known_slides(["a.svs", "c.svs"], ["", ""], learnt, []) == ["a.svs"]

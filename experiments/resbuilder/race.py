@@ -31,7 +31,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.phs.summary import spread
 from resbuilder import Architecture, SearchConfig, cost, resume, search
 from resbuilder.common.cli import Command
@@ -266,18 +266,17 @@ def publish_from(path: Path) -> None:
 
 @click.command(cls=Command, help="A race beside hand-made networks with all of its epochs.")
 @click.argument("dataset", type=click.Choice(DATASETS))
-@standard_options("quick", "laptop", "workstation")
-def main(dataset, preset, workers, data_dir, out):
+@standard_options("resbuilder", *PRESETS)
+def main(dataset: str, preset: str, running: Running) -> None:
     name = f"resbuilder/race_{dataset}"
-    folder = (out or RUNS / "resbuilder") / f"race_{dataset}_{preset}"
-    work = partial(measure_job, searches=folder / "searches")
+    work = partial(measure_job, searches=running.folder(name, preset) / "searches")
     jobs = rate_jobs(dataset, preset)
-    path = measure(name, work, jobs, preset, workers, data_dir, out)
+    path = measure(name, work, jobs, preset, running)
     rates = chosen_rates(stored(path))
     # Seed after seed, so that what is there is whole whenever it is interrupted.
     for seed in PRESETS[preset][0]:
         jobs |= jobs_of(dataset, preset, seed, rates)
-        publish_from(measure(name, work, jobs, preset, workers, data_dir, out))
+        publish_from(measure(name, work, jobs, preset, running))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments.command import measure, publish, standard_options, stored
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.phs.summary import spread
 from experiments.resbuilder.race import PRESETS
 from resbuilder import SearchConfig
@@ -240,8 +240,8 @@ def publish_from(path: Path) -> None:
 
 
 @click.command(cls=Command, help="A race beside KerasTuner's Hyperband over the same space.")
-@standard_options("quick", "laptop", "workstation")
-def main(preset, workers, data_dir, out):
+@standard_options("resbuilder", *PRESETS)
+def main(preset: str, running: Running) -> None:
     seeds, settings = PRESETS[preset]
     jobs = {
         f"race_seed{seed}": {
@@ -251,7 +251,7 @@ def main(preset, workers, data_dir, out):
         for seed in seeds
     }
     name, work = "resbuilder/race_anytime", follow
-    path = measure(name, work, jobs, preset, workers, data_dir, out)
+    path = measure(name, work, jobs, preset, running)
     races = {r["job"]["settings"]["seed"]: r for r in stored(path) if r["job"]["method"] == RACE}
     jobs |= {
         f"hyperband_seed{seed}": {
@@ -261,7 +261,7 @@ def main(preset, workers, data_dir, out):
         }
         for seed in seeds
     }
-    publish_from(measure(name, work, jobs, preset, workers, data_dir, out))
+    publish_from(measure(name, work, jobs, preset, running))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 PRESETS = {
     "quick": "minutes on 2 cores",
     "laptop": "hours on 2 cores",
+    "workstation": "a day on 2 cores",
     "thesis": "everything, as the thesis",
 }
 DATA = "Folder with NAME.npz; else the variable RESBUILDER_DATA."

@@ -1,18 +1,24 @@
 """MorphNet on Keras models: which channels to keep, how wide to be, and models rebuilt to match."""
 
+from resbuilder.morphnet.change import OutputChange, output_change
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.native import NativeRegularizer
 from resbuilder.morphnet.regularizer import MorphNetRegularizer
 from resbuilder.morphnet.resize import expand_model, resize, shrink, widened
+from resbuilder.morphnet.rules import ChannelRule, register_layer
 from resbuilder.morphnet.widths import Expansion, expand
 
 __all__ = [
     "ChannelGraph",
+    "ChannelRule",
     "Expansion",
     "MorphNetRegularizer",
     "NativeRegularizer",
+    "OutputChange",
     "expand",
     "expand_model",
+    "output_change",
+    "register_layer",
     "resize",
     "shrink",
     "widened",

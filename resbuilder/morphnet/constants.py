@@ -118,9 +118,7 @@ def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np
     if isinstance(step.layer, keras.layers.BatchNormalization):
         return _batch_normalized(step.layer, read[0], rng)
     if step.normalizes or "Normalization" in type(step.layer).__name__ and step.kind == "mix":
-        scale = _weight(step.layer, "gamma", np.ones(channels))
-        shift = _weight(step.layer, "beta", np.zeros(channels))
-        return _normal(rng, np.broadcast_to(shift, channels), np.abs(scale))
+        return _normalized(step, read[0], rng)
     if type(step.layer).__name__ in ("GetItem", "Split") or is_spatial(type(step.layer)):
         if type(step.layer).__name__ == "Sum":
             before, after = positions(step.in_shapes[0]), positions(step.out_shape)
@@ -163,6 +161,21 @@ def _batch_normalized(layer, x: np.ndarray, rng) -> np.ndarray:
         rng, np.broadcast_to(beta, channels), np.abs(gamma) * np.sqrt(variance) / deviation
     )
     return np.where(np.ptp(x, axis=0) > 0, varying, gamma * (x - mean) / deviation + beta)
+
+
+def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
+    """Layer and group normalization, exactly for groups in which no channel varies."""
+    channels = x.shape[-1]
+    gamma, beta = _weight(step.layer, "gamma", np.ones(channels)), _weight(step.layer, "beta", 0.0)
+    varying = _normal(rng, np.broadcast_to(beta, channels), np.abs(gamma))
+    if step.kind == "mix":
+        return varying
+    members = x.reshape(SAMPLES, step.groups, -1)
+    deviation = np.sqrt(members.var(axis=-1, keepdims=True) + step.layer.epsilon)
+    constant = (members - members.mean(axis=-1, keepdims=True)) / deviation
+    varies = (np.ptp(x, axis=0) > 0).reshape(step.groups, -1).any(axis=-1)
+    varies = np.repeat(varies, channels // step.groups)
+    return np.where(varies, varying, constant.reshape(x.shape) * gamma + beta)
 
 
 def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:

@@ -225,7 +225,14 @@ class _Builder:
         args, kwargs = keras.tree.map_structure(
             lambda a: a if isinstance(a, keras.KerasTensor) else constant(a), (args, kwargs)
         )
-        results = keras.tree.flatten(operation(*args, **kwargs))
+        try:
+            results = keras.tree.flatten(operation(*args, **kwargs))
+        except Exception as error:
+            told = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(
+                f"layer {self.graph.steps[made[0]].name!r} ({type(node.operation).__name__}) "
+                f"cannot be called with fewer channels: {told[0]}"
+            ) from error
         tensors |= {id(t): new for t, new in zip(node.outputs, results, strict=True)}
 
     def _absorb(self, step: Step, n: int, read: list[int], built: list[int], left: list) -> Any:

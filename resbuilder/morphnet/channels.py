@@ -118,7 +118,7 @@ def paired_weights(
     old_layers = dict(named_layers(source))
     for name, new in named_layers(target):
         old = old_layers.get(name)
-        if old is None:
+        if old is None or not (new.weights or old.weights):
             continue
         variables = [w for w in new.weights if not (name in added and w.name == "bias")]
         names = [[w.name for w in variables], [w.name for w in old.weights]]

@@ -87,7 +87,7 @@ def half(graph: ChannelGraph) -> np.ndarray:
 
 
 def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
-    """Multiply all that scales and shifts some channels: normalizations, else kernels and biases."""
+    """Multiply what scales and shifts some channels: normalizations, else kernels and biases."""
     for step in graph.steps:
         mask = np.where(dead[graph.out_ids(step)], factor, 1.0)
         if step.normalizes:
@@ -147,8 +147,8 @@ def measure(family: str) -> dict:
 def table(results: dict) -> str:
     """The rows as markdown."""
     lines = [
-        "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk | expanded | "
-        "backends |",
+        "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk | expanded "
+        "| backends |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for family in FAMILIES:

@@ -62,6 +62,4 @@ def output_change(before: keras.Model, after: keras.Model, images: Any) -> Outpu
 
 def _outputs(model: keras.Model, images: Any) -> list[np.ndarray]:
     outputs = model.predict(images, verbose=0)
-    return [
-        ops.convert_to_numpy(o).astype("float64") for o in keras.tree.flatten(outputs)
-    ]
+    return [ops.convert_to_numpy(o).astype("float64") for o in keras.tree.flatten(outputs)]

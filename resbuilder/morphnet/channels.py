@@ -12,6 +12,7 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rules import ChannelRule, Map
 from resbuilder.morphnet.steps import Step
 
+
 @dataclass(frozen=True, eq=False)
 class LayerMaps:
     """What happens to the channels of one layer.

@@ -95,9 +95,7 @@ class GradualPruning(keras.callbacks.Callback):
         images, labels = self.data if self.data is not None else (None, None)
         loss = self.model.loss
         self._rank = ranking(graph, self.importance, images, labels, loss)
-        select(
-            graph, self.cost, self.budget, np.ones_like, at_least=self.at_least, keep=self.keep
-        )
+        select(graph, self.cost, self.budget, np.ones_like, at_least=self.at_least, keep=self.keep)
         if self.alive is None or len(self.alive) != graph.size:
             self.alive = everything
 

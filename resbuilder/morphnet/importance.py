@@ -6,7 +6,7 @@ normalization applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different la
 squares are divided by the sum over the layers that share the channels (:func:`shares`).
 
 Taylor's importance compares them all. Let every layer read m + g·(x − m) instead of x, where m is
-the channel's mean and g a gate for each channel and image. To remove the channel, and fold its mean,
+the channel's mean and g a gate for each channel and image. To remove the channel and fold its mean
 is to go from g = 1 to g = 0, and I = mean over images of (∂L/∂g)² estimates, up to a factor, what
 the loss rises by (Theis et al. 2018, Molchanov et al. 2019).
 """

@@ -43,9 +43,7 @@ class NativeRegularizer:
         if algorithm is None:
             algorithm = "group_lasso" if strict else "auto"
         if algorithm not in (*ALGORITHMS, "auto"):
-            raise ValueError(
-                f"algorithm must be one of {(*ALGORITHMS, 'auto')}, got {algorithm!r}"
-            )
+            raise ValueError(f"algorithm must be one of {(*ALGORITHMS, 'auto')}, got {algorithm!r}")
         if strict and algorithm == "auto":
             raise ValueError(
                 "algorithm='auto' is not one of Google's, which strict=True (and engine='google') "
@@ -127,11 +125,7 @@ class NativeRegularizer:
         return {
             step.name: alive[self.graph.out_ids(step)]
             for step in self.graph.producers()
-            if (
-                step.kind != "dense"
-                if self.strict
-                else not kept[self.graph.out_ids(step)].all()
-            )
+            if (step.kind != "dense" if self.strict else not kept[self.graph.out_ids(step)].all())
         }
 
     def group_values(self) -> dict[str, np.ndarray]:

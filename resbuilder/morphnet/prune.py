@@ -70,8 +70,8 @@ def prune(
             has a layer that is not understood.
 
     Example:
-        >>> small = prune(network, flops=0.5, importance="taylor", data=(x_train[:512], y_train[:512]))
-        >>> small.fit(x_train, y_train, epochs=5)
+        >>> small = prune(network, flops=0.5, importance="taylor", data=(x[:512], y[:512]))
+        >>> small.fit(x, y, epochs=5)
     """
     graph = ChannelGraph(network)
     resource, given = _resource(flops, parameters)
@@ -86,7 +86,9 @@ def prune(
         stops = _DATA_STEPS if importance == "taylor" else 1
         for stop in range(1, stops + 1):
             part = budget if stop == stops else round(start * (budget / start) ** (stop / stops))
-            alive = select(graph, cost, part, rank(alive), alive=alive, at_least=at_least, keep=keep)
+            alive = select(
+                graph, cost, part, rank(alive), alive=alive, at_least=at_least, keep=keep
+            )
         return alive
 
     alive = chosen(at_least)

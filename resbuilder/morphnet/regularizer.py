@@ -27,19 +27,21 @@ def MorphNetRegularizer(  # noqa: N802 -- reads as the class that it stands for
     """Regularization towards fewer channels, weighted by what a channel costs.
 
     Each channel j of a source has a value r_j ≥ 0: √mean(w²) over the kernel weights that feed it
-    (group lasso: every convolution and dense layer is a source), or |γ_j| (gamma: every batch
-    and group normalization is). A kernel before a normalization has no scale: twice the kernel
-    gives the same outputs, so its norm does not say whether a channel is used. ``"auto"`` takes |γ_j|
-    where a normalization follows, ‖w‖/√(σ²+ε) where that has no γ, and √mean(w²) elsewhere. Channels that belong together (:class:`ChannelGraph`) share R = max r, and
-    are alive when any r exceeds the threshold. The term is differentiable in r; no gradient passes
+    (group lasso: every convolution and dense layer is a source), or |γ_j| (gamma: every batch and
+    group normalization is). A kernel before a normalization has no scale: twice the kernel gives the
+    same outputs, so its norm does not say whether a channel is used. ``"auto"`` takes |γ_j| where a
+    normalization follows, ‖w‖/√(σ²+ε) where that has no γ, and √mean(w²) elsewhere.
+
+    Channels that belong together (:class:`ChannelGraph`) share R = max r, and are alive when any r
+    exceeds the threshold. The term is differentiable in r; no gradient passes
     through the alive counts. Where several sources attain the maximum they share its gradient.
 
     Whether the model can be made again with fewer channels is tried out here, before it is trained.
 
     Args:
         model: A built functional or sequential Keras model, also with models inside it.
-        algorithm: ``"auto"``, ``"group_lasso"`` or ``"gamma"``; None: ``"auto"``, and with ``strict``
-            or Google's engine ``"group_lasso"``, which know the other two alone.
+        algorithm: ``"auto"``, ``"group_lasso"`` or ``"gamma"``. None means ``"auto"``; with
+            ``strict`` or Google's engine, which know the other two alone, ``"group_lasso"``.
         resource: ``"flops"`` (2 per multiply-add, one image), ``"model_size"`` (kernel weights),
             ``"activation"`` (output channels) or ``"latency"`` (seconds for one image: each
             convolution or dense layer takes the longer of computing and moving its data; layers

@@ -23,7 +23,6 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import magnitudes
 from resbuilder.morphnet.rebuild import BUILT, fates, rebuild
 from resbuilder.morphnet.slots import copy_slots
-from resbuilder.morphnet.steps import Step
 
 
 def resize(model: keras.Model, channels: Mapping[str, Map]) -> keras.Model:
@@ -237,8 +236,8 @@ def _shifts(
         if values.any():
             if not hasattr(step.layer, "use_bias"):
                 warnings.warn(
-                    f"layer {step.name!r} has no use_bias, so it cannot take over what the channels "
-                    "that are removed before it emit; the outputs change",
+                    f"layer {step.name!r} has no use_bias, so it cannot take over what the removed "
+                    "channels before it emit; the outputs change",
                     stacklevel=2,
                 )
                 continue

@@ -9,8 +9,8 @@ R_in and R_out the sums of their regularization values,
 with b = 2·H_out·W_out·k_h·k_w for FLOPs (the input's H·W for a transposed convolution, 2·positions
 for a dense layer), b = k_h·k_w for model size, c_out = r_out = 1 for activations (output channels,
 as Google's implementation counts them). A depthwise convolution has no b: its FLOPs are C·A_out,
-its term C·(R_in + R_out). So has a convolution with groups, which live and die whole: there C counts
-the inputs of one group.
+its term C·(R_in + R_out). A convolution with groups, which live and die whole, counts likewise; its
+C has the inputs of one group as a factor.
 """
 
 from __future__ import annotations

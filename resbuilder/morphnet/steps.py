@@ -208,7 +208,7 @@ class _Walker:
 
 def _describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tuple[str, dict]]:
     """Name suffix and attributes of each step that a call is; ValueError where it cannot be one."""
-    layer, cls = node.operation, type(node.operation)
+    cls = type(node.operation)
     if why := refusal(cls):
         raise ValueError(f"{why}; register_layer(cls, rule) takes a rule of your own")
     rule = rule_of(cls)

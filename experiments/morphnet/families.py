@@ -147,8 +147,8 @@ def measure(family: str) -> dict:
 def table(results: dict) -> str:
     """The rows as markdown."""
     lines = [
-        "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk | expanded "
-        "| backends |",
+        "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
+        "| expanded | backends |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for family in FAMILIES:

@@ -213,8 +213,11 @@ def summarize(before: keras.Model, after: keras.Model, images: Any = None) -> Pr
     old, new = ChannelGraph(before), ChannelGraph(after)
     left = new.widths()
     try:
-        flops = tuple(Cost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new))
-    except ValueError:
+        before_flops, after_flops = (
+            Cost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new)
+        )
+        flops = (before_flops, after_flops)
+    except ValueError:  # The image size is unknown.
         flops = None
     return PruningSummary(
         flops,

@@ -244,7 +244,8 @@ class _Builder:
         kept = self.maps[n]
         if len(built) > 1:
             left = [self.operation(step, n)(left)]
-            offset = sum(v for i, v in enumerate(values) if i not in built)[kept]
+            constant = [v for i, v in enumerate(values) if i not in built]
+            offset = np.sum(constant, axis=0)[kept]
             scale = np.ones(len(kept))
             name = f"{step.layer.name}_constant"
         else:
@@ -302,14 +303,14 @@ class _Builder:
             config[_width_name(config, step)] = len(channels.outputs)
         if step.name in self.biased:
             config["use_bias"] = True
+        # A layer without weights may be called several times, each time with other channels.
         clones = self.clones.setdefault(layer, [])
         for known, clone in clones:
             if known == config:
                 return clone
-        if clones:
-            config = config | {"name": f"{layer.name}_{len(clones) + 1}"}
-        clone = type(layer).from_config(config)
-        clones.append((layer.get_config() if step.rule.config is None else config, clone))
+        name = f"{layer.name}_{len(clones) + 1}" if clones else layer.name
+        clone = type(layer).from_config(config | {"name": name})
+        clones.append((config, clone))
         return clone
 
 

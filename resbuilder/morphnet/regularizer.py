@@ -29,8 +29,8 @@ def MorphNetRegularizer(  # noqa: N802 -- reads as the class that it stands for
     Each channel j of a source has a value r_j ≥ 0: √mean(w²) over the kernel weights that feed it
     (group lasso: every convolution and dense layer is a source), or |γ_j| (gamma: every batch and
     group normalization is). A kernel before a normalization has no scale: twice the kernel gives
-    the same outputs, so its norm does not say whether a channel is used. ``"auto"`` takes |γ_j| where a
-    normalization follows, ‖w‖/√(σ²+ε) where that has no γ, and √mean(w²) elsewhere.
+    the same outputs, so its norm does not say whether a channel is used. ``"auto"`` takes |γ_j|
+    where a normalization follows, ‖w‖/√(σ²+ε) where that has no γ, and √mean(w²) elsewhere.
 
     Channels that belong together (:class:`ChannelGraph`) share R = max r, and are alive when any r
     exceeds the threshold. The term is differentiable in r; no gradient passes

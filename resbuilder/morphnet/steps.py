@@ -82,11 +82,6 @@ class Step:
             self.layer, (keras.layers.BatchNormalization, keras.layers.GroupNormalization)
         )
 
-    @property
-    def constants(self) -> list[np.ndarray]:
-        """Arrays among the arguments of the call that have an entry for each channel."""
-        return [np.asarray(a) for a in self.node.arguments._flat_arguments if per_channel(a)]
-
 
 def per_channel(argument: Any) -> bool:
     """Whether an argument of a call is an array with more than one channel."""
@@ -296,8 +291,7 @@ def _check_weights(layer) -> None:
 def _keep(node, rule, shapes, outputs, last):
     layer, name = node.operation, type(node.operation).__name__
     if getattr(layer, "gamma", None) is not None and hasattr(layer, "axis"):
-        axes = np.atleast_1d(layer.axis)
-        if not {-1, last} & set(axes.tolist()):
+        if not {-1, last} & set(np.atleast_1d(layer.axis).tolist()):
             raise ValueError("channels must be on the last axis")
     if getattr(layer, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")
@@ -306,16 +300,15 @@ def _keep(node, rule, shapes, outputs, last):
     channels, kind = outputs[0][-1], rule.kind
     widths = [shape[-1] for shape in shapes]
     if kind == "mix" and hasattr(layer, "axis"):
-        axes = {a if a >= 0 else last + 1 + a for a in np.atleast_1d(layer.axis).tolist()}
-        if last not in axes:
+        if last not in {a % (last + 1) for a in np.atleast_1d(layer.axis).tolist()}:
             if getattr(layer, "weights", None):
                 raise ValueError("channels must be on the last axis")
             kind = "keep"
     reduces = name in _REDUCING or (name == "Average" and hasattr(layer, "axis"))
     if name in ("Squeeze", "ExpandDims") or reduces:
         rank = len(shapes[0]) + (2 if name == "ExpandDims" else 1)
-        axis = layer.axis
-        axes = range(rank) if axis is None else {a % rank for a in np.atleast_1d(axis).tolist()}
+        given = range(rank) if layer.axis is None else np.atleast_1d(layer.axis).tolist()
+        axes = {a % rank for a in given}
         if rank - 1 in axes:
             if reduces and getattr(layer, "keepdims", False):
                 yield "", dict(kind="reduce", rule=rule)

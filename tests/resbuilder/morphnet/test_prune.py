@@ -33,7 +33,8 @@ def two_stages(norm=True):
 
 
 def flops(model):
-    return MorphNetRegularizer(model, threshold=0).exact_cost()
+    graph = ChannelGraph(model)
+    return Cost(graph, "flops").total(np.ones(graph.size, bool))
 
 
 def test_cost_and_savings_are_those_of_the_models_themselves():
@@ -42,7 +43,7 @@ def test_cost_and_savings_are_those_of_the_models_themselves():
     alive = np.ones(graph.size, bool)
     parameters, operations = Cost(graph, "parameters"), Cost(graph, "flops")
     assert parameters.total(alive) == model.count_params()
-    assert operations.total(alive) == flops(model)
+    assert operations.total(alive) == MorphNetRegularizer(model, threshold=0).exact_cost()
     for cost in (parameters, operations):
         savings = cost.savings(alive)
         for i in range(3, graph.size - 3):
@@ -151,11 +152,11 @@ def test_taylor_spares_what_the_loss_depends_on():
 def test_data_measure_what_is_removed_and_the_statistics():
     model = two_stages()
     images = images_for(model, 16)
+    recalibrate(model, images)
     with_data = prune(model, flops=0.6, data=images, verbose=False)
     without = prune(model, flops=0.6, verbose=False)
     changes = [output_change(model, m, images).relative for m in (with_data, without)]
     assert changes[0] < changes[1]
-    recalibrate(model, images)
     inner = keras.Model(model.inputs, model.get_layer("a").output)
     values = ops.convert_to_numpy(inner(images)).reshape(-1, 8)
     bn = model.get_layer("a_bn")
@@ -178,8 +179,8 @@ def test_a_residual_branch_may_die_where_at_least_is_0():
     assert not alive[ids["c"]].any()
     alive = select(graph, cost, budget, lambda _: least, at_least=1)
     assert alive[ids["c"]].sum() == 1
-    small = prune(model, flops=0.04, at_least=0, verbose=False)
-    assert flops(small) <= 0.04 * flops(model)
+    small = prune(model, flops=0.06, at_least=0, verbose=False)
+    assert flops(small) <= 0.06 * flops(model)
     assert np.isfinite(outputs(small)).all()
 
 

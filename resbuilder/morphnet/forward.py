@@ -89,14 +89,20 @@ def _has_training(layer: keras.layers.Layer) -> bool:
 
 def _separable(step: Step, x: Any) -> Any:
     layer = step.layer
+    x = ops.cast(x, layer.compute_dtype)
     if step.kind == "depthwise":
         rank = len(step.kernel_size)
         # As Keras does: a tuple of unequal strides is refused by TensorFlow's kernel.
         strides = layer.strides if rank > 1 else layer.strides[0]
         return ops.depthwise_conv(
-            x, layer.depthwise_kernel, strides, layer.padding, None, layer.dilation_rate
+            x,
+            ops.cast(layer.depthwise_kernel, x.dtype),
+            strides,
+            layer.padding,
+            None,
+            layer.dilation_rate,
         )
-    x = ops.conv(x, layer.pointwise_kernel, padding="valid")
+    x = ops.conv(x, ops.cast(layer.pointwise_kernel, x.dtype), padding="valid")
     if layer.use_bias:
-        x = ops.add(x, layer.bias)
+        x = ops.add(x, ops.cast(layer.bias, x.dtype))
     return x if layer.activation is None else layer.activation(x)

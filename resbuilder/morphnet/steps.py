@@ -281,11 +281,17 @@ def _check_weights(layer) -> None:
             f"its weights are quantized ({layer.quantization_mode}); shrink the model before "
             "quantizing it"
         )
-    if getattr(getattr(layer, "activation", None), "weights", None):
+    if _has_weights(getattr(layer, "activation", None)):
         raise ValueError(
             f"its activation {type(layer.activation).__name__} has weights; make it a layer of "
             "its own behind this one"
         )
+
+
+def _has_weights(activation: Any) -> bool:
+    """Whether an activation is a layer that makes weights; Keras does so late, or never."""
+    plain = keras.layers.Layer.build
+    return isinstance(activation, keras.layers.Layer) and type(activation).build is not plain
 
 
 def _keep(node, rule, shapes, outputs, last):
@@ -295,7 +301,7 @@ def _keep(node, rule, shapes, outputs, last):
             raise ValueError("channels must be on the last axis")
     if getattr(layer, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")
-    if getattr(getattr(layer, "activation", None), "weights", None):
+    if _has_weights(getattr(layer, "activation", None)):
         _check_weights(layer)
     channels, kind = outputs[0][-1], rule.kind
     widths = [shape[-1] for shape in shapes]

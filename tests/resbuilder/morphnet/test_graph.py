@@ -76,7 +76,7 @@ def test_shared_layers_without_weights_are_fine():
 
 
 def shared_weights(x):
-    conv = layers.Conv2D(3, 1, name="twice")
+    conv = layers.Conv2D(6, 1, name="twice")
     return conv(conv(x))
 
 

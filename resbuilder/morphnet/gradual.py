@@ -41,9 +41,20 @@ class GradualPruning(keras.callbacks.Callback):
             a layer that is not understood or the budget cannot be met.
 
     Example:
-        >>> pruning = GradualPruning(flops=0.5, begin=1, end=6)
-        >>> network.fit(x, y, epochs=10, callbacks=[pruning])
-        >>> small = pruning.pruned()
+        >>> network = keras.Sequential(
+        ...     [
+        ...         keras.Input((8, 8, 1)),
+        ...         keras.layers.Conv2D(16, 3, activation="relu"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(10),
+        ...     ]
+        ... )
+        >>> network.compile("sgd", "mse")
+        >>> pruning = GradualPruning(flops=0.5, begin=0, end=1, verbose=False)
+        >>> x, y = np.ones((4, 8, 8, 1)), np.ones((4, 10))
+        >>> history = network.fit(x, y, epochs=3, verbose=0, callbacks=[pruning])
+        >>> pruning.pruned().layers[0].filters
+        8
     """
 
     def __init__(

@@ -70,8 +70,16 @@ def prune(
             has a layer that is not understood.
 
     Example:
-        >>> small = prune(network, flops=0.5, importance="taylor", data=(x[:512], y[:512]))
-        >>> small.fit(x, y, epochs=5)
+        >>> network = keras.Sequential(
+        ...     [
+        ...         keras.Input((8, 8, 1)),
+        ...         keras.layers.Conv2D(16, 3, activation="relu"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(10),
+        ...     ]
+        ... )
+        >>> prune(network, flops=0.5, verbose=False).layers[0].filters
+        8
     """
     graph = ChannelGraph(network)
     resource, given = _resource(flops, parameters)

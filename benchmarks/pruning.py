@@ -81,7 +81,8 @@ def network(widths: dict[str, int]) -> keras.Model:
             name, stride = f"s{stage}b{block}", 2 if stage and not block else 1
             y = layers.ReLU()(conv(x, f"{name}c1", 3, stride))
             y = conv(y, f"{name}c2", 3, 1)
-            x = conv(x, f"{name}p", 1, stride) if stride == 2 else x
+            if stride == 2:
+                x = conv(layers.AveragePooling2D(2, name=f"{name}_pool")(x), f"{name}p", 1, 1)
             x = layers.ReLU()(layers.Add(name=name)([x, y]))
     x = layers.Dense(10, name="out")(layers.GlobalAveragePooling2D()(x))
     return keras.Model(inputs, x)
@@ -97,7 +98,7 @@ def torch_network(widths: dict[str, int]):
             super().__init__()
             made = {"": 3}
             for name, read, stride in names():
-                size = 1 if name.endswith("p") else 3
+                size, stride = (1, 1) if name.endswith("p") else (3, stride)
                 conv = nn.Conv2d(made[read], widths[name], size, stride, size // 2, bias=False)
                 self.add_module(name, conv)
                 self.add_module(f"{name}_bn", nn.BatchNorm2d(widths[name], eps=EPSILON))
@@ -115,7 +116,8 @@ def torch_network(widths: dict[str, int]):
                 for block in range(BLOCKS):
                     name = f"s{stage}b{block}"
                     y = conv(torch.relu(conv(x, f"{name}c1")), f"{name}c2")
-                    x = conv(x, f"{name}p") if hasattr(self, f"{name}p") else x
+                    if hasattr(self, f"{name}p"):
+                        x = conv(nn.functional.avg_pool2d(x, 2), f"{name}p")
                     x = torch.relu(x + y)
             return self.out(x.mean(dim=(2, 3)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def paired_weights(
         if old is None or not (new.weights or old.weights):
             continue
         variables = [w for w in new.weights if not (name in added and w.name == "bias")]
-        names = [[w.name for w in variables], [w.name for w in old.weights]]
+        names = [[_own_name(w) for w in weights] for weights in (variables, old.weights)]
         if type(new) is not type(old) or names[0] != names[1]:
             raise ValueError(
                 f"layer {name!r} is {type(new).__name__} with the weights {names[0]} in one "
@@ -131,6 +132,11 @@ def paired_weights(
         for variable, reference in zip(variables, old.weights, strict=True):
             axes = maps[name].axes(reference) if name in maps else {}
             yield variable, reference, axes
+
+
+def _own_name(weight: keras.Variable) -> str:
+    """A weight's name; those that were given none are numbered by Keras, over all models."""
+    return re.sub(r"^variable_\d+$", "variable", weight.name)
 
 
 def copy_by_channel(

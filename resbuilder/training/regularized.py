@@ -58,7 +58,8 @@ class RegularizedModel(keras.Model):
         schedule: RateSchedule | None = None,
         ema: float | None = None,
     ):
-        super().__init__(name=f"regularized_{network.name}")
+        # torch takes no dot in a module's name, and keras.applications has mobilenet_1.00_224.
+        super().__init__(name=f"regularized_{network.name}".replace(".", "_"))
         self.network = network
         # Plain attributes hidden from Keras' tracking: the regularizers hold the network's layers.
         self._terms = lambda: terms

@@ -17,7 +17,8 @@ from resbuilder.costs import cost
 from resbuilder.datasets import Augmentation
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
-from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer
+from resbuilder.morphnet import NativeRegularizer
+from resbuilder.morphnet.regularizer import ENGINES
 from resbuilder.training.averaging import JudgedByAverages
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
@@ -215,15 +216,18 @@ class Trainer:
 
 
 def morphnet_of(network: keras.Model, config) -> NativeRegularizer:
-    """The MorphNet regularizer that a configuration asks for."""
-    return MorphNetRegularizer(
+    """The MorphNet regularizer that a configuration asks for.
+
+    Without the checks of ``MorphNetRegularizer``: architectures change here, not models, and group
+    lasso before normalizations is what the thesis does.
+    """
+    return ENGINES[config.engine](
         network,
         algorithm=config.algorithm,
         resource=config.resource,
         threshold=config.tau_morphnet,
         peak_flops=config.peak_flops,
         bandwidth=config.bandwidth,
-        engine=config.engine,
     )
 
 

@@ -1,44 +1,38 @@
-"""What MorphNet and its surgery do to the families of keras.applications.
+"""Beyond the thesis: what MorphNet and its surgery do to the families of keras.applications.
 
-    KERAS_BACKEND=tensorflow python -m experiments.morphnet.families [FAMILY ...]
-    python -m experiments.morphnet.families --table
+::
 
-One model of each family, at its smallest size, with random weights. What was measured is kept in
-``experiments/results/morphnet/families.json`` after each model, by family and backend; what is
-there already is passed over. ``--table`` writes families.md beside it.
+    python -m experiments.morphnet.families --preset quick
+    KERAS_BACKEND=torch python -m experiments.morphnet.families --preset thesis --workers 1
+
+One model of each family, at its smallest size, with random weights, on the backend of Keras that
+is set; the results of other backends stay.
 
 Columns: FLOPs of the analysis against a count over the layers' own kernels, before and after
 shrinking; how far outputs move (RMS, in units of their spread over images) when half of the
 channels emit zero and are removed, and when half of the scales are 1e-5 and five training steps
 with MorphNet's term have followed; the share of the old FLOPs that expansion back fills.
-
-Hardware and time: one core, 20 to 200 s for each model.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
+import click
 import numpy as np
 
-from resbuilder.common.files import write_json
-from resbuilder.morphnet import (
-    ChannelGraph,
-    MorphNetRegularizer,
-    expand,
-    expand_model,
-    output_change,
-    recalibrate,
-    shrink,
-)
-from resbuilder.morphnet.selection import Cost, removable
-from resbuilder.training import RegularizedModel
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, standard_options, stored
+from resbuilder.common.cli import BACKENDS, Command
 
-RESULTS = Path(__file__).parents[1] / "results" / "morphnet" / "families.json"
+if TYPE_CHECKING:
+    import keras
+
+    from resbuilder.morphnet import ChannelGraph
+
 # Class, side of the image, further arguments.
 FAMILIES = {
     "MobileNet": ("MobileNet", 32, {"alpha": 0.25}),
@@ -61,6 +55,8 @@ IMAGES, STEPS = 8, 5
 
 def build(family: str) -> keras.Model:
     """The model of a family, for ten classes, as logits."""
+    import keras
+
     name, side, options = FAMILIES[family]
     options = {"weights": None, "classes": 10, "classifier_activation": None} | options
     keras.utils.set_random_seed(0)
@@ -79,6 +75,8 @@ def independent_flops(model: keras.Model) -> int:
 
 def half(graph: ChannelGraph) -> np.ndarray:
     """Half of the channels of each width group, bool array (ids,)."""
+    from resbuilder.morphnet.selection import removable
+
     rng, free = np.random.default_rng(0), removable(graph)
     dead = np.zeros(graph.size, bool)
     for group in graph.width_groups():
@@ -104,8 +102,25 @@ def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
             weight.assign(weight * mask.astype("float32"))
 
 
-def measure(family: str) -> dict:
-    """One row of the table."""
+def work(job: dict) -> dict:
+    """Do a job: one row of the table."""
+    import keras
+
+    from resbuilder.morphnet import (
+        ChannelGraph,
+        MorphNetRegularizer,
+        expand,
+        expand_model,
+        output_change,
+        recalibrate,
+        shrink,
+    )
+    from resbuilder.morphnet.selection import Cost
+    from resbuilder.training import RegularizedModel
+
+    family = job["family"]
+    if (backend := keras.backend.backend()) != job["backend"]:
+        raise ValueError(f"this job is for {job['backend']}; Keras runs on {backend}")
     start = time.process_time()
     model = build(family)
     rng = np.random.default_rng(0)
@@ -149,51 +164,61 @@ def measure(family: str) -> dict:
     return row | {"seconds": round(time.process_time() - start)}
 
 
-def table(results: dict) -> str:
-    """The rows as markdown."""
+def markdown(results: list[dict]) -> str:
+    """The rows as a table, one for each family."""
     lines = [
         "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
         "| expanded | backends |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for family in FAMILIES:
-        rows = results.get(family, {})
+        rows = [r for r in results if r["job"]["family"] == family]
         if not rows:
             continue
-        first = next(iter(rows.values()))
-        equal = all(
-            r["flops"] == r["counted"] and r["small"] == r["small_counted"] for r in rows.values()
-        )
-        zeroed, trained = (max(r[k] for r in rows.values()) for k in ("zeroed", "trained"))
+        equal = all(r["flops"] == r["counted"] and r["small"] == r["small_counted"] for r in rows)
+        zeroed, trained = (max(r[k] for r in rows) for k in ("zeroed", "trained"))
         lines.append(
-            f"| {family} | {first['model']}, {first['side']} | {first['flops'] / 1e6:,.1f} M | "
-            f"{'yes' if equal else 'NO'} | {zeroed:.0e} | {trained:.0e} | "
-            f"{min(r['expanded'] for r in rows.values()):.1%} | {', '.join(rows)} |"
+            f"| {family} | {rows[0]['model']}, {rows[0]['side']} | {rows[0]['flops'] / 1e6:,.1f} M "
+            f"| {'yes' if equal else 'NO'} | {zeroed:.0e} | {trained:.0e} "
+            f"| {min(r['expanded'] for r in rows):.1%} "
+            f"| {', '.join(r['job']['backend'] for r in rows)} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    """Measure what is missing, or write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("families", nargs="*", choices=[[], *FAMILIES], default=[])
-    parser.add_argument("--table", action="store_true", help="write families.md and end")
-    arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if arguments.table:
-        RESULTS.with_suffix(".md").write_text(table(results), encoding="utf-8")
-        return
-    backend = keras.backend.backend()
-    for family in arguments.families or FAMILIES:
-        if backend in results.get(family, {}):
-            continue
-        row = measure(family)
-        print(family, row, flush=True)
-        # Others may have written meanwhile.
-        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        results.setdefault(family, {})[backend] = row
-        write_json(RESULTS, results)
-        keras.utils.clear_session(free_memory=True)
+def jobs_of(preset: str) -> dict[str, dict]:
+    """Return the jobs of all backends by name."""
+    families = ("MobileNet",) if preset == "quick" else FAMILIES
+    return {
+        f"{family}_{backend}": {"family": family, "backend": backend}
+        for family in families
+        for backend in BACKENDS
+    }
+
+
+def publish_from(path: Path) -> None:
+    """Write the table beside the file of results."""
+    table = markdown(stored(path))
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    click.echo(table)
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"morphnet/families": jobs_of},
+        publish_from=publish_from,
+        times={"quick": "a minute", "thesis": "half an hour of one core for each backend"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("morphnet")
+def main(preset: str, running: Running) -> None:
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    jobs = jobs_of(preset)
+    own = [name for name, job in jobs.items() if job["backend"] == backend]
+    publish_from(measure("morphnet/families", work, jobs, preset, running, only=own))
 
 
 if __name__ == "__main__":

@@ -9,5 +9,7 @@ SCRIPTS = (
     "emnist",
     "smallnorb",
     "hyperband",
+    "race",
+    "race_anytime",
     "manipulation",
 )

@@ -1,4 +1,4 @@
-"""Race beside hand-made networks, each with all epochs of the race: same options, same cost.
+"""Beyond the thesis: a race beside hand-made networks that each have all of its epochs.
 
 ::
 
@@ -25,24 +25,30 @@ from __future__ import annotations
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import keras
 import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.catalog import Experiment
+from experiments.command import (
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
+)
 from experiments.phs.summary import spread
-from resbuilder import Architecture, SearchConfig, cost, resume, search
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, styled
-from resbuilder.config import CONTENDERS
-from resbuilder.pipeline.race import WARMUP
-from resbuilder.race import contenders, training_config
-from resbuilder.report import read_history
-from resbuilder.report.race import race_winner
-from resbuilder.report.style import new_figure, percent_axis, si
-from resbuilder.training import Trainer, TrainingData
+from resbuilder.config import CONTENDERS, SearchConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from resbuilder import Architecture
+    from resbuilder.training import TrainingData
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")
 RATES = (1e-3, 3e-3, 1e-2)
@@ -114,6 +120,12 @@ def measure_job(job: dict, searches: Path) -> dict:
         interrupted since then). Of a race also ``label``, and of its architecture
         ``scratch_validation`` and ``scratch_test``.
     """
+    from resbuilder import resume, search
+    from resbuilder.race import contenders
+    from resbuilder.report import read_history
+    from resbuilder.report.race import race_winner
+    from resbuilder.training import TrainingData
+
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
     began = time.process_time()
@@ -149,6 +161,12 @@ def whole(
     architecture: Architecture, data: TrainingData, config: SearchConfig, epochs: int
 ) -> dict:
     """Train from random weights as a contender of a race is trained."""
+    import keras
+
+    from resbuilder.pipeline.race import WARMUP
+    from resbuilder.race import training_config
+    from resbuilder.training import Trainer
+
     keras.backend.clear_session()
     settings = training_config(config, epochs=epochs, schedule="cosine", warmup=WARMUP, ema=None)
     trainer = Trainer(architecture, data, settings, config.seed, regularized=False)
@@ -158,6 +176,8 @@ def whole(
 
 
 def _about(architecture: Architecture) -> dict:
+    from resbuilder import cost
+
     counted = cost(architecture)
     return {
         "architecture": str(architecture),
@@ -200,6 +220,8 @@ def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
 
 def markdown(results: list[dict]) -> str:
     """Test accuracies by seed, and how far the race is ahead of each row."""
+    from resbuilder.report.style import si
+
     table = rows(results)
     races, rates = table[RACE], chosen_rates(results)
     s = next(iter(races.values()))["job"]["settings"]
@@ -242,6 +264,8 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Test accuracy of each row, every seed a point."""
+    from resbuilder.report.style import new_figure, percent_axis
+
     table = rows(results)
     with styled():
         figure = new_figure(0.9 + 0.42 * len(table))
@@ -264,19 +288,51 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-@click.command(cls=Command, help="A race beside hand-made networks with all of its epochs.")
+def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:
+    """Return all jobs of a preset by name, as the stored results choose the rates."""
+    path = results_file(f"resbuilder/race_{dataset}", preset, running)
+    jobs = rate_jobs(dataset, preset)
+    results = stored(path) if path.is_file() else []
+    known = len([r for r in results if r["job"]["kind"] != RACE]) >= len(jobs)
+    rates = chosen_rates(results) if known else dict.fromkeys(CONTENDERS, RATES[0])
+    for seed in PRESETS[preset][0]:
+        jobs |= jobs_of(dataset, preset, seed, rates)
+    return jobs
+
+
+EXPERIMENTS = tuple(
+    Experiment(
+        jobs={f"resbuilder/race_{dataset}": partial(expected_jobs, dataset, running=Running())},
+        publish_from=publish_from,
+        times={
+            "quick": "minutes on 2 cores",
+            "laptop": "2 hours of one core (estimate)",
+            "workstation": "10 hours of one core (estimate)",
+        },
+        arguments=dataset,
+    )
+    for dataset in DATASETS
+)
+
+
+SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(DATASETS))
-@standard_options("resbuilder", *PRESETS)
+@standard_options("resbuilder", *PRESETS, seeds=SEEDS)
 def main(dataset: str, preset: str, running: Running) -> None:
     name = f"resbuilder/race_{dataset}"
     work = partial(measure_job, searches=running.folder(name, preset) / "searches")
-    jobs = rate_jobs(dataset, preset)
-    path = measure(name, work, jobs, preset, running)
+    so_far = rate_jobs(dataset, preset)
+    everything = expected_jobs(dataset, preset, running)
+    path = measure(name, work, everything, preset, running, only=so_far)
     rates = chosen_rates(stored(path))
+    everything = expected_jobs(dataset, preset, running)
     # Seed after seed, so that what is there is whole whenever it is interrupted.
-    for seed in PRESETS[preset][0]:
-        jobs |= jobs_of(dataset, preset, seed, rates)
-        publish_from(measure(name, work, jobs, preset, running))
+    for seed in PRESETS[preset][0][: running.seeds]:
+        so_far |= jobs_of(dataset, preset, seed, rates)
+        publish_from(measure(name, work, everything, preset, running, only=so_far))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Accuracy over processor time: a race beside KerasTuner's Hyperband over the same space.
+"""Beyond the thesis: accuracy over time, a race beside Hyperband over the same space.
 
 ::
 
     python -m experiments.resbuilder.race_anytime --preset laptop
 
-Hyperband chooses among the race's candidates and has the race's options: the same batches,
-optimizer, smoothed labels and averaged weights, at a constant rate, and networks that go on keep
+KerasTuner's Hyperband chooses among the race's candidates and has the race's options: the same
+batches, optimizer, smoothed labels and averaged weights, at a constant rate, and networks that go on keep
 weights and optimizer state. A network has at most 0.6·T epochs, about as many as the race's winner.
 It goes on until it has had the processor time of the race.
 
@@ -16,156 +16,32 @@ epoch in which it overtakes what was best before. The time that test images take
 
 from __future__ import annotations
 
-import contextlib
-import io
-import tempfile
-import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import keras
 import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
 
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.catalog import Experiment
+from experiments.command import (
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
+)
 from experiments.phs.summary import spread
-from experiments.resbuilder.race import PRESETS
-from resbuilder import SearchConfig
+from experiments.resbuilder.race import PRESETS, SEEDS
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
-from resbuilder.model import load_network
-from resbuilder.pipeline.race import Race, RaceTrainings, entrants
-from resbuilder.progress import SearchProgress
-from resbuilder.race import candidates, training_config
-from resbuilder.report.style import new_figure, percent_axis, si
-from resbuilder.run import Run
-from resbuilder.surgery import inherit
-from resbuilder.training import Trainer, TrainingData
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RACE, HYPERBAND = METHODS = ("race", "Hyperband")
-DATASET, FACTOR, SHARE = "cifar10", 3, 0.6
-
-
-class Clock:
-    """Processor time since it was made, without what test images took."""
-
-    def __init__(self):
-        self._began = time.process_time()
-        self.networks: list[dict] = []
-
-    def seconds(self) -> float:
-        """Return the time."""
-        return time.process_time() - self._began
-
-    def note(self, validation: float, model: keras.Model, test) -> None:
-        """Note a network with its validation accuracy; evaluate it on test images, for free."""
-        seconds, began = self.seconds(), time.process_time()
-        accuracy = model.evaluate(test, return_dict=True, verbose=0)["accuracy"]
-        self.networks.append({"seconds": seconds, "validation": validation, "test": accuracy})
-        self._began += time.process_time() - began
-
-
-class _Noted(keras.callbacks.Callback):
-    """Notes the network after each epoch that ends with the weights it would give."""
-
-    def __init__(self, clock: Clock, test):
-        super().__init__()
-        self._clock, self._test = clock, test
-
-    def on_epoch_end(self, epoch, logs=None):
-        averages = self.model.averages
-        if averages is not None:
-            averages.swap()
-        self._clock.note(logs["val_accuracy"], self.model, self._test)
-        if averages is not None:
-            averages.swap()
-
-
-class _FollowedTrainings(RaceTrainings):
-    clock: Clock
-
-    def _callbacks(self, node, variant, what, config):
-        test = self.data.batches("test", 256)
-        return [*super()._callbacks(node, variant, what, config), _Noted(self.clock, test)]
-
-
-def follow(job: dict) -> dict:
-    """Run a method.
-
-    Returns:
-        ``networks``: of each that it had the processor ``seconds`` since the beginning, accuracies
-        on ``validation`` and ``test`` images; ``seconds`` in all.
-    """
-    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
-    data = TrainingData.load(config)
-    if job["method"] == HYPERBAND:
-        return hyperband(config, data, job["seconds"])
-    clock = Clock()
-    progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
-    with tempfile.TemporaryDirectory() as folder, Run.create(Path(folder) / "run", config) as run:
-        race = Race(run, data, entrants(config, data), progress)
-        trainings = _FollowedTrainings(run, data, None)
-        trainings.clock = clock
-        race.trainings = trainings
-        race.background.ways = race.background.ways._replace(alone=trainings.train)
-        race.go()
-    return {"networks": clock.networks, "seconds": clock.seconds()}
-
-
-def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
-    """Let KerasTuner choose networks and epochs until the time is over."""
-    import keras_tuner
-
-    d, clock = data.dataset, Clock()
-    space = {
-        c.label: c.architecture
-        for c in candidates(d.input_shape, d.classes, config.flops, config.candidate_depths)
-    }
-    ema = 1 - 1 / -(-len(data.split.train) // config.batch_size)
-    with tempfile.TemporaryDirectory() as name, contextlib.suppress(keras_tuner.errors.FatalError):
-        folder = Path(name)
-
-        class Peer(keras_tuner.Tuner):
-            """Trains what the oracle chooses as a race trains in a rung."""
-
-            def run_trial(self, trial, verbose):
-                if clock.seconds() > limit:
-                    raise keras_tuner.errors.FatalError("the time is over")
-                values, number = trial.hyperparameters.values, len(clock.networks)
-                epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
-                keras.backend.clear_session()
-                trainer = Trainer(
-                    space[values["network"]],
-                    data,
-                    training_config(config, epochs=epochs, ema=ema),
-                    config.seed + number,
-                    regularized=False,
-                )
-                before = folder / f"{values.get('tuner/trial_id')}.keras"
-                if before.exists():
-                    source = load_network(before, True)
-                    inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
-                record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
-                trainer.save(folder / f"{trial.trial_id}.keras", to_go_on=True)
-                accuracy = record["validation"]["accuracy"]
-                clock.note(accuracy, trainer.model, trainer.unchanged("test"))
-                return {"val_accuracy": accuracy}
-
-        hyperparameters = keras_tuner.HyperParameters()
-        hyperparameters.Choice("network", list(space))
-        oracle = keras_tuner.oracles.HyperbandOracle(
-            keras_tuner.Objective("val_accuracy", "max"),
-            max_epochs=round(SHARE * config.total_epochs),
-            factor=FACTOR,
-            hyperband_iterations=10**6,
-            hyperparameters=hyperparameters,
-            tune_new_entries=False,
-            allow_new_entries=False,
-            seed=config.seed,
-        )
-        Peer(oracle, directory=folder / "tuner").search(verbose=0)
-    return {"networks": clock.networks, "seconds": clock.seconds()}
+DATASET = "cifar10"
 
 
 def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
@@ -200,6 +76,8 @@ def markdown(results: list[dict]) -> str:
         columns = (accuracy[:, i] for i in shown)
         cells = ["nothing yet" if np.isnan(c).any() else spread(list(c)) for c in columns]
         lines.append(f"| {method} | {' | '.join(cells)} |")
+    from resbuilder.report.style import si
+
     s = results[0]["job"]["settings"]
     text = "\n".join(lines) + (
         f"\n\n{s['dataset']}, ζ = {si(s['flops'])}FLOPs, T = {s['total_epochs']} epochs; processor "
@@ -218,6 +96,8 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Test accuracy over time: mean, and every seed."""
+    from resbuilder.report.style import new_figure, percent_axis
+
     times, found = curves(results)
     with styled():
         figure = new_figure(4.0)
@@ -239,29 +119,64 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-@click.command(cls=Command, help="A race beside KerasTuner's Hyperband over the same space.")
-@standard_options("resbuilder", *PRESETS)
-def main(preset: str, running: Running) -> None:
+def work(job: dict) -> dict:
+    """Do a job: follow one of the methods."""
+    from experiments.resbuilder.race_followed import follow
+
+    return follow(job)
+
+
+def race_jobs(preset: str) -> dict[str, dict]:
+    """Return the races by name."""
     seeds, settings = PRESETS[preset]
-    jobs = {
+    return {
         f"race_seed{seed}": {
             "method": RACE,
             "settings": settings | {"dataset": DATASET, "seed": seed, "method": "race"},
         }
         for seed in seeds
     }
-    name, work = "resbuilder/race_anytime", follow
-    path = measure(name, work, jobs, preset, running)
-    races = {r["job"]["settings"]["seed"]: r for r in stored(path) if r["job"]["method"] == RACE}
-    jobs |= {
-        f"hyperband_seed{seed}": {
+
+
+def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
+    """Return all jobs of a preset by name; Hyperband has the time that the race took, 0 if none."""
+    path = results_file("resbuilder/race_anytime", preset, running)
+    results = stored(path) if path.is_file() else []
+    races = {r["job"]["settings"]["seed"]: r for r in results if r["job"]["method"] == RACE}
+    jobs = race_jobs(preset)
+    return jobs | {
+        name.replace("race", "hyperband"): {
             "method": HYPERBAND,
-            "seconds": round(races[seed]["seconds"]),
-            "settings": jobs[f"race_seed{seed}"]["settings"],
+            "seconds": round(races.get(job["settings"]["seed"], {"seconds": 0})["seconds"]),
+            "settings": job["settings"],
         }
-        for seed in seeds
+        for name, job in jobs.items()
     }
-    publish_from(measure(name, work, jobs, preset, running))
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"resbuilder/race_anytime": partial(expected_jobs, running=Running())},
+        publish_from=publish_from,
+        times={
+            "quick": "minutes on 2 cores",
+            "laptop": "40 minutes of one core (estimate)",
+            "workstation": "5 hours of one core (estimate)",
+        },
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("resbuilder", *PRESETS, seeds=SEEDS)
+def main(preset: str, running: Running) -> None:
+    name, chosen = "resbuilder/race_anytime", PRESETS[preset][0][: running.seeds]
+    for method in METHODS:  # Hyperband has the time that the race has taken
+        jobs = expected_jobs(preset, running)
+        only = [n for n, j in jobs.items() if j["settings"]["seed"] in chosen]
+        only = [n for n in only if jobs[n]["method"] in METHODS[: METHODS.index(method) + 1]]
+        path = measure(name, work, jobs, preset, running, only=only)
+    publish_from(path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,145 @@
+"""A race and KerasTuner's Hyperband, followed over their processor time."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from experiments.resbuilder.race_anytime import HYPERBAND
+from resbuilder import SearchConfig
+from resbuilder.model import load_network
+from resbuilder.pipeline.race import Race, RaceTrainings, entrants
+from resbuilder.progress import SearchProgress
+from resbuilder.race import candidates, training_config
+from resbuilder.run import Run
+from resbuilder.surgery import inherit
+from resbuilder.training import Trainer, TrainingData
+
+FACTOR, SHARE = 3, 0.6
+
+
+class Clock:
+    """Processor time since it was made, without what test images took."""
+
+    def __init__(self):
+        self._began = time.process_time()
+        self.networks: list[dict] = []
+
+    def seconds(self) -> float:
+        """Return the time."""
+        return time.process_time() - self._began
+
+    def note(self, validation: float, model: keras.Model, test) -> None:
+        """Note a network with its validation accuracy; evaluate it on test images, for free."""
+        seconds, began = self.seconds(), time.process_time()
+        accuracy = model.evaluate(test, return_dict=True, verbose=0)["accuracy"]
+        self.networks.append({"seconds": seconds, "validation": validation, "test": accuracy})
+        self._began += time.process_time() - began
+
+
+class _Noted(keras.callbacks.Callback):
+    """Notes the network after each epoch that ends with the weights it would give."""
+
+    def __init__(self, clock: Clock, test):
+        super().__init__()
+        self._clock, self._test = clock, test
+
+    def on_epoch_end(self, epoch, logs=None):
+        averages = self.model.averages
+        if averages is not None:
+            averages.swap()
+        self._clock.note(logs["val_accuracy"], self.model, self._test)
+        if averages is not None:
+            averages.swap()
+
+
+class _FollowedTrainings(RaceTrainings):
+    clock: Clock
+
+    def _callbacks(self, node, variant, what, config):
+        test = self.data.batches("test", 256)
+        return [*super()._callbacks(node, variant, what, config), _Noted(self.clock, test)]
+
+
+def follow(job: dict) -> dict:
+    """Run a method.
+
+    Returns:
+        ``networks``: of each that it had the processor ``seconds`` since the beginning, accuracies
+        on ``validation`` and ``test`` images; ``seconds`` in all.
+    """
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    data = TrainingData.load(config)
+    if job["method"] == HYPERBAND:
+        return hyperband(config, data, job["seconds"])
+    clock = Clock()
+    progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
+    with tempfile.TemporaryDirectory() as folder, Run.create(Path(folder) / "run", config) as run:
+        race = Race(run, data, entrants(config, data), progress)
+        trainings = _FollowedTrainings(run, data, None)
+        trainings.clock = clock
+        race.trainings = trainings
+        race.background.ways = race.background.ways._replace(alone=trainings.train)
+        race.go()
+    return {"networks": clock.networks, "seconds": clock.seconds()}
+
+
+def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
+    """Let KerasTuner choose networks and epochs until the time is over."""
+    import keras_tuner
+
+    d, clock = data.dataset, Clock()
+    space = {
+        c.label: c.architecture
+        for c in candidates(d.input_shape, d.classes, config.flops, config.candidate_depths)
+    }
+    ema = 1 - 1 / -(-len(data.split.train) // config.batch_size)
+    with tempfile.TemporaryDirectory() as name, contextlib.suppress(keras_tuner.errors.FatalError):
+        folder = Path(name)
+
+        class Peer(keras_tuner.Tuner):
+            """Trains what the oracle chooses as a race trains in a rung."""
+
+            def run_trial(self, trial, verbose):
+                if clock.seconds() > limit:
+                    raise keras_tuner.errors.FatalError("the time is over")
+                values, number = trial.hyperparameters.values, len(clock.networks)
+                epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
+                keras.backend.clear_session()
+                trainer = Trainer(
+                    space[values["network"]],
+                    data,
+                    training_config(config, epochs=epochs, ema=ema),
+                    config.seed + number,
+                    regularized=False,
+                )
+                before = folder / f"{values.get('tuner/trial_id')}.keras"
+                if before.exists():
+                    source = load_network(before, True)
+                    inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
+                record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
+                trainer.save(folder / f"{trial.trial_id}.keras", to_go_on=True)
+                accuracy = record["validation"]["accuracy"]
+                clock.note(accuracy, trainer.model, trainer.unchanged("test"))
+                return {"val_accuracy": accuracy}
+
+        hyperparameters = keras_tuner.HyperParameters()
+        hyperparameters.Choice("network", list(space))
+        oracle = keras_tuner.oracles.HyperbandOracle(
+            keras_tuner.Objective("val_accuracy", "max"),
+            max_epochs=round(SHARE * config.total_epochs),
+            factor=FACTOR,
+            hyperband_iterations=10**6,
+            hyperparameters=hyperparameters,
+            tune_new_entries=False,
+            allow_new_entries=False,
+            seed=config.seed,
+        )
+        Peer(oracle, directory=folder / "tuner").search(verbose=0)
+    return {"networks": clock.networks, "seconds": clock.seconds()}

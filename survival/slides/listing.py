@@ -22,8 +22,8 @@ SUFFIXES = (
 PROVENANCE = (
     *("output", "status", "reason", "vendor", "slide_width", "slide_height", "level"),
     *("level_factor", "total_factor", "fit_factor", "filter", "output_mpp_x", "output_mpp_y"),
-    *("icc", "width", "height", "left", "top", "sha256", "bytes", "modified", "openslide"),
-    "settings",
+    *("icc", "width", "height", "left", "top", "content", "hash", "bytes", "modified", "notes"),
+    *("openslide", "settings"),
 )
 
 
@@ -151,6 +151,8 @@ def _from_row(root: Path, row: dict, settings: Settings) -> Job:
     downsample, mpp = _number(row, "downsample"), _number(row, "mpp")
     if downsample is not None or mpp is not None:
         settings = replace(settings, downsample=downsample, mpp=mpp)
+    if (slide_mpp := _number(row, "slide_mpp")) is not None:
+        settings = replace(settings, slide_mpp=slide_mpp)
     path = PurePosixPath(Path(slide).as_posix())
     if path.is_absolute() or ".." in path.parts:
         path = PurePosixPath(path.name)

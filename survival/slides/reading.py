@@ -12,7 +12,9 @@ import numpy as np
 import openslide
 
 from survival.slides.averaging import area_weights, average
+from survival.slides.diagnosis import what_it_is
 from survival.slides.geometry import Plan
+from survival.slides.identity import TilesHash
 from survival.slides.settings import SlideError
 
 # A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
@@ -39,9 +41,7 @@ def open_slide(path: Path) -> Iterator[openslide.OpenSlide]:
         with openslide.OpenSlide(path) as slide:
             yield slide
     except openslide.OpenSlideUnsupportedFormatError:
-        raise SlideError(
-            "it is no slide that OpenSlide reads (NDPI, SVS, MRXS, tiled TIFF, ...), or is cut"
-        ) from None
+        raise SlideError(f"it is not a slide that OpenSlide reads{what_it_is(path)}") from None
     except openslide.OpenSlideError as error:
         raise SlideError(f"it cannot be decoded: {error}") from None
 
@@ -51,6 +51,8 @@ def read_over_white(
     plan: Plan,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    tiles: TilesHash | None = None,
 ) -> np.ndarray:
     """Average the pixels of a slide over areas, laid over white.
 
@@ -60,6 +62,7 @@ def read_over_white(
         threads: Pieces read at the same time; each takes about 30 MB. The result is the same for
             any number.
         progress: Called after each piece with the pieces done and their number.
+        tiles: Takes a hash of the pixels that were read.
 
     Returns:
         uint8 array (height, width, 3): the averaged colours, over white.
@@ -73,6 +76,8 @@ def read_over_white(
         # read_region wants its corner in level-0 pixels.
         l0_corner = round(x * plan.level_downsample), round(y * plan.level_downsample)
         rgba = np.asarray(slide.read_region(l0_corner, plan.level, (x_stop - x, y_stop - y)))
+        if tiles is not None:
+            tiles.add((y, x), np.ascontiguousarray(rgba).data)
         pixels = _premultiplied(rgba)
         if plan.factors == (1.0, 1.0):
             return y - plan.l_corner[1], x - plan.l_corner[0], _ink(pixels)
@@ -104,13 +109,16 @@ def sum_over_white(
         uint8 array (height, width, 3).
     """
     ink = np.zeros((size[1], size[0], 3), np.float32)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for done, (top, left, part) in enumerate(pool.map(read, places), start=1):
+    with contextlib.ExitStack() as stack:
+        if threads == 1:
+            parts = map(read, places)
+        else:
+            pool = ThreadPoolExecutor(threads)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            parts = pool.map(read, places)
+        for done, (top, left, part) in enumerate(parts, start=1):
             ink[top : top + part.shape[0], left : left + part.shape[1]] += part
             progress(done, len(places))
-    finally:
-        pool.shutdown(cancel_futures=True)
     ink += 0.5
     return 255 - ink.astype(np.uint8)
 

@@ -182,8 +182,13 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
 
 
 def _other(settings: dict, than: dict) -> str:
-    some = {name: value for name, value in settings.items() if than.get(name) != value}
-    return ", ".join(f"{name} {str(value).removesuffix('.0')}" for name, value in some.items())
+    names = [n for n in (than | settings) if than.get(n) != settings.get(n)]
+    # What is not recorded was not asked for.
+    return ", ".join(
+        f"{n} {str(settings[n]).removesuffix('.0')}" if n in settings else f"without {n}"
+        for n in names
+        if n in settings or n not in ("downsample", "mpp")
+    )
 
 
 def _row(job: Job, provenance: dict) -> dict:

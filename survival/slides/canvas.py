@@ -62,7 +62,8 @@ def notes_on(image: np.ndarray, canvas: tuple[int, int]) -> list[str]:
             f"its image of {width}x{height} pixels covers {100 * share:.2g} % of the canvas: is "
             "the downsample too large, or the resolution wrong that it gives?"
         )
-    if (image.max(axis=-1) < DARK).mean() > 0.5:
+    red, green, blue = np.moveaxis(image, -1, 0)
+    if (np.maximum(np.maximum(red, green), blue) < DARK).mean() > 0.5:
         notes.append(
             "its background is dark, as in fluorescence: it lies on white all the same, and a "
             "network for stained tissue is not made for it"

@@ -17,7 +17,8 @@ def both(path, downsample):
     """The image without OpenSlide, and through it."""
     with open_slide(path) as slide:
         plan = make_plan(slide, Settings(downsample, canvas=(3000, 3000)))
-        return read_jpeg_tiles(path, slide, plan), read_over_white(slide, plan)
+        tiles = read_jpeg_tiles(path, slide, plan)
+        return tiles and tiles[0], read_over_white(slide, plan)
 
 
 def jpeg(pixels, **options):
@@ -91,5 +92,5 @@ def test_a_tile_that_is_damaged_is_left_to_openslide(tmp_path, tissue):
 def test_any_number_of_threads_gives_the_same_image(svs):
     with open_slide(svs) as slide:
         plan = make_plan(slide, Settings(10))
-        one, three = (read_jpeg_tiles(svs, slide, plan, threads) for threads in (1, 3))
+        one, three = (read_jpeg_tiles(svs, slide, plan, threads)[0] for threads in (1, 3))
     assert (one == three).all()

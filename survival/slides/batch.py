@@ -170,7 +170,7 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
         if overwrite:
             return None
         raise ValueError(
-            f"{out / job.output} was made with {_other(before, now)}, not {_other(now, before)}: "
+            f"{out / job.output} was made {_other(before, now)}, not {_other(now, before)}: "
             "give --overwrite to make such images again, or choose another folder"
         )
     try:
@@ -182,13 +182,10 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
 
 
 def _other(settings: dict, than: dict) -> str:
-    names = [n for n in (than | settings) if than.get(n) != settings.get(n)]
-    # What is not recorded was not asked for.
-    return ", ".join(
-        f"{n} {str(settings[n]).removesuffix('.0')}" if n in settings else f"without {n}"
-        for n in names
-        if n in settings or n not in ("downsample", "mpp")
-    )
+    """What is different in one of two records of settings; what is not in it was not asked for."""
+    names = [name for name in than | settings if than.get(name) != settings.get(name)]
+    some = [f"{n} {str(settings[n]).removesuffix('.0')}" for n in names if n in settings]
+    return f"with {', '.join(some)}" if some else f"without {', '.join(names)}"
 
 
 def _row(job: Job, provenance: dict) -> dict:

@@ -20,6 +20,9 @@ from survival.slides.settings import SlideError
 # A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
 PIECE = 2**20
 LARGEST_PIECE = 4 * PIECE
+# How many pixels further to the left and above a piece may be read from, and the largest shift,
+# in pixels of the level, for which it is not.
+REACH, SHIFT = 3072, 0.005
 
 Place = TypeVar("Place")
 
@@ -74,8 +77,10 @@ def read_over_white(
     def read(place: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, np.ndarray]:
         (x, x_stop), (y, y_stop) = place
         # read_region wants its corner in level-0 pixels.
-        l0_corner = round(x * plan.level_downsample), round(y * plan.level_downsample)
-        rgba = np.asarray(slide.read_region(l0_corner, plan.level, (x_stop - x, y_stop - y)))
+        left, top = (_corner(n, plan.level_downsample) for n in (x, y))
+        l0_corner = round(left * plan.level_downsample), round(top * plan.level_downsample)
+        region = slide.read_region(l0_corner, plan.level, (x_stop - left, y_stop - top))
+        rgba = np.asarray(region)[y - top :, x - left :]
         if tiles is not None:
             tiles.add((y, x), np.ascontiguousarray(rgba).data)
         pixels = _premultiplied(rgba)
@@ -159,6 +164,19 @@ def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list
         inside_a_tile = candidates % tile != 0
         borders.append(int(candidates[np.argmin(shift + 0.001 * inside_a_tile)]))
     return list(zip(borders, [*borders[1:], stop], strict=True))
+
+
+def _corner(start: int, downsample: float) -> int:
+    """The last pixel before a piece from which it can be read without being shifted.
+
+    OpenSlide blurs a region whose corner is not a whole level-0 pixel. Where no corner in reach
+    is one, the best is taken.
+    """
+    candidates = start - np.arange(min(start, REACH) + 1)
+    l0 = candidates * downsample
+    shift = np.abs(l0 - np.rint(l0)) / downsample
+    good = shift <= SHIFT
+    return int(candidates[np.argmax(good) if good.any() else np.argmin(shift)])
 
 
 def _within(plan: Plan, axis: int, start: int, stop: int) -> tuple[int, int]:

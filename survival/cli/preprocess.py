@@ -11,6 +11,10 @@ import click
 from resbuilder.common.cli import Command, resumed_by
 
 
+# Slides whose notes are printed; a cohort of fluorescence has one for each.
+NOTES = 20
+
+
 class Canvas(click.ParamType):
     """Width and height as in 2500x2000."""
 
@@ -117,9 +121,12 @@ def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **setti
     finally:
         if bar.live.is_started:
             bar.stop()
-    for row in rows:
-        if row["notes"]:
-            click.echo(f"Note: {_printable(row['slide'])}: {row['notes']}", err=True)
+    noted = [row for row in rows if row["notes"]]
+    for row in noted[:NOTES]:
+        click.echo(f"Note: {_printable(row['slide'])}: {row['notes']}", err=True)
+    if len(noted) > NOTES:
+        more = len(noted) - NOTES
+        click.echo(f"Note: {more} more slides have notes, see {out / 'manifest.csv'}", err=True)
     failed = [row for row in rows if row["status"] != "ok"]
     for row in failed:
         click.echo(f"{_printable(row['slide'])}: {_printable(row['reason'])}", err=True)

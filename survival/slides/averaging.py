@@ -64,7 +64,7 @@ def average(image: np.ndarray, rows: sparse.csr_matrix, columns: sparse.csr_matr
 
 
 def average_of_blocks(image: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
-    """Average over blocks of whole pixels: what :func:`average` does, rounded, several times faster.
+    """Average over blocks of whole pixels: rounded, several times faster than :func:`average`.
 
     Args:
         image: uint8 (height, width, 4), both sides multiples of their factors. Pillow takes such

@@ -58,7 +58,8 @@ def _which_tiff(path: Path) -> str:
     if not found:
         return ": it is a TIFF that is cut or damaged: it lists no image"
     convert = _CONVERT.format(f"'{path.name}'")
-    if b"<OME" in found[0].get(tiff.IMAGEDESCRIPTION, b""):
+    description = found[0].get(tiff.IMAGEDESCRIPTION)
+    if isinstance(description, bytes) and b"<OME" in description:
         return (
             ": it is an OME-TIFF of a kind that it lacks, such as one with a plane for each "
             f"colour; if it is an RGB image, convert it: {convert}; else export it as RGB"

@@ -22,7 +22,7 @@ PIECE = 2**20
 LARGEST_PIECE = 4 * PIECE
 # How many pixels further to the left and above a piece may be read from, and the largest shift,
 # in pixels of the level, for which it is not.
-REACH, SHIFT = 3072, 0.005
+REACH, SHIFT = 3072, 0.001
 
 Place = TypeVar("Place")
 
@@ -115,6 +115,7 @@ def sum_over_white(
     """
     ink = np.zeros((size[1], size[0], 3), np.float32)
     with contextlib.ExitStack() as stack:
+        parts: Iterator[tuple[int, int, np.ndarray]]
         if threads == 1:
             parts = map(read, places)
         else:

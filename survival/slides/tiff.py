@@ -23,7 +23,7 @@ _VENDORS = ("aperio", "generic-tiff", "leica", "philips", "trestle", "ventana")
 # A tile is decoded as a whole, 4 bytes a pixel; those of scanners have at most 4096x4096.
 _LARGEST_TILE = 8192 * 8192
 # What reading the directories of a file raises that is not a TIFF, or a broken one.
-TIFF_ERRORS = (OSError, KeyError, TypeError, ValueError, struct.error)
+TIFF_ERRORS = (OSError, AttributeError, KeyError, TypeError, ValueError, struct.error)
 # NumPy's names of the types of values. Fractions and texts of other tags are left out.
 _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 
@@ -85,7 +85,7 @@ def _value(
         data = _bytes(file, start, size, end)
     if tag in (tiff.TILEOFFSETS, tiff.TILEBYTECOUNTS):
         return np.frombuffer(data, form, number).astype(np.int64)
-    if kind in (2, 7):
+    if form.itemsize == 1:
         return data[:size]
     values = np.frombuffer(data, form, number)
     return int(values[0]) if number == 1 else values.astype(np.int64)

@@ -10,7 +10,6 @@ import click
 
 from resbuilder.common.cli import Command, resumed_by
 
-
 # Slides whose notes are printed; a cohort of fluorescence has one for each.
 NOTES = 20
 

@@ -170,7 +170,8 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
         if overwrite:
             return None
         raise ValueError(
-            f"{out / job.output} was made {_other(before, now)}, not {_other(now, before)}: "
+            f"{out / job.output} was made {_other(before, now)}, "
+            f"not {_other(now, before).removeprefix('with ')}: "
             "give --overwrite to make such images again, or choose another folder"
         )
     try:

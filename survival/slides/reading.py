@@ -99,6 +99,8 @@ def sum_over_white(
     size: tuple[int, int],
     threads: int,
     progress: Callable[[int, int], None],
+    *,
+    rounded: bool = False,
 ) -> np.ndarray:
     """Add up what pieces of a slide give to an image.
 
@@ -109,11 +111,14 @@ def sum_over_white(
         size: Width and height of the image.
         threads: Places read at the same time; the result is the same for any number.
         progress: Called after each place with the places done and their number.
+        rounded: Whether the ink is uint8, with a fourth number that is not used, and no two places
+            touch the same pixel.
 
     Returns:
         uint8 array (height, width, 3).
     """
-    ink = np.zeros((size[1], size[0], 3), np.float32)
+    colours, kind = (4, np.uint8) if rounded else (3, np.float32)
+    ink = np.zeros((size[1], size[0], colours), kind)
     with contextlib.ExitStack() as stack:
         parts: Iterator[tuple[int, int, np.ndarray]]
         if threads == 1:
@@ -125,6 +130,8 @@ def sum_over_white(
         for done, (top, left, part) in enumerate(parts, start=1):
             ink[top : top + part.shape[0], left : left + part.shape[1]] += part
             progress(done, len(places))
+    if rounded:
+        return 255 - np.ascontiguousarray(ink[..., :3])
     ink += 0.5
     return 255 - ink.astype(np.uint8)
 

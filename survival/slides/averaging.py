@@ -77,5 +77,5 @@ def average_of_blocks(image: np.ndarray, factors: tuple[int, int]) -> np.ndarray
     if factors == (1, 1):
         return image
     height, width = image.shape[:2]
-    whole = Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(image).data)
+    whole = Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(image))
     return np.asarray(whole.reduce(factors))

@@ -106,7 +106,7 @@ def sum_over_white(
 
     Args:
         read: From a place to what is found there: the first row and column of the image that it
-            touches, and its ink, float (rows, columns, 3): 0 is white, 255 black.
+            touches, and its ink, (rows, columns, 3): 0 is white, 255 black.
         places: All places.
         size: Width and height of the image.
         threads: Places read at the same time; the result is the same for any number.

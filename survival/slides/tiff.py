@@ -78,7 +78,7 @@ def _value(
     file: BinaryIO, order: str, tag: int, kind: int, number: int, inline: bytes, end: int
 ) -> Any:
     """The value of a tag, which lies in the entry itself if there is room, else elsewhere."""
-    form = np.dtype(_TYPES[kind]).newbyteorder(order)
+    form = np.dtype(order + _TYPES[kind])
     size, data = number * form.itemsize, inline
     if size > len(inline):
         (start,) = struct.unpack(order + ("Q" if len(inline) == 8 else "I"), inline)

@@ -74,7 +74,6 @@ class _Level:
         across, down = (scale * block for block in blocks)
         width, height = self.tile[0] // across, self.tile[1] // down
         ink = np.empty((len(rows) * height, len(columns) * width, 4), np.uint8)
-        data = []
         # For every tile in turn: new memory for each takes as long as a third of the decoding.
         room = np.empty((*self.tile[::-1], 4), np.uint8)
         for row, column, one in self._read(columns, rows):
@@ -91,9 +90,7 @@ class _Level:
                 pixels = average_of_blocks(pixels, (across, down))
             np.subtract(255, pixels, out=part)
             if tiles is not None:
-                data.append(one)
-        if tiles is not None:
-            tiles.add((rows.start, columns.start), *data)
+                tiles.add((row, column), one)
         return ink
 
     def _read(self, columns: range, rows: range) -> Iterator[tuple[int, int, bytes]]:

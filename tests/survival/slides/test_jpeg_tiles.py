@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from survival.slides.geometry import make_plan
+from survival.slides.identity import TilesHash
 from survival.slides.jpeg_tiles import read_jpeg_tiles
 from survival.slides.reading import open_slide, read_over_white
 from survival.slides.settings import Settings
@@ -94,3 +95,13 @@ def test_any_number_of_threads_gives_the_same_image(svs):
         plan = make_plan(slide, Settings(10))
         one, three = (read_jpeg_tiles(svs, slide, plan, threads)[0] for threads in (1, 3))
     assert (one == three).all()
+
+
+def test_the_hash_of_the_tiles_depends_on_nothing_but_the_level(svs):
+    hashes = set()
+    with open_slide(svs) as slide:
+        for downsample, exact, threads in ((10, True, 1), (64, True, 3), (64, False, 1)):
+            tiles, plan = TilesHash(), make_plan(slide, Settings(downsample))
+            read_jpeg_tiles(svs, slide, plan, threads, exact=exact, tiles=tiles)
+            hashes.add(tiles.hexdigest())
+    assert len(hashes) == 1

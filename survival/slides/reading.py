@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 import openslide
+from PIL import Image
 
 from survival.slides.averaging import area_weights, average
 from survival.slides.diagnosis import what_it_is
@@ -131,7 +132,8 @@ def sum_over_white(
             ink[top : top + part.shape[0], left : left + part.shape[1]] += part
             progress(done, len(places))
     if rounded:
-        return 255 - np.ascontiguousarray(ink[..., :3])
+        # Pillow leaves the fourth number out several times faster than NumPy does.
+        return np.asarray(Image.frombuffer("RGBX", size, 255 - ink).convert("RGB"))
     ink += 0.5
     return 255 - ink.astype(np.uint8)
 

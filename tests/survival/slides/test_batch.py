@@ -388,7 +388,7 @@ def test_images_of_before_there_was_a_hash_still_count(folder, tmp_path):
     # With a hash it has to be read again.
     (row,) = preprocess_slides(slide, out, **SMALL, hash=True)
     assert row["hash"].startswith("xxh3:") and row["content"].startswith("quickhash:")
-    with pytest.raises(ValueError, match="made without exact, not with exact True"):
+    with pytest.raises(ValueError, match="made without exact, not exact True"):
         preprocess_slides(slide, out, **SMALL, exact=True)
 
 

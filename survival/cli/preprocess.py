@@ -62,7 +62,7 @@ class Canvas(click.ParamType):
 @click.option(
     "--exact",
     is_flag=True,
-    help="Decode JPEG tiles in full: slower, and other by less than one grey level.",
+    help="Decode JPEG tiles in full: slower, and differs by at most one grey level.",
 )
 @click.option("--hash", is_flag=True, help="Add a hash (xxh3) of each slide's whole file.")
 @click.option(

@@ -85,7 +85,7 @@ def preprocess_slide(
         slide_mpp: Micrometres per level-0 pixel, for a slide that does not know. A resolution
             coarser than 10 is not believed; tags of 72 dpi are a default of programs.
         exact: Decode all JPEG tiles in full. Otherwise those of which many pixels are averaged are
-            decoded to a smaller size, which changes an image by less than one grey level.
+            decoded to a smaller size, which changes an image by at most one grey level.
         hash: Hash the slide's whole file, in a thread beside decoding.
         threads: Pieces of the slide decoded at the same time, about 30 MB each.
         progress: Called with pieces done and their number, while reading.

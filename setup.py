@@ -65,7 +65,8 @@ setup(
     package_data={package: ["py.typed"] for package in PACKAGES}
     | {"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},
     install_requires=BASE,
-    extras_require=EXTRAS | {"all": sorted(set().union(*EXTRAS.values()))},
+    extras_require=EXTRAS
+    | {"all": sorted(set().union(*EXTRAS.values())), "benchmarks": ["torch-pruning>=1.6,<2"]},
     entry_points={
         "console_scripts": ["resbuilder = resbuilder.cli:main", "survival = survival.cli:main"]
     },

@@ -3,93 +3,150 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
-from functools import reduce
+from dataclasses import dataclass, fields
+from functools import reduce, wraps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
-from matplotlib.figure import Figure
 
-from experiments.jobs import VERSION, as_stored, read, run_all, write
+from experiments.jobs import as_stored, quiet, read, run_all, this_version, write
 from resbuilder.common.cli import resumed_by
-from resbuilder.common.cluster import RayExecutor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"
 
-
 PRESETS = {
     "quick": "minutes on 2 cores",
     "laptop": "hours on 2 cores",
+    "workstation": "a day on 2 cores",
     "thesis": "everything, as the thesis",
 }
-
-
-def _keep(context: click.Context, option: click.Parameter, value) -> None:
-    context.meta[f"{__name__}.{option.name}"] = value
-
-
-_RAY_OPTIONS = (
-    click.option(
-        "--ray",
-        metavar="ADDRESS",
-        expose_value=False,
-        callback=_keep,
-        help="Trainings on a Ray cluster (HOST:PORT), or on a Ray of this command's own (local).",
-    ),
-    click.option(
-        "--gpus",
-        type=click.FloatRange(0),
-        default=0,
-        show_default=True,
-        expose_value=False,
-        callback=_keep,
-        help="With --ray: GPUs of each training, also a part of one.",
-    ),
-    click.option(
-        "--memory",
-        type=click.FloatRange(0, min_open=True),
-        default=2,
-        show_default=True,
-        expose_value=False,
-        callback=_keep,
-        help="With --ray: GiB of memory of each training.",
-    ),
-)
-
-
-_STRATEGY_OPTION = click.option(
-    "--strategy",
-    type=click.Choice(["one_device", "mirrored"]),
-    default="one_device",
-    show_default=True,
-    expose_value=False,
-    callback=_keep,
-    help="mirrored: one training at a time, its batches divided among all GPUs.",
-)
-
-
 DATA = "Folder with NAME.npz; else the variable RESBUILDER_DATA."
 
 
-def standard_options(
-    *presets: str, mirrored: bool = False, data_help: str = DATA
-) -> Callable[[Callable], Callable]:
-    """The options that every script has: preset, workers, data_dir, out.
+@dataclass(frozen=True)
+class Running:
+    """Where and how many of a script's jobs run. It changes no job: a result is what it is.
 
-    Those about Ray and the strategy are no arguments of the script: :func:`measure` finds them.
+    Attributes:
+        workers: Processes, or the cores of a Ray of this command's own.
+        data_dir: Where the data lies.
+        out: Another folder for the runs.
+        seeds: Only jobs of so many seeds, None for all.
+        ray: Address of a Ray cluster, ``"local"`` for a Ray of this command's own, None for
+            processes.
+        gpus: With ``ray``, GPUs of each training.
+        memory: With ``ray``, GiB of memory of each training.
+        strategy: ``"one_device"``, or ``"mirrored"``: one training at a time on all GPUs.
+    """
+
+    workers: int = 2
+    data_dir: str | None = None
+    out: Path | None = None
+    seeds: int | None = None
+    ray: str | None = None
+    gpus: float = 0
+    memory: float = 2
+    strategy: str = "one_device"
+
+    def at_most(self, seeds: int) -> int:
+        """Return how many of so many seeds run."""
+        return seeds if self.seeds is None else min(seeds, self.seeds)
+
+    def includes(self, job: dict) -> bool:
+        """Return whether a job is of the seeds that run."""
+        return self.seeds is None or seed_of(job) < self.seeds
+
+    def folder(self, name: str, preset: str) -> Path:
+        """Return the folder of the runs of ``CHAPTER/SCRIPT`` at a preset."""
+        chapter, script = name.split("/")
+        return (self.out or RUNS / chapter) / f"{script}_{preset}"
+
+    def cluster(self) -> Callable[[], Executor] | None:
+        """Return what makes the executor of a cluster, None for processes."""
+        if self.ray is None:
+            return None
+
+        def make() -> Executor:
+            from resbuilder.common.cluster import RayExecutor
+
+            try:
+                return RayExecutor(self.ray, self.workers, gpus=self.gpus, memory=self.memory)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from error
+
+        return make
+
+
+def standard_options(
+    chapter: str,
+    *presets: str,
+    seeds: Mapping[str, int] | None = None,
+    mirrored: bool = False,
+    data_help: str = DATA,
+) -> Callable[[Callable], Callable]:
+    """Give a script's function the options that all have: it is called with preset and running.
+
+    Ctrl-C while it runs says how to resume.
 
     Args:
+        chapter: Folder of its runs and results.
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
+        seeds: How many seeds each preset has, for ``--seeds``; without it there is no such option.
         mirrored: Whether the script's jobs heed ``strategy``.
         data_help: What ``--data-dir`` is.
     """
     presets = presets or ("quick", "thesis")
-    options = (
-        click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs."),
-        click.option("--data-dir", help=data_help),
+    options = _options(chapter, presets, seeds, mirrored, data_help)
+
+    def decorate(main: Callable) -> Callable:
+        @wraps(main)
+        def command(**given):
+            quiet()
+            names = [field.name for field in fields(Running) if field.name in given]
+            running = Running(**{name: given.pop(name) for name in names})
+            _check(running, given["preset"], seeds or {})
+            with resumed_by():
+                return main(running=running, **given)
+
+        return reduce(lambda done, option: option(done), reversed(options), command)
+
+    return decorate
+
+
+def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
+    """Options in the order in which help shows them."""
+    tracked = [name for name in presets if name != "quick"]
+    kinds = "; ".join(f"{name}: {PRESETS[name]}" for name in presets)
+    options = [
+        click.option(
+            "--preset",
+            type=click.Choice(presets),
+            default=presets[0],
+            show_default=True,
+            help=f"{kinds}. Results of {' and '.join(tracked)} are written into "
+            f"experiments/results/{chapter}, which git tracks; those of quick stay with the runs.",
+        )
+    ]
+    if seeds:
+        counts = ", ".join(f"{name} {count}" for name, count in seeds.items())
+        options.append(
+            click.option(
+                "--seeds",
+                type=click.IntRange(1),
+                metavar="N",
+                help=f"The first N seeds only; stored results of the others stay. All of a "
+                f"preset: {counts}.",
+            )
+        )
+    options += [
         click.option(
             "--workers",
             type=click.IntRange(1),
@@ -97,17 +154,66 @@ def standard_options(
             show_default=True,
             help="Trainings side by side, one core and one GPU (if any) each.",
         ),
-        *_RAY_OPTIONS,
-        *([_STRATEGY_OPTION] if mirrored else []),
+        click.option("--data-dir", help=data_help),
         click.option(
-            "--preset",
-            type=click.Choice(presets),
-            default=presets[0],
-            show_default=True,
-            help="; ".join(f"{name}: {PRESETS[name]}" for name in presets) + ".",
+            "--out",
+            type=click.Path(path_type=Path),
+            help=f"Folder of the runs.  [default: {RUNS / chapter}]",
         ),
-    )
-    return lambda command: reduce(lambda done, option: option(done), options, command)
+        click.option(
+            "--ray",
+            metavar="ADDRESS",
+            help="Trainings on a Ray cluster (HOST:PORT), or on a Ray of this command's own "
+            "(local).",
+        ),
+        click.option(
+            "--gpus",
+            type=click.FloatRange(0),
+            default=0,
+            show_default=True,
+            help="With --ray: GPUs of each training, also a part of one.",
+        ),
+        click.option(
+            "--memory",
+            type=click.FloatRange(0, min_open=True),
+            default=2,
+            show_default=True,
+            help="With --ray: GiB of memory of each training.",
+        ),
+    ]
+    if mirrored:
+        options.append(
+            click.option(
+                "--strategy",
+                type=click.Choice(["one_device", "mirrored"]),
+                default="one_device",
+                show_default=True,
+                help="mirrored: one training at a time, its batches divided among all GPUs.",
+            )
+        )
+    return options
+
+
+def _check(running: Running, preset: str, seeds: Mapping[str, int]) -> None:
+    """Refuse options that mean nothing together."""
+
+    def given(option: str) -> bool:
+        source = click.get_current_context().get_parameter_source(option)
+        return source not in (None, ParameterSource.DEFAULT)
+
+    for option in ("gpus", "memory"):
+        if running.ray is None and given(option):
+            raise click.UsageError(f"--{option} is of trainings on a cluster: give --ray, too")
+    if running.strategy == "mirrored" and running.workers > 1 and given("workers"):
+        raise click.UsageError(
+            f"--strategy mirrored trains one at a time on all GPUs, and --workers "
+            f"{running.workers} shares them out; give one of the two"
+        )
+    if running.seeds is not None and running.seeds > seeds[preset]:
+        raise click.UsageError(
+            f"--seeds {running.seeds} is more than the preset {preset} has: give at most "
+            f"{seeds[preset]}, or leave it out"
+        )
 
 
 def measure(
@@ -115,50 +221,54 @@ def measure(
     work: Callable[[dict], dict],
     jobs: dict[str, dict],
     preset: str,
-    workers: int,
-    data_dir: str | None,
-    out: Path | None,
+    running: Running,
+    only: Collection[str] | None = None,
 ) -> Path:
     """Runs the jobs that are missing and stores all results in one file.
 
     Args:
         name: ``CHAPTER/SCRIPT``, of the folder of runs and the file of results.
         work: What a job does.
-        jobs: Settings by name.
+        jobs: Settings of all jobs by name. The file of results keeps what it has of those that do
+            not run.
         preset: What ``"quick"`` gives stays with its runs, the rest goes to
             ``experiments/results``.
-        workers: Processes, or the cores of a Ray of this command's own.
-        data_dir: Where the data lies.
-        out: Another folder for the runs.
+        running: Where they run, and the jobs of how many seeds.
+        only: Names of the jobs that run, by default those of ``running.seeds``.
 
     Returns:
         ``SCRIPT.json`` (of the laptop preset ``SCRIPT_laptop.json``), beside which figures and
         tables belong.
     """
-    chapter, script = name.split("/")
-    folder = (out or RUNS / chapter) / f"{script}_{preset}"
-    strategy = _kept("strategy") or "one_device"
-    if strategy == "mirrored" and workers > 1 and _given("workers"):
-        raise click.UsageError(
-            f"--strategy mirrored trains one at a time on all GPUs, and --workers {workers} shares "
-            "them out; give one of the two"
-        )
-    stored_at = folder / "report" if preset == "quick" else RESULTS / chapter
-    path = stored_at / (f"{script}_laptop.json" if preset == "laptop" else f"{script}.json")
+    folder = running.folder(name, preset)
+    path = results_file(name, preset, running)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with resumed_by():
-        run_all(
-            work,
-            jobs,
-            folder,
-            workers,
-            data_dir,
-            _cluster(workers),
-            strategy,
-            after_each=lambda: _store(path, jobs, folder),
-        )
+    if only is None:
+        only = [job_name for job_name, job in jobs.items() if running.includes(job)]
+    run_all(
+        work,
+        {job_name: job for job_name, job in jobs.items() if job_name in only},
+        folder,
+        running.workers,
+        running.data_dir,
+        running.cluster(),
+        running.strategy,
+        after_each=lambda: _store(path, jobs, folder),
+    )
     _store(path, jobs, folder)
     return path
+
+
+def results_file(name: str, preset: str, running: Running = Running()) -> Path:
+    """Return the file of results of ``CHAPTER/SCRIPT``: of the quick preset that of the runs."""
+    if preset == "quick":
+        return running.folder(name, preset) / "report" / f"{name.split('/')[1]}.json"
+    return RESULTS / f"{name}_laptop.json" if preset == "laptop" else RESULTS / f"{name}.json"
+
+
+def seed_of(job: dict) -> int:
+    """Return the seed of a job, from its settings or those below ``settings``; 0 without one."""
+    return job.get("seed", job.get("settings", {}).get("seed", 0))
 
 
 def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
@@ -167,42 +277,11 @@ def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
     entries = {}
     for name, job in jobs.items():
         if done := read(folder, name, job):
-            about = {"job": job, "version": VERSION, "commit": done.get("commit")}
+            about = {"job": job, "version": this_version(), "commit": done.get("commit")}
             entries[name] = about | done["result"]
         elif name in earlier and earlier[name]["job"] == as_stored(job):
             entries[name] = earlier[name]
     write(path, entries)
-
-
-def _kept(name: str):
-    """An option of the running command, None where it has no such option or none runs."""
-    context = click.get_current_context(silent=True)
-    return context and context.meta.get(f"{__name__}.{name}")
-
-
-def _given(option: str) -> bool:
-    """Whether an option of the running command was given, not left at its default."""
-    context = click.get_current_context(silent=True)
-    source = context and context.get_parameter_source(option)
-    return source not in (None, ParameterSource.DEFAULT)
-
-
-def _cluster(workers: int) -> Callable[[], Executor] | None:
-    """Makes what the options of the running command ask for, None for processes."""
-    address, gpus, memory = map(_kept, ("ray", "gpus", "memory"))
-    if address is None:
-        for option in ("gpus", "memory"):
-            if _given(option):
-                raise click.UsageError(f"--{option} is of trainings on a cluster: give --ray, too")
-        return None
-
-    def make() -> Executor:
-        try:
-            return RayExecutor(address, workers, gpus=gpus, memory=memory)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-
-    return make
 
 
 def publish(path: Path, figure: Figure, table: str | None = None) -> None:

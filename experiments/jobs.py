@@ -17,19 +17,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, as_completed
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from filelock import FileLock, Timeout
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from experiments.checkpoints import Checkpoint
-from resbuilder.common.files import atomically, parse_json
-from resbuilder.common.processes import end_pool, process_pool
+if TYPE_CHECKING:
+    from experiments.checkpoints import Checkpoint
 
-VERSION = version("resbuilder")
-# How often the processes are started anew after one of them was killed.
+# What only a running grid needs is imported in its functions: the help of a script is there at
+# once.
+
+# How often the processes are started again after one of them was killed.
 RESTARTS = 3
 
 
@@ -69,6 +68,8 @@ def run_all(
             refuses its own.
         click.ClickException: If processes are killed again and again, or cannot write.
     """
+    from resbuilder.common.processes import process_pool
+
     (folder / "locks").mkdir(parents=True, exist_ok=True)
     if strategy == "mirrored":
         make = cluster or (lambda: process_pool(1, quiet, gpus=[]))  # It sees all of them.
@@ -95,6 +96,10 @@ def run_all(
 
 def _run(work, missing, folder, make, given, wait, total, after_each) -> list[str]:
     """Hands all jobs in; returns the names of those whose process was lost."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from resbuilder.common.processes import end_pool
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     lost = []
     with Progress(*columns, TimeElapsedColumn()) as progress, make() as pool:
@@ -135,6 +140,8 @@ def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) ->
 
 def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
     """Does a job and writes its result, unless another process is at it or has done it."""
+    from filelock import FileLock, Timeout
+
     path = folder / f"{name}.json"
     try:
         # The system gives the lock up when a process ends, however it ends.
@@ -147,7 +154,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
                     path,
                     {
                         "job": job,
-                        "version": VERSION,
+                        "version": this_version(),
                         "commit": commit(),
                         "result": result,
                         # Since the last interruption.
@@ -164,9 +171,19 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
 
 def _checkpoint(folder: Path, name: str, job: dict) -> Checkpoint:
     """The file of a job's state. Other settings or another version have another file."""
-    identity = json.dumps([_plain(job), VERSION], sort_keys=True)
+    from experiments.checkpoints import Checkpoint
+
+    identity = json.dumps([_plain(job), this_version()], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return Checkpoint(folder / "checkpoints" / f"{name}-{digest}.npz")
+
+
+@cache
+def this_version() -> str:
+    """Return the version that is installed."""
+    from importlib.metadata import version
+
+    return version("resbuilder")
 
 
 @cache
@@ -191,6 +208,8 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
     Raises:
         click.UsageError: If it is damaged, or was written for other settings or by another version.
     """
+    from resbuilder.common.files import parse_json
+
     path = folder / f"{name}.json"
     if not path.exists():
         return None
@@ -206,10 +225,10 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
             f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
             "give another folder with --out."
         )
-    if (by := found.get("version", VERSION)) != VERSION:
+    if (by := found.get("version", this_version())) != this_version():
         raise click.UsageError(
-            f"{path} was measured with version {by}, and this is {VERSION}: they are not mixed. "
-            "Keep it there and give another folder with --out, or remove it."
+            f"{path} was measured with version {by}, and this is {this_version()}: they are not "
+            "mixed. Keep it there and give another folder with --out, or remove it."
         )
     return found
 
@@ -221,6 +240,8 @@ def as_stored(job: dict) -> dict:
 
 def write(path: Path, value: dict) -> None:
     """Writes JSON whole or not at all: five digits, null for what is no number, a line an entry."""
+    from resbuilder.common.files import atomically
+
     lines = [
         f"{json.dumps(key)}: {json.dumps(_plain(item), ensure_ascii=False, allow_nan=False)}"
         for key, item in value.items()

@@ -6,7 +6,8 @@
     python -m experiments.survival.domain_gap --preset thesis     # goes on from there
 
 Runs live in ``runs/``, which is not kept in the repository; what came out of them is, in
-``experiments/results``. Without this, a script on a fresh checkout measures everything anew.
+``experiments/results``. Without this, a script on a fresh checkout measures everything again from
+scratch.
 """
 
 from __future__ import annotations
@@ -39,7 +40,11 @@ def restore(results: Path, folder: Path) -> int:
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("name", metavar="CHAPTER/SCRIPT")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the runs, as given there.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the runs, as given there.  [default: runs/CHAPTER]",
+)
 def main(name: str, out: Path | None) -> None:
     """Restore the runs of a script."""
     chapter, _, script = name.partition("/")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import warnings
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.optimizer import PHS, phs_of
+from phs_optimizer.lookup import phs_of
+from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import STAGES, BrakingPolicy, BrakingState, Event
+from phs_optimizer.port import accelerate
+from phs_optimizer.stability import bearable_friction
 from phs_optimizer.task_loss import TaskLoss
 
 
@@ -24,9 +30,15 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     The loss that is compared is a moving average of the task loss, without the regularization
     terms of the weights. Where the state machine stands is kept in the optimizer, so that a
-    ``.keras`` file saved in the middle goes on as if nothing had happened; put this callback
-    before ``ModelCheckpoint``. Weights that were best so far are kept in memory only and are
-    looked for anew after loading. To begin a new training, compile with a new optimizer.
+    training goes on from a ``.keras`` file, or under ``BackupAndRestore``, as if it had not been
+    interrupted; the order of the callbacks does not matter. Weights that were best so far are
+    kept in memory only: after an interruption they are looked for again from there on, and a
+    warning says so. To begin a new training, compile with a new optimizer.
+
+    Before the first step it is judged whether the explicit friction step bears the friction after
+    braking, with the largest time step α of a schedule. A callback or a callable that makes α
+    larger is not known by then. Where the friction would diverge after all, it becomes the
+    largest one that does not oscillate (α r = 1), and a warning says so.
 
     Args:
         target: The goal, in the meaning of ``target_is``; or ``"auto"``: no goal, and no number of
@@ -59,12 +71,19 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         restore_best_weights: Whether the weights of the best epoch are put back at the end; by
             default only with ``minima`` > 1 or ``target="auto"``. Best is by validation loss where
             there is one, by the average training loss otherwise.
+        reset_momenta: Whether the weights are at rest when ``fit`` ends, so that a later ``fit``
+            does not carry them away from where they were put. None: if this callback has put the
+            best weights back. True: always, for ``EarlyStopping(restore_best_weights=True)``,
+            which leaves momenta as they are. False: never.
         monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
         validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
             Keras' logs. One whose name has "acc" or "auc" in it is better higher, others lower.
         seed: Seed of the port's direction.
+        optimizer: The PHS optimizer to brake, where a model has several, such as the generator's
+            of a GAN; by default the one that the model was compiled with, or the only PHS in its
+            ``MultiOptimizer``.
         log_path: A file to which every event and every epoch is appended as a line of JSON.
-        verbose: 1 prints every event, 0 nothing.
+        verbose: 1 prints every event, and at the end why it has never braked; 0 nothing.
         **kwargs: Nothing else is allowed.
 
     Attributes:
@@ -78,37 +97,58 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             unknown option; in ``fit``, a model without a PHS optimizer, or a factor or a time step
             with which the explicit friction step would diverge.
 
+    Warns:
+        UserWarning: If ``average_steps`` are more than an epoch has: then the goal is not looked
+            at in the first epochs.
+
     Example:
-        >>> model.fit(x, y, callbacks=[GoalOrientedBraking(target=0.85, factor=10)])
+        >>> import keras, numpy as np
+        >>> from phs_optimizer import PHS
+        >>> x = np.random.default_rng(0).normal(size=(640, 3))
+        >>> y = x.sum(axis=1)
+        >>> def new_model(friction):
+        ...     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        ...     model.compile(PHS(learning_rate=0.1, friction=friction), "mse")
+        ...     return model
+        >>> braking = GoalOrientedBraking(target=0.9, factor=10, average_steps=20, verbose=0)
+        >>> history = new_model(1.0).fit(x, y, epochs=10, verbose=0, callbacks=[braking])
+        >>> [(event["action"], round(event["friction"], 3)) for event in braking.events]
+        [('brake', 10.0)]
 
         Without a goal, and as many epochs as it takes:
 
-        >>> model.fit(x, y, validation_split=0.1, epochs=1000,
-        ...           callbacks=[GoalOrientedBraking("auto")])
+        >>> braking = GoalOrientedBraking("auto", patience=2, verbose=0)
+        >>> history = new_model(0.1).fit(
+        ...     x, y, epochs=1000, validation_split=0.1, verbose=0, callbacks=[braking]
+        ... )
+        >>> [event["action"] for event in braking.events]
+        ['brake', 'brake', 'stop']
     """
 
     def __init__(
         self,
-        target,
-        target_is="reduction",
-        factor=10.0,
-        average_steps=100,
-        initial_loss=None,
-        patience=None,
-        on_patience="brake",
-        adjustment=0.9,
-        overfitting_patience=None,
-        minima=1,
-        exploitation=None,
-        stages=STAGES,
-        port_energy=0.5,
-        restore_best_weights=None,
-        monitor="loss",
-        validation="val_loss",
-        seed=0,
-        log_path=None,
-        verbose=1,
-        **kwargs,
+        target: float | str,
+        target_is: str = "reduction",
+        factor: float = 10.0,
+        average_steps: int = 100,
+        initial_loss: float | None = None,
+        patience: int | None = None,
+        on_patience: str = "brake",
+        adjustment: float = 0.9,
+        overfitting_patience: int | None = None,
+        minima: int = 1,
+        exploitation: int | None = None,
+        stages: int = STAGES,
+        port_energy: float = 0.5,
+        restore_best_weights: bool | None = None,
+        reset_momenta: bool | None = None,
+        monitor: str = "loss",
+        validation: str = "val_loss",
+        seed: int = 0,
+        optimizer: keras.optimizers.Optimizer | None = None,
+        log_path: str | Path | None = None,
+        verbose: int = 1,
+        **kwargs: Any,
     ):
         super().__init__()
         checks.no_unknown("GoalOrientedBraking", kwargs, type(self).__init__)
@@ -131,6 +171,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.restore_best_weights = (
             automatic or minima > 1 if restore_best_weights is None else bool(restore_best_weights)
         )
+        self.reset_momenta = reset_momenta
+        self.optimizer = optimizer
         self.log_path = None if log_path is None else Path(log_path)
         self.verbose = verbose
         self.events: list[dict] = []
@@ -144,11 +186,15 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             or (patience is not None and on_patience == "brake")
         )
         # Of all epochs, to be restored in the end, and of those since the last acceleration.
-        self._best_weights = self._best_here = None
+        self._best_weights: list | None = None
+        self._best_here: list | None = None
         self._epoch = 0
+        self._training = False  # between the first epoch's beginning and the training's end
+        self._held_back: float | None = None  # the friction that is wanted and would diverge
+        self._of: PHS | None = None  # whose training the events and the best weights are of
 
-    def on_train_begin(self, logs=None):
-        """Takes up the state in the optimizer and checks that braking is stable."""
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Check that braking is stable throughout the training."""
         optimizer = self._optimizer()
         if not optimizer.initial_friction:
             raise ValueError(
@@ -156,42 +202,106 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 "friction > 0"
             )
         hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
-        optimizer.check_stable(optimizer.initial_friction * hardest)
+        steps = self._steps_of_epoch() or 0
+        to_come = steps * ((self.params or {}).get("epochs") or 1)
+        optimizer.check_stable(optimizer.initial_friction * hardest, max(to_come, 1))
+        self._warn_of_short_epochs(steps)
         if self.log_path is not None:
             self.log_path.touch()  # a path that cannot be written fails now, not after an epoch
-        state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
-        self.policy.state = state
-        if not state.steps:
-            self.events, self.trace = [], []
-            self._best_weights = self._best_here = None
-        if self._best_weights is None:
-            state.best = np.inf
-        if self._best_here is None:
-            state.best_here = np.inf
+        self._training = False
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """A new running mean; what is stable is asked again, as a schedule changes α."""
-        self._optimizer().check_stable(self._friction())
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Take up the state in the optimizer at first; begin a new running mean."""
+        if not self._training:
+            # Only here: BackupAndRestore, behind this callback, restores in on_train_begin.
+            self._take_up_state(epoch)
+        self._training = True
         self._epoch = epoch
+        self.policy.state.epoch, self.policy.state.validation = epoch, math.inf
+        self._keep_stable()
         self._task_loss.begin_epoch()
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Averages the loss and brakes if it has reached the goal."""
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Average the loss, and brake if it has reached the goal."""
         event = self.policy.observe(*self._task_loss.read(self, batch, logs))
-        steps = self.policy.state.steps
-        due = not self.trace or steps - self.trace[-1][0] >= self.policy.average_steps / 2
+        seen = self.policy.state.steps
+        due = not self.trace or seen - self.trace[-1][0] >= self.policy.average_steps / 2
         if due or event:
-            self.trace.append((int(steps), self.policy.average))
+            self.trace.append((int(seen), self.policy.average))
+        if due:
+            self._keep_stable()
+        steps = self._steps_of_epoch()
         if event:
             self._carry_out(event)
-        elif due:  # now and then, for a file saved within an epoch
+        # Now and then, for a file saved within an epoch; and after its last step, for one saved
+        # by a callback before this one in the list. Where that is not known, after each step.
+        elif due or steps is None or batch + 1 >= steps:
             self._save_state()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Keeps the best weights, and brakes or accelerates where an epoch's end decides it."""
+    def on_test_end(self, logs: dict | None = None) -> None:
+        """Keep what validation says, for a file saved before this callback's end of the epoch."""
+        name = self.validation.removeprefix("val_")
+        if self._training and logs and name in logs:
+            self.policy.state.validation = self._lower_is_better(float(logs[name]))
+            self._save_state()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keep the best weights, and brake or accelerate where an epoch's end decides it."""
         logs = {} if logs is None else logs
+        if not epoch and self._steps_of_epoch() is None:
+            self._warn_of_short_epochs(int(self.policy.state.steps))
+        latest = self.events[-1] if self.events else None
+        if latest and latest["step"] == self.policy.state.steps:
+            # Keras on JAX undoes what is set after the last step of data whose end is not known.
+            self._keep_stable(self._held_back or latest["friction"])
         average = self.policy.average
-        is_best, is_best_here, event = self.policy.epoch_end(self._validated(logs))
+        self._end_epoch(self._validated(logs))
+        logs["friction"] = self._friction()
+        self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Put the best weights back, if asked for, and say why it has never braked."""
+        self._training = False
+        restored = self.restore_best_weights and self._best_weights is not None
+        if restored:
+            self.model.set_weights(self._best_weights)
+        if restored if self.reset_momenta is None else self.reset_momenta:
+            self._optimizer().reset_momenta()
+        if self.verbose and (why := self.policy.unreached()):
+            print(f"\n{type(self).__name__} {why}", flush=True)
+
+    def _take_up_state(self, epoch: int) -> None:
+        """Go on where the optimizer's state says, or begin a training."""
+        optimizer, policy = self._optimizer(), self.policy
+        state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
+        if state.steps and optimizer is self._of:
+            policy.state = state
+            return
+        policy.begin(state)
+        self.events, self.trace = [], []
+        self._best_weights = self._best_here = self._held_back = None
+        self._of = optimizer
+        if not state.steps:
+            return
+        if self.restore_best_weights or self._brake_from_best:
+            warnings.warn(
+                f"{type(self).__name__} goes on after step {state.steps:.0f}. The weights that "
+                "were best until then are not saved with a model, so the best are looked for "
+                "again from here on",
+                stacklevel=2,
+            )
+        if state.braking:
+            harder = optimizer.initial_friction * self.factor**state.braking
+            self._held_back = harder if self._friction() < harder / (1 + 1e-6) else None
+        ended = not math.isinf(state.validation) or epoch != state.epoch
+        if ended and not math.isinf(state.epoch):
+            # Saved by a callback before this one in the list: that epoch's end is still due.
+            self._epoch = int(state.epoch)
+            self._end_epoch(None if math.isinf(state.validation) else state.validation)
+
+    def _end_epoch(self, validation: float | None) -> None:
+        self.policy.state.epoch = self.policy.state.validation = math.inf
+        is_best, is_best_here, event = self.policy.epoch_end(validation)
         if is_best and self.restore_best_weights:
             self._best_weights = self.model.get_weights()
         if is_best_here and self._brake_from_best:
@@ -200,20 +310,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._carry_out(event)
         else:
             self._save_state()
-        logs["friction"] = self._friction()
-        self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
-
-    def on_train_end(self, logs=None):
-        """Puts the best weights back, if asked for."""
-        if self.restore_best_weights and self._best_weights is not None:
-            self.model.set_weights(self._best_weights)
 
     def _validated(self, logs: dict) -> float | None:
         """What is watched on validation data, lower is better; None where there is nothing."""
         if self.validation in logs:
-            value = logs[self.validation]
-            higher = any(part in self.validation for part in ("acc", "auc"))
-            return 1 - value if higher else value
+            return self._lower_is_better(float(logs[self.validation]))
         who = {
             'target="auto"': self.policy.automatic,
             "overfitting_patience": self.policy.overfitting_patience,
@@ -226,21 +327,26 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 )
         return None
 
+    def _lower_is_better(self, value: float) -> float:
+        higher = any(part in self.validation for part in ("acc", "auc"))
+        return 1 - value if higher else value
+
     def _carry_out(self, event: Event) -> None:
         optimizer = self._optimizer()
         reason = event.reason
         if event.action == "brake":
             harder = self.factor**self.policy.state.braking
-            optimizer.friction = optimizer.initial_friction * harder
+            self._keep_stable(optimizer.initial_friction * harder)
             if event.from_best and self._best_here is not None:
                 self.model.set_weights(self._best_here)
-                for momentum in _momenta(optimizer):
-                    momentum.assign(np.zeros(momentum.shape, "float32"))
+                optimizer.reset_momenta()
                 reason += "; from the best weights"
         elif event.action == "accelerate":
-            optimizer.friction = optimizer.initial_friction
+            self._keep_stable(optimizer.initial_friction)
             self._best_here = None
-            self._accelerate(optimizer)
+            # A direction for each minimum, the same when the training goes on from a file.
+            random = np.random.default_rng((self.seed, int(self.policy.state.minima)))
+            accelerate(optimizer, self.port_energy * abs(self.policy.initial_loss), random)
         elif event.action == "stop":
             self.model.stop_training = True
         self._save_state()
@@ -257,25 +363,44 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
 
-    def _accelerate(self, optimizer) -> None:
-        """The port: momentum in a random direction that adds just the energy asked for."""
-        # A direction for each minimum, the same when the training goes on from a file.
-        random = np.random.default_rng((self.seed, int(self.policy.state.minima)))
-        momenta = _momenta(optimizer)
-        impulses = [random.standard_normal(p.shape) for p in momenta]
-        # (‖p + s i‖² − ‖p‖²) / (2m) = E, solved for s.
-        energy = self.port_energy * abs(self.policy.initial_loss)
-        square = sum(np.sum(i**2) for i in impulses)
-        along = sum(
-            np.sum(i * keras.ops.convert_to_numpy(p))
-            for i, p in zip(impulses, momenta, strict=True)
-        )
-        scale = (np.sqrt(along**2 + 2 * optimizer.mass * energy * square) - along) / square
-        for momentum, impulse in zip(momenta, impulses, strict=True):
-            momentum.assign_add((scale * impulse).astype("float32"))
+    def _keep_stable(self, wanted: float | None = None) -> None:
+        """Give the optimizer the friction that is wanted, or the largest that it bears now.
+
+        Args:
+            wanted: By default the present friction, or the one that is held back at present.
+        """
+        optimizer, present, held_back = self._optimizer(), self._friction(), self._held_back
+        if wanted is None:
+            wanted = present if held_back is None else held_back
+        bearable = bearable_friction(optimizer, wanted)
+        self._held_back = wanted if bearable < wanted else None
+        if self._held_back is not None and held_back is None:
+            warnings.warn(
+                f"With the time step α = {optimizer.time_step():g} the explicit friction step "
+                f"would diverge at the friction {wanted:g}: it is {bearable:g} instead, the "
+                "largest with which the momentum keeps its sign. Give PHS "
+                'friction_step="exponential", which is stable for every friction',
+                stacklevel=2,
+            )
+        if not math.isclose(bearable, present, rel_tol=1e-6):
+            optimizer.friction = bearable
+
+    def _warn_of_short_epochs(self, steps: int) -> None:
+        average = self.policy.average_steps
+        if steps and average > steps and not self.policy.automatic:
+            warnings.warn(
+                f"average_steps={average} is more than the {steps} steps of an epoch: the goal is "
+                f"not looked at in the first {math.ceil(average / steps) - 1} epochs, and a change "
+                "of the loss is seen late. A few thousand samples are a good length",
+                stacklevel=2,
+            )
+
+    def _steps_of_epoch(self) -> int | None:
+        """What ``fit`` knows of it; None for data whose end is not known."""
+        return (self.params or {}).get("steps")
 
     def _optimizer(self) -> PHS:
-        return phs_of(self.model, "GoalOrientedBraking")
+        return phs_of(self.model, type(self).__name__, self.optimizer)
 
     def _friction(self) -> float:
         return float(keras.ops.convert_to_numpy(self._optimizer().friction))
@@ -290,8 +415,3 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             record = {k: None if v in (np.inf, -np.inf) or v != v else v for k, v in record.items()}
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
-
-
-def _momenta(optimizer) -> list:
-    """Those that there are: weights which their gradient overwrites (float8) have none."""
-    return [p for p in optimizer.momenta if p is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from phs_optimizer import checks
@@ -64,3 +65,25 @@ class Goal:
             "loss": self.value,
         }[self.meaning]
         return ease * goal + (1 - ease) * initial
+
+    def value_for(self, loss: float, initial: float) -> float | None:
+        """Return the value x whose goal a loss would have reached, of three digits.
+
+        Args:
+            loss: The loss that was reached.
+            initial: The initial loss, in the same units.
+
+        Returns:
+            x, rounded to the side on which the loss reaches it; None if no x is allowed, because
+            the loss has not fallen.
+        """
+        if self.meaning == "loss":
+            exact = loss
+        elif 0 < loss < initial:
+            exact = loss / initial if self.meaning == "remaining" else 1 - loss / initial
+        else:
+            return None
+        digit = 10.0 ** (math.floor(math.log10(abs(exact) or 1.0)) - 2)
+        away = math.floor if self.meaning == "reduction" else math.ceil
+        value = away(exact / digit) * digit
+        return value if self.meaning == "loss" or 0 < value < 1 else None

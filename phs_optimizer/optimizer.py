@@ -11,13 +11,16 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
-from phs_optimizer import checks
+from phs_optimizer import checks, stability
 from phs_optimizer.policy import BrakingState
 
 UPDATE_ORDERS = ("momentum_first", "weights_first")
 FRICTION_FORMS = ("viscous", "rate")
 FRICTION_STEPS = ("explicit", "exponential")
+# Momenta of these weights are float32: in bfloat16, 1 − α r is 1 for every α r below 0.002.
+LOW_PRECISION = ("float16", "bfloat16")
 
 
 @keras.saving.register_keras_serializable("phs_optimizer")
@@ -37,7 +40,7 @@ class PHS(keras.optimizers.Optimizer):
 
     and with ``"weights_first"`` (eq. 3.2) the weights move with the old momentum. With
     v = (α/m) p the default is ``keras.optimizers.SGD(learning_rate=α²/m, momentum=1 − α r)``; a
-    long run moves like plain gradient descent with the step α/(m r).
+    long run moves like plain gradient descent with the step α/(m r). :meth:`from_sgd` translates.
 
     The explicit factor 1 − α r changes sign in every step where α r > 1, and diverges where
     α r > 2. ``friction_step="exponential"`` puts exp(−α r) in its place, which is stable for
@@ -46,9 +49,19 @@ class PHS(keras.optimizers.Optimizer):
     The friction is a variable: :class:`phs_optimizer.GoalOrientedBraking` multiplies it in the
     middle of a training, a user may assign ``optimizer.friction``, and a saved model has it.
 
+    **Schedules.** A schedule for ``learning_rate``, and a callback such as ``ReduceLROnPlateau``,
+    change the time step α. That is not what they do to SGD: SGD's rate α²/m changes with the
+    square of α, and the memory of the momentum, 1/(α r) steps, grows as α falls. ``step_schedule``
+    is what a schedule is to SGD: it scales the force −g and so the long-run step, and leaves the
+    memory as it is.
+
+    Weights in float16 or bfloat16 have momenta in float32, and their steps are computed in
+    float32 before they are rounded. ``"mixed_float16"`` and ``"mixed_bfloat16"`` keep the weights
+    in float32.
+
     Args:
         learning_rate: Time step α > 0, or a ``keras.optimizers.schedules.LearningRateSchedule``,
-            or a callable without arguments.
+            or a callable without arguments; see above for what that does.
         mass: Mass m > 0. Each step moves the weights by α/m times the momentum.
         friction: Friction γ ≥ 0 to begin with. 0 conserves energy and does not converge.
         update_order: ``"momentum_first"`` (eqs. 2.14, 2.15) or ``"weights_first"`` (eq. 3.2).
@@ -56,6 +69,8 @@ class PHS(keras.optimizers.Optimizer):
             ``"rate"``, r = γ, with which every row of its tables is stable.
         friction_step: ``"explicit"`` (1 − α r) or ``"exponential"`` (exp(−α r)).
         initial_momentum: p₀, for every weight: a number, or a Keras initializer or its name.
+        step_schedule: Factors s ≥ 0 of the force, a ``LearningRateSchedule``: SGD's rate is
+            s α²/m. ``CosineDecay(1.0, steps)`` takes it from α²/m to 0. None is 1 throughout.
         weight_decay: As for every Keras optimizer, and so are all the arguments that follow.
         clipnorm: See ``keras.optimizers.SGD``.
         clipvalue: See ``keras.optimizers.SGD``.
@@ -65,17 +80,27 @@ class PHS(keras.optimizers.Optimizer):
         ema_overwrite_frequency: See ``keras.optimizers.SGD``.
         loss_scale_factor: See ``keras.optimizers.SGD``.
         gradient_accumulation_steps: See ``keras.optimizers.SGD``.
-        name: Name of the optimizer.
+        name: Name of the optimizer; None gives "phs", "phs_1" and so on, as Keras does.
         **kwargs: Nothing else is allowed; a name that is not known is an error that says so.
 
     Raises:
         ValueError: A value that is not finite or out of its range, an unknown option, or an
-            explicit friction step that diverges (α r > 2) with the first α of a schedule; what
-            comes later only :class:`phs_optimizer.GoalOrientedBraking` asks, at each epoch.
+            explicit friction step that diverges (α r > 2) with the first α of a schedule. The
+            rest of a schedule is judged by :class:`phs_optimizer.GoalOrientedBraking` when a
+            training begins, because it knows the number of steps.
+
+    Warns:
+        UserWarning: If the weights are float16 or bfloat16: they cannot move by less than their
+            rounding, whichever the optimizer.
 
     Example:
-        >>> model.compile(PHS(learning_rate=1e-4, mass=1e-3, friction=10, friction_form="rate"),
-        ...               "sparse_categorical_crossentropy")
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> model.compile(PHS(learning_rate=0.1, mass=1.0, friction=1.0), "mse")
+        >>> x = np.random.default_rng(0).normal(size=(64, 3))
+        >>> losses = model.fit(x, x.sum(axis=1), epochs=5, verbose=0).history["loss"]
+        >>> losses[-1] < losses[0]
+        True
 
     References:
         J. Burghoff, dissertation, Wuppertal 2023, sec. 2.2.4 and ch. 3;
@@ -84,15 +109,14 @@ class PHS(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        learning_rate: float
-        | keras.optimizers.schedules.LearningRateSchedule
-        | Callable[[], float] = 0.1,
+        learning_rate: float | LearningRateSchedule | Callable[[], float] = 0.1,
         mass: float = 1.0,
         friction: float = 1.0,
         update_order: str = "momentum_first",
         friction_form: str = "viscous",
         friction_step: str = "explicit",
         initial_momentum: float | str | keras.initializers.Initializer = 0.0,
+        step_schedule: LearningRateSchedule | None = None,
         weight_decay: float | None = None,
         clipnorm: float | None = None,
         clipvalue: float | None = None,
@@ -102,7 +126,7 @@ class PHS(keras.optimizers.Optimizer):
         ema_overwrite_frequency: int | None = None,
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
-        name: str = "phs",
+        name: str | None = None,
         **kwargs: Any,
     ):
         checks.no_unknown("PHS", kwargs, type(self).__init__)
@@ -114,6 +138,11 @@ class PHS(keras.optimizers.Optimizer):
         if not callable(learning_rate):
             learning_rate = checks.number(
                 "learning_rate", learning_rate, "a number > 0", lambda v: v > 0
+            )
+        if step_schedule is not None and not isinstance(step_schedule, LearningRateSchedule):
+            raise ValueError(
+                "step_schedule must be a keras.optimizers.schedules.LearningRateSchedule, not "
+                f"{step_schedule!r}; a constant factor belongs in mass"
             )
         super().__init__(
             learning_rate=learning_rate,
@@ -134,8 +163,64 @@ class PHS(keras.optimizers.Optimizer):
         self.friction_form = friction_form
         self.friction_step = friction_step
         self.initial_momentum = _initializer(initial_momentum)
+        self.step_schedule = step_schedule
+        self._decaying = False
         self._friction: keras.Variable | None = None
         self.check_stable(friction)
+
+    @classmethod
+    def from_sgd(
+        cls,
+        learning_rate: float | LearningRateSchedule,
+        momentum: float,
+        time_step: float = 0.1,
+        **options: Any,
+    ) -> PHS:
+        """Return the optimizer that moves as ``keras.optimizers.SGD`` does with these settings.
+
+        The mass is α²/``learning_rate`` and the friction the rate (1 − ``momentum``)/α. A schedule
+        becomes the ``step_schedule`` at mass α²: it changes the long-run step, and the memory
+        stays, as in SGD. What is gained is a friction that can be raised while the training runs.
+
+        Args:
+            learning_rate: SGD's, > 0, or a schedule of it.
+            momentum: SGD's, from 0 to 1.
+            time_step: α > 0, which changes nothing on its own.
+            **options: Arguments of the class, such as ``weight_decay`` (SGD's) or ``clipnorm``.
+
+        Raises:
+            ValueError: A value out of its range, or an option that follows from the settings.
+
+        Example:
+            >>> schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=1000)
+            >>> optimizer = PHS.from_sgd(schedule, momentum=0.9)
+            >>> f"mass {optimizer.mass:.3g}, friction {optimizer.friction:.3g}"
+            'mass 0.01, friction 1'
+        """
+        momentum = checks.number("momentum", momentum, "from 0 to 1", lambda v: 0 <= v <= 1)
+        alpha = checks.number("time_step", time_step, "a number > 0", lambda v: v > 0)
+        settled = {"mass", "friction", "friction_form", "friction_step", "step_schedule"}
+        if given := sorted(settled & options.keys()):
+            raise ValueError(
+                f"from_sgd got {', '.join(given)}, which follow from learning_rate and momentum: "
+                "leave them out, or give all arguments to PHS itself"
+            )
+        schedule, rate = None, 1.0
+        if isinstance(learning_rate, LearningRateSchedule):
+            schedule = learning_rate
+        else:
+            rate = checks.number("learning_rate", learning_rate, "a number > 0", lambda v: v > 0)
+        if options.get("weight_decay") is not None:
+            # Here it is per time step α, there per learning rate.
+            options["weight_decay"] *= rate / alpha
+        return cls(
+            learning_rate=alpha,
+            mass=alpha**2 / rate,
+            friction=(1 - momentum) / alpha,
+            friction_form="rate",
+            step_schedule=schedule,
+            **options,
+        )
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Creates one momentum for each weight, the friction and the state of braking."""
@@ -148,11 +233,14 @@ class PHS(keras.optimizers.Optimizer):
                 "larger batch, which the devices divide among them"
             )
         super().build(variables)
-        # A clone for each, as one unseeded initializer draws the same numbers in every call.
-        self.momenta = [
-            self.add_optimizer_variables([v], "momentum", self.initial_momentum.clone())[0]
-            for v in variables
-        ]
+        self.momenta = [self._new_momentum(v) for v in variables]
+        if low := {_dtype(v) for v in variables} & set(LOW_PRECISION):
+            warnings.warn(
+                f"Weights in {', '.join(sorted(low))}: momenta and steps are computed in float32, "
+                "but a weight stays where it is if a step is below its rounding. "
+                'keras.config.set_dtype_policy("mixed_bfloat16") keeps the weights in float32',
+                stacklevel=2,
+            )
         self._friction = self.add_variable(
             (),
             keras.initializers.Constant(self.initial_friction),
@@ -168,6 +256,27 @@ class PHS(keras.optimizers.Optimizer):
             aggregation="only_first_replica",
             name="braking_state",
         )
+
+    def _new_momentum(self, weight: Any) -> keras.Variable | None:
+        """Create the momentum of a weight; none where the gradient overwrites it (float8)."""
+        # A clone for each, as one unseeded initializer draws the same numbers in every call.
+        initializer = self.initial_momentum.clone()
+        if not _low_precision(weight):
+            return self.add_optimizer_variables([weight], "momentum", initializer)[0]
+        name = getattr(weight, "path", weight.name).replace("/", "_")
+        return self.add_variable(
+            weight.shape,
+            initializer,
+            "float32",
+            layout=getattr(weight, "_layout", None),
+            name=f"{name}_momentum",
+        )
+
+    def reset_momenta(self) -> None:
+        """Bring all weights to rest, as befits weights that were put in from elsewhere."""
+        for momentum in self.momenta:
+            if momentum is not None:
+                momentum.assign(ops.zeros(momentum.shape, momentum.dtype))
 
     @property
     def friction(self) -> float | keras.Variable:
@@ -187,11 +296,31 @@ class PHS(keras.optimizers.Optimizer):
         """The rate r at which friction alone would take the momentum away: γ/m or γ."""
         return friction / self.mass if self.friction_form == "viscous" else friction
 
-    def check_stable(self, friction: float) -> None:
-        """Says what a friction does to the explicit step with the present time step α.
+    def time_step(self) -> float:
+        """Return the present time step α. Not in a traced step, where it has no value."""
+        return float(ops.convert_to_numpy(self.learning_rate))
+
+    def time_step_schedule(self) -> LearningRateSchedule | None:
+        """Return the schedule of the time step α, where there is one."""
+        rate = self._learning_rate
+        return rate if isinstance(rate, LearningRateSchedule) else None
+
+    def force_scale(self) -> float:
+        """Return the factor s of the force in the latest step: 1 without a step schedule."""
+        if self.step_schedule is None:
+            return 1.0
+        return stability.schedule_value(self.step_schedule, max(self.steps_taken() - 1, 0))
+
+    def steps_taken(self) -> int:
+        """Return the number of batches so far, which is what schedules count."""
+        return int(ops.convert_to_numpy(self._iterations))
+
+    def check_stable(self, friction: float, steps: int = 1) -> None:
+        """Say what a friction does to the explicit step, with the time steps α to come.
 
         Args:
             friction: The friction γ that is used, or would be used after braking.
+            steps: Steps to come. Of a schedule, the largest α among them is judged.
 
         Warns:
             UserWarning: If 1 < α r ≤ 2: the momentum changes its sign in every step.
@@ -199,32 +328,21 @@ class PHS(keras.optimizers.Optimizer):
         Raises:
             ValueError: If α r > 2: the momentum grows in every step.
         """
-        if self.friction_step == "exponential":
-            return
-        # Not in a traced step, where the time step is a tensor without a value.
-        step = float(ops.convert_to_numpy(self.learning_rate))
-        # The time step is a float32: 0.1 is a little more there, and 0.1 · 10 is not above 1.
-        product = step * self.decay_rate(friction) / (1 + 1e-6)
-        if product <= 1:
-            return
-        formula = "αγ/m" if self.friction_form == "viscous" else "αγ"
-        found = (
-            f"{formula} = {product:g} with learning_rate (α) {step:g}, friction (γ) {friction:g}"
-            f" and mass (m) {self.mass:g}"
-        )
-        remedy = (
-            f"Choose friction <= {friction / product:g}, a smaller learning_rate, or "
-            'friction_step="exponential", which is stable for every friction.'
-        )
-        if product > 2 or not math.isfinite(product):
-            raise ValueError(
-                f"The explicit friction step diverges: {found}; it must not be above 2. {remedy}"
-            )
-        warnings.warn(
-            f"The explicit friction step oscillates: {found}. Above 1 the momentum changes its "
-            f"sign in every step. {remedy}",
-            stacklevel=3,
-        )
+        stability.check_stable(self, friction, steps, stacklevel=4)
+
+    def _get_current_learning_rate(self):
+        """The time step α; while weights decay, times the step schedule, as with SGD."""
+        step = super()._get_current_learning_rate()
+        if self._decaying and self.step_schedule is not None:
+            return ops.multiply(step, ops.cast(self.step_schedule(self._iterations), "float32"))
+        return step
+
+    def _apply_weight_decay(self, variables):
+        self._decaying = True
+        try:
+            super()._apply_weight_decay(variables)
+        finally:
+            self._decaying = False
 
     def _clip_gradients(self, grads):
         """Clips the gradient of the whole batch; Keras would clip that of each device's part."""
@@ -246,11 +364,12 @@ class PHS(keras.optimizers.Optimizer):
         Args:
             gradient: Gradient g of the weight.
             variable: The weight w.
-            coefficients: Share of the momentum that friction leaves, α, and α/m.
+            coefficients: Share of the momentum that friction leaves, α (times the factor of the
+                step schedule), and α/m.
         """
         momentum = self.momenta[self._get_variable_index(variable)]
-        keep, step, drift = (ops.cast(number, variable.dtype) for number in coefficients)
-        gradient = ops.cast(gradient, variable.dtype)
+        keep, step, drift = (ops.cast(number, momentum.dtype) for number in coefficients)
+        gradient = ops.cast(gradient, momentum.dtype)
         if self.update_order == "weights_first":
             self._add(variable, drift, momentum)
         self.assign(momentum, ops.multiply(momentum, keep))
@@ -260,6 +379,10 @@ class PHS(keras.optimizers.Optimizer):
 
     def _add(self, variable, factor, tensor):
         """``variable += factor * tensor``, on TensorFlow without an array for the product."""
+        if _low_precision(variable):  # rounded once, after the sum
+            moved = ops.add(ops.cast(variable, "float32"), ops.multiply(tensor, factor))
+            self.assign(variable, ops.cast(moved, variable.dtype))
+            return
         if keras.backend.backend() != "tensorflow" or hasattr(tensor, "indices"):  # sparse
             self.assign_add(variable, ops.multiply(tensor, factor))
             return
@@ -270,23 +393,30 @@ class PHS(keras.optimizers.Optimizer):
             var=variable.handle, alpha=-factor, delta=ops.convert_to_tensor(tensor)
         )
 
-    def _coefficients(self, learning_rate, friction):
-        """The share of the momentum that friction leaves, α, and α/m; of tensors or numbers."""
+    def _coefficients(self, learning_rate, friction, convert):
+        """The share of the momentum that friction leaves, s α, and α/m; of tensors or numbers."""
         damping = learning_rate * self.decay_rate(friction)
         exp = math.exp if isinstance(damping, float) else ops.exp
         keep = 1 - damping if self.friction_step == "explicit" else exp(-damping)
-        return keep, learning_rate, learning_rate / self.mass
+        step = learning_rate
+        if self.step_schedule is not None:
+            step = step * convert(self.step_schedule(self._iterations))
+        return keep, step, learning_rate / self.mass
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """The coefficients once for all weights; on torch all weights at once, in place."""
         if keras.backend.backend() != "torch":
-            learning_rate = ops.cast(learning_rate, "float32")
-            coefficients = self._coefficients(learning_rate, ops.convert_to_tensor(self._friction))
+
+            def convert(number):
+                return ops.cast(number, "float32")
+
+            friction = ops.convert_to_tensor(self._friction)
+            coefficients = self._coefficients(convert(learning_rate), friction, convert)
             super()._backend_update_step(grads, trainable_variables, coefficients)
             return
         import torch
 
-        keep, step, drift = self._coefficients(float(learning_rate), float(self.friction))
+        keep, step, drift = self._coefficients(float(learning_rate), float(self.friction), float)
         with torch.no_grad():
             momenta = [self.momenta[self._get_variable_index(v)].value for v in trainable_variables]
             weights = [v.value for v in trainable_variables]
@@ -306,29 +436,29 @@ class PHS(keras.optimizers.Optimizer):
             "friction_form": self.friction_form,
             "friction_step": self.friction_step,
             "initial_momentum": keras.initializers.serialize(self.initial_momentum),
+            "step_schedule": self.step_schedule
+            and keras.optimizers.schedules.serialize(self.step_schedule),
         }
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> PHS:
+        """Make the optimizer whose :meth:`get_config` this is."""
+        config = dict(config)
+        if isinstance(config.get("step_schedule"), dict):
+            config["step_schedule"] = keras.saving.deserialize_keras_object(
+                config["step_schedule"], custom_objects=custom_objects
+            )
+        return super().from_config(config, custom_objects)
 
-def phs_of(model: keras.Model, asked_by: str) -> PHS:
-    """The PHS optimizer of a model, also inside the loss scaling of mixed precision.
+    def get_compile_config(self) -> dict[str, str]:
+        """Return a note to people who load a model in a program that does not import this package.
 
-    Args:
-        model: A compiled Keras model.
-        asked_by: Who needs it, for the message.
+        Keras cannot make the optimizer there, and prints all that it has stored, this included.
+        """
+        return {"PHS comes from": "phs_optimizer: put `import phs_optimizer` before load_model()"}
 
-    Raises:
-        ValueError: If the model has another optimizer.
-    """
-    outer: Any = getattr(model, "optimizer", None)
-    optimizer = getattr(outer, "inner_optimizer", outer)
-    if not isinstance(optimizer, PHS):
-        raise ValueError(
-            f"{asked_by} needs a model compiled with phs_optimizer.PHS, not with "
-            f"{type(optimizer).__name__}: model.compile(optimizer=PHS(...), ...)"
-        )
-    if not outer.built:
-        outer.build(model.trainable_variables)
-    return optimizer
+    def compile_from_config(self, config: dict[str, str]) -> None:
+        """Do nothing: what was stored is a note to people."""
 
 
 def _replicas() -> int:
@@ -338,6 +468,14 @@ def _replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def _dtype(variable: Any) -> str:
+    return keras.backend.standardize_dtype(variable.dtype)
+
+
+def _low_precision(variable: Any) -> bool:
+    return _dtype(variable) in LOW_PRECISION
 
 
 def _initializer(momentum: object) -> keras.initializers.Initializer:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -23,7 +25,8 @@ def plot_energy(records: Sequence[dict]) -> Figure:
         records: What :class:`phs_optimizer.EnergyLogger` recorded.
 
     Returns:
-        A matplotlib figure of two panels: the energies, and the friction below.
+        A matplotlib figure of three panels: total, potential and kinetic energy on one logarithmic
+        axis, the dissipated energy, and the friction.
 
     Raises:
         ValueError: If there is no record.
@@ -31,24 +34,39 @@ def plot_energy(records: Sequence[dict]) -> Figure:
     if not records:
         raise ValueError("no records: fit a model with the EnergyLogger among its callbacks first")
     steps = [record["step"] for record in records]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    energy, friction = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    for name, color, style in (
-        ("total", "black", "-"),
-        ("potential", BLUE, "-"),
-        ("kinetic", ORANGE, "-"),
-        ("dissipated", GREEN, "--"),
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    energy, dissipated, friction = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1.4, 1.2))
+    for name, label, color, width, order in (
+        ("total", "total", "black", 1.0, 3),
+        ("potential", "potential (training loss)", BLUE, 2.6, 2),
+        ("kinetic", "kinetic", ORANGE, 1.5, 1),
     ):
-        label = "potential (training loss)" if name == "potential" else name
-        energy.plot(steps, [r[name] for r in records], style, color=color, label=label)
+        values = [record[name] for record in records]
+        energy.plot(steps, values, color=color, label=label, linewidth=width, zorder=order)
+    _logarithmic(energy, [r[name] for r in records for name in ("total", "potential", "kinetic")])
     energy.set_ylabel("energy (units of the loss)")
-    energy.set_yscale("symlog", linthresh=1.0)
-    energy.legend(frameon=False, ncols=2)
+    energy.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    dissipated.plot(steps, [record["dissipated"] for record in records], color=GREEN)
+    dissipated.set_ylabel("dissipated")
     friction.step(steps, [r["friction"] for r in records], color=RED, where="post")
     friction.set_yscale("log" if all(r["friction"] > 0 for r in records) else "linear")
     friction.set_ylabel("friction γ")
     friction.set_xlabel("step")
     return _finished(figure)
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    """Show energies of all sizes; of a loss that is negative at times, on a symmetric axis."""
+    sizes = [abs(value) for value in values if value and isfinite(value)]
+    if not sizes:
+        return
+    # What is smaller says no more than 0 does.
+    least = max(min(sizes), max(sizes) / 1e4)
+    if any(value < 0 for value in values):
+        axes.set_yscale("symlog", linthresh=max(least, max(sizes) / 1e3))
+    else:
+        axes.set_yscale("log")
+        axes.set_ylim(least / 1.5, max(sizes) * 1.5)
 
 
 def plot_braking(callback: GoalOrientedBraking) -> Figure:

@@ -34,8 +34,8 @@ class BrakingState:
         ease: Share of the goal that is asked for, 1 until it is adjusted.
         epochs: Epochs that ended in the present phase.
         minima: Minima exploited so far, the present one included.
-        best: Best value of the criterion; infinite before the first.
-        best_here: Likewise, since the last acceleration.
+        epoch: Index of the epoch that has begun and not ended; infinite between two epochs.
+        validation: What was measured on validation data after it; infinite before that.
         best_validation: Best validation loss since the last acceleration.
         stale: Epochs since the validation loss was best.
     """
@@ -48,8 +48,8 @@ class BrakingState:
     ease: float = 1.0
     epochs: float = 0.0
     minima: float = 0.0
-    best: float = math.inf
-    best_here: float = math.inf
+    epoch: float = math.inf
+    validation: float = math.inf
     best_validation: float = math.inf
     stale: float = 0.0
 
@@ -169,7 +169,20 @@ class BrakingPolicy:
                 "minima > 1 and exploitation=, the epochs in each; for one give neither"
             )
         self.exploitation = exploitation
-        self.state = BrakingState()
+        self.begin()
+
+    def begin(self, state: BrakingState | None = None) -> None:
+        """Begin a training, or go on with one.
+
+        Args:
+            state: Where it stands; by default at its beginning. The bests belong to weights that
+                the state does not hold, so they are looked for again from here on.
+        """
+        self.state = BrakingState() if state is None else state
+        # Of the criterion: of all epochs, and of those since the last acceleration.
+        self.best = self.best_here = math.inf
+        # Lowest average that the goal was compared with.
+        self.lowest = math.inf
 
     @property
     def average(self) -> float:
@@ -214,6 +227,8 @@ class BrakingPolicy:
         # Not before the average has seen as many steps as it is long: one batch may be lucky.
         whole = 1 - (1 - 1 / self.average_steps) ** self.average_steps
         ready = not state.braking and state.weight >= whole * (1 - 1e-6)
+        if ready:
+            self.lowest = min(self.lowest, self.average)
         if not (ready and self.average <= self.target_loss):  # a NaN reaches no goal
             return None
         return self._brake(f"loss {self.average:.4g} reached the goal {self.target_loss:.4g}")
@@ -233,8 +248,8 @@ class BrakingPolicy:
         state = self.state
         state.epochs += 1
         criterion = self.average if validation_loss is None else validation_loss
-        is_best, is_best_here = criterion < state.best, criterion < state.best_here
-        state.best, state.best_here = min(state.best, criterion), min(state.best_here, criterion)
+        is_best, is_best_here = criterion < self.best, criterion < self.best_here
+        self.best, self.best_here = min(self.best, criterion), min(self.best_here, criterion)
         if validation_loss is not None:
             improved = validation_loss < state.best_validation
             state.best_validation = min(state.best_validation, validation_loss)
@@ -244,6 +259,23 @@ class BrakingPolicy:
         else:
             event = self._after_exploitation() if state.braking else self._without_goal()
         return is_best, is_best_here, event
+
+    def unreached(self) -> str | None:
+        """Return why it has never braked, in words; None if it has, or brakes without a goal."""
+        state = self.state
+        if self.goal is None or state.minima or not state.steps:
+            return None
+        if math.isnan(self.average):
+            return "never braked: the average loss is not a number"
+        if math.isinf(self.lowest):
+            seen = f"the training had {state.steps:.0f} steps, and the average is of"
+            return f"never braked: {seen} {self.average_steps} (average_steps)"
+        told = (
+            f"never braked: the lowest average loss was {self.lowest:.4g}, and the goal is "
+            f"{self.target_loss:.4g}"
+        )
+        value = self.goal.value_for(self.lowest, self.initial_loss)
+        return told if value is None else f"{told}; target={value:.3g} would have braked"
 
     def _without_goal(self) -> Event | None:
         state = self.state
@@ -284,7 +316,7 @@ class BrakingPolicy:
         loss = self.average
         # A new average, or the old one would brake at once.
         state.braking = state.average = state.weight = state.epochs = state.stale = 0.0
-        state.best_here = state.best_validation = math.inf
+        self.best_here = state.best_validation = math.inf
         return Event("accelerate", reason, loss)
 
     def _brake(self, reason: str, from_best: bool = False) -> Event:

@@ -13,11 +13,39 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, NamedTuple, Self, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    NamedTuple,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from resbuilder.architecture import BLOCK_ORDERS
 
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
+THESIS, RACE = METHODS = ("thesis", "race")
+#: Hand-made networks that a race can be compared with, and the settings of each as a start.
+CONTENDERS: dict[str, dict[str, str]] = {
+    "resnet-20": {"start": "resnet-20"},
+    "rb-r18": {"start": "rb-r18"},
+    "rb-r18-small": {"start": "rb-r18", "stem": "small"},
+}
+# Settings that only one of the methods has.
+_ONLY = {
+    RACE: {"total_epochs", "depths", "contenders"},
+    THESIS: {
+        *("start", "width", "stages", "stem", "epochs", "schedule", "warmup"),
+        *("rounds", "insertions", "insert_init", "insert_share"),
+        *("lambda_morphnet", "tau_morphnet", "algorithm", "engine", "resource", "peak_flops"),
+        *("bandwidth", "intensity", "inherit_channels"),
+        *("lambda_layer", "tau_layer", "layer_statistic", "momentum", "tau_momentum"),
+    },
+}
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "not negative", "between 0 and 1"
 UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in 0 … 2³²-1"
@@ -51,6 +79,24 @@ def _option(
     must_be: str | None = None,
 ) -> Value:
     return field(default=default, metadata=_metadata(help, symbol, choices, must_be))
+
+
+def _default(thesis: Value, race: Value) -> Value:
+    """A default that depends on the method; settings never keep it (``__post_init__``)."""
+    return cast(Value, ByMethod(thesis, race))
+
+
+def _of_the_other(method: str) -> set[str]:
+    """Return the settings that a method lacks and the other one has."""
+    return {RACE: _ONLY[THESIS], THESIS: _ONLY[RACE]}.get(method, set())
+
+
+def _foreign(names: list[str], method: str) -> str:
+    other = THESIS if method == RACE else RACE
+    return (
+        f'settings of method "{other}": {", ".join(names)}; leave them out, or choose that method '
+        f'instead of "{method}"'
+    )
 
 
 def _metadata(
@@ -100,7 +146,26 @@ class TrainConfig:
     epochs: int = _option(20, "epochs of each training", must_be=POSITIVE)
     batch_size: int = _option(128, "images in a batch", must_be=POSITIVE)
     learning_rate: float = _option(1e-3, "Adam's step size", must_be=POSITIVE)
-    schedule: str = _option("constant", "learning rate schedule", choices=("constant", "cosine"))
+    schedule: str = _option(
+        "constant",
+        "learning rate: constant, or falling to 0 with every step along half a cosine",
+        choices=("constant", "cosine"),
+    )
+    warmup: float = _option(
+        0.0, "share of the steps in which the learning rate rises from 0", must_be=BELOW_ONE
+    )
+    weight_decay: float = _option(
+        0.0, "decay of all kernels beside Adam's step (AdamW)", must_be=NOT_NEGATIVE
+    )
+    label_smoothing: float = _option(
+        0.0, "share of each label that is spread over all classes", must_be=BELOW_ONE
+    )
+    ema: float | None = _option(
+        None,
+        "average the weights, batch normalization's statistics too, with this decay per step; "
+        "accuracies and saved networks are those of the averages [no averages]",
+        must_be=FRACTION,
+    )
     lambda_l2: float = _option(1e-5, "L2 on all kernels", symbol="λ_0", must_be=NOT_NEGATIVE)
     shift: float = _option(0.1, "random shift, share of the image's side", must_be=BELOW_ONE)
     flip: bool = _option(True, "random horizontal flips")
@@ -178,14 +243,60 @@ class TrainConfig:
         return cls(**settings)
 
 
+class ByMethod(NamedTuple):
+    """A default that depends on the method of a search; None where a method has none."""
+
+    thesis: Any
+    race: Any
+
+    def __str__(self) -> str:
+        race = f"race: {self.race}"
+        return race if self.thesis is None else f"{self.thesis}; {race}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(TrainConfig):
-    """Settings of a search (thesis table of hyperparameters, ch. 6).
+    """Settings of a search; with the thesis' symbols, from its table of hyperparameters (ch. 6).
+
+    Some settings belong to one method only. :meth:`to_json` leaves out those of the other, and
+    giving one is an error.
 
     Raises:
-        ValueError: If a setting has the wrong type, is outside its range or not among its choices.
+        ValueError: If a setting has the wrong type, is outside its range, not among its choices, or
+            not one of the method's.
     """
 
+    method: str = _option(
+        "thesis",
+        "thesis: grow and prune one network, as the thesis does, to reproduce it; race: train "
+        "candidates that fill ζ, drop the worse ones, train the best on, to get the best network",
+        choices=METHODS,
+    )
+    batch_size: int = _option(_default(128, 32), "images in a batch", must_be=POSITIVE)
+    learning_rate: float = _option(_default(1e-3, 3e-3), "Adam's step size", must_be=POSITIVE)
+    weight_decay: float = _option(
+        _default(0.0, 0.05), "decay of all kernels beside Adam's step (AdamW)", must_be=NOT_NEGATIVE
+    )
+    label_smoothing: float = _option(
+        _default(0.0, 0.1), "share of each label spread over all classes", must_be=BELOW_ONE
+    )
+    ema: float | None = _option(
+        None,
+        "average the weights, batch normalization's statistics too, with this decay per step; "
+        "accuracies and saved networks are those of the averages [none; race: over an epoch]",
+        must_be=FRACTION,
+    )
+    total_epochs: int | None = _option(
+        _default(None, 42), "race: epochs of the whole search, of all candidates", must_be=POSITIVE
+    )
+    depths: str | None = _option(
+        _default(None, "1,2"), "race: blocks in each stage of the candidates"
+    )
+    contenders: str | None = _option(
+        None,
+        "race: networks to compare with, scaled to ζ, each trained for total_epochs beside the "
+        f"race: {', '.join(CONTENDERS)}, or JSON files, separated by commas",
+    )
     flops: float = _option(1e8, "budget: FLOPs for one image", symbol="ζ", must_be=POSITIVE)
     rounds: int = _option(7, "MorphNet rounds", symbol="n_M", must_be=NOT_NEGATIVE)
     insertions: int = _option(
@@ -247,13 +358,69 @@ class SearchConfig(TrainConfig):
         must_be=FRACTION,
     )
 
+    def to_json(self) -> dict:
+        """A plain dictionary of all settings of the method."""
+        other = _of_the_other(self.method)
+        return {key: value for key, value in super().to_json().items() if key not in other}
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a configuration from named settings; without ``method`` it is the thesis'.
+
+        Raises:
+            ValueError: If a setting is unknown, missing, impossible, or of the other method.
+        """
+        method = settings.get("method", THESIS)
+        if foreign := [name for name in settings if name in _of_the_other(method)]:
+            raise ValueError(_foreign(foreign, method))
+        return super().from_mapping(settings)
+
+    @property
+    def contender_names(self) -> tuple[str, ...]:
+        """Names and files of the contenders."""
+        return tuple(map(str.strip, self.contenders.split(","))) if self.contenders else ()
+
+    @property
+    def candidate_depths(self) -> tuple[int, ...]:
+        """Blocks in each stage of the candidates of a race."""
+        texts = [text.strip() for text in (self.depths or "").split(",")]
+        if not all(text.isdecimal() and int(text) for text in texts):
+            raise ValueError(
+                f'depths must be whole numbers of blocks such as "1,2", got {self.depths!r}'
+            )
+        return tuple(dict.fromkeys(map(int, texts)))
+
+    def resolved(self) -> Self:
+        """As of a training, with absolute paths of contenders too."""
+        paths = (
+            name if name in CONTENDERS or not Path(name).exists() else str(Path(name).absolute())
+            for name in self.contender_names
+        )
+        return replace(super().resolved(), contenders=",".join(paths) or None)
+
     @property
     def block_flops(self) -> float | None:
         """FLOPs that an inserted block may cost; None: any."""
         return self.insert_share and self.insert_share * self.flops
 
     def __post_init__(self) -> None:
+        own = self.method if self.method in METHODS else THESIS  # An unknown one fails below.
+        for f in fields(self):
+            if isinstance(getattr(self, f.name), ByMethod):
+                object.__setattr__(self, f.name, getattr(f.default, own))
         super().__post_init__()
+        defaults = {
+            f.name: getattr(f.default, own) if isinstance(f.default, ByMethod) else f.default
+            for f in fields(self)
+        }
+        other = _of_the_other(self.method)
+        if foreign := [n for n in defaults if n in other and getattr(self, n) != defaults[n]]:
+            raise ValueError(_foreign(foreign, self.method))
+        if self.method == RACE:
+            _ = self.candidate_depths  # which checks
+            if not all(self.contender_names):
+                raise ValueError(f"contenders has an empty name: {self.contenders!r}")
+            return
         if self.strategy == "mirrored" and self.engine == "google":
             raise ValueError(
                 'engine "google" reads the graph of one device; take engine "native", which has '

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 # Keras' 0.99 needs some hundred steps before the moving statistics mean anything; a search trains
 # for a few epochs, sometimes of ten steps.
 BN_MOMENTUM = 0.9
+# With fewer input channels, oneDNN's gradient of a 1×1 convolution with stride 2 writes beyond its
+# memory (TensorFlow 2.21 and torch, AVX2): the process ends sooner or later, if nothing worse.
+SAFE_CHANNELS = 8
 
 
 def build_model(
@@ -116,12 +119,21 @@ class _Builder:
         if stage.transition == "pool":
             skip = keras.layers.MaxPooling2D(2, name=f"s{index}_pool")(x)
         elif stage.transition == "projection":
-            skip = self.conv(x, stage.width, f"s{index}_proj", 1, 2)
+            skip = self.projection(x, stage.width, index)
             if self.conv_first:
                 skip = self.norm(skip, f"s{index}_proj_bn")
         for block in stage.blocks:
             skip = self.block(x if block.stride == 2 else skip, skip, block, stage.width)
         return skip
+
+    def projection(self, x: Any, width: int, index: int) -> Any:
+        """A 1×1/2 convolution."""
+        name = f"s{index}_proj"
+        if x.shape[-1] >= SAFE_CHANNELS:
+            return self.conv(x, width, name, 1, 2)
+        # Every second pixel first, then the convolution: the same numbers.
+        x = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"s{index}_pick")(x)
+        return self.conv(x, width, name, 1, 1)
 
     def block(self, x: Any, skip: Any, block: Block, width: int) -> Any:
         x = self.unit(x, block.inner, block.name, "1", 3, block.stride)

@@ -14,13 +14,14 @@ class SearchProgress:
     """Two bars on a terminal, trainings and epochs; a line for each event everywhere.
 
     Args:
-        trainings: How many trainings the search will have at most.
+        trainings: How many trainings the search will have at most, or epochs in all.
         console: Where to write; standard error by default, so that results can be piped.
+        unit: ``"training"``, or ``"epoch"`` where all epochs of the search are counted.
 
     Use as a context manager.
     """
 
-    def __init__(self, trainings: int, console: Console | None = None):
+    def __init__(self, trainings: int, console: Console | None = None, unit: str = "training"):
         self.console = console or Console(stderr=True, highlight=False)
         self._bars = Progress(
             TextColumn("{task.description}"),
@@ -31,8 +32,8 @@ class SearchProgress:
             disable=not self.console.is_terminal,
         )
         self._said = time.monotonic()
-        self._total = trainings
-        self._trainings = self._bars.add_task("trainings", total=trainings)
+        self._total, self._unit = trainings, unit
+        self._trainings = self._bars.add_task(f"{unit}s", total=trainings)
         self._steps = self._bars.add_task("", total=None, visible=False)
 
     def __enter__(self) -> Self:
@@ -62,6 +63,7 @@ class SearchProgress:
         test: float | None,
         seconds: float,
         replayed: bool = False,
+        epochs: int = 1,
     ) -> None:
         """Tell the outcome of a training and move the first bar on.
 
@@ -71,12 +73,15 @@ class SearchProgress:
             test: Likewise on test data.
             seconds: How long it took.
             replayed: Whether it was done before the run was resumed.
+            epochs: How many it had; of no account where trainings are counted.
         """
-        self._bars.advance(self._trainings)
+        counts_epochs = self._unit == "epoch"
+        self._bars.advance(self._trainings, epochs if counts_epochs else 1)
         task = self._bars.tasks[self._trainings]
         took = "  (from the journal)" if replayed else f"{seconds:7.1f} s"
-        count = f"{task.completed:.0f} of ≤ {self._total}"
-        self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   training {count}")
+        of = "of" if counts_epochs else "of ≤"
+        count = f"{self._unit} {task.completed:.0f} {of} {self._total}"
+        self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   {count}")
         if replayed:
             # The remaining time is estimated from the trainings done in this process.
             self._bars.reset(self._trainings, completed=int(task.completed), start=True)

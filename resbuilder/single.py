@@ -15,14 +15,18 @@ from resbuilder.model import image_shape, load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.start_network import start_architecture
-from resbuilder.surgery import scale_to_budget
+from resbuilder.surgery import scaling
 from resbuilder.training import Trainer, TrainingData
 
 BATCH = 128
 
 
 def train_single(
-    config: TrainConfig, out: str | Path, scale_to: float | None = None, overwrite: bool = False
+    config: TrainConfig,
+    out: str | Path,
+    flops: float | None = None,
+    scale_to_budget: bool = False,
+    overwrite: bool = False,
 ) -> dict:
     """Train one architecture from random initialisation with L2 alone (*No Reg RI*).
 
@@ -30,22 +34,31 @@ def train_single(
         config: What to train on what, and how.
         out: Run folder to make; it gets ``models/best.keras``, ``architecture.json`` and
             ``result.json``.
-        scale_to: Scale the start network's widths to this many FLOPs first.
+        flops: ζ, FLOPs for one image that the network may need; None: any.
+        scale_to_budget: Whether to scale the start network's widths to ζ first.
         overwrite: Whether an existing run folder may be replaced.
 
     Returns:
         The result: cost, history, loss and accuracy on validation and test data.
 
     Raises:
-        ValueError: If the data cannot be had, the budget is too small, or the folder exists.
+        ValueError: If the data cannot be had, the budget is too small or missing, or the folder
+            exists.
     """
+    if scale_to_budget and flops is None:
+        raise ValueError("scale_to_budget needs the budget: give flops, for one image")
+    if flops is not None and not 0 < flops < math.inf:
+        raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
     config = config.resolved()
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
-    if scale_to is not None:
-        if not math.isfinite(scale_to):
-            raise ValueError(f"scale_to must be a positive number of FLOPs, got {scale_to}")
-        architecture = scale_to_budget(architecture, int(scale_to))
+    if scale_to_budget and flops is not None:
+        architecture = scaling.scale_to_budget(architecture, int(flops))
+    elif flops is not None and cost(architecture).flops > flops:
+        raise ValueError(
+            f"{config.start} needs {cost(architecture).flops:,} FLOPs for one image, above the "
+            f"{flops:,.0f} given; scale it to them (scale_to_budget), or take a smaller width"
+        )
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     counted = cost(architecture)
     result: dict[str, Any] = {

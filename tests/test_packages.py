@@ -174,14 +174,10 @@ def test_a_type_checker_sees_the_types_of_the_installed_packages(wheel, tmp_path
             assert not found, (line, found)
 
 
-# Written by others at present.
-UNTYPED = {"GoalOrientedBraking"}
-
-
 @pytest.mark.parametrize("name", [*PACKAGES, "resbuilder.morphnet", "survival.metrics"])
 def test_what_a_package_exports_says_its_types(name):
     package = import_module(name)
-    for exported in set(package.__all__) - UNTYPED:
+    for exported in package.__all__:
         value = getattr(package, exported)
         functions = [value] if inspect.isfunction(value) else _methods(value)
         for function in functions:

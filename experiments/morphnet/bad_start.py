@@ -14,17 +14,18 @@ dense layer before the logits.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.morphnet import figures
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.morphnet.network import WIDTHS, expanded, flops
-from experiments.morphnet.training import train
 from experiments.morphnet.what_is_left import dots
-from experiments.phs.summary import spread
 from resbuilder.common.cli import Command
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHANNELS = WIDTHS[:2]
 SETTING = {"normalized": True, "threshold": 1e-2}
@@ -48,6 +49,8 @@ def rounds_from(job: dict) -> dict:
         ``rounds``: the trainings, fewer where a layer has no channel left; ``widths``: before each
         of them, and what the last one suggests.
     """
+    from experiments.morphnet.training import train
+
     widths, rounds = tuple(job["widths"]), []
     suggested = [widths]
     for number in range(job["rounds"]):
@@ -93,6 +96,8 @@ def balance(results: list[dict]) -> np.ndarray:
 
     At one budget the two widths lie on a curve, so that this number says both.
     """
+    import numpy as np
+
     rounds = results[0]["job"]["rounds"]
     logs = np.full((len(results), rounds + 1), np.nan)
     for row, result in zip(logs, results, strict=True):
@@ -103,6 +108,8 @@ def balance(results: list[dict]) -> np.ndarray:
 
 def markdown(starts: dict[str, list[dict]]) -> str:
     """Widths by seed and test accuracy after some rounds, and how far the starts are apart."""
+    from experiments.phs.summary import spread
+
     rounds = next(iter(starts.values()))[0]["job"]["rounds"]
     shown = sorted({n for n in (0, 1, 2, 3, 5, 10, 15) if n < rounds} | {rounds})
     lines = [
@@ -131,6 +138,8 @@ def distances(starts: dict[str, list[dict]]) -> np.ndarray:
         standard deviation over seeds of a start (NaN with one seed). Runs that broke down are
         left out from then on.
     """
+    import numpy as np
+
     balances = [balance(runs) for runs in starts.values()]
     result = np.full((balances[0].shape[1], 2), np.nan)
     for n, row in enumerate(result):
@@ -146,17 +155,28 @@ def distances(starts: dict[str, list[dict]]) -> np.ndarray:
 
 def publish_from(path: Path) -> None:
     """Write table and figure beside the file of results."""
+    from experiments.morphnet import figures
+
     starts = by_start(path)
     figure = figures.bad_start(starts, distances(starts))
     publish(path, figure, markdown(starts))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"morphnet/bad_start": start_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "115 minutes of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("morphnet", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, draw, and say where it is."""
     jobs = start_jobs(preset)
-    publish_from(measure("morphnet/bad_start", rounds_from, jobs, preset, workers, data_dir, out))
+    publish_from(measure("morphnet/bad_start", rounds_from, jobs, preset, running))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ The scripts of these figures read the same trainings: whichever comes first meas
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, stored
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, stored
 from experiments.morphnet.network import WIDTHS, expanded, flops
-from experiments.morphnet.training import train
 
 #: λ of fig. 5.4.
 SHOWN = 2e-8
@@ -44,6 +45,8 @@ def iterate(job: dict) -> dict:
         left; ``final``: the trainings without it, ``left`` of what the last iteration left and
         ``expanded``, or None after a break-down. Where all is left, the two are one training.
     """
+    from experiments.morphnet.training import train
+
     done: list[dict] = []
 
     def trained(widths, strength):
@@ -65,6 +68,8 @@ def iterate(job: dict) -> dict:
 
 def work(job: dict) -> dict:
     """Do one job of the grid, of either kind."""
+    from experiments.morphnet.training import train
+
     return train(job, job["widths"], job["epochs"]) if "widths" in job else iterate(job)
 
 
@@ -91,10 +96,27 @@ def jobs_of(preset: str) -> dict[str, dict]:
     return jobs
 
 
-def measure_iterations(preset, workers, data_dir, out) -> Path:
+def experiment(figure: str, publish_from: Callable[[Path], None]) -> Experiment:
+    """Return what the script of a figure stores: all of them store the same trainings.
+
+    Args:
+        figure: Name of the script, and of its page.
+        publish_from: Writes the page.
+    """
+    return Experiment(
+        jobs={"morphnet/iterations": jobs_of},
+        publish_from=publish_from,
+        times={
+            "quick": "minutes on 2 cores",
+            "thesis": "12 minutes of one core, for all three figures",
+        },
+        page=f"morphnet/{figure}",
+    )
+
+
+def measure_iterations(preset: str, running: Running) -> Path:
     """Train what is missing; return the file of results."""
-    jobs = jobs_of(preset)
-    path = measure("morphnet/iterations", work, jobs, preset, workers, data_dir, out)
+    path = measure("morphnet/iterations", work, jobs_of(preset), preset, running)
     click.echo(f"Trainings: {path}")
     return path
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import keras
-from keras import layers
+from typing import TYPE_CHECKING
 
-from resbuilder.model import BN_MOMENTUM
-from resbuilder.morphnet import ChannelGraph, expand
+if TYPE_CHECKING:
+    import keras
 
 LAYERS = ("conv1", "conv2", "dense")
 #: Channels of the two convolutions in the thesis, and the units of the dense layer (ours).
@@ -25,6 +24,11 @@ def network(widths: tuple[int, ...], normalized: bool = False) -> keras.Model:
             there is no dense layer before the logits.
         normalized: Whether batch normalization, in place of a bias, follows each convolution.
     """
+    import keras
+    from keras import layers
+
+    from resbuilder.model import BN_MOMENTUM
+
     x = inputs = keras.Input((28, 28, 1))
     for name, width in zip(LAYERS, widths[:2], strict=False):
         x = layers.Conv2D(width, 3, use_bias=not normalized, name=name)(x)
@@ -60,6 +64,8 @@ def size(widths: tuple[int, ...]) -> int:
 
 def expanded(widths: tuple[int, ...], budget: int) -> tuple[int, ...]:
     """Return all widths times the largest factor with which they fit a budget in FLOPs."""
+    from resbuilder.morphnet import ChannelGraph, expand
+
     graph = ChannelGraph(network(widths))
     names = LAYERS[: len(widths)]
     chosen = expand(graph, dict(zip(names, widths, strict=True)), budget).widths

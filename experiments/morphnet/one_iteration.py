@@ -17,18 +17,18 @@ from pathlib import Path
 
 import click
 
-from experiments.command import publish, standard_options
-from experiments.morphnet import figures
-from experiments.morphnet.iterations import Iterations, measure_iterations
+from experiments.command import Running, publish, standard_options
+from experiments.morphnet.iterations import Iterations, experiment, measure_iterations
 from experiments.morphnet.network import flops, size
 from experiments.morphnet.what_is_left import dots
-from experiments.phs.summary import spread
 from resbuilder.common.cli import Command
-from resbuilder.report.style import si
 
 
 def markdown(iterations: Iterations) -> str:
     """Return what an iteration leaves for each λ, and how it does; mean ± deviation over seeds."""
+    from experiments.phs.summary import spread
+    from resbuilder.report.style import si
+
     lines = [
         "| λ | left of 32·64·512 | FLOPs | weights | λ·term at the start | at the end "
         "| loss without the term | test, % |",
@@ -51,16 +51,21 @@ def markdown(iterations: Iterations) -> str:
 
 def publish_from(path: Path) -> None:
     """Write table and figure beside the file of the iterations' results."""
+    from experiments.morphnet import figures
+
     iterations = Iterations(path)
     figure = figures.one_iteration(iterations)
     publish(path.with_name("one_iteration.json"), figure, markdown(iterations))
 
 
+EXPERIMENTS = (experiment("one_iteration", publish_from),)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("morphnet")
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, draw, and say where it is."""
-    publish_from(measure_iterations(preset, workers, data_dir, out))
+    publish_from(measure_iterations(preset, running))
 
 
 if __name__ == "__main__":

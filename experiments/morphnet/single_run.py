@@ -15,16 +15,22 @@ from pathlib import Path
 
 import click
 
-from experiments.command import publish, standard_options
-from experiments.morphnet import figures
-from experiments.morphnet.iterations import SHOWN, Iterations, measure_iterations, trajectory
+from experiments.command import Running, publish, standard_options
+from experiments.morphnet.iterations import (
+    SHOWN,
+    Iterations,
+    experiment,
+    measure_iterations,
+    trajectory,
+)
 from experiments.morphnet.what_is_left import dots
 from resbuilder.common.cli import Command
-from resbuilder.report.style import si
 
 
 def markdown(paths: list[list[list[dict]]]) -> str:
     """Return every record of the first run; ``paths`` are those of the seeds."""
+    from resbuilder.report.style import si
+
     lines = ["| training | step | test error, % | FLOPs | suggested |", "|---|---|---|---|---|"]
     names = ("first iteration", "second iteration", "final")
     for name, training in zip(names, paths[0], strict=False):
@@ -38,15 +44,20 @@ def markdown(paths: list[list[list[dict]]]) -> str:
 
 def publish_from(path: Path) -> None:
     """Write table and figure beside the file of the iterations' results."""
+    from experiments.morphnet import figures
+
     paths = [trajectory(run) for run in Iterations(path).by_strength()[SHOWN]]
     publish(path.with_name("single_run.json"), figures.single_run(paths), markdown(paths))
 
 
+EXPERIMENTS = (experiment("single_run", publish_from),)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("morphnet")
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, draw, and say where it is."""
-    publish_from(measure_iterations(preset, workers, data_dir, out))
+    publish_from(measure_iterations(preset, running))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def train(
     keras.utils.set_random_seed(job["seed"])
     setting = SETTING | job.get("setting", {})
     model = network(widths, setting["normalized"])
-    morphnet = MorphNetRegularizer(model, threshold=setting["threshold"])
+    morphnet = MorphNetRegularizer(model, "group_lasso", threshold=setting["threshold"])
     flops = int(morphnet.exact_cost())
     trainer = RegularizedModel(model, {"morphnet": morphnet.regularization_term})
     trainer.set_strengths(morphnet=strength)

@@ -16,17 +16,22 @@ from pathlib import Path
 
 import click
 
-from experiments.command import publish, standard_options
-from experiments.morphnet import figures
-from experiments.morphnet.iterations import Iterations, measure_iterations, trajectory
+from experiments.command import Running, publish, standard_options
+from experiments.morphnet.iterations import (
+    Iterations,
+    experiment,
+    measure_iterations,
+    trajectory,
+)
 from experiments.morphnet.what_is_left import dots
-from experiments.phs.summary import spread
 from resbuilder.common.cli import Command
-from resbuilder.report.style import si
 
 
 def markdown(iterations: Iterations) -> str:
     """Return the widths through a run, and the final trainings; a row for each run."""
+    from experiments.phs.summary import spread
+    from resbuilder.report.style import si
+
     lines = [
         "| λ | seed | first iteration leaves | second starts from | and leaves | final training: "
         "FLOPs of what is left | loss | test, % | scaled to the FLOPs of the start | loss "
@@ -64,6 +69,9 @@ def left_of(run: dict, number: int) -> str:
 
 def scaled_table(iterations: Iterations) -> str:
     """Return the networks with all widths scaled alike, trained without the term."""
+    from experiments.phs.summary import spread
+    from resbuilder.report.style import si
+
     lines = ["| widths scaled alike | FLOPs | loss | test, % |", "|---|---|---|---|"]
     for cost, group in iterations.scaled.items():
         loss = sum(r["test_loss"] for r in group) / len(group)
@@ -74,6 +82,8 @@ def scaled_table(iterations: Iterations) -> str:
 
 def publish_from(path: Path) -> None:
     """Write table and figures beside the file of the iterations' results."""
+    from experiments.morphnet import figures
+
     iterations = Iterations(path)
     paths = [trajectory(run) for run in iterations.runs]
     figure = figures.two_iterations(iterations.runs, paths)
@@ -81,11 +91,14 @@ def publish_from(path: Path) -> None:
     publish(path.with_name("fronts.json"), figures.fronts(iterations))
 
 
+EXPERIMENTS = (experiment("two_iterations", publish_from),)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("morphnet")
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, draw, and say where it is."""
-    publish_from(measure_iterations(preset, workers, data_dir, out))
+    publish_from(measure_iterations(preset, running))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What leaves 1 and 41 of 32 and 64 channels at λ = 9e-6, as in the thesis: setting by setting.
+"""Chapter 5: what leaves 1 and 41 of 32 and 64 channels at λ = 9e-6, setting by setting.
 
 ::
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from experiments.command import measure, standard_options, stored
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, standard_options, stored
 from experiments.morphnet.network import WIDTHS, expanded
-from experiments.morphnet.training import train
 from resbuilder.common.cli import Command
 
 STRENGTH = 9e-6
@@ -69,6 +69,8 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 def work(job: dict) -> dict:
     """Return one training, and ``expanded``: what it leaves, scaled to the FLOPs of its start."""
+    from experiments.morphnet.training import train
+
     trained = train(job, job["widths"], job["epochs"], job["strength"], job["record_every"])
     whole = all(trained["alive"])
     wider = expanded(trained["alive"], trained["flops"]) if whole else None
@@ -106,12 +108,20 @@ def publish_from(path: Path) -> None:
     click.echo(table)
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"morphnet/what_is_left": jobs_of},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("morphnet")
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, and write the table."""
-    jobs = jobs_of(preset)
-    publish_from(measure("morphnet/what_is_left", work, jobs, preset, workers, data_dir, out))
+    publish_from(measure("morphnet/what_is_left", work, jobs_of(preset), preset, running))
 
 
 if __name__ == "__main__":

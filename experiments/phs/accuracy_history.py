@@ -10,14 +10,20 @@ is there of the tables' results.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from experiments.catalog import Experiment
 from experiments.command import RESULTS
-from experiments.phs import figures
-from experiments.phs.cells import Measured, pairs_in
+from experiments.phs.rows import job_dynamics
+from experiments.phs.table import all_jobs
 from resbuilder.common.cli import Command
+
+if TYPE_CHECKING:
+    from experiments.phs.cells import Measured
 
 # Dataset, α, γ and m of the panels (a) to (d).
 PANELS = (
@@ -34,6 +40,8 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
     Args:
         folder: Where ``fashion_mnist.json`` and ``cifar10.json`` are.
     """
+    from experiments.phs.cells import pairs_in
+
     found = {
         (free.row.dataset, free.row.learning_rate, free.row.friction, free.row.mass): (free, braked)
         for dataset in ("fashion_mnist", "cifar10")
@@ -44,9 +52,34 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
 
 def publish_from(path: Path) -> None:
     """Draw the figure beside a file of results of Table 3.1 or 3.2, from both."""
+    from experiments.phs import figures
+
     found = panels(path.parent)
     if any(found):
         figures.histories(found, PANELS).savefig(path.with_name("accuracy_history.png"), dpi=150)
+
+
+def panel_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Return the jobs of a table that the panels show, by name."""
+    names = ("learning_rate", "friction", "mass")
+    shown = {
+        job_dynamics(dict(zip(names, panel, strict=True))) for of, *panel in PANELS if of == dataset
+    }
+    return {
+        name: job
+        for name, job in all_jobs(dataset, preset).items()
+        if job["batch_size"] == 128 and job_dynamics(job) in shown
+    }
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={f"phs/{d}": partial(panel_jobs, d) for d in ("fashion_mnist", "cifar10")},
+        publish_from=publish_from,
+        times={"thesis": "seconds: nothing is trained"},
+        page="phs/accuracy_history",
+    ),
+)
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])

@@ -1,4 +1,4 @@
-"""What a user would pick instead of braking: SGD and Adam with schedules, Schedule-Free SGD.
+"""Beyond the thesis: what a user would pick instead of braking, SGD and Adam with schedules.
 
 Cosine and step decay must know the end of the training; ReduceLROnPlateau, Schedule-Free SGD and
 automatic braking need not. Each method's rate and momentum are chosen with seed 0 by validation
@@ -12,17 +12,23 @@ validation chooses stand beside; a column says how many epochs everything took.
     python -m experiments.phs.alternatives cifar10 --preset thesis
 """
 
+from __future__ import annotations
+
 import itertools
+from functools import partial
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.cells import pairs_in
-from experiments.phs.schedule_free import with_schedule_free
-from experiments.phs.summary import markdown_of
-from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+from experiments.catalog import Experiment
+from experiments.command import (
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
+)
 from resbuilder.common.cli import Command
 
 # Pairs of rate and momentum: long-run steps of 0.1 to 1 …
@@ -71,6 +77,9 @@ def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, d
 
 def work(job: dict) -> dict:
     """Do one job, of whichever method."""
+    from experiments.phs.schedule_free import with_schedule_free
+    from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+
     kinds = {"schedule_free": with_schedule_free, "phs": with_automatic_braking}
     return kinds.get(job["optimizer"], with_other_optimizer)(job)
 
@@ -108,6 +117,8 @@ def of_table(path: Path) -> dict[str, list[dict]]:
     Args:
         path: Results of the dataset's table; where there are none, there are no rows.
     """
+    from experiments.phs.cells import pairs_in
+
     kinds = zip(*pairs_in(path), strict=True)
     return {
         name: [
@@ -120,6 +131,9 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 
 def publish_from(path: Path) -> None:
     """Write table and figure beside a file of results."""
+    from experiments.phs import figures
+    from experiments.phs.summary import markdown_of
+
     results = stored(path)
     groups = {method: chosen(results, method) for method in METHODS}
     groups |= of_table(path.with_name(f"{results[0]['job']['dataset']}.json"))
@@ -127,19 +141,54 @@ def publish_from(path: Path) -> None:
     publish(path, figures.methods(groups), markdown_of(groups))
 
 
+def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:
+    """Return all jobs of a preset by name, as the stored results choose rate and momentum.
+
+    Where the first seed has not chosen yet, the other seeds stand with the first pair: how many
+    jobs there are does not depend on it.
+    """
+    path = results_file(f"phs/alternatives_{dataset}", preset, running)
+    results = stored(path) if path.is_file() else []
+    jobs: dict[str, dict] = {}
+    for method, (_, _, pairs) in METHODS.items():
+        best = [*map(_pair, chosen(results, method)), pairs[0]][:1]
+        jobs |= jobs_of(dataset, preset, method, pairs, [0])
+        jobs |= jobs_of(dataset, preset, method, best, range(PRESETS[preset][2]))
+    return jobs
+
+
+def _experiment(dataset: str, thesis: str) -> Experiment:
+    return Experiment(
+        jobs={f"phs/alternatives_{dataset}": partial(expected_jobs, dataset, running=Running())},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": thesis},
+        arguments=dataset,
+    )
+
+
+EXPERIMENTS = (
+    _experiment("fashion_mnist", "2.2 hours of one core"),
+    _experiment("cifar10", "3 hours of one core"),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
-@standard_options()
-def main(dataset, preset, workers, data_dir, out):
+@standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
+def main(dataset: str, preset: str, running: Running) -> None:
     """Tune each method with the first seed, train the chosen one with the others, draw."""
-    so_far: dict[str, dict] = {}
-    name = f"phs/alternatives_{dataset}"
+    seeds = range(running.at_most(PRESETS[preset][2]))
+    so_far: set[str] = set()
+
+    def run(jobs: dict[str, dict]) -> Path:
+        so_far.update(jobs)
+        known = expected_jobs(dataset, preset, running)
+        return measure(f"phs/alternatives_{dataset}", work, known, preset, running, only=so_far)
+
     for method, (_, _, pairs) in METHODS.items():
-        so_far |= jobs_of(dataset, preset, method, pairs, [0])
-        path = measure(name, work, so_far, preset, workers, data_dir, out)
+        path = run(jobs_of(dataset, preset, method, pairs, [0]))
         best = [_pair(chosen(stored(path), method)[0])]
-        so_far |= jobs_of(dataset, preset, method, best, range(PRESETS[preset][2]))
-        publish_from(measure(name, work, so_far, preset, workers, data_dir, out))
+        publish_from(run(jobs_of(dataset, preset, method, best, seeds)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the constants of automatic braking were chosen: rules tried on 10,000 images, one dataset.
+"""Beyond the thesis: how the constants of automatic braking were chosen, on 10,000 images.
 
 All rules explore with the same heavy ball, SGD's rate 0.003 and momentum 0.99. Chosen is by
 validation accuracy on Fashion-MNIST; CIFAR-10 had no part in it. What was chosen are the defaults
@@ -11,14 +11,14 @@ images of both datasets. SGD with cosine, which knows its 30 epochs, stands besi
     python -m experiments.phs.automatic --preset thesis
 """
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.summary import final_accuracy, spread
-from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from resbuilder.common.cli import Command
 
 LOSS, ACCURACY = "val_loss", "val_accuracy"
@@ -61,11 +61,15 @@ def rule_jobs(preset: str) -> dict[str, dict]:
 
 def work(job: dict) -> dict:
     """Do one job, of either kind."""
+    from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
+
     return with_other_optimizer(job) if "optimizer" in job else with_automatic_braking(job)
 
 
 def rules_table(groups: dict[str, list[dict]]) -> str:
     """Return the table of rules: accuracies in percent, and what they cost."""
+    from experiments.phs.summary import final_accuracy, spread
+
     lines = [
         "| rule | validation | test | brakes in epochs | epochs | seeds |",
         "|---" * 6 + "|",
@@ -90,17 +94,28 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
 
 def publish_from(path: Path) -> None:
     """Write table and figure beside a file of results."""
+    from experiments.phs import figures
+
     groups: dict[str, list[dict]] = {}
     for result in stored(path):
         groups.setdefault(result["job"]["rule"], []).append(result)
     publish(path, figures.methods(groups), rules_table(groups))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"phs/automatic": rule_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "20 minutes of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
     """Measure, write the table, draw."""
-    publish_from(measure("phs/automatic", work, rule_jobs(preset), preset, workers, data_dir, out))
+    publish_from(measure("phs/automatic", work, rule_jobs(preset), preset, running))
 
 
 if __name__ == "__main__":

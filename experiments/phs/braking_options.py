@@ -1,7 +1,7 @@
-"""When to brake, how hard, and what patience, overfitting, re-acceleration and "auto" add.
+"""Outlook of chapter 3: when to brake, how hard, patience, overfitting, re-acceleration, "auto".
 
-The thesis names most of them in its outlook. All with three times the long-run step of the first
-printed row of Fashion-MNIST, beside a goal that is never reached and plain goals with two factors.
+All with three times the long-run step of the first printed row of Fashion-MNIST, beside a goal that
+is never reached and plain goals with two factors.
 
 ::
 
@@ -9,15 +9,16 @@ printed row of Fashion-MNIST, beside a goal that is never reached and plain goal
     python -m experiments.phs.braking_options cifar10 --preset thesis
 """
 
+from __future__ import annotations
+
 import math
+from functools import partial
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.summary import markdown_of
-from experiments.phs.trainings import with_callback
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from resbuilder.common.cli import Command
 
 # α, γ as a rate, m: heavy ball with momentum 0.99 and a long-run step of 1/3.
@@ -73,22 +74,47 @@ def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
     return jobs
 
 
+def work(job: dict) -> dict:
+    """Do one job."""
+    from experiments.phs.trainings import with_callback
+
+    return with_callback(job)
+
+
 def publish_from(path: Path) -> None:
     """Write table and figure beside a file of results."""
+    from experiments.phs import figures
+    from experiments.phs.summary import markdown_of
+
     groups: dict[str, list[dict]] = {}
     for result in stored(path):
         groups.setdefault(result["job"]["option"], []).append(result)
     publish(path, figures.methods(groups), markdown_of(groups))
 
 
+def _experiment(dataset: str, thesis: str) -> Experiment:
+    return Experiment(
+        jobs={f"phs/braking_options_{dataset}": partial(option_jobs, dataset)},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": thesis},
+        arguments=dataset,
+    )
+
+
+EXPERIMENTS = (
+    _experiment("fashion_mnist", "1.5 hours of one core"),
+    _experiment("cifar10", "2 hours of one core"),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @click.argument("dataset", type=click.Choice(list(GOALS)))
-@standard_options()
-def main(dataset, preset, workers, data_dir, out):
+@standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
+def main(dataset: str, preset: str, running: Running) -> None:
     """Measure, write the table, draw."""
     jobs = option_jobs(dataset, preset)
     name = f"phs/braking_options_{dataset}"
-    publish_from(measure(name, with_callback, jobs, preset, workers, data_dir, out))
+    publish_from(measure(name, work, jobs, preset, running))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from experiments.phs.rows import (
     TRAINING_IMAGES,
     Row,
     epochs_to,
+    job_dynamics,
     rows,
 )
 from experiments.phs.summary import accuracies, signed, spread
@@ -77,18 +78,11 @@ def _of_size(dataset: str, results: Sequence[dict], batch_size: int) -> Iterator
         measured = Measured(row, batch_size)
         braked_row = following if row.optimizer == "PHS" else row
         for result in results:
-            if _dynamics(result["job"]) == row.dynamics:
+            if job_dynamics(result["job"]) == row.dynamics:
                 _add(measured, result, braked_row)
         if not measured.histories:
             measured.missing = _reason(row)
         yield measured
-
-
-def _dynamics(job: dict) -> tuple[float, float]:
-    kind = "PHS" if "mass" in job else "SGD"
-    friction, mass = job.get("friction"), job.get("mass")
-    row = Row("", kind, job["learning_rate"], friction, mass, None, None, 0.0)
-    return row.dynamics
 
 
 def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:

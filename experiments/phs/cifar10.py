@@ -6,8 +6,9 @@
     python -m experiments.phs.cifar10 --preset thesis
 """
 
-from experiments.phs.table import table_command
+from experiments.phs.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("cifar10", thesis="25 hours of one core (estimate)"),)
 main = table_command("cifar10")
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@
     python -m experiments.phs.fashion_mnist --preset thesis
 """
 
-from experiments.phs.table import table_command
+from experiments.phs.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("fashion_mnist", thesis="11 hours of one core (estimate)"),)
 main = table_command("fashion_mnist")
 
 if __name__ == "__main__":

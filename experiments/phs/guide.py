@@ -5,18 +5,18 @@
     python -m experiments.phs.guide
 """
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import keras
-import numpy as np
-from matplotlib.figure import Figure
 
-from experiments.phs.data import parts
-from experiments.phs.lenet import lenet
-from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, plot_energy
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREEN, RED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLORS = {BLUE: 0.3, GREEN: 2.0, RED: 8.0}
@@ -24,6 +24,12 @@ COLORS = {BLUE: 0.3, GREEN: 2.0, RED: 8.0}
 
 def bowl() -> Figure:
     """The way of one weight in the bowl L = w²/2, with mass 1, by the shipped optimizer."""
+    import keras
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from phs_optimizer import PHS
+
     figure = Figure(figsize=(8, 3.4), layout="constrained")
     position, energy = figure.subplots(1, 2)
     for (color, friction), name in zip(
@@ -54,12 +60,14 @@ def bowl() -> Figure:
     return figure
 
 
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@click.option("--data-dir", help="Folder with fashion_mnist.npz; else RESBUILDER_DATA.")
-def main(data_dir):
-    """Train, draw, and say where it is."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    bowl().savefig(IMAGES / "phs_bowl.png", dpi=130)
+def braked_lenet(data_dir: str | None) -> tuple[Figure, Figure]:
+    """Losses and energies of LeNet on Fashion-MNIST, braked at a goal and re-accelerated."""
+    import keras
+
+    from experiments.phs.data import parts
+    from experiments.phs.lenet import lenet
+    from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, plot_energy
+
     keras.utils.set_random_seed(0)
     data = parts("fashion_mnist", data_dir, 20_000)
     model = lenet((28, 28, 1), seed=0)
@@ -81,8 +89,18 @@ def main(data_dir):
         callbacks=[braking, energy],
         verbose=2,
     )
-    plot_braking(braking).savefig(IMAGES / "phs_braking.png", dpi=130)
-    plot_energy(energy.records).savefig(IMAGES / "phs_energy.png", dpi=130)
+    return plot_braking(braking), plot_energy(energy.records)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@click.option("--data-dir", help="Folder with fashion_mnist.npz; else RESBUILDER_DATA.")
+def main(data_dir):
+    """Train, draw, and say where it is."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    bowl().savefig(IMAGES / "phs_bowl.png", dpi=130)
+    braking, energy = braked_lenet(data_dir)
+    braking.savefig(IMAGES / "phs_braking.png", dpi=130)
+    energy.savefig(IMAGES / "phs_energy.png", dpi=130)
     click.echo(f"Pictures: {IMAGES}")
 
 

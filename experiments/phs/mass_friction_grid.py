@@ -8,14 +8,15 @@ The grid surrounds the two printed rows with α = 0.1: m = 10 with γ = 0.01 and
     python -m experiments.phs.mass_friction_grid --preset thesis
 """
 
+from __future__ import annotations
+
 import itertools
 from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.trainings import with_and_without_braking
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from resbuilder.common.cli import Command
 
 MASSES = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -43,17 +44,34 @@ def grid_jobs(preset: str) -> dict[str, dict]:
     }
 
 
+def work(job: dict) -> dict:
+    """Do one job."""
+    from experiments.phs.trainings import with_and_without_braking
+
+    return with_and_without_braking(job)
+
+
 def publish_from(path: Path) -> None:
     """Write the figure beside a file of results."""
+    from experiments.phs import figures
+
     publish(path, figures.grid(stored(path)))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"phs/mass_friction_grid": grid_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "half an hour of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("phs")
+def main(preset: str, running: Running) -> None:
     """Measure, draw, and say where it is."""
-    work, jobs = with_and_without_braking, grid_jobs(preset)
-    publish_from(measure("phs/mass_friction_grid", work, jobs, preset, workers, data_dir, out))
+    publish_from(measure("phs/mass_friction_grid", work, grid_jobs(preset), preset, running))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the thesis leaves open, tried: what "breaking at x" is, what friction is, the batch size.
+"""Tables 3.1 and 3.2: what the thesis leaves open, tried: "breaking at x", friction, batch size.
 
 Each reading is tried with one seed on a printed row that decides about it within a few epochs.
 The reading that was taken is not trained here: Tables 3.1 and 3.2 are measured with it, and its
@@ -18,12 +18,9 @@ from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.cells import pairs_in
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.phs.rows import Row, rows
-from experiments.phs.summary import accuracies, signed
-from experiments.phs.trainings import with_and_without_braking
 from resbuilder.common.cli import Command
 
 # α, γ and m of the rows that decide.
@@ -130,11 +127,15 @@ class Tried:
     @property
     def accuracy(self) -> tuple[float, float]:
         """Test accuracy without and with braking after the last epoch, shares."""
+        from experiments.phs.summary import accuracies
+
         return accuracies(self.unbraked)["final"], accuracies(self.braked)["final"]
 
     @property
     def verdict(self) -> str:
         """Return what this line says about the reading."""
+        from experiments.phs.summary import signed
+
         if not self.braked:
             return "not measured yet"
         if self.epoch is None:
@@ -192,6 +193,8 @@ def tried(path: Path) -> list[Tried]:
 
 def _of_table(reading: Reading, path: Path) -> Tried:
     """The first seed of a printed row, as many epochs after braking as the others have."""
+    from experiments.phs.cells import pairs_in
+
     for free, braked in pairs_in(path):
         if braked.row == reading.printed[1]:
             epoch = braked.brakes[0]
@@ -205,6 +208,8 @@ def _of_table(reading: Reading, path: Path) -> Tried:
 
 def readings_table(found: list[Tried]) -> str:
     """Return the table: accuracies without / with braking, in percent."""
+    from experiments.phs.summary import signed
+
     lines = [
         "| open | reading | row | thesis | ours | − thesis | brakes in epoch | epochs | verdict |",
         "|---" * 9 + "|",
@@ -240,19 +245,35 @@ def _when(one: Tried) -> str:
     return "–" if one.lowest is None else f"never (lowest loss {one.lowest:.3g})"
 
 
+def work(job: dict) -> dict:
+    """Do one job."""
+    from experiments.phs.trainings import with_and_without_braking
+
+    return with_and_without_braking(job)
+
+
 def publish_from(path: Path) -> None:
     """Write table and figure beside a file of results."""
+    from experiments.phs import figures
+
     found = tried(path)
     publish(path, figures.readings(found), readings_table(found))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"phs/readings": reading_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "15 minutes of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("phs")
+def main(preset: str, running: Running) -> None:
     """Measure, draw, and say where it is."""
-    jobs = reading_jobs(preset)
-    work = with_and_without_braking
-    publish_from(measure("phs/readings", work, jobs, preset, workers, data_dir, out))
+    publish_from(measure("phs/readings", work, reading_jobs(preset), preset, running))
 
 
 if __name__ == "__main__":

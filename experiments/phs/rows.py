@@ -99,6 +99,13 @@ def same_training(dataset: str) -> dict[Row, list[Row]]:
     return dict(groups.values())
 
 
+def job_dynamics(job: dict) -> tuple[float, float]:
+    """Return the :attr:`Row.dynamics` of a job's settings."""
+    kind = "PHS" if "mass" in job else "SGD"
+    friction, mass = job.get("friction"), job.get("mass")
+    return Row("", kind, job["learning_rate"], friction, mass, None, None, 0.0).dynamics
+
+
 def time_to(dataset: str, loss: float) -> float:
     """Return the long-run time T after which the training loss is expected at ``loss``."""
     (high, early), (low, late) = REACHED[dataset]

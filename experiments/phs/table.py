@@ -9,9 +9,8 @@ from pathlib import Path
 
 import click
 
-from experiments.command import measure, publish, standard_options, stored
-from experiments.phs import figures
-from experiments.phs.cells import gains_table, measured_rows, rows_table
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,
@@ -22,7 +21,6 @@ from experiments.phs.rows import (
     rows,
     same_training,
 )
-from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
 from resbuilder.common.cli import Command
 
 # The cheapest row of each dataset again, at half the batch.
@@ -137,6 +135,8 @@ def _sgd_job(row: Row, preset: Preset) -> tuple[dict, int]:
 
 def work(job: dict) -> dict:
     """Do one job of a table, of either kind."""
+    from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
+
     return with_other_optimizer(job) if "optimizer" in job else with_and_without_braking(job)
 
 
@@ -145,19 +145,40 @@ def table_command(dataset: str) -> Callable:
     number = TABLES[dataset].replace("_", ".")
 
     @click.command(cls=Command, help=f"Measure the 20 rows of Table {number} ({dataset}).")
-    @standard_options()
-    def main(preset, workers, data_dir, out):
-        run = partial(measure, f"phs/{dataset}", work)
-        so_far: dict[str, dict] = {}
+    @standard_options("phs", seeds={name: chosen.seeds for name, chosen in PRESETS.items()})
+    def main(preset: str, running: Running) -> None:
+        jobs = all_jobs(dataset, preset)
         for group in job_groups(dataset, preset):
-            so_far |= group
-            publish_from(run(so_far, preset=preset, workers=workers, data_dir=data_dir, out=out))
+            if only := [name for name, job in group.items() if running.includes(job)]:
+                publish_from(measure(f"phs/{dataset}", work, jobs, preset, running, only))
 
     return main
 
 
+def table_experiment(dataset: str, thesis: str) -> Experiment:
+    """Return what the script of a table stores.
+
+    Args:
+        dataset: ``"cifar10"`` or ``"fashion_mnist"``.
+        thesis: How long the thesis preset takes.
+    """
+    return Experiment(
+        jobs={f"phs/{dataset}": partial(all_jobs, dataset)},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": thesis},
+    )
+
+
+def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Return the jobs of all groups by name."""
+    return {name: job for group in job_groups(dataset, preset) for name, job in group.items()}
+
+
 def publish_from(path: Path) -> None:
     """Write tables and figure beside a file of results."""
+    from experiments.phs import figures
+    from experiments.phs.cells import gains_table, measured_rows, rows_table
+
     measured = measured_rows(path.stem, stored(path))
     publish(
         path, figures.printed_rows(measured), rows_table(measured) + "\n" + gains_table(measured)

@@ -1,1 +1,13 @@
 """Chapter 6: ResBuilder."""
+
+SCRIPTS = (
+    "animals10",
+    "cifar10",
+    "cifar100",
+    "mnist",
+    "fashion_mnist",
+    "emnist",
+    "smallnorb",
+    "hyperband",
+    "manipulation",
+)

@@ -12,8 +12,9 @@ folder of images for each class, ``animals10/<class>/``, or ``animals10.npz``.
 Hardware, time and result: not measured yet.
 """
 
-from experiments.resbuilder.table import table_command
+from experiments.resbuilder.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("animals10", batch_size=16, budget=10),)
 main = table_command("animals10", batch_size=16, budget=10)
 
 if __name__ == "__main__":

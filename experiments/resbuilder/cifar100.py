@@ -11,8 +11,9 @@ Data: ``cifar100.npz``, or keras.datasets' own copy.
 Hardware, time and result: not measured yet.
 """
 
-from experiments.resbuilder.table import table_command
+from experiments.resbuilder.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("cifar100"),)
 main = table_command("cifar100")
 
 if __name__ == "__main__":

@@ -13,19 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-from rich.console import Console
-
-from experiments.resbuilder.random_search import random_search
-from resbuilder import Architecture, SearchConfig, cost, resume, search
-from resbuilder.progress import SearchProgress
-from resbuilder.report import History, read_history
-from resbuilder.run import TrainingEvent, read_config
-from resbuilder.start_network import start_architecture
-from resbuilder.surgery import scale_to_budget
-from resbuilder.training import Trainer, TrainingData
 from resbuilder.variants import VARIANTS, WITH_REG
+
+if TYPE_CHECKING:
+    from resbuilder import Architecture, SearchConfig
+    from resbuilder.report import History
+    from resbuilder.training import TrainingData
 
 AS_IT_IS, SCALED, SEARCH, RANDOM = "network as it is", "network scaled to ζ", "search", "random"
 
@@ -100,6 +95,11 @@ def measure_column(job: dict, searches: Path) -> dict:
         epochs and accuracies) and ``best_on_test``; ``seconds`` in all trainings. After a search
         that trained nothing within the budget there is no architecture and ``found`` is None.
     """
+    from resbuilder import SearchConfig, cost
+    from resbuilder.start_network import start_architecture
+    from resbuilder.surgery import scale_to_budget
+    from resbuilder.training import TrainingData
+
     config = SearchConfig(
         **job["settings"], data_dir=job["data_dir"], strategy=job.get("strategy", "one_device")
     )
@@ -137,6 +137,14 @@ def measure_column(job: dict, searches: Path) -> dict:
 
 def _history(job: dict, config: SearchConfig, folder: Path) -> History:
     """What a search leaves, begun or gone on with now; what it says goes into a file beside it."""
+    from rich.console import Console
+
+    from experiments.resbuilder.random_search import random_search
+    from resbuilder import SearchConfig, resume, search
+    from resbuilder.progress import SearchProgress
+    from resbuilder.report import read_history
+    from resbuilder.run import read_config
+
     begun = (folder / "config.json").exists()
     if begun:
         found = SearchConfig.from_mapping(read_config(folder, "search"))
@@ -164,6 +172,8 @@ def _decisive(config: SearchConfig) -> SearchConfig:
 
 
 def _summary(history: History) -> dict:
+    from resbuilder.run import TrainingEvent
+
     scores = [
         s for s in history.scores() if s.variant != WITH_REG and history.within_budget(s.record)
     ]
@@ -186,6 +196,10 @@ def _trained_anew(
     architecture: Architecture, data: TrainingData, config: SearchConfig, count: int
 ) -> list[dict]:
     """Trains from random weights, ``count`` times on, and evaluates after each time."""
+    import keras
+
+    from resbuilder.training import Trainer
+
     keras.backend.clear_session()
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     return [trainer.fit(1000 * config.seed + number, regularize=False) for number in range(count)]

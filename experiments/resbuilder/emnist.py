@@ -11,8 +11,9 @@ Data: ``emnist.npz`` (images upright), or what tensorflow_datasets has prepared.
 Hardware, time and result: not measured yet.
 """
 
-from experiments.resbuilder.table import table_command
+from experiments.resbuilder.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("emnist"),)
 main = table_command("emnist")
 
 if __name__ == "__main__":

@@ -12,8 +12,9 @@ Res18 79.4 ± 1.4, MorphNet only 78.9 ± 1.2, random search 78.9 ± 1.2, ResNet-
 78.1 ± 0.6, ResNet-20 77.6 ± 1.2, RB-0Net 71.2 ± 3.8. The thesis preset is not measured.
 """
 
-from experiments.resbuilder.table import table_command
+from experiments.resbuilder.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("fashion_mnist", laptop="30 minutes of one core a seed"),)
 main = table_command("fashion_mnist")
 
 if __name__ == "__main__":

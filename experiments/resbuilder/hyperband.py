@@ -1,4 +1,4 @@
-"""Accuracy over time: ResBuilder beside KerasTuner's Hyperband over the same space, on one core.
+"""Beyond the thesis: accuracy over time, ResBuilder beside KerasTuner's Hyperband.
 
 ::
 
@@ -21,26 +21,22 @@ import io
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-from matplotlib.figure import Figure
-from rich.console import Console
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
-from experiments.phs.summary import spread
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.resbuilder.columns import trainings
-from experiments.resbuilder.hyperband_peer import hyperband
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
-from resbuilder import SearchConfig, search
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
-from resbuilder.progress import SearchProgress
-from resbuilder.report import read_history
-from resbuilder.report.style import new_figure, percent_axis, si
-from resbuilder.run import TrainingEvent
 from resbuilder.variants import WITH_REG
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Trainings of a network at most, from the settings.
 HYPERBANDS = {
@@ -83,11 +79,26 @@ def follow(job: dict, searches: Path) -> dict:
         ``networks``: of each that it trained within the budget the processor ``seconds`` since the
         beginning, accuracies on ``validation`` and ``test`` images; ``seconds`` in all.
     """
+    from rich.console import Console
+
+    from experiments.resbuilder.hyperband_peer import hyperband
+    from resbuilder import SearchConfig, search
+    from resbuilder.progress import SearchProgress
+    from resbuilder.report import read_history
+    from resbuilder.run import TrainingEvent
+
+    class Clock(SearchProgress):
+        """Notes the processor time after each training."""
+
+        def trained(self, *outcome) -> None:
+            super().trained(*outcome)
+            times.append(time.process_time())
+
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     if job["method"] in HYPERBANDS:
         return hyperband(job, config)
-    began = time.process_time()
-    progress = _Clock(trainings(config.rounds, config.insertions))
+    began, times = time.process_time(), []
+    progress = Clock(trainings(config.rounds, config.insertions), Console(file=io.StringIO()))
     path = searches / f"{job['method'].replace('.', '_')}_seed{config.seed}"
     # Anew, if it was interrupted: its time is that of one process.
     search(config, path, overwrite=True, progress=progress)
@@ -99,22 +110,10 @@ def follow(job: dict, searches: Path) -> dict:
             "validation": event.validation.accuracy,
             "test": event.test.accuracy,
         }
-        for now, event in zip(progress.times, events, strict=True)
+        for now, event in zip(times, events, strict=True)
         if event.variant != WITH_REG and history.within_budget(history.records[event.index])
     ]
     return {"networks": networks, "seconds": time.process_time() - began}
-
-
-class _Clock(SearchProgress):
-    """Notes the processor time after each training."""
-
-    def __init__(self, total: int):
-        super().__init__(total, Console(file=io.StringIO()))
-        self.times: list[float] = []
-
-    def trained(self, *outcome) -> None:
-        super().trained(*outcome)
-        self.times.append(time.process_time())
 
 
 def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
@@ -137,6 +136,8 @@ def curves(results: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 def markdown(results: list[dict]) -> str:
     """At some times what each method has, and how long each is ahead of Hyperband."""
+    from resbuilder.report.style import si
+
     times, found = curves(results)
     late = times >= times[-1] / 10
     shown = [round(share * (len(times) - 1)) for share in (0.1, 0.25, 0.5, 0.75, 1)]
@@ -161,11 +162,15 @@ def markdown(results: list[dict]) -> str:
 
 
 def _cell(accuracies: np.ndarray) -> str:
+    from experiments.phs.summary import spread
+
     return "nothing yet" if np.isnan(accuracies).any() else spread(list(accuracies))
 
 
 def draw(results: list[dict]) -> Figure:
     """Test accuracy over time: mean, and every seed."""
+    from resbuilder.report.style import new_figure, percent_axis
+
     times, found = curves(results)
     with styled():
         figure = new_figure(4.0)
@@ -191,14 +196,21 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"resbuilder/hyperband": hyperband_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "laptop": "45 minutes of one core"},
+    ),
+)
+
+
 @click.command(cls=Command, help="ResBuilder beside KerasTuner's Hyperband: accuracy over time.")
-@standard_options("quick", "laptop")
-def main(preset, workers, data_dir, out):
-    work = partial(
-        follow, searches=(out or RUNS / "resbuilder") / f"hyperband_{preset}" / "searches"
-    )
-    jobs = hyperband_jobs(preset)
-    publish_from(measure("resbuilder/hyperband", work, jobs, preset, workers, data_dir, out))
+@standard_options("resbuilder", *PRESETS, seeds={name: n for name, (n, _) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
+    name = "resbuilder/hyperband"
+    work = partial(follow, searches=running.folder(name, preset) / "searches")
+    publish_from(measure(name, work, hyperband_jobs(preset), preset, running))
 
 
 if __name__ == "__main__":

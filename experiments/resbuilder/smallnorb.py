@@ -11,8 +11,9 @@ Batches of 64. Data: ``smallnorb.npz`` (one camera), or what tensorflow_datasets
 Hardware, time and result: not measured yet.
 """
 
-from experiments.resbuilder.table import table_command
+from experiments.resbuilder.table import table_command, table_experiment
 
+EXPERIMENTS = (table_experiment("smallnorb", batch_size=64),)
 main = table_command("smallnorb", batch_size=64)
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import click
-import numpy as np
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
-from experiments.phs.summary import spread
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, seed_of, standard_options, stored
 from experiments.resbuilder.columns import (
     COLUMNS,
     RANDOM,
@@ -17,10 +16,8 @@ from experiments.resbuilder.columns import (
     column_job,
     measure_column,
 )
-from experiments.resbuilder.figure import draw
 from experiments.thesis import table as printed_table
 from resbuilder.common.cli import Command
-from resbuilder.report.style import si
 
 DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
 # LayerLasso where a training has some 250 steps: with the thesis' 1e-8 and 1e-3 no weight would get
@@ -72,6 +69,7 @@ PRESETS = {
         },
     ),
 }
+SEEDS = {name: seeds for name, (seeds, _) in PRESETS.items()}
 # The thesis' columns of Table 6.1, by column of ours.
 THESIS_COLUMNS = {
     "res18": "res18_percent",
@@ -124,22 +122,45 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
     """The command of a dataset's script; arguments as of :func:`table_jobs`."""
 
     @click.command(cls=Command, help=f"Measure the row of Table 6.1 of {dataset}.")
-    @standard_options("quick", "laptop", "thesis", mirrored=True)
-    def main(preset, workers, data_dir, out):
-        searches = (out or RUNS / "resbuilder") / f"{dataset}_{preset}" / "searches"
-        work = partial(measure_column, searches=searches)
+    @standard_options("resbuilder", *PRESETS, seeds=SEEDS, mirrored=True)
+    def main(preset: str, running: Running) -> None:
+        name = f"resbuilder/{dataset}"
+        work = partial(measure_column, searches=running.folder(name, preset) / "searches")
         jobs = table_jobs(dataset, preset, batch_size, budget)
         # Seed after seed, so that what is there is whole whenever it is interrupted.
-        for seed in range(PRESETS[preset][0]):
-            so_far = {k: job for k, job in jobs.items() if job["settings"]["seed"] <= seed}
-            name = f"resbuilder/{dataset}"
-            publish_from(measure(name, work, so_far, preset, workers, data_dir, out))
+        for seed in range(running.at_most(PRESETS[preset][0])):
+            only = [k for k, job in jobs.items() if seed_of(job) <= seed]
+            publish_from(measure(name, work, jobs, preset, running, only))
 
     return main
 
 
+def table_experiment(
+    dataset: str, batch_size: int = 128, budget: float = 1.0, laptop: str = "hours on 2 cores"
+) -> Experiment:
+    """What a dataset's script stores; arguments as of :func:`table_jobs`.
+
+    Args:
+        dataset: Name of the dataset.
+        batch_size: The largest for this dataset.
+        budget: Factor on ζ for this dataset.
+        laptop: How long the laptop preset takes.
+    """
+    return Experiment(
+        jobs={
+            f"resbuilder/{dataset}": partial(
+                table_jobs, dataset, batch_size=batch_size, budget=budget
+            )
+        },
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "laptop": laptop, "thesis": "needs a GPU"},
+    )
+
+
 def publish_from(path: Path) -> None:
     """Writes table and figure beside a file of results."""
+    from experiments.resbuilder.figure import draw
+
     results = stored(path)
     publish(path, draw(by_column(results)), markdown(results))
 
@@ -156,6 +177,8 @@ def markdown(results: list[dict]) -> str:
 
 
 def _about(results: list[dict]) -> str:
+    from resbuilder.report.style import si
+
     s = max((r["job"]["settings"] for r in results), key=lambda s: s["insertions"])
     seeds = sorted({r["job"]["settings"]["seed"] for r in results})
     images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
@@ -211,6 +234,10 @@ def best_on_test(group: list[dict]) -> str:
 
 
 def _equal_epochs(results: list[dict]) -> str:
+    import numpy as np
+
+    from resbuilder.report.style import si
+
     epochs = [a["epochs"] for a in max((r["anew"] for r in results), key=len)]
     lines = [
         "The architectures alone, trained from random weights: equal epochs in every column\n",
@@ -235,6 +262,8 @@ def _equal_epochs(results: list[dict]) -> str:
 
 def _spread(shares: list[float | None]) -> str:
     """Mean ± deviation, and of how many seeds where some have no network within the budget."""
+    from experiments.phs.summary import spread
+
     there = [share for share in shares if share is not None]
     if not there:
         return "no network within ζ"

@@ -17,7 +17,6 @@ from experiments.resbuilder.table import (
     thesis_cell,
 )
 from experiments.thesis import table as printed_table
-from resbuilder.report.style import si
 
 PAGE = "table_6_1.md"
 NAMES = {
@@ -109,6 +108,8 @@ def _ours(group: list[dict] | None, preset: str) -> str:
     """Return the last three cells of a line."""
     if not group:
         return f"{MISSING} | – | –"
+    from resbuilder.report.style import si
+
     settings = group[0]["job"]["settings"]
     how = f"{preset}, {si(settings['flops'])}, {settings['epochs']}, {len(group)}"
     return f"{accuracy(group)} | {best_on_test(group)} | {how}"

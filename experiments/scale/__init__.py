@@ -1,1 +1,3 @@
 """Trainings on several devices beside trainings on one."""
+
+SCRIPTS = ("mirrored",)

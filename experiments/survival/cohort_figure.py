@@ -20,7 +20,7 @@ def draw_cohort(folder: Path) -> Figure:
     """A row of slides for each scanner, ordered by the true risk.
 
     Args:
-        folder: What :func:`.cohort.make_cohort` made.
+        folder: What :func:`.two_scanner_cohort.make_cohort` made.
 
     Returns:
         The figure; pictures have the slides' own colours, the bar is as long as 0.2 mm.

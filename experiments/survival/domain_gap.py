@@ -1,11 +1,12 @@
-"""Chapter 7 on two scanners: Table 7.2 without and with the mean penalty, and what else helps.
+"""Table 7.2 on larger cohorts: without and with the mean penalty, and what else helps.
 
 ::
 
     export RESBUILDER_SHARED=folder/with/cohort/and/slides
     python -m experiments.survival.domain_gap --preset thesis --workers 2
 
-Every seed has a cohort of its own: slide files of real tissue (:mod:`.cohort`), preprocessed by
+Every seed has a cohort of its own: slide files of real tissue (:mod:`.two_scanner_cohort`),
+preprocessed by
 ``survival preprocess``'s code, trained by ``survival train``'s. ``--data-dir`` is where cohorts,
 images and runs go, 1.3 GB for each seed.
 """
@@ -13,18 +14,14 @@ images and runs go, 1.3 GB for each seed.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import click
 
-from experiments.command import RUNS, measure, standard_options, stored
-from experiments.survival import gap_figures, gap_tables
-from experiments.survival.cohort import make_cohort
-from experiments.survival.gap_training import train_and_judge
-from experiments.survival.prepare import IMAGES, prepare_images
-from experiments.survival.stain_normalization import IMAGES as NORMALIZED
-from experiments.survival.stain_normalization import normalize_images
+from experiments.catalog import Experiment
+from experiments.command import RUNS, Running, measure, seed_of, standard_options, stored
 from resbuilder.common.cli import Command
 
 CANVAS = 96, 80
@@ -86,32 +83,27 @@ def gap_jobs(preset: str) -> dict[str, dict]:
 
 def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: int, workers: int):
     """Makes a seed's slides, and images of them, as far as they are not there yet."""
+    from experiments.survival.prepare import IMAGES, prepare_images
+    from experiments.survival.stain_normalization import IMAGES as NORMALIZED
+    from experiments.survival.stain_normalization import normalize_images
+    from experiments.survival.two_scanner_cohort import make_cohort
+
     make = partial(make_cohort, folder / "slides", shared, seed, *patients, workers=workers)
     prepare_images(folder, make, CANVAS, workers, f"seed {seed}")
     normalize_images(folder / IMAGES, folder / NORMALIZED)
 
 
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options(mirrored=True)
-def main(preset, workers, data_dir, out):
-    """Make cohorts, train, write the tables, draw."""
-    shared = os.environ.get("RESBUILDER_SHARED")
-    data = Path(data_dir or RUNS / "survival" / f"two_scanners_{preset}")
-    patients, _, seeds = PRESETS[preset]
-    # Seed after seed, so that what is there is whole whenever it is interrupted.
-    for seed in range(seeds):
-        try:
-            folder = data / f"seed{seed}"
-            prepare(folder, Path(shared) if shared else None, patients, seed, workers)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from error
-        jobs = {name: job for name, job in gap_jobs(preset).items() if job["seed"] <= seed}
-        name = "survival/domain_gap"
-        publish_from(measure(name, train_and_judge, jobs, preset, workers, str(data), out))
+def work(job: dict) -> dict:
+    """Do one job."""
+    from experiments.survival.gap_training import train_and_judge
+
+    return train_and_judge(job)
 
 
 def publish_from(path: Path) -> None:
     """Writes tables and figures beside a file of results."""
+    from experiments.survival import gap_figures, gap_tables
+
     results = stored(path)
     table = gap_tables.markdown(results)
     path.with_suffix(".md").write_text(table, encoding="utf-8")
@@ -119,6 +111,41 @@ def publish_from(path: Path) -> None:
     gap_figures.thesis_figure(results).savefig(path.with_suffix(".png"), dpi=150)
     gap_figures.methods_figure(results).savefig(path.with_name("gap_methods.png"), dpi=150)
     click.echo(f"tables, figures and all numbers: {path.parent}")
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"survival/domain_gap": gap_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "hours on 2 cores"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options(
+    "survival",
+    seeds={name: seeds for name, (*_, seeds) in PRESETS.items()},
+    mirrored=True,
+    data_help="Folder of cohorts, images and networks, made if missing; 1.3 GB for each seed.  "
+    f"[default: {RUNS / 'survival'}/two_scanners_PRESET]",
+)
+def main(preset: str, running: Running) -> None:
+    """Make cohorts, train, write the tables, draw."""
+    shared = os.environ.get("RESBUILDER_SHARED")
+    data = Path(running.data_dir or RUNS / "survival" / f"two_scanners_{preset}")
+    patients, _, seeds = PRESETS[preset]
+    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    jobs, name = gap_jobs(preset), "survival/domain_gap"
+    running = replace(running, data_dir=str(data))
+    for seed in range(running.at_most(seeds)):
+        try:
+            folder = data / f"seed{seed}"
+            prepare(folder, Path(shared) if shared else None, patients, seed, running.workers)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from error
+        only = [key for key, job in jobs.items() if seed_of(job) <= seed]
+        publish_from(measure(name, work, jobs, preset, running, only))
 
 
 if __name__ == "__main__":

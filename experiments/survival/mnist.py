@@ -1,4 +1,4 @@
-"""A Cox network learns from survival times alone which handwritten digits are dangerous.
+"""Beyond the thesis: from survival times alone a Cox network learns which digits are dangerous.
 
 The protocol is that of the notebook on which the thesis' loss builds: S. Pölsterl, "Survival
 Analysis for Deep Learning" (2019, github.com/sebp/survival-cnn-estimator, tutorial_tf2.ipynb).
@@ -21,19 +21,19 @@ with two workers on two cores that others used too.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import keras
 import numpy as np
-from keras import layers
-from matplotlib.figure import Figure
 
-from experiments.command import measure, publish, standard_options, stored
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
-from resbuilder.datasets import load
-from survival import ConcordanceIndexCallback, CoxPHLoss
-from survival.metrics import harrell_c
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 # Training images (None: all), epochs, seeds.
 PRESETS = {"quick": (None, 3, 1), "thesis": (None, 15, 3)}
@@ -81,6 +81,9 @@ def survival_times(digits: np.ndarray) -> np.ndarray:
 
 def lenet() -> keras.Model:
     """From images 28×28×1 to a log-hazard; initialised as Keras does."""
+    import keras
+    from keras import layers
+
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
@@ -109,6 +112,12 @@ def train(job: dict) -> dict:
         ``true_cindex``: of the true log-hazards there; ``censored``: share of training and test
         images; ``digits``: mean predicted log-hazard of the test images of each digit.
     """
+    import keras
+
+    from resbuilder.datasets import load
+    from survival import ConcordanceIndexCallback, CoxPHLoss
+    from survival.metrics import harrell_c
+
     data = load(job["dataset"], job["data_dir"])
     y = survival_times(np.concatenate([data.y_train, data.y_test]))
     y_train, y_test = np.split(y, [len(data.y_train)])
@@ -195,6 +204,8 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """How the C-index approaches that of the truth, and what the network makes of each digit."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9.5, 4), layout="constrained")
     curves, digits = figure.subplots(1, 2)
     truth = digit_log_hazards()
@@ -231,12 +242,20 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
+EXPERIMENTS = (
+    Experiment(
+        jobs={"survival/mnist": training_jobs},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "10 minutes on 2 cores"},
+    ),
+)
+
+
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options()
-def main(preset, workers, data_dir, out):
+@standard_options("survival", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
     """Measure what is missing, draw, and say where it is."""
-    jobs = training_jobs(preset)
-    publish_from(measure("survival/mnist", train, jobs, preset, workers, data_dir, out))
+    publish_from(measure("survival/mnist", train, training_jobs(preset), preset, running))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-from survival.slides import preprocess_slides
 
 IMAGES = "images"
 
@@ -32,6 +29,10 @@ def prepare_images(
     Raises:
         click.ClickException: A slide cannot be read.
     """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from survival.slides import preprocess_slides
+
     columns = f"{name}: {{task.description}}", BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn()) as bars:
 

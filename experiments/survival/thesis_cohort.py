@@ -5,7 +5,7 @@
     python -m experiments.survival.thesis_sizes --preset laptop
 
 Scanner A trains, validates and tests; scanner B tests alone, as Table 7.1 has it. The slides are
-those of :mod:`.cohort`, of other patients.
+those of :mod:`.two_scanner_cohort`, of other patients.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def draw_thesis_cohort(
 
     Returns:
         The cohort, split; and the recipe and outcome of each of its slides, for
-        :func:`.cohort.make_slides`.
+        :func:`.two_scanner_cohort.make_slides`.
 
     Raises:
         ValueError: The follow-up is not there.

@@ -14,24 +14,21 @@ as a test set alone. ``--data-dir`` is where slides, images and runs go, 0.6 GB.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
-from experiments.survival import noise_tables
-from experiments.survival.cohort import draw_two_scanners, make_slides
+from experiments.catalog import Experiment
+from experiments.command import RUNS, Running, measure, publish, standard_options, stored
 from experiments.survival.domain_gap import PRESETS as TWO_SCANNERS
 from experiments.survival.domain_gap import THESIS
-from experiments.survival.noise_figure import differences_figure
-from experiments.survival.prepare import IMAGES, prepare_images
-from experiments.survival.thesis_cohort import draw_thesis_cohort
 from resbuilder.common.cli import Command
-from survival.cohort import Cohort
-from survival.evaluation import evaluate
-from survival.training import TrainingSettings, train
+
+if TYPE_CHECKING:
+    from survival.cohort import Cohort
 
 COHORT_SEED = 0
 CANVAS = 48, 40
@@ -42,6 +39,7 @@ PRESETS = {
     "quick": ({"epochs": 1, "width": 0.06}, 2),
     "laptop": ({"epochs": 8, "width": 0.125}, 20),
 }
+SEEDS = {name: seeds for name, (_, seeds) in PRESETS.items()}
 
 
 def sizes_jobs(preset: str, seeds: int) -> dict[str, dict]:
@@ -84,6 +82,9 @@ def work(job: dict) -> dict:
 
 def _sizes(job: dict) -> dict:
     """Sizes and follow-up of a cohort; of that of Table 7.1 also the test slides."""
+    from experiments.survival.thesis_cohort import draw_thesis_cohort
+    from experiments.survival.two_scanner_cohort import draw_two_scanners
+
     if job["cohort"] != "Table 7.1":
         cohort, _ = draw_two_scanners(job["seed"], shared_folder(), *job["patients"])
         return {"parts": _parts(cohort)}
@@ -104,6 +105,8 @@ def _sizes(job: dict) -> dict:
 
 def _parts(cohort: Cohort) -> list[dict]:
     """One row for each scanner and split; months of follow-up are of patients."""
+    import numpy as np
+
     parts = []
     for dataset in sorted(set(cohort.dataset)):
         for split in ("train", "validation", "test"):
@@ -128,6 +131,11 @@ def _parts(cohort: Cohort) -> list[dict]:
 
 def _network(job: dict) -> dict:
     """Train on A, and predict the test slides of A and B."""
+    from experiments.survival.prepare import IMAGES
+    from survival.cohort import Cohort
+    from survival.evaluation import evaluate
+    from survival.training import TrainingSettings, train
+
     folder = Path(job["data_dir"])
     cohort = Cohort.read(folder / "slides" / "cohort.csv")
     settings = TrainingSettings(**job["settings"], strategy=job.get("strategy", "one_device"))
@@ -150,31 +158,55 @@ def shared_folder() -> Path | None:
 
 def prepare(folder: Path, workers: int) -> None:
     """Make slides and images of the cohort, as far as they are not there yet."""
+    from experiments.survival.prepare import prepare_images
+    from experiments.survival.thesis_cohort import draw_thesis_cohort
+    from experiments.survival.two_scanner_cohort import make_slides
+
     cohort, rows = draw_thesis_cohort(COHORT_SEED, shared_folder(), coarser=2)
     make = partial(make_slides, folder / "slides", cohort, rows, shared_folder(), workers)
     prepare_images(folder, make, CANVAS, workers, "Table 7.1's sizes")
 
 
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("quick", "laptop", mirrored=True)
-def main(preset, workers, data_dir, out):
-    """Make the cohort, train, write the tables, draw."""
-    data = Path(data_dir or RUNS / "survival" / "thesis_cohort")
-    try:
-        prepare(data, workers)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    # Seed after seed, so that what is there is whole whenever it is interrupted.
-    for seeds in range(1, 1 + PRESETS[preset][1]):
-        jobs = sizes_jobs(preset, seeds)
-        name = "survival/thesis_sizes"
-        publish_from(measure(name, work, jobs, preset, workers, str(data), out))
-
-
 def publish_from(path: Path) -> None:
     """Write table and figure beside a file of results."""
+    from experiments.survival import noise_tables
+    from experiments.survival.noise_figure import differences_figure
+
     differences = noise_tables.measured(stored(path))
     publish(path, differences_figure(differences), noise_tables.markdown(differences))
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"survival/thesis_sizes": lambda preset: sizes_jobs(preset, SEEDS[preset])},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "laptop": "21 minutes of one core"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options(
+    "survival",
+    *PRESETS,
+    seeds=SEEDS,
+    mirrored=True,
+    data_help="Folder of cohort, images and networks, made if missing; 0.6 GB.  "
+    f"[default: {RUNS / 'survival' / 'thesis_cohort'}]",
+)
+def main(preset: str, running: Running) -> None:
+    """Make the cohort, train, write the tables, draw."""
+    data = Path(running.data_dir or RUNS / "survival" / "thesis_cohort")
+    try:
+        prepare(data, running.workers)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    jobs = sizes_jobs(preset, SEEDS[preset])
+    running = replace(running, data_dir=str(data))
+    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    for seeds in range(1, 1 + running.at_most(SEEDS[preset])):
+        only = sizes_jobs(preset, seeds)
+        publish_from(measure("survival/thesis_sizes", work, jobs, preset, running, only))
 
 
 if __name__ == "__main__":

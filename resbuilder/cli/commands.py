@@ -1,4 +1,4 @@
-"""The command line: ``resbuilder search|resume|train|evaluate|report|export|datasets``."""
+"""The command line: ``resbuilder search|resume|plan|train|evaluate|report|export|datasets``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ _workers = click.option(
     type=click.IntRange(1, 3),
     default=1,
     show_default=True,
-    help="Trainings at the same time: beside the search No-Reg trainings, on GPUs of their own.",
+    help="Trainings at the same time: beside the search No-Reg trainings, or those of a race's "
+    "rung, on GPUs of their own.",
 )
 _existing = click.Path(exists=True, path_type=Path)
 
@@ -40,7 +41,13 @@ def main() -> None:
 @_overwrite
 @_workers
 def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> None:
-    """Search an architecture for a dataset within a FLOPs budget."""
+    """Search an architecture for a dataset within a FLOPs budget.
+
+    Take --method race to get the best network for your images: it trains candidates that fill the
+    budget, drops the worse ones, and trains the best on. Take --method thesis, the default, to
+    reproduce the thesis: it grows and prunes one network, which at an equal number of epochs is
+    less accurate.
+    """
     config = configuration(SearchConfig, config_file, given)
     load_backend()
     from resbuilder.pipeline import search as run_search
@@ -63,16 +70,24 @@ def resume(run: Path, workers: int) -> None:
 
 @main.command()
 @settings(TrainConfig)
-@click.option("--scale-to", type=float, help="First scale the widths to this many FLOPs.")
+@click.option("--flops", type=float, help="ζ: budget: FLOPs for one image  [any]")
+@click.option("--scale-to-budget", is_flag=True, help="First scale the widths to fill --flops.")
 @_out
 @_overwrite
-def train(config_file, scale_to: float | None, out: Path, overwrite: bool, **given) -> None:
+def train(
+    config_file,
+    flops: float | None,
+    scale_to_budget: bool,
+    out: Path,
+    overwrite: bool,
+    **given,
+) -> None:
     """Train one architecture: a start network or a JSON file (--start)."""
     config = configuration(TrainConfig, config_file, given)
     load_backend()
     from resbuilder.single import train_single
 
-    record = train_single(config, out, scale_to, overwrite)
+    record = train_single(config, out, flops, scale_to_budget, overwrite)
     click.echo(f"{record['architecture']}\n{record['flops']:,} FLOPs, depth {record['depth']}")
     _echo_result("validation", record["validation"])
     _echo_result("test", record["test"])
@@ -96,6 +111,20 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
         echo_json({"model": str(model), "split": split} | result)
     else:
         _echo_result(split, result)
+
+
+@main.command()
+@click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
+@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
+@click.option("--image-size", type=click.IntRange(1), help="Side of a folder's images [suggested].")
+@click.option("--flops", type=click.FloatRange(0, min_open=True), help="Budget ζ [suggested].")
+def plan(**given) -> None:
+    """Before a search: what the images are, which settings suit them, how long it will take."""
+    load_backend()
+    from resbuilder.cli.tables import plan_text
+    from resbuilder.plan import plan as make_plan
+
+    click.echo(plan_text(make_plan(**given, say=lambda text: click.echo(text, err=True))))
 
 
 @main.command()

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from resbuilder.datasets import available
-from resbuilder.report import VARIANTS, read_history
+from resbuilder.report import read_history
+from resbuilder.variants import RUNGS
+
+if TYPE_CHECKING:
+    from resbuilder.plan import SearchPlan
 
 
 def search_table(run: str | Path) -> Table:
     """Every architecture of a run: accuracies of the variants on test data, FLOPs, depth."""
     history = read_history(run)
     budget = f", budget {history.budget / 1e6:.4g} MFLOPs" if history.budget else ""
-    table = Table(title=f"test accuracy in %{budget}")
-    for heading in ("#", "origin", "MFLOPs", "depth", *VARIANTS.values()):
+    rungs = "rungs: validation, else " if history.is_race else ""
+    table = Table(title=f"{rungs}test accuracy in %{budget}")
+    for heading in ("#", "origin", "MFLOPs", "depth", *history.variants.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
     best = history.best()
     for record in history.records.values():
-        row = [str(record.index), record.origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
-        for variant in VARIANTS:
-            accuracy = record.accuracy(variant, "test")
+        origin = f"{record.origin} {record.label}".strip()
+        row = [str(record.index), origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
+        for variant in history.variants:
+            accuracy = record.accuracy(variant, "validation" if variant in RUNGS else "test")
             text = "" if accuracy is None else f"{100 * accuracy:.2f}"
             won = best and (record.index, variant) == (best.record.index, best.variant)
             row.append(f"[bold green]{text} ★[/]" if won else text)
@@ -32,6 +40,36 @@ def search_table(run: str | Path) -> Table:
         network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
         table.caption += f"\n{best.label}: {network}"
     return table
+
+
+def plan_text(plan: SearchPlan) -> str:
+    """What was found and is suggested, in lines, and the command that does it."""
+    c = plan.config
+    sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
+    more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
+    options = {
+        "dataset": c.dataset,
+        "data-dir": c.data_dir,
+        "image-size": c.image_size,
+        "flops": f"{c.flops:g}",
+        "total-epochs": c.total_epochs,
+        "out": "runs/mine",
+    }
+    given = [f"--{name}={value}" for name, value in options.items() if value is not None]
+    minutes = plan.seconds / 60
+    took = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    lines = [
+        f"images: {plan.train:,} to train, {plan.validation:,} to validate, {plan.test:,} to test",
+        f"sizes: {sizes}{more}"
+        + (f"; resized to {c.image_size}×{c.image_size}" if c.image_size else ""),
+        f"classes: {plan.classes}, the smallest has {plan.fewest:,} images to train and validate",
+        f"budget: {c.flops / 1e6:g} MFLOPs for one image",
+        f"candidates: {', '.join(candidate.label for candidate in plan.candidates)}",
+        f"race: {plan.race}",
+        f"time: about {took} on this machine, with one worker",
+        shlex.join(["resbuilder", "search", "--method=race", *given]),
+    ]
+    return "\n".join(lines)
 
 
 def dataset_table(data_dir: str | None) -> Table:

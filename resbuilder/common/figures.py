@@ -8,10 +8,9 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.figure import Figure
-
+# matplotlib is imported where it is used: a command that needs a colour's name is there at once.
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
 # Okabe and Ito's palette, told apart with every common colour vision deficiency.
@@ -47,11 +46,15 @@ def styled(changes: Mapping[RcKeyType, Any] = MappingProxyType({})) -> AbstractC
     Args:
         changes: Settings of matplotlib that differ.
     """
+    import matplotlib
+
     return matplotlib.rc_context({**STYLE, **changes})
 
 
 def new_figure(width: float, height: float) -> Figure:
     """Return a figure of a size in inches, outside pyplot's global state."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")
 
 

@@ -18,7 +18,14 @@ from resbuilder.datasets.batches import Augmentation, Batches
 from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.error_level import error_level_analysis
 from resbuilder.datasets.preprocessing import Preprocessing
-from resbuilder.datasets.registry import Listing, absolute_name, available, load, names
+from resbuilder.datasets.registry import (
+    Listing,
+    absolute_name,
+    available,
+    image_sizes,
+    load,
+    names,
+)
 from resbuilder.datasets.split import Split
 
 __all__ = [
@@ -32,5 +39,6 @@ __all__ = [
     "error_level_analysis",
     "load",
     "absolute_name",
+    "image_sizes",
     "names",
 ]

@@ -58,6 +58,17 @@ def read_folder(
     return arrays, names
 
 
+def sizes(path: Path) -> list[tuple[int, int]]:
+    """Returns the (height, width) of each image of a folder, from their headers alone.
+
+    Raises:
+        ValueError: As :func:`read_folder`.
+    """
+    parts, _ = _find(path)
+    files = [file for files, _ in parts.values() for file in files]
+    return [size for size, _ in _each(_peek, files, f"looking at {path.name}")]
+
+
 def _find(path: Path) -> tuple[dict[str, tuple[list[Path], np.ndarray]], tuple[str, ...]]:
     """Lists files and labels of both parts, and the class names."""
     folders = _folders(path)

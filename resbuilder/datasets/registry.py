@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resbuilder.datasets import labels, sources
 from resbuilder.datasets.dataset import Dataset
-from resbuilder.datasets.folder import read_folder
+from resbuilder.datasets.folder import read_folder, sizes
 from resbuilder.datasets.npz import LAYOUT, read_npz
 
 VARIABLE = "RESBUILDER_DATA"
@@ -152,6 +152,22 @@ def load(
         scaling=known.scaling if known else "standardize",
         **arrays,
     )
+
+
+def image_sizes(
+    name: str | Path, data_dir: str | Path | None = None
+) -> list[tuple[int, int]] | None:
+    """Returns the (height, width) of each image of a folder; None for what is not a folder.
+
+    Args:
+        name: As for :func:`load`.
+        data_dir: As for :func:`load`.
+
+    Raises:
+        ValueError: If it is no folder of images, or an image cannot be read.
+    """
+    path = _local(str(name), _data_folder(data_dir))
+    return None if path is None or path.is_file() else sizes(path)
 
 
 def absolute_name(name: str, data_dir: str | Path | None = None) -> str:

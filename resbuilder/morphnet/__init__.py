@@ -1,19 +1,32 @@
 """MorphNet on Keras models: which channels to keep, how wide to be, and models rebuilt to match."""
 
+from resbuilder.morphnet.change import OutputChange, output_change
+from resbuilder.morphnet.gradual import GradualPruning
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.native import NativeRegularizer
+from resbuilder.morphnet.prune import PruningSummary, prune, recalibrate, summarize
 from resbuilder.morphnet.regularizer import MorphNetRegularizer
 from resbuilder.morphnet.resize import expand_model, resize, shrink, widened
+from resbuilder.morphnet.rules import ChannelRule, register_layer
 from resbuilder.morphnet.widths import Expansion, expand
 
 __all__ = [
     "ChannelGraph",
+    "ChannelRule",
     "Expansion",
+    "GradualPruning",
     "MorphNetRegularizer",
     "NativeRegularizer",
+    "OutputChange",
+    "PruningSummary",
     "expand",
     "expand_model",
+    "output_change",
+    "prune",
+    "recalibrate",
+    "register_layer",
     "resize",
     "shrink",
+    "summarize",
     "widened",
 ]

@@ -58,7 +58,7 @@ class GoogleRegularizer(NativeRegularizer):
     def __init__(
         self,
         model: keras.Model,
-        algorithm: str = "group_lasso",
+        algorithm: str | None = None,
         resource: str = "flops",
         threshold: float = 1e-2,
         strict: bool = True,

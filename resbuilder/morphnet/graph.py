@@ -25,7 +25,8 @@ class WidthGroup:
     Attributes:
         ids: Their ids.
         layers: Names of the convolutions and dense layers that make them; none for the image.
-        fixed: Whether their number is given from outside (image, output of the model).
+        fixed: Whether their number cannot be chosen: it is given from outside (image, output of
+            the model), or they are parts of a tensor that is taken apart.
     """
 
     ids: np.ndarray
@@ -37,8 +38,8 @@ class ChannelGraph:
     """Ids of the channels of every tensor of a functional model.
 
     Args:
-        model: A built functional or sequential Keras model, channels last, without nested models
-            and without layers that share weights.
+        model: A built functional or sequential Keras model, channels last, without layers that
+            share weights. Layers of a model inside it are named ``"inner/layer"``.
         cut_flatten: Give the output of Flatten and Reshape ids of its own, as Google's
             implementation does. By default position p, channel c of a flattened image (index
             p·C + c) keeps the id of channel c.
@@ -47,9 +48,12 @@ class ChannelGraph:
         model: The model.
         steps: Its calls in topological order, a list of :class:`Step`.
         ids: One int array (channels,) for the output of each step.
+        outputs: Numbers of the steps that make the model's outputs.
         size: Number of distinct ids, which are 0 … size − 1.
         fixed: Bool array (size,): channels whose number is given from outside, because they belong
             to the image, to an output of the model, or to a map that is broadcast over channels.
+        mixed: Bool array (size,): channels that a layer computes with all together, such as a
+            layer normalization. If one of them left, even a zero, the others would change.
 
     Raises:
         ValueError: If a layer's effect on channels is not known; the message names it.
@@ -62,24 +66,35 @@ class ChannelGraph:
 
     def __init__(self, model: keras.Model, cut_flatten: bool = False):
         self.model = model
-        self.steps, outputs = walk(model)
+        self.steps, self.outputs = walk(model)
         merger = _Merger()
         labels: list[np.ndarray] = []
         fixed: list[np.ndarray] = []
+        mixed: list[np.ndarray] = [np.zeros(0, int)]
+        sliced: list[np.ndarray] = [np.zeros(0, int)]
         for step in self.steps:
             inputs = [labels[i] for i in step.inputs]
             out = _propagate(step, inputs, merger, cut_flatten)
             labels.append(out)
-            if step.kind == "input":
+            if step.kind in ("input", "opaque", "reduce"):
                 fixed.append(out)
-            elif step.kind == "keep":
+            elif step.kind in ("keep", "mix"):
                 fixed += [i for i in inputs if len(i) != len(out)]
-        fixed += [labels[i] for i in outputs]
+            if step.kind == "reduce":
+                mixed += inputs
+            elif step.mixes or step.kind == "mix":
+                mixed.append(out)
+            if step.kind in ("slice", "untile"):
+                sliced += inputs
+        fixed += [labels[i] for i in self.outputs]
 
         self.size, group = merger.groups()
         self.ids = [group[label] for label in labels]
-        self.fixed = np.zeros(self.size, bool)
-        self.fixed[group[np.concatenate(fixed)]] = True
+        self.fixed, self.mixed, self._sliced = (
+            np.isin(np.arange(self.size), group[np.concatenate(of)])
+            for of in (fixed, mixed, sliced)
+        )
+        self._number = {step: n for n, step in enumerate(self.steps)}
 
     def producers(self) -> list[Step]:
         """Convolutions and dense layers: the steps that make new channels."""
@@ -95,7 +110,7 @@ class ChannelGraph:
 
     def out_ids(self, step: Step) -> np.ndarray:
         """Ids of the channels that a step puts out, int array (channels,)."""
-        return self.ids[self.steps.index(step)]
+        return self.ids[self._number[step]]
 
     def widths(self) -> dict[str, int]:
         """Number of output channels of every convolution and dense layer, by layer name."""
@@ -109,9 +124,36 @@ class ChannelGraph:
                 made_by[i].append(step.name)
         groups: dict[tuple, list[int]] = {}
         for i, layers in enumerate(made_by):
-            fixed = bool(self.fixed[i]) or not layers
+            fixed = bool(self.fixed[i] or self._sliced[i]) or not layers
             groups.setdefault((tuple(layers), fixed), []).append(i)
         return tuple(WidthGroup(np.array(ids), *key) for key, ids in groups.items())
+
+    def consumers(self) -> list[list[int]]:
+        """For each step, the numbers of the steps that read what it makes."""
+        result: list[list[int]] = [[] for _ in self.steps]
+        for n, step in enumerate(self.steps):
+            for i in step.inputs:
+                result[i].append(n)
+        return result
+
+    def is_normalized(self, step: Step) -> bool:
+        """Whether whatever a step makes passes a batch or group normalization before it is used.
+
+        Then its kernel has no scale: twice the kernel gives the same outputs.
+        """
+        consumers = self.consumers()
+        waiting, seen = [self._number[step]], set()
+        while waiting:
+            n = waiting.pop()
+            if n in self.outputs or not consumers[n]:
+                return False
+            for reader in consumers[n]:
+                if self.steps[reader].makes_channels or self.steps[reader].kind == "reduce":
+                    return False
+                if not self.steps[reader].normalizes and reader not in seen:
+                    seen.add(reader)
+                    waiting.append(reader)
+        return True
 
     def counts(self, tensors: list[np.ndarray]) -> np.ndarray:
         """How often each id occurs in each of the given id arrays: int array (tensors, size)."""
@@ -132,6 +174,11 @@ class _Merger:
     def merge(self, a: np.ndarray, b: np.ndarray) -> None:
         self.pairs.append((a, b))
 
+    def together(self, rows: np.ndarray) -> np.ndarray:
+        """Merge the labels (groups, members) of each row; returns one for each, (groups,)."""
+        self.merge(np.repeat(rows[:, 0], rows.shape[1]), rows.ravel())
+        return rows[:, 0]
+
     def groups(self) -> tuple[int, np.ndarray]:
         """How many groups there are, and the group of each label, int array (labels,)."""
         nothing = np.zeros(0, int)
@@ -149,10 +196,18 @@ def _propagate(
     if step.kind == "concat":
         return np.concatenate(inputs)
     if step.kind == "depthwise":
-        return np.repeat(inputs[0], channels // len(inputs[0]))
+        # All inputs of a group of a convolution live and die together, and so do its outputs.
+        groups = merger.together(inputs[0].reshape(step.groups, -1))
+        return np.repeat(groups, channels // step.groups)
     if step.kind == "tile" and not cut_flatten:
         return np.tile(inputs[0], channels // len(inputs[0]))
-    if step.kind == "keep":
+    if step.kind == "untile" and not cut_flatten:
+        return merger.together(inputs[0].reshape(-1, channels).T)
+    if step.kind == "slice":
+        return inputs[0][step.index]
+    if step.kind in ("keep", "mix"):
+        if step.normalizes and step.kind == "keep" and step.groups > 1:
+            merger.together(inputs[0].reshape(step.groups, -1))
         # A tensor with one channel is broadcast: it scales or shifts the others, and stays apart.
         same = [labels for labels in inputs if len(labels) == channels]
         for other in same[1:]:

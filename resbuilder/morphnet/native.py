@@ -8,6 +8,7 @@ References:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.resources import RESOURCES, Coefficients, coefficients
 from resbuilder.morphnet.steps import Step
 
+#: Google's two.
 ALGORITHMS = ("group_lasso", "gamma")
 
 
@@ -31,15 +33,22 @@ class NativeRegularizer:
     def __init__(
         self,
         model: keras.Model,
-        algorithm: str = "group_lasso",
+        algorithm: str | None = None,
         resource: str = "flops",
         threshold: float = 1e-2,
         strict: bool = False,
         peak_flops: float | None = None,
         bandwidth: float | None = None,
     ):
-        if algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm must be one of {ALGORITHMS}, got {algorithm!r}")
+        if algorithm is None:
+            algorithm = "group_lasso" if strict else "auto"
+        if algorithm not in (*ALGORITHMS, "auto"):
+            raise ValueError(f"algorithm must be one of {(*ALGORITHMS, 'auto')}, got {algorithm!r}")
+        if strict and algorithm == "auto":
+            raise ValueError(
+                "algorithm='auto' is not one of Google's, which strict=True (and engine='google') "
+                f"reproduce; take one of {ALGORITHMS}"
+            )
         if resource not in RESOURCES:
             raise ValueError(f"resource must be one of {RESOURCES}, got {resource!r}")
         if not threshold >= 0:
@@ -57,8 +66,13 @@ class NativeRegularizer:
         self.resource = resource
         self.threshold = threshold
         self.strict = strict
-        self._sources = _sources(self.graph, algorithm, strict)
-        self._members = _members(self.graph, self._sources, strict)
+        kept = np.zeros(self.graph.size, bool) if strict else self.graph.fixed | self.graph.mixed
+        self._sources = [
+            source
+            for source in _sources(self.graph, algorithm)
+            if not kept[self.graph.out_ids(source.step)].all()
+        ]
+        self._members = _members(self.graph, self._sources, kept)
         costly = self.graph.costly()
         self._inputs = self.graph.counts([self.graph.in_ids(s) for s in costly])
         self._outputs = self.graph.counts([self.graph.out_ids(s) for s in costly])
@@ -103,18 +117,15 @@ class NativeRegularizer:
     def alive(self) -> dict[str, np.ndarray]:
         """Which output channels are alive, a bool array (channels,) for each layer by name.
 
-        Convolutions and dense layers, without those whose channels are all fixed (the logits); with
-        ``strict`` every convolution and no dense layer.
+        Convolutions and dense layers, without those whose channels all have to stay (the logits,
+        what a layer normalization reads); with ``strict`` every convolution and no dense layer.
         """
         alive = self._alive_ids()
+        kept = self.graph.fixed | self.graph.mixed
         return {
             step.name: alive[self.graph.out_ids(step)]
             for step in self.graph.producers()
-            if (
-                step.kind != "dense"
-                if self.strict
-                else not self.graph.fixed[self.graph.out_ids(step)].all()
-            )
+            if (step.kind != "dense" if self.strict else not kept[self.graph.out_ids(step)].all())
         }
 
     def group_values(self) -> dict[str, np.ndarray]:
@@ -131,7 +142,7 @@ class NativeRegularizer:
     def _groups(self) -> tuple[Any, Any]:
         """R and alive (1.0 or 0.0) of every channel id, two float32 tensors (size,)."""
         # The last entry stands for channels without a source: R = 0, always alive.
-        r = [self._source_value(step) for step in self._sources]
+        r = [self._source_value(source) for source in self._sources]
         values = ops.concatenate([*r, ops.zeros((1,), "float32")])
         alive = ops.concatenate(
             [ops.cast(ops.stop_gradient(v) > self.threshold, "float32") for v in r]
@@ -142,20 +153,27 @@ class NativeRegularizer:
             ops.max(ops.take(alive, self._members, axis=0), axis=1),
         )
 
-    def _source_value(self, step: Step) -> Any:
+    def _source_value(self, source: _Source) -> Any:
         """The values r of a source, a float32 tensor (channels,)."""
         # Read from the layer at every call: inside a JAX training step the variables' values are
         # those of the step, not those of the time of construction.
-        if self.algorithm == "gamma":
+        step = source.step
+        if source.value == "gamma":
             return ops.abs(ops.cast(step.layer.gamma, "float32"))
-        kernel = ops.cast(step.layer.kernel, "float32")
+        kernel = ops.cast(getattr(step.layer, str(step.kernel)), "float32")
         output = kernel.ndim - (2 if step.kind == "conv_transpose" else 1)
         axes = [a for a in range(kernel.ndim) if a != output]
         mean = ops.mean(ops.square(kernel), axis=axes)
         if self.strict:
             return ops.sqrt(mean)
         positive = mean > 0
-        return ops.where(positive, ops.sqrt(ops.where(positive, mean, 1.0)), 0.0)
+        r = ops.where(positive, ops.sqrt(ops.where(positive, mean, 1.0)), 0.0)
+        if source.scaled_by is None:
+            return r
+        weights = np.prod([kernel.shape[a] for a in axes])
+        variance = ops.cast(source.scaled_by.moving_variance, "float32")
+        deviation = ops.sqrt(ops.stop_gradient(variance) + source.scaled_by.epsilon)
+        return r * float(np.sqrt(weights)) / deviation
 
     def _float_parts(self) -> list[Coefficients]:
         """Coefficients in units of the resource (seconds for latency), float32 tensors."""
@@ -165,38 +183,78 @@ class NativeRegularizer:
         ]
 
 
-def _sources(graph: ChannelGraph, algorithm: str, strict: bool) -> list[Step]:
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """A step whose weights say how alive its channels are.
+
+    Attributes:
+        step: The step.
+        value: ``"gamma"``: r = |γ|; ``"norm"``: r = √mean(w²).
+        scaled_by: A batch normalization without γ that the step's outputs go through: then
+            r = ‖w‖/√(σ²+ε), their standard deviation behind it but for that of the inputs.
+    """
+
+    step: Step
+    value: str
+    scaled_by: keras.layers.BatchNormalization | None = None
+
+
+def _sources(graph: ChannelGraph, algorithm: str) -> list[_Source]:
     if algorithm == "group_lasso":
-        sources = graph.producers()
-    else:
-        sources = _normalizations(graph)
-    return [s for s in sources if strict or not graph.fixed[graph.out_ids(s)].all()]
+        return [_Source(step, "norm") for step in graph.producers()]
+    if algorithm == "gamma":
+        return [_Source(step, "gamma") for step in _normalizations(graph)]
+    return _automatic(graph)
+
+
+def _automatic(graph: ChannelGraph) -> list[_Source]:
+    """Every normalization with γ, and the kernels whose norm says something or all there is."""
+    scaled = [s for s in graph.steps if s.normalizes and s.layer.gamma is not None]
+    covered = np.zeros(graph.size, bool)
+    for step in scaled:
+        covered[graph.out_ids(step)] = True
+    consumers = graph.consumers()
+    sources = [_Source(step, "gamma") for step in scaled if step.kind == "keep"]
+    for n, step in enumerate(graph.steps):
+        if not step.makes_channels:
+            continue
+        if graph.is_normalized(step):
+            if covered[graph.out_ids(step)].all():
+                continue
+            behind = [graph.steps[r].layer for r in consumers[n]]
+            if len(behind) == 1 and isinstance(behind[0], keras.layers.BatchNormalization):
+                sources.append(_Source(step, "norm", behind[0]))
+                continue
+        sources.append(_Source(step, "norm"))
+    return sources
 
 
 def _normalizations(graph: ChannelGraph) -> list[Step]:
-    sources = [s for s in graph.steps if s.kind == "keep" and hasattr(s.layer, "gamma")]
+    sources = [s for s in graph.steps if s.normalizes]
     if not sources:
         raise ValueError(
             "algorithm='gamma' needs BatchNormalization layers and the model has none; "
-            "use algorithm='group_lasso'"
+            "use algorithm='group_lasso' or 'auto'"
         )
     for step in sources:
         if step.layer.gamma is None:
             raise ValueError(
-                f"algorithm='gamma' needs the scale of {step.name!r}; build it with scale=True"
+                f"algorithm='gamma' needs the scale of {step.name!r}; build it with scale=True, or "
+                "use algorithm='auto', which takes the kernel's norm there"
             )
     return sources
 
 
-def _members(graph: ChannelGraph, sources: list[Step], strict: bool) -> np.ndarray:
+def _members(graph: ChannelGraph, sources: list[_Source], kept: np.ndarray) -> np.ndarray:
     """For each channel id the entries of the concatenated sources, int array (size, most sources).
 
-    Rows are padded by repeating an entry; ids without a source point to the entry after the last.
+    Rows are padded by repeating an entry; ids without a source, or that have to stay, point to the
+    entry after the last.
     """
-    ids = np.concatenate([np.zeros(0, int)] + [graph.out_ids(s) for s in sources])
+    ids = np.concatenate([np.zeros(0, int)] + [graph.out_ids(s.step) for s in sources])
     members: list[list[int]] = [[] for _ in range(graph.size)]
     for entry, i in enumerate(ids.tolist()):
-        if strict or not graph.fixed[i]:
+        if not kept[i]:
             members[i].append(entry)
     rows = [m or [len(ids)] for m in members]
     most = max(map(len, rows))

@@ -9,7 +9,8 @@ R_in and R_out the sums of their regularization values,
 with b = 2·H_out·W_out·k_h·k_w for FLOPs (the input's H·W for a transposed convolution, 2·positions
 for a dense layer), b = k_h·k_w for model size, c_out = r_out = 1 for activations (output channels,
 as Google's implementation counts them). A depthwise convolution has no b: its FLOPs are C·A_out,
-its term C·(R_in + R_out).
+its term C·(R_in + R_out). A convolution with groups, which live and die whole, counts likewise; its
+C has the inputs of one group as a factor.
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ _ROWS = {
 
 
 def _kernel(step: Step) -> int:
-    return 1 if step.kind == "dense" else prod(step.layer.kernel_size)
+    per_group = step.in_channels[0] // step.groups if step.kind == "depthwise" else 1
+    return prod(step.kernel_size) * per_group
 
 
 def _positions(step: Step, shape: tuple[int | None, ...]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,16 @@ import keras
 
 from resbuilder.architecture import Architecture
 from resbuilder.common.processes import end_pool
-from resbuilder.config import SearchConfig
+from resbuilder.config import RACE, THESIS, SearchConfig
 from resbuilder.costs import cost
 from resbuilder.model import load_network
 from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
+from resbuilder.pipeline.race import Race, entrants, entrants_of
 from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner
+from resbuilder.run.events import RACE_ORIGINS
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
 from resbuilder.training import TrainingData
@@ -73,15 +76,17 @@ def search(
         out: The run folder to make.
         overwrite: Whether an existing run folder may be replaced.
         progress: Where to show progress; on standard error by default.
-        workers: Trainings at the same time: the search's own, and No-Reg trainings in processes
-            beside it, which a script must expect: ``if __name__ == "__main__":``.
+        workers: Trainings at the same time: the search's own, and in processes beside it No-Reg
+            trainings, or others of a race. A script must expect those processes:
+            ``if __name__ == "__main__":``.
 
     Returns:
         The result; everything else is in the run folder.
 
     Raises:
-        ValueError: If the data cannot be had, the budget is too small for the start network, the
-            folder exists, or the engine cannot run here. Nothing is written then.
+        ValueError: If the data cannot be had, the budget is too small for the start network or the
+            candidates, there are too few epochs for a race, a contender cannot be had, the folder
+            exists, or the engine cannot run here. Nothing is written then.
 
     Example:
         >>> config = SearchConfig(
@@ -96,6 +101,10 @@ def search(
         require_morph_net()
     pool = background_pool(workers, config)
     data = TrainingData.load(config)
+    if config.method == RACE:
+        nodes = entrants(config, data)
+        with Run.create(out, config, overwrite) as run:
+            return _go(run, data, lambda: Race(run, data, nodes, progress, pool, workers), pool)
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
         raise ValueError(
@@ -105,7 +114,7 @@ def search(
     _warn_of_size(start, config)
     _warn_of_threshold(config)
     with Run.create(out, config, overwrite) as run:
-        return _go(run, data, start, progress, pool, workers)
+        return _go(run, data, lambda: Loop(run, data, start, progress, pool, workers), pool)
 
 
 def resume(
@@ -120,16 +129,32 @@ def resume(
 
     Raises:
         ValueError: If this is not the folder of a search, its data can no longer be had or are not
-            those it began with, or another process works on it.
+            those it began with, its journal is that of another method, or another process works on
+            it.
     """
     with Run.open(run_folder) as run:
         pool = background_pool(workers, run.config)
         data = TrainingData.load(run.config)
+        _refuse_other_method(run)
+        if run.config.method == RACE:
+            nodes = entrants_of(run, data)
+            return _go(run, data, lambda: Race(run, data, nodes, progress, pool, workers), pool)
         if run.journal.has("architecture 0"):
             start = run.journal.get(ArchitectureEvent, "architecture 0").architecture
         else:
             start = start_architecture(run.config, data.dataset)
-        return _go(run, data, start, progress, pool, workers)
+        return _go(run, data, lambda: Loop(run, data, start, progress, pool, workers), pool)
+
+
+def _refuse_other_method(run: Run[SearchConfig]) -> None:
+    """Raise ValueError where a journal was not written by the method of the settings."""
+    for event in run.journal.of(ArchitectureEvent):
+        method = RACE if event.origin in RACE_ORIGINS else THESIS
+        if method != run.config.method:
+            raise ValueError(
+                f'the journal of {run.path} is that of a search of method "{method}", and its '
+                f'settings say "{run.config.method}"; restore them, or start a new run'
+            )
 
 
 def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
@@ -162,10 +187,8 @@ def _warn_of_threshold(config: SearchConfig) -> None:
 def _go(
     run: Run[SearchConfig],
     data: TrainingData,
-    start: Architecture,
-    progress: SearchProgress | None,
+    make: Callable[[], Loop | Race],
     pool: ProcessPoolExecutor | None,
-    workers: int,
 ) -> SearchResult:
     found = DataEvent.from_json(data.fingerprint())
     if run.journal.step(DataEvent, "data", lambda: found).sha256 != found.sha256:
@@ -174,7 +197,7 @@ def _go(
             "with; give it the same data"
         )
     try:
-        loop = Loop(run, data, start, progress, pool, workers)
+        loop = make()
         finished = loop.go()
     finally:
         if pool is not None:

@@ -1,9 +1,10 @@
-"""The No-Reg trainings: nothing waits for them, so they may run in processes beside the search.
+"""Trainings that do not wait for each other, so they may run in processes beside the search.
 
-What they give does not depend on where they run: each has its own seeds, and reads its weights
-from the run folder. Their records are written by the search alone, those of an architecture always
-between the With-Reg training of the next one and what follows it. Before it can go on there, the
-search does trainings itself that no process has begun.
+They are the thesis' No-Reg trainings, and the networks in a rung of a race. What they give does not
+depend on where they run: each has its own seeds, and reads its weights from the run folder. Their
+records are written by the search alone, No-Reg trainings of an architecture always between the
+With-Reg training of the next one and what follows it. Before it can go on there, the search does
+trainings itself that no process has begun.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import keras
 
 from resbuilder.common.processes import process_pool, use_threads, visible_gpus
 from resbuilder.config import SearchConfig
-from resbuilder.pipeline.steps import Steps
 from resbuilder.pipeline.trainings import Node, Trainings
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
@@ -29,8 +30,8 @@ from resbuilder.training import TrainingData
 
 
 @dataclass(eq=False)
-class NoRegTraining:
-    """A No-Reg training: in a process once it has a future, done here once it has an outcome."""
+class Awaited:
+    """A training: in a process once it has a future, done here once it has an outcome."""
 
     node: Node
     variant: str
@@ -42,11 +43,26 @@ class NoRegTraining:
 Recorder = Callable[[Node, str, Callable[[], TrainingEvent]], object]
 
 
+class Ways(NamedTuple):
+    """How a training is done; each returns its event.
+
+    Attributes:
+        alone: In a search of one process.
+        here: In this process, while others run beside it.
+        elsewhere: In such a process: a function of a module.
+    """
+
+    alone: Callable[[Node, str], TrainingEvent]
+    here: Callable[[Node, str], TrainingEvent]
+    elsewhere: Callable[[RunFolder[SearchConfig], Node, str], TrainingEvent]
+
+
 class BackgroundTrainings:
     """Does trainings, and has their events written in the order in which they were begun.
 
     Args:
-        steps: Does a training in this process, where that is to be.
+        run: The run, for its settings and where it lies.
+        ways: How a training is done.
         progress: Where to say that a process was killed.
         record: Writes an event.
         executor: Where trainings run; None for this process, each at once.
@@ -55,23 +71,26 @@ class BackgroundTrainings:
 
     def __init__(
         self,
-        steps: Steps,
+        run: RunFolder[SearchConfig],
+        ways: Ways,
         progress: SearchProgress,
         record: Recorder,
         executor: Executor | None,
         workers: int = 1,
     ):
-        self.steps, self.progress, self.record, self.executor = steps, progress, record, executor
+        self.ways, self.progress, self.record, self.executor = ways, progress, record, executor
+        # Without the journal, which has one writer.
+        self._folder = RunFolder(run.path, run.config)
         self._processes = workers - 1
-        self._begun: deque[NoRegTraining] = deque()
+        self._begun: deque[Awaited] = deque()
         # Not handed in before a process is free: what the executor has cannot be taken back.
-        self._waiting: deque[NoRegTraining] = deque()
+        self._waiting: deque[Awaited] = deque()
         self._handed_in = 0
         self._lock = threading.Lock()
 
     def begin(self, node: Node, variant: str, done: bool) -> None:
         """Have a training done, unless the journal has it."""
-        training = NoRegTraining(node, variant)
+        training = Awaited(node, variant)
         self._begun.append(training)
         if self.executor is None:
             self.collect()
@@ -87,7 +106,6 @@ class BackgroundTrainings:
 
     def _hand_in(self, executor: Executor, ended: Future[TrainingEvent] | None = None) -> None:
         """Give each free process a training; called by the executor, too, when one has ended."""
-        folder = RunFolder(self.steps.run.path, self.steps.config)
         begun: list[Future[TrainingEvent]] = []
         with self._lock:
             self._handed_in -= ended is not None
@@ -95,7 +113,9 @@ class BackgroundTrainings:
             with contextlib.suppress(RuntimeError):
                 while self._waiting and self._handed_in < self._processes:
                     training = self._waiting[0]
-                    future = executor.submit(train_no_reg, folder, training.node, training.variant)
+                    future = executor.submit(
+                        self.ways.elsewhere, self._folder, training.node, training.variant
+                    )
                     training.future = future
                     begun.append(future)
                     self._waiting.popleft()
@@ -103,10 +123,10 @@ class BackgroundTrainings:
         for future in begun:  # Not while locked: of one that has ended it calls at once.
             future.add_done_callback(functools.partial(self._hand_in, executor))
 
-    def _outcome(self, training: NoRegTraining) -> TrainingEvent:
+    def _outcome(self, training: Awaited) -> TrainingEvent:
         """Return what a training gave; while it runs elsewhere, do others here."""
         if self.executor is None:
-            return self.steps.train_and_judge(training.node, training.variant)
+            return self.ways.alone(training.node, training.variant)
         while training.outcome is None and not (training.future and training.future.done()):
             with self._lock:
                 other = self._waiting.popleft() if self._waiting else None
@@ -126,13 +146,13 @@ class BackgroundTrainings:
             )
             return self._here(training)
 
-    def _here(self, training: NoRegTraining) -> TrainingEvent:
-        return self.steps.train_no_reg(training.node, training.variant)
+    def _here(self, training: Awaited) -> TrainingEvent:
+        return self.ways.here(training.node, training.variant)
 
 
 def train_no_reg(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
     """Do a training in another process, and save its network for the search to judge."""
-    return Trainings(folder, _data(folder.config), progress=None).train_no_reg(node, variant)
+    return Trainings(folder, data_of(folder.config), progress=None).train_no_reg(node, variant)
 
 
 def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor | None:
@@ -175,5 +195,6 @@ def _use_threads(threads: int) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _data(config: SearchConfig) -> TrainingData:
+def data_of(config: SearchConfig) -> TrainingData:
+    """Load the data of a search, once for all trainings of a process."""
     return TrainingData.load(config)

@@ -26,7 +26,7 @@ import numpy as np
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
-from resbuilder.pipeline.background import BackgroundTrainings
+from resbuilder.pipeline.background import BackgroundTrainings, Ways, train_no_reg
 from resbuilder.pipeline.steps import Steps
 from resbuilder.pipeline.trainings import Channels, Node
 from resbuilder.progress import SearchProgress, accuracy_text
@@ -67,7 +67,12 @@ class Loop:
         self.progress = progress or SearchProgress(trainings)
         self.steps = Steps(run, data, self.progress)
         self.background = BackgroundTrainings(
-            self.steps, self.progress, self.training, executor, workers
+            run,
+            Ways(self.steps.train_and_judge, self.steps.train_no_reg, train_no_reg),
+            self.progress,
+            self.training,
+            executor,
+            workers,
         )
         self.nodes: list[Node] = []
         self.round = 0

@@ -5,21 +5,17 @@ Every method returns the event that the journal keeps.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from dataclasses import replace
 
-from sklearn.metrics import confusion_matrix
-
 from resbuilder.architecture import Architecture
-from resbuilder.common.files import atomically, write_json
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
-from resbuilder.model import build_model, load_network
+from resbuilder.model import build_model
+from resbuilder.pipeline.outcome import finish
 from resbuilder.pipeline.trainings import Node, Trainings, network_file
 from resbuilder.progress import SearchProgress
 from resbuilder.run import (
-    ArchitectureEvent,
     BlockPlace,
     EvaluationEvent,
     FinishedEvent,
@@ -29,7 +25,6 @@ from resbuilder.run import (
     Run,
     Scores,
     TrainingEvent,
-    Winner,
     best_training,
 )
 from resbuilder.surgery import BreakDown, inherit, morph
@@ -116,28 +111,8 @@ class Steps(Trainings):
         )
 
     def finish(self, reason: str) -> FinishedEvent:
-        """Put the winner in its place and count what it confuses on the test data."""
-        d, best = self.data.dataset, self.best()
-        confusion = None
-        if best is not None:
-            with atomically(self.run.best) as part:
-                name = network_file(best.index, best.variant)
-                shutil.copyfile(self.run.models / name, part)
-            winner = next(e for e in self.journal.of(ArchitectureEvent) if e.index == best.index)
-            write_json(self.run.path / "architecture.json", winner.architecture.to_json())
-            network = load_network(self.run.best)
-            batches = self.data.batches("test", self.config.batch_size)
-            predicted = network.predict(batches, verbose=0).argmax(axis=1)
-            counts = confusion_matrix(d.y_test, predicted, labels=range(d.classes))
-            confusion = tuple(map(tuple, counts.tolist()))
-        return FinishedEvent(
-            reason=reason,
-            seconds=round(sum(event.seconds for event in self.journal.of(TrainingEvent)), 1),
-            best=_winner(best),
-            best_any_size=_winner(self.best(any_size=True)),
-            confusion=confusion,
-            class_names=tuple(d.class_names or map(str, range(d.classes))),
-        )
+        """End the search, see :func:`.outcome.finish`."""
+        return finish(self.run, self.data, reason)
 
     def best(
         self, any_size: bool = False, and_then: TrainingEvent | None = None
@@ -169,15 +144,3 @@ def _positions(architecture: Architecture) -> dict[str, BlockPlace]:
         for index, stage in enumerate(architecture.stages)
         for position, block in enumerate(stage.blocks)
     }
-
-
-def _winner(training: TrainingEvent | None) -> Winner | None:
-    # A training whose validation accuracy is not finite never is the best.
-    if training is None or training.validation.accuracy is None:
-        return None
-    return Winner(
-        index=training.index,
-        variant=training.variant,
-        accuracy_validation=training.validation.accuracy,
-        accuracy_test=training.test.accuracy,
-    )

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
-from resbuilder.config import SearchConfig
+from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.model import load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
@@ -108,12 +108,7 @@ class Trainings:
         return trainer, self._fit(trainer, node, variant)
 
     def _fit(self, trainer: Trainer, node: Node, variant: str) -> TrainingEvent:
-        callbacks: list[keras.callbacks.Callback] = []
-        if self.progress is not None:
-            callbacks.append(self.progress.training(VARIANTS[variant], self.config.epochs))
-        if self.config.tensorboard:
-            logs = self.folder.path / "tensorboard" / f"{node.index:03d}_{variant}"
-            callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
+        callbacks = self._callbacks(node, variant, VARIANTS[variant], self.config)
         result = trainer.fit(self.seed(node.index, variant), variant == WITH_REG, callbacks)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
@@ -121,11 +116,27 @@ class Trainings:
         """Return the trainer of an architecture, one for all variants; keep only the last."""
         if self._trainer is None or self._trainer.architecture is not node.architecture:
             self._trainer = None
-            keras.backend.clear_session()
-            gc.collect()
+            self._clear()
             seed = self.seed(node.index, "weights")
             self._trainer = Trainer(node.architecture, self.data, self.config, seed, True)
         return self._trainer
+
+    def _callbacks(
+        self, node: Node, variant: str, what: str, config: TrainConfig
+    ) -> list[keras.callbacks.Callback]:
+        """Return what shows and logs a training of a node."""
+        callbacks: list[keras.callbacks.Callback] = []
+        if self.progress is not None:
+            callbacks.append(self.progress.training(what, config.epochs))
+        if config.tensorboard:
+            logs = self.folder.path / "tensorboard" / f"{node.index:03d}_{variant}"
+            callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
+        return callbacks
+
+    def _clear(self) -> None:
+        """Give back the memory of networks that are no longer needed."""
+        keras.backend.clear_session()
+        gc.collect()
 
     def _save(self, trainer: Trainer, node: Node, variant: str) -> None:
         trainer.save(self.folder.models / network_file(node.index, variant))

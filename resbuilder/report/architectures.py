@@ -12,7 +12,6 @@ from matplotlib.patches import Patch, Rectangle
 from resbuilder.common.figures import GREEN, GREY, INK, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import WIDTH, Plot, percent, si
-from resbuilder.variants import VARIANTS
 
 # Everything is placed in inches.
 GUTTER = 0.85
@@ -119,11 +118,13 @@ def _stages(record: Record, history: History) -> list[list[Layer]]:
 
 def _depths(columns: list[list[list[Layer]]]) -> list[int]:
     """Return the most layers of each stage in a row, so that stages line up."""
-    return [max(1, *(len(c[s]) for c in columns)) for s in range(len(columns[0]))]
+    # In a race some have fewer stages than others.
+    stages = max(map(len, columns))
+    return [max([1, *(len(c[s]) for c in columns if s < len(c))]) for s in range(stages)]
 
 
 def _column(axes, stages, depths, x, top, layer, scale) -> None:
-    for index, (stage, depth) in enumerate(zip(stages, depths, strict=True)):
+    for index, (stage, depth) in enumerate(zip(stages, depths, strict=False)):
         if index:
             _pooling(axes, x, top - STAGE_GAP / 2)
         y = top
@@ -182,14 +183,18 @@ def _texts(axes, history: History, record: Record, x, top, depths, layer) -> Non
         fontsize=7.5,
         color=RED if above else "#374151",
     )
-    accuracies = [record.accuracy(variant) for variant in (*VARIANTS, None)]
+    accuracies = [record.accuracy(variant) for variant in (*history.variants, None)]
     if seen := [accuracy for accuracy in accuracies if accuracy is not None]:
         axes.text(x, bottom + 0.31, percent(max(seen)), ha="center", fontsize=7.5, color="#374151")
 
 
 def _row_label(axes, first: Record, number, rows, records, top) -> None:
     steps = sum(records[row[0]].origin == "morphnet" for row in rows[: number + 1])
-    label = {"start": "start", "morphnet": f"MorphNet\nstep {steps}"}.get(first.origin, "…")
+    label = {
+        "start": "start",
+        "morphnet": f"MorphNet\nstep {steps}",
+        "candidate": "race",
+    }.get(first.origin, "…")
     axes.text(0.08, top + HEADER + 0.02, label, va="top", fontsize=8.5, color=GREY, weight="bold")
     if number:
         axes.plot([0.08, WIDTH - 0.05], [top - 0.12] * 2, color="#E5E7EB", linewidth=0.8)

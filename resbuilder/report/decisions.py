@@ -9,16 +9,17 @@ from resbuilder.report.style import percent, points, si
 from resbuilder.run import (
     ArchitectureEvent,
     BreakDownEvent,
+    EntrantEvent,
     Event,
     ExhaustedEvent,
     FinishedEvent,
+    HalvingEvent,
     MorphNetEvent,
     MorphNetStep,
     RemovalEvent,
     TrainingEvent,
 )
 from resbuilder.run.events import REMOVAL, START
-from resbuilder.variants import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,16 @@ def decisions(history: History) -> list[Decision]:
 def _told(history: History, event: Event) -> tuple[str, str] | None:
     """Return kind and text of a decision; None for an event that decides nothing."""
     match event:
+        case EntrantEvent():
+            return "Enter", f"#{event.index}: the {event.origin} {event.label}, {_size(event)}."
+        case HalvingEvent():
+            return "Halve", _halving(event, history)
         case ArchitectureEvent():
             return _architecture(event)
         case TrainingEvent(finite=False):
             return "Warning", (
-                f"#{event.index} {VARIANTS[event.variant]}: the loss was not finite; this training "
-                "does not count."
+                f"#{event.index} {history.variants[event.variant]}: the loss was not finite; "
+                "this training does not count."
             )
         case RemovalEvent():
             return _removal(event)
@@ -64,7 +69,7 @@ def _told(history: History, event: Event) -> tuple[str, str] | None:
 
 
 def _architecture(event: ArchitectureEvent) -> tuple[str, str]:
-    size = f"{si(event.flops)}FLOPs, depth {event.depth}"
+    size = _size(event)
     number, parent = f"#{event.index}", f"#{event.parent}"
     if event.origin == START:
         return "Start", f"{number}: the start network, {size}."
@@ -75,6 +80,24 @@ def _architecture(event: ArchitectureEvent) -> tuple[str, str]:
     if event.origin == REMOVAL:
         return "Remove", f"{number} is {parent} without {', '.join(event.removed)}: {size}."
     return "Resize", f"{number} is {parent} with the widths that MorphNet gave: {size}."
+
+
+def _size(event: ArchitectureEvent) -> str:
+    return f"{si(event.flops)}FLOPs, depth {event.depth}"
+
+
+def _halving(event: HalvingEvent, history: History) -> str:
+    def named(indices: tuple[int, ...]) -> str:
+        losses = dict(zip(event.indices, event.losses, strict=True))
+        return ", ".join(
+            f"#{i} {history.records[i].label} "
+            + ("(not finite)" if losses[i] is None else f"({losses[i]:.3f})")
+            for i in indices
+        )
+
+    out = tuple(i for i in event.indices if i not in event.kept)
+    text = f"by validation loss after rung {event.rung + 1} go on: {named(event.kept) or 'none'}"
+    return f"{text}; out: {named(out)}." if out else f"{text}."
 
 
 def _removal(event: RemovalEvent) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from resbuilder.config import RACE, THESIS
 from resbuilder.run import (
     ArchitectureEvent,
     BreakDownEvent,
@@ -22,7 +23,7 @@ from resbuilder.run import (
     read_journal,
 )
 from resbuilder.run.events import MORPHNET, START
-from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
+from resbuilder.variants import NO_REG_RI, NO_REG_WI, RACE_VARIANTS, VARIANTS, WITH_REG
 
 E = TypeVar("E", bound=Event)
 
@@ -34,17 +35,19 @@ class Record(ArchitectureEvent):
     Attributes:
         trainings: Its trainings by variant.
         evaluation: How good it was as a removal left it, else None.
+        label: What it is called in a race, else empty.
     """
 
     trainings: dict[str, TrainingEvent]
     evaluation: EvaluationEvent | None
+    label: str = ""
 
     def accuracy(self, variant: str | None, split: str = "validation") -> float | None:
         """Return the accuracy in 0..1, or None where it was not measured or not finite.
 
         Args:
-            variant: ``"with_reg"``, ``"no_reg_wi"`` or ``"no_reg_ri"``; None for the network as it
-                stood after a removal.
+            variant: Which training (:mod:`resbuilder.variants`); None for the network as it stood
+                after a removal.
             split: ``"validation"`` or ``"test"``.
         """
         measured = self.evaluation if variant is None else self.trainings.get(variant)
@@ -78,8 +81,8 @@ class Score:
 
     @property
     def label(self) -> str:
-        """For instance ``#7 No Reg WI``."""
-        return f"#{self.record.index} {VARIANTS[self.variant]}"
+        """For instance ``#7 No Reg WI``, or in a race ``#2 s1p+ 0111``."""
+        return f"#{self.record.index} {self.record.label or VARIANTS[self.variant]}"
 
 
 @dataclass
@@ -117,6 +120,16 @@ class History:
         return next(iter(self.of(BreakDownEvent)), None)
 
     @property
+    def is_race(self) -> bool:
+        """Whether the method of the search is ``"race"``; earlier searches do not say."""
+        return self.config.get("method", THESIS) == RACE
+
+    @property
+    def variants(self) -> dict[str, str]:
+        """What the trainings of an architecture are called, by variant."""
+        return RACE_VARIANTS if self.is_race else VARIANTS
+
+    @property
     def budget(self) -> float | None:
         """FLOPs budget ζ."""
         flops = self.config.get("flops")
@@ -131,7 +144,7 @@ class History:
     def scores(self) -> Iterator[Score]:
         """Yield all trainings with a finite validation accuracy, in order."""
         for record in self.records.values():
-            yield from filter(None, map(record.score, VARIANTS))
+            yield from filter(None, map(record.score, self.variants))
 
     def best_of(self, record: Record) -> Score | None:
         """Return the better of one architecture's two No Reg trainings on validation data."""
@@ -139,7 +152,10 @@ class History:
         return max(scores, key=lambda s: s.validation, default=None)
 
     def best(self, any_size: bool = False) -> Score | None:
-        """Return the best network by the search's own rule (No Reg, validation, the smaller).
+        """Return the best network by the search's own rule.
+
+        That is a No Reg training or one that ends a race, with the highest validation accuracy;
+        among equals the smaller network.
 
         Args:
             any_size: Also consider architectures above the budget.
@@ -157,8 +173,14 @@ class History:
         """Return how many epochs the weights of a network have seen since they were random.
 
         With Reg and No Reg WI go on from the With-Reg trainings before them, back to the start or
-        to the last MorphNet step after which the search trained from scratch.
+        to the last MorphNet step after which the search trained from scratch. In a race each
+        training goes on from the one before.
         """
+        if self.is_race:
+            trainings = score.record.trainings
+            order = list(self.variants)
+            until = order.index(score.variant) + 1
+            return sum(trainings[v].epochs for v in order[:until] if v in trainings)
         epochs = score.record.trainings[score.variant].epochs
         if score.variant == NO_REG_RI:
             return epochs
@@ -203,8 +225,9 @@ def summary_rows(history: History) -> list[dict]:
         history: From :func:`read_history`.
 
     Returns:
-        Rows with ``index``, ``round``, ``origin``, ``architecture`` (one line), ``flops``,
-        ``parameters``, ``depth``, ``within_budget``, and accuracies in 0..1 or None:
+        Rows with ``index``, ``round``, ``origin`` (in a race with the network's name),
+        ``architecture`` (one line), ``flops``, ``parameters``, ``depth``, ``within_budget``, and
+        accuracies in 0..1 or None:
         ``<variant>_validation`` and ``<variant>_test`` for each variant, and
         ``removal_validation`` and ``removal_test`` for a network as it stood after a removal.
     """
@@ -213,14 +236,14 @@ def summary_rows(history: History) -> list[dict]:
         row = {
             "index": record.index,
             "round": record.round,
-            "origin": record.origin,
+            "origin": f"{record.origin} {record.label}".strip(),
             "architecture": str(record.architecture),
             "flops": record.flops,
             "parameters": record.parameters,
             "depth": record.depth,
             "within_budget": history.within_budget(record),
         }
-        for key, variant in [*((v, v) for v in VARIANTS), ("removal", None)]:
+        for key, variant in [*((v, v) for v in history.variants), ("removal", None)]:
             for split in ("validation", "test"):
                 row[f"{key}_{split}"] = record.accuracy(variant, split)
         rows.append(row)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 from resbuilder.common.figures import data_uri, styled
@@ -14,13 +15,15 @@ from resbuilder.report.classes import classes_plot, confusion, most_confused
 from resbuilder.report.curves import curves_plot
 from resbuilder.report.decisions import decisions
 from resbuilder.report.flops import flops_plot
-from resbuilder.report.history import History, Score, read_history, summary_rows
+from resbuilder.report.history import History, Record, Score, read_history, summary_rows
+from resbuilder.report.race import best_contender, chosen_among, race_plot, race_winner
 from resbuilder.report.removals import removals_plot
 from resbuilder.report.settings import settings_rows
 from resbuilder.report.style import Plot, percent, points, render, si
 from resbuilder.report.widths import widths_plot
 from resbuilder.run import BEST_MODEL, TrainingEvent
-from resbuilder.variants import NO_REG_RI, VARIANTS, WITH_REG
+from resbuilder.run.events import CONTENDER
+from resbuilder.variants import FINAL, NO_REG_RI
 
 PLOTS = (
     accuracy_plot,
@@ -30,6 +33,11 @@ PLOTS = (
     curves_plot,
     classes_plot,
     removals_plot,
+)
+RACE_PLOTS = (race_plot, architectures_plot, classes_plot)
+NOT_COMPARED = (
+    "No comparison with a hand-made network at equal total cost was made; “--method race "
+    "--contenders resnet-20,rb-r18” makes one."
 )
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -52,7 +60,7 @@ def write_report(run_dir: str | Path) -> Path:
     (history.run_dir / "figures").mkdir(exist_ok=True)
     figures = []
     with styled():
-        for make in PLOTS:
+        for make in RACE_PLOTS if history.is_race else PLOTS:
             if (plot := make(history)) is not None:
                 figures.append(_save(history.run_dir / "figures", plot))
     template = page_template("resbuilder.report", percent=percent, si=si)
@@ -80,8 +88,22 @@ def _context(history: History) -> dict:
     best, largest = history.best(), history.best(any_size=True)
     matrix, names = confusion(history)
     images = None if matrix is None else int(matrix.sum())
-    start = history.records.get(0)
-    compared = [start] if best is None else [start, best.record]
+    candidates = sum(
+        s.variant in FINAL and history.within_budget(s.record) for s in history.scores()
+    )
+    compared: dict[str, Score | Record | None]
+    if history.is_race:
+        start, verdict = None, _race_verdict(history, best, images)
+        found, contender = race_winner(history), best_contender(history)
+        compared = {"winner of the race": found, "best contender": contender}
+        chosen = best and chosen_among(history, best)
+    else:
+        start, verdict = history.records.get(0), _verdict(history, best, images)
+        compared = {"start network": start, "best architecture": best}
+        chosen = best and (
+            f"the best of {candidates} candidates by its validation accuracy of "
+            f"{percent(best.validation)}"
+        )
     return {
         "run": history.run_dir.resolve().name,
         "dataset": history.config.get("dataset", "data"),
@@ -89,25 +111,30 @@ def _context(history: History) -> dict:
         "notes": history.notes,
         "history": history,
         "budget": history.budget,
-        "variants": VARIANTS,
+        "variants": history.variants,
+        "race": history.is_race,
+        "chosen": chosen,
         "best": best,
         "start": start,
         "largest": None if largest is None or largest == best else largest,
         "test_images": images,
         "interval": _interval(best, images),
-        "verdict": _verdict(history, best, images),
-        "compared": list({r.index: r for r in compared if r is not None}.values()),
+        "verdict": verdict,
+        "compared": _compared(compared),
         "rows": summary_rows(history),
         "decisions": decisions(history),
         "settings": settings_rows(history.config),
         "environment": list(_flat(history.environment)),
         "confused": [] if matrix is None else most_confused(matrix, names),
-        "candidates": sum(
-            s.variant != WITH_REG and history.within_budget(s.record) for s in history.scores()
-        ),
         "model": BEST_MODEL.as_posix() if (history.run_dir / BEST_MODEL).is_file() else None,
         "seconds": sum(event.seconds for event in history.of(TrainingEvent)),
     }
+
+
+def _compared(found: Mapping[str, Score | Record | None]) -> list[tuple[str, Record]]:
+    """Return titles and architectures of those that are there, each architecture once."""
+    records = ((t, f.record if isinstance(f, Score) else f) for t, f in found.items())
+    return list({r.index: (title, r) for title, r in records if r is not None}.values())
 
 
 def _state(history: History) -> dict:
@@ -132,13 +159,11 @@ def _state(history: History) -> dict:
 def _verdict(history: History, best: Score | None, images: int | None) -> list[str]:
     """Compare the best network with the start network trained equally long, in sentences."""
     if best is None:
-        if any(True for _ in history.scores()):
-            return ["No network within the budget has been trained."]
-        return ["No network has been trained yet."]
+        return [_nothing(history)]
     sentences = []
     start = history.records[0]
     if best.record is start:
-        return ["That is the start network: no other within the budget was better."]
+        return ["That is the start network: no other within the budget was better.", NOT_COMPARED]
     if (before := history.best_of(start)) is not None:
         sentences.append(
             f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
@@ -154,7 +179,34 @@ def _verdict(history: History, best: Score | None, images: int | None) -> list[s
         )
     if not history.within_budget(start):
         sentences.append("The start network itself is above the budget.")
-    return sentences
+    return [*sentences, NOT_COMPARED]
+
+
+def _race_verdict(history: History, best: Score | None, images: int | None) -> list[str]:
+    """Compare what the race found with the best contender at equal total cost, in sentences."""
+    found, contender = race_winner(history), best_contender(history)
+    if best is None:
+        return [_nothing(history)]
+    if contender is None:
+        named = any(r.origin == CONTENDER for r in history.records.values())
+        return ["No contender has been trained to its end yet." if named else NOT_COMPARED]
+    epochs = contender.record.trainings[contender.variant].epochs
+    text = (
+        f"The best contender on validation data, {contender.record.label}, was trained for all "
+        f"{epochs} epochs that the race had for all of its candidates, so at equal total cost"
+    )
+    if found is None:
+        return [f"{text}; the race itself found nothing."]
+    text += f": {percent(found.test)} of the race's winner against {percent(contender.test)}"
+    if found.test is None or contender.test is None:
+        return [f"{text}."]
+    return [f"{text} on test data, {_difference(found.test, contender.test, images)}"]
+
+
+def _nothing(history: History) -> str:
+    if any(True for _ in history.scores()) and not history.is_race:
+        return "No network within the budget has been trained."
+    return "No network has been trained yet."
 
 
 def _difference(ours: float, theirs: float, images: int | None) -> str:

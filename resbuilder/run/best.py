@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from resbuilder.run.events import ArchitectureEvent, Event, TrainingEvent
-from resbuilder.variants import WITH_REG
+from resbuilder.variants import FINAL
 
 
 def best_training(events: Iterable[Event], flops: float | None) -> TrainingEvent | None:
-    """Return the best No-Reg training of a journal by validation accuracy.
+    """Return the best training of a journal by validation accuracy.
+
+    Only trainings whose networks may be the result count: those without regularization terms, and
+    in a race those that have ended with a rate of 0.
 
     Among equals the smaller network wins, then the earlier training.
 
@@ -25,7 +28,7 @@ def best_training(events: Iterable[Event], flops: float | None) -> TrainingEvent
     for event in events:
         if isinstance(event, ArchitectureEvent):
             sizes[event.index] = event.flops
-        elif isinstance(event, TrainingEvent) and event.variant != WITH_REG:
+        elif isinstance(event, TrainingEvent) and event.variant in FINAL:
             size, accuracy = sizes[event.index], event.validation.accuracy
             if not event.finite or accuracy is None or (flops is not None and size > flops):
                 continue

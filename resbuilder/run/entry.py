@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from resbuilder.run.events import KINDS, Event, MorphNetEvent, MorphNetStep
+from resbuilder.run.events import (
+    KINDS,
+    RACE_ORIGINS,
+    ArchitectureEvent,
+    EntrantEvent,
+    Event,
+    MorphNetEvent,
+    MorphNetStep,
+)
 
 
 @dataclass(frozen=True)
@@ -71,4 +79,6 @@ def _event(name: str, data: dict[str, Any]) -> Event:
         return UnknownEvent(name, {k: v for k, v in data.items() if k not in head})
     if kind is MorphNetEvent and data.get("dead", "") is None:
         kind = MorphNetStep
+    if kind is ArchitectureEvent and data.get("origin") in RACE_ORIGINS:
+        kind = EntrantEvent
     return kind.from_json(data)

@@ -11,11 +11,15 @@ from typing import Annotated, Any, Self
 
 from resbuilder.architecture import Architecture
 from resbuilder.run.decode import Check, Whole, decode, encode
-from resbuilder.variants import VARIANTS
+from resbuilder.variants import RACE_VARIANTS, VARIANTS
 
-START, INSERTION, REMOVAL, MORPHNET = ORIGINS = ("start", "insertion", "removal", "morphnet")
+THESIS_ORIGINS = ("start", "insertion", "removal", "morphnet")
+START, INSERTION, REMOVAL, MORPHNET = THESIS_ORIGINS
+CANDIDATE, CONTENDER = RACE_ORIGINS = ("candidate", "contender")
+ORIGINS = (*THESIS_ORIGINS, *RACE_ORIGINS)
+TRAININGS = (*VARIANTS, *RACE_VARIANTS)
 
-Variant = Annotated[str, Check(f"one of {', '.join(VARIANTS)}", lambda v: v in VARIANTS)]
+Variant = Annotated[str, Check(f"one of {', '.join(TRAININGS)}", lambda v: v in TRAININGS)]
 Origin = Annotated[str, Check(f"one of {', '.join(ORIGINS)}", lambda v: v in ORIGINS)]
 Names = tuple[str, ...]
 Counts = Annotated[
@@ -53,7 +57,7 @@ class Winner:
 
     Attributes:
         index: Number of its architecture.
-        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``.
+        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``; of a race ``"cooldown"`` or ``"whole"``.
         accuracy_validation: Accuracy in 0..1 on validation data, by which it was chosen.
         accuracy_test: Accuracy in 0..1 on test data; None if it was not finite.
     """
@@ -108,7 +112,8 @@ class ArchitectureEvent(Event, name="architecture"):
     Attributes:
         index: Number of the architecture in the search, from 0.
         round: MorphNet round it belongs to.
-        origin: ``"start"``, ``"insertion"``, ``"removal"`` or ``"morphnet"``.
+        origin: ``"start"``, ``"insertion"``, ``"removal"`` or ``"morphnet"``; what takes part in a
+            race is an :class:`EntrantEvent`.
         parent: Index of the architecture it was made from; None for the start.
         inserted: Names of the blocks it has and its parent has not.
         removed: Names of the blocks its parent has and it has not.
@@ -135,18 +140,47 @@ class ArchitectureEvent(Event, name="architecture"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EntrantEvent(ArchitectureEvent):
+    """A network that takes part in a race, or is compared with it.
+
+    Attributes:
+        label: What it is called, such as ``"s1p+ 0111"`` or ``"resnet-20"``.
+    """
+
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalvingEvent(Event, name="halving"):
+    """Who goes on after a rung of a race.
+
+    Attributes:
+        rung: Number of the rung, from 0.
+        indices: The architectures in it.
+        losses: Validation cross-entropy of each; None where it was not finite.
+        kept: Those that go on, the best first.
+    """
+
+    rung: Whole
+    indices: tuple[Whole, ...]
+    losses: tuple[float | None, ...]
+    kept: tuple[Whole, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingEvent(Event, name="training"):
     """One training of an architecture.
 
     Attributes:
         index: Number of the architecture.
-        variant: Which of its three trainings.
+        variant: Which of its trainings: a key of :data:`resbuilder.variants.VARIANTS`, or of
+            :data:`resbuilder.variants.RACE_VARIANTS`.
         epochs: Epochs that were trained.
         seconds: Time that the epochs took.
         finite: Whether losses and weights stayed finite.
         history: Loss and accuracy by epoch, on training and (``val_…``) on validation data.
         validation: Result on validation data.
-        test: Result on test data.
+        test: Result on test data; without values after a rung, which test data do not see.
     """
 
     index: Whole

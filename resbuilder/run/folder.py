@@ -27,7 +27,8 @@ from resbuilder.common.files import (
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.run.journal import Journal
 
-FORMAT = 1
+#: 2 may hold a race, which programs that write 1 cannot read.
+FORMAT = 2
 CONFIG = "config.json"
 BEST_MODEL = Path("models", "best.keras")
 

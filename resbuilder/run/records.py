@@ -5,17 +5,22 @@ from __future__ import annotations
 from resbuilder.run.entry import Entry
 from resbuilder.run.events import (
     INSERTION,
+    RACE_ORIGINS,
     START,
     ArchitectureEvent,
     BreakDownEvent,
     EvaluationEvent,
     Event,
     FinishedEvent,
+    HalvingEvent,
     MorphNetEvent,
     RemovalEvent,
     TrainingEvent,
 )
-from resbuilder.variants import NO_REG_WI, WITH_REG
+from resbuilder.variants import NO_REG_WI, RUNGS, WITH_REG
+
+# What a training goes on from.
+_AFTER = {NO_REG_WI: WITH_REG, RUNGS[1]: RUNGS[0]}
 
 
 class RecordChecks:
@@ -44,8 +49,9 @@ class RecordChecks:
                 self._grow(event)
             case TrainingEvent(index=index, variant=variant):
                 self._must_be_there(index)
-                if variant == NO_REG_WI and (index, WITH_REG) not in self._trained:
-                    raise ValueError(f"architecture {index} has no training {WITH_REG} before it")
+                before = _AFTER.get(variant)
+                if before and (index, before) not in self._trained:
+                    raise ValueError(f"architecture {index} has no training {before} before it")
                 self._trained.add((index, variant))
             case RemovalEvent(index=index, removed=removed):
                 self._must_be_there(index)
@@ -55,6 +61,8 @@ class RecordChecks:
                 self._must_be_there(index)
                 if odd := event.widths_before.keys() - event.alive.keys():
                     raise ValueError(f"'alive' lacks {_listed(odd)}")
+            case HalvingEvent():
+                self._halve(event)
             case EvaluationEvent(index=index) | BreakDownEvent(index=index):
                 self._must_be_there(index)
             case FinishedEvent():
@@ -68,7 +76,9 @@ class RecordChecks:
         known, parent, origin = len(self._blocks), event.parent, event.origin
         if event.index != known:
             raise ValueError(f"'index' is {event.index} and should be {known}")
-        if (parent is None) != (origin == START) or (parent is not None and parent >= known):
+        if (parent is None) != (origin in (START, *RACE_ORIGINS)) or (
+            parent is not None and parent >= known
+        ):
             raise ValueError(f"'parent' is {parent}, which cannot be for {origin!r}")
         if origin == INSERTION and event.position is None:
             raise ValueError(f"'position' is null, which cannot be for {origin!r}")
@@ -76,6 +86,16 @@ class RecordChecks:
         if odd := set(event.inserted) - blocks:
             raise ValueError(f"its architecture has no block {_listed(odd)}")
         self._blocks.append(blocks)
+
+    def _halve(self, event: HalvingEvent) -> None:
+        if event.rung >= len(RUNGS):
+            raise ValueError(f"'rung' is {event.rung}, and a race has {len(RUNGS)}")
+        if len(event.losses) != len(event.indices):
+            raise ValueError("'indices' and 'losses' speak of different networks")
+        if odd := [i for i in event.indices if (i, RUNGS[event.rung]) not in self._trained]:
+            raise ValueError(f"architecture {odd[0]} has no training {RUNGS[event.rung]} before it")
+        if odd := sorted(set(event.kept) - set(event.indices)):
+            raise ValueError(f"architecture {odd[0]} is kept and was not in the rung")
 
     def _end(self, event: FinishedEvent) -> None:
         if event.confusion and len(event.confusion) != len(event.class_names):

@@ -8,6 +8,7 @@ import keras
 
 from resbuilder.morphnet.channels import Map, channel_maps, copy_by_channel, paired_weights
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.slots import copy_slots
 
 
 def inherit(
@@ -49,53 +50,5 @@ def inherit(
     pairs = list(paired_weights(target, source, maps))
     for new, old, axes in pairs:
         copy_by_channel(new, old, axes)
-    if target_optimizer is not None and source_optimizer is not None and source_optimizer.built:
-        if not target_optimizer.built:
-            target_optimizer.build(target.trainable_variables)
-        _copy_optimizer(target_optimizer, target, source_optimizer, source, pairs)
-
-
-def _copy_optimizer(
-    target_optimizer: keras.optimizers.Optimizer,
-    target: keras.Model,
-    source_optimizer: keras.optimizers.Optimizer,
-    source: keras.Model,
-    pairs: list[tuple[keras.Variable, keras.Variable, dict[int, Map]]],
-) -> None:
-    new_slots, new_rest = _slots(target_optimizer, target)
-    old_slots, old_rest = _slots(source_optimizer, source)
-    for new, old, axes in pairs:
-        for name, slot in new_slots.get(new.path, {}).items():
-            reference = old_slots.get(old.path, {}).get(name)
-            if reference is not None:
-                copy_by_channel(slot, reference, axes)
-    for name in new_rest.keys() & old_rest.keys() - {"learning_rate"}:
-        for new, old in zip(new_rest[name], old_rest[name], strict=False):
-            # Adafactor's factored statistics do not name their weight; they start fresh. A copy,
-            # because JAX gives up a variable's array when a training step updates it.
-            if len(new.shape) == 0:
-                new.assign(old.numpy())
-
-
-def _slots(
-    optimizer: keras.optimizers.Optimizer, model: keras.Model
-) -> tuple[dict[str, dict[str, keras.Variable]], dict[str, list[keras.Variable]]]:
-    """Slots of an optimizer by weight, and its other variables by name.
-
-    Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Of the
-    other variables there are several of one name when the optimizer wraps another.
-
-    Returns:
-        {path of the weight: {slot name: variable}} and {name: [variable, …]}.
-    """
-    prefixes = {w.path.replace("/", "_") + "_": w.path for w in model.trainable_variables}
-    slots: dict[str, dict] = {}
-    rest: dict[str, list] = {}
-    for variable in optimizer.variables:
-        fitting = [p for p in prefixes if variable.name.startswith(p)]
-        if fitting:
-            prefix = max(fitting, key=len)
-            slots.setdefault(prefixes[prefix], {})[variable.name.removeprefix(prefix)] = variable
-        else:
-            rest.setdefault(variable.name, []).append(variable)
-    return slots, rest
+    if target_optimizer is not None and source_optimizer is not None:
+        copy_slots(target_optimizer, target, source_optimizer, source, pairs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,11 @@ def least_flops(architecture: Architecture) -> int:
 
 
 def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
-    """Scale all widths by one factor to the largest network within a budget.
+    """Scale all widths by one factor to the largest network within a budget, and fill the rest.
+
+    One factor κ leaves up to a tenth of the budget where channels are few, as it widens several
+    layers in one step. What is left goes to single layers, a channel at a time, first to the one
+    that a larger κ would widen first, until no layer can be widened within the budget.
 
     Args:
         architecture: What to scale.
@@ -68,7 +72,49 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
             f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "
             f"network needs {least:,}; raise the budget or start from a smaller network"
         )
-    return _expanded(architecture, architecture.widths(), flops, 1.0)[0]
+    groups = _width_groups(architecture)
+    base = [architecture.widths()[group[0]] for group in groups]
+
+    def scaled(widths: Sequence[int]) -> Architecture:
+        return architecture.with_widths(
+            {name: w for group, w in zip(groups, widths, strict=True) for name in group}
+        )
+
+    def fits(widths: Sequence[int]) -> bool:
+        return cost(scaled(widths)).flops <= flops
+
+    def rounded(kappa: float) -> list[int]:
+        return [max(1, math.floor(kappa * b + 0.5)) for b in base]
+
+    low, high = 0.0, 1.0
+    while fits(rounded(high)):
+        low, high = high, 2 * high
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(rounded(middle)) else (low, middle)
+    widths = rounded(low)
+    while True:
+        # The factor at which a group would get its next channel.
+        order = sorted(range(len(base)), key=lambda g: (widths[g] + 0.5) / base[g])
+        wider = ([w + (g == chosen) for g, w in enumerate(widths)] for chosen in order)
+        grown = next(filter(fits, wider), None)
+        if grown is None:
+            return scaled(widths)
+        widths = grown
+
+
+def _width_groups(architecture: Architecture) -> list[list[str]]:
+    """Return the convolutions that must be equally wide, as their outputs are added."""
+    groups = [["stem"]]
+    trunk = groups[0]
+    for index, stage in enumerate(architecture.stages):
+        if stage.transition == "projection":
+            trunk = [f"s{index}_proj"]
+            groups.append(trunk)
+        for block in stage.blocks:
+            groups.append([f"{block.name}_conv1"])
+            trunk.append(f"{block.name}_conv2")
+    return groups
 
 
 def morph(

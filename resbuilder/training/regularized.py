@@ -12,7 +12,9 @@ import keras
 from keras import ops, tree
 
 from resbuilder.common.strategy import gather, replicas
+from resbuilder.training.averaging import AveragedWeights
 from resbuilder.training.replicas import call_part, normalize_together
+from resbuilder.training.schedule import RateSchedule
 
 
 class RegularizedModel(keras.Model):
@@ -26,6 +28,13 @@ class RegularizedModel(keras.Model):
         network: The functional model to train; its weights are shared, not copied.
         terms: Functions without arguments that return a scalar tensor computed from the network's
             variables, such as ``MorphNetRegularizer(...).regularization_term``.
+        label_smoothing: ε, the share of each label that is spread over all classes, in training
+            alone. ``y_pred`` must be logits.
+        schedule: Sets the optimizer's learning rate before each step; None leaves it alone.
+        ema: Decay of the weights' averages (:class:`.averaging.AveragedWeights`); None for none.
+
+    Attributes:
+        averages: The averages, or None.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -41,8 +50,16 @@ class RegularizedModel(keras.Model):
         >>> network.save("network.keras")
     """
 
-    def __init__(self, network: keras.Model, terms: Mapping[str, Callable[[], object]]):
-        super().__init__(name=f"regularized_{network.name}")
+    def __init__(
+        self,
+        network: keras.Model,
+        terms: Mapping[str, Callable[[], object]],
+        label_smoothing: float = 0.0,
+        schedule: RateSchedule | None = None,
+        ema: float | None = None,
+    ):
+        # torch takes no dot in a module's name, and keras.applications has mobilenet_1.00_224.
+        super().__init__(name=f"regularized_{network.name}".replace(".", "_"))
         self.network = network
         # Plain attributes hidden from Keras' tracking: the regularizers hold the network's layers.
         self._terms = lambda: terms
@@ -54,6 +71,21 @@ class RegularizedModel(keras.Model):
             )
             for term in terms
         }
+        self._label_smoothing, self._schedule = label_smoothing, schedule
+        self.averages = None if ema is None else AveragedWeights(self, network, ema)
+        self._counts_steps = schedule is not None or ema is not None
+        if self._counts_steps:
+            self._step, self._steps = (
+                self.add_weight(
+                    shape=(),
+                    initializer="zeros",
+                    dtype="int32",
+                    trainable=False,
+                    aggregation="only_first_replica",
+                    name=name,
+                )
+                for name in ("step", "steps")
+            )
         self.built = True
         self._replicas = replicas()
         if self._replicas > 1:
@@ -70,6 +102,58 @@ class RegularizedModel(keras.Model):
         for term, variable in self.strengths.items():
             variable.assign(strengths.get(term, 0.0))
 
+    def begin(self, steps: int) -> None:
+        """Begin a training of so many steps: schedule and averages start again."""
+        if self._counts_steps:
+            self._step.assign(0)
+            self._steps.assign(steps)
+        if self.averages is not None:
+            self.averages.restart()
+
+    def train_step(self, *arguments):
+        """Keras' step, at the rate of the schedule and followed by the averages.
+
+        Under JAX a step takes and returns the values of all variables.
+        """
+        if not self._counts_steps:
+            return super().train_step(*arguments)
+        if keras.backend.backend() != "jax":
+            self._before_step()
+            logs = super().train_step(*arguments)
+            self._after_step()
+            return logs
+        state, data = arguments
+        logs, state = super().train_step(self._changed(state, self._before_step), data)
+        return logs, self._changed(state, self._after_step)
+
+    def _before_step(self) -> None:
+        if self._schedule is not None:
+            step, steps = (ops.cast(n, "float32") for n in (self._step, self._steps))
+            self.optimizer.learning_rate.assign(self._schedule.rate(step, steps))
+
+    def _after_step(self) -> None:
+        self._step.assign(self._step + 1)
+        if self.averages is not None:
+            self.averages.update(ops.cast(self._step, "float32"))
+
+    def _changed(self, state: tuple, change: Callable[[], None]) -> tuple:
+        """Return JAX's values of the variables after a change to the variables."""
+        *groups, metrics = state
+        variables = (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+        )
+        pairs = [
+            pair
+            for group, values in zip(variables, groups, strict=True)
+            for pair in zip(group, values, strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            change()
+        new = ([scope.get_current_value(v) for v in group] for group in variables)
+        return (*new, metrics)
+
     def call(self, inputs, training=None):
         """The network's outputs."""
         if self._replicas > 1:
@@ -84,6 +168,12 @@ class RegularizedModel(keras.Model):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if not training:
             return loss
+        if self._label_smoothing:
+            # (1 − ε)·CE(y) + ε·mean over classes k of CE(k) = CE(y) + ε·(z_y − mean z): the
+            # logarithm of the sum of exponentials is in all of them.
+            hit = ops.one_hot(ops.cast(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+            added = ops.mean(ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1))
+            loss += self._aggregate_additional_loss(self._label_smoothing * added)
         for term, value in self._terms().items():
             # Keras scales what is added to a per-replica loss by the number of replicas.
             added = ops.cast(self.strengths[term], "float32") * value()

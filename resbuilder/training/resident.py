@@ -82,10 +82,11 @@ class ResidentModel(RegularizedModel):
         terms: As there.
         data: What the spans are of.
         augmented: Whether images are moved in training.
+        options: Further arguments, as there.
     """
 
-    def __init__(self, network, terms, data: ResidentData, augmented: bool):
-        super().__init__(network, terms)
+    def __init__(self, network, terms, data: ResidentData, augmented: bool, **options):
+        super().__init__(network, terms, **options)
         self._data, self._augmented = data, augmented
 
     def train_step(self, data):

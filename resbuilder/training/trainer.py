@@ -17,9 +17,12 @@ from resbuilder.costs import cost
 from resbuilder.datasets import Augmentation
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
-from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer
+from resbuilder.morphnet import NativeRegularizer
+from resbuilder.morphnet.regularizer import ENGINES
+from resbuilder.training.averaging import JudgedByAverages
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
+from resbuilder.training.schedule import RateSchedule
 
 # Pixels of a batch in evaluation: 256 images of 32×32. More are not faster.
 EVALUATED_PIXELS = 2**18
@@ -55,11 +58,20 @@ class Trainer:
         self._fresh = [keras.ops.convert_to_numpy(v) for v in self.optimizer.variables]
 
     def _model(self, terms) -> RegularizedModel:
+        c = self.config
+        cosine = c.schedule == "cosine"
+        changing = cosine or c.warmup
+        options = {
+            "label_smoothing": c.label_smoothing,
+            "schedule": RateSchedule(c.learning_rate, cosine, c.warmup) if changing else None,
+            "ema": c.ema,
+        }
         if self._resident is None:
-            return RegularizedModel(self.network, terms)
+            return RegularizedModel(self.network, terms, **options)
         from resbuilder.training.resident import ResidentModel
 
-        return ResidentModel(self.network, terms, self._resident, self._augmentation is not None)
+        moved = self._augmentation is not None
+        return ResidentModel(self.network, terms, self._resident, moved, **options)
 
     def _build(self, seed, regularized) -> None:
         architecture, config = self.architecture, self.config
@@ -71,7 +83,7 @@ class Trainer:
                 self.network, architecture, config
             ).regularization_term
         self.model = self._model(terms)
-        self.optimizer = keras.optimizers.Adam(config.learning_rate)
+        self.optimizer = _optimizer(self.network, config)
         _release_traces(self.optimizer)
         self.model.compile(
             self.optimizer,
@@ -92,13 +104,16 @@ class Trainer:
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
 
-    def fit(self, seed: int, regularize: bool, callbacks=()) -> dict:
+    def fit(self, seed: int, regularize: bool, callbacks=(), test: bool = True) -> dict:
         """Train for the configured epochs from the present weights and optimizer state.
+
+        With ``ema`` the network then has the averaged weights, and the results are theirs.
 
         Args:
             seed: Seed of shuffling and augmentation.
             regularize: Whether the MorphNet and LayerLasso terms are on. L2 always is.
             callbacks: Further Keras callbacks.
+            test: Whether to evaluate on test data, too; else loss and accuracy there are None.
 
         Returns:
             What the journal keeps: epochs, seconds, whether all stayed finite, the history by
@@ -110,9 +125,11 @@ class Trainer:
             strengths |= {"morphnet": c.lambda_morphnet, "layer_lasso": c.lambda_layer}
         self.model.set_strengths(**strengths)
         callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
-        if c.schedule == "cosine":
-            callbacks.append(keras.callbacks.LearningRateScheduler(self._cosine))
+        averages = self.model.averages
+        if averages is not None:
+            callbacks.append(JudgedByAverages(averages))
         batches, shuffling = self.shuffled(seed)
+        self.model.begin(c.epochs * len(batches))
         began = time.monotonic()
         # Everything random has a seed of its own. A global one would make TensorFlow prepare all
         # compiled steps anew, which takes as long as a short training.
@@ -125,6 +142,8 @@ class Trainer:
             callbacks=[*callbacks, *shuffling],
         ).history
         seconds = round(time.monotonic() - began, 2)
+        if averages is not None:
+            averages.swap()
         curves = {
             key: [_number(v) for v in history.get(key, ())]
             for key in ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -136,7 +155,7 @@ class Trainer:
             "history": curves,
             # The last epoch has judged these weights on the validation part already.
             "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")},
-            "test": self.evaluate("test"),
+            "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
         }
 
     def evaluate(self, part: str) -> dict:
@@ -159,10 +178,22 @@ class Trainer:
         batches = self.data.batches if self._resident is None else self._resident.spans
         return batches(part, size)
 
-    def save(self, path: Path) -> None:
-        """Write network and optimizer state as ``.keras``, whole or not at all."""
+    def save(self, path: Path, to_go_on: bool = False) -> None:
+        """Write network and optimizer state as ``.keras``, whole or not at all.
+
+        Args:
+            path: The file.
+            to_go_on: Whether the file is there to train on from: after a training with ``ema`` the
+                weights are then those of the last step, which the optimizer's state belongs to,
+                and not their averages.
+        """
+        last = self.model.averages if to_go_on else None
+        if last is not None:
+            last.swap()
         with atomically(path) as part:
             self.model.save(part)
+        if last is not None:
+            last.swap()
 
     def _steps_per_execution(self) -> int:
         """How many steps TensorFlow takes without coming back to Python, where it can.
@@ -178,9 +209,6 @@ class Trainer:
         kernels = (w for w in self.network.trainable_weights if w.path.endswith("kernel"))
         return sum(keras.ops.sum(keras.ops.square(keras.ops.cast(k, "float32"))) for k in kernels)
 
-    def _cosine(self, epoch: int) -> float:
-        return self.config.learning_rate * (1 + math.cos(math.pi * epoch / self.config.epochs)) / 2
-
     def _finite(self, history: dict) -> bool:
         losses = [*history["loss"], *history.get("val_loss", ())]
         weights = (keras.ops.convert_to_numpy(w) for w in self.network.weights)
@@ -188,15 +216,18 @@ class Trainer:
 
 
 def morphnet_of(network: keras.Model, config) -> NativeRegularizer:
-    """The MorphNet regularizer that a configuration asks for."""
-    return MorphNetRegularizer(
+    """The MorphNet regularizer that a configuration asks for.
+
+    Without the checks of ``MorphNetRegularizer``: architectures change here, not models, and group
+    lasso before normalizations is what the thesis does.
+    """
+    return ENGINES[config.engine](
         network,
         algorithm=config.algorithm,
         resource=config.resource,
         threshold=config.tau_morphnet,
         peak_flops=config.peak_flops,
         bandwidth=config.bandwidth,
-        engine=config.engine,
     )
 
 
@@ -205,6 +236,16 @@ def layer_lasso_of(network: keras.Model, architecture: Architecture, config) -> 
     return LayerLasso(
         network, architecture.block_convolutions(), config.tau_layer, config.layer_statistic
     )
+
+
+def _optimizer(network: keras.Model, config) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW that decays kernels alone."""
+    if not config.weight_decay:
+        return keras.optimizers.Adam(config.learning_rate)
+    optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
+    others = [w for w in network.trainable_weights if not w.path.endswith("kernel")]
+    optimizer.exclude_from_weight_decay(var_list=others)
+    return optimizer
 
 
 def _release_traces(optimizer) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from keras import ops
 
-# Stands for log 0: exp(LOWEST - x) is 0 for every exponent x that occurs, and never NaN.
-LOWEST = -1e30
+# Stands for log 0: exp(LOWEST - x) is 0 for every exponent x that occurs, and never NaN. It is the
+# same number in float32 and float64.
+LOWEST = -(2.0**100)
 BLOCK = 32
 # Where the number of rows is unknown while the graph is built, so many levels of blocks.
 LEVELS = 2
@@ -58,9 +59,17 @@ def risk_sums(peak: Any, total: Any, reach: Any, levels: int = LEVELS) -> tuple[
     return ops.reshape(peak, (-1,))[:rows], ops.reshape(total, (-1,))[:rows]
 
 
+def larger(x: Any, other: Any) -> Any:
+    """Return the larger of two values, in the dtype of ``x``.
+
+    ``ops.maximum`` would turn float64 into float32 on torch (Keras 3.15).
+    """
+    return ops.where(x > other, x, other)
+
+
 def _add(peak, total, other_peak, other_total):
     """The sum of two sums."""
-    highest = ops.maximum(peak, other_peak)
+    highest = larger(peak, other_peak)
     total = total * ops.exp(peak - highest) + other_total * ops.exp(other_peak - highest)
     return highest, total
 

@@ -398,6 +398,25 @@ def test_a_method_is_represented_by_what_seed_0_chooses_on_validation_images():
     assert chosen(results, "SGD, step decay") == []
 
 
+def test_all_rivals_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_path):
+    from experiments.command import Running
+    from experiments.jobs import write
+    from experiments.phs.alternatives import METHODS, expected_jobs, jobs_of
+
+    running = Running(out=tmp_path)
+    tuned = sum(len(pairs) for *_, pairs in METHODS.values())
+    assert len(expected_jobs("cifar10", "thesis", running)) == tuned + 2 * len(METHODS) == 35
+    before = expected_jobs("cifar10", "quick", running)
+    jobs = jobs_of("cifar10", "quick", "Adam", METHODS["Adam"][2], [0])
+    report = tmp_path / "alternatives_cifar10_quick" / "report" / "alternatives_cifar10.json"
+    report.parent.mkdir(parents=True)
+    results = zip(jobs.items(), (0.2, 0.7, 0.3), strict=True)
+    write(report, {n: {"job": job, "history": [{"val_accuracy": a}]} for (n, job), a in results})
+    after = expected_jobs("cifar10", "quick", running)
+    assert after.keys() - before.keys() == {"adam_constant_0.001_0.9_seed1"}
+    assert len(after) == len(before)
+
+
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
 def test_the_torch_twin_computes_what_lenet_does(shape):
     torch = pytest.importorskip("torch")
@@ -479,3 +498,49 @@ def test_the_table_of_rules_says_what_was_chosen_on_and_what_it_cost():
     text = rules_table({"rule": [automatic], "SGD, cosine": [{"history": curve(0.5, 0.6)}]})
     assert "| rule | 80.00 | 70.00 | 4 and 6 | 9 | 1 |" in text
     assert "| SGD, cosine | 60.00 | 60.00 |  | 2 | 1 |" in text
+
+
+def test_the_defaults_of_phs_are_one_of_the_settings_of_sgd_that_are_tried():
+    from experiments.phs import problems
+
+    name = "diabetes (regression, variance explained)"
+    jobs = [
+        {"problem": name, "method": method, "learning_rate": 0.01, "momentum": 0.9}
+        | {"seed": 1, "epochs": 2}
+        for method in ("PHS, defaults", "SGD with momentum")
+    ]
+    ours, theirs = (problems.work(job) for job in jobs)
+    assert ours == pytest.approx(theirs, rel=1e-4)
+    assert ours["test"] > 0
+
+
+def test_settings_are_chosen_by_the_validation_loss_of_the_first_seed():
+    from experiments.phs import problems
+
+    name = "licence (text, accuracy)"
+    jobs = problems.jobs_of("thesis", name, "Adam", problems.METHODS["Adam"], range(3))
+    assert len(jobs) == 9
+    losses = {1e-3: (2.0, 1.0, 1.0), 3e-3: (1.5, 9.0, 9.0), 1e-2: (1.6, 0.5, 0.5)}
+    results = [
+        {"job": job, "validation": losses[job["learning_rate"]][job["seed"]], "test": 0.5}
+        | {"best_epoch": 3, "epochs": 20}
+        for job in jobs.values()
+    ]
+    found = problems.chosen(results, name, "Adam")
+    assert [(r["job"]["learning_rate"], r["job"]["seed"]) for r in found] == [
+        (3e-3, seed) for seed in range(3)
+    ]
+    table = problems.settings_table({name: {"Adam": found}})
+    assert "| Adam | 0.003, 0.9 | – | 50.00 ± 0.00 | 3, 3, 3 | 20, 20, 20 | 3 |" in table
+
+
+def test_the_parts_of_the_small_problems_do_not_overlap_and_fill_the_data():
+    from experiments.phs import problems
+
+    sizes = {
+        name: [len(y) for _, y in problems.load(name).parts.values()] for name in problems.PROBLEMS
+    }
+    assert [sum(parts) for parts in sizes.values()][:2] == [1797, 442]
+    x, y = problems.load("licence (text, accuracy)").parts["train"]
+    # Each target is the character that follows: the last one of the next window's inputs.
+    np.testing.assert_array_equal(x[1:, -1], y[:-1])

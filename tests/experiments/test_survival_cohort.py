@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy import ndimage
 
-from experiments.survival.cohort import main, make_cohort
+from experiments.survival.cohort import main
 from experiments.survival.cohort_figure import draw_cohort
 from experiments.survival.follow_up import CENTRES, PATIENTS, Censoring, draw_fate, outcomes
 from experiments.survival.morphology import Latent, paint
@@ -16,6 +16,7 @@ from experiments.survival.quilting import quilt
 from experiments.survival.scanners import SCANNERS, scan
 from experiments.survival.slides import is_whole, write_slide
 from experiments.survival.tissue import WHITE, make_textures
+from experiments.survival.two_scanner_cohort import make_cohort
 from survival import preprocess_slide
 from survival.cohort import Cohort
 from survival.metrics import harrell_c

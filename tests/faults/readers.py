@@ -166,7 +166,11 @@ def _results(folder: Path) -> Reader:
     job = {"dataset": "digits", "epochs": 3, "learning_rate": 0.1, "names": ["a", "b"]}
     jobs.write(
         folder / "job.json",
-        {"job": job, "version": jobs.VERSION, "result": {"accuracy": 0.5, "curve": [0.1, None]}},
+        {
+            "job": job,
+            "version": jobs.this_version(),
+            "result": {"accuracy": 0.5, "curve": [0.1, None]},
+        },
     )
 
     def read():

@@ -277,7 +277,7 @@ def test_overfitting_brakes_from_the_weights_before_its_onset():
 
 def automatic(**options):
     """Automatic braking with what most tests need."""
-    return GoalOrientedBraking("auto", factor=3, verbose=0, **({"patience": 2} | options))
+    return GoalOrientedBraking("auto", factor=3, **({"patience": 2, "verbose": 0} | options))
 
 
 @pytest.mark.any_backend
@@ -496,15 +496,6 @@ def test_friction_that_explicit_steps_cannot_bear_is_said_before_the_first_step(
 
 
 @pytest.mark.any_backend
-def test_a_schedule_that_comes_to_too_large_steps_is_stopped():
-    warm_up = keras.optimizers.schedules.CosineDecay(0.0, 100, warmup_target=1.0, warmup_steps=32)
-    model = parabola(PHS(warm_up, MASS, FRICTION))
-    with pytest.raises(ValueError, match="diverges: αγ/m = 3 "):
-        fit(model, braking(1e-9))
-    assert math.isfinite(weight(model))
-
-
-@pytest.mark.any_backend
 def test_no_friction_cannot_be_multiplied():
     with pytest.raises(ValueError, match="0 stays 0: give PHS a friction > 0"):
         fit(parabola(PHS(STEP, MASS, 0)), braking())
@@ -515,6 +506,49 @@ def test_overfitting_patience_without_validation_data_is_refused():
     with pytest.raises(ValueError, match="overfitting_patience watches 'val_loss'.*give fit"):
         fit(parabola(), callback := braking(1e-9, overfitting_patience=2))
     assert callback.events == []
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("target_is", ["reduction", "remaining", "loss"])
+def test_a_goal_that_was_never_reached_is_told_with_one_that_would_have_been(target_is, capsys):
+    far = {"reduction": 0.9999, "remaining": 1e-4, "loss": 1e-4}[target_is]
+    fit(parabola(), callback := braking(far, target_is, verbose=1), epochs=2)
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    lowest = min(loss for _, loss in callback.trace)
+    assert line.startswith("GoalOrientedBraking never braked: the lowest average loss was ")
+    assert float(line.split("loss was ")[1].split(",")[0]) <= lowest * 1.001
+    assert f"the goal is {callback.policy.target_loss:.4g}" in line
+    nearer = float(line.split("target=")[1].split()[0])
+    fit(parabola(), again := braking(nearer, target_is), epochs=2)
+    assert [event["action"] for event in again.events] == ["brake"]
+    # It is no nearer than it must be: the brakes come in the last steps.
+    assert again.events[0]["step"] > STEPS
+
+
+@pytest.mark.any_backend
+def test_what_never_braked_says_so_too_without_an_average(capsys):
+    fit(parabola(), braking(average_steps=40, verbose=1), epochs=2)
+    assert "the training had 32 steps, and the average is of 40" in capsys.readouterr().out
+    model = parabola(loss=lambda y, p: keras.ops.mean(p) * math.nan)
+    fit(model, braking(verbose=1), epochs=1)
+    assert "never braked: the average loss is not a number" in capsys.readouterr().out
+
+
+@pytest.mark.any_backend
+def test_what_has_braked_and_what_has_no_goal_end_without_a_word(capsys):
+    fit(parabola(), braking(verbose=1))
+    fit(parabola(), braking(1e-9, verbose=0), epochs=1)
+    fit(swinging(), automatic(verbose=1, patience=9), epochs=2, validation_optimum=0.3)
+    assert "never braked" not in capsys.readouterr().out
+
+
+@pytest.mark.any_backend
+def test_an_average_longer_than_an_epoch_is_warned_of():
+    with pytest.warns(UserWarning, match=f"average_steps=40 is more than the {STEPS} steps of an"):
+        fit(parabola(), braking(average_steps=40), epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(parabola(), braking(average_steps=STEPS), epochs=1)
 
 
 @pytest.mark.any_backend

@@ -34,10 +34,12 @@ def test_the_energies_and_the_friction_over_the_steps(trained):
     records = trained[1].records
     figure = plot_energy(records)
     assert isinstance(figure, Figure)
-    energy, friction = figure.axes
-    assert labels(energy.lines) == ["total", "potential (training loss)", "kinetic", "dissipated"]
+    energy, dissipated, friction = figure.axes
+    assert labels(energy.lines) == ["total", "potential (training loss)", "kinetic"]
     for line, name in zip(
-        energy.lines, ["total", "potential", "kinetic", "dissipated"], strict=True
+        [*energy.lines, *dissipated.lines],
+        ["total", "potential", "kinetic", "dissipated"],
+        strict=True,
     ):
         assert list(line.get_xdata()) == [record["step"] for record in records]
         assert list(line.get_ydata()) == [record[name] for record in records]
@@ -51,8 +53,28 @@ def test_the_energies_and_the_friction_over_the_steps(trained):
 def test_a_friction_of_zero_is_drawn_too(trained):
     records = [record | {"friction": 0.0} for record in trained[1].records]
     figure = plot_energy(records)
-    assert figure.axes[1].get_yscale() == "linear"
+    assert figure.axes[2].get_yscale() == "linear"
     figure.canvas.draw()
+
+
+@pytest.mark.parametrize("lift", [0.0, -0.5])
+def test_every_curve_of_energy_has_room_in_its_panel(trained, lift):
+    """Also of a loss that is negative at times: no curve lies in less than a tenth of the panel."""
+    records = [r | {k: r[k] + lift for k in ("potential", "total")} for r in trained[1].records]
+    energy = plot_energy(records).axes[0]
+    assert energy.get_yscale() == ("symlog" if lift else "log")
+    for line in energy.lines:
+        heights = energy.transAxes.inverted().transform(
+            energy.transData.transform(line.get_xydata())
+        )[:, 1]
+        assert np.ptp(heights) > 0.1
+
+
+def test_energies_that_are_zero_or_not_a_number_are_drawn_too(trained):
+    records = [r | {"kinetic": 0.0, "total": float("nan")} for r in trained[1].records]
+    plot_energy(records).canvas.draw()
+    nothing = [dict.fromkeys(records[0], 0.0)]
+    plot_energy(nothing).canvas.draw()
 
 
 def test_the_average_its_goal_and_every_event_with_its_reason(trained):

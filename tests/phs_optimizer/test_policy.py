@@ -34,6 +34,26 @@ def test_the_three_meanings_of_a_goal_for_an_initial_loss_of_2(value, meaning, l
     assert goal.loss(2.0, ease=0.5) == pytest.approx(half_way)
 
 
+@given(st.floats(1e-6, 0.999), st.floats(1e-3, 1e3))
+def test_the_value_for_a_loss_is_reached_by_it_and_hardly_nearer(share, initial):
+    loss = share * initial
+    for meaning in ("reduction", "remaining", "loss"):
+        value = Goal(0.5, meaning).value_for(loss, initial)
+        if value is None:  # the share of reduction would round to 0
+            assert meaning == "reduction" or share > 0.99
+            continue
+        goal = Goal(float(f"{value:.3g}"), meaning).loss(initial)
+        assert loss * (1 - 1e-9) <= goal <= loss + 0.01 * max(loss, initial * (1 - share))
+
+
+def test_a_loss_that_has_not_fallen_reaches_no_share():
+    for meaning in ("reduction", "remaining"):
+        assert Goal(0.5, meaning).value_for(2.0, 1.0) is None
+        assert Goal(0.5, meaning).value_for(0.5, math.nan) is None
+    assert Goal(0.5, "loss").value_for(-0.12345, 1.0) == pytest.approx(-0.123)
+    assert Goal(0.5, "loss").value_for(0.0, 1.0) == 0
+
+
 @pytest.mark.parametrize("meaning", ["reduction", "remaining"])
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, math.nan, math.inf, True, "0.5", None])
 def test_a_share_that_cannot_be_reached_or_is_none_is_refused(share, meaning):
@@ -110,7 +130,7 @@ def test_a_loss_that_is_not_a_number_never_reaches_the_goal_but_patience_ends():
     assert observed(policy, [math.nan, *[0.1] * 50]) == []
     ((epoch, event),) = epochs_ended(policy, [None] * 4)
     assert (epoch, event.action, event.from_best) == (2, "brake", True)
-    assert policy.state.best == math.inf
+    assert policy.best == math.inf
 
 
 def test_without_patience_it_waits_for_ever():
@@ -213,7 +233,7 @@ def test_automatic_braking_counts_a_loss_that_is_not_a_number_as_no_better():
     policy = BrakingPolicy("auto", patience=2, stages=1)
     events = epochs_ended(policy, [1.0, math.nan, math.nan, math.nan, math.nan])
     assert [(epoch, event.action) for epoch, event in events] == [(3, "brake"), (5, "stop")]
-    assert policy.state.best == 1.0
+    assert policy.best == 1.0
 
 
 @pytest.mark.parametrize(

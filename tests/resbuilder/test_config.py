@@ -196,3 +196,39 @@ def test_a_configuration_is_made_of_the_class_that_is_asked():
         kind.from_mapping({"dataset": "digits"}) for kind in (TrainConfig, SearchConfig, Spelled)
     ]
     assert [type(config) for config in made] == [TrainConfig, SearchConfig, Spelled]
+
+
+def test_a_race_has_defaults_of_its_own_and_a_search_without_a_method_is_the_thesis():
+    thesis = SearchConfig.from_mapping({"dataset": "digits"})
+    race = SearchConfig(dataset="digits", method="race")
+    assert thesis.method == "thesis"
+    assert (thesis.learning_rate, thesis.weight_decay, thesis.label_smoothing) == (1e-3, 0.0, 0.0)
+    assert (race.learning_rate, race.weight_decay, race.label_smoothing) == (3e-3, 0.05, 0.1)
+    assert (race.batch_size, race.total_epochs, race.candidate_depths) == (32, 42, (1, 2))
+    given = SearchConfig(dataset="digits", method="race", learning_rate=1e-3, total_epochs=9)
+    assert (given.learning_rate, given.total_epochs) == (1e-3, 9)
+    for config in (thesis, race, given):
+        assert SearchConfig.from_mapping(config.to_json()) == config
+    assert "rounds" not in race.to_json() and "total_epochs" not in thesis.to_json()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "race", "rounds": 7}, 'of method "thesis": rounds'),
+        ({"method": "race", "epochs": 5}, 'of method "thesis": epochs'),
+        ({"total_epochs": 9}, 'of method "race": total_epochs'),
+        ({"contenders": "resnet-20"}, 'of method "race": contenders'),
+        ({"method": "fastest"}, "method must be one of"),
+        ({"method": "race", "depths": "1,x"}, "whole numbers of blocks"),
+        ({"method": "race", "depths": "0"}, "whole numbers of blocks"),
+        ({"method": "race", "contenders": "a,,b"}, "empty name"),
+        ({"method": "race", "total_epochs": 0}, "total_epochs must be positive"),
+    ],
+)
+def test_settings_of_the_other_method_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SearchConfig.from_mapping({"dataset": "digits"} | settings)
+    if settings not in ({"method": "race", "rounds": 7},):  # A default cannot be told from none.
+        with pytest.raises(ValueError, match=message):
+            SearchConfig(dataset="digits", **settings)

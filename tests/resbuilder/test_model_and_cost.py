@@ -156,3 +156,17 @@ def test_preprocessing_is_part_of_the_model():
         rtol=1e-4,
         atol=1e-4,
     )
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("width", [5, 8])
+@pytest.mark.parametrize("side", [7, 8])
+def test_a_projection_is_a_strided_convolution_however_narrow_it_begins(width, side):
+    network = build_model(
+        resnet_architecture((side, side, 1), 3, (width, 9), (1, 1), "small"), seed=1
+    )
+    before, after = (network.get_layer(n).output for n in ("s0b0_add", "s1_proj"))
+    x = np.random.default_rng(0).normal(size=(2, side, side, 1)).astype("float32")
+    values, found = keras.Model(network.input, [before, after]).predict(x, verbose=0)
+    kernel = keras.ops.convert_to_numpy(network.get_layer("s1_proj").kernel)[0, 0]
+    np.testing.assert_allclose(found, values[:, ::2, ::2] @ kernel, rtol=1e-4, atol=1e-5)

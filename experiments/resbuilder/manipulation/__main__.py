@@ -1,4 +1,4 @@
-"""Detect manipulated photographs: EfficientNet-B0, -B4 and ResNet-18 against ResBuilder.
+"""Section 6.2.4: manipulated photographs, EfficientNet-B0, -B4 and ResNet-18 against ResBuilder.
 
 Thesis sec. 6.2.4 has an industrial use case whose images are private. Here a generator makes
 manipulated photographs (splice, copy-move, inpainting, recompression of a region) from any folder
@@ -28,20 +28,22 @@ the thesis preset takes those of the other searches of ch. 6 (ζ = 1e8, 20 epoch
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
-from experiments.resbuilder.manipulation.contact_sheet import contact_sheet
-from experiments.resbuilder.manipulation.generate import IMAGES, generate, generate_missing
-from experiments.resbuilder.manipulation.networks import CHANNELS, NETWORKS, train_and_judge
-from experiments.resbuilder.manipulation.photographs import (
-    TEST_SHARE,
-    bundled_photographs,
-    photographs_in,
+from experiments.catalog import Experiment
+from experiments.command import (
+    RUNS,
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
 )
-from experiments.resbuilder.manipulation.results import draw, markdown
+from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.table import SHORT
 from resbuilder.common.cli import Commands
 
@@ -105,6 +107,10 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def generate_command(source, out, size, count, seed):
     """Make authentic and manipulated images OUT/images from a folder of photographs."""
+    from experiments.resbuilder.manipulation.contact_sheet import contact_sheet
+    from experiments.resbuilder.manipulation.generate import IMAGES, generate
+    from experiments.resbuilder.manipulation.photographs import TEST_SHARE, photographs_in
+
     test = max(1, round(TEST_SHARE * count))
     pairs = {"train": count - test, "test": test}
     with usage_errors():
@@ -114,26 +120,36 @@ def generate_command(source, out, size, count, seed):
 
 
 @main.command("measure")
-@standard_options(*PRESETS, data_help="Folder of the generated images, made if missing.")
+@standard_options(
+    "resbuilder",
+    *PRESETS,
+    seeds={name: chosen["seeds"] for name, chosen in PRESETS.items()},
+    data_help="Folder of the generated images, made if missing.  "
+    f"[default: {RUNS / 'resbuilder'}/manipulation_PRESET_images]",
+)
 @click.option("--photographs", type=FOLDER, help="Your own; else those of installed packages.")
-def measure_command(preset, workers, data_dir, out, photographs):
+def measure_command(preset: str, running: Running, photographs: Path | None) -> None:
     """Make the images, train every network on both choices of channels, publish."""
+    from experiments.resbuilder.manipulation.contact_sheet import contact_sheet
+    from experiments.resbuilder.manipulation.generate import generate_missing
+    from experiments.resbuilder.manipulation.networks import train_and_judge
+    from experiments.resbuilder.manipulation.photographs import bundled_photographs, photographs_in
+
     if preset == "thesis" and photographs is None:
         raise click.UsageError(
             "the thesis preset makes 24,000 pairs, and eight bundled photographs are too few for "
             "that; give a folder of photographs with --photographs"
         )
-    folder = Path(data_dir or RUNS / "resbuilder" / f"manipulation_{preset}_images")
+    folder = Path(running.data_dir or RUNS / "resbuilder" / f"manipulation_{preset}_images")
     chosen = PRESETS[preset]
     with usage_errors():
         sources = photographs_in(photographs) if photographs else bundled_photographs()
-        for seed in range(chosen["seeds"]):
+        for seed in range(running.at_most(chosen["seeds"])):
             made = folder / f"seed{seed}"
             generate_missing(sources, made, chosen["size"], chosen["pairs"], seed)
-    jobs = network_jobs(preset, photographs)
-    path = measure(
-        "resbuilder/manipulation", train_and_judge, jobs, preset, workers, str(folder), out
-    )
+    jobs = network_jobs(preset, photographs and photographs.name)
+    running = replace(running, data_dir=str(folder))
+    path = measure("resbuilder/manipulation", train_and_judge, jobs, preset, running)
     sheet = path.with_name("manipulation_images.png")
     contact_sheet(folder / "seed0").savefig(sheet, dpi=110)
     publish_from(path)
@@ -141,12 +157,19 @@ def measure_command(preset, workers, data_dir, out, photographs):
 
 def publish_from(path: Path) -> None:
     """Writes table and figure beside a file of results."""
+    from experiments.resbuilder.manipulation.results import draw, markdown
+
     results = stored(path)
     publish(path, draw(results), markdown(results))
 
 
-def network_jobs(preset: str, photographs: Path | None = None) -> dict[str, dict]:
-    """Settings of the trainings and searches, by name; the short ones first."""
+def network_jobs(preset: str, photographs: str | None = None) -> dict[str, dict]:
+    """Settings of the trainings and searches, by name; the short ones first.
+
+    Args:
+        preset: A key of :data:`PRESETS`.
+        photographs: Name of the folder of photographs, None for those of installed packages.
+    """
     chosen = PRESETS[preset]
     jobs = {}
     for seed in range(chosen["seeds"]):
@@ -157,12 +180,33 @@ def network_jobs(preset: str, photographs: Path | None = None) -> dict[str, dict
                     "channels": channels,
                     "seed": seed,
                     # The images are made of these; each seed has its own, and its own test part.
-                    "photographs": photographs.name if photographs else "bundled",
+                    "photographs": photographs or "bundled",
                     "size": chosen["size"],
                     "pairs": chosen["pairs"],
                     "training": chosen["training"],
                 } | ({"search": chosen["search"]} if network == "resbuilder" else {})
     return jobs
+
+
+def expected_jobs(preset: str) -> dict[str, dict]:
+    """Return the jobs of a preset, with the photographs of the committed results."""
+    path = results_file("resbuilder/manipulation", preset)
+    results = stored(path) if path.is_file() else []
+    return network_jobs(preset, results[0]["job"]["photographs"] if results else None)
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"resbuilder/manipulation": expected_jobs},
+        publish_from=publish_from,
+        times={
+            "quick": "minutes on 2 cores",
+            "laptop": "45 minutes of one core",
+            "thesis": "needs a GPU, and photographs of your own",
+        },
+        arguments="measure",
+    ),
+)
 
 
 @contextmanager

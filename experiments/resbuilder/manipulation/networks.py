@@ -11,6 +11,7 @@ from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
 from experiments.resbuilder.columns import trainings
+from experiments.resbuilder.manipulation.compared import CHANNELS
 from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
 from experiments.resbuilder.manipulation.kinds import KINDS
 from resbuilder import (
@@ -30,14 +31,6 @@ from resbuilder.run import read_config
 from resbuilder.start_network import start_architecture
 from resbuilder.training import Trainer, TrainingData
 
-NETWORKS = {
-    "efficientnet-b0": "EfficientNet-B0",
-    "efficientnet-b4": "EfficientNet-B4",
-    "resnet-18": "ResNet-18",
-    "resbuilder": "ResBuilder",
-}
-# JPEG quality of the error-level analysis, or none.
-CHANNELS = {"rgb": None, "rgb_ela": 90}
 _EFFICIENTNETS = {
     "efficientnet-b0": keras.applications.EfficientNetB0,
     "efficientnet-b4": keras.applications.EfficientNetB4,
@@ -49,7 +42,8 @@ def train_and_judge(job: dict) -> dict:
     """One network, or one search, on one choice of channels.
 
     Args:
-        job: ``network`` and ``channels``, names of :data:`NETWORKS` and :data:`CHANNELS`;
+        job: ``network`` and ``channels``, names of :data:`.compared.NETWORKS` and
+            :data:`.compared.CHANNELS`;
             ``training``, settings of a :class:`resbuilder.TrainConfig`; ``search``, those that a
             :class:`resbuilder.SearchConfig` has beyond them; ``seed``; ``data_dir``, the folder
             that holds ``seed0`` …, each as the generator made it.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.manipulation.kinds import KINDS
-from experiments.resbuilder.manipulation.networks import CHANNELS, NETWORKS
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 from resbuilder.report.style import WIDTH, si, si_axis
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import click
 
-from experiments.command import standard_options
+from experiments.command import Running, standard_options
 from experiments.resbuilder.studies import (
     budget,
     insert_init,
@@ -20,7 +20,7 @@ from experiments.resbuilder.studies import (
     removal_cost,
     removal_positions,
 )
-from experiments.resbuilder.studies.study import SIZES, Study
+from experiments.resbuilder.studies.study import CHAPTER, SEEDS, SIZES, Study
 from resbuilder.common.cli import Command
 
 MODULES = (
@@ -31,11 +31,11 @@ STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options(*SIZES, mirrored=True)
-def main(preset, workers, data_dir, out):
+@standard_options(CHAPTER, *SIZES, seeds=SEEDS, mirrored=True)
+def main(preset: str, running: Running) -> None:
     """Measure, draw and answer each."""
     for study in STUDIES:
-        study.run(preset, workers, data_dir, out)
+        study.run(preset, running)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What makes the search beat a hand-made network of the same FLOPs at the same epochs?
+"""Beyond the thesis: what makes the search beat a hand-made network of the same FLOPs?
 
 ::
 
@@ -12,8 +12,7 @@ their weights (``inherit_channels``), so that what was learned is not lost at ea
 
 from __future__ import annotations
 
-import numpy as np
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.resbuilder.columns import SCALED
 from experiments.resbuilder.studies.figures import STYLES
@@ -30,7 +29,9 @@ from experiments.resbuilder.studies.tables import (
     difference_text,
 )
 from resbuilder.common.figures import styled
-from resbuilder.report.style import new_figure, percent_axis, whole_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HAND_MADE = "ResNet-20"
 SHARE = {"insert_share": 0.2}
@@ -83,6 +84,10 @@ def answer(groups: Groups) -> str:
 
 def draw(groups: Groups) -> Figure:
     """Test accuracy over epochs from random weights on, and of the networks as found."""
+    import numpy as np
+
+    from resbuilder.report.style import new_figure, percent_axis, whole_axis
+
     with styled():
         figure = new_figure(4.2)
         axes = figure.subplots()
@@ -121,6 +126,7 @@ STUDY = Study(
     name="budget",
     figure="no such study",
     question="What makes the search beat a hand-made network of the same FLOPs at the same epochs?",
+    minutes=80,
     variants=lambda base: VARIANTS,
     answer=answer,
     draw=draw,
@@ -129,5 +135,8 @@ STUDY = Study(
     kinds={HAND_MADE: SCALED},
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-
-import numpy as np
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.resbuilder.studies.tables import Column, Groups, values
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
-from resbuilder.report.style import new_figure, percent_axis, whole_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLES = (
     *((BLUE, "o"), (ORANGE, "s"), (PURPLE, "D")),
@@ -19,6 +19,10 @@ STYLES = (
 
 def dots(groups: Groups, columns: tuple[Column, ...]) -> Figure:
     """A panel a quantity, a row a variant: seeds pale, their mean full."""
+    import numpy as np
+
+    from resbuilder.report.style import new_figure
+
     with styled():
         figure = new_figure(1.3 + 0.42 * len(groups))
         panels = np.atleast_1d(figure.subplots(1, len(columns), sharey=True))
@@ -37,6 +41,10 @@ def dots(groups: Groups, columns: tuple[Column, ...]) -> Figure:
 
 def trajectories(groups: Groups) -> Figure:
     """Accuracy, depth and FLOPs over the architectures that were trained, one line a search."""
+    import numpy as np
+
+    from resbuilder.report.style import new_figure, percent_axis, whole_axis
+
     with styled():
         figure = new_figure(6.2)
         accuracy, depth, flops = figure.subplots(

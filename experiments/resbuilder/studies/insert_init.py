@@ -1,4 +1,4 @@
-"""Which initial weights of an inserted block serve the search best? (thesis fig. 4.2)
+"""Figure 4.2: which initial weights of an inserted block serve the search best?
 
 ::
 
@@ -11,8 +11,6 @@ in its last batch normalization, or as any other layer (the released code).
 from __future__ import annotations
 
 from functools import partial
-
-import numpy as np
 
 from experiments.resbuilder.studies.figures import dots
 from experiments.resbuilder.studies.study import Study
@@ -28,7 +26,7 @@ VARIANTS = {
 def _gain(when: str):
     def mean(result: dict) -> float | None:
         gains = [100 * insertion[when] for insertion in result["insertions"]]
-        return float(np.mean(gains)) if gains else None
+        return sum(gains) / len(gains) if gains else None
 
     return mean
 
@@ -50,11 +48,15 @@ STUDY = Study(
     name="insert_init",
     figure="figure 4.2",
     question="Which initial weights of an inserted block serve the search best?",
+    minutes=45,
     variants=lambda base: VARIANTS,
     answer=answer,
     draw=partial(dots, columns=(FIRST, END, ALIVE, TEST)),
     columns=(FIRST, END, *FOUND),
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

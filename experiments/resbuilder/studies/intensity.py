@@ -1,4 +1,4 @@
-"""Does a search from few channels need smaller MorphNet steps? (thesis figs. 6.21 to 6.23)
+"""Figures 6.21 to 6.23: does a search from few channels need smaller MorphNet steps?
 
 ::
 
@@ -48,11 +48,15 @@ STUDY = Study(
     name="intensity",
     figure="figures 6.21 to 6.23",
     question="Does a search from few channels need smaller MorphNet steps?",
+    minutes=36,
     variants=variants,
     answer=answer,
     draw=trajectories,
     columns=(*FOUND, FILLED),
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

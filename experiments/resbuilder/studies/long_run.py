@@ -1,4 +1,4 @@
-"""Do many rounds go on improving the network? (thesis fig. 6.20)
+"""Figure 6.20: do many rounds go on improving the network?
 
 ::
 
@@ -60,10 +60,14 @@ STUDY = Study(
     name="long_run",
     figure="figure 6.20",
     question="Do many rounds go on improving the network?",
+    minutes=36,
     variants=variants,
     answer=answer,
     draw=trajectories,
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

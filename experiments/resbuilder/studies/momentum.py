@@ -1,4 +1,4 @@
-"""Does LayerLasso's momentum help? (thesis fig. 6.3)
+"""Figure 6.3: does LayerLasso's momentum help?
 
 ::
 
@@ -39,11 +39,15 @@ STUDY = Study(
     name="momentum",
     figure="figure 6.3",
     question="Does LayerLasso's momentum help?",
+    minutes=33,
     variants=lambda base: VARIANTS,
     answer=answer,
     draw=trajectories,
     columns=(KEPT, *FOUND),
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

@@ -1,4 +1,4 @@
-"""How strong must the regularization be? (thesis fig. 6.19)
+"""Figure 6.19: how strong must the regularization be?
 
 ::
 
@@ -38,10 +38,14 @@ STUDY = Study(
     name="regularization",
     figure="figure 6.19",
     question="How strong must the regularization be?",
+    minutes=49,
     variants=variants,
     answer=answer,
     draw=partial(dots, columns=(TEST, ALIVE, REMOVED, DEAD)),
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

@@ -1,4 +1,4 @@
-"""Where are blocks removed? (thesis fig. 6.18)
+"""Figure 6.18: where are blocks removed?
 
 ::
 
@@ -10,14 +10,14 @@ From one convolution and from ResNet-18, whose own blocks may go, too.
 from __future__ import annotations
 
 from collections import Counter
-
-import numpy as np
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import Groups
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, RED, styled
-from resbuilder.report.style import log_axis, new_figure, whole_axis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERDICTS = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
 THERE = "there or inserted"
@@ -38,6 +38,10 @@ def fates(results: list[dict]) -> dict[str, Counter]:
 
 def draw(groups: Groups) -> Figure:
     """LayerLasso's values over the place of a block, and what became of blocks by stage."""
+    import numpy as np
+
+    from resbuilder.report.style import log_axis, new_figure, whole_axis
+
     judged = [j for group in groups.values() for result in group for j in result["judged"]]
     counts = fates([result for group in groups.values() for result in group])
     with styled():
@@ -97,10 +101,14 @@ STUDY = Study(
     name="removal_positions",
     figure="figure 6.18",
     question="Where are blocks removed?",
+    minutes=39,
     variants=lambda base: {"from one convolution": {}, "from ResNet-18": {"start": "rb-r18"}},
     answer=answer,
     draw=draw,
 )
 
+EXPERIMENTS = (STUDY.experiment(),)
+main = STUDY.command()
+
 if __name__ == "__main__":
-    STUDY.command()()
+    main()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-
-from filelock import FileLock
+from typing import TYPE_CHECKING
 
 from experiments.resbuilder.columns import SEARCH, measure_column
-from resbuilder.report import History, Record, read_history
-from resbuilder.report.removals import judgements
-from resbuilder.run import MorphNetStep
 from resbuilder.variants import WITH_REG
+
+if TYPE_CHECKING:
+    from resbuilder.report import History, Record
+    from resbuilder.run import MorphNetStep
 
 
 def measure_variant(job: dict, searches: Path) -> dict:
@@ -27,6 +27,10 @@ def measure_variant(job: dict, searches: Path) -> dict:
     Returns:
         What ``measure_column`` says, and of a search what :func:`details` says.
     """
+    from filelock import FileLock
+
+    from resbuilder.report import read_history
+
     name = f"{job['column']}_seed{job['settings']['seed']}"
     searches.mkdir(parents=True, exist_ok=True)
     # Two studies that are measured at the same time may want the same search.
@@ -48,6 +52,9 @@ def details(history: History) -> dict:
         network as it stood, one number each time; ``steps``: of each MorphNet step the inner
         channels (``inner``, ``inner_alive``), and FLOPs ``before``, ``shrunk`` and ``after``.
     """
+    from resbuilder.report.removals import judgements
+    from resbuilder.run import MorphNetStep
+
     records = history.records
     return {
         "start": [len(stage.blocks) for stage in records[0].architecture.stages],

@@ -9,16 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from matplotlib.figure import Figure
 
-from experiments.command import RUNS, measure, publish, standard_options, stored
+from experiments.catalog import Experiment
+from experiments.command import RUNS, Running, measure, publish, standard_options, stored
 from experiments.resbuilder.columns import SEARCH
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
 from experiments.resbuilder.table import PRESETS, SHORT
 from resbuilder.common.cli import Command
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHAPTER = "resbuilder_studies"
 REGULARIZATION = {"lambda_morphnet": 1e-7, "lambda_layer": 1e-8, "tau_layer": 1e-3}
@@ -49,6 +53,7 @@ class Study:
         name: Of the module and of the results.
         figure: Where the thesis has it.
         question: What the study asks, one sentence.
+        minutes: Of one core, of the laptop preset; searches that other studies share included.
         variants: From the settings of a size to those that each variant changes, by name; the first
             is the thesis' method.
         answer: From the results by variant to one sentence.
@@ -62,6 +67,7 @@ class Study:
     name: str
     figure: str
     question: str
+    minutes: int
     variants: Callable[[dict], dict[str, dict]]
     answer: Callable[[Groups], str]
     draw: Callable[[Groups], Figure]
@@ -100,17 +106,30 @@ class Study:
         """The command of the study's module."""
 
         @click.command(cls=Command, help=self.question)
-        @standard_options(*SIZES, mirrored=True)
-        def main(preset, workers, data_dir, out):
-            self.run(preset, workers, data_dir, out)
+        @standard_options(CHAPTER, *SIZES, seeds=SEEDS, mirrored=True)
+        def main(preset: str, running: Running) -> None:
+            self.run(preset, running)
 
         return main
 
-    def run(self, preset: str, workers: int, data_dir: str | None, out: Path | None) -> None:
+    def experiment(self) -> Experiment:
+        """What the study's module stores."""
+        return Experiment(
+            jobs={f"{CHAPTER}/{self.name}": self.jobs},
+            publish_from=self.publish_from,
+            times={
+                "quick": "minutes on 2 cores",
+                "laptop": f"{self.minutes} minutes of one core",
+                "thesis": "needs a GPU",
+            },
+        )
+
+    def run(self, preset: str, running: Running) -> None:
         """Measure what is missing, draw, answer."""
-        work = partial(measure_variant, searches=(out or RUNS / CHAPTER) / f"searches_{preset}")
+        searches = (running.out or RUNS / CHAPTER) / f"searches_{preset}"
+        work = partial(measure_variant, searches=searches)
         name = f"{CHAPTER}/{self.name}"
-        self.publish_from(measure(name, work, self.jobs(preset), preset, workers, data_dir, out))
+        self.publish_from(measure(name, work, self.jobs(preset), preset, running))
 
 
 def most_trainings(settings: dict) -> int:

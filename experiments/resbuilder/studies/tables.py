@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
 # Results of all seeds by variant.
 Groups = dict[str, list[dict]]
 
@@ -59,6 +57,8 @@ def values(results: list[dict], column: Column) -> list[float]:
 
 def spread(numbers: list[float], digits: int) -> str:
     """Mean ± standard deviation, a dash for nothing."""
+    import numpy as np
+
     if not numbers:
         return "–"
     deviation = f" ± {np.std(numbers, ddof=1):.{digits}f}" if len(numbers) > 1 else ""
@@ -99,6 +99,8 @@ def compared(groups: Groups, column: Column = TEST) -> str:
 
 def difference_text(differences: list[float]) -> str:
     """Mean of differences in per cent points, and whether they agree on its sign."""
+    import numpy as np
+
     if not differences:
         return "not measured"
     if not any(differences):

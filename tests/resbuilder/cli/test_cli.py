@@ -62,7 +62,8 @@ def test_help_shows_symbols_and_defaults_at_once():
 
 def test_train_evaluate_and_export_agree(run, tmp_path):
     out = tmp_path / "single"
-    options = "--dataset digits --start resnet-20 --width 4 --scale-to 5e5 --epochs 2".split()
+    options = "--dataset digits --start resnet-20 --width 4 --epochs 2".split()
+    options += ["--flops", "5e5", "--scale-to-budget"]
     trained = call("train", *options, "--out", out)
     assert trained.exit_code == 0, trained.output
     stored = json.loads((out / "result.json").read_text())
@@ -159,15 +160,11 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
         (["search", "--dataset", "digits", "--start", "x.json"], "cannot read the architecture"),
         (["search", "--dataset", ""], "dataset is empty"),
         (["search", "--dataset", "~nobody-here/x"], "no home folder of that name"),
-        (["train", "--dataset", "digits", "--scale-to", "1"], "too small"),
-        (
-            ["train", "--dataset", "digits", "--scale-to", "inf"],
-            "positive number of FLOPs, got inf",
-        ),
-        (
-            ["train", "--dataset", "digits", "--scale-to", "nan"],
-            "positive number of FLOPs, got nan",
-        ),
+        (["train", "--dataset", "digits", "--scale-to-budget", "--flops", "1"], "too small"),
+        (["train", "--dataset", "digits", "--scale-to-budget"], "give flops"),
+        (["train", "--dataset", "digits", "--flops", "1"], "above the 1 given"),
+        (["train", "--dataset", "digits", "--flops", "inf"], "positive number of FLOPs, got inf"),
+        (["train", "--dataset", "digits", "--flops", "nan"], "positive number of FLOPs, got nan"),
         (["train", "--dataset", "digits", "--rounds", "1"], "No such option"),
         (["train", "--dataset", "digits", "--stem", "small"], "stem has no meaning"),
     ],

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from resbuilder.morphnet import ChannelGraph
+from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer
 
 
 def ids(graph, name):
@@ -76,28 +76,45 @@ def test_shared_layers_without_weights_are_fine():
 
 
 def shared_weights(x):
-    conv = layers.Conv2D(3, 1, name="twice")
+    conv = layers.Conv2D(6, 1, name="twice")
     return conv(conv(x))
 
 
+def attention(x):
+    return layers.MultiHeadAttention(1, 2, name="look")(x, x)
+
+
+def recurrent(x):
+    return layers.LSTM(4, name="recur")(layers.Reshape((16, 6))(x))
+
+
+def lora(x):
+    dense = layers.Dense(4, name="adapted")
+    x = dense(x)
+    dense.enable_lora(2)
+    return x
+
+
 UNSUPPORTED = {
-    "norm.*LayerNormalization": lambda x: layers.LayerNormalization(name="norm")(x),
-    "separable.*SeparableConv2D": lambda x: layers.SeparableConv2D(3, 1, name="separable")(x),
-    "swap.*Permute": lambda x: layers.Permute((3, 1, 2), name="swap")(x),
-    "groups=3": lambda x: layers.Conv2D(6, 1, groups=3)(x),
+    "look.*MultiHeadAttention.*attention": attention,
+    "recur.*LSTM.*recurrent": recurrent,
+    "lambda.*register_layer": lambda x: layers.Lambda(lambda v: v[..., ::2], name="lambda")(x),
+    "swap.*Permute.*register_layer": lambda x: layers.Permute((3, 1, 2), name="swap")(x),
     "twice.*shared": shared_weights,
     "last axis": lambda x: layers.Concatenate(axis=1)([x, x]),
-    "mixes channels": lambda x: layers.Reshape((3, 16))(layers.Conv2D(3, 1)(x)),
-    "inner.*models inside": lambda x: keras.Sequential([layers.ReLU()], name="inner")(x),
+    "mixes channels": lambda x: layers.Reshape((6, 16))(x),
+    "adapted.*LoRA": lora,
+    "PReLU.*weights": lambda x: layers.Conv2D(4, 1, activation=layers.PReLU())(x),
 }
 
 
 @pytest.mark.parametrize("message", UNSUPPORTED)
-def test_unsupported_layers_are_named(message):
+def test_unsupported_layers_are_named_before_training(message):
     inputs = image()
-    model = keras.Model(inputs, UNSUPPORTED[message](inputs))
+    x = layers.Conv2D(6, 1, name="first")(inputs)
+    model = keras.Model(inputs, UNSUPPORTED[message](x))
     with pytest.raises(ValueError, match=message):
-        ChannelGraph(model)
+        MorphNetRegularizer(model)
 
 
 def test_other_models_are_refused():

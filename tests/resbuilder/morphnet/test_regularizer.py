@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from resbuilder import cost, minimal_architecture, resnet_architecture
 from resbuilder.model import build_model
-from resbuilder.morphnet import MorphNetRegularizer, shrink
+from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer, shrink
 
 
 def two_layers():
@@ -28,7 +28,7 @@ def two_layers():
 def test_values_computed_by_hand():
     model = two_layers()
     # conv: b = 2·16·9 = 288, logits: b = 2; channel 0 alive, R = 0.5 + 0.001.
-    lasso = MorphNetRegularizer(model)
+    lasso = NativeRegularizer(model, "group_lasso")
     assert lasso.alive()["conv"].tolist() == [True, False]
     assert lasso.exact_cost() == 288 * 1 * 1 + 2 * 1 * 3
     assert float(lasso.cost()) == 294
@@ -38,21 +38,24 @@ def test_values_computed_by_hand():
     gamma = MorphNetRegularizer(model, "gamma", "model_size")
     assert gamma.exact_cost() == 9 * 1 * 2 + 2 * 3
     assert float(gamma.regularization_term()) == pytest.approx(9 * 1 + 3 * 1, rel=1e-6)
-    assert MorphNetRegularizer(model, resource="activation").exact_cost() == 1 + 3
+    assert NativeRegularizer(model, "group_lasso", "activation").exact_cost() == 1 + 3
+    # auto: γ where the normalization follows; the logits stay.
+    auto = MorphNetRegularizer(model, resource="model_size")
+    assert float(auto.regularization_term()) == float(gamma.regularization_term())
 
 
 @pytest.mark.any_backend
 def test_latency_computed_by_hand():
     # 1e3 FLOP/s against 1e9 bytes/s: computing decides for both layers.
-    model, flops = two_layers(), MorphNetRegularizer(two_layers())
-    slow = MorphNetRegularizer(model, resource="latency", peak_flops=1e3, bandwidth=1e9)
+    model, flops = two_layers(), NativeRegularizer(two_layers(), "group_lasso")
+    slow = NativeRegularizer(model, "group_lasso", "latency", peak_flops=1e3, bandwidth=1e9)
     assert slow.exact_cost() == pytest.approx(294 / 1e3)
     assert float(slow.cost()) == pytest.approx(294 / 1e3)
     expected = float(flops.regularization_term()) / 1e3
     assert float(slow.regularization_term()) == pytest.approx(expected, rel=1e-5)
     # The other way round: bytes of inputs, outputs and kernels, 4 each.
     moved = 4 * ((16 * 1 + 16 * 1 + 9 * 1 * 1) + (1 + 3 + 1 * 3))
-    fast = MorphNetRegularizer(model, resource="latency", peak_flops=1e12, bandwidth=1e3)
+    fast = NativeRegularizer(model, "group_lasso", "latency", peak_flops=1e12, bandwidth=1e3)
     assert fast.exact_cost() == pytest.approx(moved / 1e3)
     r = 0.501
     term = 4 * ((16 * r + 9 * 1 * r) + (1 * r + 3 * r))
@@ -91,7 +94,7 @@ def test_gradient_of_a_zero_group_is_zero(gradients):
     kernel = model.get_layer("conv").kernel.numpy().copy()
     kernel[..., 1] = 0
     model.get_layer("conv").kernel.assign(kernel)
-    term = MorphNetRegularizer(model).regularization_term
+    term = NativeRegularizer(model, "group_lasso").regularization_term
     gradient = gradients(model, term)["conv/kernel"]
     assert np.isfinite(gradient).all()
     assert not gradient[..., 1].any()
@@ -107,8 +110,8 @@ def test_image_and_logits_are_not_pruned():
         layers.GlobalAveragePooling2D()(x)
     )
     model = keras.Model(inputs, x)
-    for algorithm in ("group_lasso", "gamma"):
-        morphnet = MorphNetRegularizer(model, algorithm)
+    for algorithm in ("group_lasso", "gamma", "auto"):
+        morphnet = NativeRegularizer(model, algorithm)
         assert list(morphnet.alive()) == ["conv"]
         assert morphnet.exact_cost() == 2 * 16 * 3 * 2 + 2 * 2 * 5
         assert not morphnet.group_values()["logits"].any()
@@ -155,7 +158,7 @@ class Regularized(keras.Model):
 @pytest.mark.any_backend
 def test_compiled_training_shrinks_the_groups():
     model = two_layers()
-    morphnet = MorphNetRegularizer(model)
+    morphnet = NativeRegularizer(model, "group_lasso")
     before = morphnet.group_values()["conv"]
     trainer = Regularized(model, morphnet)
     # torch.compile needs a C++ compiler and minutes; eager there.
@@ -188,7 +191,7 @@ def test_gamma_needs_scaled_batch_normalization():
     with pytest.raises(ValueError, match="none"):
         MorphNetRegularizer(keras.Model(inputs, layers.Conv2D(2, 1)(x)), "gamma")
     x = layers.Conv2D(2, 1)(layers.BatchNormalization(scale=False, name="unscaled")(x))
-    with pytest.raises(ValueError, match="unscaled.*scale=True"):
+    with pytest.raises(ValueError, match="unscaled.*scale=True.*auto"):
         MorphNetRegularizer(keras.Model(inputs, x), "gamma")
 
 
@@ -199,3 +202,36 @@ def test_unknown_image_size_has_no_flops():
     assert MorphNetRegularizer(model, resource="model_size", threshold=0).exact_cost() == 6 + 4
     with pytest.raises(ValueError, match="conv.*image size"):
         MorphNetRegularizer(model)
+
+
+def test_auto_belongs_to_neither_strict_nor_google():
+    with pytest.raises(ValueError, match="auto.*strict"):
+        MorphNetRegularizer(two_layers(), "auto", strict=True)
+    assert MorphNetRegularizer(two_layers(), strict=True).algorithm == "group_lasso"
+
+
+def test_group_lasso_warns_where_a_kernel_has_no_scale():
+    with pytest.warns(UserWarning, match="'conv'.*normalization.*auto"):
+        MorphNetRegularizer(two_layers(), "group_lasso")
+
+
+@pytest.mark.any_backend
+def test_auto_does_not_change_with_the_scale_of_a_kernel_before_a_normalization():
+    """Twice the kernel, twice the statistics: the same network, so the same values."""
+    inputs = keras.Input((4, 4, 1))
+    x = layers.Conv2D(2, 3, use_bias=False, name="a")(inputs)
+    x = layers.BatchNormalization(name="with_gamma", epsilon=1e-12)(x)
+    x = layers.Conv2D(3, 1, use_bias=False, name="b")(x)
+    x = layers.BatchNormalization(scale=False, name="without", epsilon=1e-12)(x)
+    model = keras.Model(inputs, layers.Conv2D(2, 1, name="c")(x))
+    morphnet = MorphNetRegularizer(model)
+    before = morphnet.group_values()
+    for name, behind in (("a", "with_gamma"), ("b", "without")):
+        kernel, statistics = model.get_layer(name).kernel, model.get_layer(behind).moving_variance
+        kernel.assign(10 * kernel)
+        statistics.assign(100 * statistics)
+    for name, values in morphnet.group_values().items():
+        np.testing.assert_allclose(values, before[name], rtol=1e-5)
+    norms = np.sqrt(np.square(model.get_layer("b").kernel.numpy()).sum(axis=(0, 1, 2)))
+    np.testing.assert_allclose(before["b"], norms / 10, rtol=1e-5)
+    assert before["a"].tolist() == [1, 1]

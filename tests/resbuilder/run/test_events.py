@@ -14,10 +14,12 @@ from resbuilder.run import (
     ArchitectureEvent,
     BreakDownEvent,
     DataEvent,
+    EntrantEvent,
     Entry,
     EvaluationEvent,
     ExhaustedEvent,
     FinishedEvent,
+    HalvingEvent,
     MorphNetEvent,
     MorphNetStep,
     RemovalEvent,
@@ -25,12 +27,21 @@ from resbuilder.run import (
     TrainingEvent,
     UnknownEvent,
 )
-from resbuilder.run.events import ORIGINS, Counts, Origin, Variant
-from resbuilder.variants import VARIANTS
+from resbuilder.run.events import (
+    ORIGINS,
+    RACE_ORIGINS,
+    THESIS_ORIGINS,
+    TRAININGS,
+    Counts,
+    Origin,
+    Variant,
+)
 
 KINDS = (
     DataEvent,
     ArchitectureEvent,
+    EntrantEvent,
+    HalvingEvent,
     TrainingEvent,
     EvaluationEvent,
     RemovalEvent,
@@ -44,6 +55,7 @@ NETS = (
     minimal_architecture((8, 8, 1), 3, 4, 2),
     resnet_architecture((8, 8, 3), 10, (4, 6), (1, 1)),
 )
+OWN_ORIGINS = {ArchitectureEvent: THESIS_ORIGINS, EntrantEvent: RACE_ORIGINS}
 DEAD = {MorphNetEvent: st.text(), MorphNetStep: st.none()}
 
 
@@ -51,7 +63,7 @@ def some(hint) -> st.SearchStrategy:
     """Values that a field of this type may have."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in (Variant, Origin):
-        return st.sampled_from(tuple(VARIANTS) if hint == Variant else ORIGINS)
+        return st.sampled_from(TRAININGS if hint == Variant else ORIGINS)
     if hint == Counts:
         row = st.tuples(*[st.integers(0)] * 2)
         return st.tuples(row, row)
@@ -82,6 +94,7 @@ def made(kind) -> st.SearchStrategy:
     values = {f.name: some(hints[f.name]) for f in fields(kind)}
     # A step that left no network says why; one that left one says nothing.
     values |= {"dead": DEAD[kind]} if kind in DEAD else {}
+    values |= {"origin": st.sampled_from(OWN_ORIGINS[kind])} if kind in OWN_ORIGINS else {}
     return st.builds(kind, **values)
 
 

@@ -117,7 +117,7 @@ def test_a_run_begun_on_another_backend_is_refused(tmp_path):
         "[]",
         "{}",
         '{"format": "new", "kind": "search"}',
-        '{"format": 2, "kind": "search"}',
+        '{"format": 3, "kind": "search"}',
         "\xff",
         '{"format": true, "kind": "search"}',
         "[" * 10_000,

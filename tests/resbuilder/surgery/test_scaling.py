@@ -31,6 +31,18 @@ def test_scaling_fills_the_budget_and_never_exceeds_it(budget):
     assert len(scaled.blocks) == len(RESNET.blocks)
 
 
+@pytest.mark.parametrize("budget", [40_000, 4e5, 4e6])
+def test_nothing_that_a_channel_could_use_is_left_of_the_budget(budget):
+    scaled = scale_to_budget(RESNET, budget)
+    # Convolutions whose outputs are added have one width.
+    trunks = [["stem", "s0b0_conv2", "s0b1_conv2"], ["s1_proj", "s1b0_conv2", "s1b1_conv2"]]
+    inner = [[f"s{s}b{b}_conv1"] for s in range(2) for b in range(2)]
+    widths = scaled.widths()
+    for group in trunks + inner:
+        wider = scaled.with_widths({name: widths[name] + 1 for name in group})
+        assert cost(wider).flops > budget
+
+
 def test_too_small_a_budget_says_the_least():
     least = cost(least_architecture(RESNET)).flops
     assert scale_to_budget(RESNET, least) == least_architecture(RESNET)

@@ -16,7 +16,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import keras
-from experiments.scale.mirrored import ARCHITECTURE, compare
+from experiments.scale.trainings import ARCHITECTURE, compare
 from resbuilder import TrainConfig
 from resbuilder.common.strategy import strategy_scope
 from resbuilder.training import Trainer, TrainingData

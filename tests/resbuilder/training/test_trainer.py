@@ -65,21 +65,6 @@ def test_a_training_that_diverges_says_so_and_records_no_nan(data):
     assert record["history"]["loss"][-1] is None or record["test"]["loss"] is None
 
 
-def test_cosine_schedule_ends_near_zero_and_each_training_starts_anew(data):
-    config = SearchConfig(**CONFIG.to_json() | {"schedule": "cosine", "epochs": 4})
-    t = trainer(data, config)
-    rates = []
-    record = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs=None: rates.append(float(t.optimizer.learning_rate))
-    )
-    for _ in range(2):
-        t.fit(7, regularize=False, callbacks=[record])
-    # 1e-3 (1 + cos(π e / 4)) / 2; the callback above looks before the schedule sets the rate.
-    expected = [1e-3 * (1 + np.cos(np.pi * e / 4)) / 2 for e in range(4)]
-    np.testing.assert_allclose(rates[1:5], expected, rtol=1e-5)
-    np.testing.assert_allclose(float(t.optimizer.learning_rate), expected[-1], rtol=1e-5)
-
-
 def test_variants_differ_in_start_and_strengths_and_l2_stays_on(data):
     t = trainer(data)
     t.fit(7, regularize=True)

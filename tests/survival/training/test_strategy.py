@@ -14,11 +14,11 @@ from survival.training import TrainingSettings
 # stand no second strategy.
 PROGRAM = """
 import sys
-from experiments.scale import mirrored
+from experiments.scale.trainings import compare
 from resbuilder.common.strategy import devices
 
 number = int(sys.argv[1])
-print("difference:", mirrored.compare("survival", number))
+print("difference:", compare("survival", number))
 try:
     devices("mirrored", number - 1)
 except ValueError as error:

@@ -1,0 +1,153 @@
+"""What can be reproduced: a line for each script with its presets, times, results and state.
+
+A script says in its docstring's first line what it reproduces, and in ``EXPERIMENTS`` what it
+stores. A package names its scripts in ``SCRIPTS``, in the order of the thesis.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import click
+
+from experiments import command
+from experiments.jobs import as_stored
+from resbuilder.common.cli import Command
+
+# Packages below this one, in the order of the thesis.
+PACKAGES = ("phs", "morphnet", "resbuilder", "resbuilder.studies", "survival", "scale")
+MEASURED, NOT_MEASURED = "measured", "not measured"
+ABOUT = """\
+Each preset with what experiments/results holds of it, how long all of it takes, and where its table
+is. Every command that has presets also has --preset quick, which takes minutes and shows that it
+works. More about a command: --help."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a script stores, and how long that takes.
+
+    Attributes:
+        jobs: From ``CHAPTER/NAME`` of a file of results to the function that gives, from a preset,
+            the settings of the jobs by name that belong there.
+        publish_from: Writes table and figure beside a file of results.
+        times: How long each preset takes. A script without presets has one, ``"thesis"``.
+        arguments: What follows the module in the command.
+        page: ``CHAPTER/NAME`` of table and figure, where it is not that of the results.
+    """
+
+    jobs: Mapping[str, Callable[[str], dict[str, dict]]]
+    publish_from: Callable[[Path], None]
+    times: Mapping[str, str]
+    arguments: str = ""
+    page: str = ""
+
+    def state(self, preset: str) -> str:
+        """Return how much of a preset the committed results hold."""
+        done: dict[int, list[bool]] = defaultdict(list)
+        for name, jobs in self.jobs.items():
+            path = command.results_file(name, preset)
+            stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            for job_name, job in jobs(preset).items():
+                there = job_name in stored and stored[job_name]["job"] == as_stored(job)
+                done[command.seed_of(job)].append(there)
+        jobs_done, total = sum(map(sum, done.values())), sum(map(len, done.values()))
+        if not jobs_done:
+            return NOT_MEASURED
+        if jobs_done == total:
+            return MEASURED
+        whole = [seed for seed in done.values() if all(seed)]
+        if sum(map(len, whole)) == jobs_done:
+            return f"partly: {len(whole)} of {len(done)} seeds"
+        return f"partly: {jobs_done} of {total} jobs"
+
+    def results(self, preset: str) -> Path:
+        """Return the table of a preset's committed results; the figure where there is no table."""
+        path = command.results_file(self.page or next(iter(self.jobs)), preset)
+        table = path.with_suffix(".md")
+        return table if table.is_file() else path.with_suffix(".png")
+
+
+def scripts(package: str = "") -> Iterator[tuple[str, ModuleType]]:
+    """Yield name and module of every script, in the order of the thesis.
+
+    Args:
+        package: Below ``experiments``, such as ``"phs"``; by default all of them. ``"resbuilder"``
+            includes ``"resbuilder.studies"``.
+    """
+    for home in PACKAGES:
+        if not package or f"{home}.".startswith(f"{package}."):
+            for script in import_module(f"experiments.{home}").SCRIPTS:
+                name = f"experiments.{home}.{script}"
+                yield name, import_module(_home(name))
+
+
+def _home(script: str) -> str:
+    """Return the module of a script, which of a package is its ``__main__``."""
+    is_package = (Path(__file__).parents[1] / Path(*script.split("."))).is_dir()
+    return f"{script}.__main__" if is_package else script
+
+
+def experiments(package: str = "") -> Iterator[Experiment]:
+    """Yield the experiments of all scripts, in the order of the thesis."""
+    for _, module in scripts(package):
+        yield from getattr(module, "EXPERIMENTS", ())
+
+
+def listing(package: str = "") -> str:
+    """Return the list of what a package reproduces, by default of all, as a terminal shows it."""
+    lines = [ABOUT]
+    heading = None
+    for name, module in [*scripts(package), *([] if package else _for_all_chapters())]:
+        home = import_module(name.rpartition(".")[0])
+        if home is not heading:
+            heading = home
+            lines += ["", click.style(_first_line(home), bold=True)]
+        lines += ["", _first_line(module)]
+        for experiment in getattr(module, "EXPERIMENTS", ()):
+            lines += _lines(name, experiment)
+        if not hasattr(module, "EXPERIMENTS"):
+            lines.append(f"  python -m {name}")
+    return "\n".join(lines)
+
+
+def _for_all_chapters() -> Iterator[tuple[str, ModuleType]]:
+    for name in ("experiments.tables", "experiments.restore"):
+        yield name, import_module(name)
+
+
+def _first_line(module: ModuleType) -> str:
+    return (module.__doc__ or "").splitlines()[0]
+
+
+def _lines(name: str, experiment: Experiment) -> Iterator[str]:
+    """Yield the command of an experiment, and for each preset its state, time and results."""
+    choice = "--preset PRESET" if len(experiment.times) > 1 else ""
+    yield " ".join(filter(None, ("  python -m", name, experiment.arguments, choice)))
+    for preset, time in experiment.times.items():
+        if preset == "quick":
+            continue
+        state = experiment.state(preset)
+        color = {MEASURED: "green", NOT_MEASURED: "red"}.get(state, "yellow")
+        yield f"    {preset:8}{click.style(f'{state:24}', fg=color)}{time}"
+        if state != NOT_MEASURED:
+            path = experiment.results(preset).relative_to(command.RESULTS)
+            yield f"            {Path('experiments/results', path)}"
+
+
+def list_command(package: str = "") -> click.Command:
+    """Return the command of a package's ``__main__``."""
+
+    @click.command(
+        cls=Command, help="List what can be reproduced, by which command, and its state."
+    )
+    def main() -> None:
+        click.echo(listing(package))
+
+    return main

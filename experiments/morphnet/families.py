@@ -1,0 +1,200 @@
+"""What MorphNet and its surgery do to the families of keras.applications.
+
+    KERAS_BACKEND=tensorflow python -m experiments.morphnet.families [FAMILY ...]
+    python -m experiments.morphnet.families --table
+
+One model of each family, at its smallest size, with random weights. What was measured is kept in
+``experiments/results/morphnet/families.json`` after each model, by family and backend; what is
+there already is passed over. ``--table`` writes families.md beside it.
+
+Columns: FLOPs of the analysis against a count over the layers' own kernels, before and after
+shrinking; how far outputs move (RMS, in units of their spread over images) when half of the
+channels emit zero and are removed, and when half of the scales are 1e-5 and five training steps
+with MorphNet's term have followed; the share of the old FLOPs that expansion back fills.
+
+Hardware and time: one core, 20 to 200 s for each model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from resbuilder.common.files import write_json
+from resbuilder.morphnet import (
+    ChannelGraph,
+    MorphNetRegularizer,
+    expand,
+    expand_model,
+    output_change,
+    recalibrate,
+    shrink,
+)
+from resbuilder.morphnet.selection import Cost, removable
+from resbuilder.training import RegularizedModel
+
+RESULTS = Path(__file__).parents[1] / "results" / "morphnet" / "families.json"
+# Class, side of the image, further arguments.
+FAMILIES = {
+    "MobileNet": ("MobileNet", 32, {"alpha": 0.25}),
+    "MobileNetV2": ("MobileNetV2", 32, {"alpha": 0.35}),
+    "MobileNetV3": ("MobileNetV3Small", 32, {"alpha": 0.75, "include_preprocessing": True}),
+    "VGG": ("VGG16", 32, {}),
+    "ResNet": ("ResNet50", 32, {}),
+    "ResNetV2": ("ResNet50V2", 32, {}),
+    "ConvNeXt": ("ConvNeXtTiny", 32, {}),
+    "Xception": ("Xception", 71, {}),
+    "InceptionV3": ("InceptionV3", 75, {}),
+    "EfficientNet": ("EfficientNetB0", 32, {}),
+    "EfficientNetV2": ("EfficientNetV2B0", 32, {}),
+    "DenseNet": ("DenseNet121", 32, {}),
+    "NASNet": ("NASNetMobile", 32, {}),
+    "InceptionResNetV2": ("InceptionResNetV2", 75, {}),
+}
+IMAGES, STEPS = 8, 5
+
+
+def build(family: str) -> keras.Model:
+    """The model of a family, for ten classes, as logits."""
+    name, side, options = FAMILIES[family]
+    options = {"weights": None, "classes": 10, "classifier_activation": None} | options
+    keras.utils.set_random_seed(0)
+    return getattr(keras.applications, name)(input_shape=(side, side, 3), **options)
+
+
+def independent_flops(model: keras.Model) -> int:
+    """2 for each weight of a kernel and position of its output."""
+    total = 0
+    for layer in model.layers:
+        kernels = [w for w in layer.weights if w.name.endswith("kernel")]
+        places = int(np.prod(layer.output.shape[1:-1])) if kernels else 0
+        total += sum(2 * int(np.prod(kernel.shape)) * places for kernel in kernels)
+    return total
+
+
+def half(graph: ChannelGraph) -> np.ndarray:
+    """Half of the channels of each width group, bool array (ids,)."""
+    rng, free = np.random.default_rng(0), removable(graph)
+    dead = np.zeros(graph.size, bool)
+    for group in graph.width_groups():
+        ids = group.ids[free[group.ids]]
+        dead[rng.permutation(ids)[: len(ids) // 2]] = True
+    return dead
+
+
+def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
+    """Multiply what scales and shifts some channels: normalizations, else kernels and biases."""
+    for step in graph.steps:
+        mask = np.where(dead[graph.out_ids(step)], factor, 1.0)
+        if step.normalizes:
+            weights = [w for w in (step.layer.gamma, step.layer.beta) if w is not None]
+        elif step.makes_channels:
+            weights = [getattr(step.layer, step.kernel)]
+            weights += [step.layer.bias] if step.layer.use_bias else []
+        elif step.kind == "depthwise" and step.rule.kind != "separable":
+            weights = [step.layer.bias] if step.layer.use_bias else []
+        else:
+            weights = []
+        for weight in weights:
+            weight.assign(weight * mask.astype("float32"))
+
+
+def measure(family: str) -> dict:
+    """One row of the table."""
+    start = time.process_time()
+    model = build(family)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(0, 255, (IMAGES, *model.input_shape[1:])).astype("float32")
+    # Statistics as training would leave them: random weights alone saturate some networks.
+    recalibrate(model, images)
+    morphnet = MorphNetRegularizer(model)
+    graph = morphnet.graph
+    weights = [w.numpy() for w in model.weights]
+    whole = Cost(graph, "flops").total(np.ones(graph.size, bool))
+    row = {"model": FAMILIES[family][0], "side": FAMILIES[family][1]}
+    row["flops"], row["counted"] = whole, independent_flops(model)
+
+    dead = half(graph)
+    masks = {s.name: ~dead[graph.out_ids(s)] for s in graph.producers()}
+    scale(graph, dead, 0.0)
+    small = shrink(model, masks)
+    row["zeroed"] = output_change(model, small, images).relative
+    left = ChannelGraph(small)
+    row["small"] = Cost(left, "flops").total(np.ones(left.size, bool))
+    row["small_counted"] = independent_flops(small)
+    expansion = expand(left, left.widths(), whole)
+    large = expand_model(small, expansion.widths)
+    row["expanded"] = independent_flops(large) / whole
+
+    for weight, value in zip(model.weights, weights, strict=True):
+        weight.assign(value)
+    scale(graph, dead, 1e-5)
+    trainer = RegularizedModel(model, {"morphnet": morphnet.regularization_term})
+    trainer.set_strengths(
+        morphnet=0.1 / float(keras.ops.stop_gradient(morphnet.regularization_term()))
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trainer.compile(keras.optimizers.SGD(1e-4), loss, jit_compile=False)
+    labels = np.arange(IMAGES) % 10
+    history = trainer.fit(images, labels, batch_size=IMAGES, epochs=STEPS, verbose=0)
+    row["loss"] = history.history["loss"][-1]
+    alive = morphnet.alive()
+    row["removed"] = int(sum((~mask).sum() for mask in alive.values()))
+    row["trained"] = output_change(model, shrink(model, alive, at_least=1), images).relative
+    return row | {"seconds": round(time.process_time() - start)}
+
+
+def table(results: dict) -> str:
+    """The rows as markdown."""
+    lines = [
+        "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
+        "| expanded | backends |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for family in FAMILIES:
+        rows = results.get(family, {})
+        if not rows:
+            continue
+        first = next(iter(rows.values()))
+        equal = all(
+            r["flops"] == r["counted"] and r["small"] == r["small_counted"] for r in rows.values()
+        )
+        zeroed, trained = (max(r[k] for r in rows.values()) for k in ("zeroed", "trained"))
+        lines.append(
+            f"| {family} | {first['model']}, {first['side']} | {first['flops'] / 1e6:,.1f} M | "
+            f"{'yes' if equal else 'NO'} | {zeroed:.0e} | {trained:.0e} | "
+            f"{min(r['expanded'] for r in rows.values()):.1%} | {', '.join(rows)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what is missing, or write the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("families", nargs="*", choices=[[], *FAMILIES], default=[])
+    parser.add_argument("--table", action="store_true", help="write families.md and end")
+    arguments = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if arguments.table:
+        RESULTS.with_suffix(".md").write_text(table(results), encoding="utf-8")
+        return
+    backend = keras.backend.backend()
+    for family in arguments.families or FAMILIES:
+        if backend in results.get(family, {}):
+            continue
+        row = measure(family)
+        print(family, row, flush=True)
+        # Others may have written meanwhile.
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        results.setdefault(family, {})[backend] = row
+        write_json(RESULTS, results)
+        keras.utils.clear_session(free_memory=True)
+
+
+if __name__ == "__main__":
+    main()

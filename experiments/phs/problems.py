@@ -1,0 +1,358 @@
+"""Beyond the thesis: which settings for which problem; PHS, SGD, Adam on images, numbers and text.
+
+Three small problems that need no download: 8×8 images of digits, the progression of diabetes from
+ten numbers of a patient, and the next character of this repository's licence. Each method's
+settings are chosen with seed 0 by the validation loss; test scores are of three seeds, with the
+weights of the epoch that is best on validation data. The defaults of PHS are not tuned.
+
+::
+
+    python -m experiments.phs.problems --preset quick
+    python -m experiments.phs.problems --preset thesis
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+import numpy as np
+
+from experiments.catalog import Experiment
+from experiments.command import (
+    Running,
+    measure,
+    publish,
+    results_file,
+    standard_options,
+    stored,
+)
+from resbuilder.common.cli import Command
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+LICENCE = Path(__file__).parents[2] / "LICENSE"
+CONTEXT = 8  # characters that the next one is guessed from
+# Rate and momentum; those of PHS are what SGD would call them, and (0.01, 0.9) are its defaults.
+METHODS = {
+    "PHS, defaults": ((0.01, 0.9),),
+    "PHS, automatic braking": ((0.003, 0.99), (0.01, 0.99)),
+    "SGD with momentum": ((0.01, 0.9), (0.03, 0.9), (0.1, 0.9)),
+    "Adam": ((1e-3, 0.9), (3e-3, 0.9), (1e-2, 0.9)),
+}
+AUTOMATIC = "PHS, automatic braking"
+# Epochs (three times as many for automatic braking, which ends by itself) and seeds.
+PRESETS = {"quick": (3, 1), "thesis": (20, 3)}
+
+
+class Problem(NamedTuple):
+    """A task, and what solves it.
+
+    Attributes:
+        parts: Inputs and targets of training, validation and test.
+        layers: Makes the layers of the network between its inputs and outputs.
+        outputs: Classes, or 1 for a number with mean 0 and variance 1.
+        batch_size: Samples in a step.
+    """
+
+    parts: dict[str, tuple[np.ndarray, np.ndarray]]
+    layers: Callable[[], list[keras.layers.Layer]]
+    outputs: int
+    batch_size: int
+
+
+def _split(x: np.ndarray, y: np.ndarray, shuffle: bool = True) -> dict:
+    """60, 20 and 20 % of the samples; the same for every seed of a training."""
+    order = np.random.default_rng(0).permutation(len(x)) if shuffle else np.arange(len(x))
+    parts = np.split(order, [int(0.6 * len(x)), int(0.8 * len(x))])
+    return {
+        name: (x[part], y[part])
+        for name, part in zip(("train", "validation", "test"), parts, strict=True)
+    }
+
+
+def digits() -> Problem:
+    """1,797 images of digits, 8×8, from scikit-learn."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    x = x.reshape(-1, 8, 8, 1).astype("float32") / 16
+
+    def layers():
+        import keras
+
+        return [
+            keras.layers.Conv2D(16, 3, activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, "relu"),
+        ]
+
+    return Problem(_split(x, y.astype("int32")), layers, outputs=10, batch_size=32)
+
+
+def diabetes() -> Problem:
+    """442 patients with ten numbers each, and how far their disease is a year later."""
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True, scaled=False)
+    parts = _split(x, y[:, None])
+    (x, y), scaled = parts["train"], {}
+    means, deviations = (x.mean(0), y.mean(0)), (x.std(0), y.std(0))
+    for name, part in parts.items():
+        scaled[name] = tuple(
+            ((values - mean) / deviation).astype("float32")
+            for values, mean, deviation in zip(part, means, deviations, strict=True)
+        )
+
+    def layers():
+        import keras
+
+        return [keras.layers.Dense(32, "relu"), keras.layers.Dense(32, "relu")]
+
+    return Problem(scaled, layers, outputs=1, batch_size=16)
+
+
+def licence() -> Problem:
+    """11,000 characters of English prose, each from the 8 before it; the end is the test."""
+    letters, numbers = np.unique(list(LICENCE.read_text()), return_inverse=True)
+    windows = np.lib.stride_tricks.sliding_window_view(numbers.astype("int32"), CONTEXT + 1)
+
+    def layers():
+        import keras
+
+        return [
+            keras.layers.Embedding(len(letters), 16),
+            keras.layers.Flatten(),
+            keras.layers.Dense(128, "relu"),
+        ]
+
+    parts = _split(windows[:, :-1], windows[:, -1], shuffle=False)
+    return Problem(parts, layers, outputs=len(letters), batch_size=64)
+
+
+PROBLEMS = {
+    "digits (images, accuracy)": digits,
+    "diabetes (regression, variance explained)": diabetes,
+    "licence (text, accuracy)": licence,
+}
+load = cache(lambda name: PROBLEMS[name]())
+
+
+def optimizer_of(job: dict) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a job."""
+    import keras
+
+    from phs_optimizer import PHS
+
+    if job["method"] == "PHS, defaults":
+        return PHS()
+    if job["method"] == "Adam":
+        return keras.optimizers.Adam(job["learning_rate"], beta_1=job["momentum"])
+    make = PHS.from_sgd if job["method"] == AUTOMATIC else keras.optimizers.SGD
+    return make(job["learning_rate"], momentum=job["momentum"])
+
+
+def work(job: dict) -> dict:
+    """Do one training, and return its best validation loss, the epoch of it, and the test score.
+
+    Args:
+        job: ``problem``, ``method``, ``learning_rate``, ``momentum``, ``seed``, ``epochs``.
+    """
+    import keras
+
+    from phs_optimizer import GoalOrientedBraking
+
+    problem = load(job["problem"])
+    keras.utils.set_random_seed(job["seed"])
+    network = [*problem.layers(), keras.layers.Dense(problem.outputs)]
+    x, y = problem.parts["train"]
+    model = keras.Sequential([keras.Input(x.shape[1:], dtype=x.dtype.name), *network])
+    loss = "mse"
+    if problem.outputs > 1:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer_of(job), loss, jit_compile=False, steps_per_execution=5)
+    # Where nothing stops it, this one only puts the best weights back.
+    callbacks = [keras.callbacks.EarlyStopping(patience=job["epochs"], restore_best_weights=True)]
+    if job["method"] == AUTOMATIC:
+        callbacks.insert(0, GoalOrientedBraking("auto", verbose=0))
+    history = model.fit(
+        x,
+        y,
+        problem.batch_size,
+        epochs=job["epochs"],
+        verbose=0,
+        validation_data=problem.parts["validation"],
+        validation_batch_size=1000,
+        callbacks=callbacks,
+    ).history["val_loss"]
+    losses = np.where(np.isfinite(history), history, np.inf)
+    return {
+        "validation": float(losses.min()),
+        "best_epoch": int(losses.argmin()) + 1,
+        "epochs": len(history),
+        "test": _score(model, *problem.parts["test"]),
+    }
+
+
+def _score(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
+    """Share of right answers, or of the variance that is explained."""
+    import keras
+
+    answer = keras.ops.convert_to_numpy(model(x))
+    if answer.shape[1] == 1:
+        return float(1 - np.mean((answer - y) ** 2) / np.var(y))
+    return float(np.mean(answer.argmax(1) == y))
+
+
+def jobs_of(preset: str, problem: str, method: str, settings, seeds) -> dict[str, dict]:
+    """Settings of the trainings of a method on a problem, by name."""
+    epochs = PRESETS[preset][0] * (3 if method == AUTOMATIC else 1)
+    name = f"{problem.split()[0]}_{method.replace(',', '').replace(' ', '_').lower()}"
+    return {
+        f"{name}_{rate:g}_{momentum:g}_seed{seed}": {
+            "problem": problem,
+            "method": method,
+            "learning_rate": rate,
+            "momentum": momentum,
+            "seed": seed,
+            "epochs": epochs,
+        }
+        for (rate, momentum), seed in itertools.product(settings, seeds)
+    }
+
+
+def _setting(result: dict) -> tuple[float, float]:
+    return result["job"]["learning_rate"], result["job"]["momentum"]
+
+
+def chosen(results: list[dict], problem: str, method: str) -> list[dict]:
+    """Return a method's trainings with the setting that seed 0 chooses by the validation loss."""
+    ours = [r for r in results if (r["job"]["problem"], r["job"]["method"]) == (problem, method)]
+    first = [r for r in ours if r["job"]["seed"] == 0]
+    if not first:
+        return []
+    best = _setting(min(first, key=lambda r: r["validation"]))
+    return [r for r in ours if _setting(r) == best]
+
+
+def groups_of(results: list[dict]) -> dict[str, dict[str, list[dict]]]:
+    """Return the chosen trainings by problem and method."""
+    groups = {
+        problem: {method: chosen(results, problem, method) for method in METHODS}
+        for problem in PROBLEMS
+    }
+    return {p: {m: found for m, found in of.items() if found} for p, of in groups.items()}
+
+
+def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
+    """Return the table: what was chosen, and the test score in per cent."""
+    from experiments.phs.summary import spread
+
+    lines = [
+        "| problem | optimizer | rate η, momentum μ | long-run step η/(1 − μ) | test score in % "
+        "| best epoch | epochs | seeds |",
+        "|---" * 8 + "|",
+    ]
+    for problem, of_problem in groups.items():
+        for method, results in of_problem.items():
+            rate, momentum = _setting(results[0])
+            step = "–" if method == "Adam" else f"{rate / (1 - momentum):.2g}"
+            best, epochs = (
+                ", ".join(str(r[name]) for r in results) for name in ("best_epoch", "epochs")
+            )
+            lines.append(
+                f"| {problem} | {method} | {rate:g}, {momentum:g} | {step} "
+                f"| {spread([r['test'] for r in results])} | {best} | {epochs} | {len(results)} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def scores(groups: dict[str, dict[str, list[dict]]]) -> Figure:
+    """Draw the test scores of the chosen settings, seed by seed."""
+    from matplotlib.figure import Figure
+
+    from resbuilder.common.figures import BLUE
+
+    figure = Figure(figsize=(10, 2.6), layout="constrained")
+    for axes, (problem, of_problem) in zip(
+        np.atleast_1d(figure.subplots(1, len(groups), sharey=True)), groups.items(), strict=True
+    ):
+        for y, results in enumerate(of_problem.values()):
+            seeds = [100 * r["test"] for r in results]
+            axes.plot(seeds, [y] * len(seeds), "o", color=BLUE, alpha=0.35, markersize=5)
+            axes.plot(np.mean(seeds), y, "o", color=BLUE, markersize=7)
+        axes.set_title(problem.replace(" (", "\n("), loc="left", fontsize=10)
+        axes.set_yticks(range(len(METHODS)), list(METHODS))
+        axes.set_ylim(len(METHODS) - 0.5, -0.5)
+        axes.margins(x=0.1)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#E5E7EB", linewidth=0.7)
+        axes.set_axisbelow(True)
+    figure.supxlabel("test score in % (mean; pale: seeds)", fontsize=10)
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside a file of results."""
+    groups = {problem: of for problem, of in groups_of(stored(path)).items() if of}
+    publish(path, scores(groups), settings_table(groups))
+
+
+def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
+    """Return all jobs of a preset by name, as the stored results choose the settings.
+
+    Where the first seed has not chosen yet, the other seeds stand with the first setting: how many
+    jobs there are does not depend on it.
+    """
+    path = results_file("phs/problems", preset, running)
+    results = stored(path) if path.is_file() else []
+    jobs: dict[str, dict] = {}
+    for problem, method in itertools.product(PROBLEMS, METHODS):
+        settings = METHODS[method]
+        best = [*map(_setting, chosen(results, problem, method)), settings[0]][:1]
+        jobs |= jobs_of(preset, problem, method, settings, [0])
+        jobs |= jobs_of(preset, problem, method, best, range(PRESETS[preset][1]))
+    return jobs
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"phs/problems": lambda preset: expected_jobs(preset, Running())},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("phs", seeds={name: seeds for name, (_, seeds) in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
+    """Choose the settings with the first seed, train them with the others, draw."""
+    seeds = range(running.at_most(PRESETS[preset][1]))
+    so_far: set[str] = set()
+
+    def run(of_pair: Callable[[str, str], dict[str, dict]]) -> Path:
+        for problem, method in itertools.product(PROBLEMS, METHODS):
+            so_far.update(of_pair(problem, method))
+        known = expected_jobs(preset, running)
+        return measure("phs/problems", work, known, preset, running, only=so_far)
+
+    path = run(lambda problem, method: jobs_of(preset, problem, method, METHODS[method], [0]))
+    results = stored(path)
+
+    def others(problem: str, method: str) -> dict[str, dict]:
+        best = [_setting(chosen(results, problem, method)[0])]
+        return jobs_of(preset, problem, method, best, seeds)
+
+    publish_from(run(others))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""Race beside hand-made networks, each with all epochs of the race: same options, same cost.
+
+::
+
+    python -m experiments.resbuilder.race cifar10 --preset quick          # minutes on 2 cores
+    python -m experiments.resbuilder.race cifar10 --preset laptop         # 5,000 images
+    python -m experiments.resbuilder.race cifar10 --preset workstation    # all images
+
+and likewise `mnist` and `fashion_mnist`. For each seed:
+
+- **race**: `resbuilder search --method race`, T epochs for all candidates together;
+- **hand-made**: ResNet-20, and ResNet-18 with each of two stems, scaled to ζ, each trained for T
+  epochs with the race's options. The learning rate of each is chosen on validation data of the
+  first seed, from trainings of T/3 epochs;
+- **best of three**: the same networks for T/3 epochs each, which costs what a race costs; the best
+  on validation data;
+- **the winner from scratch**: the architecture that the race chose, from random weights, for T
+  epochs. That is what racing costs: this network was not known in advance.
+
+Seeds are 10, 11 and 12: test accuracies of 0, 1 and 3 were seen while the race was designed.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+
+import click
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.phs.summary import spread
+from resbuilder import Architecture, SearchConfig, cost, resume, search
+from resbuilder.common.cli import Command
+from resbuilder.common.figures import BLUE, GREY, styled
+from resbuilder.config import CONTENDERS
+from resbuilder.pipeline.race import WARMUP
+from resbuilder.race import contenders, training_config
+from resbuilder.report import read_history
+from resbuilder.report.race import race_winner
+from resbuilder.report.style import new_figure, percent_axis, si
+from resbuilder.training import Trainer, TrainingData
+
+DATASETS = ("mnist", "fashion_mnist", "cifar10")
+RATES = (1e-3, 3e-3, 1e-2)
+# Seeds, and settings of SearchConfig.
+PRESETS = {
+    "quick": ((10,), {"total_epochs": 12, "train_limit": 600, "flops": 1.5e6}),
+    "laptop": ((10, 11, 12), {"total_epochs": 42, "train_limit": 5_000, "flops": 4e6}),
+    "workstation": ((10, 11, 12), {"total_epochs": 20, "train_limit": None, "flops": 4e6}),
+}
+RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner from scratch"
+
+
+def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Return the trainings on which learning rates are chosen, by name."""
+    seeds, settings = PRESETS[preset]
+    epochs = settings["total_epochs"] // 3
+    return dict(
+        hand_made_job(network, epochs, rate, settings | {"dataset": dataset, "seed": seeds[0]})
+        for network in CONTENDERS
+        for rate in RATES
+    )
+
+
+def chosen_rates(results: list[dict]) -> dict[str, float]:
+    """Return the learning rate of each network with which validation accuracy is highest.
+
+    Args:
+        results: Of the trainings of the first seed, among others.
+    """
+    seed = min(r["job"]["settings"]["seed"] for r in results)
+    tried = [r for r in results if r["job"]["kind"] != RACE and _seed(r) == seed]
+    fewest = min(r["job"]["epochs"] for r in tried)
+    short = [r for r in tried if r["job"]["epochs"] == fewest]
+    return {
+        network: max(
+            (r for r in short if r["job"]["network"] == network), key=lambda r: r["validation"]
+        )["job"]["settings"]["learning_rate"]
+        for network in CONTENDERS
+    }
+
+
+def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> dict[str, dict]:
+    """Return all jobs of a seed by name: first the race, then whole trainings, then thirds."""
+    settings = PRESETS[preset][1] | {"dataset": dataset, "seed": seed}
+    total = settings["total_epochs"]
+    jobs = {f"race_seed{seed}": {"kind": RACE, "settings": settings | {"method": "race"}}}
+    for epochs in (total, total // 3):
+        jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
+    return jobs
+
+
+def hand_made_job(network: str, epochs: int, rate: float, settings: dict) -> tuple[str, dict]:
+    """Return name and settings of the training of a hand-made network."""
+    given = settings | {"method": "race", "contenders": network, "learning_rate": rate}
+    job = {"kind": "hand-made", "network": network, "epochs": epochs, "settings": given}
+    return f"{network}_{epochs}_epochs_{rate:g}_seed{settings['seed']}", job
+
+
+def measure_job(job: dict, searches: Path) -> dict:
+    """Do a job.
+
+    Args:
+        job: See :func:`jobs_of`, with ``data_dir``.
+        searches: Folder of run folders; a race that is there goes on.
+
+    Returns:
+        ``architecture``, ``flops``, ``parameters``, accuracies on ``validation`` and ``test``
+        images, ``epochs`` behind the weights and processor ``seconds`` (of a race that was
+        interrupted since then). Of a race also ``label``, and of its architecture
+        ``scratch_validation`` and ``scratch_test``.
+    """
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    data = TrainingData.load(config)
+    began = time.process_time()
+    if job["kind"] != RACE:
+        (architecture,) = contenders(config, data.dataset).values()
+        result = whole(architecture, data, config, job["epochs"])
+        return _about(architecture) | result | {"seconds": time.process_time() - began}
+    folder = searches / f"{config.dataset}_seed{config.seed}"
+    if (folder / "config.json").exists():
+        resume(folder)
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        search(config, folder)
+    seconds = time.process_time() - began
+    history = read_history(folder)
+    found = race_winner(history)
+    if found is None:
+        raise ValueError(f"{folder}: the race has found nothing: {history.finished.reason}")
+    architecture = found.record.architecture
+    scratch = whole(architecture, data, config, config.total_epochs)
+    return _about(architecture) | {
+        "label": found.record.label,
+        "validation": found.validation,
+        "test": found.test,
+        "epochs": history.epochs_behind(found),
+        "seconds": seconds,
+        "scratch_validation": scratch["validation"],
+        "scratch_test": scratch["test"],
+    }
+
+
+def whole(
+    architecture: Architecture, data: TrainingData, config: SearchConfig, epochs: int
+) -> dict:
+    """Train from random weights as a contender of a race is trained."""
+    keras.backend.clear_session()
+    settings = training_config(config, epochs=epochs, schedule="cosine", warmup=WARMUP, ema=None)
+    trainer = Trainer(architecture, data, settings, config.seed, regularized=False)
+    result = trainer.fit(config.seed, regularize=False)
+    accuracies = {part: result[part]["accuracy"] for part in ("validation", "test")}
+    return accuracies | {"epochs": epochs}
+
+
+def _about(architecture: Architecture) -> dict:
+    counted = cost(architecture)
+    return {
+        "architecture": str(architecture),
+        "flops": counted.flops,
+        "parameters": counted.parameters,
+    }
+
+
+def _seed(result: dict) -> int:
+    return result["job"]["settings"]["seed"]
+
+
+def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
+    """Return, by row of the table and seed, what was measured; only seeds with a race."""
+    races = {_seed(r): r for r in results if r["job"]["kind"] == RACE}
+    total = next(iter(races.values()))["job"]["settings"]["total_epochs"]
+    rates, table = chosen_rates(results), {RACE: races}
+    hand_made = [
+        r
+        for r in results
+        if r["job"]["kind"] != RACE
+        and r["job"]["settings"]["learning_rate"] == rates[r["job"]["network"]]
+        and _seed(r) in races
+    ]
+    for network in CONTENDERS:
+        own = [r for r in hand_made if r["job"]["network"] == network]
+        table[network] = {_seed(r): r for r in own if r["job"]["epochs"] == total}
+    table[THIRD] = {}
+    for seed in races:
+        short = [r for r in hand_made if _seed(r) == seed and r["job"]["epochs"] == total // 3]
+        if len(short) == len(CONTENDERS):
+            best = max(short, key=lambda r: r["validation"])
+            table[THIRD][seed] = best | {"seconds": sum(r["seconds"] for r in short)}
+    table[SCRATCH] = {
+        seed: r | {"test": r["scratch_test"], "epochs": total, "seconds": None}
+        for seed, r in races.items()
+    }
+    return {name: found for name, found in table.items() if found}
+
+
+def markdown(results: list[dict]) -> str:
+    """Test accuracies by seed, and how far the race is ahead of each row."""
+    table = rows(results)
+    races, rates = table[RACE], chosen_rates(results)
+    s = next(iter(races.values()))["job"]["settings"]
+    images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
+    seeds = sorted(races)
+    lines = [
+        f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
+        f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± deviation over "
+        f"seeds {', '.join(map(str, seeds))}. Rates chosen on validation data: "
+        + ", ".join(f"{network} {rate:g}" for network, rate in rates.items())
+        + ".\n",
+        "| | test accuracy | by seed | the race is ahead by, by seed | epochs behind the weights | "
+        "processor seconds |",
+        "|---" * 6 + "|",
+    ]
+    for name, found in table.items():
+        there = [seed for seed in seeds if seed in found]
+        tests = [found[seed]["test"] for seed in there]
+        ahead = [races[seed]["test"] - found[seed]["test"] for seed in there]
+        seconds = [found[seed]["seconds"] for seed in there if found[seed]["seconds"] is not None]
+        cells = (
+            name,
+            spread(tests),
+            ", ".join(f"{100 * test:.2f}" for test in tests),
+            "–" if name == RACE else ", ".join(f"{100 * a:+.2f}" for a in ahead),
+            ", ".join(dict.fromkeys(str(found[seed]["epochs"]) for seed in there)),
+            f"{np.mean(seconds):.0f}" if seconds else "–",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    found = ", ".join(f"{races[seed]['label']} (seed {seed})" for seed in seeds)
+    lines.append(f"\nThe race chose {found}.")
+    best = [max(table[n][seed]["test"] for n in CONTENDERS if seed in table.get(n, {}))
+            for seed in seeds if any(seed in table.get(n, {}) for n in CONTENDERS)]  # fmt: skip
+    if len(best) == len(seeds):
+        ahead = [races[seed]["test"] - b for seed, b in zip(seeds, best, strict=True)]
+        told = ", ".join(f"{100 * a:+.2f}" for a in ahead)
+        lines.append(f"Against the best hand-made network on test data, by seed: {told} points.")
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: list[dict]) -> Figure:
+    """Test accuracy of each row, every seed a point."""
+    table = rows(results)
+    with styled():
+        figure = new_figure(0.9 + 0.42 * len(table))
+        axes = figure.subplots()
+        for place, found in enumerate(table.values()):
+            tests = [r["test"] for r in found.values()]
+            color = BLUE if place == 0 else GREY
+            axes.plot(tests, [place] * len(tests), "o", color=color, alpha=0.6, markersize=5)
+            axes.plot([np.mean(tests)], [place], "|", color=color, markersize=16, markeredgewidth=2)
+        axes.set_yticks(range(len(table)), list(table))
+        axes.invert_yaxis()
+        axes.set_title("Test accuracy by seed, and mean")
+        percent_axis(axes.xaxis)
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Writes table and figure beside a file of results."""
+    results = stored(path)
+    publish(path, draw(results), markdown(results))
+
+
+@click.command(cls=Command, help="A race beside hand-made networks with all of its epochs.")
+@click.argument("dataset", type=click.Choice(DATASETS))
+@standard_options("resbuilder", *PRESETS)
+def main(dataset: str, preset: str, running: Running) -> None:
+    name = f"resbuilder/race_{dataset}"
+    work = partial(measure_job, searches=running.folder(name, preset) / "searches")
+    jobs = rate_jobs(dataset, preset)
+    path = measure(name, work, jobs, preset, running)
+    rates = chosen_rates(stored(path))
+    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    for seed in PRESETS[preset][0]:
+        jobs |= jobs_of(dataset, preset, seed, rates)
+        publish_from(measure(name, work, jobs, preset, running))
+
+
+if __name__ == "__main__":
+    main()

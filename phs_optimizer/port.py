@@ -1,0 +1,29 @@
+"""The port of the system: an external force that accelerates the weights."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from phs_optimizer.optimizer import PHS
+
+
+def accelerate(optimizer: PHS, energy: float, random: np.random.Generator) -> None:
+    """Add momentum in a random direction, so that the kinetic energy grows by just ``energy``.
+
+    Args:
+        optimizer: The optimizer whose momenta change.
+        energy: In units of the loss.
+        random: Draws the direction.
+    """
+    momenta = [p for p in optimizer.momenta if p is not None]
+    impulses = [random.standard_normal(p.shape) for p in momenta]
+    # (‖p + a i‖² − ‖p‖²) / (2 m s) = E, solved for a.
+    square = sum(np.sum(i**2) for i in impulses)
+    along = sum(
+        np.sum(i * keras.ops.convert_to_numpy(p)) for i, p in zip(impulses, momenta, strict=True)
+    )
+    supplied = 2 * optimizer.mass * optimizer.force_scale() * energy
+    scale = (np.sqrt(along**2 + supplied * square) - along) / square
+    for momentum, impulse in zip(momenta, impulses, strict=True):
+        momentum.assign_add((scale * impulse).astype("float32"))

@@ -1,0 +1,212 @@
+"""What a channel that is removed would have said on average, for whatever reads it.
+
+A channel that is dead still emits something behind a batch normalization: relu(β), say. Removing it
+is exact when this constant moves to what reads the channel: Σ_positions w·constant into the bias of
+a convolution or dense layer.
+
+Without data, 128 samples of each channel are carried through the network instead of images. They
+are independent, normally distributed where a sum of many makes them so (mean b + Σw·E[x], variance
+Σw²·Var[x] behind a convolution), and as the statistics say behind a normalization: mean β, standard
+deviation |γ|·σ/√(σ²+ε). What does not vary is carried exactly. A removed channel counts as the
+constant that replaces it, so what reads removed channels alone does not vary either.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.special import ndtri
+
+from resbuilder.morphnet.forward import forward
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.rules import is_spatial
+from resbuilder.morphnet.steps import Step, kernel_of, positions
+
+SAMPLES = 128
+
+
+def expected_values(graph: ChannelGraph, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Mean of each channel of every tensor, from the weights alone.
+
+    Args:
+        graph: The analysed model.
+        kept: For the output of each step, which channels stay, bool arrays (channels,).
+
+    Returns:
+        For the output of each step, a float32 array (channels,).
+    """
+    rng = np.random.default_rng(0)
+    samples: list[np.ndarray] = []
+    for step in graph.steps:
+        read = [samples[i] for i in step.inputs]
+        stay = [kept[i] for i in step.inputs]
+        samples.append(_sampled(step, read, stay, rng).astype("float32"))
+    return [values.mean(axis=0) for values in samples]
+
+
+def measured_values(
+    graph: ChannelGraph, images: Any, expected: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """Mean of each channel of every tensor that a convolution or dense layer reads, on images.
+
+    Args:
+        graph: The analysed model.
+        images: A batch for the model's input, or a list of batches.
+        expected: What :func:`expected_values` returns; the values of all other tensors.
+
+    Returns:
+        For the output of each step, a float32 array (channels,).
+    """
+    result = list(expected)
+
+    def visit(n: int, read: list[Any]) -> list[Any]:
+        step = graph.steps[n]
+        if step.makes_channels:
+            x = ops.convert_to_numpy(ops.cast(read[0], "float32"))
+            result[step.inputs[0]] = x.reshape(-1, x.shape[-1]).mean(axis=0)
+        return read
+
+    forward(graph, images, visit)
+    return result
+
+
+def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
+    """What the removed channels add to each output of a convolution or dense layer.
+
+    Args:
+        step: The convolution or dense layer.
+        means: Mean of each input channel, float (inputs,).
+        removed: Which of them are removed, bool (inputs,).
+
+    Returns:
+        Float array (outputs,). Exact where all of the kernel lies inside the image.
+    """
+    return _taps(step)[removed].T @ means[removed]
+
+
+def _taps(step: Step) -> np.ndarray:
+    """Σ over the kernel's positions, (inputs, outputs)."""
+    kernel = kernel_of(step).astype("float64")
+    total = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
+    # Each output of a transposed convolution meets one in so many positions of the kernel.
+    return total / prod(step.layer.strides) if step.kind == "conv_transpose" else total
+
+
+def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np.ndarray:
+    """Samples of a step's output, (SAMPLES, channels)."""
+    channels = step.out_channels
+    if step.kind in ("input", "opaque"):
+        return _normal(rng, np.zeros(channels), np.ones(channels))
+    if step.makes_channels or step.kind == "depthwise":
+        return _convolved(step, read[0], stay[0], rng)
+    if step.kind == "concat":
+        return np.concatenate(read, axis=-1)
+    if step.kind == "tile":
+        return np.tile(read[0], channels // read[0].shape[-1])
+    if step.kind == "untile":
+        return read[0].reshape(SAMPLES, -1, channels).mean(axis=1)
+    if step.kind == "slice":
+        return read[0][:, step.index]
+    if step.kind == "reduce":
+        return np.repeat(read[0].mean(axis=1, keepdims=True), channels, axis=1)
+    if isinstance(step.layer, keras.layers.BatchNormalization):
+        return _batch_normalized(step.layer, read[0], rng)
+    if step.normalizes or "Normalization" in type(step.layer).__name__ and step.kind == "mix":
+        return _normalized(step, read[0], rng)
+    if type(step.layer).__name__ in ("GetItem", "Split") or is_spatial(type(step.layer)):
+        if type(step.layer).__name__ == "Sum":
+            before, after = positions(step.in_shapes[0]), positions(step.out_shape)
+            return read[0] * ((before or 1) / (after or 1))
+        return read[0]
+    return _called(step, read)
+
+
+def _convolved(step: Step, x: np.ndarray, stay: np.ndarray, rng) -> np.ndarray:
+    kernel = kernel_of(step).astype("float64")
+    mean, variance = x.mean(axis=0), x.var(axis=0) * stay * (np.ptp(x, axis=0) > 0)
+    squares = np.square(kernel).reshape(-1, *kernel.shape[-2:]).sum(axis=0)
+    taps = _taps(step)
+    if step.kind == "depthwise":
+        # Of each group, (groups, members) against (members, groups, outputs of a group).
+        shape = (kernel.shape[-2], step.groups, -1)
+        mean, variance = (v.reshape(step.groups, -1) for v in (mean, variance))
+        centre, spread = (
+            np.einsum("gm,mgo->go", v, w.reshape(shape)).ravel()
+            for v, w in ((mean, taps), (variance, squares))
+        )
+    else:
+        centre, spread = mean @ taps, variance @ squares
+    own = step.layer
+    if not (step.rule.kind == "separable" and step.kind == "depthwise"):
+        centre = centre + _weight(own, "bias", np.zeros(len(centre)))
+    values = _normal(rng, centre, np.sqrt(spread))
+    if step.rule.kind == "separable" and step.kind == "depthwise":
+        return values
+    activation = getattr(own, "activation", None)
+    return values if activation is None else _array(activation(ops.convert_to_tensor(values)))
+
+
+def _batch_normalized(layer, x: np.ndarray, rng) -> np.ndarray:
+    channels = x.shape[-1]
+    gamma, beta = _weight(layer, "gamma", np.ones(channels)), _weight(layer, "beta", 0.0)
+    mean, variance = (_array(v) for v in (layer.moving_mean, layer.moving_variance))
+    deviation = np.sqrt(variance + layer.epsilon)
+    varying = _normal(
+        rng, np.broadcast_to(beta, channels), np.abs(gamma) * np.sqrt(variance) / deviation
+    )
+    return np.where(np.ptp(x, axis=0) > 0, varying, gamma * (x - mean) / deviation + beta)
+
+
+def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
+    """Layer and group normalization, exactly for groups in which no channel varies."""
+    channels = x.shape[-1]
+    gamma, beta = _weight(step.layer, "gamma", np.ones(channels)), _weight(step.layer, "beta", 0.0)
+    varying = _normal(rng, np.broadcast_to(beta, channels), np.abs(gamma))
+    if step.kind == "mix":
+        return varying
+    members = x.reshape(SAMPLES, step.groups, -1)
+    deviation = np.sqrt(members.var(axis=-1, keepdims=True) + step.layer.epsilon)
+    constant = (members - members.mean(axis=-1, keepdims=True)) / deviation
+    varies = (np.ptp(x, axis=0) > 0).reshape(step.groups, -1).any(axis=-1)
+    varies = np.repeat(varies, channels // step.groups)
+    return np.where(varies, varying, constant.reshape(x.shape) * gamma + beta)
+
+
+def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
+    """The step's own arithmetic on the samples, as so many images of one position."""
+    known = {
+        id(tensor): ops.convert_to_tensor(
+            x.reshape(SAMPLES, *(1,) * (len(shape) - 1), x.shape[-1]).astype("float32")
+        )
+        for tensor, shape, x in zip(step.node.input_tensors, step.in_shapes, read, strict=True)
+    }
+    args, kwargs = step.node.arguments.fill_in(known)
+    # Not the layer itself, which may insist on the size of its images.
+    call = step.layer.call
+    if "training" in inspect.signature(call).parameters:
+        kwargs = kwargs | {"training": False}
+    made = _array(call(*args, **kwargs))
+    # A constant or a weight for each position leaves so many positions.
+    return made.reshape(SAMPLES, -1, made.shape[-1]).mean(axis=1)
+
+
+def _normal(rng: np.random.Generator, mean: Any, deviation: Any) -> np.ndarray:
+    """Samples (SAMPLES, channels) with exactly these means: quantiles in random order."""
+    quantiles = ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)
+    quantiles = np.repeat(quantiles[:, None] / quantiles.std(), len(mean), axis=1)
+    return mean + deviation * rng.permuted(quantiles, axis=0)
+
+
+def _weight(layer: Any, name: str, default: Any) -> Any:
+    value = getattr(layer, name, None)
+    return default if value is None else _array(value)
+
+
+def _array(value: Any) -> np.ndarray:
+    return ops.convert_to_numpy(ops.cast(value, "float32"))

@@ -1,0 +1,108 @@
+"""A model run step by step, so that one can look at each tensor or change it on its way."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.steps import Step
+
+#: Function (number of a step, the tensors it reads) that returns the tensors it shall read.
+Visit = Callable[[int, list[Any]], list[Any]]
+
+
+def forward(graph: ChannelGraph, images: Any, visit: Visit | None = None) -> list[Any]:
+    """Outputs of a model in inference, computed step by step.
+
+    Args:
+        graph: The analysed model.
+        images: A batch for the model's input, or a list with one for each of its inputs.
+        visit: Called before each step with its number and what it reads; what it returns is read
+            instead.
+
+    Returns:
+        The output tensors, a list.
+    """
+    feed = {id(t): x for t, x in zip(graph.model.inputs, as_inputs(graph, images), strict=True)}
+    last_use = {i: n for n, step in enumerate(graph.steps) for i in step.inputs}
+    last_use |= dict.fromkeys(graph.outputs, len(graph.steps))
+    values: list[Any] = []
+    for n, step in enumerate(graph.steps):
+        read = [values[i] for i in step.inputs]
+        if visit is not None and step.inputs:
+            read = visit(n, read)
+        if step.kind == "input":
+            image = feed[id(step.node.outputs[0])]
+            values.append(ops.convert_to_tensor(image, step.node.outputs[0].dtype))
+        else:
+            values.append(evaluate(step, read))
+        for i in set(step.inputs):
+            if last_use[i] == n:
+                values[i] = None
+    return [values[n] for n in graph.outputs]
+
+
+def as_inputs(graph: ChannelGraph, images: Any) -> list[Any]:
+    """One batch for each of a model's inputs.
+
+    Raises:
+        ValueError: If there are more or fewer, or one has another shape.
+    """
+    batches = [*images.values()] if isinstance(images, dict) else images
+    batches = list(batches) if isinstance(batches, (list, tuple)) else [batches]
+    expected = [tuple(t.shape[1:]) for t in graph.model.inputs]
+    given = [tuple(np.shape(batch)[1:]) for batch in batches]
+    fits = len(given) == len(expected) and all(
+        len(a) == len(b) and all(side in (None, n) for side, n in zip(b, a, strict=True))
+        for a, b in zip(given, expected, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"data of the shapes {given} (without the batch axis) were given; the model takes "
+            f"{expected}"
+        )
+    return batches
+
+
+def evaluate(step: Step, read: Sequence[Any]) -> Any:
+    """What a step makes of the tensors that it reads, in inference."""
+    if step.kind == "slice":
+        return ops.take(read[0], step.index, axis=-1)
+    if step.rule.kind == "separable":
+        return _separable(step, read[0])
+    known = {id(t): x for t, x in zip(step.node.input_tensors, read, strict=True)}
+    args, kwargs = step.node.arguments.fill_in(known)
+    if isinstance(step.layer, keras.layers.Layer) and _has_training(step.layer):
+        kwargs = kwargs | {"training": False}
+    return keras.tree.flatten(step.layer(*args, **kwargs))[step.part]
+
+
+def _has_training(layer: keras.layers.Layer) -> bool:
+    return "training" in inspect.signature(layer.call).parameters
+
+
+def _separable(step: Step, x: Any) -> Any:
+    layer = step.layer
+    x = ops.cast(x, layer.compute_dtype)
+    if step.kind == "depthwise":
+        rank = len(step.kernel_size)
+        # As Keras does: a tuple of unequal strides is refused by TensorFlow's kernel.
+        strides = layer.strides if rank > 1 else layer.strides[0]
+        return ops.depthwise_conv(
+            x,
+            ops.cast(layer.depthwise_kernel, x.dtype),
+            strides,
+            layer.padding,
+            None,
+            layer.dilation_rate,
+        )
+    x = ops.conv(x, ops.cast(layer.pointwise_kernel, x.dtype), padding="valid")
+    if layer.use_bias:
+        x = ops.add(x, ops.cast(layer.bias, x.dtype))
+    return x if layer.activation is None else layer.activation(x)

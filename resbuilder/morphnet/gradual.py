@@ -1,0 +1,201 @@
+"""Pruning while a network trains, little by little."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.prune import absolute, ranking, summarize
+from resbuilder.morphnet.resize import without
+from resbuilder.morphnet.selection import Cost, removable, select
+
+
+class GradualPruning(keras.callbacks.Callback):
+    """Prune in ``fit``: more and more channels are held at zero, and the rest learns to do without.
+
+    At the start of each epoch t of [begin, end] the budget is
+
+        b(t) = b_end + (1 − b_end)·(1 − (t − begin + 1)/(end − begin + 1))³
+
+    of the whole (Zhu and Gupta 2018): much goes early, little late. Which channels go is decided by
+    importances at that time; those that have gone do not come back. Their scale and shift behind a
+    normalization, or else their kernel and bias, are set to zero after every batch, so that the
+    network computes what it will compute without them. Train for some epochs beyond ``end``.
+
+    Args:
+        flops: Budget at the end, as for :func:`.prune`.
+        parameters: Likewise; exactly one of the two must be given.
+        begin: First epoch, from 0, at whose start channels go.
+        end: Epoch at whose start the last channels go.
+        importance: As for :func:`.prune`.
+        data: As for :func:`.prune`, for ``importance="taylor"``.
+        at_least: Channels that every layer keeps, at least 1.
+        keep: Names of layers that keep all their channels.
+        verbose: Whether to print a line for each epoch in which channels go.
+
+    Raises:
+        ValueError: If an argument is not one of the above. When training starts: if the network has
+            a layer that is not understood or the budget cannot be met.
+
+    Example:
+        >>> network = keras.Sequential(
+        ...     [
+        ...         keras.Input((8, 8, 1)),
+        ...         keras.layers.Conv2D(16, 3, activation="relu"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(10),
+        ...     ]
+        ... )
+        >>> network.compile("sgd", "mse")
+        >>> pruning = GradualPruning(flops=0.5, begin=0, end=1, verbose=False)
+        >>> x, y = np.ones((4, 8, 8, 1)), np.ones((4, 10))
+        >>> history = network.fit(x, y, epochs=3, verbose=0, callbacks=[pruning])
+        >>> pruning.pruned().layers[0].filters
+        8
+    """
+
+    def __init__(
+        self,
+        *,
+        flops: float | None = None,
+        parameters: float | None = None,
+        begin: int = 0,
+        end: int = 5,
+        importance: str = "magnitude",
+        data: Any = None,
+        at_least: int = 1,
+        keep: tuple[str, ...] = (),
+        verbose: bool = True,
+    ):
+        super().__init__()
+        if (flops is None) == (parameters is None):
+            raise ValueError(
+                f"give one budget, flops or parameters, got flops={flops!r} and "
+                f"parameters={parameters!r}"
+            )
+        if not 0 <= begin <= end:
+            raise ValueError(f"0 <= begin <= end must hold, got begin={begin} and end={end}")
+        if at_least < 1:
+            raise ValueError(f"at_least must be 1 or more while training, got {at_least}")
+        self.resource = "flops" if flops is not None else "parameters"
+        self.given = flops if flops is not None else parameters
+        self.begin, self.end = begin, end
+        self.importance, self.data = importance, data
+        self.at_least, self.keep, self.verbose = at_least, keep, verbose
+        self.alive: np.ndarray | None = None
+        self._masks: list[tuple[keras.Variable, np.ndarray]] = []
+
+    @property
+    def network(self) -> keras.Model:
+        """The network in training; inside a ``RegularizedModel``, the one that it wraps."""
+        return getattr(self.model, "network", self.model)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Read the network, and find out now whether the budget can be met."""
+        graph = self.graph = ChannelGraph(self.network)
+        self.cost = Cost(graph, self.resource)
+        everything = np.ones(graph.size, bool)
+        whole = self.cost.total(everything)
+        assert self.given is not None
+        self.budget = absolute(self.given, whole, self.resource)
+        self.whole = whole
+        removable(graph, self.keep)
+        images, labels = self.data if self.data is not None else (None, None)
+        loss = self.model.loss
+        self._rank = ranking(graph, self.importance, images, labels, loss)
+        select(graph, self.cost, self.budget, np.ones_like, at_least=self.at_least, keep=self.keep)
+        if self.alive is None or len(self.alive) != graph.size:
+            self.alive = everything
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Choose the channels that go."""
+        if not self.begin <= epoch <= self.end:
+            return
+        self._sync()
+        assert self.alive is not None
+        done = (epoch - self.begin + 1) / (self.end - self.begin + 1)
+        part = self.budget + int((self.whole - self.budget) * (1 - done) ** 3)
+        before = int(self.alive.sum())
+        self.alive = select(
+            self.graph,
+            self.cost,
+            part,
+            self._rank(self.alive),
+            alive=self.alive,
+            at_least=self.at_least,
+            keep=self.keep,
+        )
+        self._masks = _masks(self.graph, ~self.alive)
+        self._hold()
+        if self.verbose:
+            print(
+                f"pruning: {before - int(self.alive.sum())} channels of {self.graph.size} go, "
+                f"{self.cost.total(self.alive):,} {self.resource} of {self.whole:,} stay"
+            )
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Hold what has gone at zero."""
+        if self._masks:
+            self._sync()
+            self._hold()
+
+    def pruned(self) -> keras.Model:
+        """The trained network without the channels that have gone.
+
+        Raises:
+            ValueError: If no training has begun.
+        """
+        if self.alive is None:
+            raise ValueError("there is nothing to prune yet; pass this callback to fit first")
+        small = without(self.graph, ~self.alive)
+        if self.verbose:
+            print(summarize(self.network, small))
+        return small
+
+    def _hold(self) -> None:
+        for variable, mask in self._masks:
+            variable.assign(variable * mask)
+
+    def _sync(self) -> None:
+        """On JAX the weights of a model in training live in its training loop."""
+        sync = getattr(self.model, "jax_state_sync", None)
+        if sync is not None:
+            sync()
+
+
+def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, np.ndarray]]:
+    """For weights, what to multiply them with so that dead channels emit what zero leads to."""
+    result = []
+    for step in graph.steps:
+        layer = step.layer
+        living = ~dead[graph.out_ids(step)]
+        if living.all() or step.kind == "input":
+            continue
+        if step.makes_channels:
+            if graph.is_normalized(step) and _scaled_behind(graph, step):
+                continue
+            kernel = getattr(layer, str(step.kernel))
+            shape = (-1, 1) if step.kind == "conv_transpose" else (-1,)
+            result.append((kernel, living.reshape(shape).astype("float32")))
+            if getattr(layer, "bias", None) is not None:
+                result.append((layer.bias, living.astype("float32")))
+        elif step.normalizes:
+            for weight in (layer.gamma, layer.beta):
+                if weight is not None:
+                    result.append((weight, living.astype("float32")))
+        elif step.kind == "depthwise" and getattr(layer, "bias", None) is not None:
+            if step.rule.kind != "separable":
+                result.append((layer.bias, living.astype("float32")))
+    return result
+
+
+def _scaled_behind(graph: ChannelGraph, step: Any) -> bool:
+    """Whether a normalization with γ scales each channel that a step makes."""
+    covered = np.zeros(graph.size, bool)
+    for other in graph.steps:
+        if other.normalizes and other.layer.gamma is not None:
+            covered[graph.out_ids(other)] = True
+    return bool(covered[graph.out_ids(step)].all())

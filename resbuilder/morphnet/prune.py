@@ -1,0 +1,274 @@
+"""Prune a trained network to a budget of FLOPs or parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from resbuilder.morphnet.change import output_change
+from resbuilder.morphnet.channels import tensor_maps
+from resbuilder.morphnet.forward import forward
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.importance import IMPORTANCES, gammas, magnitudes, shares, taylor
+from resbuilder.morphnet.rebuild import fates
+from resbuilder.morphnet.resize import closed, without
+from resbuilder.morphnet.selection import Cost, select
+
+#: Times that an importance from data is computed again on the way.
+_DATA_STEPS = 5
+
+
+def prune(
+    network: keras.Model,
+    *,
+    flops: float | None = None,
+    parameters: float | None = None,
+    importance: str = "magnitude",
+    data: Any = None,
+    loss: Any = None,
+    at_least: int = 1,
+    keep: Collection[str] = (),
+    verbose: bool = True,
+) -> keras.Model:
+    """Remove the channels that matter least, until the network fits a budget.
+
+    Channels that belong together go together (:class:`ChannelGraph`), those with the least
+    importance per FLOP (or parameter) saved first. What a removed channel emits on average is
+    folded into the layers that read it, as :func:`shrink` does. The result is an ordinary Keras
+    model; train it on for a few epochs.
+
+    Args:
+        network: A trained functional or sequential Keras model, also with models inside it.
+        flops: Budget: a number up to 1 is a share of what the network has, a larger one is
+            absolute. 2 FLOPs for each multiply-add of convolutions and dense layers, one image.
+            Exactly one of ``flops`` and ``parameters`` must be given. A float 1.0 is a share, an
+            int 1 is absolute.
+        parameters: Likewise; all weights count, as in ``count_params``.
+        importance: ``"magnitude"``: kernels' norms as normalizations apply them; ``"gamma"``: the
+            scales of normalizations; ``"taylor"``: what the loss rises by, from its gradients on
+            ``data``, the best of the three where labelled images are at hand.
+        data: Some training images with labels, (x, y), or images x alone; a few hundred will do.
+            Needed for ``"taylor"``. If given, what removed channels emit is measured on them, and
+            so are the statistics of batch normalizations after pruning.
+        loss: A Keras loss or its name, for ``"taylor"``; by default the compiled one.
+        at_least: Channels that every layer keeps. With 0, residual branches may die altogether and
+            are left out.
+        keep: Names of layers that keep all their channels.
+        verbose: Whether to print the :class:`PruningSummary`.
+
+    Returns:
+        A new model with the same layer names. If the network was compiled, so is the new one, and
+        the optimizer's state is taken over by channel.
+
+    Raises:
+        ValueError: If an argument is not one of the above, the budget cannot be met, or the network
+            has a layer that is not understood.
+
+    Example:
+        >>> network = keras.Sequential(
+        ...     [
+        ...         keras.Input((8, 8, 1)),
+        ...         keras.layers.Conv2D(16, 3, activation="relu"),
+        ...         keras.layers.Flatten(),
+        ...         keras.layers.Dense(10),
+        ...     ]
+        ... )
+        >>> prune(network, flops=0.5, verbose=False).layers[0].filters
+        8
+    """
+    graph = ChannelGraph(network)
+    resource, given = _resource(flops, parameters)
+    cost = Cost(graph, resource)
+    everything = np.ones(graph.size, bool)
+    budget = absolute(given, cost.total(everything), resource)
+    images, labels = _split(data)
+    rank = ranking(graph, importance, images, labels, loss or _compiled_loss(network))
+
+    def chosen(at_least: int) -> np.ndarray:
+        alive, start = everything, cost.total(everything)
+        stops = _DATA_STEPS if importance == "taylor" else 1
+        for stop in range(1, stops + 1):
+            part = budget if stop == stops else round(start * (budget / start) ** (stop / stops))
+            alive = select(
+                graph, cost, part, rank(alive), alive=alive, at_least=at_least, keep=keep
+            )
+        return alive
+
+    alive = chosen(at_least)
+    if not at_least and not _works(graph, alive):
+        # Branches that may die one by one, but not all of them together.
+        alive = chosen(1)
+    small = without(graph, ~alive, images=images)
+    if images is not None:
+        recalibrate(small, images)
+    if verbose:
+        print(summarize(network, small, images))
+    return small
+
+
+def ranking(
+    graph: ChannelGraph, importance: str, images: Any, labels: Any, loss: Any
+) -> Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """A function of the living channels that returns an importance for :func:`.select`.
+
+    Raises:
+        ValueError: If the importance is unknown, or what it needs was not given.
+    """
+    if importance not in IMPORTANCES:
+        raise ValueError(f"importance must be one of {IMPORTANCES}, got {importance!r}")
+    if importance == "taylor":
+        if labels is None or loss is None:
+            raise ValueError(
+                "importance='taylor' needs the gradient of a loss: give data=(x, y), and loss=... "
+                f"if the network is not compiled; got {'no ' if labels is None else ''}labels and "
+                f"loss={loss!r}"
+            )
+
+        def measured(alive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+            values = taylor(graph, images, labels, loss, alive)
+            return lambda _: values
+
+        return measured
+    values = magnitudes(graph) if importance == "magnitude" else gammas(graph)
+    return lambda _: lambda alive: shares(graph, values, alive)
+
+
+def absolute(given: float, whole: int, resource: str) -> int:
+    """A budget as an absolute number: a float up to 1 is a share of the whole.
+
+    Raises:
+        ValueError: If it is not a positive number, or exceeds the whole.
+    """
+    if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not given > 0:
+        raise ValueError(
+            f"{resource} must be a share such as 0.5 or a positive number, got {given!r}"
+        )
+    is_share = not isinstance(given, (int, np.integer)) and given <= 1
+    budget = int(given * whole) if is_share else int(given)
+    if budget > whole:
+        raise ValueError(f"the network has {whole:,} {resource}, fewer than the {budget:,} asked")
+    return budget
+
+
+def recalibrate(network: keras.Model, images: Any) -> None:
+    """Set the moving statistics of all batch normalizations to those of some images.
+
+    Each layer is measured behind those before it that have been set already. Labels are not needed.
+
+    Args:
+        network: A functional or sequential model; its statistics are changed.
+        images: A batch for its input: a few hundred images.
+    """
+    graph = ChannelGraph(network)
+
+    def visit(n: int, read: list[Any]) -> list[Any]:
+        layer = graph.steps[n].layer
+        if isinstance(layer, keras.layers.BatchNormalization):
+            x = ops.convert_to_numpy(ops.cast(read[0], "float32"))
+            x = x.reshape(-1, x.shape[-1]).astype("float64")
+            if len(x) > 1:
+                layer.moving_mean.assign(x.mean(axis=0))
+                layer.moving_variance.assign(x.var(axis=0))
+        return read
+
+    forward(graph, images, visit)
+
+
+@dataclass(frozen=True)
+class PruningSummary:
+    """What pruning made of a network.
+
+    Attributes:
+        flops: Before and after, for one image; None where the image size is unknown.
+        parameters: Before and after.
+        widths: Output channels of each convolution and dense layer, before and after; 0 where a
+            layer was left out.
+        outputs: How far the outputs moved on the images given, in words; None without.
+    """
+
+    flops: tuple[int, int] | None
+    parameters: tuple[int, int]
+    widths: dict[str, tuple[int, int]]
+    outputs: str | None = None
+
+    def __str__(self) -> str:
+        lines = []
+        if self.flops is not None:
+            lines.append(_line("FLOPs", *self.flops))
+        lines.append(_line("parameters", *self.parameters))
+        changed = {n: w for n, w in self.widths.items() if w[0] != w[1]}
+        lines.append(f"{len(changed)} of {len(self.widths)} layers are narrower:")
+        longest = max(map(len, changed), default=0)
+        for name, (before, after) in changed.items():
+            left = f"{after:>5}" if after else "  left out"
+            lines.append(f"  {name:<{longest}} {before:>5} → {left}")
+        return "\n".join(lines + ([self.outputs] if self.outputs else []))
+
+
+def summarize(before: keras.Model, after: keras.Model, images: Any = None) -> PruningSummary:
+    """Compare a network with what pruning made of it.
+
+    Args:
+        before: The network.
+        after: The pruned network, with the same layer names.
+        images: A batch on which to compare their outputs; None: they are not compared.
+    """
+    old, new = ChannelGraph(before), ChannelGraph(after)
+    left = new.widths()
+    try:
+        before_flops, after_flops = (
+            Cost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new)
+        )
+        flops = (before_flops, after_flops)
+    except ValueError:  # The image size is unknown.
+        flops = None
+    return PruningSummary(
+        flops,
+        (before.count_params(), after.count_params()),
+        {name: (width, left.get(name, 0)) for name, width in old.widths().items()},
+        None if images is None else str(output_change(before, after, images)),
+    )
+
+
+def _line(what: str, before: int, after: int) -> str:
+    return f"{what} {before:,} → {after:,} ({after / before:.1%})"
+
+
+def _resource(flops: float | None, parameters: float | None) -> tuple[str, float]:
+    if (flops is None) == (parameters is None):
+        raise ValueError(
+            f"give one budget, flops or parameters, got flops={flops!r} and "
+            f"parameters={parameters!r}"
+        )
+    if flops is not None:
+        return "flops", flops
+    assert parameters is not None
+    return "parameters", parameters
+
+
+def _split(data: Any) -> tuple[Any, Any]:
+    if isinstance(data, tuple):
+        if len(data) != 2:
+            raise ValueError(f"data must be images x or (x, y), got a tuple of {len(data)}")
+        return data
+    return data, None
+
+
+def _compiled_loss(network: keras.Model) -> Any:
+    return getattr(network, "loss", None) if getattr(network, "compiled", False) else None
+
+
+def _works(graph: ChannelGraph, alive: np.ndarray) -> bool:
+    """Whether a network can be built of the living channels."""
+    dead = closed(graph, ~alive)
+    masks = {s.name: np.flatnonzero(~dead[graph.out_ids(s)]) for s in graph.producers()}
+    try:
+        fates(graph, tensor_maps(graph, masks))
+    except ValueError:
+        return False
+    return True

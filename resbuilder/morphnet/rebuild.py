@@ -1,0 +1,335 @@
+"""The same model with other channels: its graph, and the graphs of the models inside it, again.
+
+A tensor of the old model is *built* in the new one, or *empty*: all its channels are removed, or
+*constant*: it is computed from removed channels alone. A constant is absorbed where it meets a
+built tensor, by addition or as a gate: there the new model has a Rescaling. That is how a dead
+residual branch is bypassed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from resbuilder.morphnet.channels import LayerMaps, Map, layer_maps
+from resbuilder.morphnet.forward import evaluate
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.rules import taken
+from resbuilder.morphnet.steps import Step, functional, nodes, per_channel, sliced_key
+
+BUILT, EMPTY, CONSTANT = "built", "empty", "constant"
+
+
+def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
+    """What becomes of each tensor: ``"built"``, ``"empty"`` or ``"constant"``.
+
+    Args:
+        graph: The model before the change.
+        maps: Map of the channels of each tensor, from :func:`.tensor_maps`.
+
+    Raises:
+        ValueError: If a constant would reach a layer that cannot absorb it, or an output.
+    """
+    result: list[str] = []
+    for step, channels in zip(graph.steps, maps, strict=True):
+        read = {result[i] for i in step.inputs}
+        if not len(channels):
+            fate = EMPTY
+        elif not step.inputs or read == {BUILT}:
+            fate = BUILT
+        elif BUILT not in read:
+            fate = CONSTANT
+        elif step.kind == "concat" and CONSTANT not in read:
+            fate = BUILT
+        elif step.kind == "keep" and _absorbs(step, [result[i] for i in step.inputs]):
+            fate = BUILT
+        else:
+            raise ValueError(
+                f"all channels before {step.name!r} are dead on one side, and it is no addition "
+                f"or multiplication that could be left out; {_KEEP_ONE}"
+            )
+        result.append(fate)
+    for n in graph.outputs:
+        if result[n] != BUILT:
+            raise ValueError(
+                f"a layer that the output {graph.steps[n].name!r} depends on would have no channel "
+                f"left; {_KEEP_ONE}"
+            )
+    return result
+
+
+_KEEP_ONE = "keep the best channel of such layers with shrink(..., at_least=1)"
+
+
+def _absorbs(step: Step, read: list[str]) -> bool:
+    """Whether a merge with constants among its inputs is affine in the one that is left."""
+    if read.count(BUILT) != 1 or EMPTY in read:
+        return isinstance(step.layer, keras.layers.Add) and EMPTY not in read
+    built = read.index(BUILT)
+    if step.in_channels[built] != step.out_channels:
+        return False
+    ones = [np.full(channels, 0.7) for channels in step.in_channels]
+    points = [_at(step, ones, built, value) for value in (-2.0, -1.0, 0.0, 1.0, 2.0)]
+    return bool(np.allclose(np.diff(points, n=2, axis=0), 0, atol=1e-5))
+
+
+def _at(step: Step, values: Sequence[np.ndarray], built: int, value: float) -> np.ndarray:
+    """The step at one position, with one number in all channels of its built input."""
+    read = [np.full_like(v, value) if i == built else v for i, v in enumerate(values)]
+    tensors = [
+        ops.convert_to_tensor(v.reshape(*(1,) * len(shape), -1), "float32")
+        for v, shape in zip(read, step.in_shapes, strict=True)
+    ]
+    return ops.convert_to_numpy(evaluate(step, tensors)).reshape(-1)[-step.out_channels :]
+
+
+def rebuild(
+    graph: ChannelGraph,
+    maps: Sequence[Map],
+    constants: Sequence[np.ndarray] | None = None,
+    biased: Collection[str] = (),
+) -> keras.Model:
+    """A model with the same layers and other channels, freshly initialised and not compiled.
+
+    Args:
+        graph: The model before.
+        maps: Map of the channels of each of its tensors.
+        constants: Values (channels,) of each tensor where it is constant; None: there is none.
+        biased: Names of convolutions and dense layers that get a bias.
+
+    Raises:
+        ValueError: If a layer cannot be built with these channels; the message names it.
+    """
+    return _Builder(graph, maps, constants, biased).top()
+
+
+class _Builder:
+    """Goes through a model as :func:`.walk` does, building as it goes."""
+
+    def __init__(self, graph, maps, constants, biased) -> None:
+        self.graph, self.maps, self.constants, self.biased = graph, maps, constants, biased
+        self.fates = fates(graph, maps)
+        self.layers: dict[str, LayerMaps] = layer_maps(graph, maps)
+        self.clones: dict[Any, list[tuple[dict, keras.layers.Layer]]] = {}
+        self.at = 0
+
+    def top(self) -> keras.Model:
+        model, _ = self.visit(self.graph.model, None, "")
+        assert model is not None
+        return model
+
+    def take(self, count: int) -> list[int]:
+        """Numbers of the next steps."""
+        self.at += count
+        return list(range(self.at - count, self.at))
+
+    def visit(
+        self, model: keras.Model, inputs: list[int] | None, prefix: str
+    ) -> tuple[keras.Model | None, list[int]]:
+        """Builds a model; returns it, None when nothing of it is left, and its outputs' numbers."""
+        inner = functional(model)
+        numbers: dict[int, int] = {}
+        tensors: dict[int, Any] = {}
+        chain: list[keras.layers.Layer] = []
+        given = dict(zip(map(id, inner.inputs), inputs or (), strict=False))
+        sequential = isinstance(model, keras.Sequential)
+        for node in nodes(inner):
+            if node.is_input:
+                made = [given[id(node.outputs[0])]] if inputs is not None else self.take(1)
+                self._input(node, made[0], tensors, chain)
+            elif isinstance(node.operation, keras.Model):
+                read = [numbers[id(t)] for t in node.input_tensors]
+                name = f"{prefix}{node.operation.name}/"
+                new, made = self.visit(node.operation, read, name)
+                if new is not None:
+                    chain.append(new)
+                    if not sequential:
+                        self._call(new, node, made, tensors)
+            else:
+                step = self.graph.steps[self.at]
+                separable = step.rule.kind == "separable"
+                made = self.take(2 if separable else len(node.outputs))
+                if any(self.fates[n] == BUILT for n in made):
+                    if sequential:
+                        chain.append(self.operation(self.graph.steps[made[-1]], made[-1]))
+                    else:
+                        self._build(node, made[-1:] if separable else made, numbers, tensors)
+                made = made[-1:] if separable else made
+            numbers |= {id(t): n for t, n in zip(node.outputs, made, strict=True)}
+        outputs = [numbers[id(t)] for t in inner.outputs]
+        built = [self.fates[n] == BUILT for n in outputs]
+        if not any(built):
+            return None, outputs
+        if not all(built) or any(self.fates[n] != BUILT for n in inputs or ()):
+            raise ValueError(
+                f"some inputs or outputs of model {model.name!r} would have no channel left; "
+                f"{_KEEP_ONE}"
+            )
+        if sequential:
+            result = keras.Sequential(chain, name=model.name)
+        else:
+            result = keras.Model(
+                *(
+                    keras.tree.map_structure(lambda t: tensors[id(t)], struct)
+                    for struct in (inner._inputs_struct, inner._outputs_struct)
+                ),
+                name=model.name,
+            )
+        if not model.trainable:
+            result.trainable = False
+        return result, outputs
+
+    def _input(self, node, number: int, tensors: dict, chain: list) -> None:
+        if self.fates[number] != BUILT:
+            return
+        old = node.outputs[0]
+        width = len(self.maps[number])
+        tensor = keras.Input(
+            batch_shape=(*old.shape[:-1], width), dtype=old.dtype, name=node.operation.name
+        )
+        chain.append(tensor)
+        tensors[id(old)] = tensor
+
+    def _build(self, node, made: list[int], numbers: dict, tensors: dict) -> None:
+        """Adds what a call becomes in the new model."""
+        step = self.graph.steps[made[0]]
+        read = [numbers[id(t)] for t in node.input_tensors]
+        built = [i for i, n in enumerate(read) if self.fates[n] == BUILT]
+        if len(built) == len(read):
+            if step.kind == "slice":
+                self._slices(step, made, tensors)
+            else:
+                self._call(self.operation(step, made[0]), node, made, tensors)
+            return
+        left = [tensors[id(node.input_tensors[i])] for i in built]
+        if step.kind == "concat":
+            result = self.operation(step, made[0])(left) if len(left) > 1 else left[0]
+        else:
+            result = self._absorb(step, made[0], read, built, left)
+        tensors[id(node.outputs[0])] = result
+
+    def _call(self, operation, node, made: list[int], tensors: dict) -> None:
+        step_map = self.maps[made[0]]
+
+        def constant(argument: Any) -> Any:
+            if not per_channel(argument) or isinstance(operation, keras.Model):
+                return argument
+            what = f"a constant in {operation.name!r}"
+            return np.asarray(taken(ops.convert_to_numpy(argument), step_map, what), "float32")
+
+        args, kwargs = node.arguments.fill_in(tensors)
+        args, kwargs = keras.tree.map_structure(
+            lambda a: a if isinstance(a, keras.KerasTensor) else constant(a), (args, kwargs)
+        )
+        try:
+            results = keras.tree.flatten(operation(*args, **kwargs))
+        except Exception as error:
+            told = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(
+                f"layer {self.graph.steps[made[0]].name!r} ({type(node.operation).__name__}) "
+                f"cannot be called with fewer channels: {told[0]}"
+            ) from error
+        tensors |= {id(t): new for t, new in zip(node.outputs, results, strict=True)}
+
+    def _absorb(self, step: Step, n: int, read: list[int], built: list[int], left: list) -> Any:
+        """A merge with constants becomes a Rescaling of what is left, or nothing."""
+        values = [
+            self.constants[i] if self.constants is not None else np.zeros(w)
+            for i, w in zip(read, step.in_channels, strict=True)
+        ]
+        kept = self.maps[n]
+        if len(built) > 1:
+            left = [self.operation(step, n)(left)]
+            constant = [v for i, v in enumerate(values) if i not in built]
+            offset = np.sum(constant, axis=0)[kept]
+            scale = np.ones(len(kept))
+            name = f"{step.layer.name}_constant"
+        else:
+            at_zero, at_one = (_at(step, values, built[0], x)[kept] for x in (0.0, 1.0))
+            offset, scale, name = at_zero, at_one - at_zero, step.layer.name
+        if np.allclose(scale, 1, atol=1e-6) and not offset.any():
+            return left[0]
+        dtype = getattr(step.layer, "dtype_policy", None)
+        return keras.layers.Rescaling(scale.tolist(), offset.tolist(), name=name, dtype=dtype)(
+            left[0]
+        )
+
+    def _slices(self, step: Step, made: list[int], tensors: dict) -> None:
+        node = step.node
+        source = tensors[id(node.input_tensors[0])]
+        old = self.maps[step.inputs[0]]
+        rank = len(step.in_shapes[0])
+        for n, output in zip(made, node.outputs, strict=True):
+            if self.fates[n] != BUILT:
+                continue
+            part = self.graph.steps[n]
+            assert part.index is not None
+            where = [int(np.flatnonzero(old == c)[0]) for c in part.index[self.maps[n]]]
+            single = type(step.layer).__name__ == "GetItem"
+            before = sliced_key(node, rank)[0] if single else (slice(None),) * rank
+            tensors[id(output)] = source[(*before, _as_slice(where, part.name))]
+
+    def operation(self, step: Step, n: int) -> Any:
+        """The layer for the new model; operations without channels of their own stay the same."""
+        layer = step.layer
+        name = type(layer).__name__
+        if not isinstance(layer, keras.layers.Layer):
+            if name == "Reshape":
+                shape = tuple(np.atleast_1d(layer.newshape).tolist())
+                last = shape[-1] if shape[-1] == -1 else len(self.maps[n])
+                return lambda x, *_, **__: ops.reshape(x, (*shape[:-1], last))
+            return layer
+        if step.kind == "opaque" and not layer.weights:
+            return layer
+        try:
+            return self._clone(layer, step)
+        except ValueError:
+            raise
+        except Exception as error:
+            raise ValueError(
+                f"layer {step.name!r} ({name}) cannot be made again from its configuration: {error}"
+            ) from error
+
+    def _clone(self, layer: keras.layers.Layer, step: Step) -> keras.layers.Layer:
+        channels = self.layers[step.name]
+        config = layer.get_config()
+        if step.rule.config is not None:
+            config = step.rule.config(config, channels.first, channels.outputs)
+        elif step.makes_channels:
+            config[_width_name(config, step)] = len(channels.outputs)
+        if step.name in self.biased:
+            config["use_bias"] = True
+        # A layer without weights may be called several times, each time with other channels.
+        clones = self.clones.setdefault(layer, [])
+        for known, clone in clones:
+            if known == config:
+                return clone
+        name = f"{layer.name}_{len(clones) + 1}" if clones else layer.name
+        clone = type(layer).from_config(config | {"name": name})
+        clones.append((config, clone))
+        return clone
+
+
+def _width_name(config: dict, step: Step) -> str:
+    """The entry of the configuration of a layer of one's own that holds its width."""
+    for name in ("filters", "units"):
+        if config.get(name) == step.out_channels:
+            return name
+    raise ValueError(
+        f"layer {step.name!r} has no filters or units in its configuration; say in its ChannelRule "
+        "what changes there"
+    )
+
+
+def _as_slice(where: list[int], name: str) -> slice:
+    """The slice that takes these channels."""
+    steps = set(np.diff(where).tolist()) or {1}
+    if len(steps) > 1 or 0 in steps:
+        raise ValueError(f"the channels that {name!r} takes would no longer be evenly spaced")
+    (step,) = steps
+    stop = where[-1] + step
+    return slice(where[0], stop if stop >= 0 else None, step)

@@ -1,0 +1,59 @@
+"""The end of a search: its winner in its place, and what it confuses."""
+
+from __future__ import annotations
+
+import shutil
+
+from sklearn.metrics import confusion_matrix
+
+from resbuilder.common.files import atomically, write_json
+from resbuilder.config import SearchConfig
+from resbuilder.model import load_network
+from resbuilder.pipeline.trainings import network_file
+from resbuilder.run import (
+    ArchitectureEvent,
+    FinishedEvent,
+    Run,
+    TrainingEvent,
+    Winner,
+    best_training,
+)
+from resbuilder.training import TrainingData
+
+
+def finish(run: Run[SearchConfig], data: TrainingData, reason: str) -> FinishedEvent:
+    """Put the winner in its place and count what it confuses on the test data."""
+    d, journal = data.dataset, run.journal
+    best = best_training(journal.events, run.config.flops)
+    confusion = None
+    if best is not None:
+        with atomically(run.best) as part:
+            name = network_file(best.index, best.variant)
+            shutil.copyfile(run.models / name, part)
+        winner = next(e for e in journal.of(ArchitectureEvent) if e.index == best.index)
+        write_json(run.path / "architecture.json", winner.architecture.to_json())
+        network = load_network(run.best)
+        batches = data.batches("test", run.config.batch_size)
+        predicted = network.predict(batches, verbose=0).argmax(axis=1)
+        counts = confusion_matrix(d.y_test, predicted, labels=range(d.classes))
+        confusion = tuple(map(tuple, counts.tolist()))
+    return FinishedEvent(
+        reason=reason,
+        seconds=round(sum(event.seconds for event in journal.of(TrainingEvent)), 1),
+        best=_winner(best),
+        best_any_size=_winner(best_training(journal.events, None)),
+        confusion=confusion,
+        class_names=tuple(d.class_names or map(str, range(d.classes))),
+    )
+
+
+def _winner(training: TrainingEvent | None) -> Winner | None:
+    # A training whose validation accuracy is not finite never is the best.
+    if training is None or training.validation.accuracy is None:
+        return None
+    return Winner(
+        index=training.index,
+        variant=training.variant,
+        accuracy_validation=training.validation.accuracy,
+        accuracy_test=training.test.accuracy,
+    )

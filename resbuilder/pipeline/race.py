@@ -1,0 +1,311 @@
+"""The race: candidates that all fill ζ train side by side, the worse drop out, the best trains on.
+
+The schedule is in :mod:`resbuilder.race.schedule`. Decisions use the cross-entropy of averaged
+weights on validation data. Contenders, if there are any, are no part of it: each is trained for as
+many epochs as the whole race has, with the same options and half a cosine of its own, so that what
+the race found can be compared with each of them at equal cost.
+
+Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`). A training
+goes on from the file that the one before it left, so a resumed run computes exactly what an
+uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+
+from resbuilder.architecture import Architecture
+from resbuilder.config import SearchConfig
+from resbuilder.costs import cost
+from resbuilder.model import load_network
+from resbuilder.pipeline.background import BackgroundTrainings, Ways, data_of
+from resbuilder.pipeline.outcome import finish
+from resbuilder.pipeline.trainings import Node, Trainings, network_file
+from resbuilder.progress import SearchProgress, percent
+from resbuilder.race import (
+    RacePlan,
+    candidates,
+    contenders,
+    race_plan,
+    survivors,
+    training_config,
+)
+from resbuilder.run import (
+    BreakDownEvent,
+    EntrantEvent,
+    FinishedEvent,
+    HalvingEvent,
+    Run,
+    RunFolder,
+    TrainingEvent,
+)
+from resbuilder.run.events import CANDIDATE, CONTENDER
+from resbuilder.surgery import BreakDown, inherit
+from resbuilder.training import Trainer, TrainingData
+from resbuilder.variants import COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
+
+# Share of a contender's steps in which its rate rises.
+WARMUP = 0.05
+
+
+@dataclass(frozen=True)
+class Entrant(Node):
+    """A candidate or a contender.
+
+    Attributes:
+        label: What it is called.
+        origin: ``"candidate"`` or ``"contender"``.
+        plan: The race that it belongs to.
+    """
+
+    label: str
+    origin: str
+    plan: RacePlan
+
+    @property
+    def depth(self) -> int:
+        """Blocks in a stage, at most."""
+        return max(len(stage.blocks) for stage in self.architecture.stages)
+
+
+def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
+    """Return who takes part in a race, candidates first, then contenders.
+
+    Raises:
+        ValueError: If the budget is too small for the candidates or a contender, a contender cannot
+            be read or does not fit the images, or there are too few epochs.
+    """
+    dataset = data.dataset
+    shape, classes, depths = dataset.input_shape, dataset.classes, config.candidate_depths
+    space = candidates(shape, classes, config.flops, depths, config.block_order)
+    against = contenders(config, dataset)
+    return _lined_up(
+        config,
+        [
+            *((CANDIDATE, c.label, c.architecture) for c in space),
+            *((CONTENDER, label, network) for label, network in against.items()),
+        ],
+    )
+
+
+def entrants_of(run: Run[SearchConfig], data: TrainingData) -> list[Entrant]:
+    """Return who takes part in a race that was begun: those of its journal, once all are there."""
+    if next(run.journal.of(TrainingEvent), None) is None:
+        return entrants(run.config, data)
+    there = [
+        (event.origin, event.label, event.architecture) for event in run.journal.of(EntrantEvent)
+    ]
+    return _lined_up(run.config, there)
+
+
+def _lined_up(config: SearchConfig, there: list[tuple[str, str, Architecture]]) -> list[Entrant]:
+    count = sum(origin == CANDIDATE for origin, *_ in there)
+    plan = race_plan(config.total_epochs or 0, count)
+    return [
+        Entrant(index, network, None, index, label, origin, plan)
+        for index, (origin, label, network) in enumerate(there)
+    ]
+
+
+class Race:
+    """Walks through a race step by step; steps that the journal has are not done again."""
+
+    def __init__(
+        self,
+        run: Run[SearchConfig],
+        data: TrainingData,
+        nodes: list[Entrant],
+        progress: SearchProgress | None,
+        executor: Executor | None = None,
+        workers: int = 1,
+    ):
+        self.run, self.journal, self.data, self.nodes = run, run.journal, data, nodes
+        self.plan = nodes[0].plan
+        self.candidates = [node for node in nodes if node.origin == CANDIDATE]
+        self.contenders = [node for node in nodes if node.origin == CONTENDER]
+        epochs = self.plan.total * (1 + len(self.contenders))
+        self.progress = progress or SearchProgress(epochs, unit="epoch")
+        self.trainings = RaceTrainings(run, data, self.progress)
+        ways = Ways(self.trainings.train, self.trainings.train, train_entrant)
+        self.background = BackgroundTrainings(
+            run, ways, self.progress, self.training, executor, workers
+        )
+
+    def go(self) -> FinishedEvent:
+        """Race until all epochs are spent; return the last event."""
+        with self.progress:
+            self.introduce()
+            reason = "all epochs are spent"
+            try:
+                winner = self.rungs()
+                self.train([winner], COOLDOWN)
+            except BreakDown as error:
+                reason = f"break-down: {error}"
+                event = BreakDownEvent(index=self.nodes[-1].index, reason=str(error))
+                self.journal.step(BreakDownEvent, "breakdown", lambda: event)
+                self.progress.say(reason)
+            self.train(self.contenders, WHOLE)
+            self.background.collect()
+            last = self.journal.step(
+                FinishedEvent, "finished", lambda: finish(self.run, self.data, reason)
+            )
+            self.tidy([], last)
+            return last
+
+    def introduce(self) -> None:
+        """Say what the race will cost, and record who takes part."""
+        beside = len(self.contenders)
+        self.progress.say(
+            f"race of {self.plan}"
+            + (f"; {beside} contender(s) × {self.plan.total} beside it" if beside else "")
+        )
+        for node in self.nodes:
+            counted = cost(node.architecture)
+            event = EntrantEvent(
+                index=node.index,
+                round=0,
+                origin=node.origin,
+                parent=None,
+                inserted=(),
+                removed=(),
+                position=None,
+                architecture=node.architecture,
+                flops=counted.flops,
+                parameters=counted.parameters,
+                activations=counted.activations,
+                depth=node.architecture.depth,
+                label=node.label,
+            )
+            self.journal.step(EntrantEvent, f"architecture {node.index}", partial(_same, event))
+            size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
+            self.progress.say(
+                f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
+            )
+
+    def rungs(self) -> Entrant:
+        """Let all but one candidate drop out; return that one."""
+        racing = self.candidates
+        for rung in range(len(self.plan.rungs)):
+            self.train(racing, RUNGS[rung])
+            self.background.collect()
+            halving = self.journal.step(
+                HalvingEvent, f"halving {rung}", partial(self.halve, rung, racing)
+            )
+            if not halving.kept:
+                raise BreakDown("no candidate's loss stayed finite; lower the learning rate")
+            racing = [self.nodes[index] for index in halving.kept]
+            self.progress.say(
+                f"after rung {rung + 1} of {len(self.plan.rungs)}, by validation loss: "
+                + ", ".join(node.label for node in racing)
+            )
+            self.tidy([*racing, *self.contenders])
+        return racing[0]
+
+    def halve(self, rung: int, racing: list[Entrant]) -> HalvingEvent:
+        """Judge who goes on."""
+        trainings = [
+            self.journal.get(TrainingEvent, _training(node.index, RUNGS[rung])) for node in racing
+        ]
+        losses = [t.validation.loss if t.finite else None for t in trainings]
+        stay = self.plan.stay(rung)
+        across = rung + 1 == len(self.plan.rungs)
+        kept = survivors(losses, [node.depth for node in racing], stay, across)
+        return HalvingEvent(
+            rung=rung,
+            indices=tuple(node.index for node in racing),
+            losses=tuple(losses),
+            kept=tuple(racing[place].index for place in kept),
+        )
+
+    def train(self, nodes: list[Entrant], variant: str) -> None:
+        """Have trainings done that do not wait for each other."""
+        for node in nodes:
+            self.background.begin(node, variant, self.journal.has(_training(node.index, variant)))
+
+    def training(self, node: Node, variant: str, compute: Callable[[], TrainingEvent]) -> None:
+        """Record one training."""
+        key = _training(node.index, variant)
+        replayed = self.journal.has(key)
+        event = self.journal.step(TrainingEvent, key, compute)
+        validation = event.validation
+        loss = "–" if validation.loss is None else f"{validation.loss:.3f}"
+        self.progress.trained(
+            f"{RACE_VARIANTS[variant]}, {self.nodes[node.index].label}: loss {loss},",
+            validation.accuracy,
+            event.test.accuracy,
+            event.seconds,
+            replayed,
+            event.epochs,
+        )
+
+    def tidy(self, nodes: list[Entrant], last: FinishedEvent | None = None) -> None:
+        """Remove the networks of those that dropped out, at the end all but the winner's."""
+        names = []
+        if last is not None and last.best is not None:
+            names.append(network_file(last.best.index, last.best.variant))
+            self.progress.say(
+                f"the best by validation accuracy, {percent(last.best.accuracy_validation)}: "
+                f"{self.nodes[last.best.index].label}"
+            )
+        self.run.keep_models(*names, at_work=tuple(f"{node.index:03d}_" for node in nodes))
+
+
+class RaceTrainings(Trainings):
+    """Trains entrants in a run folder and saves them there.
+
+    Attributes:
+        test_in_rungs: Whether networks in rungs are evaluated on test data too, which takes time
+            and decides nothing.
+    """
+
+    test_in_rungs = False
+
+    def train(self, node: Node, variant: str) -> TrainingEvent:
+        """Do one training of an entrant, from where the one before has left it."""
+        if not isinstance(node, Entrant):
+            raise TypeError(f"only entrants race, got {type(node).__name__}")
+        self._trainer = None
+        self._clear()
+        rung = variant in RUNGS
+        config = training_config(
+            self.config,
+            epochs=node.plan.epochs(variant),
+            schedule="constant" if rung else "cosine",
+            warmup=WARMUP if variant == WHOLE else 0.0,
+            # At the end of a cosine nothing is left to average over.
+            ema=self._decay() if rung else None,
+        )
+        seed = self.seed(node.index, "weights")
+        trainer = Trainer(node.architecture, self.data, config, seed, regularized=False)
+        if before := node.plan.before(variant):
+            source = load_network(self.folder.models / network_file(node.index, before), True)
+            inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
+        callbacks = self._callbacks(
+            node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config
+        )
+        test = not rung or self.test_in_rungs
+        result = trainer.fit(self.seed(node.index, variant), False, callbacks, test)
+        trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
+        return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
+
+    def _decay(self) -> float:
+        """Return the decay of the averages: over about an epoch, if not the one that is set."""
+        steps = -(-len(self.data.split.train) // self.config.batch_size)
+        return self.config.ema or min(0.9999, max(0.9, 1 - 1 / steps))
+
+
+def train_entrant(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
+    """Do a training in another process."""
+    return RaceTrainings(folder, data_of(folder.config), progress=None).train(node, variant)
+
+
+def _same(event: EntrantEvent) -> EntrantEvent:
+    return event
+
+
+def _training(index: int, variant: str) -> str:
+    """Return the key of a training's step."""
+    return f"training {index} {variant}"

@@ -1,0 +1,15 @@
+"""A race: who takes part, for how many epochs, and who goes on."""
+
+from resbuilder.race.contenders import contenders, training_config
+from resbuilder.race.schedule import RacePlan, race_plan, survivors
+from resbuilder.race.space import Candidate, candidates
+
+__all__ = [
+    "Candidate",
+    "RacePlan",
+    "candidates",
+    "contenders",
+    "race_plan",
+    "survivors",
+    "training_config",
+]

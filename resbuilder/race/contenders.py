@@ -1,0 +1,47 @@
+"""Hand-made networks that a race is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from resbuilder.architecture import Architecture
+from resbuilder.config import CONTENDERS, SearchConfig, TrainConfig
+from resbuilder.datasets import Dataset
+from resbuilder.start_network import start_architecture
+from resbuilder.surgery import scale_to_budget
+
+
+def contenders(config: SearchConfig, dataset: Dataset) -> dict[str, Architecture]:
+    """Return the networks that a configuration names, by name, each scaled to fill ζ.
+
+    Raises:
+        ValueError: If there is no such network, its file cannot be read, it was made for other
+            images or classes, or it does not fit the budget.
+    """
+    found: dict[str, Architecture] = {}
+    for name in config.contender_names:
+        if name not in CONTENDERS and not name.endswith(".json"):
+            raise ValueError(
+                f"no contender {name!r}: there are {', '.join(CONTENDERS)}, or give the .json file "
+                "of an architecture"
+            )
+        label = name if name in CONTENDERS else Path(name).stem
+        if label in found:
+            raise ValueError(f"contenders has {label!r} twice; leave one out or rename its file")
+        start = training_config(config, **CONTENDERS.get(name, {"start": name}))
+        network = start_architecture(start, dataset)
+        try:
+            found[label] = scale_to_budget(network, int(config.flops))
+        except ValueError as error:
+            raise ValueError(f"contender {label}: {error}") from None
+    return found
+
+
+def training_config(config: SearchConfig, **changes: Any) -> TrainConfig:
+    """Return the settings of one training of a race: those of the search, and changes."""
+    shared = config.to_json()
+    names = {f.name for f in fields(TrainConfig)}
+    settings = {name: value for name, value in shared.items() if name in names}
+    return TrainConfig(**settings | changes)

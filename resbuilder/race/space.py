@@ -1,0 +1,146 @@
+"""The networks that a race tries: where the trunk starts, how many stages, how deep; all fill ζ.
+
+At a fixed number of FLOPs the resolution at which a network begins decides how wide it can be: half
+the side allows twice the channels. What is best depends on images, budget and time, so a race tries
+all of these:
+
+===== ======================================================
+name  begins with
+===== ======================================================
+s1    a 3×3 convolution at full resolution
+s1p   the same, then 3×3/2 max pooling
+s1p+  the same, then a stage without blocks, so half the side
+s2p   a 3×3/2 convolution, then 3×3/2 max pooling
+s2p+  the same, then a stage without blocks
+===== ======================================================
+
+The digits behind the name are the blocks of each stage. Widths double from stage to stage. Of deep
+networks, with two or more blocks in a stage, there are those that begin with s1, s1p and s1p+: they
+are narrow and slow to start, and may be the best in the end. With two blocks, s1 is ResNet-18 with
+a stem for small images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from resbuilder.architecture import Architecture, Stem, resnet_architecture
+from resbuilder.surgery import least_flops, scale_to_budget
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network of the space.
+
+    Attributes:
+        label: Where its trunk starts, and the blocks of each stage: ``s1p+ 0111``.
+        depth: Blocks in each stage that has some.
+        architecture: The network, scaled to ζ.
+    """
+
+    label: str
+    depth: int
+    architecture: Architecture
+
+
+@dataclass(frozen=True)
+class _Trunk:
+    """How a network begins: stride of the stem, pooling, stages without blocks."""
+
+    stride: int
+    pool: bool
+    empty: int = 0
+
+
+_TRUNKS = {
+    "s1": _Trunk(1, False),
+    "s1p": _Trunk(1, True),
+    "s1p+": _Trunk(1, True, 1),
+    "s2p": _Trunk(2, True),
+    "s2p+": _Trunk(2, True, 1),
+}
+_FINE = ("s1", "s1p", "s1p+")
+# Stages with blocks at most, with one block in each and with more; the last is 2×2 at least.
+_SHALLOW_STAGES, _DEEP_STAGES, _LEAST_SIDE = 3, 4, 2
+# Shallow networks with fewer channels were never near the best.
+_LEAST_WIDTH = 8
+
+
+def candidates(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    flops: float,
+    depths: Iterable[int] = (1, 2),
+    block_order: str = "conv_bn_relu",
+) -> list[Candidate]:
+    """Return the candidates for images of a shape, each scaled to fill a budget.
+
+    Networks of one block a stage that would begin with fewer than 8 channels are left out, unless
+    all would.
+
+    Args:
+        input_shape: (height, width, channels).
+        classes: Number of classes.
+        flops: ζ, FLOPs for one image.
+        depths: Blocks in each stage that has some.
+        block_order: See :class:`Architecture`.
+
+    Raises:
+        ValueError: If the budget is too small for each of them.
+    """
+    unscaled = list(_unscaled(input_shape, classes, depths, block_order))
+    if not unscaled:
+        raise ValueError(
+            f"images of {input_shape[0]}×{input_shape[1]} pixels are too small for a race; they "
+            f"need at least {_LEAST_SIDE} pixels a side"
+        )
+    least = {c.label: least_flops(c.architecture) for c in unscaled}
+    fitting = [
+        replace(c, architecture=scale_to_budget(c.architecture, int(flops)))
+        for c in unscaled
+        if least[c.label] <= flops
+    ]
+    if not fitting:
+        smallest = min(least, key=lambda label: least[label])
+        raise ValueError(
+            f"a budget of {flops:,.0f} FLOPs is too small: the smallest candidate, {smallest} with "
+            f"one channel in every layer, needs {least[smallest]:,}; raise the budget"
+        )
+    shallow = [c for c in fitting if c.depth == 1]
+    narrow = [c for c in shallow if c.architecture.stem.width < _LEAST_WIDTH]
+    dropped = [] if len(narrow) == len(shallow) else narrow
+    # Small images leave room for so few stages that two names may mean one network.
+    return list({c.architecture: c for c in reversed(fitting) if c not in dropped}.values())[::-1]
+
+
+def _unscaled(
+    shape: tuple[int, int, int], classes: int, depths: Iterable[int], order: str
+) -> Iterable[Candidate]:
+    side = min(shape[:2])
+    # One more for each doubling of the side beyond 32 pixels.
+    more = max(0, (side - 1).bit_length() - 5)
+    for depth in depths:
+        for name, trunk in _TRUNKS.items():
+            if depth > 1 and name not in _FINE:
+                continue
+            empty = trunk.empty + more
+            stages = _stages(-(-side // (trunk.stride * (1 + trunk.pool))))
+            most = _SHALLOW_STAGES if depth == 1 else _DEEP_STAGES
+            count = min(stages - empty, most)
+            if count < 1:
+                continue
+            blocks = (0,) * empty + (depth,) * count
+            widths = tuple(64 * 2**i for i in range(len(blocks)))
+            network = resnet_architecture(shape, classes, widths, blocks, "small", order)
+            stem = Stem(64, 3, trunk.stride, trunk.pool)
+            label = f"{name} {''.join(map(str, blocks))}"
+            yield Candidate(label, depth, replace(network, stem=stem))
+
+
+def _stages(side: int) -> int:
+    """Return how many stages there can be, each of half the side of the one before."""
+    count = 0
+    while side >= _LEAST_SIDE:
+        count, side = count + 1, -(-side // 2)
+    return count

@@ -1,0 +1,89 @@
+"""A race in a figure and in words: loss over epochs, who dropped out, and what contenders reach."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.report.history import History, Record, Score
+from resbuilder.report.style import Plot, new_figure, percent, whole_axis
+from resbuilder.run.events import CANDIDATE, CONTENDER
+from resbuilder.variants import COOLDOWN, RACE_VARIANTS, WHOLE
+
+_COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#56B4E9", "#8C6D31", GREY)
+
+
+def race_plot(history: History) -> Plot | None:
+    """Plot the validation loss of each entrant over the epochs behind its weights."""
+    racing = [r for r in history.records.values() if r.trainings]
+    if not racing:
+        return None
+    figure = new_figure(4.6)
+    axes = figure.subplots()
+    winner = race_winner(history)
+    for number, record in enumerate(racing):
+        epochs, losses = _curve(record)
+        contender = record.origin == CONTENDER
+        won = winner is not None and record.index == winner.record.index
+        axes.plot(
+            epochs,
+            losses,
+            "--" if contender else "-",
+            color=_COLORS[number % len(_COLORS)],
+            linewidth=2.4 if won else 1.4,
+            marker="o" if len(epochs) == 1 else None,
+            markersize=4,
+            label=f"{record.label}{' (contender)' if contender else ''}",
+        )
+        if not contender and COOLDOWN not in record.trainings:
+            axes.plot(epochs[-1], losses[-1], "x", color=INK, markersize=7, markeredgewidth=1.6)
+    axes.set_xlabel("epochs behind the weights")
+    axes.set_ylabel("validation cross-entropy")
+    whole_axis(axes.xaxis)
+    handles, _ = axes.get_legend_handles_labels()
+    handles.append(
+        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or is now")
+    )
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
+    caption = (
+        "In the rungs the loss is that of averaged weights at a constant rate; × is where a "
+        "candidate dropped out, or is now. The winner's cooldown and the contenders (dashed) end "
+        "with a rate of 0, which lowers their loss at last."
+    )
+    return Plot("race", "The race", caption, figure)
+
+
+def _curve(record: Record) -> tuple[list[int], list[float]]:
+    """Return epochs behind the weights, and the validation loss after each."""
+    losses: list[float] = []
+    for variant in RACE_VARIANTS:
+        if (training := record.trainings.get(variant)) is not None:
+            values = training.history.get("val_loss", ())
+            losses += [np.nan if value is None else value for value in values]
+    return list(range(1, len(losses) + 1)), losses
+
+
+def race_winner(history: History) -> Score | None:
+    """Return what the race itself has found; None before its cooldown has ended."""
+    scores = (s for s in history.scores() if s.variant == COOLDOWN)
+    return next(scores, None)
+
+
+def best_contender(history: History) -> Score | None:
+    """Return the contender that is best on validation data, of those that are trained."""
+    scores = (s for s in history.scores() if s.variant == WHOLE)
+    return max(scores, key=lambda s: s.validation, default=None)
+
+
+def chosen_among(history: History, best: Score) -> str:
+    """Return how the best network was chosen, in words."""
+    if best.variant == WHOLE:
+        return (
+            f"a contender, as its validation accuracy of {percent(best.validation)} is the highest"
+        )
+    count = sum(r.origin == CANDIDATE for r in history.records.values())
+    return (
+        f"the winner of a race of {count} candidates; its validation accuracy is "
+        f"{percent(best.validation)}"
+    )

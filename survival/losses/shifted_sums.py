@@ -1,0 +1,232 @@
+"""The partial likelihood and its gradient by plain running sums in float64.
+
+All log-hazards are shifted by the middle of their range, c = (max h + min h)/2, so that
+
+    S_k = Σ_{time_j ≥ t_k} w_j exp(h_j − c)
+
+is a running sum of positive terms over rows sorted from the longest time to the shortest, one entry
+for each distinct time t_k. Nothing is subtracted, so each sum has a relative error of at most n
+times that of float64. exp neither overflows nor vanishes as long as max h − min h is at most
+:data:`SPREAD`. With E_k = Σ w_i δ_i over the events at t_k, Breslow's form is
+
+    L = Σ_k E_k (log S_k + c) − Σ_i w_i δ_i h_i,
+    ∂L/∂h_j = w_j exp(h_j − c) Σ_{k: t_k ≤ time_j} E_k / S_k − w_j δ_j,
+
+where the last sum runs over the entries from the end. Efron's form divides each E_k into the d_k
+events there: the r-th has the sum S_k − (r/d_k) D_k with D_k = Σ w exp(h − c) over these events,
+which is at least D_k/d_k, so that little is lost in the difference.
+
+It serves rows of one stratum on TensorFlow, and on torch in the memory of a CPU;
+:mod:`.risk_sums` serves all others, and larger spreads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+# exp(±650) is within the range of float64 by a factor of 1e25, enough for any sum.
+SPREAD = 1300.0
+
+
+def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, np.ndarray] | None:
+    """Return the loss and its gradient in the log-hazards.
+
+    Args:
+        y: Time, event and, optionally, stratum and weight; shape (n, 2), (n, 3) or (n, 4).
+        h: Log-hazards, shape (n,).
+        ties: ``"breslow"`` or ``"efron"``.
+
+    Returns:
+        The sum over events and its gradient, shape (n,), float64; None where there are several
+        strata, log-hazards too far apart or not finite, or no rows.
+    """
+    if not len(y) or (y.shape[1] > 2 and (y[:, 2] != y[0, 2]).any()):
+        return None
+    order = np.argsort(-y[:, 0])  # tied rows in any order
+    time, event, h = y[order, 0], y[order, 1].astype("float64"), h[order].astype("float64")
+    weight: np.ndarray | None = None
+    if y.shape[1] > 3:
+        weight = y[order, 3].astype("float64")
+        there = weight > 0
+        if not there.any():
+            return 0.0, np.zeros(len(y))
+        # Whatever stands in a row that does not count, even NaN, it must not reach the others.
+        h = np.where(there, h, h[there][0])
+        event *= there
+    highest, lowest = h.max(), h.min()
+    if not highest - lowest <= SPREAD:
+        return None
+    middle = (highest + lowest) / 2
+    hazard = np.exp(h - middle)
+    multiplicity = event
+    if weight is not None:
+        hazard *= weight
+        multiplicity = event * weight
+    changes = np.flatnonzero(time[1:] != time[:-1])
+    ends = np.append(changes, len(time) - 1)
+    starts = np.append(0, changes + 1)
+    lengths = ends - starts + 1
+    sums = np.cumsum(hazard)[ends]
+    events = np.add.reduceat(multiplicity, starts)
+    if ties == "breslow":
+        terms, per_hazard = _logs(events, sums)
+        gradient = hazard * np.repeat(_from_the_end(per_hazard), lengths)
+    else:
+        count = np.add.reduceat(event, starts)
+        leaving = np.add.reduceat(event * hazard, starts)
+        running = np.cumsum(event)
+        rank = running - 1 - np.repeat(running[ends] - count, lengths)
+        share = np.where(event > 0, rank, 0) / np.repeat(np.maximum(count, 1), lengths)
+        factor = event * np.repeat(events / np.maximum(count, 1), lengths)
+        risk = np.repeat(sums, lengths) - share * np.repeat(leaving, lengths)
+        terms, per_hazard = _logs(factor, risk)
+        all_at_risk = _from_the_end(np.add.reduceat(per_hazard, starts))
+        less = np.add.reduceat(per_hazard * share, starts)
+        gradient = hazard * (np.repeat(all_at_risk, lengths) - event * np.repeat(less, lengths))
+    loss = terms + middle * events.sum() - multiplicity @ h
+    result = np.empty(len(y))
+    result[order] = gradient - multiplicity
+    return float(loss), result
+
+
+def _logs(events: np.ndarray, sums: np.ndarray) -> tuple[float, np.ndarray]:
+    """Σ events·log(sums), and events/sums; both 0 where there are no events."""
+    positive = np.where(events > 0, sums, 1.0)
+    return float(events @ np.log(positive)), events / positive
+
+
+def _from_the_end(values: np.ndarray) -> np.ndarray:
+    return np.cumsum(values[::-1])[::-1]
+
+
+def on_torch(y: Any, h: Any, ties: str) -> Any | None:
+    """Return the loss of torch tensors on a CPU; None where this way does not serve.
+
+    Args:
+        y: As for :func:`loss_and_gradient`.
+        h: Likewise, shape (n,), float32 or float64.
+        ties: Likewise.
+    """
+    if h.device.type != "cpu" or y.requires_grad:
+        return None
+    found = loss_and_gradient(y.numpy(), h.detach().numpy(), ties)
+    return None if found is None else _torch_function().apply(h, *found)
+
+
+@cache
+def _torch_function() -> Any:
+    import torch
+
+    class Known(torch.autograd.Function):
+        """A loss whose value and gradient are known."""
+
+        @staticmethod
+        def forward(ctx, h, loss, gradient):
+            ctx.save_for_backward(torch.from_numpy(gradient).to(h.dtype))
+            return h.new_tensor(loss)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, upstream):
+            (gradient,) = ctx.saved_tensors
+            return gradient * upstream, None, None
+
+    return Known
+
+
+def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) -> Any:
+    """Return the loss of TensorFlow's tensors, in a graph too.
+
+    Args:
+        y: As for :func:`loss_and_gradient`, float32 or float64.
+        h: Likewise, shape (n,).
+        ties: Likewise.
+        otherwise: Computes the loss of ``h`` where this way does not serve.
+    """
+    import tensorflow as tf
+
+    weight = tf.cast(y[:, 3], "float64") if y.shape[1] > 3 else None
+    double = tf.cast(h, "float64")
+    if weight is None:
+        highest, lowest = tf.reduce_max(double), tf.reduce_min(double)
+    else:
+        there = weight > 0
+        highest = tf.reduce_max(tf.where(there, double, -np.inf))
+        lowest = tf.reduce_min(tf.where(there, double, np.inf))
+    serves = highest - lowest <= SPREAD  # False if one of them is NaN
+    if y.shape[1] > 2:
+        serves &= tf.reduce_all(y[:, 2] == y[:1, 2])
+    # Without rows that count there is no middle.
+    middle = tf.stop_gradient(tf.where(highest >= lowest, (highest + lowest) / 2, 0.0))
+
+    # Value and gradient come out of the branches together: XLA cannot go back through a branch
+    # whose shapes it does not know.
+    @tf.custom_gradient
+    def loss(h):
+        def shifted():
+            value, gradient = _tensorflow_sums(y, tf.cast(h, "float64"), weight, middle, ties)
+            return tf.cast(value, h.dtype), tf.cast(gradient, h.dtype)
+
+        def scanned():
+            with tf.GradientTape() as tape:
+                tape.watch(h)
+                value = otherwise(h)
+            return value, tf.convert_to_tensor(tape.gradient(value, h))
+
+        value, gradient = tf.cond(serves, shifted, scanned)
+        return value, lambda upstream: upstream * gradient
+
+    return loss(h)
+
+
+def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tuple[Any, Any]:
+    """What :func:`loss_and_gradient` computes, in shapes that are known before the values are."""
+    import tensorflow as tf
+
+    rows = tf.shape(h)[0]
+    time, event = y[:, 0], tf.cast(y[:, 1], "float64")
+    if time.dtype == tf.float32:
+        # Of numbers that are not negative the bits have the order of the numbers, and integers
+        # are sorted in half the time. Adding 0 turns -0 into 0.
+        order = tf.argsort(-tf.bitcast(time + 0.0, tf.int32))
+    else:
+        order = tf.argsort(-time)
+    hazard = tf.exp(h - middle)
+    multiplicity = event
+    if weight is not None:
+        there = weight > 0
+        h, hazard = tf.where(there, h, middle), tf.where(there, weight * hazard, 0.0)
+        event = tf.where(there, event, 0.0)
+        multiplicity = event * weight
+    total = middle * tf.reduce_sum(multiplicity) - tf.reduce_sum(multiplicity * h)
+    columns = tf.stack([hazard, event, multiplicity], axis=1)
+    hazard, event, multiplicity = tf.unstack(tf.gather(columns, order), axis=1)
+    time = tf.gather(time, order)
+    run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))
+
+    def of_run(values):
+        return tf.math.unsorted_segment_sum(values, run, rows)
+
+    sums, events = tf.cumsum(of_run(hazard)), of_run(multiplicity)
+    if ties == "breslow":
+        positive = tf.where(events > 0, sums, 1.0)
+        terms = tf.reduce_sum(events * tf.math.log(positive))
+        gradient = hazard * tf.gather(tf.cumsum(events / positive, reverse=True), run)
+    else:
+        count, leaving = of_run(event), of_run(event * hazard)
+        divisor = tf.maximum(count, 1.0)
+        rank = tf.cumsum(event) - 1 - tf.gather(tf.cumsum(count, exclusive=True), run)
+        share = tf.where(event > 0, rank, 0.0) / tf.gather(divisor, run)
+        factor = event * tf.gather(events / divisor, run)
+        risk = tf.gather(sums, run) - share * tf.gather(leaving, run)
+        positive = tf.where(factor > 0, risk, 1.0)
+        terms = tf.reduce_sum(factor * tf.math.log(positive))
+        per_hazard = factor / positive
+        all_at_risk = tf.gather(tf.cumsum(of_run(per_hazard), reverse=True), run)
+        gradient = hazard * (all_at_risk - event * tf.gather(of_run(per_hazard * share), run))
+    gradient = tf.scatter_nd(order[:, None], gradient - multiplicity, rows[None])
+    return terms + total, gradient

@@ -1,0 +1,229 @@
+"""After a crash a training goes on as if it had not happened, in either order of the callbacks."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking
+
+pytestmark = pytest.mark.any_backend
+EPOCHS, STEPS = 10, 8  # of a training, of an epoch
+FIRST = np.array([[0.5], [-0.5], [0.5]])  # weights of the model
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashAt(keras.callbacks.Callback):
+    """Ends the program, as it were, when an epoch begins."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.at = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.at:
+            raise Crash
+
+
+def model():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    model.set_weights([FIRST, np.zeros(1)])
+    model.compile(PHS(0.1, 1.0, 2.0), "mse")
+    return model
+
+
+def fit(model, *callbacks, **options):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8 * STEPS, 3))
+    y = x @ [[1.0], [2.0], [-1.0]] + 0.1 * rng.normal(size=(8 * STEPS, 1))
+    options = {"batch_size": 8, "epochs": EPOCHS, "verbose": 0, "shuffle": False} | options
+    return model.fit(x, y, callbacks=list(callbacks), **options)
+
+
+def braking(**options):
+    options = {"average_steps": 6, "verbose": 0, "restore_best_weights": False} | options
+    return GoalOrientedBraking(**options)
+
+
+def told(events):
+    return [(e["action"], e["step"], e["epoch"], e["friction"], e["reason"]) for e in events]
+
+
+def end_of(model, callback):
+    """What must not depend on whether the training was interrupted."""
+    numbers = [*model.get_weights(), *(np.array(v) for v in model.optimizer.momenta)]
+    state = vars(callback.policy.state) | {"friction": float(model.optimizer.friction.numpy())}
+    return numbers, state
+
+
+def assert_same(found, expected):
+    for ours, theirs in zip(found[0], expected[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert found[1] == pytest.approx(expected[1], rel=1e-5)
+
+
+GOAL = {"target": 0.9}
+MINIMA = {"target": 0.8, "minima": 3, "exploitation": 2}
+EASED = {"target": 0.9999, "patience": 2, "on_patience": "adjust", "adjustment": 0.98}
+CASES = [(GOAL, 1), (MINIMA, 2), (MINIMA, 5), (EASED, 2)]
+
+
+@pytest.mark.parametrize("backup_first", [False, True])
+@pytest.mark.parametrize(("options", "crash"), CASES)
+def test_the_goal_and_all_that_follows_are_those_of_an_uninterrupted_training(
+    options, crash, backup_first, tmp_path
+):
+    whole, straight = braking(**options), model()
+    fit(straight, whole, validation_split=0.125)
+    assert whole.events
+
+    for attempt in range(2):
+        callback, again = braking(**options), model()
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        order = [backup, callback] if backup_first else [callback, backup]
+        if attempt == 0:
+            with pytest.raises(Crash):
+                fit(again, *order, CrashAt(crash), validation_split=0.125)
+        else:
+            fit(again, *order, validation_split=0.125)
+    assert callback.policy.initial_loss == pytest.approx(whole.policy.initial_loss, rel=1e-6)
+    assert told(callback.events) == told(whole.events)[-len(callback.events) :]
+    # With the backup first, the end of the last epoch is made up for.
+    after = [e for e in whole.events if e["epoch"] >= crash]
+    assert len(after) <= len(callback.events) <= len(after) + 1
+    assert_same(end_of(again, callback), end_of(straight, whole))
+
+
+def test_the_end_of_an_epoch_that_was_saved_before_it_is_made_up_for(tmp_path):
+    """With ``ModelCheckpoint`` first: the third epoch's end brakes, and is not in its file."""
+    options = {"target": 0.9999, "patience": 3}
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    whole, straight = braking(**options), model()
+    fit(straight, saving, whole)
+    (event,) = whole.events
+    assert event["epoch"] == 2
+    again = keras.models.load_model(tmp_path / "3.keras")
+    assert float(again.optimizer.friction.numpy()) == 2.0
+    callback = braking(**options)
+    with pytest.warns(UserWarning, match="goes on after step 24. The weights that were best"):
+        fit(again, callback, initial_epoch=3)
+    assert [(e["action"], e["epoch"]) for e in callback.events] == [("brake", 2)]
+    assert float(again.optimizer.friction.numpy()) == 20.0
+
+
+def test_what_validation_said_is_in_a_file_saved_before_the_end_of_the_epoch(tmp_path):
+    """Validation agrees with the weights at first, so that each epoch makes it worse."""
+    options = {"target": 0.9999, "overfitting_patience": 1}
+    x = np.random.default_rng(1).normal(size=(16, 3))
+    validation = {"validation_data": (x, x @ FIRST), "epochs": 3}
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    whole = braking(**options)
+    fit(model(), saving, whole, **validation)
+    (event,) = whole.events
+    assert (event["action"], event["epoch"]) == ("brake", 1)
+    callback = braking(**options)
+    with pytest.warns(UserWarning, match="goes on after step 16"):
+        saved = keras.models.load_model(tmp_path / "2.keras")
+        fit(saved, callback, initial_epoch=2, **validation)
+    assert told(callback.events)[0][:3] == told(whole.events)[0][:3]
+
+
+def test_the_best_weights_of_one_model_are_not_put_into_another(tmp_path):
+    callback, first = braking(target=0.9, restore_best_weights=True), model()
+    fit(first, callback, keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"))
+    second = keras.models.load_model(tmp_path / "2.keras")
+    with pytest.warns(UserWarning, match="the best are looked for again from here on"):
+        fit(second, callback, epochs=3, initial_epoch=2)
+    assert np.abs(second.get_weights()[0] - first.get_weights()[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("steps_known", [True, False])
+@pytest.mark.parametrize("saver_first", [False, True])
+def test_a_file_of_an_epochs_end_has_the_average_after_its_last_step(
+    steps_known, saver_first, tmp_path
+):
+    """Also of data whose end is not known, where the last step cannot be told from others."""
+    if saver_first and not steps_known and keras.backend.backend() == "jax":
+        pytest.skip("Keras on JAX undoes what callbacks set after the last step of such data")
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(8, 3)), rng.normal(size=(8, 1))) for _ in range(STEPS)]
+    callback, one = braking(target=0.9999, average_steps=50), model()
+    saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
+    order = [saving, callback] if saver_first else [callback, saving]
+    one.fit(
+        (batch for batch in batches),
+        steps_per_epoch=STEPS if steps_known else None,
+        verbose=0,
+        callbacks=order,
+    )
+    average = callback.policy.state.average
+    saved = keras.models.load_model(tmp_path / "1.keras").optimizer.braking_state.numpy()
+    assert saved[:4] == pytest.approx([0, STEPS, callback.policy.initial_loss, average], rel=1e-5)
+
+
+def test_brakes_in_the_last_step_of_data_whose_end_is_not_known_hold():
+    batches = [(np.ones((8, 3)), np.ones((8, 1))) for _ in range(STEPS)]
+    callback, one = braking(target=1e9, target_is="loss", average_steps=STEPS, factor=3), model()
+    one.fit((batch for batch in batches), verbose=0, callbacks=[callback])
+    assert [event["step"] for event in callback.events] == [STEPS]
+    assert float(one.optimizer.friction.numpy()) == 6.0
+
+
+# --- the energies -----------------------------------------------------------------------------
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("every", [None, 3])
+@pytest.mark.parametrize("backup_first", [False, True])
+def test_records_and_file_of_energies_go_on_after_a_crash(every, backup_first, tmp_path):
+    whole = EnergyLogger(every, csv_path=tmp_path / "whole.csv")
+    fit(model(), whole)
+    for attempt in range(2):
+        energy, again = EnergyLogger(every, csv_path=tmp_path / "again.csv"), model()
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        order = [backup, energy] if backup_first else [energy, backup]
+        if attempt == 0:
+            with pytest.raises(Crash):
+                fit(again, *order, CrashAt(4))
+            with (tmp_path / "again.csv").open("a", encoding="utf-8") as file:
+                file.write("99,1,1,2,1,1\n100,1,1,")  # beyond what was saved, and cut off
+        else:
+            fit(again, *order)
+    steps = [record["step"] for record in whole.records]
+    assert [record["step"] for record in energy.records] == steps
+    for name in ("kinetic", "dissipated"):
+        ours, theirs = ([r[name] for r in log.records] for log in (energy, whole))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    stored = [{name: float(v) for name, v in row.items()} for row in rows_of(energy.csv_path)]
+    assert stored == energy.records
+
+
+def test_records_and_file_go_on_in_a_second_fit_and_begin_again_with_another_optimizer(tmp_path):
+    energy, first = EnergyLogger(csv_path=tmp_path / "energy.csv"), model()
+    fit(first, energy, epochs=2)
+    fit(first, energy, epochs=1)
+    assert [record["step"] for record in energy.records] == [STEPS, 2 * STEPS, 3 * STEPS]
+    assert [int(row["step"]) for row in rows_of(energy.csv_path)] == [STEPS, 2 * STEPS, 3 * STEPS]
+    fit(model(), energy, epochs=1)
+    assert [record["step"] for record in energy.records] == [STEPS]
+    assert [int(row["step"]) for row in rows_of(energy.csv_path)] == [STEPS]
+    assert energy.records[0]["dissipated"] < json.loads(rows_of(energy.csv_path)[0]["potential"])
+
+
+def test_another_file_is_not_gone_on_in(tmp_path):
+    path, first = tmp_path / "mine.csv", model()
+    fit(first, epochs=1)
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match="is not a file of EnergyLogger, whose first line is step"):
+        fit(first, EnergyLogger(csv_path=path), epochs=1)
+    assert path.read_text() == "a,b\n1,2\n"

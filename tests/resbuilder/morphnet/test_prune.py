@@ -1,0 +1,261 @@
+"""Pruning to a budget: what goes, what it costs, what is left."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from resbuilder.morphnet import (
+    ChannelGraph,
+    GradualPruning,
+    MorphNetRegularizer,
+    output_change,
+    prune,
+    recalibrate,
+)
+from resbuilder.morphnet.importance import magnitudes, taylor
+from resbuilder.morphnet.selection import Cost, select
+from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
+
+
+def two_stages(norm=True):
+    """Convolutions 3 → 8 → 6, a residual branch of 4, and logits."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=not norm, name="a")(inputs)
+    x = layers.BatchNormalization(name="a_bn")(x) if norm else x
+    x = layers.Conv2D(6, 3, padding="same", name="b")(layers.ReLU()(x))
+    x = skip = layers.ReLU()(layers.BatchNormalization(name="b_bn")(x) if norm else x)
+    x = layers.Conv2D(4, 3, padding="same", activation="relu", name="c")(x)
+    x = layers.Add(name="add")([skip, layers.Conv2D(6, 1, name="d")(x)])
+    return randomize(
+        keras.Model(inputs, layers.Dense(3, name="out")(layers.GlobalAveragePooling2D()(x)))
+    )
+
+
+def flops(model):
+    graph = ChannelGraph(model)
+    return Cost(graph, "flops").total(np.ones(graph.size, bool))
+
+
+def test_cost_and_savings_are_those_of_the_models_themselves():
+    model = two_stages()
+    graph = ChannelGraph(model)
+    alive = np.ones(graph.size, bool)
+    parameters, operations = Cost(graph, "parameters"), Cost(graph, "flops")
+    assert parameters.total(alive) == model.count_params()
+    assert operations.total(alive) == MorphNetRegularizer(model, threshold=0).exact_cost()
+    for cost in (parameters, operations):
+        savings = cost.savings(alive)
+        for i in range(3, graph.size - 3):
+            less = alive.copy()
+            less[i] = False
+            assert savings[i] == cost.total(alive) - cost.total(less)
+
+
+@pytest.mark.parametrize("budget", [0.75, 0.3, 20_000])
+def test_the_budget_is_met_and_used(budget):
+    model = two_stages()
+    whole = flops(model)
+    most = budget * whole if budget < 1 else budget
+    left = flops(prune(model, flops=budget, verbose=False))
+    graph = ChannelGraph(model)
+    largest = Cost(graph, "flops").savings(np.ones(graph.size, bool)).max()
+    assert most - largest < left <= most
+
+
+def test_channels_of_least_magnitude_per_cost_go_first():
+    model = two_stages(norm=False)
+    kernel = model.get_layer("a").kernel.numpy().copy()
+    kernel[..., [1, 4]] *= 1e-3
+    model.get_layer("a").kernel.assign(kernel)
+    small = prune(model, flops=0.8, verbose=False)
+    kept = small.get_layer("a").kernel.numpy()
+    np.testing.assert_array_equal(kept, np.delete(kernel, [1, 4], axis=-1)[..., : kept.shape[-1]])
+    # A channel counts as a normalization applies its kernel, whatever the kernel's own scale.
+    model = two_stages()
+    before = magnitudes(ChannelGraph(model))
+    for weight, factor in (("kernel", 10), ("moving_variance", 100), ("moving_mean", 10)):
+        layer = model.get_layer("a" if weight == "kernel" else "a_bn")
+        getattr(layer, weight).assign(getattr(layer, weight) * factor)
+    np.testing.assert_allclose(magnitudes(ChannelGraph(model)), before, rtol=1e-2)
+
+
+def test_gamma_needs_normalizations():
+    prune(two_stages_with_gammas(), flops=0.5, importance="gamma", verbose=False)
+    with pytest.raises(ValueError, match="gamma.*'c'.*magnitude"):
+        prune(two_stages(), flops=0.5, importance="gamma")
+
+
+def two_stages_with_gammas():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization(name="a_bn")(layers.Conv2D(8, 3, name="a")(inputs))
+    x = layers.BatchNormalization(name="b_bn")(layers.Conv2D(6, 3, name="b")(layers.ReLU()(x)))
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    model = randomize(keras.Model(inputs, layers.Dense(3, name="out")(x)))
+    model.get_layer("b_bn").gamma.assign([1, 1, 1, 1, 1e-3, 1e-3])
+    return model
+
+
+def test_small_gammas_go_first():
+    small = prune(two_stages_with_gammas(), parameters=0.85, importance="gamma", verbose=False)
+    assert small.get_layer("b_bn").gamma.numpy().tolist() == [1, 1, 1, 1]
+
+
+@pytest.mark.any_backend
+def test_taylor_is_the_slope_of_the_loss_along_each_gate():
+    """Against differences: a channel's deviation from its mean, scaled down a little."""
+    model = two_stages()
+    graph = ChannelGraph(model)
+    images, labels = images_for(model, 1), np.ones((1, 3), "float32")
+    alive = np.ones(graph.size, bool)
+    found = taylor(graph, images, labels, "mse", alive)
+    layer = model.get_layer("out")
+    reading = graph.in_ids(next(s for s in graph.steps if s.name == "c"))
+    # d, behind c, is read by out together with the skip: through positions' mean, x − m = 0 there.
+    kernel, bias = model.get_layer("d").kernel, model.get_layer("d").bias
+    ids = graph.in_ids(next(s for s in graph.steps if s.name == "d"))
+    inner = keras.Model(model.inputs, model.get_layer("c").output)
+    x = ops.convert_to_numpy(inner(images))
+    mean = x.mean(axis=(0, 1, 2))
+    step, slopes = 1e-2, []
+    for c in range(4):
+        values = []
+        for sign in (1, -1):
+            gate = np.ones(4)
+            gate[c] += sign * step
+            w, b = kernel.numpy(), bias.numpy()
+            kernel.assign(w * gate[:, None])
+            bias.assign(b + ((1 - gate) * mean) @ w[0, 0])
+            values.append(np.mean((outputs(model, images) - labels) ** 2))
+            kernel.assign(w)
+            bias.assign(b)
+        slopes.append((values[0] - values[1]) / (2 * step))
+    np.testing.assert_allclose(found[ids], np.square(slopes), rtol=0.05, atol=1e-7)
+    assert len(reading) == 6 and layer.units == 3
+
+
+@pytest.mark.any_backend
+def test_taylor_spares_what_the_loss_depends_on():
+    model = two_stages()
+    kernel = model.get_layer("b").kernel.numpy().copy()
+    kernel[:, :, [2, 5]] = 0  # nobody reads channels 2 and 5 of a
+    model.get_layer("b").kernel.assign(kernel)
+    images, labels = images_for(model, 8), np.ones((8, 3), "float32")
+    small = prune(
+        model, flops=0.8, importance="taylor", data=(images, labels), loss="mse", verbose=False
+    )
+    before, after = model.get_layer("a").kernel.numpy(), small.get_layer("a").kernel.numpy()
+    for c in (2, 5):
+        assert not (before[..., c : c + 1] == after).all(axis=(0, 1, 2)).any()
+
+
+def test_data_measure_what_is_removed_and_the_statistics():
+    model = two_stages()
+    images = images_for(model, 16)
+    recalibrate(model, images)
+    with_data = prune(model, flops=0.6, data=images, verbose=False)
+    without = prune(model, flops=0.6, verbose=False)
+    changes = [output_change(model, m, images).relative for m in (with_data, without)]
+    assert changes[0] < changes[1]
+    inner = keras.Model(model.inputs, model.get_layer("a").output)
+    values = ops.convert_to_numpy(inner(images)).reshape(-1, 8)
+    bn = model.get_layer("a_bn")
+    np.testing.assert_allclose(bn.moving_mean.numpy(), values.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(bn.moving_variance.numpy(), values.var(axis=0), rtol=1e-4)
+
+
+def test_a_residual_branch_may_die_where_at_least_is_0():
+    model = two_stages()
+    for name in ("c", "d"):
+        model.get_layer(name).kernel.assign(model.get_layer(name).kernel * 1e-4)
+    graph = ChannelGraph(model)
+    cost = Cost(graph, "flops")
+    everything = np.ones(graph.size, bool)
+    ids = {s.name: graph.out_ids(s) for s in graph.producers()}
+    least = np.ones(graph.size)
+    least[ids["c"]] = 1e-9
+    budget = int(0.55 * cost.total(everything))
+    alive = select(graph, cost, budget, lambda _: least, at_least=0)
+    assert not alive[ids["c"]].any()
+    alive = select(graph, cost, budget, lambda _: least, at_least=1)
+    assert alive[ids["c"]].sum() == 1
+    small = prune(model, flops=0.06, at_least=0, verbose=False)
+    assert flops(small) <= 0.06 * flops(model)
+    assert np.isfinite(outputs(small)).all()
+
+
+def test_layers_in_keep_keep_their_channels():
+    small = prune(two_stages(), flops=0.5, keep=("a",), verbose=False)
+    assert ChannelGraph(small).widths()["a"] == 8
+    assert ChannelGraph(small).widths()["b"] < 6
+
+
+def test_the_summary_says_what_changed(capsys):
+    model = two_stages()
+    small = prune(model, flops=0.5, data=images_for(model))
+    text = capsys.readouterr().out
+    width = ChannelGraph(small).widths()["a"]
+    assert f"FLOPs {flops(model):,} → {flops(small):,}" in text
+    assert f"parameters {model.count_params():,} → {small.count_params():,}" in text
+    assert any(line.split() == ["a", "8", "→", str(width)] for line in text.splitlines())
+    assert "outputs on 4 images moved" in text
+
+
+BAD = {
+    "one budget": {},
+    "one budget, flops": {"flops": 0.5, "parameters": 0.5},
+    "share.*-1": {"flops": -1},
+    "fewer than": {"parameters": 10**9},
+    "must be one of.*'l1'": {"flops": 0.5, "importance": "l1"},
+    "gradient of a loss.*no labels": {"flops": 0.5, "importance": "taylor"},
+    "cannot be met": {"flops": 100},
+    "keep names z": {"flops": 0.5, "keep": ("z",)},
+    "negative": {"flops": 0.5, "at_least": -1},
+    "shapes.*\\(5, 5, 3\\)": {"flops": 0.5, "data": np.zeros((2, 5, 5, 3))},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_arguments(message):
+    with pytest.raises(ValueError, match=message):
+        prune(two_stages(), **BAD[message])
+
+
+def test_a_network_with_nothing_to_prune_is_named_as_such():
+    inputs = keras.Input((4, 4, 3))
+    x = layers.LayerNormalization()(layers.Conv2D(5, 3, name="a")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    with pytest.raises(ValueError, match="no channel.*layer normalization"):
+        prune(model, flops=0.5)
+
+
+@pytest.mark.any_backend
+def test_gradual_pruning_holds_channels_at_zero_so_that_removing_them_changes_nothing():
+    model = two_stages()
+    images, labels = images_for(model, 12), np.ones((12, 3), "float32")
+    pruning = GradualPruning(flops=0.5, begin=1, end=2, verbose=False)
+    with pytest.raises(ValueError, match="fit first"):
+        pruning.pruned()
+    model.compile(keras.optimizers.SGD(1e-2, momentum=0.9), "mse", jit_compile=False)
+    model.fit(images, labels, batch_size=4, epochs=4, verbose=0, callbacks=[pruning])
+    small = pruning.pruned()
+    assert flops(small) <= 0.5 * flops(model)
+    change = np.abs(outputs(small, images) - outputs(model, images))
+    # "same" padding: the biases of removed channels, all zero here, leave nothing at the border.
+    assert change.max() < 1e-4 * np.abs(outputs(model, images)).max()
+    assert small.optimizer.momentum == 0.9
+
+
+def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
+    model = two_stages()
+    model.compile("sgd", "mse", jit_compile=False)
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
+    with pytest.raises(ValueError, match="cannot be met"):
+        model.fit(images_for(model), np.ones((4, 3)), verbose=0,
+                  callbacks=[GradualPruning(flops=50), watch])  # fmt: skip
+    assert not seen
+    with pytest.raises(ValueError, match="one budget"):
+        GradualPruning()
+    with pytest.raises(ValueError, match="begin <= end"):
+        GradualPruning(flops=0.5, begin=3, end=1)

@@ -1,0 +1,237 @@
+"""What the network computes is kept when channels go."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, output_change, shrink
+from tests.resbuilder.morphnet.networks import images_for, masks, outputs, randomize
+
+MASK = np.array([True, False, True, False, True])
+
+
+def small_network(behind, padding="valid", activation="relu"):
+    """Convolution, batch normalization, activation; then what reads the channels."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(5, 3, padding=padding, name="conv")(inputs)
+    x = layers.Activation(activation)(layers.BatchNormalization(name="bn")(x))
+    return randomize(keras.Model(inputs, behind(x)))
+
+
+def kill_by_scale(model):
+    """Channels that emit activation(β): what training with the term on γ ends in."""
+    gamma = model.get_layer("bn").gamma
+    gamma.assign(gamma * MASK)
+
+
+BEHIND = {
+    "a bias": lambda x: layers.Conv2D(4, 3, name="next")(x),
+    "a moving mean": lambda x: layers.BatchNormalization(name="mean")(
+        layers.Conv2D(4, 3, use_bias=False, name="next")(x)
+    ),
+    "a bias that is added": lambda x: layers.Conv2D(4, 3, use_bias=False, name="next")(x),
+    "a dense layer": lambda x: layers.Dense(4, name="next")(layers.Flatten()(x)),
+    "a transposed convolution": lambda x: layers.Conv2DTranspose(4, 2, 2, name="next")(
+        layers.UpSampling2D()(layers.MaxPooling2D()(x))
+    ),
+    "a separable convolution": lambda x: layers.SeparableConv2D(4, 3, name="next")(x),
+}
+
+
+@pytest.mark.any_backend
+@pytest.mark.parametrize("behind", [b for b in BEHIND if b != "a transposed convolution"])
+def test_the_constant_of_a_dead_channel_moves_into(behind):
+    model = small_network(BEHIND[behind])
+    kill_by_scale(model)
+    before = outputs(model)
+    small = shrink(model, {"conv": MASK})
+    np.testing.assert_allclose(outputs(small), before, rtol=1e-4, atol=1e-5)
+    assert small.get_layer("conv").filters == 3
+    assert np.abs(before - outputs(drop_only(model))).max() > 1e-2  # there was a constant
+
+
+def drop_only(model):
+    from resbuilder.morphnet import resize
+
+    return resize(model, {"conv": np.flatnonzero(MASK)})
+
+
+def test_a_transposed_convolution_takes_its_constant_where_all_phases_weigh_the_same():
+    model = small_network(BEHIND["a transposed convolution"])
+    kernel = model.get_layer("next").kernel
+    kernel.assign(np.broadcast_to(kernel.numpy()[:1, :1], kernel.shape))
+    kill_by_scale(model)
+    small = shrink(model, {"conv": MASK})
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softplus", "gelu", "tanh"])
+def test_any_activation_may_map_zero_to_something(activation):
+    model = small_network(BEHIND["a bias"], activation=activation)
+    kill_by_scale(model)
+    small = shrink(model, {"conv": MASK})
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
+def test_same_padding_is_exact_inside_the_image_and_not_at_its_border():
+    model = small_network(lambda x: layers.Conv2D(4, 3, padding="same", name="next")(x))
+    kill_by_scale(model)
+    change = np.abs(outputs(shrink(model, {"conv": MASK})) - outputs(model))
+    assert change[:, 1:-1, 1:-1].max() < 1e-5
+    assert change[:, 0].max() > 1e-2
+
+
+def test_channels_that_vary_are_replaced_by_their_mean():
+    """Behind the normalization x ~ N(β, γ²); then E[relu(x)] in closed form."""
+    from scipy.stats import norm
+
+    model = small_network(BEHIND["a bias"])
+    bn = model.get_layer("bn")
+    bn.moving_variance.assign(np.full(5, 1e3))  # σ²/(σ²+ε) ≈ 1
+    gamma, beta = np.abs(bn.gamma.numpy()), bn.beta.numpy()
+    mean = beta * norm.cdf(beta / gamma) + gamma * norm.pdf(beta / gamma)
+    small = shrink(model, {"conv": MASK})
+    taps = model.get_layer("next").kernel.numpy().sum(axis=(0, 1))
+    added = small.get_layer("next").bias.numpy() - model.get_layer("next").bias.numpy()
+    np.testing.assert_allclose(added, (taps * (mean * ~MASK)[:, None]).sum(axis=0), atol=5e-3)
+
+
+def residual(norm=True):
+    inputs = keras.Input((8, 8, 3))
+    x = skip = layers.Conv2D(6, 3, name="stem")(inputs)
+    for name, width in (("b1", 4), ("b2", 5)):
+        y = layers.Conv2D(width, 1, name=f"{name}_1", activation="relu")(x)
+        y = layers.Conv2D(6, 1, name=f"{name}_2")(y)
+        y = layers.BatchNormalization(name=f"{name}_bn")(y) if norm else y
+        x = layers.ReLU()(layers.Add(name=f"{name}_add")([x, y]))
+    del skip
+    return randomize(keras.Model(inputs, layers.Conv2D(2, 3, name="out")(x)))
+
+
+@pytest.mark.any_backend
+def test_a_dead_residual_branch_is_bypassed():
+    model = residual()
+    model.get_layer("b1_1").kernel.assign(np.zeros((1, 1, 6, 4)))
+    small = shrink(model, {"b1_1": np.zeros(4, bool)})
+    names = {layer.name for layer in small.layers}
+    assert not {"b1_1", "b1_2", "b1_bn"} & names
+    assert {"b2_1", "b2_2", "b2_bn", "stem", "out"} <= names
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+    # What is left is a model that can be pruned further, saved and loaded.
+    again = shrink(small, {"stem": np.arange(6) > 2, "b2_1": np.arange(5) > 2})
+    assert ChannelGraph(again).widths() == {"stem": 3, "b2_1": 2, "b2_2": 3, "out": 2}
+
+
+def test_a_bypassed_model_is_saved_and_loaded(tmp_path):
+    model = residual()
+    small = shrink(model, {"b2_1": np.zeros(5, bool)})
+    small.save(tmp_path / "small.keras")
+    loaded = keras.saving.load_model(tmp_path / "small.keras")
+    np.testing.assert_array_equal(outputs(loaded), outputs(small))
+
+
+def test_a_dead_gate_becomes_a_constant_factor():
+    from tests.resbuilder.morphnet.networks import gate
+
+    model = randomize(gate())
+    model.get_layer("reduce").kernel.assign(np.zeros((6, 3)))
+    small = shrink(model, {"reduce": np.zeros(3, bool)})
+    assert "excite" not in {layer.name for layer in small.layers}
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
+def test_where_nothing_can_be_left_out_at_least_keeps_the_largest_channel():
+    model = residual()
+    dead = {"stem": np.zeros(6, bool)}
+    with pytest.raises(ValueError, match="at_least=1"):
+        shrink(model, dead)
+    small = shrink(model, dead | {"b1_1": np.zeros(4, bool)}, at_least=1)
+    assert ChannelGraph(small).widths()["stem"] == 1
+    norms = np.square(model.get_layer("b1_1").kernel.numpy()).sum(axis=(0, 1, 2))
+    kept = small.get_layer("b1_1").kernel.numpy()
+    assert kept.shape == (1, 1, 1, 1)
+    assert kept in model.get_layer("b1_1").kernel.numpy()[..., norms.argmax()]
+
+
+def test_a_dead_branch_of_a_concatenation_goes_with_what_only_it_feeds():
+    inputs = keras.Input((8, 8, 3))
+    a = layers.Conv2D(3, 1, name="a")(inputs)
+    b = layers.Conv2D(4, 1, name="b2")(layers.Conv2D(2, 1, name="b1")(inputs))
+    model = keras.Model(inputs, layers.Conv2D(2, 3, name="out")(layers.Concatenate()([a, b])))
+    randomize(model)
+    model.get_layer("b1").kernel.assign(np.zeros((1, 1, 3, 2)))
+    small = shrink(model, {"b1": np.zeros(2, bool)})
+    assert ChannelGraph(small).widths() == {"a": 3, "out": 2}
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
+BAD = {
+    "'conv' has 5 channels.*\\(7,\\)": {"conv": np.ones(7, bool)},
+    "bool array.*int": {"conv": np.array([1, 0, 1, 0, 1])},
+    "'nothing'.*conv": {"nothing": MASK},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_masks_that_do_not_fit(message):
+    with pytest.raises(ValueError, match=message):
+        shrink(small_network(BEHIND["a bias"]), BAD[message])
+
+
+def test_masks_that_contradict_each_other():
+    with pytest.raises(ValueError, match="b1_2.*contradicts"):
+        shrink(residual(), {"stem": np.arange(6) > 0, "b1_2": np.arange(6) > 1})
+
+
+def test_check_reports_how_far_outputs_move(capsys):
+    model = small_network(BEHIND["a dense layer"])
+    images = images_for(model, 8)
+    with pytest.warns(UserWarning, match="spread"):
+        small = shrink(model, {"conv": MASK}, check=images)
+    change = output_change(model, small, images)
+    difference = outputs(small, images) - outputs(model, images)
+    assert change.largest == pytest.approx(np.abs(difference).max(), rel=1e-4)
+    assert change.images == 8
+    assert str(change) in capsys.readouterr().out
+    kill_by_scale(model)
+    shrink(model, {"conv": MASK}, check=images)  # no warning, which pytest would not hide
+    assert "0.00%" in capsys.readouterr().out
+
+
+@pytest.mark.any_backend
+def test_the_optimizer_s_state_is_taken_over_by_channel():
+    model = small_network(BEHIND["a bias"])
+    model.compile("adam", "mse", jit_compile=False, run_eagerly=True)
+    images = images_for(model)
+    model.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
+    small = shrink(model, {"conv": MASK})
+    assert type(small.optimizer) is type(model.optimizer)
+    assert int(small.optimizer.iterations) == 1
+
+    def momentum(of):
+        (slot,) = (v for v in of.optimizer.variables if v.name == "next_kernel_momentum")
+        return slot.numpy()
+
+    assert np.abs(momentum(model)).max() > 0
+    np.testing.assert_array_equal(momentum(small), momentum(model)[:, :, MASK])
+    small.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
+
+
+def test_shrinking_to_what_the_regularizer_calls_alive():
+    model = small_network(BEHIND["a bias"])
+    kill_by_scale(model)
+    alive = MorphNetRegularizer(model).alive()
+    assert alive["conv"].tolist() == MASK.tolist()
+    small = shrink(model, alive)
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
+def test_masks_of_all_layers_or_of_one_mean_the_same():
+    model = residual()
+    graph = ChannelGraph(model)
+    dead = np.zeros(graph.size, bool)
+    dead[graph.out_ids(next(s for s in graph.steps if s.name == "stem"))[:2]] = True
+    one = shrink(model, {"b2_2": np.arange(6) > 1})
+    everything = shrink(model, masks(graph, dead))
+    np.testing.assert_array_equal(outputs(one), outputs(everything))

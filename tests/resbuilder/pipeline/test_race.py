@@ -1,0 +1,195 @@
+"""A whole race on real digits: what it costs, who goes on, and that a kill changes nothing."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import SearchConfig, cost, resnet_architecture, resume, search
+from resbuilder.pipeline import race as race_module
+from resbuilder.pipeline.race import RaceTrainings
+from resbuilder.report import read_history, write_report
+from resbuilder.run import EntrantEvent, HalvingEvent, Run, TrainingEvent, read_journal
+from tests.resbuilder.pipeline.outcomes import weights
+
+SETTINGS = {
+    "dataset": "digits",
+    "train_limit": 120,
+    "method": "race",
+    "flops": 400_000,
+    "depths": "1",
+    "total_epochs": 9,
+}
+MINE = resnet_architecture((8, 8, 1), 10, (8, 16), (1, 1), "small")
+
+
+def config(folder, **changes):
+    """Settings of a race with a contender from a file in a folder."""
+    file = folder / "mine.json"
+    file.write_text(json.dumps(MINE.to_json()))
+    return SearchConfig(**SETTINGS | {"contenders": str(file)} | changes)
+
+
+def outcome(path) -> dict:
+    """Records by key, without what a clock wrote into them."""
+    entries = (entry.to_json() for entry in read_journal(path / "journal.jsonl")[0])
+    return {e["key"]: {k: e[k] for k in e if k not in ("n", "time", "seconds")} for e in entries}
+
+
+def events(path, kind):
+    return [e.event for e in read_journal(path / "journal.jsonl")[0] if isinstance(e.event, kind)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("race")
+    return search(config(folder), folder / "run")
+
+
+@pytest.mark.any_backend
+def test_a_race_costs_what_was_announced_within_the_budget(finished):
+    entrants = events(finished.run, EntrantEvent)
+    trainings = events(finished.run, TrainingEvent)
+    assert [e.label for e in entrants] == ["s1 111", "s1p 11", "s1p+ 01", "s2p 1", "mine"]
+    assert all(0.95 * 400_000 < e.flops <= 400_000 for e in entrants)
+    assert all(cost(e.architecture).flops == e.flops for e in entrants)
+    contender = entrants[-1].index
+    assert sum(t.epochs for t in trainings if t.index != contender) == 9
+    assert sum(t.epochs for t in trainings if t.index == contender) == 9
+
+
+@pytest.mark.any_backend
+def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
+    first, second = events(finished.run, HalvingEvent)
+    trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
+    for halving, rung in ((first, "rung_1"), (second, "rung_2")):
+        losses = [trainings[i, rung].validation.loss for i in halving.indices]
+        assert list(halving.losses) == losses
+        best = sorted(halving.indices, key=lambda i, h=halving: h.losses[h.indices.index(i)])
+        assert list(halving.kept) == best[: len(halving.kept)]
+    assert (len(first.kept), len(second.kept)) == (3, 1)
+    (winner,) = second.kept
+    final = [t for t in trainings.values() if t.variant in ("cooldown", "whole")]
+    assert {(t.index, t.variant) for t in final} == {(winner, "cooldown"), (4, "whole")}
+    assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
+    # Test data see no network of a rung.
+    assert all(t.test.accuracy is None for t in trainings.values() if t.variant.startswith("rung"))
+    assert (
+        finished.architecture
+        == events(finished.run, EntrantEvent)[finished.best.index].architecture
+    )
+
+
+@pytest.mark.any_backend
+def test_the_saved_network_is_the_one_that_was_judged(finished):
+    data = race_module.TrainingData.load(SearchConfig(**SETTINGS))
+    x, y = data.dataset.x_test, data.dataset.y_test
+    predicted = finished.model().predict(x.astype("float32"), verbose=0).argmax(axis=1)
+    assert np.mean(predicted == y) == pytest.approx(finished.best.accuracy_test, abs=1e-6)
+
+
+@pytest.mark.any_backend
+def test_a_rung_goes_on_from_the_weights_and_the_optimizer_of_the_one_before(tmp_path):
+    settings = SearchConfig(**SETTINGS).resolved()
+    data = race_module.TrainingData.load(settings)
+    with Run.create(tmp_path / "run", settings) as run:
+        node = race_module.entrants(settings, data)[1]
+        trainings = RaceTrainings(run, data, None)
+        trainings.train(node, "rung_1")
+        after_one = keras.models.load_model(run.models / "001_rung_1.keras")
+        steps = -(-len(data.split.train) // settings.batch_size)
+        assert int(after_one.optimizer.iterations) == steps * node.plan.rungs[0]
+        trainings.train(node, "rung_2")
+        after_two = keras.models.load_model(run.models / "001_rung_2.keras")
+    assert int(after_two.optimizer.iterations) == steps * sum(node.plan.rungs)
+    moved = np.abs(after_two.get_weights()[0] - after_one.get_weights()[0]).max()
+    assert 0 < moved < 0.2  # a few steps of Adam, not other random weights
+
+
+START = "import resbuilder; resbuilder.resume({path!r}, workers={workers})"
+
+
+def begin(path, workers=1):
+    program = START.format(path=str(path), workers=workers)
+    # One thread each, because sums over more of them round otherwise.
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.faults
+def test_a_killed_race_with_processes_beside_it_ends_as_one_alone(tmp_path):
+    for name in ("alone", "beside"):
+        Run.create(tmp_path / name, config(tmp_path).resolved()).__exit__()
+    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    process = begin(alone)
+    assert process.wait() == 0, process.stderr.read()
+    process = begin(beside, 2)
+    while "halving 0" not in outcome(beside):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "finished" not in outcome(beside)
+    assert begin(beside, 2).wait() == 0
+    assert outcome(beside) == outcome(alone)
+    for a, b in zip(weights(beside), weights(alone), strict=True):
+        np.testing.assert_array_equal(a, b)
+    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, beside)]
+    assert models[0] == models[1]
+
+
+def test_a_race_is_reported_and_compared_with_its_contender(finished, tmp_path):
+    folder = shutil.copytree(finished.run, tmp_path / "run")
+    page = write_report(folder).read_text()
+    assert "mine, was trained for all 9 epochs" in page and "at equal total cost" in page
+    history = read_history(folder)
+    best = history.best()
+    spent = sum(t.epochs for t in best.record.trainings.values())
+    assert history.epochs_behind(best) == spent
+
+
+def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
+    folder = shutil.copytree(finished.run, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("method", "total_epochs", "depths", "contenders"):
+        del config[name]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match='is that of a search of method "race"'):
+        resume(folder)
+
+
+def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
+    monkeypatch.setattr(RaceTrainings, "train", lambda *_: pytest.fail("trained again"))
+    assert resume(finished.run).best == finished.best
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"total_epochs": 5}, "too small for a race of 4 candidates: it needs at least 8"),
+        ({"flops": 10}, "the smallest candidate"),
+        ({"contenders": "vgg"}, "no contender 'vgg': there are resnet-20"),
+        ({"contenders": "there_is_none.json"}, "cannot read the architecture"),
+        ({"contenders": "resnet-20,resnet-20"}, "twice"),
+        ({"contenders": "mine.json"}, r"is a network for images \(8, 8, 3\)"),
+        ({"contenders": "deep.json", "flops": 9_000}, "contender deep: a budget of 9,000"),
+    ],
+)
+def test_bad_input_says_what_and_leaves_nothing(tmp_path, monkeypatch, changes, message):
+    monkeypatch.chdir(tmp_path)
+    mine = resnet_architecture((8, 8, 3), 10, (4,), (1,), "small")
+    deep = resnet_architecture((8, 8, 1), 10, (4,), (9,), "small")
+    for name, network in (("mine", mine), ("deep", deep)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(network.to_json()))
+    with pytest.raises(ValueError, match=message):
+        search(SearchConfig(**SETTINGS | changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,135 @@
+"""The page of a race, made without training anything: who raced, who won, against what."""
+
+import json
+from html import unescape
+
+import pytest
+
+from resbuilder import SearchConfig, cost, resnet_architecture
+from resbuilder.cli.tables import search_table
+from resbuilder.race import candidates, race_plan
+from resbuilder.report import read_history, summary_rows, write_report
+from resbuilder.report.decisions import decisions
+from resbuilder.run import Entry
+from resbuilder.run.events import (
+    EntrantEvent,
+    FinishedEvent,
+    HalvingEvent,
+    Scores,
+    TrainingEvent,
+    Winner,
+)
+from resbuilder.surgery import scale_to_budget
+
+pytestmark = pytest.mark.any_backend
+FLOPS = 4e6
+SPACE = candidates((28, 28, 1), 10, FLOPS)
+PLAN = race_plan(42, len(SPACE))
+RESNET = scale_to_budget(
+    resnet_architecture((28, 28, 1), 10, (16, 32, 64), (3, 3, 3), "small"), int(FLOPS)
+)
+
+
+def entrant(index, label, architecture, origin="candidate"):
+    c = cost(architecture)
+    return EntrantEvent(
+        index=index, round=0, origin=origin, parent=None, inserted=(), removed=(), position=None,
+        architecture=architecture, flops=c.flops, parameters=c.parameters,
+        activations=c.activations, depth=architecture.depth, label=label,
+    )  # fmt: skip
+
+
+def training(index, variant, first, last, accuracy=None, epochs=None):
+    epochs = epochs or PLAN.epochs(variant)
+    losses = [first + (last - first) * (e + 1) / epochs for e in range(epochs)]
+    return TrainingEvent(
+        index=index, variant=variant, epochs=epochs, seconds=9.0 * epochs, finite=True,
+        history={"val_loss": tuple(losses), "loss": tuple(losses)},
+        validation=Scores(accuracy or 1 - last / 2, last), test=Scores(accuracy, None),
+    )  # fmt: skip
+
+
+def race(folder, contender=None, finish=True):
+    """Writes a race into a folder; a contender has this accuracy, if there is one."""
+    folder.mkdir()
+    config = SearchConfig(
+        dataset="fashion_mnist", method="race", flops=FLOPS, contenders=contender and "resnet-20"
+    )
+    kept = (1, 2, 4)
+    events = [entrant(i, c.label, c.architecture) for i, c in enumerate(SPACE)]
+    if contender:
+        events.append(entrant(len(SPACE), "resnet-20", RESNET, "contender"))
+    first = [0.9, 0.7, 0.74, 0.8, 0.95, 1.1, 1.0]
+    events += [training(i, "rung_1", 2.0, loss) for i, loss in enumerate(first)]
+    events.append(HalvingEvent(rung=0, indices=tuple(range(7)), losses=tuple(first), kept=kept))
+    second = [0.5, 0.56, 0.6]
+    events += [training(i, "rung_2", first[i], loss) for i, loss in zip(kept, second, strict=True)]
+    events.append(HalvingEvent(rung=1, indices=kept, losses=tuple(second), kept=(1,)))
+    if finish:
+        events.append(training(1, "cooldown", 0.5, 0.3, 0.88))
+        if contender:
+            events.append(training(7, "whole", 2.0, 0.35, contender))
+        best = Winner(7, "whole", contender, contender) if (contender or 0) > 0.88 else None
+        best = best or Winner(1, "cooldown", 0.88, 0.88)
+        confusion = tuple(tuple(100 * (i == j) for j in range(10)) for i in range(10))
+        events.append(
+            FinishedEvent(
+                reason="all epochs are spent",
+                seconds=378.0,
+                best=best,
+                best_any_size=best,
+                confusion=confusion,
+                class_names=tuple("0123456789"),
+            )  # fmt: skip
+        )
+    (folder / "config.json").write_text(
+        json.dumps({"format": 2, "kind": "search", **config.to_json()})
+    )
+    entries = (Entry(n, "2026-01-01T12:00:00+00:00", f"k{n}", e) for n, e in enumerate(events))
+    lines = (json.dumps(entry.to_json()) + "\n" for entry in entries)
+    (folder / "journal.jsonl").write_text("".join(lines))
+    return folder
+
+
+def text_of(folder):
+    return unescape(write_report(folder).read_text())
+
+
+def test_the_winner_is_compared_with_the_best_contender_at_equal_total_cost(tmp_path):
+    page = text_of(race(tmp_path / "run", contender=0.80))
+    assert "#1 s1p+ 0111</b>, the winner of a race of 7 candidates" in page
+    assert "resnet-20, was trained for all 42 epochs" in page and "at equal total cost" in page
+    assert "88.00 % of the race's winner against 80.00 % on test data, +8.00 points" in page
+    assert "start network" not in page and "No comparison" not in page
+    assert {f.stem for f in (tmp_path / "run" / "figures").iterdir()} == {
+        "race", "architectures", "classes"
+    }  # fmt: skip
+
+
+def test_a_contender_that_is_better_is_the_result_and_the_page_says_so(tmp_path):
+    page = text_of(race(tmp_path / "run", contender=0.91))
+    assert "#7 resnet-20</b>, a contender, as its validation accuracy of 91.00 %" in page
+    assert "88.00 % of the race's winner against 91.00 % on test data, −3.00 points" in page
+
+
+def test_without_contenders_nothing_was_compared_and_the_page_says_so(tmp_path):
+    page = text_of(race(tmp_path / "run"))
+    assert "No comparison with a hand-made network at equal total cost was made" in page
+
+
+def test_decisions_and_rows_tell_the_race(tmp_path):
+    history = read_history(race(tmp_path / "run", contender=0.80))
+    told = [d for d in decisions(history) if d.kind == "Halve"]
+    assert told[0].text.startswith(
+        "by validation loss after rung 1 go on: #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
+        "#4 s1 2222 (0.950); out: "
+    )
+    assert history.epochs_behind(history.best()) == sum(PLAN.rungs) + PLAN.cooldown
+    assert summary_rows(history)[7]["origin"] == "contender resnet-20"
+    assert history.best_of(history.records[1]) is None  # the thesis' trainings alone
+    assert search_table(tmp_path / "run").row_count == 8
+
+
+def test_a_race_under_way_has_a_page(tmp_path):
+    page = text_of(race(tmp_path / "run", contender=0.80, finish=False))
+    assert "unfinished" in page and "No network has been trained yet" in page

@@ -1,0 +1,62 @@
+"""What is suggested before a search: from the images, and with the time it will take."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from resbuilder.cli import main
+from resbuilder.config import SearchConfig
+from resbuilder.plan import plan, suggested_epochs, suggested_flops, suggested_side
+
+pytestmark = pytest.mark.any_backend
+
+
+def test_sides_follow_the_typical_image_and_stay_moderate():
+    assert suggested_side([(32, 32)] * 3) is None  # small already, and all equal
+    assert suggested_side([(100, 80), (70, 90), (75, 200)]) == 64
+    assert suggested_side([(600, 400)] * 3) == 128
+    assert suggested_side([(20, 30), (10, 10)]) == 32
+
+
+def test_the_budget_grows_with_the_pixels_and_epochs_fall_with_the_images():
+    assert suggested_flops(28, 28) == suggested_flops(32, 32) == 4e6
+    assert suggested_flops(64, 64) == pytest.approx(4 * 4e6, rel=0.26)  # one digit
+    assert suggested_epochs(4_000) == 42
+    assert [suggested_epochs(n) for n in (100, 40_000, 10**6)] == [60, 20, 20]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of images of different sizes."""
+    rng = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 255, (16 + i % 2, 16, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / label / f"{i}.png")
+    return tmp_path / "images"
+
+
+def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(folder):
+    done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", "3e5"])
+    assert done.exit_code == 0, done.output
+    for said in ("26 to train, 6 to validate, 8 to test", "16×16, 17×16; resized to 32×32",
+                 "classes: 2, the smallest has 16 images", "0.3 MFLOPs"):  # fmt: skip
+        assert said in done.stdout
+    command = done.stdout.splitlines()[-1]
+    assert command.startswith("resbuilder search --method=race --dataset=")
+    options = dict(part.lstrip("-").split("=") for part in command.split()[2:])
+    assert {"method", "dataset", "image-size", "flops", "total-epochs", "out"} == set(options)
+
+
+def test_a_plan_is_what_the_race_will_be(folder):
+    found = plan(str(folder), flops=3e5)
+    assert found.seconds > 0 and found.race.total == found.config.total_epochs
+    assert found.race.starters[0] == len(found.candidates)
+    assert found.config == SearchConfig.from_mapping(found.config.to_json())
+
+
+def test_a_budget_too_small_is_refused_before_anything_is_timed(folder):
+    with pytest.raises(ValueError, match="the smallest candidate"):
+        plan(str(folder), flops=10, say=lambda text: pytest.fail("timed"))

@@ -1,0 +1,134 @@
+"""Averaged weights, schedules by step, smoothed labels, decay of kernels: on every backend."""
+
+import keras
+import numpy as np
+import pytest
+
+from resbuilder import TrainConfig, minimal_architecture, resnet_architecture
+from resbuilder.training import Trainer, TrainingData
+
+pytestmark = pytest.mark.any_backend
+SETTINGS = {
+    "dataset": "digits",
+    "train_limit": 100,
+    "batch_size": 32,
+    "epochs": 2,
+    "learning_rate": 1e-2,
+    "lambda_l2": 0.0,
+}
+STEPS = 6  # 80 of the 100 images train, in three batches
+NETWORK = minimal_architecture((8, 8, 1), 10, 4, stages=1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return TrainingData.load(TrainConfig(**SETTINGS))
+
+
+def trainer(data, network=NETWORK, **settings):
+    config = TrainConfig(**SETTINGS | settings)
+    t = Trainer(network, data, config, seed=3, regularized=False)
+    # One step at a time, so that a callback sees each.
+    t.model.steps_per_execution = 1
+    return t
+
+
+def arrays(variables):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+
+
+class Recorder(keras.callbacks.Callback):
+    """Notes the weights and the learning rate after each step."""
+
+    def __init__(self, trainer):
+        super().__init__()
+        self.trainer, self.weights, self.rates = trainer, [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if keras.backend.backend() == "jax":
+            self.trainer.model.jax_state_sync()
+        self.weights.append(arrays(self.trainer.network.weights))
+        self.rates.append(float(self.trainer.optimizer.learning_rate))
+
+
+def recorded(t, **kwargs):
+    recorder = Recorder(t)
+    return t.fit(7, regularize=False, callbacks=[recorder], **kwargs), recorder
+
+
+def test_the_rate_rises_and_falls_to_zero_with_every_step(data):
+    _, recorder = recorded(trainer(data, schedule="cosine", warmup=1 / 3))
+    falling = [1e-2 * (1 + np.cos(np.pi * n / 4)) / 2 for n in range(4)]
+    np.testing.assert_allclose(recorder.rates, [5e-3, 1e-2, *falling], rtol=1e-5)
+
+
+def test_each_training_has_the_whole_schedule(data):
+    t = trainer(data, schedule="cosine", epochs=1)
+    rates = [recorded(t)[1].rates for _ in range(2)]
+    np.testing.assert_allclose(rates[0], 1e-2 * np.array([1, 0.75, 0.25]), rtol=1e-5)
+    assert rates[0] == rates[1]
+
+
+def test_averages_follow_their_formula_and_take_in_the_moving_statistics(data):
+    t = trainer(data, ema=0.5)
+    begun = arrays(t.network.weights)
+    record, recorder = recorded(t)
+    expected = begun
+    for n, weights in enumerate(recorder.weights, 1):
+        decay = min(0.5, (1 + n) / (10 + n))
+        expected = [decay * a + (1 - decay) * w for a, w in zip(expected, weights, strict=True)]
+    averaged = arrays(t.network.weights)
+    for found, computed in zip(averaged, expected, strict=True):
+        np.testing.assert_allclose(found, computed, rtol=1e-5, atol=1e-6)
+    moving = [w.path for w in t.network.weights if "moving_variance" in w.path]
+    assert moving and len(recorder.weights) == STEPS
+    # What was measured is measured on them, also within the training.
+    assert record["validation"]["loss"] == pytest.approx(t.evaluate("validation")["loss"], rel=1e-5)
+    assert record["test"]["loss"] == pytest.approx(t.evaluate("test")["loss"], rel=1e-5)
+
+
+def test_averages_leave_the_training_itself_as_it_is(data, tmp_path):
+    plain, averaging = trainer(data), trainer(data, ema=0.9)
+    for t in (plain, averaging):
+        t.fit(7, regularize=False)
+    raw, averaged = tmp_path / "raw.keras", tmp_path / "averaged.keras"
+    averaging.save(raw, to_go_on=True)
+    averaging.save(averaged)
+    found = [keras.models.load_model(file, compile=False).get_weights() for file in (raw, averaged)]
+    for last, mean, one in zip(*found, plain.network.get_weights(), strict=True):
+        np.testing.assert_allclose(last, one, rtol=1e-5, atol=1e-6)
+        assert not np.array_equal(last, mean)
+
+
+def test_smoothed_labels_are_those_of_keras_in_training_and_not_in_judging(data):
+    ε = 0.3
+    t = trainer(data, label_smoothing=ε)
+    x = data.dataset.x_train[:10].astype("float32")
+    y = data.dataset.y_train[:10]
+    logits = np.array(keras.ops.convert_to_numpy(t.network(x)))
+    expected = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=ε)(
+        keras.utils.to_categorical(y, 10), logits
+    )
+    found = t.model.compute_loss(None, keras.ops.convert_to_tensor(y), t.network(x), training=True)
+    assert float(found) == pytest.approx(float(expected), rel=1e-5)
+    judged = t.model.compute_loss(
+        None, keras.ops.convert_to_tensor(y), t.network(x), training=False
+    )
+    plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits)
+    assert float(judged) == pytest.approx(float(plain), rel=1e-5)
+
+
+def test_kernels_alone_decay(data):
+    # A name that could be taken for that of another weight.
+    network = resnet_architecture((8, 8, 1), 10, (4,), (1,), "small")
+    decayed = trainer(data, network, weight_decay=0.5, epochs=1)
+    zeros = [np.zeros(v.shape, "float32") for v in decayed.model.trainable_variables]
+    before = {
+        w.path: a
+        for w, a in zip(decayed.network.weights, arrays(decayed.network.weights), strict=True)
+    }
+    decayed.optimizer.apply([keras.ops.convert_to_tensor(z) for z in zeros])
+    for weight in decayed.network.trainable_weights:
+        factor = 1 - 1e-2 * 0.5 if weight.path.endswith("kernel") else 1
+        (after,) = arrays([weight])
+        np.testing.assert_allclose(after, factor * before[weight.path], rtol=1e-5)

@@ -31,6 +31,8 @@ EXTRAS = {
         "openslide-bin>=4.0.0.6",
         # Tiles of plain JPEG slides, several times faster than through OpenSlide.
         "simplejpeg>=1.9,<2",
+        # Tells slides apart by their contents.
+        "xxhash>=3.5,<5",
     ],
     "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],

@@ -10,6 +10,9 @@ import click
 
 from resbuilder.common.cli import Command, resumed_by
 
+# Slides whose notes are printed; a cohort of fluorescence has one for each.
+NOTES = 20
+
 
 class Canvas(click.ParamType):
     """Width and height as in 2500x2000."""
@@ -27,7 +30,13 @@ class Canvas(click.ParamType):
 
 
 @click.command(cls=Command)
-@click.argument("slides", type=click.Path(exists=True, path_type=Path), metavar="SLIDES|MANIFEST")
+@click.argument(
+    "slides",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="SLIDES...|MANIFEST",
+    nargs=-1,
+    required=True,
+)
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
 )
@@ -42,7 +51,20 @@ class Canvas(click.ParamType):
     "--canvas", type=Canvas(), default="2500x2000", show_default=True, help="Size of the images."
 )
 @click.option("--fit", is_flag=True, help="Reduce slides further that exceed the canvas.")
-@click.option("--icc", is_flag=True, help="Convert colours from the slide's profile to sRGB.")
+@click.option(
+    "--icc", is_flag=True, help="Convert colours to sRGB where a slide has a colour profile."
+)
+@click.option(
+    "--slide-mpp",
+    type=float,
+    help="Micrometres per slide pixel, for slides that do not know their own.",
+)
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Decode JPEG tiles in full: slower, and differs by at most one grey level.",
+)
+@click.option("--hash", is_flag=True, help="Add a hash (xxh3) of each slide's whole file.")
 @click.option(
     "--workers", type=click.IntRange(1), help="Slides at the same time.  [number of processors]"
 )
@@ -60,16 +82,17 @@ class Canvas(click.ParamType):
     help="Slides over the nodes of a Ray cluster (HOST:PORT), or a Ray of this command's own "
     "(local); one core and 1 GiB each.",
 )
-def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None:
+def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **settings) -> None:
     """Turn whole-slide images into inputs of a network.
 
-    SLIDES is a folder (searched with its sub-folders) or one slide; MANIFEST a CSV file with a
-    column "slide" and, for slides with settings of their own, "downsample" or "mpp".
+    SLIDES are slides and folders, which are searched with their sub-folders; MANIFEST is a CSV
+    file with a column "slide" and, for slides with settings of their own, "downsample", "mpp" or
+    "slide_mpp".
 
     Every slide becomes a PNG, centred on white; manifest.csv says where each comes from, and why
     a slide failed; contact_sheet_1.jpg, ... show them all. Run again, it makes what is missing.
 
-    Exit status: 0, 1 if a slide failed, 2 if nothing was begun.
+    Exit status: 0; 1 if some slides failed; 2 if all did, or nothing was begun.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -97,13 +120,19 @@ def preprocess(slides: Path, out: Path, workers: int | None, **settings) -> None
     finally:
         if bar.live.is_started:
             bar.stop()
+    noted = [row for row in rows if row["notes"]]
+    for row in noted[:NOTES]:
+        click.echo(f"Note: {_printable(row['slide'])}: {row['notes']}", err=True)
+    if len(noted) > NOTES:
+        more = len(noted) - NOTES
+        click.echo(f"Note: {more} more slides have notes, see {out / 'manifest.csv'}", err=True)
     failed = [row for row in rows if row["status"] != "ok"]
     for row in failed:
         click.echo(f"{_printable(row['slide'])}: {_printable(row['reason'])}", err=True)
     ending = f"; {len(failed)} failed" if failed else ""
     click.echo(f"{len(rows) - len(failed)} of {len(rows)} slides are images in {out}{ending}")
     if failed:
-        click.get_current_context().exit(1)
+        click.get_current_context().exit(1 if len(failed) < len(rows) else 2)
 
 
 def _printable(text: str) -> str:

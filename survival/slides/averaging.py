@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 from scipy import sparse
 
 
@@ -60,3 +61,21 @@ def average(image: np.ndarray, rows: sparse.csr_matrix, columns: sparse.csr_matr
     image = image.reshape(-1, width, channels).transpose(1, 0, 2).reshape(width, -1)
     image = columns @ image
     return image.reshape(columns.shape[0], -1, channels).transpose(1, 0, 2)
+
+
+def average_of_blocks(image: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
+    """Average over blocks of whole pixels: rounded, several times faster than :func:`average`.
+
+    Args:
+        image: uint8 (height, width, 4), both sides multiples of their factors. Pillow takes such
+            an array as it is, and would copy one of three colours.
+        factors: Width and height of a block.
+
+    Returns:
+        uint8 array (height / factor, width / factor, 4).
+    """
+    if factors == (1, 1):
+        return image
+    height, width = image.shape[:2]
+    whole = Image.frombuffer("RGBX", (width, height), np.ascontiguousarray(image))
+    return np.asarray(whole.reduce(factors))

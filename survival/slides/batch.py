@@ -7,7 +7,7 @@ import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ MANIFEST = "manifest.csv"
 
 
 def preprocess_slides(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     out: str | Path,
     downsample: float | None = None,
     canvas: tuple[int, int] = CANVAS,
@@ -32,6 +32,9 @@ def preprocess_slides(
     mpp: float | None = None,
     fit: bool = False,
     icc: bool = False,
+    slide_mpp: float | None = None,
+    exact: bool = False,
+    hash: bool = False,
     root: str | Path | None = None,
     workers: int = 1,
     timeout: float = 300,
@@ -46,13 +49,16 @@ def preprocess_slides(
     asked for. An image carries its provenance, so this holds however the run before ended.
 
     Args:
-        source: A folder of slides, a CSV manifest, or one slide: :func:`.listing.list_jobs`.
+        source: Folders of slides and slides, or a CSV manifest: :func:`.listing.list_jobs`.
         out: Folder for the images (PNG), the manifest and the contact sheets.
         downsample: As in :func:`preprocess_slide`, and so the next four.
         canvas: Width and height of the images.
         mpp: Micrometres per image pixel, instead of ``downsample``.
         fit: Reduce slides further that are larger than the canvas.
-        icc: Convert colours to sRGB.
+        icc: Convert colours to sRGB where a slide has a profile.
+        slide_mpp: As in :func:`preprocess_slide`, and so the next two.
+        exact: Decode all JPEG tiles in full.
+        hash: Hash the slides' whole files. Images without are made again.
         root: Folder that a manifest's paths are relative to, instead of its own.
         workers: Slides at the same time, each in a process of its own.
         timeout: Seconds without progress after which a slide is given up.
@@ -75,11 +81,13 @@ def preprocess_slides(
     out = Path(out)
     if workers < 1 or timeout <= 0:
         raise ValueError(f"workers and timeout must be positive, not {workers} and {timeout}")
-    jobs = list_jobs(Path(source), Settings(downsample, mpp, canvas, fit, icc), root)
+    sources = [source] if isinstance(source, (str, Path)) else source
+    settings = Settings(downsample, mpp, canvas, fit, icc, slide_mpp, exact)
+    jobs = list_jobs([Path(one) for one in sources], settings, root)
     _refuse_other_slides(out, jobs)
     rows: dict[int, dict] = {}
     for i, job in enumerate(jobs):
-        if provenance := _finished(job, out, overwrite):
+        if provenance := _finished(job, out, overwrite, hash):
             rows[i] = _row(job, provenance)
             progress(len(rows), len(jobs))
     threads = _threads(min(workers, len(jobs)))
@@ -90,9 +98,10 @@ def preprocess_slides(
 
         run, threads = partial(run_on_ray, address=ray), 1
     progress(len(rows), len(jobs))
+    options = {"threads": threads, "hash": hash}
     with only_writer(out):
         _make_missing(
-            partial(run, workers=workers, timeout=timeout), jobs, rows, out, threads, progress
+            partial(run, workers=workers, timeout=timeout), jobs, rows, out, options, progress
         )
         ordered = [rows[i] for i in range(len(jobs))]
         _write_manifest(out / MANIFEST, ordered)
@@ -105,7 +114,7 @@ def _make_missing(
     jobs: list[Job],
     rows: dict[int, dict],
     out: Path,
-    threads: int,
+    options: dict,
     progress: Callable[[float, int], None],
 ) -> None:
     """Makes what has no row yet, and adds its row: of the image, or of the failure."""
@@ -113,7 +122,7 @@ def _make_missing(
     missing = [i for i in range(len(jobs)) if i not in rows]
     parts: dict[int, float] = {}
     try:
-        with contextlib.closing(run(_make, [(jobs[i], out, threads) for i in missing])) as events:
+        with contextlib.closing(run(_make, [(jobs[i], out, options) for i in missing])) as events:
             for k, kind, value in events:
                 i = missing[k]
                 if kind == "no room":
@@ -135,18 +144,20 @@ def _tidy(jobs: list[Job], out: Path) -> None:
         remove_leftovers(folder)
 
 
-def _make(task: tuple[Job, Path, int], progress: Callable[[int, int], None]) -> dict:
+def _make(task: tuple[Job, Path, dict], progress: Callable[[int, int], None]) -> dict:
     """In a process of its own: make and write one image."""
-    job, out, threads = task
+    job, out, options = task
     target = out / job.output
     target.parent.mkdir(parents=True, exist_ok=True)
-    image = preprocess_slide(job.source, **asdict(job.settings), threads=threads, progress=progress)
+    image = preprocess_slide(job.source, **asdict(job.settings), **options, progress=progress)
     image.save(target)
     return image.provenance
 
 
-def _finished(job: Job, out: Path, overwrite: bool) -> dict | None:
+def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
     """The provenance of a slide's image if it is there, whole, and what is wanted.
+
+    With a hash of the slide's file, if that is wanted.
 
     Raises:
         ValueError: It was made with other settings, and is not to be overwritten.
@@ -159,23 +170,30 @@ def _finished(job: Job, out: Path, overwrite: bool) -> dict | None:
         if overwrite:
             return None
         raise ValueError(
-            f"{out / job.output} was made with {_other(before, now)}, not {_other(now, before)}: "
+            f"{out / job.output} was made {_other(before, now)}, "
+            f"not {_other(now, before).removeprefix('with ')}: "
             "give --overwrite to make such images again, or choose another folder"
         )
     try:
         state = file_state(job.source)
     except OSError:
         return None
-    return provenance if state.items() <= provenance.items() else None
+    hashed = provenance.get("hash") or not hash
+    return provenance if hashed and state.items() <= provenance.items() else None
 
 
 def _other(settings: dict, than: dict) -> str:
-    some = {name: value for name, value in settings.items() if than.get(name) != value}
-    return ", ".join(f"{name} {str(value).removesuffix('.0')}" for name, value in some.items())
+    """What is different in one of two records of settings; what is not in it was not asked for."""
+    names = [name for name in than | settings if than.get(name) != settings.get(name)]
+    some = [f"{n} {str(settings[n]).removesuffix('.0')}" for n in names if n in settings]
+    return f"with {', '.join(some)}" if some else f"without {', '.join(names)}"
 
 
 def _row(job: Job, provenance: dict) -> dict:
     row = job.columns | {"slide": job.slide} | {name: provenance.get(name) for name in PROVENANCE}
+    if row["content"] is None and "sha256" in provenance:
+        # An image of before; the text is the one that stood for it then.
+        row["content"] = f"{provenance['sha256']}:{provenance['bytes']}"
     settings = json.dumps(provenance["settings"])
     return row | {"output": job.output, "status": "ok", "reason": "", "settings": settings}
 

@@ -10,6 +10,10 @@ from survival.slides.settings import SlideError
 
 # Glass without tissue differs by less than this many grey levels, averaged over areas.
 BACKGROUND_RANGE = 8
+# Images that cover less of their canvas than this share are specks.
+SMALLEST_SHARE = 0.02
+# A pixel without light has less in every colour; stained tissue and glass have more.
+DARK = 50
 
 
 def to_srgb(image: np.ndarray, profile: ImageCms.ImageCmsProfile) -> np.ndarray:
@@ -46,6 +50,25 @@ def refuse_background(image: np.ndarray) -> None:
             f"nothing but background: every pixel of its image is within {spread} grey levels of "
             f"the others, around RGB {tuple((low + high) // 2 for low, high in ranges)}"
         )
+
+
+def notes_on(image: np.ndarray, canvas: tuple[int, int]) -> list[str]:
+    """Say what a person should look at in an image, uint8 (height, width, 3)."""
+    notes = []
+    height, width = image.shape[:2]
+    share = width * height / (canvas[0] * canvas[1])
+    if share < SMALLEST_SHARE:
+        notes.append(
+            f"its image of {width}x{height} pixels covers {100 * share:.2g} % of the canvas: is "
+            "the downsample too large, or the resolution wrong that it gives?"
+        )
+    red, green, blue = np.moveaxis(image, -1, 0)
+    if (np.maximum(np.maximum(red, green), blue) < DARK).mean() > 0.5:
+        notes.append(
+            "its background is dark, as in fluorescence: it lies on white all the same, and a "
+            "network for stained tissue is not made for it"
+        )
+    return notes
 
 
 def on_canvas(image: np.ndarray, plan: Plan, canvas: tuple[int, int]) -> np.ndarray:

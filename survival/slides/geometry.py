@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import openslide
 
 from survival.slides.averaging import cells_over
-from survival.slides.settings import Settings, SlideError
+from survival.slides.settings import COARSEST, Settings, SlideError
 
 # Levels whose sides were rounded report 64.05 for 64: within this share a level is the one wanted.
 TOLERANCE = 0.01
@@ -45,13 +45,48 @@ class Plan:
     fit_factor: float = 1.0
 
 
-def microns_per_pixel(slide: openslide.AbstractSlide) -> tuple[float, float] | None:
-    """Micrometres per level-0 pixel along x and y; None if the slide does not say."""
+def microns_per_pixel(
+    slide: openslide.AbstractSlide, slide_mpp: float | None = None
+) -> tuple[float, float] | None:
+    """Return micrometres per level-0 pixel along x and y; None if nobody knows.
+
+    Args:
+        slide: An open slide. What it says is not believed beyond :data:`.settings.COARSEST`.
+        slide_mpp: What the user says, for a slide that does not.
+    """
+    sides = _stated(slide)
+    if sides and max(sides) <= COARSEST:
+        return sides
+    return (slide_mpp, slide_mpp) if slide_mpp else None
+
+
+def resolution_notes(slide: openslide.AbstractSlide, slide_mpp: float | None) -> list[str]:
+    """Say where a resolution was not believed, the slide's own or the user's."""
+    sides, notes = _stated(slide), []
+    if sides and max(sides) > COARSEST:
+        notes.append(f"{_unbelieved(sides)}, so it was not used")
+    elif sides and slide_mpp and max(abs(side / slide_mpp - 1) for side in sides) > TOLERANCE:
+        notes.append(
+            f"it says itself that its pixels have {sides[0]:g} micrometres; the "
+            f"{slide_mpp:g} given (--slide-mpp) were not used"
+        )
+    return notes
+
+
+def _stated(slide: openslide.AbstractSlide) -> tuple[float, float] | None:
     try:
         x, y = (float(slide.properties[f"openslide.mpp-{axis}"]) for axis in "xy")
     except (KeyError, ValueError):
         return None
     return (x, y) if all(math.isfinite(side) and side > 0 for side in (x, y)) else None
+
+
+def _unbelieved(sides: tuple[float, float]) -> str:
+    dpi = 25_400 / max(sides)
+    return (
+        f"its tags say {max(sides):.4g} micrometres per pixel ({dpi:.0f} dpi), which is a default "
+        "of programs and not the resolution of a scanner"
+    )
 
 
 def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
@@ -87,11 +122,13 @@ def _wanted_downsample(slide: openslide.AbstractSlide, settings: Settings) -> fl
     if settings.mpp is None:
         assert settings.downsample is not None, "settings always have one of the two"
         return settings.downsample
-    sides = microns_per_pixel(slide)
+    sides = microns_per_pixel(slide, settings.slide_mpp)
     if sides is None:
+        stated = _stated(slide)
+        why = _unbelieved(stated) if stated else "it does not say how large its pixels are"
         raise SlideError(
-            f"it does not say how large its pixels are, so {settings.mpp:g} micrometres per pixel "
-            "cannot be reached; give this slide a downsample instead of mpp"
+            f"{why}, so {settings.mpp:g} micrometres per pixel cannot be reached; say it "
+            "(--slide-mpp, or a column slide_mpp), or give this slide a downsample instead of mpp"
         )
     if abs(sides[0] / sides[1] - 1) > TOLERANCE:
         raise SlideError(

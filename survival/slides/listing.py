@@ -11,19 +11,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from survival.names import find_slides
+from survival.slides.dicom import SUFFIX as DICOM
+from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
 
-# What OpenSlide's formats are called. A DICOM slide is many .dcm files: a manifest names one.
+# What OpenSlide's formats are called.
 SUFFIXES = (
     *(".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".scn", ".bif", ".svslide"),
-    *(".vms", ".vmu", ".czi"),
+    *(".vms", ".vmu", ".czi", DICOM),
 )
 # What a row about an image holds besides the columns of a manifest.
 PROVENANCE = (
     *("output", "status", "reason", "vendor", "slide_width", "slide_height", "level"),
     *("level_factor", "total_factor", "fit_factor", "filter", "output_mpp_x", "output_mpp_y"),
-    *("icc", "width", "height", "left", "top", "sha256", "bytes", "modified", "openslide"),
-    "settings",
+    *("icc", "width", "height", "left", "top", "content", "hash", "bytes", "modified", "notes"),
+    *("openslide", "settings"),
 )
 
 
@@ -46,17 +48,21 @@ class Job:
     columns: dict[str, str] = field(default_factory=dict)
 
 
-def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) -> list[Job]:
-    """List the slides of a folder, of a CSV manifest, or one slide.
+def list_jobs(
+    sources: Sequence[Path], settings: Settings, root: str | Path | None = None
+) -> list[Job]:
+    """List the slides of folders, of a CSV manifest, or slides as they are.
 
     A folder is searched with its sub-folders, which the images' paths repeat. So do relative
     paths of a manifest; the image of an absolute path, or one with "..", has only the slide's
-    name: no image lies outside the output folder.
+    name: no image lies outside the output folder. Of the files of a DICOM series, which are one
+    slide, the first is taken.
 
     Args:
-        source: Folder, CSV file with a column ``slide`` and perhaps ``downsample`` or ``mpp``
-            (empty cells take the settings), or a slide. A slide of a CSV file that does not lie
-            where it says is looked for in the sub-folders, by a name that occurs there once.
+        sources: Folders and slides; or one CSV file with a column ``slide`` and perhaps
+            ``downsample``, ``mpp`` or ``slide_mpp`` (empty cells take the settings). A slide of a
+            CSV file that does not lie where it says is looked for in the sub-folders, by a name
+            that occurs there once.
         settings: What is wanted where a manifest says nothing else.
         root: Folder that the paths of a manifest are relative to; its own if None.
 
@@ -67,22 +73,44 @@ def list_jobs(source: Path, settings: Settings, root: str | Path | None = None) 
         ValueError: No slides, slides that do not exist, a bad manifest, or two slides whose
             images would have one name.
     """
-    root = source.parent if root is None else Path(root)
-    if source.is_dir():
-        jobs = list(_in_folder(source, settings))
-    elif source.suffix.lower() == ".csv":
-        jobs = list(_in_manifest(source, root, settings))
-    elif source.exists():
-        jobs = [Job(source.name, source, _output(PurePosixPath(source.name)), settings)]
+    manifests = [source for source in sources if source.suffix.lower() == ".csv"]
+    if manifests and not manifests[0].is_dir():
+        if len(sources) > 1:
+            raise ValueError(f"give {manifests[0]} alone, or slides and folders, but not both")
+        root = manifests[0].parent if root is None else Path(root)
+        jobs = _found_below(root, list(_in_manifest(manifests[0], root, settings)))
     else:
-        raise ValueError(f"no such file or folder: {source}")
+        if root is not None:
+            raise ValueError("root is for the paths of a CSV manifest, and none is given")
+        jobs = _one_for_each_series([job for one in sources for job in _in_source(one, settings)])
     if not jobs:
-        raise ValueError(f"no slides in {source}; looked for files {', '.join(SUFFIXES)}")
-    # A broken link in a folder fails like any other broken slide; a manifest can be corrected.
-    if not source.is_dir():
-        jobs = _found_below(root, jobs)
+        places = _some([str(source) for source in sources])
+        raise ValueError(f"no slides in {places}; looked for files {', '.join(SUFFIXES)}")
     _refuse_same_names(jobs)
     return jobs
+
+
+def _in_source(source: Path, settings: Settings) -> Iterator[Job]:
+    """The slides of a folder, or the slide itself."""
+    if source.is_dir():
+        # A broken link in a folder fails like any other broken slide.
+        yield from _in_folder(source, settings)
+    elif source.exists():
+        yield Job(source.name, source, _output(PurePosixPath(source.name)), settings)
+    else:
+        raise ValueError(f"no such file or folder: {source}")
+
+
+def _one_for_each_series(jobs: list[Job]) -> list[Job]:
+    """Leave out DICOM files of a series of which another one in the same folder is there."""
+    seen, kept = set(), []
+    for job in jobs:
+        if job.source.suffix.lower() == DICOM and (series := series_of(job.source)):
+            if (place := (job.source.parent.resolve(), series)) in seen:
+                continue
+            seen.add(place)
+        kept.append(job)
+    return kept
 
 
 def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
@@ -104,7 +132,7 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
         warnings.warn(
             f"{len(ignored)} file(s) in {folder} are no slides by their names: "
             f"{_some([str(path) for path in sorted(ignored)])}",
-            stacklevel=4,
+            stacklevel=6,
         )
     for path in sorted(found):
         slide = PurePosixPath(path.as_posix())
@@ -151,6 +179,8 @@ def _from_row(root: Path, row: dict, settings: Settings) -> Job:
     downsample, mpp = _number(row, "downsample"), _number(row, "mpp")
     if downsample is not None or mpp is not None:
         settings = replace(settings, downsample=downsample, mpp=mpp)
+    if (slide_mpp := _number(row, "slide_mpp")) is not None:
+        settings = replace(settings, slide_mpp=slide_mpp)
     path = PurePosixPath(Path(slide).as_posix())
     if path.is_absolute() or ".." in path.parts:
         path = PurePosixPath(path.name)
@@ -188,16 +218,19 @@ def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
 
 
 def _refuse_same_names(jobs: list[Job]) -> None:
-    owners: dict[str, str] = {}
+    owners: dict[str, Job] = {}
     for job in jobs:
         # As file systems do that ignore case or compose letters.
         key = unicodedata.normalize("NFC", job.output).casefold()
         if key in owners:
+            pair = owners[key].slide, job.slide
+            if pair[0] == pair[1]:  # of different folders that were given
+                pair = str(owners[key].source), str(job.source)
             raise ValueError(
-                f"{owners[key]} and {job.slide} would both become {job.output}; rename one, or "
-                "put them into different sub-folders"
+                f"{pair[0]} and {pair[1]} would both become {job.output}; rename one, or "
+                "put them into different sub-folders of one folder"
             )
-        owners[key] = job.slide
+        owners[key] = job
 
 
 def _some(names: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import io
 import json
 import os
@@ -17,11 +17,12 @@ import openslide
 from PIL import Image, ImageCms, PngImagePlugin
 
 from resbuilder.common.files import atomically
-from survival.slides.canvas import on_canvas, refuse_background, to_srgb
-from survival.slides.geometry import make_plan, microns_per_pixel
+from survival.slides.canvas import notes_on, on_canvas, refuse_background, to_srgb
+from survival.slides.geometry import Plan, make_plan, microns_per_pixel, resolution_notes
+from survival.slides.identity import FileHash, TilesHash, content_of, quickhash
 from survival.slides.jpeg_tiles import read_jpeg_tiles
 from survival.slides.reading import open_slide, read_over_white
-from survival.slides.settings import CANVAS, Settings, SlideError
+from survival.slides.settings import CANVAS, Settings
 from survival.slides.tiff import refuse_contradictions
 
 # The key under which a PNG keeps its provenance, as JSON.
@@ -61,6 +62,9 @@ def preprocess_slide(
     mpp: float | None = None,
     fit: bool = False,
     icc: bool = False,
+    slide_mpp: float | None = None,
+    exact: bool = False,
+    hash: bool = False,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SlideImage:
@@ -76,17 +80,25 @@ def preprocess_slide(
         canvas: Width and height of the image, in pixels.
         mpp: Instead of ``downsample``: micrometres per image pixel.
         fit: Reduce a slide further that would be larger than the canvas, instead of refusing it.
-        icc: Convert colours from the slide's ICC profile to sRGB (after averaging).
+        icc: Convert colours from the slide's ICC profile to sRGB (after averaging). A slide without
+            a profile keeps its colours, and a note says so.
+        slide_mpp: Micrometres per level-0 pixel, for a slide that does not know. A resolution
+            coarser than 10 is not believed; tags of 72 dpi are a default of programs.
+        exact: Decode all JPEG tiles in full. Otherwise those of which many pixels are averaged are
+            decoded to a smaller size, which changes an image by at most one grey level.
+        hash: Hash the slide's whole file, in a thread beside decoding.
         threads: Pieces of the slide decoded at the same time, about 30 MB each.
         progress: Called with pieces done and their number, while reading.
 
     Returns:
         The image, and its provenance: ``vendor``, ``slide_width``, ``slide_height`` (level 0),
         ``level``, ``level_factor``, ``total_factor`` (level-0 pixels per pixel of the level, of
-        the image), ``fit_factor`` (the part of it that made the image fit), ``filter`` (area or
-        none), ``output_mpp_x``, ``output_mpp_y`` (None if the slide does not say), ``icc`` (the
-        profile converted from), ``width``, ``height``, ``left``, ``top`` (of the slide's image on
-        the canvas), ``sha256``, ``bytes``, ``modified`` (of the slide's file), ``openslide`` (its
+        the image), ``fit_factor`` (the part of it that made the image fit), ``filter`` (none, area,
+        or "area, scaled decoding"), ``output_mpp_x``, ``output_mpp_y`` (None if nobody knows),
+        ``icc`` (the profile converted from), ``width``, ``height``, ``left``, ``top`` (of the
+        slide's image on the canvas), ``content`` (:func:`.identity.content_of`: the same for copies
+        of a slide), ``hash`` (of the whole file; None unless asked for), ``bytes``, ``modified``
+        (of the slide's file), ``notes`` (what a person should look at), ``openslide`` (its
         version), ``settings``.
 
     Raises:
@@ -101,23 +113,25 @@ def preprocess_slide(
         (200, 250, 3)
         >>> slide.save("case.png")
     """
-    settings = Settings(downsample, mpp, canvas, fit, icc)
+    settings = Settings(downsample, mpp, canvas, fit, icc, slide_mpp, exact)
     progress = progress or (lambda done, total: None)
     path = Path(slide)
     # Before it is read: a file that is still being written has another state afterwards.
     state = file_state(path)
-    with open_slide(path) as opened:
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(open_slide(path))
         refuse_contradictions(path, opened)
         plan = make_plan(opened, settings)
-        profile = _profile(opened) if icc else None
-        image = read_jpeg_tiles(path, opened, plan, threads, progress)
-        if image is None:
-            image = read_over_white(opened, plan, threads, progress)
+        profile = opened.color_profile if icc else None
+        whole = stack.enter_context(FileHash(path)) if hash else None
+        image, filtered, tiles = _read(path, opened, plan, exact, threads, progress)
         if profile is not None:
             image = to_srgb(image, profile)
         refuse_background(image)
-        sides = microns_per_pixel(opened) or (None, None)
-        averaged = any(abs(factor - 1) > 1e-9 for factor in plan.factors)
+        notes = resolution_notes(opened, slide_mpp) + notes_on(image, settings.canvas)
+        if icc and profile is None:
+            notes.append("it carries no ICC profile, so its colours are as they are")
+        sides = microns_per_pixel(opened, slide_mpp) or (None, None)
         provenance = {
             "vendor": opened.properties[openslide.PROPERTY_NAME_VENDOR],
             "slide_width": opened.dimensions[0],
@@ -126,7 +140,7 @@ def preprocess_slide(
             "level_factor": plan.level_downsample,
             "total_factor": plan.downsample,
             "fit_factor": plan.fit_factor,
-            "filter": "area" if averaged else "none",
+            "filter": filtered,
             "output_mpp_x": sides[0] and sides[0] * plan.downsample,
             "output_mpp_y": sides[1] and sides[1] * plan.downsample,
             "icc": profile and ImageCms.getProfileDescription(profile).strip(),
@@ -134,12 +148,37 @@ def preprocess_slide(
             "height": plan.size[1],
             "left": plan.position[0],
             "top": plan.position[1],
-            "sha256": sha256(path, lambda: progress(1, 1)),
+            "content": content_of(opened, state["bytes"], tiles),
+            "hash": whole and whole.result(lambda: progress(1, 1)),
             **state,
+            "notes": "; ".join(notes),
             "openslide": openslide.__library_version__,
             "settings": settings.record(),
         }
     return SlideImage(on_canvas(image, plan, settings.canvas), provenance)
+
+
+def _read(
+    path: Path,
+    slide: openslide.OpenSlide,
+    plan: Plan,
+    exact: bool,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> tuple[np.ndarray, str, TilesHash]:
+    """Return the image, how it was averaged, and a hash of what was read if OpenSlide has none."""
+    unknown, tiles = not quickhash(slide), TilesHash()
+    averaged = any(abs(factor - 1) > 1e-9 for factor in plan.factors)
+    found = read_jpeg_tiles(
+        path, slide, plan, threads, progress, exact=exact, tiles=tiles if unknown else None
+    )
+    if found is not None:
+        image, scaled = found
+    else:
+        tiles, scaled = TilesHash(), False
+        image = read_over_white(slide, plan, threads, progress, tiles=tiles if unknown else None)
+    filtered = "area, scaled decoding" if scaled else "area" if averaged else "none"
+    return image, filtered, tiles
 
 
 def read_provenance(path: Path) -> dict | None:
@@ -169,34 +208,3 @@ def file_state(path: Path) -> dict:
     state = os.stat(path)
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
     return {"bytes": state.st_size, "modified": changed.isoformat()}
-
-
-def sha256(path: Path, progress: Callable[[], None] = lambda: None) -> str:
-    """Hash of a slide: of its file, and of the folder beside it where a MIRAX slide keeps data.
-
-    Of other slides in several files (VMS, DICOM) it is the hash of the one that is named.
-
-    Args:
-        path: The slide's file.
-        progress: Called every few megabytes.
-
-    Returns:
-        Hexadecimal digits.
-    """
-    digest = hashlib.sha256()
-    files = [path]
-    if path.suffix.lower() == ".mrxs":
-        files += sorted(f for f in path.with_suffix("").rglob("*") if f.is_file())
-    for file in files:
-        with open(file, "rb") as opened:
-            while block := opened.read(2**22):
-                digest.update(block)
-                progress()
-    return digest.hexdigest()
-
-
-def _profile(slide: openslide.OpenSlide) -> ImageCms.ImageCmsProfile:
-    profile = slide.color_profile
-    if profile is None:
-        raise SlideError("it carries no ICC profile, so its colours cannot be converted (--icc)")
-    return profile

@@ -10,14 +10,20 @@ from typing import TypeVar
 
 import numpy as np
 import openslide
+from PIL import Image
 
 from survival.slides.averaging import area_weights, average
+from survival.slides.diagnosis import what_it_is
 from survival.slides.geometry import Plan
+from survival.slides.identity import TilesHash
 from survival.slides.settings import SlideError
 
 # A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
 PIECE = 2**20
 LARGEST_PIECE = 4 * PIECE
+# How many pixels further to the left and above a piece may be read from, and the largest shift,
+# in pixels of the level, for which it is not.
+REACH, SHIFT = 3072, 0.001
 
 Place = TypeVar("Place")
 
@@ -39,9 +45,7 @@ def open_slide(path: Path) -> Iterator[openslide.OpenSlide]:
         with openslide.OpenSlide(path) as slide:
             yield slide
     except openslide.OpenSlideUnsupportedFormatError:
-        raise SlideError(
-            "it is no slide that OpenSlide reads (NDPI, SVS, MRXS, tiled TIFF, ...), or is cut"
-        ) from None
+        raise SlideError(f"it is not a slide that OpenSlide reads{what_it_is(path)}") from None
     except openslide.OpenSlideError as error:
         raise SlideError(f"it cannot be decoded: {error}") from None
 
@@ -51,6 +55,8 @@ def read_over_white(
     plan: Plan,
     threads: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    tiles: TilesHash | None = None,
 ) -> np.ndarray:
     """Average the pixels of a slide over areas, laid over white.
 
@@ -60,6 +66,7 @@ def read_over_white(
         threads: Pieces read at the same time; each takes about 30 MB. The result is the same for
             any number.
         progress: Called after each piece with the pieces done and their number.
+        tiles: Takes a hash of the pixels that were read.
 
     Returns:
         uint8 array (height, width, 3): the averaged colours, over white.
@@ -71,8 +78,12 @@ def read_over_white(
     def read(place: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, np.ndarray]:
         (x, x_stop), (y, y_stop) = place
         # read_region wants its corner in level-0 pixels.
-        l0_corner = round(x * plan.level_downsample), round(y * plan.level_downsample)
-        rgba = np.asarray(slide.read_region(l0_corner, plan.level, (x_stop - x, y_stop - y)))
+        left, top = (_corner(n, plan.level_downsample) for n in (x, y))
+        l0_corner = round(left * plan.level_downsample), round(top * plan.level_downsample)
+        region = slide.read_region(l0_corner, plan.level, (x_stop - left, y_stop - top))
+        rgba = np.asarray(region)[y - top :, x - left :]
+        if tiles is not None:
+            tiles.add((y, x), np.ascontiguousarray(rgba).data)
         pixels = _premultiplied(rgba)
         if plan.factors == (1.0, 1.0):
             return y - plan.l_corner[1], x - plan.l_corner[0], _ink(pixels)
@@ -89,28 +100,40 @@ def sum_over_white(
     size: tuple[int, int],
     threads: int,
     progress: Callable[[int, int], None],
+    *,
+    rounded: bool = False,
 ) -> np.ndarray:
     """Add up what pieces of a slide give to an image.
 
     Args:
         read: From a place to what is found there: the first row and column of the image that it
-            touches, and its ink, float (rows, columns, 3): 0 is white, 255 black.
+            touches, and its ink, (rows, columns, 3): 0 is white, 255 black.
         places: All places.
         size: Width and height of the image.
         threads: Places read at the same time; the result is the same for any number.
         progress: Called after each place with the places done and their number.
+        rounded: Whether the ink is uint8, with a fourth number that is not used, and no two places
+            touch the same pixel.
 
     Returns:
         uint8 array (height, width, 3).
     """
-    ink = np.zeros((size[1], size[0], 3), np.float32)
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for done, (top, left, part) in enumerate(pool.map(read, places), start=1):
+    colours, kind = (4, np.uint8) if rounded else (3, np.float32)
+    ink = np.zeros((size[1], size[0], colours), kind)
+    with contextlib.ExitStack() as stack:
+        parts: Iterator[tuple[int, int, np.ndarray]]
+        if threads == 1:
+            parts = map(read, places)
+        else:
+            pool = ThreadPoolExecutor(threads)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            parts = pool.map(read, places)
+        for done, (top, left, part) in enumerate(parts, start=1):
             ink[top : top + part.shape[0], left : left + part.shape[1]] += part
             progress(done, len(places))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    if rounded:
+        # Pillow leaves the fourth number out several times faster than NumPy does.
+        return np.asarray(Image.frombuffer("RGBX", size, 255 - ink).convert("RGB"))
     ink += 0.5
     return 255 - ink.astype(np.uint8)
 
@@ -151,6 +174,19 @@ def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list
         inside_a_tile = candidates % tile != 0
         borders.append(int(candidates[np.argmin(shift + 0.001 * inside_a_tile)]))
     return list(zip(borders, [*borders[1:], stop], strict=True))
+
+
+def _corner(start: int, downsample: float) -> int:
+    """The last pixel before a piece from which it can be read without being shifted.
+
+    OpenSlide blurs a region whose corner is not a whole level-0 pixel. Where no corner in reach
+    is one, the best is taken.
+    """
+    candidates = start - np.arange(min(start, REACH) + 1)
+    l0 = candidates * downsample
+    shift = np.abs(l0 - np.rint(l0)) / downsample
+    good = shift <= SHIFT
+    return int(candidates[np.argmax(good) if good.any() else np.argmin(shift)])
 
 
 def _within(plan: Plan, axis: int, start: int, stop: int) -> tuple[int, int]:

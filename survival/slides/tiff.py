@@ -7,10 +7,12 @@ as left out, and those that are listed are put together to another picture.
 from __future__ import annotations
 
 import math
+import os
 import struct
-import warnings
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
 import openslide
 from PIL import TiffImagePlugin as tiff
 
@@ -20,32 +22,73 @@ from survival.slides.settings import SlideError
 _VENDORS = ("aperio", "generic-tiff", "leica", "philips", "trestle", "ventana")
 # A tile is decoded as a whole, 4 bytes a pixel; those of scanners have at most 4096x4096.
 _LARGEST_TILE = 8192 * 8192
-# What Pillow's parser raises for a file that is no TIFF, or a broken one.
-TIFF_ERRORS = (OSError, KeyError, TypeError, ValueError, SyntaxError, struct.error)
+# What reading the directories of a file raises that is not a TIFF, or a broken one.
+TIFF_ERRORS = (OSError, AttributeError, KeyError, TypeError, ValueError, struct.error)
+# NumPy's names of the types of values. Fractions and texts of other tags are left out.
+_TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 
 
-def directories(path: Path) -> list[dict]:
-    """The tags of all directories of a TIFF or BigTIFF.
+def directories(path: Path) -> list[dict[int, Any]]:
+    """Return the tags of all directories of a TIFF or BigTIFF.
+
+    Slides have hundreds of thousands of tiles: their places stay arrays, which Pillow would turn
+    into Python's numbers, one by one.
 
     Args:
         path: The file.
 
     Returns:
-        Values by the tags' numbers; what hinders it is one of :data:`TIFF_ERRORS`.
+        Values by the tags' numbers: an int where there is one, bytes, or an array; a place or
+        length of tiles is always an array. What hinders it is one of :data:`TIFF_ERRORS`.
     """
     found = []
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Odd tags are no concern of whoever runs this.
-        header = file.read(8)
-        if 43 in header[2:4]:
-            header += file.read(8)
-        directory, seen = tiff.ImageFileDirectory_v2(header), set()
-        while directory.next and directory.next not in seen:
-            seen.add(directory.next)
-            file.seek(directory.next)
-            directory.load(file)
-            found.append(dict(directory))
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        header = file.read(16)
+        order = {b"II": "<", b"MM": ">"}[header[:2]]
+        big = {42: False, 43: True}[struct.unpack(f"{order}H", header[2:4])[0]]
+        where = "Q" if big else "I"
+        (start,) = struct.unpack_from(order + where, header, 8 if big else 4)
+        seen = {0}
+        while start not in seen:
+            seen.add(start)
+            width = 8 if big else 2
+            (count,) = struct.unpack(order + "HQ"[big], _bytes(file, start, width, end))
+            entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+            table = _bytes(file, start + width, count * entry.size, end)
+            (start,) = struct.unpack(order + where, file.read(8 if big else 4))
+            found.append(
+                {
+                    tag: _value(file, order, tag, kind, number, inline, end)
+                    for tag, kind, number, inline in entry.iter_unpack(table)
+                    if kind in _TYPES
+                }
+            )
     return found
+
+
+def _bytes(file: BinaryIO, start: int, number: int, end: int) -> bytes:
+    if start + number > end:
+        raise ValueError(f"byte {start + number:,} lies beyond the end of the file at {end:,}")
+    file.seek(start)
+    return file.read(number)
+
+
+def _value(
+    file: BinaryIO, order: str, tag: int, kind: int, number: int, inline: bytes, end: int
+) -> Any:
+    """The value of a tag, which lies in the entry itself if there is room, else elsewhere."""
+    form = np.dtype(order + _TYPES[kind])
+    size, data = number * form.itemsize, inline
+    if size > len(inline):
+        (start,) = struct.unpack(order + ("Q" if len(inline) == 8 else "I"), inline)
+        data = _bytes(file, start, size, end)
+    if tag in (tiff.TILEOFFSETS, tiff.TILEBYTECOUNTS):
+        return np.frombuffer(data, form, number).astype(np.int64)
+    if form.itemsize == 1:
+        return data[:size]
+    values = np.frombuffer(data, form, number)
+    return int(values[0]) if number == 1 else values.astype(np.int64)
 
 
 def refuse_contradictions(path: Path, slide: openslide.OpenSlide) -> None:
@@ -72,7 +115,8 @@ def refuse_contradictions(path: Path, slide: openslide.OpenSlide) -> None:
 def _refuse(tags: dict, end: int) -> None:
     size = tags.get(tiff.IMAGEWIDTH, 0), tags.get(tiff.IMAGELENGTH, 0)
     tile = tags.get(tiff.TILEWIDTH, 0), tags.get(tiff.TILELENGTH, 0)
-    offsets, lengths = tags[tiff.TILEOFFSETS], tags.get(tiff.TILEBYTECOUNTS, ())
+    offsets = tags[tiff.TILEOFFSETS]
+    lengths = tags.get(tiff.TILEBYTECOUNTS, np.empty(0, np.int64))
     if not all(isinstance(n, int) and n > 0 for n in (*size, *tile)):
         raise SlideError(f"a level has {size} pixels in tiles of {tile}: the file is damaged")
     said = f"a level of {size[0]}x{size[1]} pixels in tiles of {tile[0]}x{tile[1]}"
@@ -87,8 +131,8 @@ def _refuse(tags: dict, end: int) -> None:
             f"{len(lengths):,} lengths: it is damaged"
         )
     # A tile that was left out has length 0; the file begins with a header of 8 bytes.
-    places = zip(offsets, lengths, strict=True)
-    astray = sum(n > 0 and not 8 <= at <= end - n for at, n in places)
+    outside = (offsets < 8) | (lengths < 0) | (offsets > end - lengths)
+    astray = np.count_nonzero(outside & (lengths != 0))
     if astray:
         raise SlideError(
             f"it is cut or damaged: {astray:,} of the {number:,} tiles of a level of "

@@ -97,7 +97,7 @@ def _from_gdc(folder: Path, clinical: str, slides: str) -> None:
 
 
 def _jobs(folder: Path) -> None:
-    for job in list_jobs(folder / "list.csv", Settings(64)):
+    for job in list_jobs([folder / "list.csv"], Settings(64)):
         out = Path("/out").joinpath(job.output)
         assert Path("/out") in out.parents and ".." not in out.parts, f"it writes to {out}"
         assert job.source.exists()

@@ -79,3 +79,17 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path):
     (tmp_path / "0.png").write_bytes(data)
     with pytest.raises(ValueError, match="0.png is no image"):
         CanvasImages(tmp_path, ["a.svs"])
+
+
+def test_slides_are_told_apart_as_their_images_were_made(tmp_path):
+    """Those of before have SHA-256, and compare as they did then."""
+    for i in range(3):
+        Image.new("RGB", (6, 4)).save(tmp_path / f"{i}.png")
+    (tmp_path / "manifest.csv").write_text(
+        "slide,output,content,sha256,bytes\n"
+        "a.svs,0.png,quickhash:ab:5,,5\n"
+        "b.svs,1.png,,cd,5\n"
+        "c.svs,2.png,,,5\n"
+    )
+    images = CanvasImages(tmp_path, ["a.svs", "b.svs", "c.svs"])
+    assert images.contents == ["quickhash:ab:5", "cd:5", ""]

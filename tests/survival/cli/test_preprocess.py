@@ -1,5 +1,6 @@
 """``survival preprocess`` as people use it."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_a_partial_failure_names_every_slide_and_exits_with_1(tmp_path):
     arguments = ("preprocess", slides, "--out", out, "--canvas", "100x100", "--workers", 1)
     result = call(*arguments)
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
-    assert "bad.svs: it is no slide" in result.stderr
+    assert "bad.svs: it is not a slide" in result.stderr
     assert result.stdout == f"1 of 2 slides are images in {out}; 1 failed\n"
     assert sorted(p.name for p in out.iterdir()) == [
         "contact_sheet_1.jpg",
@@ -80,17 +81,39 @@ def test_names_of_files_that_are_no_text_can_be_printed(tmp_path):
     run = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True
     )
-    assert run.returncode == 1 and "Traceback" not in run.stderr
-    assert r"\xff.svs: it is no slide" in run.stderr
+    assert run.returncode == 2 and "Traceback" not in run.stderr  # not one image was made
+    assert r"\xff.svs: it is not a slide" in run.stderr
 
 
 def test_help_is_there_at_once():
     text = re.sub(r"\s+", " ", call("preprocess", "--help").stdout)
-    for shown in ("SLIDES|MANIFEST", "[64]", "[default: 2500x2000]", "--fit", "--icc", "--mpp"):
+    for shown in (
+        "SLIDES...|MANIFEST",
+        "--hash",
+        "--slide-mpp",
+        "[64]",
+        "[default: 2500x2000]",
+        "--fit",
+        "--icc",
+        "--mpp",
+    ):
         assert shown in text
     assert "preprocess" in call("--help").stdout
     program = "import sys, survival.cli.preprocess; assert 'openslide' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_several_slides_as_a_shell_names_them(tmp_path):
+    for name in ("a.svs", "b.svs"):
+        (tmp_path / name).write_bytes(SVS.read_bytes())
+    out = tmp_path / "out"
+    result = call("preprocess", tmp_path / "a.svs", tmp_path / "b.svs", "--out", out, "--hash")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"2 of 2 slides are images in {out}\n"
+    assert "Note: a.svs: its image of 35x47 pixels covers 0.033 % of the canvas" in result.stderr
+    header, *rows = csv.reader((out / "manifest.csv").read_text().splitlines())
+    hashes, contents = ({row[header.index(name)] for row in rows} for name in ("hash", "content"))
+    assert len(hashes) == len(contents) == 1 and hashes.pop().startswith("xxh3:")
 
 
 @pytest.mark.parametrize("option", [["--mpp", "8"], ["--downsample", "16", "--fit"]])

@@ -35,19 +35,37 @@ def test_what_is_no_slide_is_refused_with_its_reason(tmp_path, svs):
     path = tmp_path / "a.svs"
     for data, reason in {
         b"": "empty",
-        b"no slide at all\n": "no slide that OpenSlide reads",
-        b"II*\0\x08\0\0\0": "no slide that OpenSlide reads",
+        b"not at all\n": "not a slide that OpenSlide reads .NDPI",
+        b"II*\0\x08\0\0\0": "a TIFF that is cut or damaged",
+        b"\n<!DOCTYPE HTML>\n<html><title>Log in": "a web page .HTML., such as a login",
+        b"<?xml version='1.0'?><Error>": "an XML text",
+        b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer.*git lfs pull",
+        b"PK\3\4 and so on": "a ZIP archive",
+        bytes(5000): "zeros only",
     }.items():
         path.write_bytes(data)
         with pytest.raises(SlideError, match=reason):
             preprocess_slide(path)
-    Image.new("RGB", (300, 300), "red").save(path, "png")
-    with pytest.raises(SlideError, match="no slide that OpenSlide reads"):
-        preprocess_slide(path)
+    for kind in ("PNG", "JPEG"):
+        Image.new("RGB", (300, 200), "red").save(path, kind)
+        said = f"a plain {kind} image of 300x200 pixels.*vips tiffsave 'a.svs' out.tif --tile"
+        with pytest.raises(SlideError, match=said):
+            preprocess_slide(path)
     with pytest.raises(SlideError, match="is a folder"):
         preprocess_slide(tmp_path)
     with pytest.raises(FileNotFoundError):
         preprocess_slide(tmp_path / "nothing.svs")
+
+
+def test_tiffs_that_openslide_does_not_read_are_named(tmp_path, tissue):
+    path, pixels = tmp_path / "a.tif", tissue[:300, :400]
+    tifffile.imwrite(path, pixels, photometric="rgb", metadata=None)
+    with pytest.raises(SlideError, match="a TIFF in strips, .*vips tiffsave 'a.tif'"):
+        preprocess_slide(path)
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata={"axes": "CYX"})
+    with pytest.raises(SlideError, match="an OME-TIFF of a kind"):
+        preprocess_slide(path)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.99])

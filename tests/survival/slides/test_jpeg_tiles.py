@@ -8,6 +8,7 @@ import tifffile
 from PIL import Image
 
 from survival.slides.geometry import make_plan
+from survival.slides.identity import TilesHash
 from survival.slides.jpeg_tiles import read_jpeg_tiles
 from survival.slides.reading import open_slide, read_over_white
 from survival.slides.settings import Settings
@@ -17,7 +18,8 @@ def both(path, downsample):
     """The image without OpenSlide, and through it."""
     with open_slide(path) as slide:
         plan = make_plan(slide, Settings(downsample, canvas=(3000, 3000)))
-        return read_jpeg_tiles(path, slide, plan), read_over_white(slide, plan)
+        tiles = read_jpeg_tiles(path, slide, plan)
+        return tiles and tiles[0], read_over_white(slide, plan)
 
 
 def jpeg(pixels, **options):
@@ -91,5 +93,15 @@ def test_a_tile_that_is_damaged_is_left_to_openslide(tmp_path, tissue):
 def test_any_number_of_threads_gives_the_same_image(svs):
     with open_slide(svs) as slide:
         plan = make_plan(slide, Settings(10))
-        one, three = (read_jpeg_tiles(svs, slide, plan, threads) for threads in (1, 3))
+        one, three = (read_jpeg_tiles(svs, slide, plan, threads)[0] for threads in (1, 3))
     assert (one == three).all()
+
+
+def test_the_hash_of_the_tiles_depends_on_nothing_but_the_level(svs):
+    hashes = set()
+    with open_slide(svs) as slide:
+        for downsample, exact, threads in ((10, True, 1), (64, True, 3), (64, False, 1)):
+            tiles, plan = TilesHash(), make_plan(slide, Settings(downsample))
+            read_jpeg_tiles(svs, slide, plan, threads, exact=exact, tiles=tiles)
+            hashes.add(tiles.hexdigest())
+    assert len(hashes) == 1

@@ -7,6 +7,7 @@ import numpy as np
 import openslide
 import pytest
 import tifffile
+import xxhash
 from PIL import Image, ImageCms
 
 from survival.slides import SlideError, preprocess_slide
@@ -42,7 +43,8 @@ def content(result):
 @pytest.mark.parametrize("factor", [7.3, 64, 300])
 def test_average_of_a_real_slide_is_that_of_its_pixels(svs, tissue, factor):
     """Nine pieces; one channel is enough to compare, and quicker."""
-    result = preprocess_slide(svs, factor, (320, 420))
+    result = preprocess_slide(svs, factor, (320, 420), exact=True)
+    assert result.provenance["filter"] == "area" and result.provenance["settings"]["exact"]
     green = tissue[..., 1:2]
     expected = brute_force(green, factor, factor)
     assert result.image.shape == (420, 320, 3) and result.image.dtype == np.uint8
@@ -50,6 +52,19 @@ def test_average_of_a_real_slide_is_that_of_its_pixels(svs, tissue, factor):
     # Brightness is kept: as much ink as in the slide.
     ink = (255.0 - content(result)[..., 1]).sum() * factor**2
     assert ink == pytest.approx((255.0 - green).sum(), rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [64, 128, 300])
+def test_tiles_that_are_decoded_to_a_smaller_size_give_nearly_the_same_image(svs, tissue, factor):
+    result = preprocess_slide(svs, factor, (320, 420))
+    assert result.provenance["filter"] == "area, scaled decoding"
+    assert "exact" not in result.provenance["settings"]
+    # At most 0.52 before both are rounded. The slide ends in the middle of tiles, on white.
+    expected = brute_force(tissue, factor, factor)
+    assert np.abs(content(result) - expected).max() <= 0.52 + 0.5
+    assert np.abs(content(result) - expected).mean() < 0.3
+    exact = preprocess_slide(svs, factor, (320, 420), exact=True)
+    assert exact.provenance["content"] == result.provenance["content"]
 
 
 @pytest.mark.parametrize("factor", [1, 1.005, 1.5, 2])
@@ -81,6 +96,23 @@ def test_levels_whose_sides_were_rounded_are_read_without_a_seam(
     expected = brute_force(small[..., 1:2], *factors)
     assert np.abs(content(result)[..., 1:2] - expected).max() <= 1
     assert (preprocess_slide(path, downsample, (900, 900), threads=3).image == result.image).all()
+
+
+@pytest.mark.parametrize("factor", [1, 2.3])
+def test_a_level_ratio_of_2_0005_leaves_no_seam(tmp_path, tissue, write_tiff, factor):
+    """Hardly any corner of a piece is a whole level-0 pixel; OpenSlide blurs what begins there."""
+    small = tissue[:1400, :2100, :]
+    path = write_tiff(tmp_path / "odd.tif", [(2801, 4201), small], tile=512)
+    with openslide.OpenSlide(path) as slide:
+        ratio = slide.level_downsamples[1]
+    assert ratio == pytest.approx(2.0005, abs=1e-4)
+    result = preprocess_slide(path, factor * ratio, (2100, 1400))
+    assert result.provenance["level"] == 1
+    factors = (
+        (1, 1) if factor == 1 else (factor * ratio * 2100 / 4201, factor * ratio / 2801 * 1400)
+    )
+    expected = brute_force(small[..., 1:2], *factors)
+    assert np.abs(content(result)[..., 1:2] - expected).max() <= 1
 
 
 def test_a_level_of_64_05_is_the_level_of_64(tmp_path, tissue, write_tiff):
@@ -125,11 +157,70 @@ def test_micrometres_per_pixel_instead_of_a_factor(svs, tmp_path, tissue, write_
         preprocess_slide(without, mpp=8)
     assert preprocess_slide(without, 8).provenance["output_mpp_x"] is None
     wide = {"resolution": (20000, 40000), "resolutionunit": "CENTIMETER"}
+    record = preprocess_slide(without, mpp=8, canvas=(200, 200), slide_mpp=0.5).provenance
+    assert (record["total_factor"], record["output_mpp_x"]) == (16, 8)
     oblong = write_tiff(tmp_path / "b.tif", [tissue[:300, :400]], **wide)
     with pytest.raises(SlideError, match="not square, 0.5 by 0.25"):
         preprocess_slide(oblong, mpp=8)
     record = preprocess_slide(oblong, 8).provenance
     assert (record["output_mpp_x"], record["output_mpp_y"]) == pytest.approx((4, 2))
+
+
+def test_resolutions_that_no_scanner_has_are_not_believed(svs, tmp_path, tissue, write_tiff):
+    tags = {"resolution": (72, 72), "resolutionunit": "INCH"}
+    path = write_tiff(tmp_path / "a.tif", [tissue[:300, :400]], **tags)
+    with pytest.raises(SlideError, match=r"352.8 micrometres per pixel \(72 dpi\).*--slide-mpp"):
+        preprocess_slide(path, mpp=8)
+    record = preprocess_slide(path, 16, (30, 30)).provenance
+    assert record["output_mpp_x"] is None and "(72 dpi)" in record["notes"]
+    record = preprocess_slide(path, mpp=8, canvas=(30, 30), slide_mpp=0.25).provenance
+    assert record["total_factor"] == 32
+    # A slide that knows its own is believed, and the note says so.
+    record = preprocess_slide(svs, mpp=8, canvas=(200, 200), slide_mpp=0.25).provenance
+    assert record["total_factor"] == pytest.approx(8 / 0.499)
+    assert "0.499 micrometres; the 0.25 given" in record["notes"]
+    with pytest.raises(ValueError, match="slide_mpp must be .* <= 10, not 353"):
+        preprocess_slide(svs, slide_mpp=353)
+
+
+def test_specks_and_dark_slides_are_noted(svs, tmp_path, tissue, write_tiff):
+    assert preprocess_slide(svs, 16, (150, 200)).provenance["notes"] == ""
+    notes = preprocess_slide(svs, 64, (2500, 2000)).provenance["notes"]
+    assert notes.startswith("its image of 35x47 pixels covers 0.033 % of the canvas")
+    dark = (255 - tissue[900:1500, 700:1300]) // 4
+    notes = preprocess_slide(write_tiff(tmp_path / "a.tif", [dark]), 8, (80, 80)).provenance[
+        "notes"
+    ]
+    assert notes.startswith("its background is dark, as in fluorescence")
+
+
+def test_copies_have_the_same_content_and_other_slides_another(tmp_path, tissue):
+    """Without a quickhash, which OpenSlide makes of small levels only, it is that of the tiles."""
+    noise = np.random.default_rng(0).integers(0, 256, (1536, 2048, 3), dtype=np.uint8)
+    noise[:1400, :2048] = noise[:1400, :2048] // 8 + tissue[:1400, :2048] // 2
+    for name in "abc":
+        noise[0, 0] = name == "c"
+        options = {"compression": "deflate", "photometric": "rgb", "tile": (512, 512)}
+        tifffile.imwrite(tmp_path / f"{name}.tif", noise, metadata=None, **options)
+    contents = [
+        preprocess_slide(tmp_path / f"{name}.tif", factor, (300, 300)).provenance["content"]
+        for name, factor in (("a", 8), ("b", 16), ("c", 8))
+    ]
+    with openslide.OpenSlide(tmp_path / "a.tif") as slide:
+        assert openslide.PROPERTY_NAME_QUICKHASH1 not in slide.properties
+    assert contents[0] == contents[1] != contents[2]
+    assert contents[0].startswith("tiles:")
+
+
+def test_the_whole_file_is_hashed_on_request(svs, tmp_path):
+    for name, add in (("a.svs", b""), ("b.svs", b""), ("c.svs", b"more")):
+        (tmp_path / name).write_bytes(svs.read_bytes() + add)
+    a, b, c = (
+        preprocess_slide(tmp_path / name, 64, hash=True).provenance["hash"]
+        for name in ("a.svs", "b.svs", "c.svs")
+    )
+    assert a == b != c
+    assert a == f"xxh3:{xxhash.xxh3_128(svs.read_bytes()).hexdigest()}"
 
 
 def test_a_slide_larger_than_the_canvas_is_refused_or_reduced_further(svs, tissue):
@@ -240,9 +331,12 @@ def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tiss
     assert np.abs(difference).max() <= 2
     assert (converted.image[0] == 255).all()
     assert plain.provenance["icc"] is None and "sRGB" in converted.provenance["icc"]
+    assert "profile" not in converted.provenance["notes"]
     without = write_tiff(tmp_path / "b.tif", [pixels])
-    with pytest.raises(SlideError, match="no ICC profile"):
-        preprocess_slide(without, 8, icc=True)
+    kept = preprocess_slide(without, 7, (90, 70), icc=True)
+    np.testing.assert_array_equal(kept.image, plain.image)
+    assert kept.provenance["icc"] is None
+    assert "it carries no ICC profile" in kept.provenance["notes"]
 
 
 def test_a_saved_image_carries_its_provenance_and_says_when_it_was_cut(tmp_path, svs):
@@ -252,7 +346,10 @@ def test_a_saved_image_carries_its_provenance_and_says_when_it_was_cut(tmp_path,
     np.testing.assert_array_equal(np.asarray(Image.open(path)), result.image)
     stored = read_provenance(path)
     assert stored == json.loads(json.dumps(result.provenance))
-    assert stored["sha256"].startswith("ed92d5a9f2e86df6")  # sha256sum of the fixture
+    with openslide.OpenSlide(svs) as slide:
+        quickhash = slide.properties["openslide.quickhash-1"]
+    assert stored["content"] == f"quickhash:{quickhash}:{svs.stat().st_size}"
+    assert stored["hash"] is None
     data = path.read_bytes()
     for length in (0, 8, 33, 60, len(data) // 2, len(data) - 12, len(data) - 1):
         path.write_bytes(data[:length])

@@ -59,9 +59,10 @@ class ChannelGraph:
         ValueError: If a layer's effect on channels is not known; the message names it.
 
     Example:
-        >>> graph = ChannelGraph(model)
+        >>> from resbuilder import build_model, minimal_architecture
+        >>> graph = ChannelGraph(build_model(minimal_architecture((8, 8, 1), classes=10)))
         >>> graph.widths()
-        {'stem': 64, 's0b0_conv1': 64, 's0b0_conv2': 64, 'logits': 10}
+        {'stem': 64, 'logits': 10}
     """
 
     def __init__(self, model: keras.Model, cut_flatten: bool = False):

@@ -68,8 +68,10 @@ def MorphNetRegularizer(  # noqa: N802 -- reads as the class that it stands for
         UserWarning: If group lasso is asked for where normalizations follow.
 
     Example:
+        >>> from resbuilder import build_model, minimal_architecture
+        >>> model = build_model(minimal_architecture((8, 8, 1), classes=10))
         >>> morphnet = MorphNetRegularizer(model, resource="flops")
-        >>> loss = loss + 1e-7 * morphnet.regularization_term()
+        >>> penalty = 1e-7 * morphnet.regularization_term()  # to add to the loss
         >>> morphnet.alive()["stem"].sum()
         np.int64(64)
     """

@@ -6,8 +6,8 @@
 
 KerasTuner's Hyperband chooses among the race's candidates and has the race's options: the same
 batches, optimizer, smoothed labels and averaged weights, at a constant rate, and networks that go
-on keep weights and optimizer state. A network has at most 0.6·T epochs, about as many as the race's winner.
-It goes on until it has had the processor time of the race.
+on keep weights and optimizer state. A network has at most 0.6·T epochs, about as many as the race's
+winner. It goes on until it has had the processor time of the race.
 
 A method has at a time what it would give if it were stopped then: the network that is best on
 validation images so far, told by its accuracy on test images. The winner's cooldown counts from the

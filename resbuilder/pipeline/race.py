@@ -156,7 +156,11 @@ class Race:
             return last
 
     def introduce(self) -> None:
-        """Say what the race will cost, and record who takes part."""
+        """Say what the race will cost, and record who takes part.
+
+        Raises:
+            ValueError: If the journal has others, since a file of a contender has changed.
+        """
         beside = len(self.contenders)
         self.progress.say(
             f"race of {self.plan}"
@@ -179,7 +183,14 @@ class Race:
                 depth=node.architecture.depth,
                 label=node.label,
             )
-            self.journal.step(EntrantEvent, f"architecture {node.index}", partial(_same, event))
+            key = f"architecture {node.index}"
+            recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
+            if recorded != event:
+                raise ValueError(
+                    f"{node.origin} {node.label} is now {node.architecture}, and the journal of "
+                    f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
+                    "file it was read from, or start a new run"
+                )
             size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
             self.progress.say(
                 f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"

@@ -167,6 +167,23 @@ def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
         resume(folder)
 
 
+def test_a_contender_that_changed_before_the_first_training_was_done_is_refused(
+    tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RaceTrainings, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(config(tmp_path), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):  # it goes on with the same file
+        resume(tmp_path / "run")
+    other = resnet_architecture((8, 8, 1), 10, (16, 8), (1, 1), "small")
+    (tmp_path / "mine.json").write_text(json.dumps(other.to_json()))
+    with pytest.raises(ValueError, match="contender mine is now .* restore the file"):
+        resume(tmp_path / "run")
+
+
 def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
     monkeypatch.setattr(RaceTrainings, "train", lambda *_: pytest.fail("trained again"))
     assert resume(finished.run).best == finished.best

@@ -88,7 +88,9 @@ def _default(thesis: Value, race: Value) -> Value:
 
 def _of_the_other(method: str) -> set[str]:
     """Return the settings that a method lacks and the other one has."""
-    return {RACE: _ONLY[THESIS], THESIS: _ONLY[RACE]}.get(method, set())
+    if method not in METHODS:  # It may be anything that a file has: a list is not hashable.
+        return set()
+    return _ONLY[THESIS if method == RACE else RACE]
 
 
 def _foreign(names: list[str], method: str) -> str:

@@ -57,6 +57,12 @@ def test_a_plan_is_what_the_race_will_be(folder):
     assert found.config == SearchConfig.from_mapping(found.config.to_json())
 
 
+@pytest.mark.parametrize("flops", ["0", "inf"])
+def test_a_budget_that_no_network_can_have_is_one_line_and_not_replaced(folder, flops):
+    done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", flops])
+    assert done.exit_code == 2 and "flops" in done.output and "Traceback" not in done.output
+
+
 def test_a_budget_too_small_is_refused_before_anything_is_timed(folder):
     with pytest.raises(ValueError, match="the smallest candidate"):
         plan(str(folder), flops=10, say=lambda text: pytest.fail("timed"))

@@ -6,8 +6,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resbuilder.cli import main
+from resbuilder.cli.tables import plan_text
 from resbuilder.config import SearchConfig
-from resbuilder.plan import plan, suggested_epochs, suggested_flops, suggested_side
+from resbuilder.plan import SearchPlan, plan, suggested_epochs, suggested_flops, suggested_side
+from resbuilder.race import candidates, race_plan
 
 pytestmark = pytest.mark.any_backend
 
@@ -48,6 +50,22 @@ def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(
     assert command.startswith("resbuilder search --method=race --dataset=")
     options = dict(part.lstrip("-").split("=") for part in command.split()[2:])
     assert {"method", "dataset", "image-size", "flops", "total-epochs", "out"} == set(options)
+
+
+@pytest.mark.parametrize(
+    ("flops", "seconds", "command", "time"),
+    [
+        (1_234_567.0, 600.0, "--flops=1234567 ", "about 10 minutes"),
+        (3e5, 20.0, "--flops=300000 ", "less than two minutes"),
+        (1234.5678, 9000.0, "--flops=1234.5678 ", "about 2.5 hours"),
+    ],
+)
+def test_the_command_has_the_budget_to_the_digit(flops, seconds, command, time):
+    config = SearchConfig(dataset="digits", method="race", flops=flops)
+    space = candidates((8, 8, 1), 10, 1e6)
+    found = SearchPlan(config, [((8, 8), 9)], 9, 9, 9, 10, 1, space, race_plan(42, 4), seconds)
+    text = plan_text(found)
+    assert command in text and f"time: {time} on this machine" in text
 
 
 def test_a_plan_is_what_the_race_will_be(folder):

@@ -175,7 +175,7 @@ class TrainConfig:
         0.2, "share of the training images kept for validation", must_be=FRACTION
     )
     train_limit: int | None = _option(
-        None, "use only so many training images, validation included [all]", must_be=POSITIVE
+        None, "use at most this many training images, validation included [all]", must_be=POSITIVE
     )
     seed: int = _option(0, "seed of everything random", must_be=SEED)
     jit_compile: bool = _option(False, "compile the training step with XLA")
@@ -285,7 +285,8 @@ class SearchConfig(TrainConfig):
     ema: float | None = _option(
         None,
         "average the weights, batch normalization's statistics too, with this decay per step; "
-        "accuracies and saved networks are those of the averages [none; race: over an epoch]",
+        "accuracies and saved networks are those of the averages; in a race it acts in the rungs "
+        "only [none; race: over an epoch]",
         must_be=FRACTION,
     )
     total_epochs: int | None = _option(

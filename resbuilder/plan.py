@@ -75,7 +75,7 @@ def plan(
         say: Is told what is being done.
 
     Raises:
-        ValueError: If the data cannot be had or the budget is too small.
+        ValueError: If the data cannot be found or read, or the budget is too small.
     """
     found = image_sizes(dataset, data_dir)
     if found and image_size is None:

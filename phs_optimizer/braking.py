@@ -407,6 +407,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def _save_state(self) -> None:
         vector = np.array(self.policy.state.to_vector(), "float32")
+        # Go on with what was saved, which is rounded: so does a training that is resumed from it.
+        self.policy.state = BrakingState.from_vector(vector)
         self._optimizer().braking_state.assign(vector)
 
     def _log(self, record: dict) -> None:

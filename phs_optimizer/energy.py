@@ -138,7 +138,7 @@ class EnergyLogger(keras.callbacks.Callback):
             self._record()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Record, unless every so many steps were asked for."""
+        """Record, unless ``every`` is set."""
         if self.every is None:
             self._record()
 
@@ -168,14 +168,14 @@ class EnergyLogger(keras.callbacks.Callback):
         """The records that the file has up to a step."""
         if self.csv_path is None or not self.csv_path.exists():
             return []
-        with self.csv_path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file) or [()]
-        if tuple(header) != COLUMNS:
+        text, header = self.csv_path.read_text(encoding="utf-8"), ",".join(COLUMNS) + "\n"
+        if not (text.startswith(header) or header.startswith(text)):
             raise ValueError(
                 f"{self.csv_path} is not a file of EnergyLogger, whose first line is "
                 f"{','.join(COLUMNS)}: give another csv_path, or remove it"
             )
-        # A last line may have been cut off.
+        # A crash may have cut off the last line, also within a number, which then still is one.
+        rows = list(csv.reader(text.rpartition("\n")[0].splitlines()))[1:]
         numbers = [[float(cell) for cell in row] for row in rows if len(row) == len(COLUMNS)]
         records = [dict(zip(COLUMNS, row, strict=True)) for row in numbers]
         return [r | {"step": int(r["step"])} for r in records if r["step"] <= step]

@@ -88,7 +88,9 @@ def _default(thesis: Value, race: Value) -> Value:
 
 def _of_the_other(method: str) -> set[str]:
     """Return the settings that a method lacks and the other one has."""
-    return {RACE: _ONLY[THESIS], THESIS: _ONLY[RACE]}.get(method, set())
+    if method not in METHODS:  # It may be anything that a file has: a list is not hashable.
+        return set()
+    return _ONLY[THESIS if method == RACE else RACE]
 
 
 def _foreign(names: list[str], method: str) -> str:
@@ -173,7 +175,7 @@ class TrainConfig:
         0.2, "share of the training images kept for validation", must_be=FRACTION
     )
     train_limit: int | None = _option(
-        None, "use only so many training images, validation included [all]", must_be=POSITIVE
+        None, "use at most this many training images, validation included [all]", must_be=POSITIVE
     )
     seed: int = _option(0, "seed of everything random", must_be=SEED)
     jit_compile: bool = _option(False, "compile the training step with XLA")
@@ -283,7 +285,8 @@ class SearchConfig(TrainConfig):
     ema: float | None = _option(
         None,
         "average the weights, batch normalization's statistics too, with this decay per step; "
-        "accuracies and saved networks are those of the averages [none; race: over an epoch]",
+        "accuracies and saved networks are those of the averages; in a race it acts in the rungs "
+        "only [none; race: over an epoch]",
         must_be=FRACTION,
     )
     total_epochs: int | None = _option(

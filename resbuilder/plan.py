@@ -75,7 +75,7 @@ def plan(
         say: Is told what is being done.
 
     Raises:
-        ValueError: If the data cannot be had or the budget is too small.
+        ValueError: If the data cannot be found or read, or the budget is too small.
     """
     found = image_sizes(dataset, data_dir)
     if found and image_size is None:
@@ -86,7 +86,7 @@ def plan(
     data = TrainingData.load(config)
     d, train = data.dataset, len(data.split.train)
     height, width, _ = d.input_shape
-    flops = flops or suggested_flops(height, width)
+    flops = suggested_flops(height, width) if flops is None else flops
     space = candidates(d.input_shape, d.classes, flops, config.candidate_depths)
     # Enough for one epoch of each network in each rung.
     epochs = max(suggested_epochs(train), 3 * len(space))

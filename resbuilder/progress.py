@@ -73,7 +73,7 @@ class SearchProgress:
             test: Likewise on test data.
             seconds: How long it took.
             replayed: Whether it was done before the run was resumed.
-            epochs: How many it had; of no account where trainings are counted.
+            epochs: How many it had; ignored where trainings are counted.
         """
         counts_epochs = self._unit == "epoch"
         self._bars.advance(self._trainings, epochs if counts_epochs else 1)

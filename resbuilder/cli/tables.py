@@ -51,13 +51,15 @@ def plan_text(plan: SearchPlan) -> str:
         "dataset": c.dataset,
         "data-dir": c.data_dir,
         "image-size": c.image_size,
-        "flops": f"{c.flops:g}",
+        "flops": int(c.flops) if c.flops.is_integer() else c.flops,
         "total-epochs": c.total_epochs,
         "out": "runs/mine",
     }
     given = [f"--{name}={value}" for name, value in options.items() if value is not None]
     minutes = plan.seconds / 60
-    took = f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+    took = f"about {minutes:.0f} minutes" if minutes < 120 else f"about {minutes / 60:.1f} hours"
+    if minutes < 2:
+        took = "less than two minutes"
     lines = [
         f"images: {plan.train:,} to train, {plan.validation:,} to validate, {plan.test:,} to test",
         f"sizes: {sizes}{more}"
@@ -66,7 +68,7 @@ def plan_text(plan: SearchPlan) -> str:
         f"budget: {c.flops / 1e6:g} MFLOPs for one image",
         f"candidates: {', '.join(candidate.label for candidate in plan.candidates)}",
         f"race: {plan.race}",
-        f"time: about {took} on this machine, with one worker",
+        f"time: {took} on this machine, with one worker",
         shlex.join(["resbuilder", "search", "--method=race", *given]),
     ]
     return "\n".join(lines)

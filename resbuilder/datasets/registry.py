@@ -164,7 +164,7 @@ def image_sizes(
         data_dir: As for :func:`load`.
 
     Raises:
-        ValueError: If it is no folder of images, or an image cannot be read.
+        ValueError: If it is not a folder of images, or an image cannot be read.
     """
     path = _local(str(name), _data_folder(data_dir))
     return None if path is None or path.is_file() else sizes(path)

@@ -84,9 +84,10 @@ def search(
         The result; everything else is in the run folder.
 
     Raises:
-        ValueError: If the data cannot be had, the budget is too small for the start network or the
-            candidates, there are too few epochs for a race, a contender cannot be had, the folder
-            exists, or the engine cannot run here. Nothing is written then.
+        ValueError: If the data cannot be found or read, the budget is too small for the start
+            network or the candidates, there are too few epochs for a race, a contender cannot be
+            found or read, the folder exists, or the engine cannot run here. Nothing is written
+            then.
 
     Example:
         >>> config = SearchConfig(
@@ -128,7 +129,7 @@ def resume(
         workers: As in :func:`search`; not necessarily as many as before.
 
     Raises:
-        ValueError: If this is not the folder of a search, its data can no longer be had or are not
+        ValueError: If this is not the folder of a search, its data can no longer be read or are not
             those it began with, its journal is that of another method, or another process works on
             it.
     """

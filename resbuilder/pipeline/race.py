@@ -1,7 +1,7 @@
 """The race: candidates that all fill ζ train side by side, the worse drop out, the best trains on.
 
 The schedule is in :mod:`resbuilder.race.schedule`. Decisions use the cross-entropy of averaged
-weights on validation data. Contenders, if there are any, are no part of it: each is trained for as
+weights on validation data. Contenders, if there are any, do not take part: each is trained for as
 many epochs as the whole race has, with the same options and half a cosine of its own, so that what
 the race found can be compared with each of them at equal cost.
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from resbuilder.architecture import Architecture
@@ -138,25 +138,37 @@ class Race:
         """Race until all epochs are spent; return the last event."""
         with self.progress:
             self.introduce()
-            reason = "all epochs are spent"
+            winner, reason = None, "all epochs are spent"
             try:
                 winner = self.rungs()
                 self.train([winner], COOLDOWN)
             except BreakDown as error:
-                reason = f"break-down: {error}"
-                event = BreakDownEvent(index=self.nodes[-1].index, reason=str(error))
-                self.journal.step(BreakDownEvent, "breakdown", lambda: event)
-                self.progress.say(reason)
+                reason = self.break_down(self.nodes[-1], str(error))
             self.train(self.contenders, WHOLE)
             self.background.collect()
+            if winner is not None and self.loss(winner, COOLDOWN) is None:
+                why = "the winner's cooldown diverged; lower the learning rate"
+                reason = self.break_down(winner, why)
             last = self.journal.step(
                 FinishedEvent, "finished", lambda: finish(self.run, self.data, reason)
             )
             self.tidy([], last)
             return last
 
+    def break_down(self, node: Entrant, why: str) -> str:
+        """Record that the race itself found nothing; return the reason of its end."""
+        event = BreakDownEvent(index=node.index, reason=why)
+        self.journal.step(BreakDownEvent, "breakdown", lambda: event)
+        reason = f"break-down: {why}"
+        self.progress.say(reason)
+        return reason
+
     def introduce(self) -> None:
-        """Say what the race will cost, and record who takes part."""
+        """Say what the race will cost, and record who takes part.
+
+        Raises:
+            ValueError: If the journal has others, since a file of a contender has changed.
+        """
         beside = len(self.contenders)
         self.progress.say(
             f"race of {self.plan}"
@@ -179,16 +191,27 @@ class Race:
                 depth=node.architecture.depth,
                 label=node.label,
             )
-            self.journal.step(EntrantEvent, f"architecture {node.index}", partial(_same, event))
+            key = f"architecture {node.index}"
+            recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
+            if recorded != event:
+                raise ValueError(
+                    f"{node.origin} {node.label} is now {node.architecture}, and the journal of "
+                    f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
+                    "file it was read from, or start a new run"
+                )
             size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
             self.progress.say(
                 f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
             )
 
     def rungs(self) -> Entrant:
-        """Let all but one candidate drop out; return that one."""
-        racing = self.candidates
+        """Let all but one candidate drop out; return that one, with all epochs that are left.
+
+        Fewer than planned are in a rung where losses were not finite before.
+        """
+        racing, left = self.candidates, self.plan.total
         for rung in range(len(self.plan.rungs)):
+            left -= len(racing) * self.plan.rungs[rung]
             self.train(racing, RUNGS[rung])
             self.background.collect()
             halving = self.journal.step(
@@ -202,14 +225,11 @@ class Race:
                 + ", ".join(node.label for node in racing)
             )
             self.tidy([*racing, *self.contenders])
-        return racing[0]
+        return replace(racing[0], plan=replace(self.plan, cooldown=left))
 
     def halve(self, rung: int, racing: list[Entrant]) -> HalvingEvent:
         """Judge who goes on."""
-        trainings = [
-            self.journal.get(TrainingEvent, _training(node.index, RUNGS[rung])) for node in racing
-        ]
-        losses = [t.validation.loss if t.finite else None for t in trainings]
+        losses = [self.loss(node, RUNGS[rung]) for node in racing]
         stay = self.plan.stay(rung)
         across = rung + 1 == len(self.plan.rungs)
         kept = survivors(losses, [node.depth for node in racing], stay, across)
@@ -219,6 +239,11 @@ class Race:
             losses=tuple(losses),
             kept=tuple(racing[place].index for place in kept),
         )
+
+    def loss(self, node: Entrant, variant: str) -> float | None:
+        """Return the validation loss after a training that is done; None: it diverged."""
+        training = self.journal.get(TrainingEvent, _training(node.index, variant))
+        return training.validation.loss if training.finite else None
 
     def train(self, nodes: list[Entrant], variant: str) -> None:
         """Have trainings done that do not wait for each other."""
@@ -254,14 +279,7 @@ class Race:
 
 
 class RaceTrainings(Trainings):
-    """Trains entrants in a run folder and saves them there.
-
-    Attributes:
-        test_in_rungs: Whether networks in rungs are evaluated on test data too, which takes time
-            and decides nothing.
-    """
-
-    test_in_rungs = False
+    """Trains entrants in a run folder and saves them there."""
 
     def train(self, node: Node, variant: str) -> TrainingEvent:
         """Do one training of an entrant, from where the one before has left it."""
@@ -286,8 +304,8 @@ class RaceTrainings(Trainings):
         callbacks = self._callbacks(
             node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config
         )
-        test = not rung or self.test_in_rungs
-        result = trainer.fit(self.seed(node.index, variant), False, callbacks, test)
+        # In rungs test data would take time and decide nothing.
+        result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not rung)
         trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 

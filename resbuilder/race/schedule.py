@@ -93,7 +93,7 @@ def survivors(
         losses: Validation cross-entropy of each; None, where it was not finite, is out.
         depths: Blocks in a stage of each.
         stay: How many go on, at most.
-        across: Whether depth is of no account.
+        across: Whether depth is ignored.
 
     Returns:
         Places in ``losses``, the best first.

@@ -22,6 +22,7 @@ a stem for small images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -87,8 +88,10 @@ def candidates(
         block_order: See :class:`Architecture`.
 
     Raises:
-        ValueError: If the budget is too small for each of them.
+        ValueError: If the budget is not a positive number or too small for each of them.
     """
+    if not 0 < flops < math.inf:
+        raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
     unscaled = list(_unscaled(input_shape, classes, depths, block_order))
     if not unscaled:
         raise ValueError(

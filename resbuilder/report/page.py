@@ -23,7 +23,7 @@ from resbuilder.report.style import Plot, percent, points, render, si
 from resbuilder.report.widths import widths_plot
 from resbuilder.run import BEST_MODEL, TrainingEvent
 from resbuilder.run.events import CONTENDER
-from resbuilder.variants import FINAL, NO_REG_RI
+from resbuilder.variants import FINAL, NO_REG_RI, WHOLE
 
 PLOTS = (
     accuracy_plot,
@@ -191,8 +191,12 @@ def _race_verdict(history: History, best: Score | None, images: int | None) -> l
         named = any(r.origin == CONTENDER for r in history.records.values())
         return ["No contender has been trained to its end yet." if named else NOT_COMPARED]
     epochs = contender.record.trainings[contender.variant].epochs
+    there = [r for r in history.records.values() if r.origin == CONTENDER]
+    trained = sum(WHOLE in r.trainings for r in there)
+    of = f" of the {trained} of {len(there)} contenders trained so far"
     text = (
-        f"The best contender on validation data, {contender.record.label}, was trained for all "
+        f"The best contender on validation data{'' if trained == len(there) else of}, "
+        f"{contender.record.label}, was trained for all "
         f"{epochs} epochs that the race had for all of its candidates, so at equal total cost"
     )
     if found is None:
@@ -204,7 +208,9 @@ def _race_verdict(history: History, best: Score | None, images: int | None) -> l
 
 
 def _nothing(history: History) -> str:
-    if any(True for _ in history.scores()) and not history.is_race:
+    if history.is_race:
+        return f"The race has no final network{'' if history.finished else ' yet'}."
+    if any(True for _ in history.scores()):
         return "No network within the budget has been trained."
     return "No network has been trained yet."
 

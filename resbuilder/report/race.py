@@ -49,7 +49,7 @@ def race_plot(history: History) -> Plot | None:
     caption = (
         "In the rungs the loss is that of averaged weights at a constant rate; × is where a "
         "candidate dropped out, or is now. The winner's cooldown and the contenders (dashed) end "
-        "with a rate of 0, which lowers their loss at last."
+        "with a rate of 0, which lowers their loss at the end."
     )
     return Plot("race", "The race", caption, figure)
 

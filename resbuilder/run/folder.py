@@ -123,9 +123,11 @@ class Run(RunFolder[C]):
 
         Raises:
             ValueError: If it is not the folder of a search, is damaged, of a newer format, was made
-                on another backend, or another process works in it.
+                on another backend, another process works in it, or it is an unfinished run of
+                format 1 with a cosine schedule, which meant another one then.
         """
-        config = SearchConfig.from_mapping(read_config(path, "search"))
+        written, settings = _read_settings(path, "search")
+        config = SearchConfig.from_mapping(settings)
         begun = read_environment(path)
         made = begun.get("backend", "an unknown backend")
         if made != keras.backend.backend():
@@ -140,7 +142,15 @@ class Run(RunFolder[C]):
                 "run",
                 stacklevel=2,
             )
-        return Run(Path(path).absolute(), config)
+        run = Run(Path(path).absolute(), config)
+        if written == 1 and config.schedule == "cosine" and not run.journal.has("finished"):
+            run.__exit__()
+            raise ValueError(
+                f'{path} was begun with schedule "cosine" by a resbuilder whose cosine fell once '
+                "an epoch; now it falls with every step, so the trainings from here on could not "
+                "be compared with those before; start the search again in another folder"
+            )
+        return run
 
     def keep_models(self, *names: str, at_work: tuple[str, ...] = ()) -> None:
         """Remove every saved model but those named and the winner of a finished run.
@@ -165,6 +175,11 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
     Raises:
         ValueError: If it is not a run folder or not of that kind, damaged, or of a newer format.
     """
+    return _read_settings(path, kind)[1]
+
+
+def _read_settings(path: str | Path, kind: str | None) -> tuple[int, dict]:
+    """Return the format of a run folder and its settings; see :func:`read_config`."""
     file = Path(path) / CONFIG
     if Path(path).exists() and not Path(path).is_dir():
         raise ValueError(f"{path} is not a run folder but a file")
@@ -175,7 +190,7 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
     if not isinstance(settings, dict) or not {"format", "kind"} <= set(settings):
-        raise ValueError(f'{file} cannot be read: it is no object with "format" and "kind"')
+        raise ValueError(f'{file} cannot be read: it is not an object with "format" and "kind"')
     found, made_by = settings.pop("format"), settings.pop("kind")
     if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ValueError(
@@ -186,7 +201,7 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
         raise ValueError(
             f"{path} is the folder of `resbuilder {made_by}`, expected that of `resbuilder {kind}`"
         )
-    return settings
+    return found, settings
 
 
 def read_environment(path: str | Path) -> dict:

@@ -79,7 +79,7 @@ class RegularizedModel(keras.Model):
                 self.add_weight(
                     shape=(),
                     initializer="zeros",
-                    dtype="int32",
+                    dtype="int",  # int32 variables break XLA on GPUs (tensorflow#53192)
                     trainable=False,
                     aggregation="only_first_replica",
                     name=name,
@@ -103,7 +103,7 @@ class RegularizedModel(keras.Model):
             variable.assign(strengths.get(term, 0.0))
 
     def begin(self, steps: int) -> None:
-        """Begin a training of so many steps: schedule and averages start again."""
+        """Begin a training of the given number of steps: schedule and averages start again."""
         if self._counts_steps:
             self._step.assign(0)
             self._steps.assign(steps)

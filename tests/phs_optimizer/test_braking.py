@@ -419,6 +419,14 @@ def test_a_training_goes_on_from_a_file_as_if_it_had_not_been_interrupted(tmp_pa
 
 
 @pytest.mark.any_backend
+def test_a_training_goes_on_with_the_numbers_that_a_resumed_one_would_read():
+    callback, model = braking(0.8, "reduction", average_steps=6), linear_model()
+    fit_linear(model, callback, epochs=2)
+    saved = keras.ops.convert_to_numpy(model.optimizer.braking_state).tolist()
+    assert callback.policy.state.to_vector() == saved  # to the bit: those are float32
+
+
+@pytest.mark.any_backend
 def test_a_file_saved_within_the_first_epoch_knows_the_initial_loss(tmp_path):
     file = tmp_path / "within.keras"
     callback = braking(0.9, "reduction", average_steps=10)

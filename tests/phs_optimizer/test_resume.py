@@ -220,6 +220,23 @@ def test_records_and_file_go_on_in_a_second_fit_and_begin_again_with_another_opt
     assert energy.records[0]["dissipated"] < json.loads(rows_of(energy.csv_path)[0]["potential"])
 
 
+@pytest.mark.parametrize(("end", "stored"), [(-3, [STEPS]), (0, []), (9, [])])
+def test_what_a_crash_left_of_a_file_is_gone_on_with_up_to_its_last_whole_line(
+    end, stored, tmp_path
+):
+    path, first = tmp_path / "energy.csv", model()
+    fit(first, EnergyLogger(csv_path=path), epochs=2)
+    whole = rows_of(path)
+    path.write_bytes(path.read_bytes()[:end])  # within the last number, nothing, within the header
+    energy = EnergyLogger(csv_path=path)
+    fit(first, energy, epochs=1)
+    assert [record["step"] for record in energy.records] == [*stored, 3 * STEPS]
+    assert rows_of(path)[: len(stored)] == [
+        {name: str(float(v)) if name != "step" else v for name, v in row.items()}
+        for row in whole[: len(stored)]
+    ]
+
+
 def test_another_file_is_not_gone_on_in(tmp_path):
     path, first = tmp_path / "mine.csv", model()
     fit(first, epochs=1)

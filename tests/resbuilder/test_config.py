@@ -220,6 +220,7 @@ def test_a_race_has_defaults_of_its_own_and_a_search_without_a_method_is_the_the
         ({"total_epochs": 9}, 'of method "race": total_epochs'),
         ({"contenders": "resnet-20"}, 'of method "race": contenders'),
         ({"method": "fastest"}, "method must be one of"),
+        ({"method": ["race"]}, "method must be text"),
         ({"method": "race", "depths": "1,x"}, "whole numbers of blocks"),
         ({"method": "race", "depths": "0"}, "whole numbers of blocks"),
         ({"method": "race", "contenders": "a,,b"}, "empty name"),

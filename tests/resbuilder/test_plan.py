@@ -6,8 +6,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from resbuilder.cli import main
+from resbuilder.cli.tables import plan_text
 from resbuilder.config import SearchConfig
-from resbuilder.plan import plan, suggested_epochs, suggested_flops, suggested_side
+from resbuilder.plan import SearchPlan, plan, suggested_epochs, suggested_flops, suggested_side
+from resbuilder.race import candidates, race_plan
 
 pytestmark = pytest.mark.any_backend
 
@@ -50,11 +52,33 @@ def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(
     assert {"method", "dataset", "image-size", "flops", "total-epochs", "out"} == set(options)
 
 
+@pytest.mark.parametrize(
+    ("flops", "seconds", "command", "time"),
+    [
+        (1_234_567.0, 600.0, "--flops=1234567 ", "about 10 minutes"),
+        (3e5, 20.0, "--flops=300000 ", "less than two minutes"),
+        (1234.5678, 9000.0, "--flops=1234.5678 ", "about 2.5 hours"),
+    ],
+)
+def test_the_command_has_the_budget_to_the_digit(flops, seconds, command, time):
+    config = SearchConfig(dataset="digits", method="race", flops=flops)
+    space = candidates((8, 8, 1), 10, 1e6)
+    found = SearchPlan(config, [((8, 8), 9)], 9, 9, 9, 10, 1, space, race_plan(42, 4), seconds)
+    text = plan_text(found)
+    assert command in text and f"time: {time} on this machine" in text
+
+
 def test_a_plan_is_what_the_race_will_be(folder):
     found = plan(str(folder), flops=3e5)
     assert found.seconds > 0 and found.race.total == found.config.total_epochs
     assert found.race.starters[0] == len(found.candidates)
     assert found.config == SearchConfig.from_mapping(found.config.to_json())
+
+
+@pytest.mark.parametrize("flops", ["0", "inf"])
+def test_a_budget_that_no_network_can_have_is_one_line_and_not_replaced(folder, flops):
+    done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", flops])
+    assert done.exit_code == 2 and "flops" in done.output and "Traceback" not in done.output
 
 
 def test_a_budget_too_small_is_refused_before_anything_is_timed(folder):

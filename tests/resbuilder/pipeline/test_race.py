@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 
 import keras
 import numpy as np
 import pytest
 
-from resbuilder import SearchConfig, cost, resnet_architecture, resume, search
+from resbuilder import SearchConfig, build_model, cost, resnet_architecture, resume, search
 from resbuilder.pipeline import race as race_module
 from resbuilder.pipeline.race import RaceTrainings
+from resbuilder.pipeline.trainings import network_file
 from resbuilder.report import read_history, write_report
 from resbuilder.run import EntrantEvent, HalvingEvent, Run, TrainingEvent, read_journal
+from resbuilder.run.events import Scores
 from tests.resbuilder.pipeline.outcomes import weights
 
 SETTINGS = {
@@ -165,6 +168,73 @@ def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match='is that of a search of method "race"'):
         resume(folder)
+
+
+def test_a_contender_that_changed_before_the_first_training_was_done_is_refused(
+    tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RaceTrainings, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(config(tmp_path), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):  # it goes on with the same file
+        resume(tmp_path / "run")
+    other = resnet_architecture((8, 8, 1), 10, (16, 8), (1, 1), "small")
+    (tmp_path / "mine.json").write_text(json.dumps(other.to_json()))
+    with pytest.raises(ValueError, match="contender mine is now .* restore the file"):
+        resume(tmp_path / "run")
+
+
+def diverging(monkeypatch, *where):
+    """Replaces trainings by their outcome: of those named, (index, variant), a loss not finite."""
+
+    def outcome_of(self, node, variant):
+        build_model(node.architecture).save(self.folder.models / network_file(node.index, variant))
+        ended = (node.index, variant) not in where
+        scores = Scores(0.5, 1.0 + node.index) if ended else Scores(None, None)
+        epochs = node.plan.epochs(variant)
+        losses = (scores.loss,) * epochs
+        return TrainingEvent(
+            index=node.index, variant=variant, epochs=epochs, seconds=0.0, finite=ended,
+            history={"val_loss": losses, "loss": losses}, validation=scores, test=scores,
+        )  # fmt: skip
+
+    monkeypatch.setattr(RaceTrainings, "train", outcome_of)
+
+
+def test_epochs_of_candidates_that_diverged_go_to_the_cooldown(tmp_path, monkeypatch):
+    diverging(monkeypatch, *((index, "rung_1") for index in (0, 1, 2)))
+    settings = SearchConfig(**SETTINGS | {"total_epochs": 10})
+    run = search(settings, tmp_path / "run").run
+    trainings = {(t.index, t.variant): t.epochs for t in events(run, TrainingEvent)}
+    assert [key for key in trainings if key[1] != "rung_1"] == [(3, "rung_2"), (3, "cooldown")]
+    assert sum(trainings.values()) == 10
+    # 4 × 1 + 3 × 1 + cooldown 3 was the plan.
+    assert trainings[3, "cooldown"] == 5
+
+
+@pytest.mark.parametrize(
+    ("diverged", "why"),
+    [
+        ([(0, "cooldown")], "the winner's cooldown diverged"),
+        (
+            [(i, "rung_1") for i in range(4)],
+            "no candidate's loss stayed finite",
+        ),
+    ],
+)
+def test_a_race_that_diverged_says_where_and_trains_its_contenders(
+    tmp_path, monkeypatch, diverged, why
+):
+    diverging(monkeypatch, *diverged)
+    result = search(config(tmp_path), tmp_path / "run")
+    assert result.reason == f"break-down: {why}; lower the learning rate"
+    assert (result.best.index, result.best.variant) == (4, "whole")
+    assert why in unescape(write_report(result.run).read_text())
+    monkeypatch.setattr(RaceTrainings, "train", lambda *_: pytest.fail("trained again"))
+    assert resume(result.run).reason == result.reason
 
 
 def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):

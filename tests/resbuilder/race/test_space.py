@@ -44,6 +44,12 @@ def test_larger_images_begin_with_one_more_stage_without_blocks_for_each_doublin
     assert "s1 00111" in labels and "s1p+ 000111" in labels
 
 
+@pytest.mark.parametrize("flops", [0, -1e6, float("inf"), float("nan")])
+def test_a_budget_that_no_network_can_have_is_refused(flops):
+    with pytest.raises(ValueError, match="flops must be a positive number of FLOPs, got"):
+        candidates((32, 32, 3), 10, flops)
+
+
 def test_a_budget_below_the_smallest_says_the_least():
     with pytest.raises(ValueError, match="the smallest candidate, .* needs") as error:
         candidates((32, 32, 3), 10, 10)

@@ -117,6 +117,18 @@ def test_without_contenders_nothing_was_compared_and_the_page_says_so(tmp_path):
     assert "No comparison with a hand-made network at equal total cost was made" in page
 
 
+def test_a_contender_that_is_best_so_far_is_not_yet_called_the_best(tmp_path):
+    folder = race(tmp_path / "run", contender=0.80)
+    journal = folder / "journal.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    other = entries[7] | {"index": 8, "label": "other"}
+    entries = [*entries[:8], other, *entries[8:-1]]  # without the end, and not trained
+    lines = (json.dumps(e | {"n": n, "key": f"k{n}"}) for n, e in enumerate(entries))
+    journal.write_text("".join(f"{line}\n" for line in lines))
+    page = text_of(folder)
+    assert "of the 1 of 2 contenders trained so far, resnet-20, was trained" in page
+
+
 def test_decisions_and_rows_tell_the_race(tmp_path):
     history = read_history(race(tmp_path / "run", contender=0.80))
     told = [d for d in decisions(history) if d.kind == "Halve"]
@@ -132,4 +144,4 @@ def test_decisions_and_rows_tell_the_race(tmp_path):
 
 def test_a_race_under_way_has_a_page(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.80, finish=False))
-    assert "unfinished" in page and "No network has been trained yet" in page
+    assert "unfinished" in page and "The race has no final network yet" in page

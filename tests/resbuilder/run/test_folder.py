@@ -11,7 +11,8 @@ import keras
 import pytest
 
 from resbuilder import SearchConfig, TrainConfig
-from resbuilder.run import Run, read_config
+from resbuilder.run import FinishedEvent, Run, read_config
+from resbuilder.run.journal import Journal
 
 CONFIG = SearchConfig(dataset="digits", flops=1e6)
 
@@ -80,6 +81,27 @@ def test_a_run_has_one_writer(tmp_path):
             other = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
             assert "another process is writing to" in other.stderr
     Run.open(path)
+
+
+def of_format_1(path, **settings):
+    """Makes the folder of a search as the first format had it."""
+    with Run.create(path, SearchConfig(dataset="digits", **settings)) as run:
+        file = run.path / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
+    return path
+
+
+def test_a_run_of_format_1_with_its_other_cosine_is_not_gone_on_with(tmp_path):
+    path = of_format_1(tmp_path / "cosine", schedule="cosine")
+    for _ in range(2):  # the first refusal releases the lock
+        with pytest.raises(ValueError, match="fell once an epoch; .* start the search again"):
+            Run.open(path)
+    end = FinishedEvent(
+        reason="done", seconds=0.0, best=None, best_any_size=None, confusion=None, class_names=()
+    )
+    Journal(path / "journal.jsonl").step(FinishedEvent, "finished", lambda: end)
+    Run.open(path).__exit__()  # a finished one trains nothing more
+    Run.open(of_format_1(tmp_path / "constant", schedule="constant")).__exit__()
 
 
 def test_a_training_is_not_resumed_as_a_search(tmp_path):

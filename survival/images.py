@@ -31,8 +31,8 @@ class CanvasImages:
     Args:
         folder: What ``survival preprocess`` wrote. If its manifest is not there, the image of
             ``a/b.svs`` is the file ``a/b.png``.
-        slides: Names of the slides, as in the cohort, shape (n,); a name that is in the manifest
-            in another folder, and there only once, is found.
+        slides: Names of the slides, as in the cohort, shape (n,): a path of the manifest, or the
+            end of one that occurs only once.
 
     Attributes:
         paths: The images' files, in the order of the slides.
@@ -132,7 +132,7 @@ def _content(row: dict) -> str:
     if row.get("content"):
         return row["content"]
     # As images were told apart that were made before; they still compare among themselves.
-    return f"{row['sha256']}:{row.get('bytes')}" if row.get("sha256") else ""
+    return f"sha256:{row['sha256']}:{row.get('bytes')}" if row.get("sha256") else ""
 
 
 def _rows(manifest: Path) -> dict[str, dict]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
     """Find the files that slides of a cohort mean.
 
-    A slide means the file of the same path, else the only file of the same name in any
-    sub-folder: download clients put each slide into a folder of its own.
+    A slide means the file of the same path, else the only file whose path ends with it: download
+    clients put each slide into a folder of its own, so ``a.svs`` finds ``6f1c/a.svs``. A slide
+    named with another folder, such as ``B/a.svs``, never finds ``A/a.svs``.
 
     Args:
         wanted: Names of the slides, with ``/`` between folders.
@@ -24,7 +26,7 @@ def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict
         The file of each slide that has one.
 
     Raises:
-        ValueError: A slide's name occurs in several sub-folders, or two slides mean one file.
+        ValueError: Several files end with a slide's name, or two slides mean one file.
     """
     files = set(there)
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -32,7 +34,9 @@ def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict
         by_name[PurePosixPath(file).name].append(file)
     found: dict[str, str] = {}
     for slide in wanted:
-        same = [slide] if slide in files else by_name.get(PurePosixPath(slide).name, [])
+        parts = PurePosixPath(slide).parts
+        alike = by_name.get(parts[-1], []) if parts else []
+        same = [slide] if slide in files else [f for f in alike if _ends_with(f, parts)]
         if len(same) > 1:
             raise ValueError(
                 f"slide {slide!r} occurs {len(same)} times in {where}: {', '.join(same[:5])}; "
@@ -40,11 +44,43 @@ def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict
             )
         if same:
             found[slide] = same[0]
+    _refuse_two_for_one(found, where)
+    return found
+
+
+def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Find the files of slides in a folder or its sub-folders, as :func:`find_slides` does.
+
+    Args:
+        wanted: Names of the slides, relative to the folder, or absolute paths.
+        folder: Searched only for slides that are not where their names say.
+
+    Returns:
+        The file of each slide that has one.
+
+    Raises:
+        ValueError: As of :func:`find_slides`.
+    """
+    # A name that is too long, or holds a NUL, is not a file either.
+    found = {slide: folder / slide for slide in wanted if os.path.isfile(folder / slide)}
+    if missing := [slide for slide in wanted if slide not in found]:
+        files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+        paths = [file.relative_to(folder).as_posix() for file in files]
+        elsewhere = find_slides(missing, paths, str(folder))
+        found |= {slide: folder / file for slide, file in elsewhere.items()}
+        _refuse_two_for_one({slide: str(file) for slide, file in found.items()}, str(folder))
+    return found
+
+
+def _ends_with(file: str, parts: tuple[str, ...]) -> bool:
+    return PurePosixPath(file).parts[-len(parts) :] == parts
+
+
+def _refuse_two_for_one(found: dict[str, str], where: str) -> None:
     owners: dict[str, str] = {}
     for slide, file in found.items():
         if (owner := owners.setdefault(file, slide)) != slide:
             raise ValueError(f"slides {owner!r} and {slide!r} both mean {file} in {where}")
-    return found
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:

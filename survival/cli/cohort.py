@@ -18,9 +18,9 @@ from survival.cohort import (
     summarize,
     without_events,
 )
-from survival.cohort.identity import check_contents, contents_of_files
+from survival.cohort.identity import check_contents, copies_among
 from survival.cohort.tables import some
-from survival.names import find_slides
+from survival.names import find_files
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
@@ -162,9 +162,8 @@ def check(
         raise ValueError(f"{manifest} cannot be used; problems, listed above: {count}") from None
     _check_copies(checked, images)
     if slides is not None:
-        files = (p.relative_to(slides).as_posix() for p in slides.rglob("*") if p.is_file())
-        found = find_slides(list(checked.slide), files, str(slides))
-        check_contents(checked, contents_of_files([slides / found[s] for s in checked.slide]))
+        files = find_files(list(checked.slide), slides)
+        check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
     if checked.further:
         click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from survival.names import find_slides
+from survival.names import find_files
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
@@ -132,7 +131,7 @@ def find_problems(
 def _number(cell: Any) -> float:
     """Return the cell as a number, NaN if it is not one."""
     if isinstance(cell, str) and "_" in cell:
-        return math.nan  # Python reads 1_0 as 10; whoever wrote it hardly meant that.
+        return math.nan  # Python reads 1_0 as 10; a user hardly means that.
     try:
         return float(cell)
     except (TypeError, ValueError):
@@ -160,7 +159,9 @@ def _times(cells: pd.Series, name: str, found: Problems) -> pd.Series:
             )
         else:
             text = f"{name} {cell!r} is not a number"
-            comma = " (decimal point, not comma)" if "," in str(cell) else ""
+            comma = (
+                " (decimal point, not comma; no separator of thousands)" if "," in str(cell) else ""
+            )
             found.add(row, f"{name} is not a number{comma}", text + comma)
     return times
 
@@ -202,15 +203,9 @@ def _splits(splits: pd.Series, found: Problems) -> None:
 
 def _files(slides: pd.Series, folder: Path, found: Problems) -> None:
     named = {row: str(slide) for row, slide in slides.items() if not is_blank(slide)}
-    # A name that is too long, or holds a NUL, is not a file either.
-    missing = {row: s for row, s in named.items() if not os.path.isfile(folder / s)}
-    if not missing:
-        return
-    files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
-    paths = [file.relative_to(folder).as_posix() for file in files]
-    elsewhere = find_slides(list(missing.values()), paths, str(folder))
-    for row, slide in missing.items():
-        if slide not in elsewhere:
+    there = find_files(list(dict.fromkeys(named.values())), folder)
+    for row, slide in named.items():
+        if slide not in there:
             text = f"there is no file {slide!r} in {folder} or its sub-folders"
             found.add(row, "there is no file", text)
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from survival.cohort.tables import parse_table, read_table
 
-TABLES = (".tsv", ".txt", ".csv")
+# What GDC's archives hold their tables as.
+TABLES = ".tsv"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 # No clinical table of a project comes near this size; a file that unpacks to more is not one.
 MOST_BYTES = 2**28
@@ -39,7 +40,7 @@ def read_tables(
         return {"the table": cells.astype(object)}
     path = Path(path)
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLES and p.is_file())
+        files = sorted(p for p in path.iterdir() if _is_table(p.name) and p.is_file())
         tables = {str(file): read_table(file, comment) for file in files}
     elif path.name.lower().endswith(ARCHIVES):
         texts = sorted(_texts(path))
@@ -47,7 +48,7 @@ def read_tables(
     else:
         return {str(path): read_table(path, comment)}
     if not tables:
-        raise ValueError(f"{path} holds no table ({', '.join(TABLES)})")
+        raise ValueError(f"{path} holds no table ({TABLES})")
     return tables
 
 
@@ -57,13 +58,13 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
-                    if entry.filename.lower().endswith(TABLES):
+                    if _is_table(entry.filename):
                         _check_size(path, entry.filename, entry.file_size)
                         yield f"{path}:{entry.filename}", archive.read(entry)
         else:
             with tarfile.open(path) as archive:
                 for member in archive:
-                    if member.isfile() and member.name.lower().endswith(TABLES):
+                    if member.isfile() and _is_table(member.name):
                         _check_size(path, member.name, member.size)
                         if content := archive.extractfile(member):  # always, of a file
                             yield f"{path}:{member.name}", content.read()
@@ -73,6 +74,12 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
         raise ValueError(
             f"{path} is not a whole archive (.tar.gz or .zip): download it again"
         ) from None
+
+
+def _is_table(name: str) -> bool:
+    # Archives made on a Mac hold a shadow ._NAME of each file.
+    base = name.rpartition("/")[2]
+    return base.lower().endswith(TABLES) and not base.startswith("._")
 
 
 def _check_size(path: Path, name: str, size: int) -> None:

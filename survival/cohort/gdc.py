@@ -92,6 +92,7 @@ def cohort_from_gdc(
         event.drop(index=list(without_slide)),
         event[list(without_slide)],
         f"patients without a slide in {slides}",
+        refuse=False,  # a list of a few slides is the user's choice
     )
     _warn_of_metastases(rows, "slides show" if slides else "patients have, by their ICD-10 code,")
     of_row = patients.loc[rows["patient"]].reset_index(drop=True)

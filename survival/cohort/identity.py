@@ -7,7 +7,7 @@ slide that stands for two patients has two outcomes. Names do not tell: contents
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,9 +18,22 @@ _CHUNK = 2**20
 
 
 def contents_of_files(paths: Sequence[Path]) -> list[str]:
-    """Return a text for each file that is the same for files with the same bytes.
+    """Return a text for each file that is the same for files with the same bytes, anywhere.
 
-    Only files of equal size are read: those of another size differ anyway.
+    Args:
+        paths: The files; all are read.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    return [f"file:{_digest(path)}:{path.stat().st_size}" for path in paths]
+
+
+def copies_among(paths: Sequence[Path]) -> list[str]:
+    """Return what :func:`contents_of_files` does, where it matters among these files, else ``""``.
+
+    Only files of equal size are read: those of another size differ anyway. Of a MIRAX slide the
+    file itself says nothing, because its data lie in a folder beside it.
 
     Args:
         paths: The files.
@@ -29,9 +42,9 @@ def contents_of_files(paths: Sequence[Path]) -> list[str]:
         OSError: A file cannot be read.
     """
     sizes = [path.stat().st_size for path in paths]
-    twice = {size for size in sizes if sizes.count(size) > 1}
+    count = Counter(sizes)
     return [
-        f"{size}:{_digest(path)}" if size in twice else str(size)
+        f"file:{_digest(path)}:{size}" if count[size] > 1 and path.suffix.lower() != ".mrxs" else ""
         for path, size in zip(paths, sizes, strict=True)
     ]
 
@@ -73,14 +86,24 @@ def known_slides(
         slides: Names of n slides.
         contents: As in :func:`check_contents`, n of them.
         learnt: Names of the slides that the network was trained or chosen on.
-        seen: Their contents.
+        seen: Their contents; none where the run does not have them.
     """
-    names, known = set(learnt), set(seen) - {""}
+    by_name, known = dict(zip(learnt, seen or [""] * len(learnt), strict=True)), set(seen) - {""}
     return [
         slide
         for slide, content in zip(slides, contents, strict=True)
-        if content in known or (slide in names and not (content and known))
+        if content in known or (slide in by_name and not _are_different(content, by_name[slide]))
     ]
+
+
+def _are_different(content: str, other: str) -> bool:
+    """Return whether contents prove that slides of one name differ.
+
+    Hashes of another kind do not compare, and those of tiles differ between levels of one slide.
+    """
+    kind = content.partition(":")[0]
+    comparable = bool(content and other) and kind == other.partition(":")[0] and kind != "tiles"
+    return comparable and content != other
 
 
 def _copies(contents: Sequence[str]) -> list[list[int]]:

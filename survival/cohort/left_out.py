@@ -40,11 +40,15 @@ class Outcomes:
 
 
 def check_left_out(
-    kept: ArrayLike, left_out: ArrayLike, what: str, remedy: str | None = None
+    kept: ArrayLike,
+    left_out: ArrayLike,
+    what: str,
+    remedy: str | None = None,
+    refuse: bool = True,
 ) -> None:
     """Compare the outcome of those left out with that of those kept.
 
-    Whoever is left out because of the outcome biases everything that is learned from the rest.
+    Leaving out patients because of their outcome biases everything that is learned from the rest.
     Patients without a date of their last visit are typically the living: without them a cohort
     consists of the dead.
 
@@ -53,28 +57,32 @@ def check_left_out(
         left_out: Likewise of those left out.
         what: Who is left out, for the message.
         remedy: What the user may do about it.
+        refuse: Whether a one-sided cohort is an error.
 
     Raises:
-        ValueError: All who are kept have the event, and some who are left out are known not to;
-            or the other way around.
+        ValueError: All who are kept have the event, and some who are left out are known not to,
+            or the other way around; and that is more than chance.
 
     Warns:
         UserWarning: The shares with the event differ by more than chance (Fisher's exact test,
-            p < 0.05).
+            p < 0.05), or only one outcome would remain.
     """
     inside, outside = Outcomes.of(kept), Outcomes.of(left_out)
     advice = f"; {remedy}" if remedy else ""
     one_sided = (inside.event == 0 and outside.event > 0) or (
         inside.censored == 0 and outside.censored > 0
     )
+    table = [[inside.event, inside.censored], [outside.event, outside.censored]]
+    p = fisher_exact(table).pvalue
     if inside.event + inside.censored and one_sided:
-        raise ValueError(
+        text = (
             f"only patients {'without' if inside.event == 0 else 'with'} the event would remain "
             f"({inside}), while there are others among {what} ({outside}){advice}"
         )
-    table = [[inside.event, inside.censored], [outside.event, outside.censored]]
-    p = fisher_exact(table).pvalue
-    if p < LEVEL:
+        if refuse and p < LEVEL:
+            raise ValueError(text)
+        warnings.warn(text, stacklevel=3)
+    elif p < LEVEL:
         warnings.warn(
             f"those left out differ in outcome from those kept, which biases the cohort: {what}: "
             f"{outside}; kept: {inside} (Fisher's exact test, p = {p:.2g}){advice}",

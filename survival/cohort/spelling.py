@@ -20,6 +20,7 @@ EVENT = {"1", "1.0", "true", "yes", "y", "dead", "deceased", "died", "event"}
 CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no event"}
 # cBioPortal's statuses: 1:DECEASED, 0:LIVING.
 _CODED = re.compile(r"([01])\s*:.*")
+_THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # How similar a column's name must be to a known one to be taken for a slip.
 _SIMILAR = 0.75
@@ -112,15 +113,20 @@ def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Ser
 def decimal_points(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """Return a table with decimal points where a file not separated by commas has commas.
 
-    In a file separated by commas a comma within a number stays, and is a problem: there it more
-    likely separates thousands.
+    A comma stays, and is a problem later, where it may separate thousands: in a file separated by
+    commas, and in a column whose commas all stand before three digits, such as 1,234.
     """
     if table.attrs.get("delimiter", ",") == ",":
         return table
     table = table.copy()
     for name in columns:
-        if name in table:
+        if name in table and not _may_be_thousands(table[name]):
             table[name] = table[name].map(
                 lambda cell: cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
             )
     return table
+
+
+def _may_be_thousands(cells: pd.Series) -> bool:
+    with_comma = [cell for cell in cells if "," in cell]
+    return bool(with_comma) and all(_THOUSANDS.fullmatch(cell) for cell in with_comma)

@@ -78,6 +78,8 @@ def _likelihood(y_true, log_hazard, ties):
         sorted_targets, sorted_hazards = _sorted(y_true, log_hazard)
         return _in_order(sorted_targets, sorted_hazards, ties)
 
+    if log_hazard.shape[0] == 0:
+        return ops.sum(log_hazard)  # 0, and connected to what it is made of
     backend = keras.backend.backend()
     if backend == "tensorflow":
         return shifted_sums.on_tensorflow(y_true, log_hazard, ties, by_scan)

@@ -206,7 +206,8 @@ def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tup
     columns = tf.stack([hazard, event, multiplicity], axis=1)
     hazard, event, multiplicity = tf.unstack(tf.gather(columns, order), axis=1)
     time = tf.gather(time, order)
-    run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))
+    # Cut to the rows, of which there may be none.
+    run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))[:rows]
 
     def of_run(values):
         return tf.math.unsorted_segment_sum(values, run, rows)

@@ -57,10 +57,14 @@ def write_report(
         time_unit: Unit of the times; by default as the runs say.
 
     Raises:
-        ValueError: A folder is not a finished training, or runs cannot be judged together.
+        ValueError: A folder is not a finished training, runs cannot be judged together, or they
+            have times in another unit.
     """
     runs = open_runs(folders)
-    unit = time_unit or unit_of(runs) or UNIT
+    known = unit_of(runs)
+    if None not in (known, time_unit) and known != time_unit:
+        raise ValueError(f"the runs were trained with times in {known}, not in {time_unit}")
+    unit = known or time_unit or UNIT
     blocks = make_blocks(runs)
     if horizon is None:
         parts = [part for block in blocks for part in block.parts]

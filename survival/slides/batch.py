@@ -193,7 +193,7 @@ def _row(job: Job, provenance: dict) -> dict:
     row = job.columns | {"slide": job.slide} | {name: provenance.get(name) for name in PROVENANCE}
     if row["content"] is None and "sha256" in provenance:
         # An image of before; the text is the one that stood for it then.
-        row["content"] = f"{provenance['sha256']}:{provenance['bytes']}"
+        row["content"] = f"sha256:{provenance['sha256']}:{provenance['bytes']}"
     settings = json.dumps(provenance["settings"])
     return row | {"output": job.output, "status": "ok", "reason": "", "settings": settings}
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from survival.names import find_slides
+from survival.names import find_files
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
@@ -204,17 +204,13 @@ def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
     missing = [job.slide for job in jobs if not os.path.exists(job.source)]
     if not missing:
         return jobs
-    paths = (Path(here, name) for here, _, names in os.walk(root) for name in names)
-    files = (path.relative_to(root).as_posix() for path in paths)
-    there = find_slides(missing, files, str(root))
+    there = find_files([job.slide for job in jobs], root)
     if lost := [slide for slide in missing if slide not in there]:
         raise ValueError(
             f"{len(lost)} of {len(jobs)} slides do not exist in {root} or its sub-folders: "
             f"{_some(lost)}"
         )
-    return [
-        replace(job, source=root / there[job.slide]) if job.slide in there else job for job in jobs
-    ]
+    return [replace(job, source=there[job.slide]) if job.slide in there else job for job in jobs]
 
 
 def _refuse_same_names(jobs: list[Job]) -> None:

@@ -118,6 +118,8 @@ def test_the_portals_archive_is_read_as_it_is(tmp_path, kind):
     new_layout(folder, *SINCE_2025)
     follow_ups(folder, "TCGA-AA-0002|900|'--", "TCGA-AA-0004|45|'--")
     table(folder, "exposure.tsv", "cases.submitter_id|exposures.tobacco", "TCGA-AA-0001|yes")
+    (folder / "README.txt").write_text("not, a\ntable")
+    (folder / "._clinical.tsv").write_bytes(b"\0\xff")  # what a Mac adds to archives
     path = folder
     if kind != "folder":
         form = {"tar.gz": "gztar", "zip": "zip"}[kind]
@@ -147,12 +149,14 @@ def test_a_cut_archive_and_one_without_tables_are_refused(tmp_path):
 
 
 def test_a_cohort_of_the_dead_is_refused(tmp_path):
-    clinical = new_layout(tmp_path, *SINCE_2025)
+    others = [case(f"TCGA-AA-1{i:03}", "Dead", death="9") for i in range(3)]
+    others += [case(f"TCGA-AA-2{i:03}") for i in range(3)]
+    clinical = new_layout(tmp_path, *SINCE_2025, *others)
     with pytest.raises(ValueError, match="only patients with the event would remain") as error:
         quiet(clinical)
     text = str(error.value)
-    assert "(2 with the event, 0 without)" in text and "(0 with the event, 2 without)" in text
-    assert "no days_to_last_follow_up: 2×" in text
+    assert "(5 with the event, 0 without)" in text and "(0 with the event, 5 without)" in text
+    assert "no days_to_last_follow_up: 5×" in text
     assert "GDC keeps the last follow-up in a table of its own" in text
 
 
@@ -186,8 +190,12 @@ def test_patients_without_a_slide_may_differ_too(tmp_path):
     names = [f"TCGA-AA-1{i:03}-01Z-00-DX1.svs" for i in range(9)] + ["TCGA-AA-2000-01Z-00-DX1.svs"]
     with pytest.warns(UserWarning, match="patients without a slide in .*: 0 with the event, 8 "):
         cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names))
-    with pytest.raises(ValueError, match="only patients with the event would remain"):
+    # A list of a few slides is a choice: a warning, however one-sided it is.
+    with pytest.warns(UserWarning, match="only patients with the event would remain"):
         cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names[:9]))
+    # Two of each are too few to tell.
+    with pytest.warns(UserWarning, match="only patients with the event would remain"):
+        read_clinical(new_layout(tmp_path, *SINCE_2025))
 
 
 def test_export_of_2019(tmp_path):

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from survival.cohort import Cohort
-from survival.cohort.identity import check_contents, contents_of_files, known_slides
+from survival.cohort.identity import (
+    check_contents,
+    contents_of_files,
+    copies_among,
+    known_slides,
+)
 
 
 def cohort(patients, splits):
@@ -19,6 +24,9 @@ def test_files_with_the_same_bytes_have_the_same_content(tmp_path):
         path.write_text(text)
     a, b, c, d = contents_of_files(paths)
     assert a == c and len({a, b, d}) == 3
+    # What a file's content is called does not depend on the others.
+    assert contents_of_files(paths[:1]) == [a]
+    assert copies_among(paths) == [a, b, c, ""]
 
 
 def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
@@ -30,9 +38,12 @@ def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
 
 
 def test_a_copy_of_a_training_slide_is_known_under_any_name():
-    learnt, seen = ["a.svs", "b.svs"], ["1", "2"]
-    assert known_slides(["x.svs", "y.svs"], ["2", "3"], learnt, seen) == ["x.svs"]
+    learnt, seen = ["a.svs", "b.svs"], ["file:1", "file:2"]
+    assert known_slides(["x.svs", "y.svs"], ["file:2", "file:3"], learnt, seen) == ["x.svs"]
     # Another hospital may name its slides alike: contents that differ are other slides.
-    assert known_slides(["a.svs"], ["3"], learnt, seen) == []
+    assert known_slides(["a.svs"], ["file:3"], learnt, seen) == []
+    # Hashes of two kinds do not compare, nor do those of tiles of different levels.
+    assert known_slides(["a.svs"], ["quickhash:3"], learnt, seen) == ["a.svs"]
+    assert known_slides(["a.svs"], ["tiles:3"], ["a.svs"], ["tiles:1"]) == ["a.svs"]
     # Without contents names decide.
     assert known_slides(["a.svs", "c.svs"], ["", ""], learnt, []) == ["a.svs"]

@@ -84,6 +84,9 @@ def test_a_value_may_be_named_that_means_the_event(tmp_path):
 def test_decimal_commas_are_read_where_no_comma_separates_cells(tmp_path):
     cohort = Cohort.read(write(tmp_path, "slide;patient;time;event\na;P;12,5;1\nb;Q;3;0\n"))
     assert cohort.time.tolist() == [12.5, 3]
+    # 1234 days, or 1.234 months?
+    (problem,) = problems_of(write(tmp_path, "slide;patient;time;event\na;P;1,234;1\nb;Q;987;0\n"))
+    assert "no separator of thousands" in problem
 
 
 def test_column_names_match_in_any_case(tmp_path):
@@ -134,10 +137,14 @@ def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
     (tmp_path / "slides" / "u2" / "a.svs").touch()
     with pytest.raises(ValueError, match="'a.svs' occurs 2 times in .*u1/a.svs, u2/a.svs"):
         Cohort.read(path, folder=tmp_path / "slides")
-    both = write(tmp_path, "slide,patient,time,event\nx/b.svs,P,1,1\ny/b.svs,Q,1,1\n")
+    both = write(tmp_path, "slide,patient,time,event\nu1/b.svs,P,1,1\nb.svs,Q,1,1\n")
     (tmp_path / "slides" / "u1" / "b.svs").touch()
-    with pytest.raises(ValueError, match="'x/b.svs' and 'y/b.svs' both mean u1/b.svs"):
+    with pytest.raises(ValueError, match="'u1/b.svs' and 'b.svs' both mean .*u1/b.svs"):
         Cohort.read(both, folder=tmp_path / "slides")
+    # A slide of another folder is another slide, even if the file of this name is the only one.
+    other = write(tmp_path, "slide,patient,time,event\nu2/b.svs,P,1,1\n")
+    (problem,) = problems_of(other, folder=tmp_path / "slides")
+    assert "there is no file 'u2/b.svs'" in problem
 
 
 @pytest.mark.parametrize(("one", "other"), [("P3", "p3"), ("00123", "123"), ("Ä1", "A\u03081")])

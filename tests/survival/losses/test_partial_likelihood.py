@@ -333,3 +333,9 @@ def test_bad_arguments():
     y[4, 1] = 2
     with pytest.raises(ValueError, match="an event must be 1 .* got 2 in row 4"):
         negative_log_partial_likelihood(y, h)
+
+
+def test_no_rows_are_no_loss(value_and_gradient):
+    y, h = np.zeros((0, 2), "float32"), np.zeros(0, "float32")
+    value, gradient = value_and_gradient(loss(y), h)
+    assert value == 0 and gradient.shape == (0,)

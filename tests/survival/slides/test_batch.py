@@ -383,7 +383,7 @@ def test_images_of_before_there_was_a_hash_still_count(folder, tmp_path):
     before = (out / "one.png").stat().st_mtime_ns
     (row,) = preprocess_slides(slide, out, **SMALL)
     assert (out / "one.png").stat().st_mtime_ns == before
-    assert row["content"] == f"abc:{slide.stat().st_size}"
+    assert row["content"] == f"sha256:abc:{slide.stat().st_size}"
     assert CanvasImages(out, ["one.tif"]).contents == [row["content"]]
     # With a hash it has to be read again.
     (row,) = preprocess_slides(slide, out, **SMALL, hash=True)

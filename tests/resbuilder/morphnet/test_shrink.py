@@ -218,6 +218,31 @@ def test_the_optimizer_s_state_is_taken_over_by_channel():
     small.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
 
 
+def test_equal_layer_names_in_nested_models_keep_their_own_optimizer_state():
+    def block(name, channels):
+        inputs = keras.Input((4, 4, channels))
+        return keras.Model(inputs, layers.Conv2D(3, 1, name="conv")(inputs), name=name)
+
+    first, second = block("first", 3), block("second", 3)
+    inputs = keras.Input((4, 4, 3))
+    model = randomize(keras.Model(inputs, second(layers.ReLU()(first(inputs)))))
+    model.compile("adam", "mse", jit_compile=False)
+    model.fit(images_for(model), np.ones((4, 4, 4, 3)), verbose=0)
+    alive = np.array([True, False, True])
+    small = shrink(model, {"first/conv": alive})
+
+    def momenta(of):
+        slots = [v.numpy() for v in of.optimizer.variables if v.name == "conv_kernel_momentum"]
+        shapes = [w.shape for w in of.trainable_variables if w.name == "kernel"]
+        assert [s.shape for s in slots] == shapes
+        return slots
+
+    (a, b), (small_a, small_b) = momenta(model), momenta(small)
+    assert np.abs(a - b).max() > 0
+    np.testing.assert_array_equal(small_a, a[..., alive])
+    np.testing.assert_array_equal(small_b, b[:, :, alive])
+
+
 def test_shrinking_to_what_the_regularizer_calls_alive():
     model = small_network(BEHIND["a bias"])
     kill_by_scale(model)

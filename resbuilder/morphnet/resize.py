@@ -169,18 +169,15 @@ def without(
         means = measured_values(graph, images, means)
     shifts = _shifts(graph, maps, kept, means)
     consumers = graph.consumers()
-    biased = {
-        graph.steps[n].name
-        for n in shifts
-        if not graph.steps[n].layer.use_bias and not _normalizations(graph, n, consumers)
-    }
+    biased = {graph.steps[n].name for n in shifts if may_gain_bias(graph, n, consumers)}
     small = _with_weights(graph, maps, rebuild(graph, maps, means, biased), biased)
     layers = dict(named_layers(small))
     for n, values in shifts.items():
         step = graph.steps[n]
         layer = layers[step.name]
         if layer.use_bias:
-            layer.bias.assign(layer.bias.numpy() + values)
+            # A new bias holds what its initializer gave it.
+            layer.bias.assign(values if step.name in biased else layer.bias.numpy() + values)
             continue
         for reader in _normalizations(graph, n, consumers):
             mean = layers[graph.steps[reader].name].moving_mean
@@ -243,6 +240,19 @@ def _shifts(
                 continue
             result[n] = values
     return result
+
+
+def may_gain_bias(graph: ChannelGraph, n: int, consumers: list[list[int]]) -> bool:
+    """Whether a step needs a new bias to take over what its removed inputs emit.
+
+    Args:
+        graph: The analysed model.
+        n: Number of the step.
+        consumers: What ``graph.consumers()`` returns.
+    """
+    step = graph.steps[n]
+    without_bias = step.makes_channels and not getattr(step.layer, "use_bias", True)
+    return without_bias and not _normalizations(graph, n, consumers)
 
 
 def _normalizations(graph: ChannelGraph, n: int, consumers: list[list[int]]) -> list[int]:

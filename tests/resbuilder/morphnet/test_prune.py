@@ -12,8 +12,10 @@ from resbuilder.morphnet import (
     output_change,
     prune,
     recalibrate,
+    shrink,
 )
 from resbuilder.morphnet.importance import magnitudes, taylor
+from resbuilder.morphnet.resize import without
 from resbuilder.morphnet.selection import Cost, select
 from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
 
@@ -61,6 +63,37 @@ def test_the_budget_is_met_and_used(budget):
     graph = ChannelGraph(model)
     largest = Cost(graph, "flops").savings(np.ones(graph.size, bool)).max()
     assert most - largest < left <= most
+
+
+def without_biases():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(12, 1, use_bias=False, name="a")(inputs))
+    x = layers.Conv2D(12, 1, use_bias=False, activation="relu", name="b")(layers.ReLU()(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    ones = dict(use_bias=False, bias_initializer="ones")
+    return randomize(keras.Model(inputs, layers.Dense(10, name="out", **ones)(x)))
+
+
+def test_new_biases_count_as_parameters():
+    model = without_biases()
+    graph = ChannelGraph(model)
+    cost, alive = Cost(graph, "parameters"), np.ones(graph.size, bool)
+    assert cost.total(alive) == model.count_params()
+    for budget in (120, 180, 240, 300):
+        chosen = select(graph, cost, budget, np.ones_like)
+        small = without(graph, ~chosen)
+        assert small.count_params() == cost.total(chosen) <= budget
+        assert small.get_layer("out").use_bias and not small.get_layer("a").use_bias
+
+
+def test_a_new_bias_is_what_the_removed_channels_emit_whatever_its_initializer():
+    model = without_biases()
+    kernel = model.get_layer("b").kernel.numpy().copy()
+    kernel[..., :6] = 0
+    model.get_layer("b").kernel.assign(kernel)
+    model.get_layer("b").activation = keras.activations.sigmoid
+    small = shrink(model, {"b": np.arange(12) >= 6})
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
 def test_channels_of_least_magnitude_per_cost_go_first():

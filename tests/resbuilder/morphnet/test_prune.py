@@ -279,6 +279,16 @@ def test_gradual_pruning_holds_channels_at_zero_so_that_removing_them_changes_no
     assert small.optimizer.momentum == 0.9
 
 
+def test_a_training_that_begins_beyond_the_end_prunes_to_the_budget_at_once(capsys):
+    model = two_stages()
+    images, labels = images_for(model, 4), np.ones((4, 3), "float32")
+    pruning = GradualPruning(flops=0.5, begin=1, end=2, data=images)
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(images, labels, initial_epoch=5, epochs=7, verbose=0, callbacks=[pruning])
+    assert capsys.readouterr().out.count("channels of") == 1
+    assert flops(pruning.pruned()) <= 0.5 * flops(model)
+
+
 def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
     model = two_stages()
     model.compile("sgd", "mse", jit_compile=False)
@@ -290,5 +300,7 @@ def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
     assert not seen
     with pytest.raises(ValueError, match="one budget"):
         GradualPruning()
+    with pytest.raises(ValueError, match="tuple of 3"):
+        GradualPruning(flops=0.5, data=(1, 2, 3))
     with pytest.raises(ValueError, match="begin <= end"):
         GradualPruning(flops=0.5, begin=3, end=1)

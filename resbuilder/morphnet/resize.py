@@ -323,14 +323,46 @@ def _with_weights(
 
 
 def _compile_as(result: keras.Model, model: keras.Model) -> None:
+    """Compile a rebuilt model like the one before, and warn of what cannot be taken over."""
     try:
         result.compile_from_config(model.get_compile_config())
     except (TypeError, ValueError):
         # A loss or metric of one's own that is not registered with Keras.
-        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        pass
+    if getattr(result, "optimizer", None) is not None:
+        return
+    # What the model was compiled with, as objects; a compile method of one's own may record none.
+    record = getattr(getattr(model, "_compile_config", None), "config", {})
+    kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
+    dropped = []
+    for name in kept.keys() & {"metrics", "weighted_metrics"}:
+        try:
+            kept[name] = keras.tree.map_structure(_own_metric, kept[name])
+        except (TypeError, ValueError):
+            dropped.append(name)
+            del kept[name]
+    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    try:
+        result.compile(optimizer, loss=model.loss, **kept)
+    except (TypeError, ValueError):
+        # A compile method of one's own, with arguments of its own.
+        dropped = [*dropped, *kept]
         result.compile(optimizer, loss=model.loss)
-    if getattr(result, "optimizer", None) is None:
-        result.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)
+    if dropped:
+        warnings.warn(
+            f"the new model is compiled without {', '.join(sorted(dropped))}, which cannot be "
+            "copied. "
+            "Register losses and metrics of your own with "
+            "keras.saving.register_keras_serializable, or compile the new model again",
+            stacklevel=2,
+        )
+
+
+def _own_metric(metric: Any) -> Any:
+    """The same metric with a state of its own; names and functions have none."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric
 
 
 def expand_model(model: keras.Model, widths: Mapping[str, int]) -> keras.Model:

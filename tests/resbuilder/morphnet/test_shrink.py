@@ -243,6 +243,30 @@ def test_equal_layer_names_in_nested_models_keep_their_own_optimizer_state():
     np.testing.assert_array_equal(small_b, b[:, :, alive])
 
 
+def test_a_loss_that_is_not_registered_leaves_the_rest_of_the_compilation(recwarn):
+    def loss(y, prediction):
+        return keras.ops.mean(keras.ops.square(y - prediction))
+
+    class Unregistered(keras.metrics.Mean):
+        def __init__(self, scale, name="own"):
+            super().__init__(name)
+
+    model = small_network(BEHIND["a bias"])
+    metrics = ["mae", loss, keras.metrics.MeanSquaredError()]
+    model.compile("sgd", loss, loss_weights=0.5, metrics=metrics, jit_compile=False)
+    images, targets = images_for(model), np.ones((4, 4, 4, 4))
+    model.evaluate(images, targets, verbose=0)
+    small = shrink(model, {"conv": np.ones(len(MASK), bool)})
+    found, expected = (m.evaluate(images, targets, verbose=0) for m in (small, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert len(found) == 4 and small.jit_compile is False
+    assert not [w for w in recwarn if "compiled without" in str(w.message)]
+    model.compile("sgd", loss, loss_weights=0.5, weighted_metrics=[Unregistered(1)])
+    with pytest.warns(UserWarning, match="compiled without weighted_metrics,"):
+        small = shrink(model, {"conv": MASK})
+    assert small._compile_config.config["loss_weights"] == 0.5
+
+
 def test_shrinking_to_what_the_regularizer_calls_alive():
     model = small_network(BEHIND["a bias"])
     kill_by_scale(model)

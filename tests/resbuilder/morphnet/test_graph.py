@@ -104,6 +104,9 @@ UNSUPPORTED = {
     "last axis": lambda x: layers.Concatenate(axis=1)([x, x]),
     "mixes channels": lambda x: layers.Reshape((6, 16))(x),
     "adapted.*LoRA": lora,
+    "takes channels in steps of 2": lambda x: layers.Conv2D(4, 1)(x[..., ::2]),
+    "takes channels in steps of -3": lambda x: layers.Conv2D(4, 1)(x[..., ::-3]),
+    "by a slice.*got 2": lambda x: layers.Dense(4)(x[..., 2]),
     "PReLU.*weights": lambda x: layers.Conv2D(4, 1, activation=layers.PReLU())(x),
 }
 

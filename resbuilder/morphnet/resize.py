@@ -186,7 +186,7 @@ def without(
 
 
 def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
-    """The dead channels without those that layers need to have ``at_least`` so many."""
+    """The dead channels without those that layers need to keep ``at_least`` channels each."""
     if at_least < 0:
         raise ValueError(f"at_least must not be negative, got {at_least}")
     dead = dead.copy()

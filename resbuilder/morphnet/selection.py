@@ -172,7 +172,7 @@ def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
 
 
 class _Least:
-    """Sees to it that layers keep their last channels, but for branches that may die."""
+    """Makes layers keep their last channels, except in branches that may die."""
 
     def __init__(self, graph: ChannelGraph, at_least: int, candidates: np.ndarray):
         if at_least < 0:

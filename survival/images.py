@@ -143,7 +143,7 @@ def _rows(manifest: Path) -> dict[str, dict]:
             header = reader.fieldnames or ()
             rows = {row.get("slide") or "": row for row in reader}
     except csv.Error as error:
-        raise ValueError(f"{manifest} is no CSV file: {error}") from None
+        raise ValueError(f"{manifest} is not a CSV file: {error}") from None
     if absent := [c for c in ("slide", "output") if c not in header]:
         raise ValueError(f"{manifest} has no column {' and no column '.join(absent)}")
     return {slide: row | {"output": row["output"] or ""} for slide, row in rows.items()}

@@ -94,7 +94,7 @@ def _taps(step: Step) -> np.ndarray:
     """Σ over the kernel's positions, (inputs, outputs)."""
     kernel = kernel_of(step).astype("float64")
     total = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
-    # Each output of a transposed convolution meets one in so many positions of the kernel.
+    # An output of a transposed convolution meets one in ∏ strides of the kernel's positions.
     return total / prod(step.layer.strides) if step.kind == "conv_transpose" else total
 
 
@@ -179,7 +179,7 @@ def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
 
 
 def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
-    """The step's own arithmetic on the samples, as so many images of one position."""
+    """The step's own arithmetic on the samples, each an image of one position."""
     known = {
         id(tensor): ops.convert_to_tensor(
             x.reshape(SAMPLES, *(1,) * (len(shape) - 1), x.shape[-1]).astype("float32")
@@ -192,7 +192,7 @@ def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
     if "training" in inspect.signature(call).parameters:
         kwargs = kwargs | {"training": False}
     made = _array(call(*args, **kwargs))
-    # A constant or a weight for each position leaves so many positions.
+    # A constant or a weight for each position leaves as many positions as it has.
     return made.reshape(SAMPLES, -1, made.shape[-1]).mean(axis=1)
 
 

@@ -49,12 +49,25 @@ def forward(graph: ChannelGraph, images: Any, visit: Visit | None = None) -> lis
 
 
 def as_inputs(graph: ChannelGraph, images: Any) -> list[Any]:
-    """One batch for each of a model's inputs.
+    """One batch for each of a model's inputs, in their order.
+
+    Args:
+        graph: The analysed model.
+        images: A batch, a list of batches, or a dict of batches by the names of the inputs.
 
     Raises:
-        ValueError: If there are more or fewer, or one has another shape.
+        ValueError: If there are more or fewer, one has another shape, or a name is not that of an
+            input.
     """
-    batches = [*images.values()] if isinstance(images, dict) else images
+    batches = images
+    if isinstance(images, dict):
+        names = _input_names(graph)
+        if set(names) != set(images):
+            raise ValueError(
+                f"data are given for the inputs {', '.join(map(repr, images))}; the model's are "
+                f"{', '.join(map(repr, names))}"
+            )
+        batches = [images[name] for name in names]
     batches = list(batches) if isinstance(batches, (list, tuple)) else [batches]
     expected = [tuple(t.shape[1:]) for t in graph.model.inputs]
     given = [tuple(np.shape(batch)[1:]) for batch in batches]
@@ -68,6 +81,13 @@ def as_inputs(graph: ChannelGraph, images: Any) -> list[Any]:
             f"{expected}"
         )
     return batches
+
+
+def _input_names(graph: ChannelGraph) -> list[str]:
+    """Names by which Keras takes a dict of inputs: the keys of the model's own dict, if any."""
+    struct = getattr(graph.model, "_inputs_struct", None)
+    keys = {id(t): key for key, t in struct.items()} if isinstance(struct, dict) else {}
+    return [keys.get(id(t), t.name) for t in graph.model.inputs]
 
 
 def evaluate(step: Step, read: Sequence[Any]) -> Any:

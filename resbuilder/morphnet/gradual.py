@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.prune import absolute, ranking, summarize
+from resbuilder.morphnet.prune import absolute, ranking, split, summarize
 from resbuilder.morphnet.resize import without
 from resbuilder.morphnet.selection import Cost, removable, select
 
@@ -29,7 +29,8 @@ class GradualPruning(keras.callbacks.Callback):
         flops: Budget at the end, as for :func:`.prune`.
         parameters: Likewise; exactly one of the two must be given.
         begin: First epoch, from 0, at whose start channels go.
-        end: Epoch at whose start the last channels go.
+        end: Epoch at whose start the last channels go. A ``fit`` whose ``initial_epoch`` lies
+            beyond it prunes to the whole budget at once.
         importance: As for :func:`.prune`.
         data: As for :func:`.prune`, for ``importance="taylor"``.
         at_least: Channels that every layer keeps, at least 1.
@@ -83,7 +84,8 @@ class GradualPruning(keras.callbacks.Callback):
         self.resource = "flops" if flops is not None else "parameters"
         self.given = flops if flops is not None else parameters
         self.begin, self.end = begin, end
-        self.importance, self.data = importance, data
+        self.importance = importance
+        self.images, self.labels = split(data)
         self.at_least, self.keep, self.verbose = at_least, keep, verbose
         self.alive: np.ndarray | None = None
         self._masks: list[tuple[keras.Variable, np.ndarray]] = []
@@ -103,36 +105,37 @@ class GradualPruning(keras.callbacks.Callback):
         self.budget = absolute(self.given, whole, self.resource)
         self.whole = whole
         removable(graph, self.keep)
-        images, labels = self.data if self.data is not None else (None, None)
-        loss = self.model.loss
-        self._rank = ranking(graph, self.importance, images, labels, loss)
+        self._rank = ranking(graph, self.importance, self.images, self.labels, self.model.loss)
         select(graph, self.cost, self.budget, np.ones_like, at_least=self.at_least, keep=self.keep)
         if self.alive is None or len(self.alive) != graph.size:
             self.alive = everything
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Choose the channels that go."""
-        if not self.begin <= epoch <= self.end:
+        if epoch < self.begin:
             return
         self._sync()
         assert self.alive is not None
-        done = (epoch - self.begin + 1) / (self.end - self.begin + 1)
+        # A training that is resumed may begin beyond the end.
+        done = min(1.0, (epoch - self.begin + 1) / (self.end - self.begin + 1))
         part = self.budget + int((self.whole - self.budget) * (1 - done) ** 3)
         before = int(self.alive.sum())
-        self.alive = select(
-            self.graph,
-            self.cost,
-            part,
-            self._rank(self.alive),
-            alive=self.alive,
-            at_least=self.at_least,
-            keep=self.keep,
-        )
+        if self.cost.total(self.alive) > part:
+            self.alive = select(
+                self.graph,
+                self.cost,
+                part,
+                self._rank(self.alive),
+                alive=self.alive,
+                at_least=self.at_least,
+                keep=self.keep,
+            )
         self._masks = _masks(self.graph, ~self.alive)
         self._hold()
-        if self.verbose:
+        gone = before - int(self.alive.sum())
+        if self.verbose and (gone or epoch <= self.end):
             print(
-                f"pruning: {before - int(self.alive.sum())} channels of {self.graph.size} go, "
+                f"pruning: {gone} channels of {self.graph.size} go, "
                 f"{self.cost.total(self.alive):,} {self.resource} of {self.whole:,} stay"
             )
 

@@ -191,7 +191,7 @@ class _Source:
         step: The step.
         value: ``"gamma"``: r = |γ|; ``"norm"``: r = √mean(w²).
         scaled_by: A batch normalization without γ that the step's outputs go through: then
-            r = ‖w‖/√(σ²+ε), their standard deviation behind it but for that of the inputs.
+            r = ‖w‖/√(σ²+ε), their standard deviation behind it, leaving out that of the inputs.
     """
 
     step: Step

@@ -86,7 +86,7 @@ def prune(
     cost = Cost(graph, resource)
     everything = np.ones(graph.size, bool)
     budget = absolute(given, cost.total(everything), resource)
-    images, labels = _split(data)
+    images, labels = split(data)
     rank = ranking(graph, importance, images, labels, loss or _compiled_loss(network))
 
     def chosen(at_least: int) -> np.ndarray:
@@ -251,7 +251,12 @@ def _resource(flops: float | None, parameters: float | None) -> tuple[str, float
     return "parameters", parameters
 
 
-def _split(data: Any) -> tuple[Any, Any]:
+def split(data: Any) -> tuple[Any, Any]:
+    """Images and labels of (x, y), or of images x alone, whose labels are None.
+
+    Raises:
+        ValueError: If it is a tuple of another length.
+    """
     if isinstance(data, tuple):
         if len(data) != 2:
             raise ValueError(f"data must be images x or (x, y), got a tuple of {len(data)}")

@@ -49,8 +49,8 @@ def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
             fate = BUILT
         else:
             raise ValueError(
-                f"all channels before {step.name!r} are dead on one side, and it is no addition "
-                f"or multiplication that could be left out; {_KEEP_ONE}"
+                f"all channels before {step.name!r} are dead on one side, and it is not an "
+                f"addition or multiplication that could be left out; {_KEEP_ONE}"
             )
         result.append(fate)
     for n in graph.outputs:

@@ -169,18 +169,15 @@ def without(
         means = measured_values(graph, images, means)
     shifts = _shifts(graph, maps, kept, means)
     consumers = graph.consumers()
-    biased = {
-        graph.steps[n].name
-        for n in shifts
-        if not graph.steps[n].layer.use_bias and not _normalizations(graph, n, consumers)
-    }
+    biased = {graph.steps[n].name for n in shifts if may_gain_bias(graph, n, consumers)}
     small = _with_weights(graph, maps, rebuild(graph, maps, means, biased), biased)
     layers = dict(named_layers(small))
     for n, values in shifts.items():
         step = graph.steps[n]
         layer = layers[step.name]
         if layer.use_bias:
-            layer.bias.assign(layer.bias.numpy() + values)
+            # A new bias holds what its initializer gave it.
+            layer.bias.assign(values if step.name in biased else layer.bias.numpy() + values)
             continue
         for reader in _normalizations(graph, n, consumers):
             mean = layers[graph.steps[reader].name].moving_mean
@@ -189,7 +186,7 @@ def without(
 
 
 def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
-    """The dead channels without those that layers need to have ``at_least`` so many."""
+    """The dead channels without those that layers need to keep ``at_least`` channels each."""
     if at_least < 0:
         raise ValueError(f"at_least must not be negative, got {at_least}")
     dead = dead.copy()
@@ -243,6 +240,19 @@ def _shifts(
                 continue
             result[n] = values
     return result
+
+
+def may_gain_bias(graph: ChannelGraph, n: int, consumers: list[list[int]]) -> bool:
+    """Whether a step needs a new bias to take over what its removed inputs emit.
+
+    Args:
+        graph: The analysed model.
+        n: Number of the step.
+        consumers: What ``graph.consumers()`` returns.
+    """
+    step = graph.steps[n]
+    without_bias = step.makes_channels and not getattr(step.layer, "use_bias", True)
+    return without_bias and not _normalizations(graph, n, consumers)
 
 
 def _normalizations(graph: ChannelGraph, n: int, consumers: list[list[int]]) -> list[int]:
@@ -313,14 +323,46 @@ def _with_weights(
 
 
 def _compile_as(result: keras.Model, model: keras.Model) -> None:
+    """Compile a rebuilt model like the one before, and warn of what cannot be taken over."""
     try:
         result.compile_from_config(model.get_compile_config())
     except (TypeError, ValueError):
         # A loss or metric of one's own that is not registered with Keras.
-        optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+        pass
+    if getattr(result, "optimizer", None) is not None:
+        return
+    # What the model was compiled with, as objects; a compile method of one's own may record none.
+    record = getattr(getattr(model, "_compile_config", None), "config", {})
+    kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
+    dropped = []
+    for name in kept.keys() & {"metrics", "weighted_metrics"}:
+        try:
+            kept[name] = keras.tree.map_structure(_own_metric, kept[name])
+        except (TypeError, ValueError):
+            dropped.append(name)
+            del kept[name]
+    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    try:
+        result.compile(optimizer, loss=model.loss, **kept)
+    except (TypeError, ValueError):
+        # A compile method of one's own, with arguments of its own.
+        dropped = [*dropped, *kept]
         result.compile(optimizer, loss=model.loss)
-    if getattr(result, "optimizer", None) is None:
-        result.compile(type(model.optimizer).from_config(model.optimizer.get_config()), model.loss)
+    if dropped:
+        warnings.warn(
+            f"the new model is compiled without {', '.join(sorted(dropped))}, which cannot be "
+            "copied. "
+            "Register losses and metrics of your own with "
+            "keras.saving.register_keras_serializable, or compile the new model again",
+            stacklevel=2,
+        )
+
+
+def _own_metric(metric: Any) -> Any:
+    """The same metric with a state of its own; names and functions have none."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric
 
 
 def expand_model(model: keras.Model, widths: Mapping[str, int]) -> keras.Model:

@@ -117,9 +117,13 @@ def _per_channel(*names: str) -> Callable[[dict[str, Any], Map, Map], dict[str, 
     """Entries of a configuration that may hold one number for each channel."""
 
     def config(config: dict, inputs: Map, outputs: Map) -> dict:
-        return config | {
-            name: taken(config[name], outputs, f"{name} of {config['name']!r}") for name in names
-        }
+        def entry(name: str) -> Any:
+            value = config[name]
+            if isinstance(value, dict):  # An array, serialized.
+                value = np.asarray(keras.saving.deserialize_keras_object(value)).tolist()
+            return taken(value, outputs, f"{name} of {config['name']!r}")
+
+        return config | {name: entry(name) for name in names}
 
     return config
 

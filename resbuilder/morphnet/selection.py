@@ -14,6 +14,7 @@ import numpy as np
 from resbuilder.morphnet.channels import tensor_maps
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rebuild import fates
+from resbuilder.morphnet.resize import may_gain_bias
 from resbuilder.morphnet.resources import coefficients
 
 RESOURCES = ("flops", "parameters")
@@ -21,10 +22,12 @@ _STRIDE = 0.05
 
 
 class Cost:
-    """Exact cost of the channels that are alive.
+    """Cost of the channels that are alive.
 
     FLOPs are 2 for each multiply-add of convolutions and dense layers; parameters are all weights,
-    as ``count_params`` counts them.
+    as ``count_params`` counts them. Among them are the biases that layers without one get when
+    channels before them are removed. Such a bias is left out if what was removed emits 0; then the
+    network has fewer parameters than counted, never more.
 
     Args:
         graph: The analysed model.
@@ -38,11 +41,19 @@ class Cost:
         self.linear, self.constant = np.zeros(graph.size, np.int64), 0
         kind = "flops" if resource == "flops" else "model_size"
         self.coefficients = coefficients(graph, kind)
+        gaining = []
         if resource == "parameters":
             self._count_others(graph)
+            consumers = graph.consumers()
+            gaining = [
+                step for n, step in enumerate(graph.steps) if may_gain_bias(graph, n, consumers)
+            ]
+        shape = len(gaining), graph.size
+        self.bias_inputs = graph.counts([graph.in_ids(s) for s in gaining]).reshape(shape)
+        self.bias_outputs = graph.counts([graph.out_ids(s) for s in gaining]).reshape(shape)
 
     def _count_others(self, graph: ChannelGraph) -> None:
-        """Weights that are no kernels: so many for each channel."""
+        """Count the weights that are not kernels, for each channel."""
         kernels = {(step.layer, step.kernel) for step in graph.steps}
         last = {step.layer: n for n, step in enumerate(graph.steps)}
         for layer, n in last.items():
@@ -61,15 +72,25 @@ class Cost:
         living = alive.astype(np.int64)
         a_in, a_out = self.inputs @ living, self.outputs @ living
         layers = self.coefficients.cost(a_in, a_out).sum()
-        return int(layers + self.linear @ living + self.constant)
+        return int(layers + (self.linear + self._new_biases(alive)) @ living + self.constant)
 
     def savings(self, alive: np.ndarray) -> np.ndarray:
-        """What removing each channel alone would save, an int64 array (size,)."""
+        """What removing each channel alone would save, an int64 array (size,).
+
+        The bias that a layer gets when it loses its first input is not subtracted: all channels
+        that it loses share that cost.
+        """
         living, c = alive.astype(np.int64), self.coefficients
         a_in, a_out = self.inputs @ living, self.outputs @ living
         saved = self.inputs.T @ (c.b * a_out + c.c_in) + self.outputs.T @ (c.b * a_in + c.c_out)
         both = (self.inputs * self.outputs).T @ c.b
-        return saved - both + self.linear
+        return saved - both + self.linear + self._new_biases(alive)
+
+    def _new_biases(self, alive: np.ndarray) -> np.ndarray:
+        """New bias entries that each channel has, int64 (size,)."""
+        lost = self.bias_inputs @ (~alive).astype(np.int64) > 0
+        left = self.bias_inputs @ alive.astype(np.int64) > 0
+        return self.bias_outputs.T @ (lost & left).astype(np.int64)
 
 
 def select(
@@ -151,7 +172,7 @@ def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
 
 
 class _Least:
-    """Sees to it that layers keep their last channels, but for branches that may die."""
+    """Makes layers keep their last channels, except in branches that may die."""
 
     def __init__(self, graph: ChannelGraph, at_least: int, candidates: np.ndarray):
         if at_least < 0:

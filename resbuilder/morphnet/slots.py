@@ -33,8 +33,8 @@ def copy_slots(
     new_slots, new_rest = _slots(target_optimizer, target)
     old_slots, old_rest = _slots(source_optimizer, source)
     for new, old, axes in pairs:
-        for name, slot in new_slots.get(new.path, {}).items():
-            reference = old_slots.get(old.path, {}).get(name)
+        for name, slot in new_slots.get(id(new), {}).items():
+            reference = old_slots.get(id(old), {}).get(name)
             if reference is not None:
                 copy_by_channel(slot, reference, axes)
     for name in new_rest.keys() & old_rest.keys() - {"learning_rate"}:
@@ -47,23 +47,34 @@ def copy_slots(
 
 def _slots(
     optimizer: keras.optimizers.Optimizer, model: keras.Model
-) -> tuple[dict[str, dict[str, keras.Variable]], dict[str, list[keras.Variable]]]:
+) -> tuple[dict[int, dict[str, keras.Variable]], dict[str, list[keras.Variable]]]:
     """Slots of an optimizer by weight, and its other variables by name.
 
-    Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Of the
-    other variables there are several of one name when the optimizer wraps another.
+    Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Paths
+    are not unique: layers of the same name in two nested models have the same. But optimizers make
+    each kind of slot in the order of the weights, so the k-th slot of a path belongs to its k-th
+    weight. Where there are more or fewer slots than weights, none of them is assigned.
+
+    Of the other variables there are several of one name when the optimizer wraps another.
 
     Returns:
-        {path of the weight: {slot name: variable}} and {name: [variable, …]}.
+        {id of the weight: {slot name: variable}} and {name: [variable, …]}.
     """
-    prefixes = {w.path.replace("/", "_") + "_": w.path for w in model.trainable_variables}
-    slots: dict[str, dict] = {}
-    rest: dict[str, list] = {}
+    weights: dict[str, list[keras.Variable]] = {}
+    for weight in model.trainable_variables:
+        weights.setdefault(weight.path.replace("/", "_") + "_", []).append(weight)
+    found: dict[tuple[str, str], list[keras.Variable]] = {}
+    rest: dict[str, list[keras.Variable]] = {}
     for variable in optimizer.variables:
-        fitting = [p for p in prefixes if variable.name.startswith(p)]
+        fitting = [p for p in weights if variable.name.startswith(p)]
         if fitting:
             prefix = max(fitting, key=len)
-            slots.setdefault(prefixes[prefix], {})[variable.name.removeprefix(prefix)] = variable
+            found.setdefault((prefix, variable.name.removeprefix(prefix)), []).append(variable)
         else:
             rest.setdefault(variable.name, []).append(variable)
+    slots: dict[int, dict[str, keras.Variable]] = {}
+    for (prefix, name), variables in found.items():
+        if len(variables) == len(weights[prefix]):
+            for weight, variable in zip(weights[prefix], variables, strict=True):
+                slots.setdefault(id(weight), {})[name] = variable
     return slots, rest

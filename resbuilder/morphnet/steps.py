@@ -368,8 +368,16 @@ def _slice(node, rule, shapes, outputs, last):
         return
     _, taken = sliced_key(node, len(shapes[0]))
     if not isinstance(taken, slice):
-        raise ValueError("it takes a single channel and drops their axis; take a slice, x[..., :1]")
+        raise ValueError(
+            "channels must be taken by a slice such as x[..., :1], which keeps their axis, got "
+            f"{taken!r}"
+        )
     index = channels[taken]
+    if (np.abs(np.diff(index)) > 1).any():
+        raise ValueError(
+            f"it takes channels in steps of {taken.step}, and those left after pruning would not "
+            "be evenly spaced; take neighbouring channels, x[..., :n]"
+        )
     whole = np.array_equal(index, channels)
     yield "", dict(kind="keep" if whole else "slice", rule=rule, index=None if whole else index)
 
@@ -385,8 +393,9 @@ def sliced_key(node: Any, rank: int) -> tuple[tuple, Any]:
     key = tuple(key) if isinstance(key, (list, tuple)) else (key,)
     if any(k is None for k in key):
         raise ValueError("it adds an axis; use keras.ops.expand_dims")
-    if Ellipsis in key:
-        at = key.index(Ellipsis)
+    ellipses = [i for i, k in enumerate(key) if k is Ellipsis]
+    if ellipses:
+        at = ellipses[0]
         key = key[:at] + (slice(None),) * (rank + 2 - len(key)) + key[at + 1 :]
     key += (slice(None),) * (rank + 1 - len(key))
     return key[:-1], key[-1]

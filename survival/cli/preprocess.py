@@ -25,7 +25,9 @@ class Canvas(click.ParamType):
             return value
         match = re.fullmatch(r"(\d+)[x×](\d+)", value)
         if not match or "0" in match.groups():
-            self.fail(f"{value!r} is no width and height in pixels, such as 2500x2000", param, ctx)
+            self.fail(
+                f"{value!r} is not a width and a height in pixels, such as 2500x2000", param, ctx
+            )
         return tuple(int(number) for number in match.groups())
 
 

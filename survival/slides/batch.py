@@ -215,9 +215,10 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
             rows = list(csv.DictReader(file))
     except csv.Error as error:
         raise ValueError(
-            f"{manifest} is no CSV file: {error}; delete it and run again, finished images are kept"
+            f"{manifest} is not a CSV file: {error}; delete it and run again, finished images are "
+            "kept"
         ) from None
-    # A slide that failed left nothing: whoever took it away shall not be asked about it.
+    # A slide that failed left nothing, so users who took it away need not be asked about it.
     known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(known - {job.slide for job in jobs}):
         raise ValueError(
@@ -236,7 +237,7 @@ def _write_manifest(path: Path, rows: list[dict]) -> None:
 
 
 def _threads(workers: int) -> int:
-    """Threads for each of so many processes, few enough for the memory of each."""
+    """Threads for each of some worker processes, few enough for the memory of each."""
     return max(1, min(4, cpus() // workers))
 
 

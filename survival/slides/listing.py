@@ -130,7 +130,7 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
             (found if fits else ignored).append(Path(here, name).relative_to(folder))
     if ignored:
         warnings.warn(
-            f"{len(ignored)} file(s) in {folder} are no slides by their names: "
+            f"{len(ignored)} file(s) in {folder} are not slides by their names: "
             f"{_some([str(path) for path in sorted(ignored)])}",
             stacklevel=6,
         )
@@ -153,7 +153,7 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
             header = reader.fieldnames or []
             rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
-        raise ValueError(f"{manifest} is no CSV file: {error}") from None
+        raise ValueError(f"{manifest} is not a CSV file: {error}") from None
     if "slide" not in header:
         raise ValueError(f"{manifest} has no column 'slide', it has: {_some(header) or 'nothing'}")
     if len(set(header)) < len(header):

@@ -69,7 +69,7 @@ def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path, usual_f
         "slide\na.svs\n": "no column output",
         "slide,output\na.svs\n": "no image in",
         f"slide,output\na.svs,{'x' * 300}\n": "no image in",
-        f"slide,output\na.svs,{'x' * 150_000}\n": "is no CSV file: field larger",
+        f"slide,output\na.svs,{'x' * 150_000}\n": "is not a CSV file: field larger",
     }.items():
         manifest.write_text(text)
         with pytest.raises(ValueError, match=said):

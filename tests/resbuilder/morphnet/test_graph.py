@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer
+from resbuilder.morphnet.forward import forward
 
 
 def ids(graph, name):
@@ -104,6 +105,9 @@ UNSUPPORTED = {
     "last axis": lambda x: layers.Concatenate(axis=1)([x, x]),
     "mixes channels": lambda x: layers.Reshape((6, 16))(x),
     "adapted.*LoRA": lora,
+    "takes channels in steps of 2": lambda x: layers.Conv2D(4, 1)(x[..., ::2]),
+    "takes channels in steps of -3": lambda x: layers.Conv2D(4, 1)(x[..., ::-3]),
+    "by a slice.*got 2": lambda x: layers.Dense(4)(x[..., 2]),
     "PReLU.*weights": lambda x: layers.Conv2D(4, 1, activation=layers.PReLU())(x),
 }
 
@@ -115,6 +119,20 @@ def test_unsupported_layers_are_named_before_training(message):
     model = keras.Model(inputs, UNSUPPORTED[message](x))
     with pytest.raises(ValueError, match=message):
         MorphNetRegularizer(model)
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+@pytest.mark.parametrize("keys", [None, ("right", "left")])
+def test_a_dict_of_inputs_is_read_by_name(keys):
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    x = layers.Dense(4, name="first")(layers.Subtract()([a, b]))
+    model = keras.Model([a, b] if keys is None else dict(zip(keys, (a, b), strict=True)), x)
+    names = keys or ("a", "b")
+    images = {names[1]: np.ones((2, 3), "float32"), names[0]: np.zeros((2, 3), "float32")}
+    graph = ChannelGraph(model)
+    np.testing.assert_allclose(forward(graph, images)[0], model(images), rtol=1e-6)
+    with pytest.raises(ValueError, match="'other'.*the model's are"):
+        forward(graph, {"other": images[names[0]], names[1]: images[names[1]]})
 
 
 def test_other_models_are_refused():

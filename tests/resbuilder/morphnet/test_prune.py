@@ -12,8 +12,10 @@ from resbuilder.morphnet import (
     output_change,
     prune,
     recalibrate,
+    shrink,
 )
 from resbuilder.morphnet.importance import magnitudes, taylor
+from resbuilder.morphnet.resize import without
 from resbuilder.morphnet.selection import Cost, select
 from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
 
@@ -61,6 +63,37 @@ def test_the_budget_is_met_and_used(budget):
     graph = ChannelGraph(model)
     largest = Cost(graph, "flops").savings(np.ones(graph.size, bool)).max()
     assert most - largest < left <= most
+
+
+def without_biases():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.BatchNormalization()(layers.Conv2D(12, 1, use_bias=False, name="a")(inputs))
+    x = layers.Conv2D(12, 1, use_bias=False, activation="relu", name="b")(layers.ReLU()(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    ones = dict(use_bias=False, bias_initializer="ones")
+    return randomize(keras.Model(inputs, layers.Dense(10, name="out", **ones)(x)))
+
+
+def test_new_biases_count_as_parameters():
+    model = without_biases()
+    graph = ChannelGraph(model)
+    cost, alive = Cost(graph, "parameters"), np.ones(graph.size, bool)
+    assert cost.total(alive) == model.count_params()
+    for budget in (120, 180, 240, 300):
+        chosen = select(graph, cost, budget, np.ones_like)
+        small = without(graph, ~chosen)
+        assert small.count_params() == cost.total(chosen) <= budget
+        assert small.get_layer("out").use_bias and not small.get_layer("a").use_bias
+
+
+def test_a_new_bias_is_what_the_removed_channels_emit_whatever_its_initializer():
+    model = without_biases()
+    kernel = model.get_layer("b").kernel.numpy().copy()
+    kernel[..., :6] = 0
+    model.get_layer("b").kernel.assign(kernel)
+    model.get_layer("b").activation = keras.activations.sigmoid
+    small = shrink(model, {"b": np.arange(12) >= 6})
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
 def test_channels_of_least_magnitude_per_cost_go_first():
@@ -246,6 +279,16 @@ def test_gradual_pruning_holds_channels_at_zero_so_that_removing_them_changes_no
     assert small.optimizer.momentum == 0.9
 
 
+def test_a_training_that_begins_beyond_the_end_prunes_to_the_budget_at_once(capsys):
+    model = two_stages()
+    images, labels = images_for(model, 4), np.ones((4, 3), "float32")
+    pruning = GradualPruning(flops=0.5, begin=1, end=2, data=images)
+    model.compile("sgd", "mse", jit_compile=False)
+    model.fit(images, labels, initial_epoch=5, epochs=7, verbose=0, callbacks=[pruning])
+    assert capsys.readouterr().out.count("channels of") == 1
+    assert flops(pruning.pruned()) <= 0.5 * flops(model)
+
+
 def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
     model = two_stages()
     model.compile("sgd", "mse", jit_compile=False)
@@ -257,5 +300,7 @@ def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
     assert not seen
     with pytest.raises(ValueError, match="one budget"):
         GradualPruning()
+    with pytest.raises(ValueError, match="tuple of 3"):
+        GradualPruning(flops=0.5, data=(1, 2, 3))
     with pytest.raises(ValueError, match="begin <= end"):
         GradualPruning(flops=0.5, begin=3, end=1)

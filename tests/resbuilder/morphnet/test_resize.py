@@ -83,6 +83,16 @@ def test_adapted_normalization_is_kept():
     np.testing.assert_array_equal(outputs(same), outputs(model))
 
 
+def test_arrays_of_a_rescaling_lose_channels_as_lists_do():
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, name="conv")(inputs)
+    x = layers.Rescaling(np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8]), name="scale")(x)
+    model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
+    small = resize(model, {"conv": [3, 1]}).get_layer("scale")
+    np.testing.assert_array_equal(small.scale, [4, 2])
+    np.testing.assert_array_equal(small.offset, [8, 6])
+
+
 BAD = {
     "nothing.*conv": {"nothing": [0]},
     "from 0 to 3": {"conv": [0, 4]},

@@ -218,6 +218,55 @@ def test_the_optimizer_s_state_is_taken_over_by_channel():
     small.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
 
 
+def test_equal_layer_names_in_nested_models_keep_their_own_optimizer_state():
+    def block(name, channels):
+        inputs = keras.Input((4, 4, channels))
+        return keras.Model(inputs, layers.Conv2D(3, 1, name="conv")(inputs), name=name)
+
+    first, second = block("first", 3), block("second", 3)
+    inputs = keras.Input((4, 4, 3))
+    model = randomize(keras.Model(inputs, second(layers.ReLU()(first(inputs)))))
+    model.compile("adam", "mse", jit_compile=False)
+    model.fit(images_for(model), np.ones((4, 4, 4, 3)), verbose=0)
+    alive = np.array([True, False, True])
+    small = shrink(model, {"first/conv": alive})
+
+    def momenta(of):
+        slots = [v.numpy() for v in of.optimizer.variables if v.name == "conv_kernel_momentum"]
+        shapes = [w.shape for w in of.trainable_variables if w.name == "kernel"]
+        assert [s.shape for s in slots] == shapes
+        return slots
+
+    (a, b), (small_a, small_b) = momenta(model), momenta(small)
+    assert np.abs(a - b).max() > 0
+    np.testing.assert_array_equal(small_a, a[..., alive])
+    np.testing.assert_array_equal(small_b, b[:, :, alive])
+
+
+def test_a_loss_that_is_not_registered_leaves_the_rest_of_the_compilation(recwarn):
+    def loss(y, prediction):
+        return keras.ops.mean(keras.ops.square(y - prediction))
+
+    class Unregistered(keras.metrics.Mean):
+        def __init__(self, scale, name="own"):
+            super().__init__(name)
+
+    model = small_network(BEHIND["a bias"])
+    metrics = ["mae", loss, keras.metrics.MeanSquaredError()]
+    model.compile("sgd", loss, loss_weights=0.5, metrics=metrics, jit_compile=False)
+    images, targets = images_for(model), np.ones((4, 4, 4, 4))
+    model.evaluate(images, targets, verbose=0)
+    small = shrink(model, {"conv": np.ones(len(MASK), bool)})
+    found, expected = (m.evaluate(images, targets, verbose=0) for m in (small, model))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert len(found) == 4 and small.jit_compile is False
+    assert not [w for w in recwarn if "compiled without" in str(w.message)]
+    model.compile("sgd", loss, loss_weights=0.5, weighted_metrics=[Unregistered(1)])
+    with pytest.warns(UserWarning, match="compiled without weighted_metrics,"):
+        small = shrink(model, {"conv": MASK})
+    assert small._compile_config.config["loss_weights"] == 0.5
+
+
 def test_shrinking_to_what_the_regularizer_calls_alive():
     model = small_network(BEHIND["a bias"])
     kill_by_scale(model)

@@ -61,8 +61,10 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path):
     assert "no slides in" in refused("preprocess", tmp_path, *out)
     assert "does not exist" in refused("preprocess", tmp_path / "nothing", *out)
     assert "--out" in refused("preprocess", SVS)
-    assert "'2500' is no width and height" in refused("preprocess", SVS, *out, "--canvas", 2500)
-    assert "no width and height" in refused("preprocess", SVS, *out, "--canvas", "0x20")
+    assert "'2500' is not a width and a height" in refused(
+        "preprocess", SVS, *out, "--canvas", 2500
+    )
+    assert "not a width and a height" in refused("preprocess", SVS, *out, "--canvas", "0x20")
     assert "downsample must be" in refused("preprocess", SVS, *out, "--downsample", 0)
     assert "not both" in refused("preprocess", SVS, *out, "--downsample", 64, "--mpp", 8)
     assert "--workers" in refused("preprocess", SVS, *out, "--workers", 0)

@@ -405,7 +405,9 @@ def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
     with open(out / "manifest.csv", "a", encoding="utf-8") as file:
         file.write("x" * 140_000 + "\n")
     limit = csv.field_size_limit(131_072)  # Python's own, which readers of other files may raise
-    with pytest.raises(ValueError, match="manifest.csv is no CSV file: .* delete it and run again"):
+    with pytest.raises(
+        ValueError, match="manifest.csv is not a CSV file: .* delete it and run again"
+    ):
         preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     csv.field_size_limit(limit)
     empty = tmp_path / "empty"

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from survival.slides import SlideError, preprocess_slide
 from survival.slides.preprocess import read_provenance
+from survival.slides.reading import _corner, _cut
 
 
 def brute_force(pixels, factor_x, factor_y):
@@ -113,6 +114,16 @@ def test_a_level_ratio_of_2_0005_leaves_no_seam(tmp_path, tissue, write_tiff, fa
     )
     expected = brute_force(small[..., 1:2], *factors)
     assert np.abs(content(result)[..., 1:2] - expected).max() <= 1
+
+
+@pytest.mark.parametrize("downsample", [4.000133, 4.0000133, 3.9999])
+def test_a_level_without_whole_corners_is_not_decoded_many_times(downsample):
+    decoded = 0
+    columns = _cut(0, 25_000, 1024, 256, downsample)
+    for start, stop in columns:
+        decoded += stop - _corner(start, downsample)
+    assert columns[-1][1] == 25_000 and len(columns) <= 26
+    assert decoded**2 < 3.5 * 25_000**2  # of two axes
 
 
 def test_a_level_of_64_05_is_the_level_of_64(tmp_path, tissue, write_tiff):

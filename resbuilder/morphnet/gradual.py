@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.prune import absolute, ranking, split, summarize
+from resbuilder.morphnet.prune import absolute, one_budget, ranking, split, summarize
 from resbuilder.morphnet.resize import without
 from resbuilder.morphnet.selection import Cost, removable, select
 
@@ -72,17 +72,11 @@ class GradualPruning(keras.callbacks.Callback):
         verbose: bool = True,
     ):
         super().__init__()
-        if (flops is None) == (parameters is None):
-            raise ValueError(
-                f"give one budget, flops or parameters, got flops={flops!r} and "
-                f"parameters={parameters!r}"
-            )
+        self.resource, self.given = one_budget(flops, parameters)
         if not 0 <= begin <= end:
             raise ValueError(f"0 <= begin <= end must hold, got begin={begin} and end={end}")
         if at_least < 1:
             raise ValueError(f"at_least must be 1 or more while training, got {at_least}")
-        self.resource = "flops" if flops is not None else "parameters"
-        self.given = flops if flops is not None else parameters
         self.begin, self.end = begin, end
         self.importance = importance
         self.images, self.labels = split(data)

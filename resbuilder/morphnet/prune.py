@@ -82,7 +82,7 @@ def prune(
         8
     """
     graph = ChannelGraph(network)
-    resource, given = _resource(flops, parameters)
+    resource, given = one_budget(flops, parameters)
     cost = Cost(graph, resource)
     everything = np.ones(graph.size, bool)
     budget = absolute(given, cost.total(everything), resource)
@@ -239,7 +239,12 @@ def _line(what: str, before: int, after: int) -> str:
     return f"{what} {before:,} → {after:,} ({after / before:.1%})"
 
 
-def _resource(flops: float | None, parameters: float | None) -> tuple[str, float]:
+def one_budget(flops: float | None, parameters: float | None) -> tuple[str, float]:
+    """Return the name of the resource that has a budget, and its budget as given.
+
+    Raises:
+        ValueError: If both budgets are given, or neither.
+    """
     if (flops is None) == (parameters is None):
         raise ValueError(
             f"give one budget, flops or parameters, got flops={flops!r} and "

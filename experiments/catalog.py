@@ -68,7 +68,7 @@ class Experiment:
         return f"partly: {jobs_done} of {total} jobs"
 
     def results(self, preset: str) -> Path:
-        """Return the table of a preset's committed results; the figure where there is no table."""
+        """Return the committed table of a preset, or its figure if it has no table."""
         path = command.results_file(self.page or next(iter(self.jobs)), preset)
         table = path.with_suffix(".md")
         return table if table.is_file() else path.with_suffix(".png")

@@ -39,7 +39,7 @@ class Running:
         workers: Processes, or the cores of a Ray of this command's own.
         data_dir: Where the data lies.
         out: Another folder for the runs.
-        seeds: Only jobs of so many seeds, None for all.
+        seeds: Only jobs of the first N seeds, None for all.
         ray: Address of a Ray cluster, ``"local"`` for a Ray of this command's own, None for
             processes.
         gpus: With ``ray``, GPUs of each training.
@@ -57,7 +57,7 @@ class Running:
     strategy: str = "one_device"
 
     def at_most(self, seeds: int) -> int:
-        """Return how many of so many seeds run."""
+        """Return how many seeds run of ``seeds``."""
         return seeds if self.seeds is None else min(seeds, self.seeds)
 
     def includes(self, job: dict) -> bool:

@@ -201,7 +201,7 @@ class TrainConfig:
         """The same settings with absolute paths, so that a run can be resumed from anywhere.
 
         Raises:
-            ValueError: If the strategy cannot be had on this machine.
+            ValueError: If this machine cannot run the strategy.
         """
         from resbuilder.common.strategy import strategy_scope
         from resbuilder.datasets import absolute_name

@@ -42,7 +42,7 @@ def train_single(
         The result: cost, history, loss and accuracy on validation and test data.
 
     Raises:
-        ValueError: If the data cannot be had, the budget is too small or missing, or the folder
+        ValueError: If the data cannot be read, the budget is too small or missing, or the folder
             exists.
     """
     if scale_to_budget and flops is None:
@@ -111,7 +111,7 @@ def evaluate_single(
         data_dir: Folder of ``.npz`` files; by default that of the run.
 
     Raises:
-        ValueError: If model or data cannot be had or do not fit each other, or the part is not
+        ValueError: If the model or data cannot be read or do not fit each other, or the part is not
             known.
     """
     path = Path(path)

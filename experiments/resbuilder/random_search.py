@@ -66,7 +66,7 @@ def random_search(
     """Begin a random search in a folder, or go on with it.
 
     Raises:
-        ValueError: If the data cannot be had or the budget is too small.
+        ValueError: If the data cannot be read or the budget is too small.
     """
     begun = (folder / "config.json").exists()
     with Run.open(folder) if begun else Run.create(folder, config.resolved()) as run:

@@ -315,7 +315,7 @@ class _Builder:
 
 
 def _width_name(config: dict, step: Step) -> str:
-    """The entry of the configuration of a layer of one's own that holds its width."""
+    """The entry of the configuration of a custom layer that holds its width."""
     for name in ("filters", "units"):
         if config.get(name) == step.out_channels:
             return name

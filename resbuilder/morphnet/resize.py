@@ -327,11 +327,11 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
     try:
         result.compile_from_config(model.get_compile_config())
     except (TypeError, ValueError):
-        # A loss or metric of one's own that is not registered with Keras.
+        # A custom loss or metric that is not registered with Keras.
         pass
     if getattr(result, "optimizer", None) is not None:
         return
-    # What the model was compiled with, as objects; a compile method of one's own may record none.
+    # What the model was compiled with, as objects; a custom compile method may record none.
     record = getattr(getattr(model, "_compile_config", None), "config", {})
     kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
     dropped = []
@@ -345,7 +345,7 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
     try:
         result.compile(optimizer, loss=model.loss, **kept)
     except (TypeError, ValueError):
-        # A compile method of one's own, with arguments of its own.
+        # A custom compile method, with arguments of its own.
         dropped = [*dropped, *kept]
         result.compile(optimizer, loss=model.loss)
     if dropped:

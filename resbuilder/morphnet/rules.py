@@ -13,7 +13,7 @@ import numpy as np
 #: A map: int array (new channels,) of old channel numbers, -1 for a channel that is new.
 Map = np.ndarray
 
-#: Kinds that a layer of one's own may have.
+#: Kinds that a custom layer may have.
 KINDS = ("keep", "mix", "conv", "dense", "depthwise")
 
 

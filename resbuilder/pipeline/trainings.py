@@ -134,7 +134,7 @@ class Trainings:
         return callbacks
 
     def _clear(self) -> None:
-        """Give back the memory of networks that are no longer needed."""
+        """Free the memory of unused networks."""
         keras.backend.clear_session()
         gc.collect()
 

@@ -17,7 +17,7 @@ def contenders(config: SearchConfig, dataset: Dataset) -> dict[str, Architecture
     """Return the networks that a configuration names, by name, each scaled to fill ζ.
 
     Raises:
-        ValueError: If there is no such network, its file cannot be read, it was made for other
+        ValueError: If the network does not exist, its file cannot be read, it was made for other
             images or classes, or it does not fit the budget.
     """
     found: dict[str, Architecture] = {}

@@ -43,13 +43,13 @@ def race_plot(history: History) -> Plot | None:
     whole_axis(axes.xaxis)
     handles, _ = axes.get_legend_handles_labels()
     handles.append(
-        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or is now")
+        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or still racing")
     )
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
         "In the rungs the loss is that of averaged weights at a constant rate; × is where a "
-        "candidate dropped out, or is now. The winner's cooldown and the contenders (dashed) end "
-        "with a rate of 0, which lowers their loss at the end."
+        "candidate dropped out, or stands now. The winner's cooldown and the contenders (dashed) "
+        "end with a rate of 0, which lowers their loss at the end."
     )
     return Plot("race", "The race", caption, figure)
 

@@ -95,7 +95,7 @@ class Trainer:
         self.optimizer.build(self.model.trainable_variables)
 
     def reset(self, weights: Path | None = None) -> None:
-        """Start anew: a fresh optimizer, and the initial weights or those of a saved network."""
+        """Start again with a fresh optimizer, and initial weights or those of a saved network."""
         if weights is None:
             for variable, value in zip(self.network.weights, self._initial, strict=True):
                 variable.assign(value)
@@ -132,7 +132,7 @@ class Trainer:
         self.model.begin(c.epochs * len(batches))
         began = time.monotonic()
         # Everything random has a seed of its own. A global one would make TensorFlow prepare all
-        # compiled steps anew, which takes as long as a short training.
+        # compiled steps again, which takes as long as a short training.
         history = self.model.fit(
             batches,
             validation_data=self.unchanged("validation"),

@@ -33,7 +33,7 @@ def risk_sums(peak: Any, total: Any, reach: Any, levels: int = LEVELS) -> tuple[
         peak: Exponents, shape (n,), without a gradient. A row that must not count has ``LOWEST``.
         total: Factors ≥ 0, shape (n,).
         reach: How many rows before each row belong to its sum, shape (n,), int32. From one row to
-            the next it grows by 1, or falls to 0: the sums begin anew there.
+            the next it grows by 1, or falls to 0: a new sum begins there.
         levels: How often to divide into blocks where n is not known.
 
     Returns:

@@ -94,7 +94,7 @@ def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, n
 
 
 def _logs(events: np.ndarray, sums: np.ndarray) -> tuple[float, np.ndarray]:
-    """Σ events·log(sums), and events/sums; both 0 where there are no events."""
+    """Σ events·log(sums), and events/sums; both 0 in rows without events."""
     positive = np.where(events > 0, sums, 1.0)
     return float(events @ np.log(positive)), events / positive
 

@@ -115,7 +115,7 @@ def _context(module: str) -> Context:
 def _without_main() -> Iterator[None]:
     """A process that is started here does not import the program that calls this.
 
-    It has no use for it, and the program may import a whole backend, for every task anew.
+    It has no use for it, and the program may import a whole backend, again for every task.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

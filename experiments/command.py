@@ -294,12 +294,17 @@ def publish(path: Path, figure: Figure, table: str | None = None) -> None:
     """
     figure.savefig(path.with_suffix(".png"), dpi=150)
     if table is not None:
-        path.with_suffix(".md").write_text(table, encoding="utf-8")
-        click.echo(table)
+        publish_table(path, table)
     click.echo(
         f"{'Figure' if table is None else 'Table, figure'} and all numbers: {path.stem}.* in "
         f"{path.parent}"
     )
+
+
+def publish_table(path: Path, table: str) -> None:
+    """Print a Markdown table, and write it beside the file of results ``path``."""
+    path.with_suffix(".md").write_text(table, encoding="utf-8")
+    click.echo(table)
 
 
 def stored(path: Path) -> list[dict]:

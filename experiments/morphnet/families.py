@@ -25,7 +25,7 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, standard_options, stored
+from experiments.command import Running, measure, publish_table, standard_options, stored
 from resbuilder.common.cli import BACKENDS, Command
 
 if TYPE_CHECKING:
@@ -198,9 +198,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 def publish_from(path: Path) -> None:
     """Write the table beside the file of results."""
-    table = markdown(stored(path))
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
-    click.echo(table)
+    publish_table(path, markdown(stored(path)))
 
 
 EXPERIMENTS = (

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, standard_options, stored
+from experiments.command import Running, measure, publish_table, standard_options, stored
 from experiments.morphnet.network import WIDTHS, expanded
 from resbuilder.common.cli import Command
 
@@ -103,9 +103,7 @@ def dots(widths) -> str:
 
 def publish_from(path: Path) -> None:
     """Write the table beside the file of results."""
-    table = markdown(stored(path))
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
-    click.echo(table)
+    publish_table(path, markdown(stored(path)))
 
 
 EXPERIMENTS = (

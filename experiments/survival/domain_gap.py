@@ -21,7 +21,15 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import RUNS, Running, measure, seed_of, standard_options, stored
+from experiments.command import (
+    RUNS,
+    Running,
+    measure,
+    publish_table,
+    seed_of,
+    standard_options,
+    stored,
+)
 from resbuilder.common.cli import Command
 
 CANVAS = 96, 80
@@ -105,9 +113,7 @@ def publish_from(path: Path) -> None:
     from experiments.survival import gap_figures, gap_tables
 
     results = stored(path)
-    table = gap_tables.markdown(results)
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
-    click.echo(table)
+    publish_table(path, gap_tables.markdown(results))
     gap_figures.thesis_figure(results).savefig(path.with_suffix(".png"), dpi=150)
     gap_figures.methods_figure(results).savefig(path.with_name("gap_methods.png"), dpi=150)
     click.echo(f"tables, figures and all numbers: {path.parent}")

@@ -123,7 +123,7 @@ def work(job: dict) -> dict:
     """Do a job: follow one of the methods."""
     from experiments.resbuilder.race_followed import follow
 
-    return follow(job)
+    return follow(job, with_hyperband=job["method"] == HYPERBAND)
 
 
 def race_jobs(preset: str) -> dict[str, dict]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import keras
 from rich.console import Console
 
-from experiments.resbuilder.race_anytime import HYPERBAND
 from resbuilder import SearchConfig
 from resbuilder.model import load_network
 from resbuilder.pipeline.race import Race, RaceTrainings, entrants
@@ -67,8 +66,8 @@ class _FollowedTrainings(RaceTrainings):
         return [*super()._callbacks(node, variant, what, config), _Noted(self.clock, test)]
 
 
-def follow(job: dict) -> dict:
-    """Run a method.
+def follow(job: dict, with_hyperband: bool) -> dict:
+    """Run Hyperband or a race.
 
     Returns:
         ``networks``: of each that it had the processor ``seconds`` since the beginning, accuracies
@@ -76,7 +75,7 @@ def follow(job: dict) -> dict:
     """
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
-    if job["method"] == HYPERBAND:
+    if with_hyperband:
         return hyperband(config, data, job["seconds"])
     clock = Clock()
     progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from resbuilder.common.replacing import check_place
 from resbuilder.model import image_shape, load_network
 
 FORMATS = ("keras", "saved_model", "onnx")
@@ -38,10 +39,7 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
     if format != "saved_model" and path.suffix != f".{format}":
         raise ValueError(f"a file in the format {format} must end in .{format}, got {path.name}")
-    if path.exists():
-        raise ValueError(f"{path} already exists; give another path")
-    if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    check_place(path, False, lambda _: None, "give another path")
     images = np.random.default_rng(0).uniform(0, 255, (4, *image_shape(model))).astype("float32")
     expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:

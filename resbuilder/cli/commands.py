@@ -17,7 +17,11 @@ from resbuilder.variants import PARTS
 _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."
 )
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing run folder.")
+_overwrite = click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace a folder that holds a run and nothing else.",
+)
 _workers = click.option(
     "--workers",
     type=click.IntRange(1, 3),

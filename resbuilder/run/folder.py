@@ -18,12 +18,14 @@ from typing import Generic, Self, TypeVar
 import keras
 
 from resbuilder.common.files import (
+    LOCK,
     is_temporary,
     lock_folder,
     parse_json,
     remove_leftovers,
     write_json,
 )
+from resbuilder.common.replacing import check_place, strangers
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.run.journal import Journal
 
@@ -31,6 +33,14 @@ from resbuilder.run.journal import Journal
 FORMAT = 2
 CONFIG = "config.json"
 BEST_MODEL = Path("models", "best.keras")
+#: All files that a run folder may hold; one with others is never overwritten.
+FILES = (
+    *(CONFIG, "environment.json", "journal.jsonl", LOCK),
+    *("models/best.keras", "models/[0-9]*_*.keras"),
+    *("architecture.json", "labels.txt", "result.json"),
+    *("report.html", "figures/*.png", "figures/*.svg"),
+    "tensorboard/*events.out.tfevents.*",
+)
 
 #: Settings of a run: a training's or a search's.
 C = TypeVar("C", bound=TrainConfig)
@@ -86,21 +96,19 @@ class Run(RunFolder[C]):
         It is made under another name and renamed, so that a folder of this name is a whole run.
 
         Raises:
-            ValueError: If the folder holds something and may not or must not be overwritten, or
-                another process works in it.
+            ValueError: If the folder holds something and may not be overwritten, holds anything
+                that is not of a run, or another process works in it.
         """
         path = Path(path).absolute()
         old, replaced = None, path.with_name(f".{path.name}.old")
         if replaced.exists() and not path.exists():  # killed between the two renames below
             os.rename(replaced, path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not overwrite:
-                raise ValueError(
-                    f"{path} already exists; give another folder, resume the run in it, or say "
-                    "that it may be overwritten (--overwrite)"
-                )
-            if not (path / CONFIG).is_file():
-                raise ValueError(f"{path} is not a run folder and is not overwritten")
+            instead = (
+                "give another folder, resume the run in it, or say that it may be overwritten "
+                "(--overwrite)"
+            )
+            check_place(path, overwrite, _foreign, instead)
             lock_folder(path).release()
             old = replaced
         part = path.with_name(f".{path.name}.part")
@@ -163,6 +171,15 @@ class Run(RunFolder[C]):
             kept = path.name in (*names, self.best.name)
             if not (kept or is_temporary(path) or path.name.startswith(at_work)):
                 path.unlink()
+
+
+def _foreign(path: Path) -> str | None:
+    """Say why a folder is not that of a run alone."""
+    try:
+        read_config(path)
+    except ValueError as error:
+        return str(error)
+    return strangers(path, FILES)
 
 
 def read_config(path: str | Path, kind: str | None = None) -> dict:

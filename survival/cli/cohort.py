@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Commands, echo_json, json_option
+from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import event_column, event_is, time_column, time_unit
 from survival.cohort import (
     ENDPOINTS,
@@ -41,7 +42,7 @@ _images = click.option(
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="What `survival preprocess` wrote: copies of a slide under two names are found.",
 )
-_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing cohort.")
 
 
 @click.group(cls=Commands)
@@ -199,10 +200,7 @@ def _check_copies(rows: Cohort, images: Path | None) -> None:
 
 
 def _check_out(out: Path, overwrite: bool) -> None:
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --out")
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"the folder of {out} does not exist")
+    check_place(out, overwrite, lambda path: begins_otherwise(path, "slide,patient,"))
 
 
 def _list(what: str, why: str, names) -> None:

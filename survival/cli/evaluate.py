@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, echo_json, json_option, load_backend
+from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import cohort_options, read_cohort
 
 
@@ -34,13 +35,14 @@ def evaluate(
     from survival.cli.progress import PredictionProgress
     from survival.cli.scores import print_scores, scores
     from survival.evaluation import evaluate as evaluate_network
-    from survival.run import EVALUATIONS, Run, judged, known_patients
+    from survival.run import COLUMNS, EVALUATIONS, Run, judged, known_patients
 
     finished = Run(run)
     name = name or "-".join([manifest.stem, *datasets])
     out = run / EVALUATIONS / f"{name}.csv"
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --name")
+    if out.exists():
+        instead = "give --overwrite to replace it, or another --name"
+        check_place(out, overwrite, lambda path: begins_otherwise(path, ",".join(COLUMNS)), instead)
     with PredictionProgress() as progress:
         table = evaluate_network(finished, cohort, images, name, [progress])
     rows = judged(table)

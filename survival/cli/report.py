@@ -7,7 +7,11 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, load_backend
+from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import time_unit
+
+# How every report begins.
+PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="survival">'
 
 
 @click.command(cls=Command)
@@ -21,7 +25,7 @@ from survival.cli.options import time_unit
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML to write."
 )
-@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @click.option(
     "--horizon",
     type=click.FloatRange(0, min_open=True),
@@ -47,10 +51,7 @@ def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> Non
     the thesis; further settings, such as another mean penalty, stand beside them. What `survival
     evaluate` added to a run is shown, too.
     """
-    if out.exists() and not overwrite:
-        raise ValueError(f"{out} exists; give --overwrite to replace it, or another --out")
-    if not out.absolute().parent.is_dir():
-        raise ValueError(f"the folder of {out} does not exist")
+    check_place(out, overwrite, lambda path: begins_otherwise(path, PAGE))
     load_backend()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn

@@ -24,6 +24,10 @@ def call(*arguments):
     return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
 def refused(*arguments) -> str:
     """The one line that a command says when it refuses its input with exit status 2."""
     result = call(*arguments)
@@ -135,7 +139,17 @@ def test_an_existing_folder_is_not_overwritten_without_being_told(run, tmp_path)
     (mine / "thesis.tex").write_text("years of work")
     assert "already exists" in refused(*SEARCH, "--out", mine)
     assert "not a run folder" in refused(*SEARCH, "--out", mine, "--overwrite")
+    # Other programs have a config.json too, and people put things beside their runs.
+    (mine / "config.json").write_text('{"model_type": "vit"}')
+    assert "thesis.tex" in names(mine)
+    assert "config.json cannot be read" in refused(*SEARCH, "--out", mine, "--overwrite")
+    beside = shutil.copytree(run, tmp_path / "beside")
+    (beside / "models" / "mine.keras").write_text("months of work")
+    for command in (SEARCH, ["train", "--dataset", "digits"]):
+        said = refused(*command, "--out", beside, "--overwrite")
+        assert "is not overwritten: it holds models/mine.keras, which this program did not" in said
     assert (mine / "thesis.tex").read_text() == "years of work"
+    assert names(beside) == sorted([*names(run), "models/mine.keras"])
 
 
 def test_overwriting_a_run_starts_it_anew(tmp_path):

@@ -64,6 +64,10 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
     before = out.read_bytes()
     assert "exists; give --overwrite" in refused("from-gdc", clinical, "--out", out)
     assert out.read_bytes() == before
+    notes = out.with_name("notes.csv")
+    notes.write_text("patient,remark\n")
+    said = refused("from-gdc", clinical, "--out", notes, "--overwrite")
+    assert "notes.csv is not overwritten: this program did not write it" in said
     result = run("from-gdc", clinical, "--out", out, "--overwrite", "--dataset", "X")
     assert result.exit_code == 0 and "replace them" in result.stdout
     assert {r["dataset"] for r in rows(out)} == {"X"}

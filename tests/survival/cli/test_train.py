@@ -92,6 +92,9 @@ def test_an_evaluation_shows_intervals_and_keeps_the_predictions(files, trained)
     shared = table.set_index("slide").log_hazard[own.index]
     pd.testing.assert_series_equal(own, shared, rtol=1e-4, atol=2e-6)  # six decimals are kept
     assert "--overwrite" in refused(*given, "--name", "both")
+    (out / "evaluations" / "mine.csv").write_text("a,b\n")
+    said = refused(*given, "--name", "mine", "--overwrite")
+    assert "mine.csv is not overwritten: this program did not write it" in said
     assert "without folders" in refused(*given, "--name", "../both")
 
 

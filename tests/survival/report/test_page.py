@@ -7,6 +7,7 @@ import pandas as pd
 from click.testing import CliRunner
 
 from survival.cli import main
+from survival.cli.report import PAGE
 from survival.metrics import harrell_c
 from survival.report import write_report
 
@@ -147,12 +148,16 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
     assert not out.exists()
     out.write_text("precious")
     assert "--overwrite" in refused(run, "--out", out)
+    assert "this program did not write it" in refused(run, "--out", out, "--overwrite")
+    assert out.read_text() == "precious"
+    page = PAGE + "precious"  # a report of before
+    out.write_text(page)
     unfinished = make_run("unfinished", slides("B"))
     (unfinished / "predictions.csv").unlink()
     assert "has not ended" in refused(unfinished, "--out", out, "--overwrite")
     (run / "predictions.csv").write_text("slide,patient\n1,2\n")
     assert "is broken" in refused(run, "--out", out, "--overwrite")
-    assert out.read_text() == "precious"
+    assert out.read_text() == page
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.pipeline import SearchResult as SearchResult
     from resbuilder.pipeline import resume as resume
     from resbuilder.pipeline import search as search
+    from resbuilder.single import train as train
 
 # Loaded on first use: `import resbuilder` and `resbuilder --help` need not wait for a backend.
 _HOMES = {
@@ -42,6 +43,7 @@ _HOMES = {
     "resnet_architecture": "architecture",
     "resume": "pipeline",
     "search": "pipeline",
+    "train": "single",
 }
 
 _ROOMS = ("datasets", "morphnet", "report", "surgery", "training")

@@ -16,17 +16,19 @@ from resbuilder.progress import SearchProgress
 from resbuilder.run import BEST_MODEL, Run, read_config
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import scaling
-from resbuilder.training import Trainer, TrainingData
+from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
+from resbuilder.training.callbacks import callbacks_for, check_factory
 
 BATCH = 128
 
 
-def train_single(
+def train(
     config: TrainConfig,
     out: str | Path,
     flops: float | None = None,
     scale_to_budget: bool = False,
     overwrite: bool = False,
+    callbacks: CallbackFactory | None = None,
 ) -> dict:
     """Train one architecture from random initialisation with L2 alone (*No Reg RI*).
 
@@ -37,14 +39,26 @@ def train_single(
         flops: ζ, FLOPs for one image that the network may need; None: any.
         scale_to_budget: Whether to scale the start network's widths to ζ first.
         overwrite: Whether an existing run folder may be replaced.
+        callbacks: A function that is called with the :class:`.TrainingInfo` and returns Keras
+            callbacks, as for :func:`resbuilder.search`. Here one of them may end the training.
 
     Returns:
         The result: cost, history, loss and accuracy on validation and test data.
 
     Raises:
         ValueError: If the data cannot be read, the budget is too small or missing, or the folder
-            exists.
+            exists, or ``callbacks`` is not such a function.
+
+    Example:
+        >>> from keras.callbacks import CSVLogger
+        >>> config = TrainConfig(dataset="digits", width=4, epochs=1, train_limit=200)
+        >>> def to_csv(training):
+        ...     return [CSVLogger(f"{training.name}.csv")]
+        >>> result = train(config, "runs/single", callbacks=to_csv)
+        >>> open("training.csv").readline().startswith("epoch,accuracy,loss")
+        True
     """
+    check_factory(callbacks)
     if scale_to_budget and flops is None:
         raise ValueError("scale_to_budget needs the budget: give flops, for one image")
     if flops is not None and not 0 < flops < math.inf:
@@ -68,11 +82,14 @@ def train_single(
         "depth": architecture.depth,
     }
     with Run.create(out, config, overwrite) as run, SearchProgress(1) as progress:
-        callbacks = [progress.training(Path(config.start).stem, config.epochs)]
+        title = Path(config.start).stem
+        watching = [progress.training(title, config.epochs)]
         if config.tensorboard:
             logs = run.path / "tensorboard"
-            callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
-        result |= trainer.fit(config.seed, regularize=False, callbacks=callbacks)
+            watching.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
+        training = TrainingInfo("training", title, run.path, architecture, config)
+        watching += callbacks_for(callbacks, training)
+        result |= trainer.fit(config.seed, regularize=False, callbacks=watching)
         validation, test = (result[part]["accuracy"] for part in ("validation", "test"))
         progress.trained("training", validation, test, result["seconds"])
         write_json(run.path / "architecture.json", architecture.to_json())

@@ -89,9 +89,9 @@ def train(
     """Train one architecture: a start network or a JSON file (--start)."""
     config = configuration(TrainConfig, config_file, given)
     load_backend()
-    from resbuilder.single import train_single
+    from resbuilder.single import train as train_one
 
-    record = train_single(config, out, flops, scale_to_budget, overwrite)
+    record = train_one(config, out, flops, scale_to_budget, overwrite)
     click.echo(f"{record['architecture']}\n{record['flops']:,} FLOPs, depth {record['depth']}")
     _echo_result("validation", record["validation"])
     _echo_result("test", record["test"])

@@ -25,7 +25,8 @@ from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner
 from resbuilder.run.events import RACE_ORIGINS
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
-from resbuilder.training import TrainingData
+from resbuilder.training import CallbackFactory, TrainingData
+from resbuilder.training.callbacks import check_factory
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def search(
     overwrite: bool = False,
     progress: SearchProgress | None = None,
     workers: int = 1,
+    callbacks: CallbackFactory | None = None,
 ) -> SearchResult:
     """Search an architecture.
 
@@ -79,6 +81,10 @@ def search(
         workers: Trainings at the same time: the search's own, and in processes beside it No-Reg
             trainings, or others of a race. A script must expect those processes:
             ``if __name__ == "__main__":``.
+        callbacks: A function that is called for each training with its :class:`.TrainingInfo` and
+            returns Keras callbacks, to log it with W&B, MLflow or as CSV. Their ``model`` is the
+            trainer, whose attribute ``network`` is the network. They may not end a training. With
+            several workers the function goes to their processes: it must be one of a module.
 
     Returns:
         The result; everything else is in the run folder.
@@ -86,8 +92,8 @@ def search(
     Raises:
         ValueError: If the data cannot be found or read, the budget is too small for the start
             network or the candidates, there are too few epochs for a race, a contender cannot be
-            found or read, the folder exists, or the engine cannot run here. Nothing is written
-            then.
+            found or read, the folder exists, the engine cannot run here, or ``callbacks`` is not
+            such a function. Nothing is written then. Later also if a callback ends a training.
 
     Example:
         >>> config = SearchConfig(
@@ -97,6 +103,7 @@ def search(
         >>> cost(result.architecture).flops <= 1e5
         True
     """
+    check_factory(callbacks, workers)
     config = config.resolved()
     if config.engine == "google":
         require_morph_net()
@@ -105,7 +112,9 @@ def search(
     if config.method == RACE:
         nodes = entrants(config, data)
         with Run.create(out, config, overwrite) as run:
-            return _go(run, data, lambda: Race(run, data, nodes, progress, pool, workers), pool)
+            return _go(
+                run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
+            )
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
         raise ValueError(
@@ -115,11 +124,16 @@ def search(
     _warn_of_size(start, config)
     _warn_of_threshold(config)
     with Run.create(out, config, overwrite) as run:
-        return _go(run, data, lambda: Loop(run, data, start, progress, pool, workers), pool)
+        return _go(
+            run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
+        )
 
 
 def resume(
-    run_folder: str | Path, progress: SearchProgress | None = None, workers: int = 1
+    run_folder: str | Path,
+    progress: SearchProgress | None = None,
+    workers: int = 1,
+    callbacks: CallbackFactory | None = None,
 ) -> SearchResult:
     """Go on with a search that was interrupted, or return the result of a finished one.
 
@@ -127,24 +141,30 @@ def resume(
         run_folder: The folder of the search.
         progress: As in :func:`search`.
         workers: As in :func:`search`; not necessarily as many as before.
+        callbacks: As in :func:`search`; trainings that are done already do not ask for any.
 
     Raises:
         ValueError: If this is not the folder of a search, its data can no longer be read or are not
-            those it began with, its journal is that of another method, or another process works on
-            it.
+            those it began with, its journal is that of another method, another process works on
+            it, or ``callbacks`` does not do.
     """
+    check_factory(callbacks, workers)
     with Run.open(run_folder) as run:
         pool = background_pool(workers, run.config)
         data = TrainingData.load(run.config)
         _refuse_other_method(run)
         if run.config.method == RACE:
             nodes = entrants_of(run, data)
-            return _go(run, data, lambda: Race(run, data, nodes, progress, pool, workers), pool)
+            return _go(
+                run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
+            )
         if run.journal.has("architecture 0"):
             start = run.journal.get(ArchitectureEvent, "architecture 0").architecture
         else:
             start = start_architecture(run.config, data.dataset)
-        return _go(run, data, lambda: Loop(run, data, start, progress, pool, workers), pool)
+        return _go(
+            run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
+        )
 
 
 def _refuse_other_method(run: Run[SearchConfig]) -> None:

@@ -26,7 +26,7 @@ from resbuilder.config import SearchConfig
 from resbuilder.pipeline.trainings import Node, Trainings
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
-from resbuilder.training import TrainingData
+from resbuilder.training import CallbackFactory, TrainingData
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class Ways(NamedTuple):
     Attributes:
         alone: In a search of one process.
         here: In this process, while others run beside it.
-        elsewhere: In such a process: a function of a module.
+        elsewhere: In such a process: a function of a module, perhaps partial.
     """
 
     alone: Callable[[Node, str], TrainingEvent]
@@ -150,9 +150,12 @@ class BackgroundTrainings:
         return self.ways.here(training.node, training.variant)
 
 
-def train_no_reg(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
+def train_no_reg(
+    folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
+) -> TrainingEvent:
     """Do a training in another process, and save its network for the search to judge."""
-    return Trainings(folder, data_of(folder.config), progress=None).train_no_reg(node, variant)
+    trainings = Trainings(folder, data_of(folder.config), None, callbacks)
+    return trainings.train_no_reg(node, variant)
 
 
 def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor | None:

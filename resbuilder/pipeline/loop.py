@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 
@@ -45,7 +46,7 @@ from resbuilder.run import (
 )
 from resbuilder.run.events import INSERTION, MORPHNET, REMOVAL, START
 from resbuilder.surgery import BreakDown, draw_insertion, remove_blocks
-from resbuilder.training import TrainingData
+from resbuilder.training import CallbackFactory, TrainingData
 from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 
 
@@ -60,15 +61,20 @@ class Loop:
         progress: SearchProgress | None,
         executor: Executor | None = None,
         workers: int = 1,
+        callbacks: CallbackFactory | None = None,
     ):
         self.run, self.journal, self.config, self.start = run, run.journal, run.config, start
         c = self.config
         trainings = (c.rounds * (1 + c.insertions) + 1) * len(VARIANTS)
         self.progress = progress or SearchProgress(trainings)
-        self.steps = Steps(run, data, self.progress)
+        self.steps = Steps(run, data, self.progress, callbacks)
         self.background = BackgroundTrainings(
             run,
-            Ways(self.steps.train_and_judge, self.steps.train_no_reg, train_no_reg),
+            Ways(
+                self.steps.train_and_judge,
+                self.steps.train_no_reg,
+                partial(train_no_reg, callbacks=callbacks),
+            ),
             self.progress,
             self.training,
             executor,

@@ -44,7 +44,8 @@ from resbuilder.run import (
 )
 from resbuilder.run.events import CANDIDATE, CONTENDER
 from resbuilder.surgery import BreakDown, inherit
-from resbuilder.training import Trainer, TrainingData
+from resbuilder.training import CallbackFactory, Trainer, TrainingData
+from resbuilder.training.callbacks import refuse_to_stop
 from resbuilder.variants import COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
 
 # Share of a contender's steps in which its rate rises.
@@ -121,6 +122,7 @@ class Race:
         progress: SearchProgress | None,
         executor: Executor | None = None,
         workers: int = 1,
+        callbacks: CallbackFactory | None = None,
     ):
         self.run, self.journal, self.data, self.nodes = run, run.journal, data, nodes
         self.plan = nodes[0].plan
@@ -128,8 +130,9 @@ class Race:
         self.contenders = [node for node in nodes if node.origin == CONTENDER]
         epochs = self.plan.total * (1 + len(self.contenders))
         self.progress = progress or SearchProgress(epochs, unit="epoch")
-        self.trainings = RaceTrainings(run, data, self.progress)
-        ways = Ways(self.trainings.train, self.trainings.train, train_entrant)
+        self.trainings = RaceTrainings(run, data, self.progress, callbacks)
+        elsewhere = partial(train_entrant, callbacks=callbacks)
+        ways = Ways(self.trainings.train, self.trainings.train, elsewhere)
         self.background = BackgroundTrainings(
             run, ways, self.progress, self.training, executor, workers
         )
@@ -306,6 +309,7 @@ class RaceTrainings(Trainings):
         )
         # In rungs test data would take time and decide nothing.
         result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not rung)
+        refuse_to_stop(result, config)
         trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
@@ -315,9 +319,11 @@ class RaceTrainings(Trainings):
         return self.config.ema or min(0.9999, max(0.9, 1 - 1 / steps))
 
 
-def train_entrant(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
+def train_entrant(
+    folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
+) -> TrainingEvent:
     """Do a training in another process."""
-    return RaceTrainings(folder, data_of(folder.config), progress=None).train(node, variant)
+    return RaceTrainings(folder, data_of(folder.config), None, callbacks).train(node, variant)
 
 
 def _same(event: EntrantEvent) -> EntrantEvent:

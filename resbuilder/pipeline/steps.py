@@ -28,7 +28,7 @@ from resbuilder.run import (
     best_training,
 )
 from resbuilder.surgery import BreakDown, inherit, morph
-from resbuilder.training import Trainer, TrainingData, layer_lasso_of, morphnet_of
+from resbuilder.training import CallbackFactory, Trainer, TrainingData, layer_lasso_of, morphnet_of
 from resbuilder.variants import VARIANTS, WITH_REG
 
 
@@ -39,10 +39,17 @@ class Steps(Trainings):
         run: The run.
         data: What is trained on.
         progress: Where to show a training's epochs, or None.
+        callbacks: Makes a user's own callbacks for a training, or None.
     """
 
-    def __init__(self, run: Run[SearchConfig], data: TrainingData, progress: SearchProgress | None):
-        super().__init__(run, data, progress)
+    def __init__(
+        self,
+        run: Run[SearchConfig],
+        data: TrainingData,
+        progress: SearchProgress | None,
+        callbacks: CallbackFactory | None = None,
+    ):
+        super().__init__(run, data, progress, callbacks)
         self.run, self.journal = run, run.journal
 
     def train_and_judge(self, node: Node, variant: str) -> TrainingEvent:

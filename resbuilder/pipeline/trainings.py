@@ -11,6 +11,7 @@ import gc
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,7 +22,8 @@ from resbuilder.model import load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
 from resbuilder.surgery import inherit, initialise_block
-from resbuilder.training import Trainer, TrainingData
+from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
+from resbuilder.training.callbacks import callbacks_for, refuse_to_stop
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG
 
 #: For each channel of a convolution which channel of the network before it is, or -1.
@@ -52,12 +54,18 @@ class Trainings:
         folder: Where networks lie, and how to train.
         data: What is trained on.
         progress: Where to show a training's epochs, or None.
+        callbacks: Makes a user's own callbacks for a training, or None.
     """
 
     def __init__(
-        self, folder: RunFolder[SearchConfig], data: TrainingData, progress: SearchProgress | None
+        self,
+        folder: RunFolder[SearchConfig],
+        data: TrainingData,
+        progress: SearchProgress | None,
+        callbacks: CallbackFactory | None = None,
     ):
         self.folder, self.config, self.data, self.progress = folder, folder.config, data, progress
+        self._own_callbacks = callbacks
         self._trainer: Trainer | None = None
 
     def train_with_reg(
@@ -110,6 +118,7 @@ class Trainings:
     def _fit(self, trainer: Trainer, node: Node, variant: str) -> TrainingEvent:
         callbacks = self._callbacks(node, variant, VARIANTS[variant], self.config)
         result = trainer.fit(self.seed(node.index, variant), variant == WITH_REG, callbacks)
+        refuse_to_stop(result, self.config)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def _trainer_of(self, node: Node) -> Trainer:
@@ -124,14 +133,24 @@ class Trainings:
     def _callbacks(
         self, node: Node, variant: str, what: str, config: TrainConfig
     ) -> list[keras.callbacks.Callback]:
-        """Return what shows and logs a training of a node."""
+        """Return what shows and logs a training of a node, and a user's own callbacks."""
         callbacks: list[keras.callbacks.Callback] = []
         if self.progress is not None:
             callbacks.append(self.progress.training(what, config.epochs))
+        name = Path(network_file(node.index, variant)).stem
         if config.tensorboard:
-            logs = self.folder.path / "tensorboard" / f"{node.index:03d}_{variant}"
+            logs = self.folder.path / "tensorboard" / name
             callbacks.append(keras.callbacks.TensorBoard(str(logs), write_graph=False))
-        return callbacks
+        training = TrainingInfo(
+            name=name,
+            title=f"{what}, architecture {node.index}",
+            run=self.folder.path,
+            architecture=node.architecture,
+            config=config,
+            index=node.index,
+            variant=variant,
+        )
+        return [*callbacks, *callbacks_for(self._own_callbacks, training)]
 
     def _clear(self) -> None:
         """Free the memory of unused networks."""

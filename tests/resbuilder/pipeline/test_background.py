@@ -42,7 +42,10 @@ def outcome(path: Path) -> dict:
 def start(path: Path, workers: int) -> subprocess.Popen:
     # One thread each, because sums over more of them round otherwise.
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
-    program = f"import resbuilder; resbuilder.resume({str(path)!r}, workers={workers})"
+    program = (
+        "import resbuilder; from tests.resbuilder.pipeline.outcomes import logged; "
+        f"resbuilder.resume({str(path)!r}, workers={workers}, callbacks=logged)"
+    )
     command = [sys.executable, "-c", program]
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
@@ -68,6 +71,9 @@ def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
     assert outcome(beside) == outcome(alone)
     for a, b in zip(weights(beside), weights(alone), strict=True):
         np.testing.assert_array_equal(a, b)
+    # The callbacks' function went to those processes, too.
+    trained = sum(key.startswith("training") for key in outcome(beside))
+    assert len(list((tmp_path / "beside_logs").iterdir())) == trained == 6
     models = [{path.name for path in (run / "models").iterdir()} for run in (alone, beside)]
     assert models[0] == models[1]
 

@@ -1,5 +1,6 @@
 """The whole search on real digits: what it leaves, and that nothing is lost when it is killed."""
 
+import csv
 import json
 import random
 import signal
@@ -26,7 +27,7 @@ from resbuilder.run import (
 )
 from resbuilder.start_network import start_architecture
 from resbuilder.training import TrainingData
-from tests.resbuilder.pipeline.outcomes import weights
+from tests.resbuilder.pipeline.outcomes import logged, weights
 
 SETTINGS = {
     "dataset": "digits",
@@ -47,8 +48,8 @@ TIMES = ("time", "seconds")
 OWN = {"width": None, "stages": None}
 
 
-def run_search(path, **changes):
-    return search(SearchConfig(**SETTINGS | changes), path)
+def run_search(path, callbacks=None, **changes):
+    return search(SearchConfig(**SETTINGS | changes), path, callbacks=callbacks)
 
 
 def decisions_and_numbers(path: Path) -> list[dict]:
@@ -72,7 +73,7 @@ def made_by(result, origin: str) -> list[ArchitectureEvent]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("search") / "run"
-    return run_search(path)
+    return run_search(path, logged)
 
 
 @pytest.mark.any_backend
@@ -276,6 +277,22 @@ def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
     assert [event.kept_by_momentum for event in judged] == [False, True]
     made = events(result, ArchitectureEvent)
     assert [event.origin for event in made] == ["start", "insertion", "morphnet"]
+
+
+def test_a_logger_sees_each_training_as_the_journal_has_it(finished):
+    logs = {path.stem: path for path in (finished.run.parent / "run_logs").iterdir()}
+    for training in events(finished, TrainingEvent):
+        with open(logs.pop(f"{training.index:03d}_{training.variant}")) as file:
+            rows = list(csv.DictReader(file))
+        for name, curve in training.history.items():
+            np.testing.assert_allclose([float(row[name]) for row in rows], curve, rtol=1e-6)
+    assert not logs
+
+
+def test_a_callback_cannot_make_a_training_shorter_than_others(tmp_path):
+    stop = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=0)
+    with pytest.raises(ValueError, match="after 2 of 3 epochs; a search compares .* equal length"):
+        run_search(tmp_path / "run", lambda _: [stop], rounds=0, epochs=3)
 
 
 def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):

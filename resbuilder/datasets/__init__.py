@@ -18,6 +18,7 @@ from resbuilder.datasets.batches import Augmentation, Batches
 from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.error_level import error_level_analysis
 from resbuilder.datasets.preprocessing import Preprocessing
+from resbuilder.datasets.reading import FITS, ImageReading, read_image
 from resbuilder.datasets.registry import (
     Listing,
     absolute_name,
@@ -32,12 +33,15 @@ __all__ = [
     "Augmentation",
     "Batches",
     "Dataset",
+    "FITS",
+    "ImageReading",
     "Listing",
     "Preprocessing",
     "Split",
     "available",
     "error_level_analysis",
     "load",
+    "read_image",
     "absolute_name",
     "image_sizes",
     "names",

@@ -1,0 +1,211 @@
+"""Picture files of every kind as arrays: upright, in 8 bits, and with a note of what was done."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from resbuilder.datasets import ImageReading, read_image
+from resbuilder.datasets.reading import (
+    FIRST,
+    FORMATS,
+    ON_WHITE,
+    PALETTE,
+    PRINT,
+    REDUCED,
+    TURNED,
+    is_picture,
+    read_header,
+    read_picture,
+)
+
+READING = ImageReading(40, 60)
+
+
+@pytest.fixture(scope="module")
+def photograph() -> Image.Image:
+    """A temple, 640 × 427 pixels."""
+    return Image.fromarray(load_sample_images().images[0])
+
+
+@pytest.fixture
+def expected(photograph):
+    return np.asarray(photograph.resize((60, 40), Image.Resampling.BILINEAR)).astype(int)
+
+
+def logo(mode: str) -> Image.Image:
+    """A black square on transparent ground that is black, too."""
+    image = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (20, 10, 40, 30))
+    return image.convert(mode)
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """An RGB PNG of 16 bits a channel, which Pillow reads and does not write."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width, _ = pixels.shape
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.jfif", "a.avif", "a.webp", "a.tif", "a.bmp"])
+def test_formats_give_the_same_picture(photograph, expected, tmp_path, name):
+    suffix = name.rpartition(".")[2].lower()
+    kind = {"jpg": "jpeg", "jfif": "jpeg", "tif": "tiff"}.get(suffix, suffix)
+    photograph.save(tmp_path / name, kind, quality=95)
+    pixels, conversions = read_picture(tmp_path / name, READING)
+    assert pixels.shape == (40, 60, 3) and conversions == ()
+    assert np.abs(pixels - expected).mean() < 2
+    bare = (tmp_path / name).rename(tmp_path / "no_suffix")
+    assert is_picture(bare) and np.array_equal(read_image(bare, READING), pixels)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp", "avif"])
+def test_a_camera_held_sideways_gives_an_upright_picture(photograph, expected, tmp_path, kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to see it upright
+    photograph.rotate(90, expand=True).save(tmp_path / "a", kind, exif=exif, quality=95)
+    pixels, conversions = read_picture(tmp_path / "a", READING)
+    assert read_header(tmp_path / "a").size == (427, 640)
+    assert conversions == (TURNED,) and np.abs(pixels - expected).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "conversions"),
+    [
+        ("a.png", "RGBA", (ON_WHITE,)),
+        ("a.png", "LA", (ON_WHITE,)),
+        ("a.webp", "RGBA", (ON_WHITE,)),
+        ("a.tif", "RGBA", (ON_WHITE,)),
+        ("a.gif", "RGBA", (PALETTE, ON_WHITE)),
+    ],
+)
+def test_what_is_transparent_lies_on_white(tmp_path, name, mode, conversions):
+    """A black logo would otherwise be a black picture."""
+    logo(mode).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
+    pixels, noted = read_picture(tmp_path / name, READING)
+    black = np.zeros((40, 60), bool)
+    black[10:30, 20:40] = True
+    assert (pixels[black] == 0).all() and (pixels[~black] == 255).all()
+    assert noted == conversions
+
+
+def test_a_colour_that_stands_for_transparent_lies_on_white_too(tmp_path):
+    logo("L").save(tmp_path / "a.png", transparency=0)
+    reading = ImageReading(40, 60, mode="L")
+    assert read_picture(tmp_path / "a.png", reading).conversions == (ON_WHITE,)
+    assert (read_image(tmp_path / "a.png", reading) == 255).all()
+
+
+def test_an_alpha_channel_that_hides_nothing_is_no_conversion(photograph, tmp_path):
+    photograph.convert("RGBA").save(tmp_path / "a.png")
+    photograph.save(tmp_path / "b.png")
+    pixels, noted = read_picture(tmp_path / "a.png", READING)
+    assert noted == () and np.array_equal(pixels, read_image(tmp_path / "b.png", READING))
+
+
+def test_palettes_print_colours_and_frames_are_converted_and_noted(photograph, expected, tmp_path):
+    palette = photograph.convert("P", palette=Image.Palette.ADAPTIVE)
+    palette.save(tmp_path / "palette.png")
+    photograph.convert("CMYK").save(tmp_path / "print.jpg", quality=95)
+    photograph.save(tmp_path / "pages.tif", save_all=True, append_images=[photograph.rotate(180)])
+    palette.save(tmp_path / "frames.gif", save_all=True, append_images=[palette.rotate(180)])
+    for name, noted in (
+        ("palette.png", (PALETTE,)),
+        ("print.jpg", (PRINT,)),
+        ("pages.tif", (FIRST,)),
+        ("frames.gif", (FIRST, PALETTE)),
+    ):
+        pixels, conversions = read_picture(tmp_path / name, READING)
+        assert conversions == noted and np.abs(pixels - expected).mean() < 6, name
+
+
+def test_16_bits_become_8_and_what_would_be_lost_by_that_is_refused(photograph, tmp_path):
+    small = photograph.resize((60, 40))
+    grey, rgb = np.asarray(small.convert("L")), np.asarray(small)
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey.png")
+    (tmp_path / "rgb.png").write_bytes(png_of_16_bits(rgb.astype(np.uint16) * 257))
+    for name, mode, right in (("grey.png", "L", grey[..., None]), ("rgb.png", "RGB", rgb)):
+        pixels, noted = read_picture(tmp_path / name, ImageReading(40, 60, mode=mode))
+        assert noted == (REDUCED,) and np.array_equal(pixels, right)
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "grey.png")  # a 12-bit camera
+    (tmp_path / "rgb.png").write_bytes(png_of_16_bits(rgb.astype(np.uint16)))
+    for name in ("grey.png", "rgb.png"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read .*upper ones are unused"):
+            read_image(tmp_path / name, READING)
+    for mode, kind in (("F", "float"), ("I", "int32")):
+        photograph.convert(mode).save(tmp_path / "a.tif")
+        with pytest.raises(ValueError, match=rf"a.tif cannot be read .*type {kind}"):
+            read_image(tmp_path / "a.tif", READING)
+
+
+def test_fits_stretch_cut_or_frame_a_picture(tmp_path):
+    """Left third red, then green, right third blue; 90 × 30."""
+    bands = np.zeros((30, 90, 3), np.uint8)
+    for channel in range(3):
+        bands[:, 30 * channel : 30 * (channel + 1), channel] = 255
+    Image.fromarray(bands).save(tmp_path / "a.png")
+    stretched, cropped, framed = (
+        read_image(tmp_path / "a.png", ImageReading(30, 30, fit=fit))
+        for fit in ("stretch", "crop", "letterbox")
+    )
+    assert stretched[15, 2].tolist() == [255, 0, 0] and stretched[15, 27].tolist() == [0, 0, 255]
+    assert (cropped == (0, 255, 0)).all()
+    assert (framed[:9] == 0).all() and (framed[21:] == 0).all()
+    assert framed[15, 2].tolist() == [255, 0, 0] and framed[15, 27].tolist() == [0, 0, 255]
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "letterbox"])
+def test_a_large_jpeg_is_decoded_at_reduced_size(photograph, tmp_path, fit, monkeypatch):
+    photograph.resize((4000, 2670)).save(tmp_path / "a.jpg", quality=95)
+    photograph.resize((4000, 2670)).save(tmp_path / "a.bmp")
+    decoded = []
+    convert = Image.Image.convert
+    monkeypatch.setattr(
+        Image.Image,
+        "convert",
+        lambda image, *a, **k: decoded.append(image.size) or convert(image, *a, **k),
+    )
+    small = read_image(tmp_path / "a.jpg", ImageReading(64, 48, fit=fit))
+    (size,) = set(decoded)
+    assert size == (500, 334)
+    whole = read_image(tmp_path / "a.bmp", ImageReading(64, 48, fit=fit))
+    assert np.abs(small.astype(int) - whole).mean() < 2
+
+
+def test_a_file_that_would_start_another_program_is_no_picture(photograph, tmp_path):
+    """Pillow reads EPS through Ghostscript, whatever the file is called."""
+    photograph.save(tmp_path / "a.eps")
+    renamed = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    assert "EPS" not in FORMATS and not is_picture(renamed)
+    with pytest.raises(ValueError, match="a.png cannot be read .not an image"):
+        read_image(renamed, READING)
+
+
+def test_a_reading_comes_back_from_json_and_refuses_what_is_none():
+    reading = ImageReading(40, 60, "letterbox", "L", 90)
+    assert ImageReading.from_json(reading.to_json()) == reading
+    assert reading.size == (40, 60) and reading.input_shape == (40, 60, 2)
+    for wrong in (
+        {"height": 0},
+        {"width": 2.5},
+        {"fit": "tile"},
+        {"mode": "CMYK"},
+        {"ela_quality": 200},
+        {"colour": 1},
+    ):
+        with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("ela_")):
+            ImageReading.from_json(reading.to_json() | wrong)
+    for data in ([1], reading.to_json() | {"colour": 1}):
+        with pytest.raises(ValueError, match="must have ela_quality, fit"):
+            ImageReading.from_json(data)

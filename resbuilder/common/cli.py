@@ -106,7 +106,9 @@ class OneLineErrors(click.Command):
                 f"Keras needs a backend, and {module} is not installed: "
                 "pip install 'resbuilder[tensorflow]', or set KERAS_BACKEND to one that is"
             )
-        extra = self.extra or EXTRAS.get(module)
+        extra = EXTRAS.get(module)
+        if extra in (None, "search"):  # Other extras than the commands' own bring these, too.
+            extra = self.extra or extra
         if extra is None:
             raise error
         return f"{module} is not installed: pip install 'resbuilder[{extra}]'"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -70,7 +71,10 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     help="mirrored: batches are divided among all GPUs of the machine.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-def train(manifest, images, out, datasets, time, event, event_is, time_unit, **settings) -> None:
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard logs into OUT/tensorboard.")
+def train(
+    manifest, images, out, datasets, time, event, event_is, time_unit, tensorboard, **settings
+) -> None:
     """Train a Cox network on the images of slides.
 
     The split "train" of MANIFEST is learnt, "validation" chooses the epoch that is kept, and all
@@ -85,6 +89,8 @@ def train(manifest, images, out, datasets, time, event, event_is, time_unit, **s
     CanvasImages(
         images, cohort.slide
     )  # What is wrong with them, said before the backend is loaded.
+    if tensorboard:
+        import_module("tensorboard")  # Keras would say only much later that it is missing.
     load_backend()
     from survival.cli.progress import EpochProgress
     from survival.training import TrainingSettings
@@ -92,7 +98,12 @@ def train(manifest, images, out, datasets, time, event, event_is, time_unit, **s
 
     chosen = TrainingSettings(**settings)
     with EpochProgress(chosen.epochs) as progress, resumed_by():
-        run = train_network(cohort, images, out, chosen, [progress])
+        watching = [progress]
+        if tensorboard:
+            from keras.callbacks import TensorBoard
+
+            watching.append(TensorBoard(str(out / "tensorboard"), write_graph=False))
+        run = train_network(cohort, images, out, chosen, watching)
     kept = run.history.iloc[run.settings["kept_epoch"] - 1]
     score = f", validation C {kept.val_cindex:.3f}" if "val_cindex" in kept else ""
     click.echo(f"{out}: the network of epoch {int(kept.epoch)}{score}; predictions.csv has all")

@@ -104,6 +104,7 @@ def test_a_file_gives_settings_and_options_win(files, tmp_path):
     file.write_text(
         f'manifest = "{manifest}"\nimages = "{images}"\ndataset = ["A"]\nepochs = 3\n'
         'width = 0.03\nbatch-size = 7\naugment = ["flip"]\nstrata = true\nlearning-rate = 1\n'
+        "tensorboard = true\n"
     )
     given = ("--config", file, "--epochs", 1, "--learning-rate", 0.002)
     result = run("train", *given, "--out", tmp_path / "run")
@@ -112,6 +113,9 @@ def test_a_file_gives_settings_and_options_win(files, tmp_path):
     expected = {"epochs": 1, "batch_size": 7, "width": 0.03, "augment": ["flip"], "strata": True}
     expected |= {"learning_rate": 0.002, "datasets": ["A"]}
     assert {name: settings[name] for name in expected} == expected
+    logs = [path for path in (tmp_path / "run" / "tensorboard").rglob("*") if path.is_file()]
+    assert logs and all("tfevents" in path.name for path in logs)
+    assert "tensorboard" not in settings  # how a training is watched makes it no other
 
 
 @pytest.mark.parametrize(

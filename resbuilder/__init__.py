@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.pipeline import SearchResult as SearchResult
     from resbuilder.pipeline import resume as resume
     from resbuilder.pipeline import search as search
+    from resbuilder.prediction import Prediction as Prediction
+    from resbuilder.prediction import Predictor as Predictor
     from resbuilder.single import train as train
 
 # Loaded on first use: `import resbuilder` and `resbuilder --help` need not wait for a backend.
@@ -34,6 +36,8 @@ _HOMES = {
     "Architecture": "architecture",
     "Cost": "costs",
     "LayerLasso": "layer_lasso",
+    "Prediction": "prediction",
+    "Predictor": "prediction",
     "SearchConfig": "config",
     "SearchResult": "pipeline",
     "TrainConfig": "config",

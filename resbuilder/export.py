@@ -6,25 +6,39 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from resbuilder.artefact import Artefact
+from resbuilder.card import ModelCard, add_onnx_card, write_keras_card, write_saved_model_card
 from resbuilder.common.replacing import check_place
-from resbuilder.model import image_shape, load_network
+from resbuilder.model import image_shape
+
+if TYPE_CHECKING:
+    import onnx
 
 FORMATS = ("keras", "saved_model", "onnx")
 TOLERANCE = 1e-4
+IMAGE, LOGITS, BATCH = "image", "logits", "batch"
 
 
-def export(model: keras.Model, path: str | Path, format: str) -> float:
+def export(
+    model: keras.Model, path: str | Path, format: str, card: ModelCard | None = None
+) -> float:
     """Write a model and compare what the written file computes with the model itself.
+
+    Input, output and batch axis of an ONNX model are called ``image``, ``logits`` and ``batch``.
 
     Args:
         model: A model of one batch of images.
         path: File (``keras``, ``onnx``) or folder (``saved_model``) to write; must not exist.
         format: ``"keras"``, ``"saved_model"`` (TensorFlow) or ``"onnx"``.
+        card: What its images and outputs mean; written into it, so that :class:`.Predictor` can
+            use it.
 
     Returns:
         The largest difference between the outputs on random images, relative to the largest output.
@@ -44,9 +58,11 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         written = Path(folder, f"model.{format}" if format != "saved_model" else "model")
+        write: Callable[[keras.Model, Path, ModelCard | None], None]
         write = {"keras": _keras, "saved_model": _saved_model, "onnx": _onnx}[format]
         try:
-            outputs = write(model, written, images)
+            write(model, written, card)
+            outputs = Artefact.open(written).outputs(images)
         except (ValueError, OSError):
             raise
         except Exception as error:  # whatever the exporter's own libraries raise
@@ -65,29 +81,53 @@ def export(model: keras.Model, path: str | Path, format: str) -> float:
     return difference
 
 
-def _keras(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
+def _keras(model: keras.Model, path: Path, card: ModelCard | None) -> None:
     model.save(path)
-    return load_network(path).predict(images, verbose=0)
+    if card is not None:
+        write_keras_card(path, card)
 
 
-def _saved_model(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
+def _saved_model(model: keras.Model, path: Path, card: ModelCard | None) -> None:
     try:
-        import tensorflow as tf
+        import tensorflow  # noqa: F401
     except ImportError:
         raise ValueError("a SavedModel needs TensorFlow: pip install tensorflow") from None
     model.export(path, format="tf_saved_model", verbose=False)
-    loaded = tf.saved_model.load(str(path))  # must outlive the call: it owns the variables
-    return loaded.serve(images).numpy()
+    if card is not None:
+        write_saved_model_card(path, card)
 
 
-def _onnx(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
+def _onnx(model: keras.Model, path: Path, card: ModelCard | None) -> None:
     try:
-        import onnxruntime
+        import onnx
+        import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
     except ImportError:
         raise ValueError('ONNX needs further packages: pip install "resbuilder[onnx]"') from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # tf2onnx' own, of numpy
         model.export(path, format="onnx", verbose=False)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return session.run(None, {session.get_inputs()[0].name: images})[0]
+    written = onnx.load(path)
+    _name_ends(written)
+    if card is not None:
+        add_onnx_card(written, card)
+    onnx.checker.check_model(written)
+    onnx.save(written, path)
+
+
+def _name_ends(model: onnx.ModelProto) -> None:
+    """Name input, output and batch axis, which the converters call as they like."""
+    graph = model.graph
+    (image,), (logits,) = graph.input, graph.output
+    names = {image.name: IMAGE, logits.name: LOGITS}
+    inside = {name for node in graph.node for name in (*node.input, *node.output)}
+    inside |= {tensor.name for tensor in graph.initializer}
+    # What is called so inside makes way.
+    names |= {name: f"{name}_inside" for name in (IMAGE, LOGITS) if name in inside - set(names)}
+    for node in graph.node:
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        named.name = names.get(named.name, named.name)
+    for end in (image, logits):
+        end.type.tensor_type.shape.dim[0].dim_param = BATCH

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from resbuilder.card import ModelCard, read_keras_card, write_architecture
 from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
 from resbuilder.model import image_shape, load_network
 from resbuilder.progress import SearchProgress
-from resbuilder.run import BEST_MODEL, Run, read_config
+from resbuilder.run import BEST_MODEL, DataEvent, Run, read_config, read_journal
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import scaling
 from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
@@ -34,8 +36,8 @@ def train(
 
     Args:
         config: What to train on what, and how.
-        out: Run folder to make; it gets ``models/best.keras``, ``architecture.json`` and
-            ``result.json``.
+        out: Run folder to make; it gets ``models/best.keras``, ``architecture.json``,
+            ``labels.txt`` and ``result.json``.
         flops: ζ, FLOPs for one image that the network may need; None: any.
         scale_to_budget: Whether to scale the start network's widths to ζ first.
         overwrite: Whether an existing run folder may be replaced.
@@ -83,6 +85,7 @@ def train(
     }
     with Run.create(out, config, overwrite) as run, SearchProgress(1) as progress:
         title = Path(config.start).stem
+        run.journal.step(DataEvent, "data", lambda: DataEvent.from_json(data.fingerprint()))
         watching = [progress.training(title, config.epochs)]
         if config.tensorboard:
             logs = run.path / "tensorboard"
@@ -92,7 +95,7 @@ def train(
         result |= trainer.fit(config.seed, regularize=False, callbacks=watching)
         validation, test = (result[part]["accuracy"] for part in ("validation", "test"))
         progress.trained("training", validation, test, result["seconds"])
-        write_json(run.path / "architecture.json", architecture.to_json())
+        write_architecture(run.path, architecture, ModelCard.of(data.dataset))
         write_json(run.path / "result.json", result)
         if not result["finite"]:
             raise ValueError(
@@ -108,11 +111,20 @@ def load_model(path: str | Path) -> keras.Model:
     Raises:
         ValueError: If there is none or it cannot be read; code in a file is never run.
     """
+    return load_network(model_file(path))
+
+
+def model_file(path: str | Path) -> Path:
+    """Return a ``.keras`` file, or that of the best model of a run folder.
+
+    Raises:
+        ValueError: If there is none.
+    """
     path = Path(path)
     file = path / BEST_MODEL if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"there is no model {file}; give a .keras file or a finished run")
-    return load_network(file)
+    return file
 
 
 def evaluate_single(
@@ -128,8 +140,9 @@ def evaluate_single(
         data_dir: Folder of ``.npz`` files; by default that of the run.
 
     Raises:
-        ValueError: If the model or data cannot be read or do not fit each other, or the part is not
-            known.
+        ValueError: If the model or data cannot be read or do not fit each other, the classes have
+            other names than the network's, the data of the run have changed since it began, or the
+            part is not known.
     """
     path = Path(path)
     given = {"dataset": dataset, "data_dir": data_dir}
@@ -155,9 +168,50 @@ def evaluate_single(
             f"the model takes images {shape} and gives {model.output_shape[1:]} "
             f"logits; {data.dataset.name} has images {images} and {classes} classes"
         )
+    _check_classes(path, data)
+    if path.is_dir() and dataset is None:
+        _check_unchanged(path, data)
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
     )
     result = model.evaluate(data.batches(part, BATCH), return_dict=True, verbose=0)
     return {key: float(result[key]) for key in ("accuracy", "loss")}
+
+
+def _check_classes(path: Path, data: TrainingData) -> None:
+    """Raise ValueError where a network's outputs mean other classes than the data have."""
+    card = read_keras_card(model_file(path))
+    if card is None:
+        warnings.warn(
+            f"{path} does not say the names of its classes: whether their order is that of "
+            f"{data.dataset.name} cannot be checked",
+            stacklevel=3,
+        )
+        return
+    for output, (ours, theirs) in enumerate(
+        zip(card.classes, data.dataset.class_names, strict=True)
+    ):
+        if ours != theirs:
+            raise ValueError(
+                f"output {output} of the network {path} is the class {ours!r}, but class {output} "
+                f"of {data.dataset.name} is {theirs!r}: its classes have other names or another "
+                "order, and the accuracy would mean nothing; rename them as they were"
+            )
+
+
+def _check_unchanged(run: Path, data: TrainingData) -> None:
+    """Raise ValueError where the data are not those that a run recorded when it began."""
+    entries, _ = read_journal(run / "journal.jsonl")
+    recorded = next((e.event for e in entries if isinstance(e.event, DataEvent)), None)
+    if recorded is None:
+        warnings.warn(
+            f"{run} does not say which images it was trained on: whether these are the same "
+            "cannot be checked",
+            stacklevel=3,
+        )
+        return
+    try:
+        data.check_same(recorded.sha256, run)
+    except ValueError as error:
+        raise ValueError(f"{error}, or name other data to evaluate on with dataset=") from None

@@ -205,11 +205,14 @@ class Architecture:
     def from_json(cls, data: Mapping | str) -> Architecture:
         """Read what :meth:`to_json` wrote (a dictionary, or the JSON text itself).
 
+        The ``model_card`` that a run puts beside it is passed over.
+
         Raises:
             ValueError: If the text is not JSON, not an architecture, of a newer version, or holds
                 an unknown or missing key or an impossible value.
         """
         fields = serialization.read_object(data, FORMAT, VERSION)
+        fields.pop("model_card", None)
         record, items = serialization.record, serialization.items
         fields["input_shape"] = tuple(items(fields, "input_shape"))
         fields["stem"] = record(Stem, fields.get("stem"))

@@ -1,4 +1,4 @@
-"""The command line: ``resbuilder search|resume|plan|train|evaluate|report|export|datasets``."""
+"""The command line: ``resbuilder search``, ``resume``, ``predict`` and the other commands."""
 
 from __future__ import annotations
 
@@ -118,6 +118,35 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
 
 
 @main.command()
+@click.argument("model", type=_existing)
+@click.argument("photos", nargs=-1, required=True, type=_existing)
+@click.option(
+    "--csv",
+    "table",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write file, class and all probabilities into this file.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a --csv file of this command.")
+@json_option
+def predict(
+    model: Path, photos: tuple[Path, ...], table: Path | None, overwrite: bool, as_json: bool
+) -> None:
+    """Say of PHOTOS, files or folders of them, which class they show and how probably.
+
+    MODEL is a run folder, a .keras or .onnx file, or the folder of a SavedModel. Pictures are
+    decoded and resized as those of the training were.
+    """
+    from resbuilder.cli.predictions import check_table, say_predictions
+
+    if table is not None:
+        check_table(table, overwrite)
+    load_backend()
+    from resbuilder.prediction import Predictor
+
+    say_predictions(Predictor(model), photos, table, as_json)
+
+
+@main.command()
 @click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
 @click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
 @click.option("--image-size", type=click.IntRange(1), help="Side of a folder's images [suggested].")
@@ -144,13 +173,21 @@ def report(run: Path) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--format", type=click.Choice(("keras", "saved_model", "onnx")), required=True)
 def export(model: Path, path: Path, format: str) -> None:
-    """Export a saved model (a .keras file or a run folder), checked to compute the same."""
-    load_backend()
-    from resbuilder.export import export as run_export
-    from resbuilder.single import load_model
+    """Export a saved model (a .keras file or a run folder), checked to compute the same.
 
-    difference = run_export(load_model(model), path, format)
+    Class names, and how pictures are read, travel with it: `resbuilder predict` takes what is
+    written here.
+    """
+    load_backend()
+    from resbuilder.card import read_keras_card
+    from resbuilder.export import export as run_export
+    from resbuilder.single import load_model, model_file
+
+    card = read_keras_card(model_file(model))
+    difference = run_export(load_model(model), path, format, card)
     click.echo(f"{path}: outputs equal to {difference:.1e} of the largest")
+    if card is None:
+        click.echo(f"Warning: {model} does not say which classes it tells apart", err=True)
 
 
 @main.command()

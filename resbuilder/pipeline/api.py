@@ -212,11 +212,7 @@ def _go(
     pool: ProcessPoolExecutor | None,
 ) -> SearchResult:
     found = DataEvent.from_json(data.fingerprint())
-    if run.journal.step(DataEvent, "data", lambda: found).sha256 != found.sha256:
-        raise ValueError(
-            f"the images of {run.config.dataset} are not those that the run in {run.path} began "
-            "with; give it the same data"
-        )
+    data.check_same(run.journal.step(DataEvent, "data", lambda: found).sha256, run.path)
     try:
         loop = make()
         finished = loop.go()

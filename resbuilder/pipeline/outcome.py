@@ -6,7 +6,8 @@ import shutil
 
 from sklearn.metrics import confusion_matrix
 
-from resbuilder.common.files import atomically, write_json
+from resbuilder.card import ModelCard, write_architecture
+from resbuilder.common.files import atomically
 from resbuilder.config import SearchConfig
 from resbuilder.model import load_network
 from resbuilder.pipeline.trainings import network_file
@@ -31,7 +32,7 @@ def finish(run: Run[SearchConfig], data: TrainingData, reason: str) -> FinishedE
             name = network_file(best.index, best.variant)
             shutil.copyfile(run.models / name, part)
         winner = next(e for e in journal.of(ArchitectureEvent) if e.index == best.index)
-        write_json(run.path / "architecture.json", winner.architecture.to_json())
+        write_architecture(run.path, winner.architecture, ModelCard.of(d))
         network = load_network(run.best)
         batches = data.batches("test", run.config.batch_size)
         predicted = network.predict(batches, verbose=0).argmax(axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import keras
@@ -48,6 +49,22 @@ class TrainingData:
             "test": list(d.x_test.shape),
             "sha256": digest.hexdigest()[:16],
         }
+
+    def check_same(self, recorded: str, run: str | Path) -> None:
+        """Check that these are the data that a run began with.
+
+        Args:
+            recorded: The hash of :meth:`fingerprint` that the run has recorded.
+            run: The run folder, for the error.
+
+        Raises:
+            ValueError: If they are others.
+        """
+        if self.fingerprint()["sha256"] != recorded:
+            raise ValueError(
+                f"the images of {self.dataset.name} are not those that the run in {run} began "
+                "with; give it the same data"
+            )
 
     def batches(
         self,

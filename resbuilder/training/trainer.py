@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
+from resbuilder.card import ModelCard, write_keras_card
 from resbuilder.common.files import atomically
 from resbuilder.common.strategy import strategy_scope
 from resbuilder.costs import cost
@@ -179,7 +180,7 @@ class Trainer:
         return batches(part, size)
 
     def save(self, path: Path, to_go_on: bool = False) -> None:
-        """Write network and optimizer state as ``.keras``, whole or not at all.
+        """Write network, model card and optimizer state as ``.keras``, whole or not at all.
 
         Args:
             path: The file.
@@ -192,6 +193,7 @@ class Trainer:
             last.swap()
         with atomically(path) as part:
             self.model.save(part)
+            write_keras_card(part, ModelCard.of(self.data.dataset))
         if last is not None:
             last.swap()
 

@@ -1,0 +1,115 @@
+"""A trained network as it lies on disk, in any of the forms that training and export write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from resbuilder.card import ModelCard, onnx_card, read_keras_card, read_saved_model_card
+from resbuilder.model import image_shape, load_network
+from resbuilder.run import BEST_MODEL
+
+#: From images (n, height, width, channels), float32, to logits (n, classes).
+Outputs = Callable[[np.ndarray], np.ndarray]
+
+
+class _Loaded(NamedTuple):
+    outputs: Outputs
+    input_shape: tuple
+    classes: int | None
+    card: ModelCard | None
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A network that can be asked, whatever form it has.
+
+    Attributes:
+        path: The file or folder that holds it.
+        outputs: From images (n, height, width, channels), float32, to logits (n, classes).
+        card: What images and outputs mean; None where the file does not say.
+    """
+
+    path: Path
+    outputs: Outputs
+    card: ModelCard | None
+
+    @classmethod
+    def open(cls, path: str | Path) -> Artefact:
+        """Open a run folder, a ``.keras`` or ``.onnx`` file, or the folder of a SavedModel.
+
+        Raises:
+            ValueError: If there is no such network, it cannot be read, its card speaks of other
+                images or classes, or what runs it is not installed.
+        """
+        path = Path(path)
+        if path.is_dir() and not (path / "saved_model.pb").is_file():
+            path /= BEST_MODEL
+        if not path.exists():
+            raise ValueError(
+                f"there is no network {path}; give a finished run, a .keras or .onnx file, or the "
+                "folder of a SavedModel"
+            )
+        if path.is_dir():
+            loaded = _saved_model(path)
+        else:
+            loaded = _onnx(path) if path.suffix.lower() == ".onnx" else _keras(path)
+        if loaded.card is not None:
+            try:
+                loaded.card.check_fits(loaded.input_shape, loaded.classes)
+            except ValueError as error:
+                raise ValueError(f"{path} is damaged: {error}") from None
+        return cls(path, loaded.outputs, loaded.card)
+
+
+def _keras(path: Path) -> _Loaded:
+    model = load_network(path)
+    shape, classes = image_shape(model), model.output_shape[-1]
+    return _Loaded(lambda x: model.predict(x, verbose=0), shape, classes, read_keras_card(path))
+
+
+def _saved_model(path: Path) -> _Loaded:
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise ValueError(f"{path} is a SavedModel and needs TensorFlow to run") from None
+    try:
+        loaded = tf.saved_model.load(str(path))
+        (spec,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
+        (output,) = loaded.signatures["serving_default"].structured_outputs.values()
+    except Exception as error:  # TensorFlow raises whatever the broken part leads to.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise ValueError(f"{path} is not a SavedModel that can be read: {reason}") from None
+    # The function holds on to what was loaded, which owns the variables.
+    return _Loaded(
+        lambda x: loaded.serve(x).numpy(),
+        tuple(spec.shape[1:]),
+        output.shape[-1],
+        read_saved_model_card(path),
+    )
+
+
+def _onnx(path: Path) -> _Loaded:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise ValueError(
+            f'{path.name} needs onnxruntime to run: pip install "resbuilder[onnx]"'
+        ) from None
+    try:
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        (image,), (logits,) = session.get_inputs(), session.get_outputs()
+        card = onnx_card(session.get_modelmeta().custom_metadata_map)
+    except Exception as error:  # onnxruntime's own exceptions have no class in common.
+        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise ValueError(f"{path} is not an ONNX model that can be read: {reason}") from None
+    return _Loaded(
+        lambda x: session.run(None, {image.name: x})[0],
+        tuple(image.shape[1:]),
+        logits.shape[-1],
+        card,
+    )

@@ -1,0 +1,177 @@
+"""What a network's inputs and outputs mean: written into every file of a network, and read back.
+
+Where it lies: in a ``.keras`` file in ``metadata.json``, which Keras leaves alone; in an ONNX file
+in ``metadata_props``; in a SavedModel in ``assets.extra``, TensorFlow's place for what its users
+add; in a run's ``architecture.json``. Each time under the name ``model_card``.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from resbuilder.architecture import Architecture
+from resbuilder.architecture.serialization import items, read_object
+from resbuilder.common.files import atomically, parse_json, write_json
+from resbuilder.datasets import Dataset, ImageReading
+
+if TYPE_CHECKING:
+    import onnx
+
+FORMAT, VERSION = "resbuilder.model_card", 1
+KEY = "model_card"
+LABELS = "labels.txt"
+# Names of a thousand classes have some thousand characters.
+_MOST_BYTES = 2**24
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a network takes and tells apart; scaling of its pixels is in the network itself.
+
+    Attributes:
+        classes: Names of the classes, in the order of the outputs (logits).
+        input_shape: Height, width and channels of its images, raw pixels.
+        reading: How a picture file becomes such an image; None where no file can, since the
+            network was trained on something else than pixels of 8 bits.
+    """
+
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    reading: ImageReading | None
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Return the card of networks that are trained on a dataset."""
+        return cls(dataset.class_names, dataset.input_shape, dataset.reading)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a plain dictionary for ``json.dump``, versioned."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "classes": list(self.classes),
+            "input_shape": list(self.input_shape),
+            "reading": None if self.reading is None else self.reading.to_json(),
+            # For people: the same in all of our networks.
+            "input": "float32 raw pixels, batch × height × width × channels",
+            "output": "logits, batch × classes; softmax makes probabilities of them",
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Self:
+        """Return the card that :meth:`to_json` wrote; keys that are not known are ignored.
+
+        Raises:
+            ValueError: If it is not a card, of a newer version, or something in it is impossible.
+        """
+        fields = read_object(data, FORMAT, VERSION)
+        classes, shape = items(fields, "classes"), items(fields, "input_shape")
+        if not classes or not all(isinstance(name, str) for name in classes):
+            raise ValueError("'classes' must be a list of names")
+        if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
+            raise ValueError("'input_shape' must be height, width and channels")
+        found = fields.get("reading")
+        reading = None if found is None else ImageReading.from_json(found)
+        if reading is not None and reading.input_shape != tuple(shape):
+            raise ValueError(
+                f"pictures are read as {reading.input_shape}, and the network takes {tuple(shape)}"
+            )
+        return cls(tuple(classes), (shape[0], shape[1], shape[2]), reading)
+
+    def check_fits(self, input_shape: tuple, classes: int | None) -> None:
+        """Raise ValueError where a network does not take and give what the card says."""
+        if (self.input_shape, len(self.classes)) != (input_shape, classes):
+            raise ValueError(
+                f"it takes images {input_shape} and gives {classes} outputs, but its model card "
+                f"speaks of images {self.input_shape} and {len(self.classes)} classes"
+            )
+
+
+def write_labels(folder: Path, card: ModelCard) -> None:
+    """Write ``labels.txt``: the name of a class on each line, in the order of the outputs."""
+    lines = (" ".join(name.splitlines()) for name in card.classes)
+    with atomically(folder / LABELS) as part:
+        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_architecture(folder: Path, architecture: Architecture, card: ModelCard) -> None:
+    """Write ``architecture.json``, with a card in it, and ``labels.txt`` into a run folder."""
+    write_json(folder / "architecture.json", architecture.to_json() | {KEY: card.to_json()})
+    write_labels(folder, card)
+
+
+def write_keras_card(path: Path, card: ModelCard) -> None:
+    """Put a card into a ``.keras`` file."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+    with atomically(path) as part, zipfile.ZipFile(part, "w") as archive:
+        for info, content in members:
+            if info.filename == "metadata.json":
+                content = json.dumps(json.loads(content) | {KEY: card.to_json()}).encode()
+            # A member of its own would make Keras unpack the whole archive to read it.
+            archive.writestr(info, content)
+
+
+def read_keras_card(path: Path) -> ModelCard | None:
+    """Return the card in a ``.keras`` file, or None.
+
+    Raises:
+        ValueError: If the file or its card cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("metadata.json").file_size > _MOST_BYTES:
+                raise ValueError("its metadata.json is too large")
+            metadata = parse_json(archive.read("metadata.json"))
+        return _card_in(metadata)
+    except KeyError:  # no metadata.json
+        return None
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{path} is not a Keras model that can be read: {error}") from None
+
+
+def write_saved_model_card(folder: Path, card: ModelCard) -> None:
+    """Put a card and ``labels.txt`` into a SavedModel."""
+    extra = folder / "assets.extra"
+    extra.mkdir(exist_ok=True)
+    write_json(extra / f"{KEY}.json", {KEY: card.to_json()})
+    write_labels(extra, card)
+
+
+def read_saved_model_card(folder: Path) -> ModelCard | None:
+    """Return the card in a SavedModel, or None.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    path = folder / "assets.extra" / f"{KEY}.json"
+    try:
+        return _card_in(parse_json(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def add_onnx_card(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Put a card into an ONNX model."""
+    model.metadata_props.add(key=KEY, value=json.dumps(card.to_json(), ensure_ascii=False))
+
+
+def onnx_card(metadata: dict[str, str]) -> ModelCard | None:
+    """Return the card among the ``metadata_props`` of an ONNX model, or None.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    return ModelCard.from_json(metadata[KEY]) if KEY in metadata else None
+
+
+def _card_in(data: Any) -> ModelCard | None:
+    if not isinstance(data, dict) or KEY not in data:
+        return None
+    return ModelCard.from_json(data[KEY])

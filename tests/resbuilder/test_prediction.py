@@ -1,0 +1,244 @@
+"""What was found is used: predictions from every artefact are those that training would give."""
+
+import csv
+import html
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from resbuilder import Architecture, Predictor, SearchConfig, search
+from resbuilder.card import ModelCard
+from resbuilder.cli import main
+from resbuilder.datasets import ImageReading, load
+from resbuilder.export import export
+from resbuilder.single import evaluate_single, load_model
+from tests.resbuilder.pictures import KINDS, write_pictures
+
+FORMS = ("run", "best", "keras", "onnx", "saved_model")
+READING = ImageReading(20, 20)
+
+
+def call(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    parts = {"train": 5 * len(KINDS), "test": 2 * len(KINDS)}
+    return write_pictures(tmp_path_factory.mktemp("pictures") / "photos", parts)
+
+
+@pytest.fixture(scope="module")
+def run(folder) -> Path:
+    config = SearchConfig(
+        **{"dataset": str(folder), "image_size": 20, "flops": 2e5, "width": 4, "stages": 2},
+        **{"rounds": 0, "insertions": 0, "epochs": 6, "batch_size": 16, "learning_rate": 3e-3},
+    )
+    result = search(config, folder.parent / "run")
+    result.report()
+    return result.run
+
+
+@pytest.fixture(scope="module")
+def artefacts(run) -> dict[str, Path]:
+    """The network of the run in every form that it is written in."""
+    model, best = load_model(run), run / "models" / "best.keras"
+    card = Predictor(run).card
+    found = {"run": run, "best": best, "saved_model": run.parent / "saved"}
+    found |= {form: run.parent / f"network.{form}" for form in ("keras", "onnx")}
+    for form in ("keras", "onnx", "saved_model"):
+        export(model, found[form], form, card)
+    return found
+
+
+@pytest.fixture(scope="module")
+def reference(run, folder):
+    """Logits of the plain Keras model for the test images as training reads them."""
+    images = load(folder, image_size=20)
+    logits = load_model(run).predict(images.x_test, verbose=0).astype(np.float64)
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True), images.y_test
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_artefact_predicts_files_of_every_kind_as_the_run_was_judged(
+    artefacts, form, folder, run, reference
+):
+    network = Predictor(artefacts[form])
+    assert (network.classes, network.reading) == (("china", "flower"), READING)
+    found = list(network.predict(folder / "test"))
+    assert [p.file.parent.name for p in found] == ["china"] * 16 + ["flower"] * 16
+    right = [p.label == p.file.parent.name for p in found]
+    assert np.mean(right) == pytest.approx(evaluate_single(run, "test")["accuracy"], abs=1e-12)
+    assert 0.5 < np.mean(right)  # so that the order of the classes is seen
+    probabilities, labels = reference
+    given = np.array([list(p.probabilities.values()) for p in found])
+    np.testing.assert_array_equal(labels, [0] * 16 + [1] * 16)
+    np.testing.assert_allclose(given, probabilities, rtol=2e-4, atol=1e-6)
+    for p in found:
+        assert list(p.probabilities) == ["china", "flower"]
+        assert p.probability == max(p.probabilities.values()) == p.probabilities[p.label]
+
+
+def test_what_reading_a_file_took_is_said(run, folder):
+    kinds = {p.file.name.split(".", 1)[1]: p.notes for p in Predictor(run).predict(folder / "test")}
+    assert kinds["png"] == kinds["jpg"] == ()
+    assert all(len(kinds[kind]) == 1 for kind in KINDS if kind not in ("png", "jpg", "webp"))
+
+
+def test_each_artefact_says_classes_and_reading_to_other_programs(artefacts, run):
+    onnx = pytest.importorskip("onnx")
+    card = {"classes": ["china", "flower"], "input_shape": [20, 20, 3]}
+    card |= {"reading": READING.to_json()}
+    told = []
+    model = onnx.load(artefacts["onnx"])
+    told.append(json.loads({p.key: p.value for p in model.metadata_props}["model_card"]))
+    for form in ("best", "keras"):
+        with zipfile.ZipFile(artefacts[form]) as archive:
+            told.append(json.loads(archive.read("metadata.json"))["model_card"])
+            assert len(archive.namelist()) == 3  # a further one Keras would unpack
+    extra = artefacts["saved_model"] / "assets.extra"
+    told.append(json.loads((extra / "model_card.json").read_text())["model_card"])
+    described = json.loads((run / "architecture.json").read_text())
+    told.append(described["model_card"])
+    for data in told:
+        assert card.items() <= data.items()
+        assert "logits" in data["output"] and "raw pixels" in data["input"]
+    for path in (run, extra):
+        assert (path / "labels.txt").read_text() == "china\nflower\n"
+    assert Architecture.from_json(described).classes == 2  # and it is still a start
+    (image,), (logits,) = model.graph.input, model.graph.output
+    sizes = [
+        [d.dim_param or d.dim_value for d in end.type.tensor_type.shape.dim]
+        for end in (image, logits)
+    ]
+    assert (image.name, logits.name) == ("image", "logits")
+    assert sizes == [["batch", 20, 20, 3], ["batch", 2]]
+
+
+def test_the_block_of_the_report_runs_as_pasted(run, folder, capsys, tmp_path, monkeypatch):
+    page = (run / "report.html").read_text()
+    section = page[page.index('id="use"') :]
+    python, shell = (
+        html.unescape(text) for text in re.findall("<pre>(.*?)</pre>", section, re.S)[:2]
+    )
+    monkeypatch.chdir(tmp_path)
+    exec(python, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and all(
+        re.search(r"\.\w+ (china|flower) \d+\.\d%$", line) for line in lines
+    )
+    predict, exported = (line.split() for line in shell.splitlines())
+    assert predict[:2] == ["resbuilder", "predict"] and exported[:2] == ["resbuilder", "export"]
+    assert call(*predict[1:]).exit_code == 0
+    with open("predictions.csv") as file:
+        assert len(list(csv.DictReader(file))) == 7 * 2 * len(KINDS)
+    # The page has a name, not a path, and says first what was found.
+    assert "<title>A network for photos: run</title>" in page
+    first = re.search('<p class="found">(.*?)</p>', page)[1]
+    assert re.match(r"The best network classifies [\d.]+ % of 32 test images correctly", first)
+
+
+def test_the_command_prints_text_json_and_a_table(artefacts, folder, tmp_path):
+    photos = folder / "test" / "china"
+    result = call("predict", artefacts["onnx"], photos)
+    assert result.exit_code == 0, result.output
+    assert len(result.stdout.splitlines()) == 16
+    assert re.match(rf"{photos}/00.png: (china|flower) [\d.]+ %, ", result.stdout)
+    assert "2 of 16 pictures: in CMYK, converted to RGB" in result.stderr
+    table = tmp_path / "out.csv"
+    result = call("predict", artefacts["onnx"], photos / "00.png", photos, "--json", "--csv", table)
+    listed = json.loads(result.stdout)
+    assert len(listed) == 17 and listed[0] == listed[1]
+    with open(table) as file:
+        rows = list(csv.DictReader(file))
+    for row, entry in zip(rows, listed, strict=True):
+        assert (row["file"], row["class"]) == (entry["file"], entry["class"])
+        assert float(row["p_flower"]) == entry["probabilities"]["flower"]
+    again = call("predict", artefacts["onnx"], photos, "--csv", table)
+    assert again.exit_code == 2 and "give --overwrite" in again.stderr
+    table.write_text("mine")
+    refused = call("predict", artefacts["onnx"], photos, "--csv", table, "--overwrite")
+    assert refused.exit_code == 2 and "is not overwritten" in refused.stderr
+    assert table.read_text() == "mine"
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_predicted(artefacts, folder, tmp_path):
+    photos = shutil.copytree(folder / "test" / "flower", tmp_path / "photos")
+    (photos / "00.png").write_bytes((photos / "00.png").read_bytes()[:200])
+    (photos / "notes.txt").write_text("no picture")
+    network = Predictor(artefacts["onnx"])
+    with pytest.raises(ValueError, match=r"00.png cannot be read"):
+        list(network.predict(photos))
+    broken = []
+    found = list(network.predict(photos, lambda file, error: broken.append(file)))
+    assert broken == [photos / "00.png"] and len(found) == 15
+    result = call("predict", artefacts["onnx"], photos)
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 15
+    assert "1 file passed over, no picture: " in result.stderr and "notes.txt" in result.stderr
+    assert result.stderr.splitlines()[-1] == "1 of 16 pictures cannot be read"
+    table = tmp_path / "none.csv"
+    result = call("predict", artefacts["onnx"], photos / "00.png", "--csv", table)
+    assert result.exit_code == 2 and "none of 1 picture can be read" in result.stderr
+    assert not table.exists()
+    for given, message in ((tmp_path / "nothing", "no picture"), (tmp_path, "no picture in")):
+        if given is tmp_path:
+            shutil.rmtree(photos)
+        with pytest.raises(ValueError, match=message):
+            network.predict(given)
+
+
+def test_arrays_of_other_images_are_refused(artefacts):
+    network = Predictor(artefacts["onnx"])
+    assert network.probabilities(np.zeros((0, 20, 20, 3))).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"expected images \(n, 20, 20, 3\), got \(20, 20, 3\)"):
+        network.probabilities(np.zeros((20, 20, 3)))
+
+
+def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run, tmp_path):
+    model = load_model(run)
+    export(model, tmp_path / "bare.keras", "keras")
+    with pytest.raises(ValueError, match="does not say which classes it tells apart"):
+        Predictor(tmp_path / "bare.keras")
+    export(model, tmp_path / "other.keras", "keras", ModelCard(("a", "b", "c"), (20, 20, 3), None))
+    with pytest.raises(
+        ValueError, match="is damaged: .* 2 outputs, but its model card .* 3 classes"
+    ):
+        Predictor(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="there is no network .*nothing.onnx; give a finished run"):
+        Predictor(tmp_path / "nothing.onnx")
+    for broken in ("a.onnx", "a.keras"):
+        (tmp_path / broken).write_bytes(b"PK nothing")
+        with pytest.raises(ValueError, match=f"{broken} is not .* model that can be read"):
+            Predictor(tmp_path / broken)
+    card = Predictor(artefacts["onnx"]).card.to_json()
+    for change, message in [
+        ({"classes": []}, "'classes' must be a list of names"),
+        ({"input_shape": [20, 20]}, "height, width and channels"),
+        ({"input_shape": [20, 21, 3]}, "pictures are read as"),
+        ({"version": 2}, "of version 2"),
+        ({"reading": {"height": 1}}, "reading must have"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            ModelCard.from_json(card | change)
+
+
+def test_a_renamed_class_is_not_evaluated_as_if_it_were_another(artefacts, run, folder):
+    renamed = [(folder / part / "china", folder / part / "shanghai") for part in ("train", "test")]
+    for old, new in renamed:
+        old.rename(new)
+    try:
+        with pytest.raises(ValueError, match="china"):
+            evaluate_single(run, "test")
+        with pytest.raises(ValueError, match="output 0 .* is the class 'china', .* is 'flower'"):
+            evaluate_single(artefacts["keras"], "test", str(folder))
+    finally:
+        for old, new in renamed:
+            new.rename(old)
+    assert evaluate_single(artefacts["best"], "test", str(folder))["accuracy"] > 0.5

@@ -20,6 +20,7 @@ from resbuilder.report.race import best_contender, chosen_among, race_plot, race
 from resbuilder.report.removals import removals_plot
 from resbuilder.report.settings import settings_rows
 from resbuilder.report.style import Plot, percent, points, render, si
+from resbuilder.report.use import use_of
 from resbuilder.report.widths import widths_plot
 from resbuilder.run import BEST_MODEL, TrainingEvent
 from resbuilder.run.events import CONTENDER
@@ -106,7 +107,8 @@ def _context(history: History) -> dict:
         )
     return {
         "run": history.run_dir.resolve().name,
-        "dataset": history.config.get("dataset", "data"),
+        "dataset": dataset_name(history),
+        "found": _found(history, best, images),
         "state": _state(history),
         "notes": history.notes,
         "history": history,
@@ -127,8 +129,28 @@ def _context(history: History) -> dict:
         "environment": list(_flat(history.environment)),
         "confused": [] if matrix is None else most_confused(matrix, names),
         "model": BEST_MODEL.as_posix() if (history.run_dir / BEST_MODEL).is_file() else None,
+        "use": use_of(history),
         "seconds": sum(event.seconds for event in history.of(TrainingEvent)),
     }
+
+
+def dataset_name(history: History) -> str:
+    """Return what the images are called: of a path its last part."""
+    name = str(history.config.get("dataset", "data"))
+    return Path(name).name.removesuffix(".npz") or name
+
+
+def _found(history: History, best: Score | None, images: int | None) -> str:
+    """Say in one sentence what the search has found."""
+    if best is None:
+        return _nothing(history)
+    size = f"{si(best.record.flops)}FLOPs an image and {si(best.record.parameters)} parameters"
+    right = "an unknown share" if best.test is None else percent(best.test)
+    of = "the test images" if images is None else f"{images:,} test images"
+    text = f"The best network classifies {right} of {of} correctly"
+    if (interval := _interval(best, images)) is not None:
+        text += f" (95 % interval {percent(interval[0])} to {percent(interval[1])})"
+    return f"{text}, with {size}."
 
 
 def _compared(found: Mapping[str, Score | Record | None]) -> list[tuple[str, Record]]:

@@ -1,5 +1,6 @@
 """The command line as people use it: the commands on real digits, and every kind of bad input."""
 
+import html
 import json
 import re
 import shutil
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from resbuilder.cli import main
 
@@ -95,11 +97,12 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
 
 def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "moved" / run.name)
-    before = (moved / "report.html").read_bytes()
+    before = (moved / "report.html").read_text()
     (moved / "report.html").unlink()
     shutil.rmtree(moved / "figures")
     assert call("report", moved).exit_code == 0
-    assert (moved / "report.html").read_bytes() == before
+    # What is there to paste speaks of where the run is now.
+    assert (moved / "report.html").read_text() == before.replace(str(run), str(moved))
 
 
 def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
@@ -242,6 +245,29 @@ def test_which_images_validated_is_asked_of_the_run(run):
     best = json.loads((run / "journal.jsonl").read_text().splitlines()[-1])["best"]
     validated = call("evaluate", run, "--split", "validation").stdout
     assert f"accuracy {100 * best['accuracy_validation']:.2f} %" in validated
+
+
+def test_a_run_is_judged_on_the_images_it_began_with(run, tmp_path):
+    changed = shutil.copytree(run, tmp_path / "changed")
+    journal = changed / "journal.jsonl"
+    first, *others = journal.read_text().splitlines(keepends=True)
+    event = json.loads(first)
+    assert event["event"] == "data"
+    journal.write_text(json.dumps(event | {"sha256": "0" * 16}) + "\n" + "".join(others))
+    assert "digits are not those that the run in" in refused("evaluate", changed)
+    (changed / "lock").unlink()
+    assert "digits are not those that the run in" in refused("resume", changed)
+
+
+def test_a_network_that_was_trained_on_numbers_takes_arrays_and_no_pictures(run, tmp_path, capsys):
+    picture = tmp_path / "digit.png"
+    Image.new("L", (8, 8)).save(picture)
+    assert "no picture file can be given to it" in refused("predict", run, picture)
+    page = (run / "report.html").read_text()
+    block = re.search("<pre>(from resbuilder import Predictor.*?)</pre>", page, re.S)[1]
+    exec(html.unescape(block), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10 and all(re.fullmatch(r"\d [\d.]+%", line) for line in lines)
 
 
 def test_a_search_that_finds_nothing_fails_and_says_why(tmp_path):

@@ -59,6 +59,7 @@ def test_a_finished_run_becomes_a_whole_page(search_run):
         f"{100 * best.test:.2f} %", "Wilson, 1,000 images", best.label,
         str(best.record.architecture), best.record.architecture.tree(),
         "trained equally long, 3 epochs", "fashion_mnist", "keras.models.load_model",
+        "The best network classifies", "of 1,000 test images correctly",
         "resbuilder search --dataset", "Most often confused",
     ):  # fmt: skip
         assert expected in page.text
@@ -179,8 +180,9 @@ def browser():
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium here; install it to see the page opened")
-def test_a_browser_shows_the_page(search_run, tmp_path):
-    path = write_report(search_run().folder)
+def test_a_browser_shows_the_page_and_a_phone_all_of_it(search_run, tmp_path):
+    long = "/data/a_folder_with_a_long_name/" * 6
+    path = write_report(search_run(data_dir=long, start=f"{long}.json").folder)
     # Counted by the browser itself, in a copy that reports into its own document.
     probe = (
         "<script>addEventListener('load', () => { document.body.dataset.seen = "
@@ -192,19 +194,20 @@ def test_a_browser_shows_the_page(search_run, tmp_path):
     html = path.read_text(encoding="utf-8")
     assert html.count("</body>") == 1
     copy.write_text(html.replace("</body>", probe + "</body>"), encoding="utf-8")
-    done = subprocess.run(
-        [
-            browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}",
-            "--enable-logging=stderr", "--window-size=1200,900", "--virtual-time-budget=5000",
-            "--dump-dom", copy.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    seen = re.search(r'data-seen="([^"]*)"', done.stdout)
-    assert seen, done.stderr[-2000:]
-    title, images, fits = seen[1].split("|")
-    assert title == "ResBuilder: fashion_mnist, run"
-    assert images == ",".join(["true"] * len(FIGURES))
-    assert fits == "true"
-    assert "CONSOLE" not in done.stderr
+    for width in (1200, 400):
+        done = subprocess.run(
+            [
+                browser(), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+                "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}",
+                "--enable-logging=stderr", f"--window-size={width},900",
+                "--virtual-time-budget=5000", "--dump-dom", copy.as_uri(),
+            ],
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        seen = re.search(r'data-seen="([^"]*)"', done.stdout)
+        assert seen, done.stderr[-2000:]
+        title, images, fits = seen[1].split("|")
+        assert title == "A network for fashion_mnist: run"
+        assert images == ",".join(["true"] * len(FIGURES))
+        assert fits == "true", f"something is wider than {width} pixels"
+        assert "CONSOLE" not in done.stderr

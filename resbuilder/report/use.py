@@ -1,0 +1,66 @@
+"""How the network that was found is used: lines to paste, which run on this machine."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from resbuilder.card import ModelCard, read_keras_card
+from resbuilder.report.history import History
+from resbuilder.run import BEST_MODEL
+
+
+@dataclass(frozen=True)
+class Use:
+    """Lines for a user.
+
+    Attributes:
+        python: A program.
+        shell: Commands.
+        pictures: Whether picture files can be given to the network.
+    """
+
+    python: str
+    shell: str
+    pictures: bool
+
+
+def use_of(history: History) -> Use | None:
+    """Return how the best network of a run is used; None if it does not say what it tells apart."""
+    run = history.run_dir.resolve()
+    try:
+        card = read_keras_card(run / BEST_MODEL) if (run / BEST_MODEL).is_file() else None
+    except ValueError:  # A damaged file is not the report's to complain of.
+        card = None
+    if card is None:
+        return None
+    dataset = str(history.config.get("dataset", ""))
+    export = shlex.join(["resbuilder", "export", str(run), "model.onnx", "--format", "onnx"])
+    if card.reading is None or not Path(dataset).is_dir():
+        return Use(_with_arrays(run, dataset, history, card), export, card.reading is not None)
+    predict = shlex.join(["resbuilder", "predict", str(run), dataset, "--csv", "predictions.csv"])
+    return Use(_with_pictures(run, dataset), f"{predict}\n{export}", True)
+
+
+def _with_pictures(run: Path, dataset: str) -> str:
+    return f"""from itertools import islice
+from resbuilder import Predictor
+
+network = Predictor({str(run)!r})
+photos = {dataset!r}  # pictures, or folders of them
+for found in islice(network.predict(photos), 10):
+    print(found.file, found.label, f"{{found.probability:.1%}}")"""
+
+
+def _with_arrays(run: Path, dataset: str, history: History, card: ModelCard) -> str:
+    data_dir = history.config.get("data_dir")
+    where = f", data_dir={data_dir!r}" if data_dir else ""
+    shape = ", ".join(map(str, card.input_shape))
+    return f"""from resbuilder import Predictor
+from resbuilder.datasets import load
+
+network = Predictor({str(run)!r})
+images = load({dataset!r}{where}).x_test[:10]  # raw pixels (n, {shape})
+for row in network.probabilities(images):
+    print(network.classes[row.argmax()], f"{{row.max():.1%}}")"""

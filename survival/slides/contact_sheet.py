@@ -41,7 +41,7 @@ def write_contact_sheets(rows: Sequence[dict], out: Path, threads: int = 1) -> l
             with atomically(pages[-1]) as part:
                 page.save(part, quality=88)
     for old in out.glob("contact_sheet_*.jpg"):
-        if old not in pages:
+        if old not in pages and old.stem.removeprefix("contact_sheet_").isdecimal():
             old.unlink()
     return pages
 

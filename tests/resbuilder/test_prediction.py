@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from resbuilder import Architecture, Predictor, SearchConfig, search
-from resbuilder.card import ModelCard
+from resbuilder.card import ModelCard, write_keras_card
 from resbuilder.cli import main
 from resbuilder.datasets import ImageReading, load
 from resbuilder.export import export
@@ -206,7 +206,8 @@ def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run
     export(model, tmp_path / "bare.keras", "keras")
     with pytest.raises(ValueError, match="does not say which classes it tells apart"):
         Predictor(tmp_path / "bare.keras")
-    export(model, tmp_path / "other.keras", "keras", ModelCard(("a", "b", "c"), (20, 20, 3), None))
+    shutil.copy(tmp_path / "bare.keras", tmp_path / "other.keras")
+    write_keras_card(tmp_path / "other.keras", ModelCard(("a", "b", "c"), (20, 20, 3), None))
     with pytest.raises(
         ValueError, match="is damaged: .* 2 outputs, but its model card .* 3 classes"
     ):

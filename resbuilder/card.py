@@ -117,12 +117,14 @@ def write_keras_card(path: Path, card: ModelCard) -> None:
 
 
 def read_keras_card(path: Path) -> ModelCard | None:
-    """Return the card in a ``.keras`` file, or None.
+    """Return the card in a ``.keras`` file; None if it has none, or is of an older format.
 
     Raises:
         ValueError: If the file or its card cannot be read.
     """
     try:
+        if not zipfile.is_zipfile(path):  # such as .h5
+            return None
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("metadata.json").file_size > _MOST_BYTES:
                 raise ValueError("its metadata.json is too large")

@@ -117,7 +117,7 @@ class Predictor:
             Shape (n, classes), each row with the sum 1.
 
         Raises:
-            ValueError: If the images have another shape.
+            ValueError: If the images have another shape, or an output is not finite.
         """
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.input_shape:
@@ -129,7 +129,12 @@ class Predictor:
             for at in range(0, len(images), self._batch)
         ]
         logits = np.concatenate(parts or [np.empty((0, len(self.classes)))]).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
+        if broken := np.count_nonzero(~np.isfinite(logits).all(axis=1)):
+            raise ValueError(
+                f"the outputs of {self._path} for {broken} of {len(images)} images are not finite; "
+                "the images or the network hold numbers that are not"
+            )
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
     @property

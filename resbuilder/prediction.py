@@ -117,12 +117,16 @@ class Predictor:
             Shape (n, classes), each row with the sum 1.
 
         Raises:
-            ValueError: If the images have another shape, or an output is not finite.
+            ValueError: If the images have another shape, or pixels or outputs are not finite.
         """
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.input_shape:
             raise ValueError(
                 f"expected images (n, {', '.join(map(str, self.input_shape))}), got {images.shape}"
+            )
+        if images.dtype.kind == "f" and not np.isfinite(images).all():
+            raise ValueError(
+                "images hold pixels that are NaN or infinite; repair or leave them out"
             )
         parts = [
             self._outputs(images[at : at + self._batch].astype(np.float32))
@@ -131,8 +135,8 @@ class Predictor:
         logits = np.concatenate(parts or [np.empty((0, len(self.classes)))]).astype(np.float64)
         if broken := np.count_nonzero(~np.isfinite(logits).all(axis=1)):
             raise ValueError(
-                f"the outputs of {self._path} for {broken} of {len(images)} images are not finite; "
-                "the images or the network hold numbers that are not"
+                f"the outputs of {self._path} for {broken} of {len(images)} images are not finite: "
+                "it was trained with too large a learning rate, or these pixels are far too large"
             )
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from resbuilder import SearchConfig
 from resbuilder.model import load_network
-from resbuilder.pipeline.race import Race, RaceTrainings, entrants
+from resbuilder.pipeline.race import Race, entrants
 from resbuilder.progress import SearchProgress
 from resbuilder.race import candidates, training_config
 from resbuilder.run import Run
@@ -58,14 +58,6 @@ class _Noted(keras.callbacks.Callback):
             averages.swap()
 
 
-class _FollowedTrainings(RaceTrainings):
-    clock: Clock
-
-    def _callbacks(self, node, variant, what, config):
-        test = self.data.batches("test", 256)
-        return [*super()._callbacks(node, variant, what, config), _Noted(self.clock, test)]
-
-
 def follow(job: dict, with_hyperband: bool) -> dict:
     """Run Hyperband or a race.
 
@@ -78,14 +70,14 @@ def follow(job: dict, with_hyperband: bool) -> dict:
     if with_hyperband:
         return hyperband(config, data, job["seconds"])
     clock = Clock()
+
+    def noted(_) -> list[keras.callbacks.Callback]:
+        return [_Noted(clock, data.batches("test", 256))]
+
     progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
     with tempfile.TemporaryDirectory() as folder, Run.create(Path(folder) / "run", config) as run:
-        race = Race(run, data, entrants(config, data), progress)
-        trainings = _FollowedTrainings(run, data, None)
-        trainings.clock = clock
-        race.trainings = trainings
-        race.background.ways = race.background.ways._replace(alone=trainings.train)
-        race.go()
+        nodes = entrants(config, data)
+        Race(run, data, nodes, progress, callbacks=noted).go()
     return {"networks": clock.networks, "seconds": clock.seconds()}
 
 

@@ -317,7 +317,7 @@ class RaceTrainings(Trainings):
 
 def train_entrant(folder: RunFolder[SearchConfig], node: Node, variant: str) -> TrainingEvent:
     """Do a training in another process."""
-    return RaceTrainings(folder, data_of(folder.config), progress=None).train(node, variant)
+    return RaceTrainings(folder, data_of(folder), progress=None).train(node, variant)
 
 
 def _same(event: EntrantEvent) -> EntrantEvent:

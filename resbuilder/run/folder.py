@@ -25,11 +25,13 @@ from resbuilder.common.files import (
     write_json,
 )
 from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.datasets import DataRecord
 from resbuilder.run.journal import Journal
 
-#: 2 may hold a race, which programs that write 1 cannot read.
-FORMAT = 2
-CONFIG = "config.json"
+#: 2 may hold a race, which programs that write 1 cannot read. 3 remembers its data, where programs
+#: that write 2 would divide a folder anew.
+FORMAT = 3
+CONFIG, DATA = "config.json", "data.json"
 BEST_MODEL = Path("models", "best.keras")
 
 #: Settings of a run: a training's or a search's.
@@ -60,7 +62,7 @@ class RunFolder(Generic[C]):
 
 
 class Run(RunFolder[C]):
-    """A run folder: ``config.json``, ``environment.json``, ``journal.jsonl``, ``models/``.
+    """A run folder: ``config.json``, ``data.json``, ``journal.jsonl``, ``models/`` and others.
 
     Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
     """
@@ -80,10 +82,18 @@ class Run(RunFolder[C]):
         self._lock.release()
 
     @classmethod
-    def create(cls, path: str | Path, config: C, overwrite: bool = False) -> Run[C]:
+    def create(
+        cls, path: str | Path, config: C, overwrite: bool = False, data: DataRecord | None = None
+    ) -> Run[C]:
         """Make a new run folder.
 
         It is made under another name and renamed, so that a folder of this name is a whole run.
+
+        Args:
+            path: The folder to make.
+            config: Settings of the run.
+            overwrite: Whether an existing run folder may be replaced.
+            data: What it has to remember of its data; it must where they are a folder of images.
 
         Raises:
             ValueError: If the folder holds something and may not or must not be overwritten, or
@@ -107,6 +117,8 @@ class Run(RunFolder[C]):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write_json(part / "environment.json", environment())
+        if data is not None:
+            write_json(part / DATA, data.to_json())
         kind = "search" if isinstance(config, SearchConfig) else "train"
         write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
         if old is not None:

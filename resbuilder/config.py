@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from typing import (
 
 from resbuilder.architecture import BLOCK_ORDERS
 
+FITS = ("stretch", "crop", "letterbox")
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
 THESIS, RACE = METHODS = ("thesis", "race")
 #: Hand-made networks that a race can be compared with, and the settings of each as a start.
@@ -49,13 +51,16 @@ _ONLY = {
 
 POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "not negative", "between 0 and 1"
 UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in 0 … 2³²-1"
-_RANGES: dict[str, Callable[[float], bool]] = {
+SIZE = "a side in pixels such as 64, or height and width such as 96x64"
+_SIDES = re.compile(r"0*([1-9]\d{0,4})(?:[x×]0*([1-9]\d{0,4}))?")
+_RANGES: dict[str, Callable[[Any], bool]] = {
     POSITIVE: lambda v: v > 0,
     NOT_NEGATIVE: lambda v: v >= 0,
     FRACTION: lambda v: 0 < v < 1,
     UNIT: lambda v: 0 <= v <= 1,
     BELOW_ONE: lambda v: 0 <= v < 1,
     SEED: lambda v: 0 <= v < 2**32,
+    SIZE: lambda v: _SIDES.fullmatch(v) is not None,
 }
 _WORDINGS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
@@ -121,8 +126,15 @@ class TrainConfig:
     # field() itself: only so do type checkers see that this setting must be given.
     dataset: str = field(metadata=_metadata("name of a dataset, or a folder of images"))
     data_dir: str | None = _option(None, "folder with <dataset>.npz files [env RESBUILDER_DATA]")
-    image_size: int | None = _option(
-        None, "resize images of a folder to this side [as they are]", must_be=POSITIVE
+    image_size: str | None = _option(
+        None,
+        "bring images of a folder to this side, or to HEIGHTxWIDTH [follows from images and ζ]",
+        must_be=SIZE,
+    )
+    fit: str = _option(
+        "stretch",
+        "how images of a folder get another shape: stretched, cropped, or with black bars",
+        choices=FITS,
     )
     ela_quality: int | None = _option(
         None,
@@ -219,6 +231,12 @@ class TrainConfig:
             start=self.start if self.start in STARTS else absolute(self.start),
             data_dir=absolute(data_dir) if data_dir else None,
         )
+
+    @property
+    def image_sides(self) -> tuple[int, int] | None:
+        """Height and width that images of a folder are brought to; None if that is not set."""
+        found = _SIDES.fullmatch(self.image_size or "")
+        return None if found is None else (int(found[1]), int(found[2] or found[1]))
 
     def to_json(self) -> dict:
         """A plain dictionary of all settings."""
@@ -481,6 +499,8 @@ def _checked(f: Field, declared: SettingType, value: Any) -> Any:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is str and isinstance(value, Path):
         value = str(value)
+    if metadata["must_be"] == SIZE and isinstance(value, int | tuple | list):
+        value = "x".join(map(str, value if isinstance(value, tuple | list) else (value,)))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{f.name} must be {_WORDINGS[kind]}, got {value!r}")
     if kind is str and not value.strip():

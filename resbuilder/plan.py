@@ -1,7 +1,7 @@
 """Before anything is trained: what the images are, which settings suit them, how long it will take.
 
-The suggestions are rules of thumb from what was measured on 28×28 and 32×32 images, 5,000 to 60,000
-of them (docs/chapter6.md). The time is measured: a few steps of two candidates, the widest and the
+The suggestions are those of :mod:`resbuilder.suggestions`, and epochs by the same measurements on
+5,000 to 60,000 images. The time is measured: a few steps of two candidates, the widest and the
 narrowest, on this machine.
 """
 
@@ -11,19 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import mean, median
+from statistics import mean
 
 import keras
 
 from resbuilder.config import RACE, SearchConfig
 from resbuilder.datasets import image_sizes
 from resbuilder.race import Candidate, RacePlan, candidates, race_plan, training_config
+from resbuilder.suggestions import suggested_flops, with_image_size
 from resbuilder.training import Trainer, TrainingData
 
-# Sides to which images of a folder may be resized; more pixels mostly cost.
-SIDES = (32, 48, 64, 96, 128)
-# ζ for images of 32×32; it grows with the number of pixels.
-FLOPS = 4e6
 # Epochs of a race on 4,000 training images; on ten times as many half of that.
 EPOCHS, FEWEST, MOST = 42, 20, 60
 TIMED_STEPS = 64
@@ -61,7 +58,8 @@ class SearchPlan:
 def plan(
     dataset: str,
     data_dir: str | None = None,
-    image_size: int | None = None,
+    image_size: str | None = None,
+    fit: str = "stretch",
     flops: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> SearchPlan:
@@ -70,19 +68,20 @@ def plan(
     Args:
         dataset: Name of a dataset, or a folder of images.
         data_dir: Folder of ``.npz`` files.
-        image_size: Side that images of a folder are resized to; by default one is suggested.
+        image_size: Side, or height and width, that images of a folder are brought to; by default
+            it is suggested.
+        fit: How they are brought to it.
         flops: ζ, FLOPs for one image; by default it is suggested.
         say: Is told what is being done.
 
     Raises:
         ValueError: If the data cannot be found or read, or the budget is too small.
     """
-    found = image_sizes(dataset, data_dir)
-    if found and image_size is None:
-        image_size = suggested_side(found)
     config = SearchConfig(
-        dataset=dataset, data_dir=data_dir, image_size=image_size, method=RACE
+        dataset=dataset, data_dir=data_dir, image_size=image_size, fit=fit, method=RACE
     ).resolved()
+    config = with_image_size(config, flops, say)
+    found = image_sizes(config.dataset, config.data_dir)
     data = TrainingData.load(config)
     d, train = data.dataset, len(data.split.train)
     height, width, _ = d.input_shape
@@ -118,24 +117,6 @@ def plan(
         race=race,
         seconds=seconds,
     )
-
-
-def suggested_side(sizes: list[tuple[int, int]]) -> int | None:
-    """Return a side to resize images to; None where all are equal and small already.
-
-    Args:
-        sizes: (height, width) of each image.
-    """
-    if len(set(sizes)) == 1 and max(sizes[0]) <= SIDES[-1]:
-        return None
-    typical = median(min(size) for size in sizes)
-    return max((side for side in SIDES if side <= typical), default=SIDES[0])
-
-
-def suggested_flops(height: int, width: int) -> float:
-    """Return ζ for images of a size: 4 MFLOPs at 32×32 and below, in proportion to the pixels."""
-    flops = FLOPS * max(1.0, height * width / 32**2)
-    return float(f"{flops:.0e}")
 
 
 def suggested_epochs(images: int) -> int:

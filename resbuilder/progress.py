@@ -92,6 +92,11 @@ class SearchProgress:
         self._bars.update(self._trainings, total=self._total)
 
 
+def notice(text: str) -> None:
+    """Print a line on standard error, before there is a bar."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
 def accuracy_text(validation: float | None, test: float | None) -> str:
     """Return ``validation 91.2 %, test 90.8 %`` of a training or evaluation."""
     return f"validation {percent(validation)}, test {percent(test)}"

@@ -13,10 +13,12 @@ from resbuilder.card import ModelCard, read_keras_card, write_architecture
 from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
+from resbuilder.datasets import DataRecord
 from resbuilder.model import image_shape, load_network
-from resbuilder.progress import SearchProgress
-from resbuilder.run import BEST_MODEL, DataEvent, Run, read_config, read_journal
+from resbuilder.progress import SearchProgress, notice
+from resbuilder.run import BEST_MODEL, DataEvent, Run, read_config, read_data, read_journal
 from resbuilder.start_network import start_architecture
+from resbuilder.suggestions import with_image_size
 from resbuilder.surgery import scaling
 from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
 from resbuilder.training.callbacks import callbacks_for, check_factory
@@ -65,7 +67,7 @@ def train(
         raise ValueError("scale_to_budget needs the budget: give flops, for one image")
     if flops is not None and not 0 < flops < math.inf:
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
-    config = config.resolved()
+    config = with_image_size(config.resolved(), flops, notice)
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
     if scale_to_budget and flops is not None:
@@ -83,7 +85,7 @@ def train(
         "parameters": counted.parameters,
         "depth": architecture.depth,
     }
-    with Run.create(out, config, overwrite) as run, SearchProgress(1) as progress:
+    with Run.create(out, config, overwrite, data.record()) as run, SearchProgress(1) as progress:
         title = Path(config.start).stem
         run.journal.step(DataEvent, "data", lambda: DataEvent.from_json(data.fingerprint()))
         watching = [progress.training(title, config.epochs)]
@@ -147,11 +149,14 @@ def evaluate_single(
     path = Path(path)
     given = {"dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in given.items() if value is not None}
-    settings = given
+    settings, record = given, None
     if path.is_dir():
         names = TrainConfig.__dataclass_fields__
         settings = {k: v for k, v in read_config(path).items() if k in names} | given
-    elif part != "test":
+        record = read_data(path, other_data=dataset is not None)
+    elif (card := read_keras_card(model_file(path))) is not None and card.reading is not None:
+        record = DataRecord(card.classes, card.reading, files=None)
+    if not path.is_dir() and part != "test":
         raise ValueError(
             f"which images were for {part} is known of a run folder only; give that, or evaluate "
             "the model file on the test part"
@@ -161,7 +166,7 @@ def evaluate_single(
     if "dataset" not in settings:
         raise ValueError(f"which images? {path} is a model file: give a dataset")
     model = load_model(path)
-    data = TrainingData.load(TrainConfig.from_mapping(settings))
+    data = TrainingData.load(TrainConfig.from_mapping(settings), record)
     images, classes, shape = data.dataset.input_shape, data.dataset.classes, image_shape(model)
     if (shape, model.output_shape[1:]) != (images, (classes,)):
         raise ValueError(

@@ -25,14 +25,13 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         )
     _refuse_idle(config)
     shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
+    first = config.width or default_width(config.start)
     if config.start == "rb-0net":
-        return minimal_architecture(shape, classes, config.width or 64, config.stages, order)
+        return minimal_architecture(shape, classes, first, config.stages, order)
     if config.start == "rb-r18":
-        first = config.width or 64
         widths = (first, 2 * first, 4 * first, 8 * first)
         return resnet_architecture(shape, classes, widths, stem=config.stem, block_order=order)
     if config.start == "resnet-20":
-        first = config.width or 16
         tripled = (first, 2 * first, 4 * first)
         return resnet_architecture(shape, classes, tripled, (3, 3, 3), "small", order)
     architecture = read_architecture(path)
@@ -43,6 +42,11 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         )
     # Its names may be those that this search will give to blocks of its own.
     return architecture.with_plain_names()
+
+
+def default_width(start: str) -> int:
+    """Return the channels of the first convolution of a start network."""
+    return 16 if start == "resnet-20" else 64
 
 
 def _refuse_idle(config: TrainConfig) -> None:

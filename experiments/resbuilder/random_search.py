@@ -15,7 +15,7 @@ import numpy as np
 from resbuilder import Architecture, SearchConfig
 from resbuilder.pipeline.loop import Loop
 from resbuilder.progress import SearchProgress
-from resbuilder.run import Run
+from resbuilder.run import Run, read_data
 from resbuilder.start_network import start_architecture
 from resbuilder.surgery import draw_insertion, scale_to_budget
 from resbuilder.training import TrainingData
@@ -69,5 +69,8 @@ def random_search(
         ValueError: If the data cannot be read or the budget is too small.
     """
     begun = (folder / "config.json").exists()
-    with Run.open(folder) if begun else Run.create(folder, config.resolved()) as run:
-        RandomSearch(run, TrainingData.load(run.config), progress, networks).go()
+    config = config.resolved()
+    data = None if begun else TrainingData.load(config)
+    with Run.create(folder, config, data=data.record()) if data else Run.open(folder) as run:
+        data = data or TrainingData.load(run.config, read_data(folder))
+        RandomSearch(run, data, progress, networks).go()

@@ -11,7 +11,7 @@ import click
 
 from resbuilder.cli.settings import configuration, settings
 from resbuilder.common.cli import Commands, echo_json, json_option, load_backend, resumed_by
-from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.config import FITS, SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
 _out = click.option(
@@ -149,7 +149,14 @@ def predict(
 @main.command()
 @click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
 @click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
-@click.option("--image-size", type=click.IntRange(1), help="Side of a folder's images [suggested].")
+@click.option("--image-size", help="Side of a folder's images, or HEIGHTxWIDTH [suggested].")
+@click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    default=FITS[0],
+    show_default=True,
+    help="How images get that shape.",
+)
 @click.option("--flops", type=click.FloatRange(0, min_open=True), help="Budget ζ [suggested].")
 def plan(**given) -> None:
     """Before a search: what the images are, which settings suit them, how long it will take."""

@@ -46,11 +46,14 @@ def plan_text(plan: SearchPlan) -> str:
     """What was found and is suggested, in lines, and the command that does it."""
     c = plan.config
     sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
+    read = c.image_sides
+    resized = f"; read as {read[0]}×{read[1]}, fit: {c.fit}" if read else ""
     more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
     options = {
         "dataset": c.dataset,
         "data-dir": c.data_dir,
         "image-size": c.image_size,
+        "fit": c.fit if c.fit != "stretch" else None,
         "flops": int(c.flops) if c.flops.is_integer() else c.flops,
         "total-epochs": c.total_epochs,
         "out": "runs/mine",
@@ -62,8 +65,7 @@ def plan_text(plan: SearchPlan) -> str:
         took = "less than two minutes"
     lines = [
         f"images: {plan.train:,} to train, {plan.validation:,} to validate, {plan.test:,} to test",
-        f"sizes: {sizes}{more}"
-        + (f"; resized to {c.image_size}×{c.image_size}" if c.image_size else ""),
+        f"sizes: {sizes}{more}{resized}",
         f"classes: {plan.classes}, the smallest has {plan.fewest:,} images to train and validate",
         f"budget: {c.flops / 1e6:g} MFLOPs for one image",
         f"candidates: {', '.join(candidate.label for candidate in plan.candidates)}",

@@ -1,9 +1,11 @@
 """Image classification data: load it, split it, feed it.
 
 `load` returns one `Dataset` of numpy arrays whatever the source: scikit-learn, keras.datasets,
-tensorflow_datasets, an `.npz` file or a folder of images. `Split` takes a stratified validation
-part out of the training data, `Preprocessing` holds the training statistics a model scales its
-raw pixels with, and `Batches` feeds `fit` deterministically, with augmentation.
+tensorflow_datasets, an `.npz` file or a folder of images. `Split` takes a validation part out of
+the training data: stratified, or of a folder by the content of its files. `ImageReading` says how
+the picture in a file becomes an input, and `read_image` reads it. `Preprocessing` holds the
+training statistics a model scales its raw pixels with, and `Batches` feeds `fit` deterministically,
+with augmentation.
 
 Example:
     >>> data = load("digits")
@@ -19,11 +21,13 @@ from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.error_level import error_level_analysis
 from resbuilder.datasets.preprocessing import Preprocessing
 from resbuilder.datasets.reading import FITS, ImageReading, read_image
+from resbuilder.datasets.record import DataRecord
 from resbuilder.datasets.registry import (
     Listing,
     absolute_name,
     available,
     image_sizes,
+    is_folder,
     load,
     names,
 )
@@ -32,6 +36,7 @@ from resbuilder.datasets.split import Split
 __all__ = [
     "Augmentation",
     "Batches",
+    "DataRecord",
     "Dataset",
     "FITS",
     "ImageReading",
@@ -44,5 +49,6 @@ __all__ = [
     "read_image",
     "absolute_name",
     "image_sizes",
+    "is_folder",
     "names",
 ]

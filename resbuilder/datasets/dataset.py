@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from resbuilder.datasets.folder import FolderFiles
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION
+from resbuilder.datasets.reading import ImageReading
+from resbuilder.datasets.record import UNUSED, DataRecord
+from resbuilder.datasets.split import Split
+
 SCALINGS = ("unit", "standardize")
 
 
@@ -26,6 +32,10 @@ class Dataset:
         y_test: As `y_train`.
         class_names: One name per class, in the order of the labels.
         scaling: How `Preprocessing.fit` scales the pixels: "unit" or "standardize".
+        reading: How a picture file becomes such an image; None where the pixels are not of uint8,
+            or not grey or RGB, unless it is given.
+        files: Which files the images were read from; None if they are not of a folder.
+        notes: What was done to the images as they were read, as sentences.
 
     Raises:
         ValueError: If an array has the wrong shape or type, images and labels differ in number,
@@ -39,6 +49,9 @@ class Dataset:
     y_test: np.ndarray = field(repr=False)
     class_names: tuple[str, ...]
     scaling: str
+    reading: ImageReading | None
+    files: FolderFiles | None = field(repr=False)
+    notes: tuple[str, ...]
 
     def __init__(
         self,
@@ -49,6 +62,9 @@ class Dataset:
         y_test: ArrayLike,
         class_names: Sequence[str] | None,
         scaling: str = "standardize",
+        reading: ImageReading | None = None,
+        files: FolderFiles | None = None,
+        notes: Sequence[str] = (),
     ):
         """Brings the arrays into the documented form and checks them."""
         if scaling not in SCALINGS:
@@ -68,6 +84,9 @@ class Dataset:
             "y_test": test_labels,
             "class_names": _classes(train_labels, test_labels, name, class_names),
             "scaling": scaling,
+            "reading": reading or _reading(train),
+            "files": files,
+            "notes": tuple(notes),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
@@ -82,6 +101,52 @@ class Dataset:
     def classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    def split(self, fraction: float = 0.2, seed: int = 0, limit: int | None = None) -> Split:
+        """Return which training images train and which validate.
+
+        Of a folder that follows from the content of each file, or from what the folder or the
+        record of a run says; otherwise images are drawn by their number.
+
+        Args:
+            fraction: Share that validates, between 0 and 1.
+            seed: Seed of the choice.
+            limit: Use only this many images; all by default.
+
+        Raises:
+            ValueError: See :meth:`Split.stratified` and :meth:`Split.by_content`.
+        """
+        if self.files is None:
+            return Split.stratified(self.y_train, fraction, seed, limit)
+        contents, validation = [file.content for file in self.files.train], None
+        if self.files.parts is not None:
+            parts = np.array(self.files.parts)
+            validation = parts == VALIDATION
+            if (parts == UNUSED).any():  # The run that says so had a limit.
+                return Split(np.flatnonzero(parts == TRAIN), np.flatnonzero(validation))
+        return Split.by_content(
+            contents, self.y_train, self.class_names, fraction, seed, limit, validation
+        )
+
+    def record(self, split: Split) -> DataRecord:
+        """Return what a run has to remember of these data."""
+        files = None
+        if self.files is not None:
+            parts = np.full(len(self.y_train), UNUSED, dtype=object)
+            parts[split.train], parts[split.validation] = TRAIN, VALIDATION
+            files = {
+                part: tuple(f for f, p in zip(self.files.train, parts, strict=True) if p == part)
+                for part in (TRAIN, VALIDATION, UNUSED)
+            } | {TEST: self.files.test}
+        return DataRecord(self.class_names, self.reading, files, self.notes)
+
+
+def _reading(images: np.ndarray) -> ImageReading | None:
+    """Return the reading that gives a picture the form of images (n, height, width, channels)."""
+    _, height, width, channels = images.shape
+    if images.dtype != np.uint8 or channels not in (1, 3):
+        return None
+    return ImageReading(height, width, mode="L" if channels == 1 else "RGB")
 
 
 def _part(x: ArrayLike, y: ArrayLike, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:

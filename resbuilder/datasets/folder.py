@@ -1,159 +1,178 @@
-"""Image folders: one sub-folder per class, or train/ and test/ with one each."""
+"""Folders of images as arrays: which files are for what, and their pixels."""
 
-from collections.abc import Callable, Iterator
+import os
+import warnings
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from resbuilder.datasets.error_level import check_quality, error_level_analysis
+from resbuilder.datasets.content import content_of, drawn
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, find
 from resbuilder.datasets.progress import progress
-from resbuilder.datasets.split import Split
+from resbuilder.datasets.reading import Header, ImageReading, read_header, read_picture
+from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-TEST_FRACTION, TEST_SEED = 0.2, 0
-_ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height
+TEST_SHARE = 0.2
+_LISTED = 3  # files that a sentence names
+_THREADS = 8  # each holds a whole picture
+
+
+@dataclass(frozen=True, eq=False)
+class FolderFiles:
+    """Which files the arrays of a folder were read from.
+
+    Attributes:
+        train: Of x_train, in its order.
+        test: Of x_test, in its order.
+        parts: What each of ``train`` is for (``"train"``, ``"validation"`` or ``"unused"``), where
+            the folder or the record of a run says so; None: that is still to be drawn.
+    """
+
+    train: tuple[RecordedFile, ...]
+    test: tuple[RecordedFile, ...]
+    parts: tuple[str, ...] | None
+
+
+class FolderData(NamedTuple):
+    """What was read from a folder.
+
+    Attributes:
+        arrays: x_train, y_train, x_test and y_test by name.
+        classes: Names of the classes.
+        reading: How the pictures were read.
+        files: Which they are.
+        notes: What was done to them, as sentences.
+    """
+
+    arrays: dict[str, np.ndarray]
+    classes: tuple[str, ...]
+    reading: ImageReading
+    files: FolderFiles
+    notes: tuple[str, ...]
+
+
+class _File(NamedTuple):
+    """A file, and what tells it from others."""
+
+    found: Found
+    content: str
+
+    @property
+    def recorded(self) -> RecordedFile:
+        return RecordedFile(self.found.name, self.content, self.found.label)
 
 
 def read_folder(
     path: Path,
     image_size: int | tuple[int, int] | None = None,
     ela_quality: int | None = None,
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Reads a folder of images as uint8 arrays.
+    fit: str = "stretch",
+    record: DataRecord | None = None,
+) -> FolderData:
+    """Read a folder of images as uint8 arrays.
 
-    Classes are the sub-folders in alphabetical order; images may lie deeper inside them. Without
-    train/ and test/ folders, 20 % of each class become the test part, chosen with a fixed seed from
-    the sorted file names. If every image is grey the arrays have one channel, otherwise three.
+    Classes are the sub-folders in alphabetical order; images may lie deeper inside them. The folder
+    may be divided into parts (see :func:`.layout.find`). Without a part for tests, about 20 % of
+    the training images become it: those whose content says so (see :mod:`.content`). If every image
+    is grey the arrays have one channel, otherwise three. Files that are exact copies of others
+    never are in two parts: training does without those that are also used for validation or tests.
 
     Args:
         path: The folder.
-        image_size: Side, or (height, width), that images are resized to (bilinear, aspect ratio not
-            kept); by default the size they have, which must then be the same for all.
-        ela_quality: Adds the channels of `error_level_analysis` at this JPEG quality behind those
-            of the image: RGB becomes 6 channels. It looks at the pixels of the file; what it finds
-            is turned and resized with the image. None by default.
-
-    Returns:
-        The arrays x_train, y_train, x_test, y_test by name, and the class names.
+        image_size: Side, or (height, width), that images are brought to; by default the size they
+            have, which must then be the same for all.
+        ela_quality: See :class:`.ImageReading`.
+        fit: Likewise.
+        record: Of a run: its pictures are read as it read them, and if it names files, these and no
+            others, each for what it was. The three arguments before are then ignored.
 
     Raises:
-        ValueError: If there are fewer than two classes, a class without images, an image that
-            cannot be read, images of different sizes without `image_size`, or a quality that is
-            none.
+        ValueError: If there are fewer than two classes, a class has too few images, an image cannot
+            be read, sizes differ without ``image_size``, or files of the record are not there.
     """
-    if ela_quality is not None:
-        check_quality(ela_quality)
-    parts, names = _find(path)
-    everything = [file for files, _ in parts.values() for file in files]
-    heads = _each(_peek, everything, f"looking at {path.name}")
-    size = _common_size(path, everything, heads) if image_size is None else _pair(image_size)
-    mode = "L" if all(grey for _, grey in heads) else "RGB"
-    arrays = {}
-    for part, (files, labels) in parts.items():
-        arrays[f"x_{part}"] = _decode(files, size, mode, ela_quality, f"reading {path.name}/{part}")
-        arrays[f"y_{part}"] = labels
-    return arrays, names
+    layout, notes = find(path), []
+    found = [file for files in layout.parts.values() for file in files]
+    contents = _each(lambda f: content_of(f.path), found, f"looking at {path.name}")
+    known = dict(zip(found, contents, strict=True))
+    parts = {part: [_File(f, known[f]) for f in files] for part, files in layout.parts.items()}
+    if record is not None and record.files is not None:
+        parts = _recorded(path, layout.classes, parts, record)
+    else:
+        if layout.passed_over:
+            notes.append(
+                f"{path.name}: files passed over, as they are not pictures that can be read here "
+                f"or lie in no class: {len(layout.passed_over)} ({_some(layout.passed_over)})"
+            )
+        notes += _copies(path, layout.classes, parts)
+        if TEST not in parts:
+            parts = _with_tests(path, layout.classes, parts, notes)
+    if record is not None and record.reading is not None:
+        reading = record.reading
+    else:
+        reading = _reading(path, found, image_size, ela_quality, fit)
+    train = [(part, file) for part, files in parts.items() if part != TEST for file in files]
+    train.sort(key=lambda item: (item[1].found.label, item[1].recorded.name))
+    arrays, conversions = {}, Counter[str]()
+    for part, read in ((TRAIN, [file for _, file in train]), (TEST, parts[TEST])):
+        label = f"reading {path.name}/{part}"
+        arrays[f"x_{part}"] = _decode([f.found.path for f in read], reading, label, conversions)
+        arrays[f"y_{part}"] = np.array([file.found.label for file in read])
+    if conversions and (record is None or record.files is None):
+        done = ", ".join(f"{count} {what}" for what, count in conversions.items())
+        notes.append(f"{path.name}: of {len(train) + len(parts[TEST])} images {done}")
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    given = len(parts) > 2
+    files = FolderFiles(
+        tuple(file.recorded for _, file in train),
+        tuple(file.recorded for file in parts[TEST]),
+        tuple(part for part, _ in train) if given else None,
+    )
+    return FolderData(arrays, layout.classes, reading, files, tuple(notes))
 
 
 def sizes(path: Path) -> list[tuple[int, int]]:
-    """Returns the (height, width) of each image of a folder, from their headers alone.
+    """Return the (height, width) of each image of a folder, from their headers alone.
 
     Raises:
         ValueError: As :func:`read_folder`.
     """
-    parts, _ = _find(path)
-    files = [file for files, _ in parts.values() for file in files]
-    return [size for size, _ in _each(_peek, files, f"looking at {path.name}")]
+    files = [file for files in find(path).parts.values() for file in files]
+    return [header.size for header in _headers(path, files)]
 
 
-def _find(path: Path) -> tuple[dict[str, tuple[list[Path], np.ndarray]], tuple[str, ...]]:
-    """Lists files and labels of both parts, and the class names."""
-    folders = _folders(path)
-    names = [folder.name for folder in folders]
-    if {"train", "test"} <= set(names):
-        if len(names) > 2:
+def _headers(path: Path, files: list[Found]) -> list[Header]:
+    return _each(lambda f: read_header(f.path), files, f"looking at {path.name}")
+
+
+def _reading(
+    path: Path,
+    files: list[Found],
+    image_size: int | tuple[int, int] | None,
+    ela_quality: int | None,
+    fit: str,
+) -> ImageReading:
+    """Return the reading that suits the images of a folder."""
+    headers = _headers(path, files)
+    mode = "L" if all(header.grey for header in headers) else "RGB"
+    height, width = headers[0].size if image_size is None else _pair(image_size)
+    for file, header in zip(files, headers, strict=True):
+        if image_size is None and header.size != (height, width):
             raise ValueError(
-                f"{path} has {', '.join(names)}; expected only train and test (validation images "
-                "are taken out of train)"
+                f"the images in {path} differ in size: {files[0].path.name} is {height}x{width}, "
+                f"{file.path.name} {header.size[0]}x{header.size[1]} (height x width); give "
+                "image_size to resize them"
             )
-        files, labels, classes = _classes(path / "train")
-        test_files, test_labels, test_classes = _classes(path / "test")
-        if test_classes != classes:
-            odd = sorted(set(test_classes) ^ set(classes))
-            raise ValueError(
-                f"{path}: train and test must have the same classes, but {', '.join(odd)} "
-                "is only in one of them"
-            )
-        return {"train": (files, labels), "test": (test_files, test_labels)}, classes
-    files, labels, classes = _classes(path)
-    counts = np.bincount(labels)
-    if counts.min() < 2:
-        raise ValueError(
-            f"{path}: class {classes[counts.argmin()]} has 1 image; every class needs at least 2, "
-            "one to train and one to test"
-        )
-    split = Split.stratified(labels, TEST_FRACTION, TEST_SEED)
-    chosen = {"train": split.train, "test": split.validation}
-    return {part: ([files[i] for i in at], labels[at]) for part, at in chosen.items()}, classes
-
-
-def _folders(path: Path) -> list[Path]:
-    """Returns the visible sub-folders, sorted."""
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _classes(path: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-    """Lists the images of every class sub-folder, their labels, and the class names."""
-    folders = _folders(path)
-    if len(folders) < 2:
-        found = f"one, {folders[0].name}" if folders else "none"
-        raise ValueError(
-            f"{path} must hold at least two sub-folders of images, one per class; found {found}"
-        )
-    files, labels = [], []
-    for label, folder in enumerate(folders):
-        inside = sorted(
-            file
-            for file in folder.rglob("*")
-            if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-        )
-        if not inside:
-            raise ValueError(
-                f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it"
-            )
-        files += inside
-        labels += [label] * len(inside)
-    return files, np.array(labels), tuple(folder.name for folder in folders)
-
-
-def _peek(file: Path) -> tuple[tuple[int, int], bool]:
-    """Reads from the header the size (height, width) as seen upright, and whether it is grey."""
-    with _open(file) as image:
-        if image.mode.startswith(("I", "F")):
-            raise ValueError("more than 8 bits per channel; convert it to 8 bits")
-        width, height = image.size
-        upright = image.getexif().get(_ORIENTATION, 1) <= 4
-        return (height, width) if upright else (width, height), image.mode in ("1", "L", "LA")
-
-
-def _common_size(path: Path, files: list[Path], heads: list) -> tuple[int, int]:
-    """Returns the one size all images have."""
-    size = heads[0][0]
-    for file, (other, _) in zip(files, heads, strict=True):
-        if other != size:
-            raise ValueError(
-                f"the images in {path} differ in size: {files[0].name} is {size[0]}x{size[1]}, "
-                f"{file.name} {other[0]}x{other[1]} (height x width); give image_size to resize "
-                "them"
-            )
-    return size
+    return ImageReading(height, width, fit, mode, ela_quality)
 
 
 def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Returns (height, width)."""
+    """Return (height, width)."""
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(
@@ -163,53 +182,144 @@ def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
     return height, width
 
 
+def _copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[_File]]) -> list[str]:
+    """Take copies of what validates or tests out of the parts before; return what to say.
+
+    Raises:
+        ValueError: If a class then has nothing to train on.
+    """
+    groups: defaultdict[str, list[_File]] = defaultdict(list)
+    for file in (file for files in parts.values() for file in files):
+        groups[file.content].append(file)
+    several = [group for group in groups.values() if len(group) > 1]
+    if not several:
+        return []
+    count = sum(len(group) - 1 for group in several)
+    first = " = ".join(file.found.name for file in several[0][:2])
+    text = f"{path.name}: exact copies of other images: {count}, such as {first}"
+    if twice := sum(len({file.found.label for file in group}) > 1 for group in several):
+        text += f"; pictures in more than one class: {twice}"
+    before = sum(map(len, parts.values()))
+    taken: set[str] = set()
+    for part in (TEST, VALIDATION, TRAIN):
+        if part in parts:
+            parts[part] = [file for file in parts[part] if file.content not in taken]
+            taken |= {file.content for file in parts[part]}
+    if left := before - sum(map(len, parts.values())):
+        text += f"; left out, as tests or validation have them too: {left}"
+    for label in set(range(len(classes))) - {file.found.label for file in parts[TRAIN]}:
+        raise ValueError(
+            f"{path}: every training image of class {classes[label]} is an exact copy of one that "
+            "tests or validates; add others"
+        )
+    return [text]
+
+
+def _with_tests(
+    path: Path, classes: tuple[str, ...], parts: dict[str, list[_File]], notes: list[str]
+) -> dict[str, list[_File]]:
+    """Draw the test part from the training part.
+
+    Raises:
+        ValueError: If a class has too few different images for all parts.
+    """
+    files = parts[TRAIN]
+    contents, labels = [f.content for f in files], np.array([f.found.label for f in files])
+    given = VALIDATION in parts
+    if given:
+        notes.append(
+            f"{path.name} has no folder for tests: about {TEST_SHARE:.0%} of the training images "
+            "become tests"
+        )
+    tests = drawn(contents, labels, TEST_SHARE, TEST, leave=1 if given else 2)
+    for label, name in enumerate(classes):
+        here = labels == label
+        different = len({contents[i] for i in np.flatnonzero(here)})
+        left = len({contents[i] for i in np.flatnonzero(here & ~tests)})
+        if not (here & tests).any() or left < (1 if given else 2):
+            needed = max(2 if given else 3, different + 1)
+            others = "" if given else ", one to validate"
+            raise ValueError(
+                f"{path}: class {name} has {different} different training image(s); it needs at "
+                f"least {needed}: one to train{others}, one to test"
+            )
+    chosen = [[f for f, t in zip(files, tests, strict=True) if t == is_test] for is_test in (0, 1)]
+    return parts | {TRAIN: chosen[0], TEST: chosen[1]}
+
+
+def _recorded(
+    path: Path,
+    classes: tuple[str, ...],
+    parts: dict[str, list[_File]],
+    record: DataRecord,
+) -> dict[str, list[_File]]:
+    """Return the files of a run, each for what it was there.
+
+    Raises:
+        ValueError: If classes or files are not as they were.
+    """
+    if classes != record.classes:
+        raise ValueError(
+            f"the classes in {path} are now {', '.join(classes)}; the run has "
+            f"{', '.join(record.classes)}: restore the folders, or start a new run"
+        )
+    here: defaultdict[tuple[str, int], list[_File]] = defaultdict(list)
+    for file in (file for files in parts.values() for file in files):
+        here[file.content, file.found.label].append(file)
+    wanted = record.files or {}
+    names = {file.found.name for files in here.values() for file in files}
+    missing: list[str] = []
+    parts = {part: [] for part in wanted}
+    for part, recorded in wanted.items():
+        for name, content, label in recorded:
+            there = here.get((content, label))
+            if there is None:
+                missing.append(f"{name} {'has changed' if name in names else 'is not there'}")
+                continue
+            # It may have another name now; it keeps its place.
+            parts[part].append(_File(there[0].found._replace(name=name), content))
+    if missing:
+        total = sum(map(len, wanted.values()))
+        raise ValueError(
+            f"{path} lacks {len(missing)} of the {total} images of the run in their classes: "
+            f"{_some(missing)}; restore them, or start a new run"
+        )
+    known = {content for recorded in wanted.values() for _, content, _ in recorded}
+    if new := sum(len(files) for (content, _), files in here.items() if content not in known):
+        warnings.warn(
+            f"{path.name}: images added since the run began, which it does without: {new}",
+            stacklevel=4,
+        )
+    if not parts[UNUSED]:
+        del parts[UNUSED]
+    return parts
+
+
 def _decode(
-    files: list[Path], size: tuple[int, int], mode: str, ela_quality: int | None, label: str
+    files: Sequence[Path], reading: ImageReading, label: str, conversions: Counter[str]
 ) -> np.ndarray:
-    """Decodes files into one array (n, height, width, channels)."""
-    shown = 1 if ela_quality is None else 2
-    pixels = np.empty((len(files), *size, shown * len(mode)), np.uint8)
+    """Decode files into one array (n, height, width, channels); count conversions."""
+    pixels = np.empty((len(files), *reading.input_shape), np.uint8)
 
-    def read(at: int) -> None:
-        with _open(files[at]) as image:
-            orientation = image.getexif().get(_ORIENTATION, 1)
-            images = [image.convert(mode)]
-        if ela_quality is not None:
-            levels = error_level_analysis(np.asarray(images[0]), ela_quality)
-            images.append(Image.fromarray(levels))
-        for place, part in enumerate(np.split(pixels[at], shown, axis=-1)):
-            part[:] = _fitted(images[place], orientation, size).reshape(part.shape)
+    def read(at: int) -> tuple[str, ...]:
+        pixels[at], done = read_picture(files[at], reading)
+        return done
 
-    _each(read, range(len(files)), label)
+    for done in _each(read, range(len(files)), label):
+        conversions.update(done)
     return pixels
 
 
-def _fitted(image: Image.Image, orientation: int, size: tuple[int, int]) -> np.ndarray:
-    """Returns the pixels of an image turned upright and brought to (height, width)."""
-    image.getexif()[_ORIENTATION] = orientation
-    image = ImageOps.exif_transpose(image)
-    if image.size != size[::-1]:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(image)
-
-
-def _each(work: Callable, items: list | range, label: str) -> list:
-    """Works on all items in threads (decoding releases the interpreter), stops at an error."""
-    pool = ThreadPoolExecutor()
+def _each(work: Callable[[Any], Any], items: Sequence[Any], label: str) -> list[Any]:
+    """Work on all items in threads (decoding releases the interpreter), stop at an error."""
+    pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
         return list(progress(pool.map(work, items), len(items), label))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-@contextmanager
-def _open(file: Path) -> Iterator[Image.Image]:
-    """Opens an image; whatever goes wrong with it names the file."""
-    try:
-        with Image.open(file) as image:
-            yield image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
-        raise ValueError(
-            f"the image {file} cannot be read ({reason}); repair or remove it"
-        ) from error
+def _some(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

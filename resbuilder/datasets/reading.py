@@ -21,11 +21,11 @@ FITS = ("stretch", "crop", "letterbox")
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 TURNED = "turned upright (EXIF)"
-ON_WHITE = "transparent, laid on white"
+ON_WHITE = "transparent and laid on white"
 REDUCED = "reduced from 16 bits to 8"
-PALETTE = "in colours of a palette, converted to RGB"
-PRINT = "in CMYK, converted to RGB"
-FIRST = "of several frames or pages, of which the first is taken"
+PALETTE = "converted from the colours of a palette"
+PRINT = "converted from CMYK"
+FIRST = "reduced to the first of several frames or pages"
 
 _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height
 _GREY = ("1", "L", "LA", "La")
@@ -242,8 +242,8 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
 
 def _has_16_bits(image: Image.Image) -> bool:
     """Return whether a file has 16 bits a channel; of RGB Pillow gives the upper 8."""
-    stored = [tile.args[0] if isinstance(tile.args, tuple) else tile.args for tile in image.tile]
-    return image.mode.startswith("I;16") or any(";16" in str(mode) for mode in stored)
+    tiles = getattr(image, "tile", ())
+    return image.mode.startswith("I;16") or any(";16" in str(tile[-1]) for tile in tiles)
 
 
 def _extremes(band: Image.Image) -> tuple[float, float]:

@@ -5,11 +5,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resbuilder.datasets import labels, sources
 from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.folder import read_folder, sizes
 from resbuilder.datasets.npz import LAYOUT, read_npz
+from resbuilder.datasets.record import DataRecord
 
 VARIABLE = "RESBUILDER_DATA"
 
@@ -104,6 +106,8 @@ def load(
     data_dir: str | Path | None = None,
     image_size: int | tuple[int, int] | None = None,
     ela_quality: int | None = None,
+    fit: str = "stretch",
+    record: DataRecord | None = None,
 ) -> Dataset:
     """Loads a dataset.
 
@@ -117,6 +121,10 @@ def load(
         image_size: For folders of images: side, or (height, width), to resize to. Animals10 is
             resized to 300x300 by default, other folders keep their size.
         ela_quality: For folders of images: add error-level-analysis channels at this JPEG quality.
+        fit: For folders of images: how an image of another shape is brought to its size, see
+            :class:`.ImageReading`.
+        record: For folders of images: what a run remembers of its data. Its pictures are read as
+            there; if it names files, these and no others, each for what it was in the run.
 
     Returns:
         The dataset.
@@ -137,7 +145,9 @@ def load(
             raise ValueError(f"image_size is for folders of images; {name} has its own size")
         if ela_quality is not None:
             raise ValueError(f"ela_quality is for folders of images; {name} comes without files")
-    class_names = None
+        if fit != "stretch":
+            raise ValueError(f"fit is for folders of images; {name} comes without files")
+    class_names, of_folder = None, dict[str, Any]()
     if path is None:
         arrays = _read_known(name, base)
     elif path.is_file():
@@ -145,13 +155,27 @@ def load(
     else:
         default = known.shape[:2] if known else None
         size = default if image_size is None else image_size
-        arrays, class_names = read_folder(path, size, ela_quality)
+        found = read_folder(path, size, ela_quality, fit, record)
+        arrays, class_names = found.arrays, found.classes
+        of_folder = {"reading": found.reading, "files": found.files, "notes": found.notes}
     return Dataset(
         name=name if known or path is None else path.resolve().name.removesuffix(".npz"),
         class_names=class_names or (known.class_names if known else None),
         scaling=known.scaling if known else "standardize",
         **arrays,
+        **of_folder,
     )
+
+
+def is_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
+    """Returns whether a dataset is a folder of images.
+
+    Args:
+        name: As for :func:`load`.
+        data_dir: As for :func:`load`.
+    """
+    path = _local(str(name), _data_folder(data_dir))
+    return path is not None and path.is_dir()
 
 
 def image_sizes(

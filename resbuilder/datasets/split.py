@@ -1,8 +1,12 @@
-"""A stratified validation part, taken out of the training data only."""
+"""A validation part, taken out of the training data only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+
+from resbuilder.datasets.content import drawn, number
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,81 @@ class Split:
         validation = np.concatenate([images[:held] for images, held, _ in parts])
         train = np.concatenate([images[held:count] for images, held, count in parts])
         return cls(train=np.sort(train), validation=np.sort(validation))
+
+    @classmethod
+    def by_content(
+        cls,
+        contents: Sequence[str],
+        labels: np.ndarray,
+        classes: Sequence[str],
+        fraction: float = 0.2,
+        seed: int = 0,
+        limit: int | None = None,
+        validation: np.ndarray | None = None,
+    ) -> Self:
+        """Splits files so that what one is for depends on its content alone (:mod:`.content`).
+
+        Args:
+            contents: Content of each training file, as :func:`.content.content_of` gives it.
+            labels: Labels (n,) of the files.
+            classes: Names of the classes.
+            fraction: Share of the files that validates, between 0 and 1, on average.
+            seed: Seed of the choice.
+            limit: Use only this many of the files, with the same class shares.
+            validation: Which files validate, bool (n,), where that is known; then nothing is drawn.
+
+        Returns:
+            The split.
+
+        Raises:
+            ValueError: If ``limit`` is too small, or a class has no file to train or to validate.
+        """
+        used = np.ones(len(labels), bool)
+        if limit is not None and limit < len(labels):
+            used = _limited(contents, 2 * labels + (0 if validation is None else validation),
+                            f"limit/{seed}", limit, 2 if validation is None else 1)  # fmt: skip
+        if validation is None:
+            kept = np.flatnonzero(used)
+            chosen = drawn(
+                [contents[i] for i in kept.tolist()],
+                labels[kept],
+                fraction,
+                f"validation/{seed}",
+                leave=1,
+            )
+            validation = np.zeros(len(labels), bool)
+            validation[kept] = chosen
+        split = cls(np.flatnonzero(used & ~validation), np.flatnonzero(used & validation))
+        for label, name in enumerate(classes):
+            for part, what in ((split.train, "train"), (split.validation, "validate")):
+                if not (labels[part] == label).any():
+                    here = np.flatnonzero(used & (labels == label)).tolist()
+                    different = len({contents[i] for i in here})
+                    raise ValueError(
+                        f"class {name} has no image to {what}: it has {different} different "
+                        f"image(s) to train and validate, and needs at least "
+                        f"{max(2, different + 1)}; add some"
+                    )
+        return split
+
+
+def _limited(
+    contents: Sequence[str], groups: np.ndarray, purpose: str, limit: int, least: int
+) -> np.ndarray:
+    """Returns which files stay, bool (n,), with the shares of all groups."""
+    names, counts = np.unique(groups, return_counts=True)
+    low = np.minimum(counts, least)
+    if limit < low.sum():
+        raise ValueError(
+            f"limit={limit} training images are too few: there must be at least {low.sum()}, one "
+            "of each class to train and one to validate"
+        )
+    used = np.zeros(len(groups), bool)
+    for name, count in zip(names, _allocate(counts, limit, low, counts), strict=True):
+        members = np.flatnonzero(groups == name).tolist()
+        order = sorted(members, key=lambda i: number(contents[i], purpose))
+        used[order[:count]] = True
+    return used
 
 
 def _allocate(counts: np.ndarray, total: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -20,11 +20,12 @@ from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.pipeline.race import Race, entrants, entrants_of
-from resbuilder.progress import SearchProgress
-from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner
+from resbuilder.progress import SearchProgress, notice
+from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner, read_data
 from resbuilder.run.events import RACE_ORIGINS
 from resbuilder.start_network import start_architecture
-from resbuilder.surgery import NEAR_ZERO, insert_block, insertion_positions, least_flops
+from resbuilder.suggestions import dearest_flops, with_image_size, with_start
+from resbuilder.surgery import NEAR_ZERO, least_flops
 from resbuilder.training import CallbackFactory, TrainingData
 from resbuilder.training.callbacks import check_factory
 
@@ -107,14 +108,17 @@ def search(
     config = config.resolved()
     if config.engine == "google":
         require_morph_net()
+    say = progress.say if progress else notice
+    config = with_image_size(config, config.flops, say)
     pool = background_pool(workers, config)
     data = TrainingData.load(config)
     if config.method == RACE:
         nodes = entrants(config, data)
-        with Run.create(out, config, overwrite) as run:
+        with Run.create(out, config, overwrite, data.record()) as run:
             return _go(
                 run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
             )
+    config = with_start(config, data.dataset, say)
     start = start_architecture(config, data.dataset)
     if config.flops < (least := least_flops(start)):
         raise ValueError(
@@ -123,7 +127,7 @@ def search(
         )
     _warn_of_size(start, config)
     _warn_of_threshold(config)
-    with Run.create(out, config, overwrite) as run:
+    with Run.create(out, config, overwrite, data.record()) as run:
         return _go(
             run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
         )
@@ -151,7 +155,7 @@ def resume(
     check_factory(callbacks, workers)
     with Run.open(run_folder) as run:
         pool = background_pool(workers, run.config)
-        data = TrainingData.load(run.config)
+        data = TrainingData.load(run.config, read_data(run.path))
         _refuse_other_method(run)
         if run.config.method == RACE:
             nodes = entrants_of(run, data)
@@ -179,10 +183,15 @@ def _refuse_other_method(run: Run[SearchConfig]) -> None:
 
 
 def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
-    """Say so where inserted blocks will be far above the budget until MorphNet has shrunk them."""
-    budget, places = config.flops, insertion_positions(start)
-    grown = (insert_block(start, where, "new", config.block_flops) for where in places)
-    dearest = max(cost(architecture).flops for architecture in grown) - cost(start).flops
+    """Say so where networks will be far above the budget until MorphNet has shrunk them."""
+    budget, begins = config.flops, cost(start).flops
+    if begins > budget:
+        warnings.warn(
+            f"the start costs {begins / 1e6:,.4g} MFLOPs, more than the budget of "
+            f"{budget / 1e6:,.4g}; take a smaller width or image_size, or a larger budget",
+            stacklevel=3,
+        )
+    dearest = dearest_flops(start, config.block_flops) - begins
     if dearest > 2 * budget:
         warnings.warn(
             f"a block at full resolution costs {dearest / 1e6:,.4g} MFLOPs, "

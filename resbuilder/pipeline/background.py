@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -25,7 +26,7 @@ from resbuilder.common.processes import process_pool, use_threads, visible_gpus
 from resbuilder.config import SearchConfig
 from resbuilder.pipeline.trainings import Node, Trainings
 from resbuilder.progress import SearchProgress
-from resbuilder.run import RunFolder, TrainingEvent
+from resbuilder.run import RunFolder, TrainingEvent, read_data
 from resbuilder.training import CallbackFactory, TrainingData
 
 
@@ -154,7 +155,7 @@ def train_no_reg(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
     """Do a training in another process, and save its network for the search to judge."""
-    trainings = Trainings(folder, data_of(folder.config), None, callbacks)
+    trainings = Trainings(folder, data_of(folder), None, callbacks)
     return trainings.train_no_reg(node, variant)
 
 
@@ -197,7 +198,11 @@ def _use_threads(threads: int) -> None:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 
-@functools.lru_cache(maxsize=1)
-def data_of(config: SearchConfig) -> TrainingData:
+def data_of(folder: RunFolder[SearchConfig]) -> TrainingData:
     """Load the data of a search, once for all trainings of a process."""
-    return TrainingData.load(config)
+    return _data_of(folder.path, folder.config)
+
+
+@functools.lru_cache(maxsize=1)
+def _data_of(path: Path, config: SearchConfig) -> TrainingData:
+    return TrainingData.load(config, read_data(path))

@@ -323,7 +323,7 @@ def train_entrant(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
     """Do a training in another process."""
-    return RaceTrainings(folder, data_of(folder.config), None, callbacks).train(node, variant)
+    return RaceTrainings(folder, data_of(folder), None, callbacks).train(node, variant)
 
 
 def _same(event: EntrantEvent) -> EntrantEvent:

@@ -1,6 +1,7 @@
 """The folder of a run, its journal and the events in it, and which training is the best."""
 
 from resbuilder.run.best import best_training
+from resbuilder.run.data import read_data
 from resbuilder.run.entry import Entry, UnknownEvent
 from resbuilder.run.events import (
     ArchitectureEvent,
@@ -50,6 +51,7 @@ __all__ = [
     "Winner",
     "best_training",
     "read_config",
+    "read_data",
     "read_environment",
     "read_journal",
 ]

@@ -27,15 +27,17 @@ from resbuilder.common.files import (
 )
 from resbuilder.common.replacing import check_place, strangers
 from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.datasets import DataRecord
 from resbuilder.run.journal import Journal
 
-#: 2 may hold a race, which programs that write 1 cannot read.
-FORMAT = 2
-CONFIG = "config.json"
+#: 2 may hold a race, which programs that write 1 cannot read. 3 remembers its data, where programs
+#: that write 2 would divide a folder anew.
+FORMAT = 3
+CONFIG, DATA = "config.json", "data.json"
 BEST_MODEL = Path("models", "best.keras")
 #: All files that a run folder may hold; one with others is never overwritten.
 FILES = (
-    *(CONFIG, "environment.json", "journal.jsonl", LOCK),
+    *(CONFIG, DATA, "environment.json", "journal.jsonl", LOCK),
     *("models/best.keras", "models/[0-9]*_*.keras"),
     *("architecture.json", "labels.txt", "result.json"),
     *("report.html", "figures/*.png", "figures/*.svg"),
@@ -70,7 +72,7 @@ class RunFolder(Generic[C]):
 
 
 class Run(RunFolder[C]):
-    """A run folder: ``config.json``, ``environment.json``, ``journal.jsonl``, ``models/``.
+    """A run folder: ``config.json``, ``data.json``, ``journal.jsonl``, ``models/`` and others.
 
     Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
     """
@@ -90,10 +92,18 @@ class Run(RunFolder[C]):
         self._lock.release()
 
     @classmethod
-    def create(cls, path: str | Path, config: C, overwrite: bool = False) -> Run[C]:
+    def create(
+        cls, path: str | Path, config: C, overwrite: bool = False, data: DataRecord | None = None
+    ) -> Run[C]:
         """Make a new run folder.
 
         It is made under another name and renamed, so that a folder of this name is a whole run.
+
+        Args:
+            path: The folder to make.
+            config: Settings of the run.
+            overwrite: Whether an existing run folder may be replaced.
+            data: What it has to remember of its data; it must where they are a folder of images.
 
         Raises:
             ValueError: If the folder holds something and may not be overwritten, holds anything
@@ -115,6 +125,8 @@ class Run(RunFolder[C]):
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         write_json(part / "environment.json", environment())
+        if data is not None:
+            write_json(part / DATA, data.to_json())
         kind = "search" if isinstance(config, SearchConfig) else "train"
         write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
         if old is not None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from resbuilder.datasets import Augmentation, Batches, Dataset, Preprocessing, Split, load
+from resbuilder.datasets import (
+    Augmentation,
+    Batches,
+    DataRecord,
+    Dataset,
+    Preprocessing,
+    Split,
+    load,
+)
 from resbuilder.variants import PARTS
 
 if TYPE_CHECKING:
@@ -30,14 +38,32 @@ class TrainingData:
     preprocessing: Preprocessing
 
     @classmethod
-    def load(cls, config) -> TrainingData:
-        """Load what a :class:`resbuilder.TrainConfig` names."""
-        dataset = load(config.dataset, config.data_dir, config.image_size, config.ela_quality)
-        split = Split.stratified(
-            dataset.y_train, config.validation_fraction, config.seed, config.train_limit
+    def load(cls, config, record: DataRecord | None = None) -> TrainingData:
+        """Load what a :class:`resbuilder.TrainConfig` names.
+
+        Args:
+            config: The settings.
+            record: What a run remembers of these data (:func:`resbuilder.run.read_data`): of a
+                folder its very files are loaded, each for what it was there.
+
+        Raises:
+            ValueError: If the data cannot be found or read, or are not those of the record.
+        """
+        dataset = load(
+            config.dataset,
+            config.data_dir,
+            config.image_sides,
+            config.ela_quality,
+            config.fit,
+            record,
         )
+        split = dataset.split(config.validation_fraction, config.seed, config.train_limit)
         fitted = Preprocessing.fit(dataset.x_train, dataset.scaling, split.train)
         return cls(dataset, split, fitted)
+
+    def record(self) -> DataRecord:
+        """Return what a run has to remember of these data."""
+        return self.dataset.record(self.split)
 
     def fingerprint(self) -> dict:
         """What tells these data from others: sizes, and a hash of the labels and some images."""

@@ -8,17 +8,23 @@ from PIL import Image
 from resbuilder.cli import main
 from resbuilder.cli.tables import plan_text
 from resbuilder.config import SearchConfig
-from resbuilder.plan import SearchPlan, plan, suggested_epochs, suggested_flops, suggested_side
+from resbuilder.plan import SearchPlan, plan, suggested_epochs
 from resbuilder.race import candidates, race_plan
+from resbuilder.suggestions import suggested_flops, suggested_size
 
 pytestmark = pytest.mark.any_backend
 
 
-def test_sides_follow_the_typical_image_and_stay_moderate():
-    assert suggested_side([(32, 32)] * 3) is None  # small already, and all equal
-    assert suggested_side([(100, 80), (70, 90), (75, 200)]) == 64
-    assert suggested_side([(600, 400)] * 3) == 128
-    assert suggested_side([(20, 30), (10, 10)]) == 32
+def test_sizes_follow_the_typical_image_and_the_budget_and_stay_moderate():
+    assert suggested_size([(32, 40)] * 3) == (32, 40)  # small already, and all equal
+    assert suggested_size([(100, 80), (70, 90), (75, 200)]) == (64, 64)
+    assert suggested_size([(600, 400), (4000, 3000)]) == (128, 128)
+    assert suggested_size([(20, 30), (10, 10)]) == (32, 32)
+    photographs = [(224, 224)] * 3
+    sides = {flops: suggested_size(photographs, flops)[0] for flops in (1e5, 4e6, 2e7, 1e8, 1e9)}
+    assert sides == {1e5: 32, 4e6: 32, 2e7: 64, 1e8: 128, 1e9: 128}
+    for side in (48, 64, 96, 128):  # Both ways give the same.
+        assert suggested_size(photographs, suggested_flops(side, side) * 1.05) == (side, side)
 
 
 def test_the_budget_grows_with_the_pixels_and_epochs_fall_with_the_images():
@@ -43,8 +49,8 @@ def folder(tmp_path):
 def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(folder):
     done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", "3e5"])
     assert done.exit_code == 0, done.output
-    for said in ("26 to train, 6 to validate, 8 to test", "16×16, 17×16; resized to 32×32",
-                 "classes: 2, the smallest has 16 images", "0.3 MFLOPs"):  # fmt: skip
+    for said in (" to train, ", " to validate, ", " to test", "16×16, 17×16; read as 32×32, fit: stretch",
+                 "classes: 2, the smallest has 1", "0.3 MFLOPs"):  # fmt: skip
         assert said in done.stdout
     command = done.stdout.splitlines()[-1]
     assert command.startswith("resbuilder search --method=race --dataset=")

@@ -83,7 +83,7 @@ PRESETS = {
         "pairs": {"train": 20_000, "test": 4_000},
         "seeds": 3,
         "training": {"epochs": 20, "batch_size": 128},
-        "search": {"flops": 1e8, "rounds": 7, "insertions": 4},
+        "search": {"width": 64, "flops": 1e8, "rounds": 7, "insertions": 4},
     },
 }
 

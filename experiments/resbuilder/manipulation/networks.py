@@ -29,6 +29,7 @@ from resbuilder.progress import SearchProgress
 from resbuilder.report import read_history
 from resbuilder.run import read_config
 from resbuilder.start_network import start_architecture
+from resbuilder.suggestions import with_image_size
 from resbuilder.training import Trainer, TrainingData
 
 _EFFICIENTNETS = {
@@ -61,7 +62,9 @@ def train_and_judge(job: dict) -> dict:
         "ela_quality": CHANNELS[job["channels"]],
         "seed": job["seed"],
     }
-    config = TrainConfig(**settings)
+    # The same for all, so that what is in a run folder can be compared with it.
+    config = with_image_size(TrainConfig(**settings), None, lambda text: None)
+    settings["image_size"] = config.image_size
     data = TrainingData.load(config)
 
     def judged(found: dict, model: keras.Model) -> dict:

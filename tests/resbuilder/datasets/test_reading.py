@@ -196,16 +196,15 @@ def test_a_reading_comes_back_from_json_and_refuses_what_is_none():
     reading = ImageReading(40, 60, "letterbox", "L", 90)
     assert ImageReading.from_json(reading.to_json()) == reading
     assert reading.size == (40, 60) and reading.input_shape == (40, 60, 2)
-    for wrong in (
-        {"height": 0},
-        {"width": 2.5},
-        {"fit": "tile"},
-        {"mode": "CMYK"},
-        {"ela_quality": 200},
-        {"colour": 1},
+    for wrong, said in (
+        ({"height": 0}, "height and width must be positive"),
+        ({"width": 2.5}, "height and width must be positive"),
+        ({"fit": "tile"}, "fit must be one of"),
+        ({"mode": "CMYK"}, "mode must be"),
+        ({"ela_quality": 200}, "quality of a JPEG"),
+        ({"colour": 1}, "a reading must have ela_quality, fit"),
     ):
-        with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("ela_")):
+        with pytest.raises(ValueError, match=said):
             ImageReading.from_json(reading.to_json() | wrong)
-    for data in ([1], reading.to_json() | {"colour": 1}):
-        with pytest.raises(ValueError, match="must have ela_quality, fit"):
-            ImageReading.from_json(data)
+    with pytest.raises(ValueError, match="a reading must have ela_quality, fit"):
+        ImageReading.from_json([1])

@@ -139,7 +139,7 @@ def test_a_run_begun_on_another_backend_is_refused(tmp_path):
         "[]",
         "{}",
         '{"format": "new", "kind": "search"}',
-        '{"format": 3, "kind": "search"}',
+        '{"format": 4, "kind": "search"}',
         "\xff",
         '{"format": true, "kind": "search"}',
         "[" * 10_000,

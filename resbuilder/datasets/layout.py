@@ -1,0 +1,154 @@
+"""Image folders as people have them: which files are pictures, of which class, of which part."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from resbuilder.datasets.reading import is_picture
+
+#: What is a picture by its name; of files without a suffix the content says it.
+SUFFIXES = {
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
+TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+#: What the folder of a part may be called, in any case.
+_PART_NAMES = {
+    **dict.fromkeys(("train", "training"), TRAIN),
+    **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
+    **dict.fromkeys(("test", "testing"), TEST),
+}
+
+
+class Found(NamedTuple):
+    """A picture file.
+
+    Attributes:
+        path: Where it lies.
+        name: Its path inside the dataset's folder, with slashes.
+        label: Number of its class.
+    """
+
+    path: Path
+    name: str
+    label: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a folder holds.
+
+    Attributes:
+        classes: Names of the classes, in alphabetical order.
+        parts: Files of each of :data:`PARTS` that the folder has, or of ``TRAIN`` alone where it
+            does not say which files are for what; by label and name.
+        passed_over: Names of the visible files that are in no part.
+    """
+
+    classes: tuple[str, ...]
+    parts: dict[str, list[Found]]
+    passed_over: list[str]
+
+
+def find(path: Path) -> Layout:
+    """Look through a folder: one sub-folder per class, or a folder for each part with them inside.
+
+    Folders are taken for parts if one is for training and another for validation or tests, whatever
+    case their names are in. A single folder called ``train`` among others is a class.
+
+    Raises:
+        ValueError: If there are fewer than two classes, a class without images, folders beside
+            those of parts, two for the same part, or parts with different classes.
+    """
+    folders = _folders(path)
+    parts = _part_folders(path, folders)
+    if not parts:
+        classes, files, passed_over = _classes(path, path)
+        return Layout(classes, {TRAIN: files}, passed_over)
+    found, passed_over = {}, _loose(path, path)
+    classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path)
+    passed_over += other
+    for part, folder in parts.items():
+        others, found[part], other = _classes(folder, path)
+        passed_over += other
+        if others != classes:
+            odd = ", ".join(sorted(set(others) ^ set(classes)))
+            raise ValueError(
+                f"{path}: the folders for {TRAIN} and {part} must have the same classes, but {odd} "
+                "is only in one of them"
+            )
+    return Layout(classes, found, passed_over)
+
+
+def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the picture files in and below a folder, and the other visible files, sorted."""
+    pictures: list[Path] = []
+    others: list[Path] = []
+    for file in _visible(folder):
+        suffix = file.suffix.lower()
+        picture = suffix in SUFFIXES or (not suffix and is_picture(file))
+        (pictures if picture else others).append(file)
+    return pictures, others
+
+
+def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
+    """Return the folders of parts by part; none where the folders are classes."""
+    parts: dict[str, Path] = {}
+    named = [folder for folder in folders if folder.name.casefold() in _PART_NAMES]
+    if len(named) < 2:
+        return {}
+    listed = ", ".join(folder.name for folder in folders)
+    for folder in named:
+        part = _PART_NAMES[folder.name.casefold()]
+        if part in parts:
+            raise ValueError(f"{path} has {listed}: two folders for {part}; leave one of them")
+        parts[part] = folder
+    if TRAIN not in parts:
+        raise ValueError(f"{path} has {listed} and no folder train; add it, or rename the classes")
+    if len(named) < len(folders):
+        raise ValueError(
+            f"{path} has {listed}; expected either classes, or only folders for training, "
+            "validation and test: move the others elsewhere"
+        )
+    return parts
+
+
+def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[str]]:
+    """Return the names of the class folders, their pictures, and the files that are none."""
+    folders = _folders(path)
+    if len(folders) < 2:
+        found = f"one, {folders[0].name}" if folders else "none"
+        raise ValueError(
+            f"{path} must hold at least two sub-folders of images, one per class; found {found}"
+        )
+    files, passed_over = [], _loose(path, top)
+    for label, folder in enumerate(folders):
+        pictures, others = pictures_below(folder)
+        inside = [Found(file, file.relative_to(top).as_posix(), label) for file in pictures]
+        passed_over += [file.relative_to(top).as_posix() for file in others]
+        if not inside:
+            raise ValueError(
+                f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it"
+            )
+        files += sorted(inside, key=lambda file: file.name)
+    return tuple(folder.name for folder in folders), files, passed_over
+
+
+def _folders(path: Path) -> list[Path]:
+    """Return the visible sub-folders, sorted."""
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _loose(path: Path, top: Path) -> list[str]:
+    """Return the names of the visible files beside the sub-folders of a folder."""
+    files = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    return sorted(file.relative_to(top).as_posix() for file in files)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder that are not hidden, nor in a hidden folder."""
+    for file in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if not hidden and file.is_file():
+            yield file

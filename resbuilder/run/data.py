@@ -1,0 +1,43 @@
+"""What a run remembers of its data, in ``data.json``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from resbuilder.common.files import parse_json
+from resbuilder.datasets import DataRecord, is_folder
+from resbuilder.run.folder import DATA, read_config
+
+
+def read_data(path: str | Path, other_data: bool = False) -> DataRecord | None:
+    """Return what a run remembers of its data, for :meth:`resbuilder.training.TrainingData.load`.
+
+    Args:
+        path: The run folder.
+        other_data: Whether the record is for other data than those of the run; it then names no
+            files.
+
+    Returns:
+        The record; None if there is none, as in runs by earlier versions.
+
+    Raises:
+        ValueError: If it cannot be read, or there is none and the run is on a folder of images.
+    """
+    file = Path(path) / DATA
+    settings = read_config(path)
+    if not file.exists():
+        folder = is_folder(settings.get("dataset", ""), settings.get("data_dir"))
+        if folder and not other_data:
+            raise ValueError(
+                f"{path} does not say which images trained, validated and tested: it lacks {DATA}, "
+                "which earlier versions did not write. They divided a folder by the order of file "
+                "names, so images that were trained on might now test: start the search again, or "
+                "evaluate the model file on a folder of its own"
+            )
+        return None
+    try:
+        record = DataRecord.from_json(parse_json(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from None
+    return replace(record, files=None) if other_data else record

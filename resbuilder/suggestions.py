@@ -1,0 +1,126 @@
+"""Settings that follow from the images of a folder and from the budget ζ, the same in each command.
+
+They are rules of thumb from what was measured on 28×28 and 32×32 images (docs/chapter6.md). Only
+what is not set is suggested, and only for a user's own folders: datasets with a name keep the sizes
+and the start of the thesis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+from resbuilder.architecture import Architecture
+from resbuilder.config import STARTS, THESIS, Config, SearchConfig
+from resbuilder.costs import cost
+from resbuilder.datasets import Dataset, image_sizes, is_folder, names
+from resbuilder.start_network import default_width, start_architecture
+from resbuilder.surgery import insert_block, insertion_positions
+
+# Sides to which images of a folder may be resized; more pixels mostly cost.
+SIDES = (32, 48, 64, 96, 128)
+# ζ for images of 32×32; it grows with the number of pixels.
+FLOPS, SIDE = 4e6, 32
+
+Say = Callable[[str], object]
+
+
+def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
+    """Return settings with an image size, where the dataset is a user's own folder.
+
+    Args:
+        config: The settings.
+        flops: ζ, FLOPs for one image; None: any.
+        say: Is told what the images are and how they are read.
+
+    Raises:
+        ValueError: If the folder or an image cannot be read.
+    """
+    if not _is_own_folder(config):
+        return config
+    found = image_sizes(config.dataset, config.data_dir) or []
+    if config.image_size is None:
+        height, width = suggested_size(found, flops)
+        size = str(height) if height == width else f"{height}x{width}"
+        config = replace(config, image_size=size)
+    height, width = config.image_sides or (0, 0)
+    if set(found) == {(height, width)}:
+        how = "all of this size"
+    else:
+        low, high = ("×".join(map(str, end)) for end in (min(found), max(found)))
+        done = {"stretch": "stretched", "crop": "cropped", "letterbox": "with black bars"}
+        how = f"from {low} to {high} (height × width), {done[config.fit]} to one shape"
+    say(f"images: {height}×{width} pixels, {len(found)} {how}")
+    return config
+
+
+def with_start(config: SearchConfig, dataset: Dataset, say: Say) -> SearchConfig:
+    """Return the settings of a thesis' search with the width of its start, and show the start.
+
+    Raises:
+        ValueError: See :func:`.start_network.start_architecture`.
+    """
+    if config.method != THESIS or not _is_own_folder(config):
+        return config
+    if config.width is None and config.start in STARTS:
+        config = replace(config, width=suggested_width(config, dataset))
+    start = start_architecture(config, dataset)
+    say(
+        f"start: {config.start}, {start.stem.width} channels wide, {len(start.stages)} stages, "
+        f"{cost(start).flops / 1e6:.3g} of {config.flops / 1e6:g} MFLOPs: {start}"
+    )
+    return config
+
+
+def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> tuple[int, int]:
+    """Return (height, width) to which images are brought: their own where all are equal and small.
+
+    Otherwise a square, not larger than the typical image's shorter side, nor than ζ pays for.
+
+    Args:
+        sizes: (height, width) of each image.
+        flops: ζ, FLOPs for one image; None: any.
+    """
+    if len(set(sizes)) == 1 and max(sizes[0]) <= SIDES[-1]:
+        return sizes[0]
+    most = median(min(size) for size in sizes)
+    if flops is not None:
+        most = min(most, SIDE * (flops / FLOPS) ** 0.5)
+    side = max((side for side in SIDES if side <= most), default=SIDES[0])
+    return side, side
+
+
+def suggested_flops(height: int, width: int) -> float:
+    """Return ζ for images of a size: 4 MFLOPs at 32×32 and below, in proportion to the pixels."""
+    flops = FLOPS * max(1.0, height * width / SIDE**2)
+    return float(f"{flops:.0e}")
+
+
+def suggested_width(config: SearchConfig, dataset: Dataset) -> int:
+    """Return the width of the widest start within ζ that has room for one more block anywhere.
+
+    It is at most the one that the start has by default, and at least 1.
+    """
+    low, high = 1, default_width(config.start)
+    while low < high:
+        middle = (low + high + 1) // 2
+        start = start_architecture(replace(config, width=middle), dataset)
+        fits = dearest_flops(start, config.block_flops) <= config.flops
+        low, high = (middle, high) if fits else (low, middle - 1)
+    return low
+
+
+def dearest_flops(start: Architecture, block_flops: float | None) -> int:
+    """Return the FLOPs of a network after an insertion, where that costs most.
+
+    Args:
+        start: The network.
+        block_flops: What a block may cost at most; None: any.
+    """
+    places = insertion_positions(start)
+    return max(cost(insert_block(start, where, "new", block_flops)).flops for where in places)
+
+
+def _is_own_folder(config: Config) -> bool:
+    return config.dataset not in names() and is_folder(config.dataset, config.data_dir)

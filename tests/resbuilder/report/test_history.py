@@ -10,8 +10,8 @@ from resbuilder.report.accuracy import widest_of_first_stage
 from resbuilder.report.classes import most_confused
 from resbuilder.report.decisions import decisions
 from resbuilder.report.flops import pareto_front
-from resbuilder.report.page import wilson
 from resbuilder.report.removals import judgements
+from resbuilder.report.verdict import wilson
 
 pytestmark = pytest.mark.any_backend
 

@@ -174,6 +174,12 @@ class TrainConfig:
     label_smoothing: float = _option(
         0.0, "share of each label that is spread over all classes", must_be=BELOW_ONE
     )
+    class_weights: str | None = _option(
+        None,
+        "balanced: images of rare classes count more in the training loss, so that all classes "
+        "count alike [all images count alike]",
+        choices=("balanced",),
+    )
     ema: float | None = _option(
         None,
         "average the weights, batch normalization's statistics too, with this decay per step; "

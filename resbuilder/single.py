@@ -21,6 +21,7 @@ from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import with_image_size
 from resbuilder.surgery import scaling
 from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
+from resbuilder.training.balance import BalancedAccuracy
 from resbuilder.training.callbacks import callbacks_for, check_factory
 
 BATCH = 128
@@ -132,7 +133,7 @@ def model_file(path: str | Path) -> Path:
 def evaluate_single(
     path: str | Path, part: str, dataset: str | None = None, data_dir: str | None = None
 ) -> dict:
-    """Return loss and accuracy of a saved model on a part of a dataset.
+    """Return loss, accuracy and balanced accuracy of a saved model on a part of a dataset.
 
     Args:
         path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.
@@ -178,10 +179,10 @@ def evaluate_single(
         _check_unchanged(path, data)
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BalancedAccuracy(classes)],
     )
     result = model.evaluate(data.batches(part, BATCH), return_dict=True, verbose=0)
-    return {key: float(result[key]) for key in ("accuracy", "loss")}
+    return {key: float(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
 
 
 def _check_classes(path: Path, data: TrainingData) -> None:

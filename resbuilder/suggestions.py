@@ -84,10 +84,13 @@ def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> 
     """
     if len(set(sizes)) == 1 and max(sizes[0]) <= SIDES[-1]:
         return sizes[0]
-    most = median(min(size) for size in sizes)
-    if flops is not None:
-        most = min(most, SIDE * (flops / FLOPS) ** 0.5)
-    side = max((side for side in SIDES if side <= most), default=SIDES[0])
+    typical = median(min(size) for size in sizes)
+    fitting = (
+        side
+        for side in SIDES
+        if side <= typical and (flops is None or suggested_flops(side, side) <= flops)
+    )
+    side = max(fitting, default=SIDES[0])
     return side, side
 
 

@@ -236,7 +236,11 @@ def _finish(run: Path, result=None) -> None:
 def _echo_result(part: str, result: dict) -> None:
     _check_finite(part, result)
     accuracy, loss = result["accuracy"], result["loss"]
-    click.echo(f"{part}: accuracy {100 * accuracy:.2f} %, cross-entropy {loss:.4f}")
+    balanced = 100 * result["balanced_accuracy"]
+    click.echo(
+        f"{part}: accuracy {100 * accuracy:.2f} %, balanced {balanced:.2f} %, "
+        f"cross-entropy {loss:.4f}"
+    )
 
 
 def _check_finite(part: str, result: dict) -> None:

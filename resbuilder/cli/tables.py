@@ -24,6 +24,11 @@ def search_table(run: str | Path) -> Table:
     table = Table(title=f"{rungs}test accuracy in %{budget}")
     for heading in ("#", "origin", "MFLOPs", "depth", *history.variants.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
+    chosen = ((index, history.chosen(record)) for index, record in history.records.items())
+    balanced = {index: None if s is None else s.balanced_test for index, s in chosen}
+    measured = any(value is not None for value in balanced.values())
+    if measured:
+        table.add_column("balanced", justify="right")
     best = history.best()
     for record in history.records.values():
         origin = f"{record.origin} {record.label}".strip()
@@ -33,9 +38,16 @@ def search_table(run: str | Path) -> Table:
             text = "" if accuracy is None else f"{100 * accuracy:.2f}"
             won = best and (record.index, variant) == (best.record.index, best.variant)
             row.append(f"[bold green]{text} ★[/]" if won else text)
+        if measured:
+            value = balanced[record.index]
+            row.append("" if value is None else f"{100 * value:.2f}")
         over = None if history.within_budget(record) else "dim"
         table.add_row(*row, style=over)
     table.caption = "★ best on validation data within the budget; dim: above the budget"
+    if measured:
+        table.caption += (
+            "\nbalanced: test accuracy as the mean over the classes, of the best in a row"
+        )
     if best:
         network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
         table.caption += f"\n{best.label}: {network}"

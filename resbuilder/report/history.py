@@ -16,14 +16,16 @@ from resbuilder.run import (
     EvaluationEvent,
     Event,
     FinishedEvent,
+    Scores,
     TrainingEvent,
     best_training,
     read_config,
+    read_data,
     read_environment,
     read_journal,
 )
 from resbuilder.run.events import MORPHNET, START
-from resbuilder.variants import NO_REG_RI, NO_REG_WI, RACE_VARIANTS, VARIANTS, WITH_REG
+from resbuilder.variants import FINAL, NO_REG_RI, NO_REG_WI, RACE_VARIANTS, VARIANTS, WITH_REG
 
 E = TypeVar("E", bound=Event)
 
@@ -50,10 +52,24 @@ class Record(ArchitectureEvent):
                 after a removal.
             split: ``"validation"`` or ``"test"``.
         """
+        scores = self._scores(variant, split)
+        return None if scores is None else scores.accuracy
+
+    def balanced_accuracy(self, variant: str | None, split: str = "validation") -> float | None:
+        """Return the balanced accuracy in 0..1, or None where it was not measured or not finite.
+
+        Args:
+            variant: As for :meth:`accuracy`.
+            split: As for :meth:`accuracy`.
+        """
+        scores = self._scores(variant, split)
+        return None if scores is None else scores.balanced_accuracy
+
+    def _scores(self, variant: str | None, split: str) -> Scores | None:
         measured = self.evaluation if variant is None else self.trainings.get(variant)
         if measured is None:
             return None
-        return (measured.validation if split == "validation" else measured.test).accuracy
+        return measured.validation if split == "validation" else measured.test
 
     def score(self, variant: str) -> Score | None:
         """Return what a training gave; None without a finite validation accuracy."""
@@ -83,6 +99,11 @@ class Score:
     def label(self) -> str:
         """For instance ``#7 No Reg WI``, or in a race ``#2 s1p+ 0111``."""
         return f"#{self.record.index} {self.record.label or VARIANTS[self.variant]}"
+
+    @property
+    def balanced_test(self) -> float | None:
+        """Balanced test accuracy in 0..1; None where it was not measured or not finite."""
+        return self.record.balanced_accuracy(self.variant, "test")
 
 
 @dataclass
@@ -128,6 +149,11 @@ class History:
     def variants(self) -> dict[str, str]:
         """What the trainings of an architecture are called, by variant."""
         return RACE_VARIANTS if self.is_race else VARIANTS
+
+    def chosen(self, record: Record) -> Score | None:
+        """Return the best network of an architecture that may be the result of the search."""
+        scores = (record.score(variant) for variant in self.variants if variant in FINAL)
+        return max(filter(None, scores), key=lambda s: s.validation, default=None)
 
     @property
     def budget(self) -> float | None:
@@ -215,6 +241,8 @@ def read_history(run_dir: str | Path) -> History:
     history = History(run_dir, config, read_environment(run_dir), entries, _records(entries))
     if journal.exists() and whole < journal.stat().st_size:
         history.notes.append("The journal's last line was cut off and is left out here.")
+    if (data := read_data(run_dir, other_data=True)) is not None:
+        history.notes += data.notes
     return history
 
 
@@ -229,7 +257,8 @@ def summary_rows(history: History) -> list[dict]:
         ``architecture`` (one line), ``flops``, ``parameters``, ``depth``, ``within_budget``, and
         accuracies in 0..1 or None:
         ``<variant>_validation`` and ``<variant>_test`` for each variant, and
-        ``removal_validation`` and ``removal_test`` for a network as it stood after a removal.
+        ``removal_validation`` and ``removal_test`` for a network as it stood after a removal; and
+        ``balanced_test``, the balanced accuracy of the best network that may be the result.
     """
     rows = []
     for record in history.records.values():
@@ -246,6 +275,8 @@ def summary_rows(history: History) -> list[dict]:
         for key, variant in [*((v, v) for v in history.variants), ("removal", None)]:
             for split in ("validation", "test"):
                 row[f"{key}_{split}"] = record.accuracy(variant, split)
+        best = history.chosen(record)
+        row["balanced_test"] = best and best.balanced_test
         rows.append(row)
     return rows
 

@@ -86,6 +86,7 @@ def _context(history: History) -> dict:
     candidates = sum(
         s.variant in FINAL and history.within_budget(s.record) for s in history.scores()
     )
+    rows = summary_rows(history)
     compared: dict[str, Score | Record | None]
     if history.is_race:
         start, verdict = None, race_verdict(history, best, images)
@@ -117,7 +118,8 @@ def _context(history: History) -> dict:
         "interval": interval_of(best, images),
         "verdict": verdict,
         "compared": _compared(compared),
-        "rows": summary_rows(history),
+        "rows": rows,
+        "balanced": any(row["balanced_test"] is not None for row in rows),
         "decisions": decisions(history),
         "settings": settings_rows(history.config),
         "environment": list(_flat(history.environment)),

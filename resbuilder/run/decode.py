@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -51,7 +51,7 @@ def decode(kind: type[T], data: Mapping[str, Any]) -> T:
     """Return a dataclass made of an object that was read from JSON.
 
     Args:
-        kind: The dataclass; every field must be given.
+        kind: The dataclass; every field without a default must be given.
         data: Its fields by name. Others are ignored: a later version may have added them.
 
     Raises:
@@ -59,10 +59,12 @@ def decode(kind: type[T], data: Mapping[str, Any]) -> T:
     """
     values = {}
     declared: type = kind
+    optional = _optional(declared)
     for name, hint in _hints(declared).items():
-        if name not in data:
+        if name in data:
+            values[name] = _read(hint, data[name], name)
+        elif name not in optional:
             raise ValueError(f"it lacks {name!r}")
-        values[name] = _read(hint, data[name], name)
     return kind(**values)
 
 
@@ -70,6 +72,11 @@ def decode(kind: type[T], data: Mapping[str, Any]) -> T:
 def _hints(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
     return {f.name: hints[f.name] for f in fields(kind)}
+
+
+@functools.cache
+def _optional(kind: type) -> set[str]:
+    return {f.name for f in fields(kind) if f.default is not MISSING}
 
 
 def _read(hint: Any, value: Any, name: str, otherwise: str = "") -> Any:

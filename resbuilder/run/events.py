@@ -30,10 +30,23 @@ Counts = Annotated[
 
 @dataclass(frozen=True)
 class Scores:
-    """Accuracy in 0..1 and cross-entropy on a part of the data; None where they were not finite."""
+    """How good a network is on a part of the data; None where that was not finite.
+
+    Attributes:
+        accuracy: Share of the images that it recognizes, in 0..1.
+        loss: Cross-entropy.
+        balanced_accuracy: Mean of that share over the classes; None also where it was not measured,
+            as in the first runs, and then not in the journal.
+    """
 
     accuracy: float | None
     loss: float | None
+    balanced_accuracy: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON has them."""
+        found = vars(self).items()
+        return {k: v for k, v in found if k != "balanced_accuracy" or v is not None}
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 from keras import ops, tree
 
 from resbuilder.common.strategy import gather, replicas
@@ -32,6 +33,8 @@ class RegularizedModel(keras.Model):
             alone. ``y_pred`` must be logits.
         schedule: Sets the optimizer's learning rate before each step; None leaves it alone.
         ema: Decay of the weights' averages (:class:`.averaging.AveragedWeights`); None for none.
+        class_weights: Weight of each class in the task loss of training (classes,); ``y`` must be
+            class numbers. None: all alike.
 
     Attributes:
         averages: The averages, or None.
@@ -57,6 +60,7 @@ class RegularizedModel(keras.Model):
         label_smoothing: float = 0.0,
         schedule: RateSchedule | None = None,
         ema: float | None = None,
+        class_weights: np.ndarray | None = None,
     ):
         # torch takes no dot in a module's name, and keras.applications has mobilenet_1.00_224.
         super().__init__(name=f"regularized_{network.name}".replace(".", "_"))
@@ -72,6 +76,7 @@ class RegularizedModel(keras.Model):
             for term in terms
         }
         self._label_smoothing, self._schedule = label_smoothing, schedule
+        self._class_weights = class_weights
         self.averages = None if ema is None else AveragedWeights(self, network, ema)
         self._counts_steps = schedule is not None or ema is not None
         if self._counts_steps:
@@ -165,6 +170,11 @@ class RegularizedModel(keras.Model):
         # Keras' mean over each device's rows, and then over devices, is another one where a batch
         # does not divide evenly. So every device takes the mean over all rows.
         y, y_pred, sample_weight = tree.map_structure(gather, (y, y_pred, sample_weight))
+        weights = None
+        if training and self._class_weights is not None:
+            table = ops.convert_to_tensor(self._class_weights)
+            weights = ops.take(table, ops.reshape(ops.cast(y, "int32"), (-1,)))
+            sample_weight = weights if sample_weight is None else weights * sample_weight
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if not training:
             return loss
@@ -172,7 +182,8 @@ class RegularizedModel(keras.Model):
             # (1 − ε)·CE(y) + ε·mean over classes k of CE(k) = CE(y) + ε·(z_y − mean z): the
             # logarithm of the sum of exponentials is in all of them.
             hit = ops.one_hot(ops.cast(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
-            added = ops.mean(ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1))
+            smoothed = ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1)
+            added = ops.mean(smoothed if weights is None else weights * smoothed)
             loss += self._aggregate_additional_loss(self._label_smoothing * added)
         for term, value in self._terms().items():
             # Keras scales what is added to a per-replica loss by the number of replicas.

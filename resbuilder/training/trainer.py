@@ -21,6 +21,7 @@ from resbuilder.model import build_model
 from resbuilder.morphnet import NativeRegularizer
 from resbuilder.morphnet.regularizer import ENGINES
 from resbuilder.training.averaging import JudgedByAverages
+from resbuilder.training.balance import BalancedAccuracy, balanced_weights
 from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
 from resbuilder.training.schedule import RateSchedule
@@ -66,6 +67,7 @@ class Trainer:
             "label_smoothing": c.label_smoothing,
             "schedule": RateSchedule(c.learning_rate, cosine, c.warmup) if changing else None,
             "ema": c.ema,
+            "class_weights": self._class_weights(),
         }
         if self._resident is None:
             return RegularizedModel(self.network, terms, **options)
@@ -89,7 +91,10 @@ class Trainer:
         self.model.compile(
             self.optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            metrics=[
+                keras.metrics.SparseCategoricalAccuracy("accuracy"),
+                BalancedAccuracy(self.data.dataset.classes),
+            ],
             jit_compile=config.jit_compile,
             steps_per_execution=self._steps_per_execution(),
         )
@@ -118,7 +123,7 @@ class Trainer:
 
         Returns:
             What the journal keeps: epochs, seconds, whether all stayed finite, the history by
-            epoch, and loss and accuracy on validation and test data.
+            epoch, and loss, accuracy and balanced accuracy on validation and test data.
         """
         c = self.config
         strengths = {"l2": c.lambda_l2}
@@ -149,20 +154,22 @@ class Trainer:
             key: [_number(v) for v in history.get(key, ())]
             for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         }
+        balanced = history.get("val_balanced_accuracy", (math.nan,))
         return {
             "epochs": len(history["loss"]),
             "seconds": seconds,
             "finite": self._finite(history),
             "history": curves,
             # The last epoch has judged these weights on the validation part already.
-            "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")},
+            "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")}
+            | {"balanced_accuracy": _number(balanced[-1])},
             "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
         }
 
     def evaluate(self, part: str) -> dict:
-        """Loss (cross-entropy alone) and accuracy on a part of the data."""
+        """Loss (cross-entropy alone), accuracy and balanced accuracy on a part of the data."""
         result = self.model.evaluate(self.unchanged(part), return_dict=True, verbose=0)
-        return {key: _number(result[key]) for key in ("accuracy", "loss")}
+        return {key: _number(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
 
     def shuffled(self, seed: int) -> tuple[Any, list[keras.callbacks.Callback]]:
         """Return training batches for ``model.fit``, and callbacks that it needs with them."""
@@ -206,6 +213,12 @@ class Trainer:
             return 1
         flops = 3 * self.config.batch_size * cost(self.architecture).flops
         return min(MOST_STEPS, 1 + EXECUTED_FLOPS // flops)
+
+    def _class_weights(self) -> np.ndarray | None:
+        if self.config.class_weights is None:
+            return None
+        d = self.data.dataset
+        return balanced_weights(d.y_train[self.data.split.train], d.classes)
 
     def _l2(self):
         kernels = (w for w in self.network.trainable_weights if w.path.endswith("kernel"))

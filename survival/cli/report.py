@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Command, load_backend
+from resbuilder.common.backend import load_backend
+from resbuilder.common.cli import Command
 from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import time_unit
 

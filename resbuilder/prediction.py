@@ -29,8 +29,8 @@ class Prediction:
         label: Name of the most probable class.
         probability: Its probability, as the network has it.
         probabilities: Of all classes by name, in the order of the network's outputs.
-        notes: What reading the file took beside resizing it, such as ``"in CMYK, converted to
-            RGB"``; training reads files in the same way.
+        notes: What reading the file took beside resizing it, such as ``"converted from CMYK"``;
+            training reads files in the same way.
     """
 
     file: Path

@@ -16,6 +16,7 @@ from resbuilder import Architecture, Predictor, SearchConfig, search
 from resbuilder.card import ModelCard, write_keras_card
 from resbuilder.cli import main
 from resbuilder.datasets import ImageReading, load
+from resbuilder.datasets.reading import PRINT
 from resbuilder.export import export
 from resbuilder.single import evaluate_single, load_model
 from tests.resbuilder.pictures import KINDS, write_pictures
@@ -151,7 +152,7 @@ def test_the_command_prints_text_json_and_a_table(artefacts, folder, tmp_path):
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 16
     assert re.match(rf"{photos}/00.png: (china|flower) [\d.]+ %, ", result.stdout)
-    assert "2 of 16 pictures: in CMYK, converted to RGB" in result.stderr
+    assert f"2 of 16 pictures: {PRINT}\n" in result.stderr
     table = tmp_path / "out.csv"
     result = call("predict", artefacts["onnx"], photos / "00.png", photos, "--json", "--csv", table)
     listed = json.loads(result.stdout)

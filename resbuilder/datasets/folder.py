@@ -16,6 +16,7 @@ from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, find
 from resbuilder.datasets.progress import progress
 from resbuilder.datasets.reading import Header, ImageReading, read_header, read_picture
 from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
+from resbuilder.datasets.split import Split
 
 TEST_SHARE = 0.2
 _LISTED = 3  # files that a sentence names
@@ -45,14 +46,14 @@ class FolderData(NamedTuple):
         arrays: x_train, y_train, x_test and y_test by name.
         classes: Names of the classes.
         reading: How the pictures were read.
-        files: Which they are.
+        files: Which they are; None where they are divided by order.
         notes: What was done to them, as sentences.
     """
 
     arrays: dict[str, np.ndarray]
     classes: tuple[str, ...]
     reading: ImageReading
-    files: FolderFiles
+    files: FolderFiles | None
     notes: tuple[str, ...]
 
 
@@ -73,6 +74,7 @@ def read_folder(
     ela_quality: int | None = None,
     fit: str = "stretch",
     record: DataRecord | None = None,
+    by_order: bool = False,
 ) -> FolderData:
     """Read a folder of images as uint8 arrays.
 
@@ -90,6 +92,8 @@ def read_folder(
         fit: Likewise.
         record: Of a run: its pictures are read as it read them, and if it names files, these and no
             others, each for what it was. The three arguments before are then ignored.
+        by_order: Draw the tests by the order of the file names, an exact share of each class, and
+            look for no copies: so a dataset that others know is divided for good.
 
     Raises:
         ValueError: If there are fewer than two classes, a class has too few images, an image cannot
@@ -108,7 +112,10 @@ def read_folder(
                 f"{path.name}: files passed over, as they are not pictures that can be read here "
                 f"or lie in no class: {len(layout.passed_over)} ({_some(layout.passed_over)})"
             )
-        notes += _copies(path, layout.classes, parts)
+        if by_order:
+            parts = _with_tests_by_order(parts)
+        else:
+            notes += _copies(path, layout.classes, parts)
         if TEST not in parts:
             parts = _with_tests(path, layout.classes, parts, notes)
     if record is not None and record.reading is not None:
@@ -133,7 +140,7 @@ def read_folder(
         tuple(file.recorded for file in parts[TEST]),
         tuple(part for part, _ in train) if given else None,
     )
-    return FolderData(arrays, layout.classes, reading, files, tuple(notes))
+    return FolderData(arrays, layout.classes, reading, None if by_order else files, tuple(notes))
 
 
 def sizes(path: Path) -> list[tuple[int, int]]:
@@ -245,6 +252,16 @@ def _with_tests(
             )
     chosen = [[f for f, t in zip(files, tests, strict=True) if t == is_test] for is_test in (0, 1)]
     return parts | {TRAIN: chosen[0], TEST: chosen[1]}
+
+
+def _with_tests_by_order(parts: dict[str, list[_File]]) -> dict[str, list[_File]]:
+    """Draw the test part from the training part, unless it is there, by the order of the files."""
+    if TEST in parts:
+        return parts
+    files = parts[TRAIN]
+    split = Split.stratified(np.array([f.found.label for f in files]), TEST_SHARE, seed=0)
+    chosen = {TRAIN: split.train, TEST: split.validation}
+    return parts | {part: [files[i] for i in at] for part, at in chosen.items()}
 
 
 def _recorded(

@@ -15,12 +15,13 @@ TEST := $(VENV)/.installed-test
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help install demo test faults lint bench clean
+.PHONY: help install demo test test-all faults lint bench clean
 
 help:
 	@echo 'make install set up $(VENV); then: source $(BIN)/activate'
 	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
 	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
+	@echo 'make test-all the same with the slow tests, which take longer than all others together'
 	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
 	@echo 'make lint    ruff: rules and format; mypy: types; codespell: spelling'
 	@echo 'make bench   every benchmark, ratios against its peer in one run, and a table of the goals'
@@ -33,6 +34,11 @@ demo: $(RUNTIME)
 	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite
 
 test: lint
+	KERAS_BACKEND=tensorflow $(PYTEST) -m 'not slow'
+	KERAS_BACKEND=jax $(PYTEST) -m 'any_backend and not slow'
+	KERAS_BACKEND=torch $(PYTEST) -m 'any_backend and not slow'
+
+test-all: lint
 	KERAS_BACKEND=tensorflow $(PYTEST)
 	KERAS_BACKEND=jax $(PYTEST) -m any_backend
 	KERAS_BACKEND=torch $(PYTEST) -m any_backend

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from experiments.jobs import as_stored, quiet, read, run_all, this_version, write
+from experiments.jobs import as_stored, read, run_all, this_version, write
+from resbuilder.common.backend import prepare_backend
 from resbuilder.common.cli import resumed_by
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def standard_options(
     def decorate(main: Callable) -> Callable:
         @wraps(main)
         def command(**given):
-            quiet()
+            prepare_backend()
             names = [field.name for field in fields(Running) if field.name in given]
             running = Running(**{name: given.pop(name) for name in names})
             _check(running, given["preset"], seeds or {})

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from resbuilder.common.backend import load_backend
+
 if TYPE_CHECKING:
     from experiments.checkpoints import Checkpoint
 
@@ -72,7 +74,7 @@ def run_all(
 
     (folder / "locks").mkdir(parents=True, exist_ok=True)
     if strategy == "mirrored":
-        make = cluster or (lambda: process_pool(1, quiet, gpus=[]))  # It sees all of them.
+        make = cluster or (lambda: process_pool(1, load_backend, gpus=[]))  # It sees all of them.
     else:
         make = cluster or (lambda: process_pool(workers, single_thread))
     given = {"data_dir": data_dir, "strategy": strategy}
@@ -132,7 +134,7 @@ def _run(work, missing, folder, make, given, wait, total, after_each) -> list[st
 def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
     """A job on one core or on all GPUs, whatever started this process."""
     if given["strategy"] == "mirrored":
-        quiet()
+        load_backend()
     else:
         single_thread()
     return _one(work, name, job, folder, given, wait)
@@ -250,21 +252,11 @@ def write(path: Path, value: dict) -> None:
         part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def quiet() -> None:
-    """Before TensorFlow starts: no word of what it finds, and its fast kernels.
-
-    On processors without AVX-512 TensorFlow leaves oneDNN off, and small convolutions then take
-    three times as long.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-
-
 def single_thread() -> None:
-    """One core for this process, before TensorFlow computes anything: others train beside it."""
-    quiet()
+    """Keep this process to one core; call this before TensorFlow is imported."""
     for limit in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[limit] = "1"
+    load_backend()
 
 
 def _devices(strategy: str) -> str:

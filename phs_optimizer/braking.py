@@ -14,9 +14,10 @@ import numpy as np
 from phs_optimizer import checks
 from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
-from phs_optimizer.policy import STAGES, BrakingPolicy, BrakingState, Event
+from phs_optimizer.policy import STAGES, BrakingPolicy, Event
 from phs_optimizer.port import accelerate
 from phs_optimizer.stability import bearable_friction
+from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
 

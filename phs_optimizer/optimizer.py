@@ -14,7 +14,7 @@ from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
 from phs_optimizer import checks, stability
-from phs_optimizer.policy import BrakingState
+from phs_optimizer.state import BrakingState
 
 UPDATE_ORDERS = ("momentum_first", "weights_first")
 FRICTION_FORMS = ("viscous", "rate")

@@ -26,8 +26,8 @@ from resbuilder.common.cli import Command
 # α, γ and m of the rows that decide.
 FASHION, FASHION_FAST = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
 FASHION_SLOW, CIFAR = (1e-4, 10.0, 1e-3), (0.1, 0.01, 100.0)
-# Epochs after braking.
-AFTER = 4
+# Epochs after braking, as in the tables.
+AFTER = 40
 # A reading is refuted where it ends this far from the printed accuracy, a share.
 FAR = 0.02
 # Training images (None: all), and epochs at most (None: those of the reading).

@@ -12,7 +12,8 @@ from experiments.phs.lenet import lenet
 from experiments.phs.loop import Loop, Snapshot
 from experiments.phs.stages import Stages
 from phs_optimizer import PHS, GoalOrientedBraking
-from phs_optimizer.policy import BrakingPolicy, BrakingState
+from phs_optimizer.policy import BrakingPolicy
+from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
 # Images that the moving average of the loss is long, which the goal is compared with.

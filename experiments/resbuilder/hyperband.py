@@ -10,9 +10,6 @@ Hyperband trains with the same data, augmentation, optimizer and loss, at most a
 weights of a search may have behind them: one with those that they have where channels inherit
 theirs, one with those that they have otherwise. Time is processor time on one core; what Hyperband
 spends on test images, which the search evaluates after every training, is not counted.
-
-A method has at a time what it would give if it were stopped then: the network that is best on
-validation images so far, told by its accuracy on test images.
 """
 
 from __future__ import annotations
@@ -21,22 +18,18 @@ import io
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.resbuilder import anytime
 from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
 from resbuilder.variants import WITH_REG
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Trainings of a network at most, from the settings.
 HYPERBANDS = {
@@ -73,7 +66,7 @@ def hyperband_jobs(preset: str) -> dict[str, dict]:
 
 
 def follow(job: dict, searches: Path) -> dict:
-    """Runs a method.
+    """Run a method.
 
     Returns:
         ``networks``: of each that it trained within the budget the processor ``seconds`` since the
@@ -88,7 +81,7 @@ def follow(job: dict, searches: Path) -> dict:
     from resbuilder.run import TrainingEvent
 
     class Clock(SearchProgress):
-        """Notes the processor time after each training."""
+        """Note the processor time after each training."""
 
         def trained(self, *outcome) -> None:
             super().trained(*outcome)
@@ -100,7 +93,7 @@ def follow(job: dict, searches: Path) -> dict:
     began, times = time.process_time(), []
     progress = Clock(trainings(config.rounds, config.insertions), Console(file=io.StringIO()))
     path = searches / f"{job['method'].replace('.', '_')}_seed{config.seed}"
-    # Anew, if it was interrupted: its time is that of one process.
+    # From the beginning if it was interrupted: its time is that of one process.
     search(config, path, overwrite=True, progress=progress)
     history = read_history(path)
     events = history.of(TrainingEvent)
@@ -116,84 +109,37 @@ def follow(job: dict, searches: Path) -> dict:
     return {"networks": networks, "seconds": time.process_time() - began}
 
 
-def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
-    """Test accuracy at each time of the network that is best on validation images; NaN before."""
-    accuracy, best = np.full(len(times), np.nan), -1.0
-    for network in result["networks"]:
-        if network["validation"] > best:
-            best = network["validation"]
-            accuracy[times >= network["seconds"]] = network["test"]
-    return accuracy
-
-
-def curves(results: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Times up to the end of Hyperband, and accuracies (seeds, times) of each method."""
+def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
+    """Return times up to the end of Hyperband, and accuracies (seeds, times) of each method."""
     end = next(r["job"]["seconds"] for r in results if r["job"]["method"] in HYPERBANDS)
-    times = np.linspace(0, end, 301)
-    grouped = {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
-    return times, {m: np.stack([best_so_far(r, times) for r in g]) for m, g in grouped.items()}
+    return anytime.curves(results, METHODS, end)
 
 
 def markdown(results: list[dict]) -> str:
-    """At some times what each method has, and how long each is ahead of Hyperband."""
+    """Return what each method has at some times, and how long each is ahead of Hyperband."""
     from resbuilder.report.style import si
 
     times, found = curves(results)
-    late = times >= times[-1] / 10
-    shown = [round(share * (len(times) - 1)) for share in (0.1, 0.25, 0.5, 0.75, 1)]
-    heads = " | ".join(f"{times[i]:.0f} s" for i in shown)
-    lines = [
-        f"| test accuracy, % | {heads} | {' | '.join(f'above {peer}' for peer in HYPERBANDS)} |",
-        "|---" * (1 + len(shown) + len(HYPERBANDS)) + "|",
-    ]
-    for method, accuracy in found.items():
-        cells = [_cell(accuracy[:, i]) for i in shown]
-        for peer in HYPERBANDS:
-            theirs, own = (np.nan_to_num(a).mean(0)[late] for a in (found[peer], accuracy))
-            cells.append("–" if method in HYPERBANDS else f"{(own > theirs).mean():.0%}")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    s = results[0]["job"]["settings"]
+
+    def above(method: str, peer: str) -> str:
+        if method in HYPERBANDS:
+            return "–"
+        return f"{(anytime.ahead(times, found[method], found[peer]) > 0).mean():.0%}"
+
+    more = {f"above {peer}": [above(method, peer) for method in found] for peer in HYPERBANDS}
+    seeds, s = len(found[METHODS[0]]), results[0]["job"]["settings"]
     return (
-        "\n".join(lines) + f"\n\n{s['dataset']}, {s['train_limit']:,} images, ζ = {si(s['flops'])}"
-        f"FLOPs; processor seconds on one core; mean ± standard deviation over {len(accuracy)} "
-        "seed(s) of the network that is best on validation images so far; above: share of the time "
-        "after the first tenth.\n"
+        f"{anytime.markdown(times, found, more)}\n{s['dataset']}, {s['train_limit']:,} images, "
+        f"ζ = {si(s['flops'])}FLOPs; processor seconds on one core; mean ± standard deviation over "
+        f"{seeds} seed(s) of the network that is best on validation images so far; above: share of "
+        "the time after the first tenth.\n"
     )
 
 
-def _cell(accuracies: np.ndarray) -> str:
-    from experiments.phs.summary import spread
-
-    return "nothing yet" if np.isnan(accuracies).any() else spread(list(accuracies))
-
-
-def draw(results: list[dict]) -> Figure:
-    """Test accuracy over time: mean, and every seed."""
-    from resbuilder.report.style import new_figure, percent_axis
-
-    times, found = curves(results)
-    with styled():
-        figure = new_figure(4.0)
-        axes = figure.subplots()
-        colors = (BLUE, PURPLE, ORANGE, GREEN, GREY, RED)
-        for (method, accuracy), color in zip(found.items(), colors, strict=True):
-            axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
-            # Only where all seeds have something.
-            axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)
-        axes.axvline(times[-1] / 10, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set_xlabel("processor seconds (dotted: a tenth of the time)")
-        axes.set_title("Test accuracy of the network that is best on validation images so far")
-        percent_axis(axes.yaxis)
-        lowest = np.nanmin([a[:, times >= times[-1] / 10] for a in found.values()])
-        axes.set_ylim(bottom=lowest - 0.02)
-        axes.legend(loc="lower right")
-    return figure
-
-
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write table and figure beside a file of results."""
     results = stored(path)
-    publish(path, draw(results), markdown(results))
+    publish(path, anytime.draw(*curves(results)), markdown(results))
 
 
 EXPERIMENTS = (

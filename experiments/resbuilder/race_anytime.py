@@ -9,16 +9,14 @@ batches, optimizer, smoothed labels and averaged weights, at a constant rate, an
 on keep weights and optimizer state. A network has at most 0.6·T epochs, about as many as the race's
 winner. It goes on until it has had the processor time of the race.
 
-A method has at a time what it would give if it were stopped then: the network that is best on
-validation images so far, told by its accuracy on test images. The winner's cooldown counts from the
-epoch in which it overtakes what was best before. The time that test images take is not counted.
+The winner's cooldown counts from the epoch in which it overtakes what was best before. The time
+that test images take is not counted.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -32,91 +30,45 @@ from experiments.command import (
     standard_options,
     stored,
 )
-from experiments.phs.summary import spread
+from experiments.resbuilder import anytime
 from experiments.resbuilder.race import PRESETS, SEEDS
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 RACE, HYPERBAND = METHODS = ("race", "Hyperband")
 DATASET = "cifar10"
 
 
-def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
-    """Return the test accuracy at each time of what is best on validation images; NaN before."""
-    accuracy, best = np.full(len(times), np.nan), -1.0
-    for network in result["networks"]:
-        if network["validation"] > best:
-            best = network["validation"]
-            accuracy[times >= network["seconds"]] = network["test"]
-    return accuracy
-
-
-def curves(results: list[dict]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
     """Return times up to the end of the shortest race, and accuracies (seeds, times)."""
     end = min(r["seconds"] for r in results if r["job"]["method"] == RACE)
-    times = np.linspace(0, end, 301)
-    grouped = {m: [r for r in results if r["job"]["method"] == m] for m in METHODS}
-    return times, {
-        m: np.stack([best_so_far(r, times) for r in group]) for m, group in grouped.items() if group
-    }
+    return anytime.curves(results, METHODS, end)
 
 
 def markdown(results: list[dict]) -> str:
-    """What each method has at some times, and how far the race is ever behind."""
-    times, found = curves(results)
-    shown = [round(share * (len(times) - 1)) for share in (0.1, 0.25, 0.5, 0.75, 1)]
-    lines = [
-        f"| test accuracy, % | {' | '.join(f'{times[i]:.0f} s' for i in shown)} |",
-        "|---" * (1 + len(shown)) + "|",
-    ]
-    for method, accuracy in found.items():
-        columns = (accuracy[:, i] for i in shown)
-        cells = ["nothing yet" if np.isnan(c).any() else spread(list(c)) for c in columns]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+    """Return what each method has at some times, and how far the race is ever behind."""
     from resbuilder.report.style import si
 
+    times, found = curves(results)
     s = results[0]["job"]["settings"]
-    text = "\n".join(lines) + (
-        f"\n\n{s['dataset']}, ζ = {si(s['flops'])}FLOPs, T = {s['total_epochs']} epochs; processor "
-        "seconds on one core; mean ± standard deviation over seeds.\n"
+    text = (
+        f"{anytime.markdown(times, found)}\n{s['dataset']}, ζ = {si(s['flops'])}FLOPs, "
+        f"T = {s['total_epochs']} epochs; processor seconds on one core; mean ± standard deviation "
+        "over seeds.\n"
     )
     if len(found) == 2:
-        late = times >= times[-1] / 10
-        ours, theirs = (np.nan_to_num(found[m]).mean(0)[late] for m in METHODS)
+        gained = anytime.ahead(times, *(found[method] for method in METHODS))
         text += (
             f"After the first tenth of the time the race is above Hyperband for "
-            f"{(ours > theirs).mean():.0%} of it, and at worst {100 * (ours - theirs).min():+.2f} "
-            "points away.\n"
+            f"{(gained > 0).mean():.0%} of it, and at worst {100 * gained.min():+.2f} points away."
+            "\n"
         )
     return text
 
 
-def draw(results: list[dict]) -> Figure:
-    """Test accuracy over time: mean, and every seed."""
-    from resbuilder.report.style import new_figure, percent_axis
-
-    times, found = curves(results)
-    with styled():
-        figure = new_figure(4.0)
-        axes = figure.subplots()
-        for (method, accuracy), color in zip(found.items(), (BLUE, ORANGE), strict=False):
-            axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
-            axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)
-        axes.axvline(times[-1] / 10, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set_xlabel("processor seconds (dotted: a tenth of the time)")
-        axes.set_title("Test accuracy of the network that is best on validation images so far")
-        percent_axis(axes.yaxis)
-        axes.legend(loc="lower right")
-    return figure
-
-
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write table and figure beside a file of results."""
     results = stored(path)
-    publish(path, draw(results), markdown(results))
+    publish(path, anytime.draw(*curves(results)), markdown(results))
 
 
 def work(job: dict) -> dict:

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from resbuilder.cli.settings import configuration, settings
-from resbuilder.common.cli import Commands, echo_json, json_option, load_backend, resumed_by
+from resbuilder.common.backend import load_backend
+from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by
 from resbuilder.config import FITS, SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 

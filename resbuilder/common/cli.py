@@ -11,11 +11,9 @@ import errno
 import importlib
 import json
 import math
-import os
 import re
 import shlex
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -221,29 +219,3 @@ def this_command() -> str:
         module = sys.orig_argv[len(sys.orig_argv) - len(arguments) - 1]
         return shlex.join(["python", "-m", module, *arguments])
     return shlex.join([Path(sys.argv[0]).name, *arguments])
-
-
-def load_backend() -> None:
-    """Import Keras without the start-up notes of its backend.
-
-    TensorFlow writes them to file descriptor 2 while it is imported, before its own settings take
-    effect. They are shown only if the import fails.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # TensorFlow leaves oneDNN out on processors without AVX-512, where convolutions then take up
-    # to three times as long.
-    if "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            import keras  # noqa: F401
-        except BaseException:
-            notes.seek(0)
-            os.write(kept, notes.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

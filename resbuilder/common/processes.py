@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
+from resbuilder.common.backend import load_backend
+
 
 def process_pool(
     workers: int, start: Callable[[], None], gpus: list[str] | None = None
@@ -49,9 +51,9 @@ def end_pool(pool: Executor) -> None:
 
 
 def use_threads(threads: int) -> None:
-    """Leave cores to the processes beside this one; said before TensorFlow is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    """Leave cores to the processes beside this one; call this before TensorFlow is imported."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    load_backend()
 
 
 def visible_gpus() -> list[str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Command, echo_json, json_option, load_backend
+from resbuilder.common.backend import load_backend
+from resbuilder.common.cli import Command, echo_json, json_option
 from survival.cli.options import cohort_options, read_cohort
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Command, load_backend
+from resbuilder.common.backend import load_backend
+from resbuilder.common.cli import Command
 from survival.cli.options import time_unit
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from resbuilder.common.cli import Command, load_backend, resumed_by
+from resbuilder.common.backend import load_backend
+from resbuilder.common.cli import Command, resumed_by
 from resbuilder.common.settings_file import config_option
 from survival.cli.options import cohort_options, read_cohort
 

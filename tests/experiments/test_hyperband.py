@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
+from experiments.resbuilder.anytime import best_so_far, draw
 from experiments.resbuilder.hyperband import (
     HYPERBANDS,
     METHODS,
-    best_so_far,
     curves,
-    draw,
     follow,
     hyperband_jobs,
     markdown,
@@ -106,4 +105,4 @@ def test_table_and_figure_tell_who_is_ahead():
     assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% | 0% |" in rows[0]
     assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% | 0% |" in rows[1]
     assert all(row.endswith("| – | – |") for row in rows[4:6])
-    assert len(draw(results).axes[0].lines) == 2 * len(METHODS) + 1
+    assert len(draw(*curves(results)).axes[0].lines) == 2 * len(METHODS) + 1

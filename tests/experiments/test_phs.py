@@ -297,12 +297,12 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
     from experiments.phs import readings
 
     fast, slow = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
-    long = curve(*[0.9] * 6, 0.5)  # the last epoch is beyond the cut
+    long = curve(*[0.9] * 42, 0.5)  # the last epoch is beyond the cut
     store_table(
         tmp_path,
         "fashion_mnist",
         # Two printed rows of each are the same training.
-        (fast, long, (0.15, 50, 1.5, curve(*[0.9] * 5, 0.91, 0.4)), (0.2, 10, 1.0, curve(0.9))),
+        (fast, long, (0.15, 50, 1.5, curve(*[0.9] * 41, 0.91, 0.4)), (0.2, 10, 1.0, curve(0.9))),
         (slow, curve(0.83), (0.55, 20, None, curve(0.83)), (0.5, 5, None, curve(0.83))),
     )
     jobs = readings.reading_jobs("thesis")
@@ -336,7 +336,7 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
     assert batches["batches of 128"] == "refuted: x is not reached"
     readings.publish_from(path)
     text = (tmp_path / "readings.md").read_text()
-    assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 6 | fits |" in text
+    assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 42 | fits |" in text
     assert path.with_suffix(".png").stat().st_size > 10_000
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.resbuilder import race, race_anytime
+from experiments.resbuilder import anytime, race, race_anytime
 from resbuilder import SearchConfig
 from resbuilder.config import CONTENDERS
 
@@ -72,4 +72,4 @@ def test_over_time_the_best_on_validation_images_counts():
     assert np.isnan(curve[times < 10]).all()
     assert set(curve[(times >= 10) & (times < 60)]) == {0.5} and set(curve[times >= 60]) == {0.7}
     assert "is above Hyperband for 0% of it" in race_anytime.markdown(results)
-    race_anytime.draw(results)
+    anytime.draw(times, found)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phs_optimizer.goal import Goal
-from phs_optimizer.policy import BrakingPolicy, BrakingState
+from phs_optimizer.policy import BrakingPolicy
+from phs_optimizer.state import BrakingState
 
 pytestmark = pytest.mark.any_backend
 

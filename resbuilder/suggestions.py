@@ -14,7 +14,7 @@ from statistics import median
 from resbuilder.architecture import Architecture
 from resbuilder.config import STARTS, THESIS, Config, SearchConfig
 from resbuilder.costs import cost
-from resbuilder.datasets import Dataset, image_sizes, is_folder, names
+from resbuilder.datasets import Dataset, image_sizes, is_own_folder
 from resbuilder.start_network import default_width, start_architecture
 from resbuilder.surgery import insert_block, insertion_positions
 
@@ -37,7 +37,7 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
     Raises:
         ValueError: If the folder or an image cannot be read.
     """
-    if not _is_own_folder(config):
+    if not is_own_folder(config.dataset, config.data_dir):
         return config
     found = image_sizes(config.dataset, config.data_dir) or []
     if config.image_size is None:
@@ -61,7 +61,7 @@ def with_start(config: SearchConfig, dataset: Dataset, say: Say) -> SearchConfig
     Raises:
         ValueError: See :func:`.start_network.start_architecture`.
     """
-    if config.method != THESIS or not _is_own_folder(config):
+    if config.method != THESIS or not is_own_folder(config.dataset, config.data_dir):
         return config
     if config.width is None and config.start in STARTS:
         config = replace(config, width=suggested_width(config, dataset))
@@ -123,7 +123,3 @@ def dearest_flops(start: Architecture, block_flops: float | None) -> int:
     """
     places = insertion_positions(start)
     return max(cost(insert_block(start, where, "new", block_flops)).flops for where in places)
-
-
-def _is_own_folder(config: Config) -> bool:
-    return config.dataset not in names() and is_folder(config.dataset, config.data_dir)

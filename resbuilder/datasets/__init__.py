@@ -27,7 +27,7 @@ from resbuilder.datasets.registry import (
     absolute_name,
     available,
     image_sizes,
-    is_folder,
+    is_own_folder,
     load,
     names,
 )
@@ -49,6 +49,6 @@ __all__ = [
     "read_image",
     "absolute_name",
     "image_sizes",
-    "is_folder",
+    "is_own_folder",
     "names",
 ]

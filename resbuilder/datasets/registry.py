@@ -155,7 +155,7 @@ def load(
     else:
         default = known.shape[:2] if known else None
         size = default if image_size is None else image_size
-        found = read_folder(path, size, ela_quality, fit, record)
+        found = read_folder(path, size, ela_quality, fit, record, by_order=known is not None)
         arrays, class_names = found.arrays, found.classes
         of_folder = {"reading": found.reading, "files": found.files, "notes": found.notes}
     return Dataset(
@@ -167,15 +167,15 @@ def load(
     )
 
 
-def is_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
-    """Returns whether a dataset is a folder of images.
+def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
+    """Returns whether a dataset is a folder of images that has no name among the known ones.
 
     Args:
         name: As for :func:`load`.
         data_dir: As for :func:`load`.
     """
     path = _local(str(name), _data_folder(data_dir))
-    return path is not None and path.is_dir()
+    return str(name) not in _KNOWN and path is not None and path.is_dir()
 
 
 def image_sizes(

@@ -48,10 +48,7 @@ class Split:
         labels = np.asarray(labels)
         if labels.ndim != 1 or len(labels) == 0:
             raise ValueError(f"labels have shape {labels.shape}; expected (n,), one per image")
-        if not 0 < fraction < 1:
-            raise ValueError(
-                f"the validation fraction must lie between 0 and 1 (both excluded), not {fraction}"
-            )
+        _check(fraction)
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
             raise ValueError(
@@ -102,10 +99,12 @@ class Split:
         Raises:
             ValueError: If ``limit`` is too small, or a class has no file to train or to validate.
         """
+        _check(fraction)
         used = np.ones(len(labels), bool)
         if limit is not None and limit < len(labels):
-            used = _limited(contents, 2 * labels + (0 if validation is None else validation),
-                            f"limit/{seed}", limit, 2 if validation is None else 1)  # fmt: skip
+            groups = 2 * labels + (0 if validation is None else validation)
+            least = 2 if validation is None else 1
+            used = _limited(contents, groups, f"limit/{seed}", limit, least)
         if validation is None:
             kept = np.flatnonzero(used)
             chosen = drawn(
@@ -129,6 +128,13 @@ class Split:
                         f"{max(2, different + 1)}; add some"
                     )
         return split
+
+
+def _check(fraction: float) -> None:
+    if not 0 < fraction < 1:
+        raise ValueError(
+            f"the validation fraction must lie between 0 and 1 (both excluded), not {fraction}"
+        )
 
 
 def _limited(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resbuilder.common.files import parse_json
-from resbuilder.datasets import DataRecord, is_folder
+from resbuilder.datasets import DataRecord, is_own_folder
 from resbuilder.run.folder import DATA, read_config
 
 
@@ -27,8 +27,7 @@ def read_data(path: str | Path, other_data: bool = False) -> DataRecord | None:
     file = Path(path) / DATA
     settings = read_config(path)
     if not file.exists():
-        folder = is_folder(settings.get("dataset", ""), settings.get("data_dir"))
-        if folder and not other_data:
+        if not other_data and is_own_folder(settings.get("dataset", ""), settings.get("data_dir")):
             raise ValueError(
                 f"{path} does not say which images trained, validated and tested: it lacks {DATA}, "
                 "which earlier versions did not write. They divided a folder by the order of file "

@@ -121,7 +121,7 @@ def _read(hint: Any, value: Any, name: str, otherwise: str = "") -> Any:
         require(isinstance(value, dict), "an object")
         return hint.from_json(value)
     else:
-        wording = " and ".join(_hints(hint))
+        wording = " and ".join(name for name in _hints(hint) if name not in _optional(hint))
         require(isinstance(value, dict), wording)
         try:
             return decode(hint, value)

@@ -17,11 +17,12 @@ from resbuilder.cli.settings import configuration
 from resbuilder.cli.tables import search_table
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
-from resbuilder.datasets import load
+from resbuilder.datasets import DataRecord, ImageReading, load
+from resbuilder.datasets.record import RECORDED, RecordedFile
 from resbuilder.model import build_model
 from resbuilder.report.decisions import decisions
 from resbuilder.report.history import read_history, summary_rows
-from resbuilder.run import Journal, Run
+from resbuilder.run import Journal, Run, read_data
 from resbuilder.single import load_model
 from resbuilder.start_network import read_architecture
 from tests.faults import cohorts
@@ -133,10 +134,14 @@ def _run_folder(folder: Path) -> Iterator[Reader]:
     invented.finish()
     environment = folder / "environment.json"
     environment.write_text(json.dumps({"backend": "tensorflow", "packages": {"keras": "3"}}))
+    data = folder / "data.json"
+    files = {part: (RecordedFile(f"a/{part}.png", "0" * 32, 0),) for part in RECORDED}
+    data.write_text(json.dumps(DataRecord(("a", "b"), ImageReading(8, 8), files, ("n",)).to_json()))
     words = (*SearchConfig.__dataclass_fields__, "unknown settings", "backend", folder.name)
     journal = folder / "journal.jsonl"
     for file in (folder / "config.json", environment):
         yield Reader(f"run folder: {file.name}", file, "json", lambda: _open(folder), words)
+    yield Reader("run folder: data.json", data, "json", lambda: read_data(folder))
     yield Reader("run folder: journal.jsonl", journal, "jsonl", lambda: _replay(folder))
 
 

@@ -63,6 +63,12 @@ def test_choices_are_those_of_the_parts_that_take_them():
         ({"bandwidth": 1e9}, "and no other"),
         ({"resource": "latency", "bandwidth": 1e9}, "needs the peak rates"),
         ({"dataset": ""}, "dataset is empty"),
+        ({"image_size": 0}, "image_size must be a side in pixels such as 64, or height and width"),
+        ({"image_size": "64x"}, "image_size must be a side in pixels"),
+        ({"image_size": True}, "image_size must be a side in pixels"),
+        ({"image_size": 64.5}, "image_size must be text"),
+        ({"fit": "tile"}, "fit must be one of"),
+        ({"class_weights": "equal"}, "class_weights must be one of"),
         ({"insert_share": 0.0}, "insert_share must be between 0 and 1"),
         ({"insert_share": 0.25, "insertions": 4}, "must be below 0.25"),
         ({"insert_init": "last_gamma", "block_order": "bn_conv_relu"}, "inside the block"),
@@ -71,6 +77,16 @@ def test_choices_are_those_of_the_parts_that_take_them():
 def test_a_bad_setting_says_what_is_wrong(settings, message):
     with pytest.raises(ValueError, match=message):
         SearchConfig.from_mapping({"dataset": "digits"} | settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "sides"),
+    [(64, (64, 64)), ("64", (64, 64)), ("96x64", (96, 64)), ((96, 64), (96, 64)), (None, None)],
+)
+def test_an_image_size_is_a_side_or_height_and_width(given, sides):
+    config = SearchConfig(dataset="digits", image_size=given)
+    assert config.image_sides == sides
+    assert SearchConfig.from_mapping(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_a_number_larger_than_any_float_is_not_finite():

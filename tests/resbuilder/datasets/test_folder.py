@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resbuilder.datasets import DataRecord, available, load
+from resbuilder.datasets import DataRecord, Split, available, is_own_folder, load
 
 
 def paint(path, colour, size=(8, 6), **options):
@@ -118,11 +118,16 @@ def test_pictures_are_found_by_any_usual_name_and_without_one(tmp_path):
 
 
 def test_animals10_comes_from_the_data_folder_in_its_size(tmp_path):
-    animals(tmp_path / "animals10" / "raw-img", count=3)
+    animals(tmp_path / "animals10" / "raw-img", count=10)
     assert load("animals10", tmp_path, image_size=12).input_shape == (12, 12, 3)
     data = load("animals10", tmp_path)
     assert data.name == "animals10" and data.input_shape == (300, 300, 3)
     assert data.class_names == ("cat", "dog")
+    # Divided for good as it always was: an exact share, by the order of the names.
+    assert np.bincount(data.y_test).tolist() == [2, 2] and data.files is None
+    split, by_order = data.split(0.25, 3), Split.stratified(data.y_train, 0.25, 3)
+    assert np.array_equal(split.validation, by_order.validation)
+    assert not is_own_folder("animals10", tmp_path) and is_own_folder(tmp_path / "animals10")
     where = {record.name: record.where for record in available(tmp_path)}
     assert where["animals10"] == str(tmp_path / "animals10" / "raw-img")
 

@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from resbuilder import SearchConfig, cost
 from resbuilder.cli import main
-from resbuilder.datasets import Dataset, is_folder, read_image
+from resbuilder.datasets import Dataset, read_image
 from resbuilder.run import read_data, read_journal
 from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import dearest_flops, suggested_width
@@ -127,7 +127,3 @@ def test_the_start_has_room_for_one_more_block_and_no_wider_one_has(start, flops
     assert width == 1 or dearest_flops(taken, None) <= flops
     assert width == most or dearest_flops(wider, None) > flops
     assert width == 1 or cost(taken).flops <= flops
-
-
-def test_named_data_are_no_folder_of_ones_own(photographs):
-    assert is_folder(photographs) and not is_folder("digits")

@@ -95,16 +95,12 @@ def _section(
     """Tissue on glass, uint8 (height, width, 3), of which a share is stained."""
     width, height = SIZE
     down, across = -(-height // WINDOW), -(-width // WINDOW)
-    kinds = random.random((down, across)) < stained
-    rows = [
-        np.hstack(
-            [
-                np.rot90(random.choice(windows[int(kind)]), random.integers(4))
-                for kind in kinds_of_row
-            ]
-        )
-        for kinds_of_row in kinds
-    ]
+    kinds = (random.random((down, across)) < stained).astype(int)
+
+    def window(kind: int) -> np.ndarray:
+        return np.rot90(random.choice(windows[kind]), int(random.integers(4)))
+
+    rows = [np.hstack([window(kind) for kind in some]) for some in kinds]
     canvas = np.vstack(rows)[:height, :width]
     # A round section with an uneven border.
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]

@@ -118,7 +118,7 @@ def write_report(
         "units": UNITS,
         "together": list(TOGETHER.values()),
     }
-    filters = {
+    filters: dict[str, Callable[..., str]] = {
         "number": number,
         "counted": count,
         "at_time": lambda time: at_time(time, unit),

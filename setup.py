@@ -33,6 +33,8 @@ EXTRAS = {
         "simplejpeg>=1.9,<2",
         # Tells slides apart by their contents.
         "xxhash>=3.5,<5",
+        # Writes the slides of `survival demo`.
+        "tifffile>=2024.8.10",
     ],
     "onnx": ["tf2onnx>=1.17", "onnx>=1.17", "onnxruntime>=1.20"],
     "tfds": ["tensorflow-datasets>=4.9.9", "importlib_resources>=6"],

@@ -1,4 +1,4 @@
-"""The command line: ``survival preprocess|cohort|train|evaluate|report``."""
+"""The command line: ``survival demo|preprocess|cohort|train|evaluate|report``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from resbuilder.common.cli import Commands
 
 # Name of a command: the module that defines it under that name, and its line in --help.
 COMMANDS = {
+    "demo": (
+        "survival.cli.demo",
+        "Go from slides to the report, on slides and a cohort made on the spot.",
+    ),
     "preprocess": (
         "survival.cli.preprocess",
         "Turn whole-slide images into inputs of a network.",

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, resumed_by
+from survival.cli.bar import progress_bar
 
 # Slides whose notes are printed; a cohort of fluorescence has one for each.
 NOTES = 20
@@ -96,32 +97,12 @@ def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **setti
 
     Exit status: 0; 1 if some slides failed; 2 if all did, or nothing was begun.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from survival.slides.batch import cpus, preprocess_slides
 
-    bar = Progress(
-        "slides",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
-    task = bar.add_task("slides", total=None)
-
-    def progress(done: float, total: int) -> None:
-        bar.start()  # Only now: what is refused before is refused in one line.
-        bar.update(task, completed=done, total=total)
-
-    try:
-        with resumed_by():
-            rows = preprocess_slides(
-                slides, out, workers=workers or cpus(), progress=progress, **settings
-            )
-    finally:
-        if bar.live.is_started:
-            bar.stop()
+    with resumed_by(), progress_bar("slides") as progress:
+        rows = preprocess_slides(
+            slides, out, workers=workers or cpus(), progress=progress, **settings
+        )
     noted = [row for row in rows if row["notes"]]
     for row in noted[:NOTES]:
         click.echo(f"Note: {_printable(row['slide'])}: {row['notes']}", err=True)

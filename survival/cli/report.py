@@ -9,6 +9,7 @@ import click
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command
 from resbuilder.common.replacing import begins_otherwise, check_place
+from survival.cli.bar import progress_bar
 from survival.cli.options import time_unit
 
 # How every report begins.
@@ -44,39 +45,19 @@ PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" conten
     help="Bootstrap draws for the intervals.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
+@click.option("--anonymous", is_flag=True, help="Leave out the names of slides and patients.")
 @time_unit
 def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> None:
     """Write one HTML page about the trainings in the folders RUN...
 
-    Runs with the same settings but for their data are judged together, as scanners A and B in
-    the thesis; further settings, such as another mean penalty, stand beside them. What `survival
-    evaluate` added to a run is shown, too.
+    Runs with the same settings but for their data, such as one for each scanner, are judged
+    together; runs with other settings stand beside them. What `survival evaluate` added to a run
+    is shown, too.
     """
     check_place(out, overwrite, lambda path: begins_otherwise(path, PAGE))
     load_backend()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from survival.report import write_report
 
-    console = Console(stderr=True)
-    bar = Progress(
-        "report",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task("report", total=None)
-
-    def progress(done: int, total: int) -> None:
-        bar.start()  # Only now: what is refused before is refused in one line.
-        bar.update(task, completed=done, total=total)
-
-    try:
+    with progress_bar("report") as progress:
         write_report(runs, out, progress=progress, **options)
-    finally:
-        if bar.live.is_started:
-            bar.stop()
     click.echo(f"report: {out}")

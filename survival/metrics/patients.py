@@ -55,9 +55,10 @@ def per_patient(
     _, first, number = np.unique(patient.astype(str), return_index=True, return_inverse=True)
     same = (time == time[first][number]) & (event == event[first][number])
     if not same.all():
+        other = int(np.flatnonzero(~same)[0])
         raise ValueError(
-            f"slides of patient {str(patient[~same][0])!r} have different times or events: a "
-            "patient has one follow-up"
+            f"rows {first[number[other]]} and {other} are slides of one patient with different "
+            "times or events: a patient has one follow-up"
         )
     order = np.argsort(first)
     aggregated = np.array([WAYS[how](risk[number == i]) for i in order])

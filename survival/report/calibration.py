@@ -7,11 +7,13 @@ import pandas as pd
 
 from resbuilder.common.figures import GREY
 from survival.metrics import BaselineHazard, calibration_table
+from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import (
     COLORS,
     MARKERS,
     Picture,
+    at_time,
     count,
     new_figure,
     number,
@@ -24,7 +26,7 @@ SMALLEST, MOST = 5, 4
 
 
 def calibration_picture(
-    block: Block, horizon: float, unit: str
+    block: Block, horizon: float, unit: str | None
 ) -> tuple[Picture | None, list[str]]:
     """Predicted against observed probability of being without the event at the horizon.
 
@@ -34,7 +36,7 @@ def calibration_picture(
     Args:
         block: May be empty.
         horizon: The time.
-        unit: Of the times.
+        unit: Of the times, if it is known.
 
     Returns:
         The figure, None if there is nothing to show, and reasons for what is not in it.
@@ -57,6 +59,12 @@ def calibration_picture(
             )
         if known.empty:
             continue
+        few = table["events"].sum() < FEWEST_EVENTS
+        if few:
+            reasons.append(
+                f"{part.dataset}: grey, because fewer than {FEWEST_EVENTS} patients had the event "
+                "until then."
+            )
         observed = known["observed"].to_numpy()
         axes.errorbar(
             known["predicted"],
@@ -64,7 +72,8 @@ def calibration_picture(
             # An interval without bounds, where nobody or everybody had the event, has no length.
             np.nan_to_num([observed - known["low"], known["high"] - observed]).clip(0),
             fmt=MARKERS[place % len(MARKERS)],
-            color=COLORS[place % len(COLORS)],
+            color=GREY if few else COLORS[place % len(COLORS)],
+            alpha=0.5 if few else 1,
             elinewidth=1.2,
             capsize=3,
             label=f"{short(part.dataset)} ({count(int(known['patients'].sum()), 'patient')})",
@@ -77,10 +86,10 @@ def calibration_picture(
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.set_aspect("equal")
-    axes.set_xlabel(f"predicted: without event at {horizon:g} ({unit})")
+    axes.set_xlabel(f"predicted: without event at {at_time(horizon, unit)}")
     axes.set_ylabel("observed (Kaplan–Meier)")
     figure.legend(loc="outside upper left", ncols=1)
-    return picture(figure, f"Calibration at {horizon:g}. {'; '.join(said)}."), reasons
+    return picture(figure, f"Calibration at {at_time(horizon, unit)}. {'; '.join(said)}."), reasons
 
 
 def _table(part: Part, horizon: float) -> pd.DataFrame:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import pandas as pd
 
 from resbuilder.common.figures import BLUE, GREY, INK, RED
+from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.style import Picture, new_figure, number, picture, short
 from survival.run import Run
 
 
 def curves_picture(name: str, run: Run) -> Picture:
     """Loss, and C-index of the validation split, over epochs; the epoch that was kept is marked.
+
+    The C-index is grey if it was computed from fewer than 5 patients with the event.
 
     Args:
         name: What the report calls the run.
@@ -20,12 +23,14 @@ def curves_picture(name: str, run: Run) -> Picture:
         The figure.
     """
     history, kept = run.history, run.settings.get("kept_epoch")
+    validation = run.predictions[run.predictions["split"] == "validation"]
+    few = bool(validation.drop_duplicates("patient")["event"].sum() < FEWEST_EVENTS)
     figure = new_figure(4.2)
     top, bottom = figure.subplots(2, 1, sharex=True)
     lines = (
         (top, "loss", "training", "--", GREY),
         (top, "val_loss", "validation", "-", BLUE),
-        (bottom, "val_cindex", "validation", "-", RED),
+        (bottom, "val_cindex", "validation", "-", GREY if few else RED),
     )
     said, style = [], "o" if len(history) <= 60 else ""
     for axes, column, label, line, color in lines:
@@ -46,7 +51,10 @@ def curves_picture(name: str, run: Run) -> Picture:
         said.append(f"epoch {kept} was kept")
     top.set_title(short(name, 48))
     top.set_ylabel("loss")
-    bottom.set_ylabel("C-index, validation")
+    label = (
+        f"C-index, validation\nfewer than {FEWEST_EVENTS} events" if few else "C-index, validation"
+    )
+    bottom.set_ylabel(label)
     bottom.set_xlabel("epoch")
     bottom.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper left", ncols=3)

@@ -1,13 +1,14 @@
-"""The tables: thesis Table 7.2, by slide and by patient, and measures that heed the times."""
+"""The tables: how well the risks order patients, and slides."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from survival.metrics import (
+    Interval,
     cross_dataset_table,
     event_interval,
     harrell_c,
@@ -23,10 +24,29 @@ TOGETHER = {
     "within": "within, pairs of one dataset",
 }
 UNITS = {
-    "slides": "By slide",
     "mean": "By patient, mean of the slides",
     "max": "By patient, highest slide",
+    "slides": "By slide",
 }
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a table: a dataset, or several together.
+
+    Attributes:
+        name: What it is called.
+        rows: How many patients or slides; 0 if nothing of it can be computed.
+        events: How many of them with the event.
+        scores: ``"harrell"`` and ``"auroc"`` (of the event, whenever it was), in the leading table
+            also ``"uno"`` and ``"timed"`` (the AUROC at a time); without those that cannot be
+            computed.
+    """
+
+    name: str
+    rows: int = 0
+    events: int = 0
+    scores: dict[str, Interval] = field(default_factory=dict)
 
 
 @dataclass
@@ -36,41 +56,36 @@ class Table:
     Attributes:
         title: The block's.
         unit: Key of ``UNITS``.
-        datasets: Names of the datasets.
-        rows: As of :func:`survival.metrics.cross_dataset_table`, by the name to show. Those that
-            cannot be computed are missing.
-        reasons: Why.
+        lines: Of every dataset, then of all together.
+        reasons: Why some scores cannot be computed.
         cost: What merging the scores as they are costs, in words; empty for one dataset.
     """
 
     title: str
     unit: str
-    datasets: list[str]
-    rows: dict[str, dict] = field(default_factory=dict)
+    lines: list[Line]
     reasons: list[str] = field(default_factory=list)
     cost: str = ""
 
-    @property
-    def names(self) -> list[str]:
-        """Names of all rows, computed or not."""
-        return self.datasets + (list(TOGETHER.values()) if len(self.datasets) > 1 else [])
-
 
 def units(block: Block) -> dict[str, Scores]:
-    """What can be judged in a block: slides and, where a patient has several, patients.
+    """What can be judged in a block: patients and, where one has several, slides.
 
     Returns:
-        Rows to judge, by keys of ``UNITS``.
+        Rows to judge, by keys of ``UNITS``; patients by the mean of their slides come first.
+
+    Raises:
+        ValueError: A patient whose slides have different follow-up.
     """
     slides = Scores.of_slides(block)
-    pairs = set(zip(slides.dataset, slides.patient, strict=True))
-    if len(pairs) == len(slides.patient):
-        return {"slides": slides}
-    return {"slides": slides} | {how: slides.of_patients(how) for how in ("mean", "max")}
+    patients = slides.of_patients("mean")
+    if len(patients.risk) == len(slides.risk):
+        return {"mean": patients}
+    return {"mean": patients, "max": slides.of_patients("max"), "slides": slides}
 
 
 def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, seed: int) -> Table:
-    """Thesis Table 7.2 of a block.
+    """Harrell's C and the AUROC of the event, as in thesis Table 7.2.
 
     Args:
         block: Not empty.
@@ -80,30 +95,30 @@ def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, se
         seed: Its seed.
 
     Returns:
-        The table; where a row cannot be computed, the others and the reason.
+        The table; where a line cannot be computed, the others and the reason.
     """
-    table = Table(block.title, unit, block.datasets)
+    found, reasons, cost = {}, [], ""
     try:
-        computed = _judge(rows, np.ones(len(rows.risk), bool), repeats, seed)
+        lines = _judge(rows, np.ones(len(rows.risk), bool), repeats, seed)
+        # The table of metrics sorts the datasets, and puts what is merged behind them.
+        count = len(block.datasets)
+        merged = [replace(line, name=TOGETHER[line.name]) for line in lines[count:]]
+        found = {line.name: line for line in [*lines[:count], *merged]}
+        if count > 1:
+            cost = _cost_of_merging(rows, repeats, seed)
     except ValueError as error:
-        table.reasons.append(str(error))
+        reasons.append(str(error))
         for name in block.datasets:
             try:
-                table.rows[name] = _judge(rows, rows.dataset == name, repeats, seed)[0]
+                (found[name],) = _judge(rows, rows.dataset == name, repeats, seed)
             except ValueError as error:
-                table.reasons.append(str(error))
-        table.reasons = list(dict.fromkeys(table.reasons))
-        return table
-    # The table of metrics sorts the datasets, and puts what is merged behind them.
-    count = len(block.datasets)
-    names = sorted(block.datasets) + [TOGETHER[row["data"]] for row in computed[count:]]
-    table.rows = dict(zip(names, computed, strict=True))
-    if count > 1:
-        table.cost = _cost_of_merging(rows, repeats, seed)
-    return table
+                reasons.append(str(error))
+    names = block.datasets + (list(TOGETHER.values()) if len(block.datasets) > 1 else [])
+    lines = [found.get(name) or _size(name, rows) for name in names]
+    return Table(block.title, unit, lines, list(dict.fromkeys(reasons)), cost)
 
 
-def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[dict]:
+def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[Line]:
     table = cross_dataset_table(
         rows.y_true[chosen],
         rows.risk[chosen],
@@ -112,7 +127,26 @@ def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[di
         repeats=repeats,
         seed=seed,
     )
-    return table.to_dict("records")
+    return [
+        Line(
+            row["data"],
+            row["slides"],
+            row["events"],
+            {
+                "harrell": Interval(row["c_index"], row["c_low"], row["c_high"], repeats),
+                "auroc": Interval(row["auroc"], row["auroc_low"], row["auroc_high"], repeats),
+            },
+        )
+        for row in table.to_dict("records")
+    ]
+
+
+def _size(name: str, rows: Scores) -> Line:
+    """The line of a dataset, or of all together, of which nothing can be computed."""
+    chosen = rows.dataset == name
+    if not chosen.any():
+        return Line(name)
+    return Line(name, int(chosen.sum()), int(rows.y_true[chosen, 1].sum()))
 
 
 def _cost_of_merging(rows: Scores, repeats: int, seed: int) -> str:
@@ -123,50 +157,64 @@ def _cost_of_merging(rows: Scores, repeats: int, seed: int) -> str:
     cost = event_interval(lost, *columns, patient=rows.patient, repeats=repeats, seed=seed)
     value, low, high = (f"{v:+.3f}".replace("-", "−") for v in (cost.value, cost.low, cost.high))
     interval = f"{low} to {high}" if np.isfinite(cost.low) else "too few events for an interval"
-    return f"C-index within datasets minus merged as they are: {value} ({interval})."
+    return f"Harrell's C within datasets minus merged as they are: {value} ({interval})."
 
 
-def timed_rows(block: Block, horizon: float, repeats: int, seed: int) -> list[dict]:
-    """Uno's C and the time-dependent AUROC of every dataset of a block, by slides.
+def leading_table(
+    block: Block, table: Table, patients: Scores, horizon: float, repeats: int, seed: int
+) -> Table:
+    """Add to a table by patient what heeds censoring and time: Uno's C and the AUROC at a time.
 
     Args:
         block: Not empty.
+        table: Of the same block, by patient.
+        patients: What it judges.
         horizon: The time for which the AUROC tells events before from patients followed longer.
         repeats: Draws of the bootstrap, of patients.
         seed: Its seed.
 
     Returns:
-        Rows with ``block``, ``dataset``, ``uno_c`` and ``auroc`` (an
-        :class:`~survival.metrics.Interval`, or None), and ``reasons``.
+        The table with ``"uno"`` and ``"timed"`` for every dataset; and the reasons where not.
     """
-    rows = []
+    reasons, lines = list(table.reasons), {line.name: line for line in table.lines}
     for part in block.parts:
-        columns = part.test[["time", "event"]].to_numpy("float64"), part.test["log_hazard"]
-        reasons: list[str] = []
-        row: dict[str, Any] = {"block": block.title, "dataset": part.dataset, "reasons": reasons}
+        chosen = patients.dataset == part.dataset
+        columns = patients.y_true[chosen], patients.risk[chosen]
+        scores, why = _heed_time(*columns, part.censoring, horizon, repeats, seed)
+        line = lines[part.dataset]
+        lines[part.dataset] = replace(line, scores=line.scores | scores)
+        # What hinders Harrell's C hinders these, too.
+        if line.scores:
+            reasons += [f"{part.dataset}: {reason}" for reason in why]
+    return replace(table, lines=list(lines.values()), reasons=list(dict.fromkeys(reasons)))
 
-        def uno(y_true, risk, censoring=part.censoring):
-            return uno_c(y_true, risk, censoring)
 
-        def area(y_true, risk, censoring=part.censoring):
-            _refuse_horizon(y_true, censoring, horizon)
-            return time_dependent_auroc(y_true, risk, censoring, horizon)[0][0]
+def _heed_time(
+    y_true: np.ndarray,
+    risk: np.ndarray,
+    censoring: np.ndarray,
+    horizon: float,
+    repeats: int,
+    seed: int,
+) -> tuple[dict[str, Interval], list[str]]:
+    def uno(y_true, risk):
+        return uno_c(y_true, risk, censoring)
 
-        for key, metric, until in (("uno_c", uno, np.inf), ("auroc", area, horizon)):
-            try:
-                row[key] = event_interval(
-                    metric,
-                    *columns,
-                    patient=part.test["patient"].to_numpy(object),
-                    until=until,
-                    repeats=repeats,
-                    seed=seed,
-                )
-            except ValueError as error:
-                row[key] = None
-                reasons.append(f"{part.dataset}: {error}")
-        rows.append(row)
-    return rows
+    def area(y_true, risk):
+        _refuse_horizon(y_true, censoring, horizon)
+        return time_dependent_auroc(y_true, risk, censoring, horizon)[0][0]
+
+    metrics: dict[str, tuple[Callable[..., float], float]]
+    metrics = {"uno": (uno, np.inf), "timed": (area, horizon)}
+    scores, reasons = {}, []
+    for key, (metric, until) in metrics.items():
+        try:
+            scores[key] = event_interval(
+                metric, y_true, risk, until=until, repeats=repeats, seed=seed
+            )
+        except ValueError as error:
+            reasons.append(str(error))
+    return scores, reasons
 
 
 def _refuse_horizon(y_true: np.ndarray, censoring: np.ndarray, horizon: float) -> None:
@@ -182,19 +230,3 @@ def _refuse_horizon(y_true: np.ndarray, censoring: np.ndarray, horizon: float) -
         raise ValueError(
             f"the first event is at {first:g}; choose a time from there on with --horizon"
         )
-
-
-def side_by_side(tables: list[Table]) -> list[list[Table]]:
-    """Tables of the same rows, to be shown beside each other, as in the thesis without and with λ.
-
-    Args:
-        tables: Of several blocks.
-
-    Returns:
-        Groups of tables with the same unit, datasets, slides and events.
-    """
-    groups: dict[tuple, list[Table]] = {}
-    for table in tables:
-        sizes = tuple((name, r["slides"], r["events"]) for name, r in sorted(table.rows.items()))
-        groups.setdefault((table.unit, tuple(table.names), sizes), []).append(table)
-    return list(groups.values())

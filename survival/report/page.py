@@ -16,18 +16,20 @@ from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
 from survival.report.curves import curves_picture
 from survival.report.discrimination import (
+    TOGETHER,
     UNITS,
+    Table,
     discrimination_table,
-    side_by_side,
-    timed_rows,
+    leading_table,
     units,
 )
 from survival.report.distributions import distribution_picture
+from survival.report.finding import finding
 from survival.report.risk_groups import kaplan_meier_pictures
 from survival.report.settings import open_runs, settings_rows, text
 from survival.report.settings import time_unit as unit_of
 from survival.report.slides import extremes, how_many
-from survival.report.style import UNIT, number, styled
+from survival.report.style import at_time, count, number, styled
 from survival.run import Run
 
 
@@ -40,6 +42,8 @@ def write_report(
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
     time_unit: str | None = None,
+    anonymous: bool = False,
+    remarks: Iterable[str] = (),
 ) -> None:
     """Write the report of one or several trainings.
 
@@ -55,6 +59,8 @@ def write_report(
         seed: Its seed.
         progress: Called with the steps done and their number.
         time_unit: Unit of the times; by default as the runs say.
+        anonymous: Whether the page leaves out the names of slides and patients.
+        remarks: What else readers should know; the page says it at the top.
 
     Raises:
         ValueError: A folder is not a finished training, runs cannot be judged together, or they
@@ -64,22 +70,35 @@ def write_report(
     known = unit_of(runs)
     if None not in (known, time_unit) and known != time_unit:
         raise ValueError(f"the runs were trained with times in {known}, not in {time_unit}")
-    unit = known or time_unit or UNIT
+    unit = known or time_unit
     blocks = make_blocks(runs)
     if horizon is None:
         parts = [part for block in blocks for part in block.parts]
         horizon = _within_follow_up(_median_follow_up(runs.values()), parts)
     judged = [block for block in blocks if block.parts]
-    notes = [note for block in blocks for note in block.notes]
-    to_judge = [(block, *rows) for block in judged for rows in _units(block, notes)]
+    notes = [*remarks, *(note for block in blocks for note in block.notes)]
+    to_judge = [(block, rows) for block in judged if (rows := _units(block, notes))]
     shown = sum(map(how_many, runs.values()))
-    step = _Steps(progress, len(to_judge) + 4 * len(judged) + len(runs) + shown)
+    steps = sum(1 + len(rows) for _, rows in to_judge) + 3 * len(judged) + len(runs) + shown
+    step = _Steps(progress, steps)
     with styled():
-        tables = [step(discrimination_table(*rows, repeats, seed)) for rows in to_judge]
-        timed = [step(timed_rows(block, horizon, repeats, seed)) for block in judged]
+        leading: list[Table] = []
+        folded: list[Table] = []
+        for block, rows in to_judge:
+            tables = [
+                step(discrimination_table(block, kind, scores, repeats, seed))
+                for kind, scores in rows.items()
+            ]
+            folded += tables
+            by_patient = leading_table(block, tables[0], rows["mean"], horizon, repeats, seed)
+            leading.append(step(by_patient))
         context: dict[str, Any] = {
-            "tables": side_by_side(tables),
-            "timed": [row for rows in timed for row in rows],
+            "leading": leading,
+            "folded": {key: [t for t in folded if t.unit == key] for key in UNITS},
+            "findings": [
+                (table.title, finding(table, block.datasets))
+                for table, (block, _) in zip(leading, to_judge, strict=True)
+            ],
             "distributions": [(b.title, step(distribution_picture(b))) for b in judged],
             "groups": [(b.title, *step(kaplan_meier_pictures(b, groups, unit))) for b in judged],
             "calibration": [
@@ -90,16 +109,21 @@ def write_report(
     context |= {
         "runs": [_summary(name, run) for name, run in runs.items()],
         "settings": settings_rows(runs),
-        "extremes": [extremes(name, run, step) for name, run in runs.items()],
+        "extremes": [extremes(name, run, step, anonymous) for name, run in runs.items()],
         "notes": list(dict.fromkeys(notes)),
         "horizon": horizon,
         "repeats": repeats,
         "seed": seed,
         "unit": unit,
-        "unknown_unit": UNIT,
         "units": UNITS,
+        "together": list(TOGETHER.values()),
     }
-    html = page_template("survival.report", number=number).render(context)
+    filters: dict[str, Callable[..., str]] = {
+        "number": number,
+        "counted": count,
+        "at_time": lambda time: at_time(time, unit),
+    }
+    html = page_template("survival.report", **filters).render(context)
     with atomically(Path(out)) as part:
         # Names of files need not be text.
         part.write_text(html, encoding="utf-8", errors="backslashreplace")
@@ -118,13 +142,13 @@ class _Steps:
         return result
 
 
-def _units(block: Block, notes: list[str]) -> list[tuple[str, Scores]]:
+def _units(block: Block, notes: list[str]) -> dict[str, Scores]:
     """What is judged in a block; what hinders it is noted."""
     try:
-        return list(units(block).items())
+        return units(block)
     except ValueError as error:
         notes.append(f"{block.title}: nothing can be judged: {error}.")
-        return []
+        return {}
 
 
 def _median_follow_up(runs: Iterable[Run]) -> float:
@@ -140,7 +164,7 @@ def _median_follow_up(runs: Iterable[Run]) -> float:
 
 
 def _within_follow_up(time: float, parts: list[Part]) -> float:
-    """The next time at which every dataset has had its first event and is followed further.
+    """A time near by at which every dataset has had its first event and is followed further.
 
     Args:
         time: The time wanted.
@@ -153,13 +177,18 @@ def _within_follow_up(time: float, parts: list[Part]) -> float:
     latest = 0.9 * min((times.max() for times in followed if len(times)), default=np.inf)
     with_event = [part.test.loc[part.test["event"] == 1, "time"] for part in parts]
     earliest = max((times.min() for times in with_event if len(times)), default=0.0)
-    return float(np.clip(time, min(earliest, latest), latest))
+    earliest = min(earliest, latest)
+    inside = float(np.clip(time, earliest, latest))
+    # A time that one likes to read.
+    short = float(f"{inside:.3g}")
+    return short if earliest <= short <= latest else inside
 
 
 def _summary(name: str, run: Run) -> dict:
     """A row of the table of runs: its data by split, and the epoch that was kept."""
     slides = run.predictions
     splits = {split: slides[slides["split"] == split] for split in SPLITS}
+    chosen_by = run.settings.get("chosen_by")
     return {
         "name": name,
         "datasets": text(sorted(set(slides["dataset"]))),
@@ -173,5 +202,5 @@ def _summary(name: str, run: Run) -> dict:
         },
         "evaluations": text(list(run.evaluations)),
         "kept": text(run.settings.get("kept_epoch")),
-        "chosen_by": text(run.settings.get("chosen_by")),
+        "chosen_by": "validation C-index" if chosen_by == "val_cindex" else text(chosen_by),
     }

@@ -12,6 +12,7 @@ from survival.metrics import (
     numbers_at_risk,
     risk_thresholds,
 )
+from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import Picture, count, new_figure, number, p_value, picture, short
 
@@ -23,7 +24,9 @@ FEWEST = 5
 NAMES = {2: ("low", "high"), 3: ("low", "medium", "high"), 4: ("lowest", "low", "high", "highest")}
 
 
-def kaplan_meier_pictures(block: Block, groups: int, unit: str) -> tuple[list[Picture], list[str]]:
+def kaplan_meier_pictures(
+    block: Block, groups: int, unit: str | None
+) -> tuple[list[Picture], list[str]]:
     """Draw a figure for each dataset of a block, and one for all of them together.
 
     Patients' log-hazards are the mean of their slides'. Everybody's group is told by thresholds
@@ -32,7 +35,7 @@ def kaplan_meier_pictures(block: Block, groups: int, unit: str) -> tuple[list[Pi
     Args:
         block: May be empty.
         groups: How many groups of risk.
-        unit: Of the times.
+        unit: Of the times, if it is known.
 
     Returns:
         The figures, and reasons for those that cannot be drawn.
@@ -72,7 +75,9 @@ def _grouped(part: Part, groups: int) -> tuple[np.ndarray, np.ndarray]:
     return y_true, assign_risk_groups(risk, risk_thresholds(trained, groups))
 
 
-def _picture(title: str, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str) -> Picture:
+def _picture(
+    title: str, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str | None
+) -> Picture:
     test = _test(y_true, group)
     figure = new_figure(3.5 + 0.22 * groups)
     axes = figure.subplots()
@@ -113,13 +118,17 @@ def _test(y_true: np.ndarray, group: np.ndarray) -> str:
     """The log-rank test in words, or why there is none."""
     if np.unique(group, return_counts=True)[1].min() < FEWEST:
         return f"no log-rank test: a group of fewer than {FEWEST}"
+    if y_true[:, 1].sum() < FEWEST_EVENTS:
+        return f"no log-rank test: fewer than {FEWEST_EVENTS} events"
     try:
         return f"log-rank {p_value(log_rank(y_true, group).p_value)}"
     except ValueError as error:
         return f"no log-rank test: {error}"
 
 
-def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str) -> None:
+def _numbers_below(
+    axes, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str | None
+) -> None:
     """Numbers at risk under the ticks of the time axis, which is labelled below them."""
     end = axes.get_xlim()[1]
     ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= end]
@@ -139,4 +148,5 @@ def _numbers_below(axes, y_true: np.ndarray, group: np.ndarray, groups: int, uni
                 tick, height, int(number_at_risk), color=color, size=8.5, ha="center", va="center",
                 transform=below,
             )  # fmt: skip
-    axes.set_xlabel(f"time ({unit}), with numbers at risk", labelpad=5 + 13 * len(present))
+    time = f"time ({unit})" if unit else "time"
+    axes.set_xlabel(f"{time}, with numbers at risk", labelpad=5 + 13 * len(present))

@@ -43,8 +43,10 @@ def open_runs(folders: Iterable[str | Path]) -> dict[str, Run]:
     for path in paths:
         if paths.count(path) > 1:
             raise ValueError(f"{path} is given {paths.count(path)} times; give it once")
-    ends = range(1, max(len(path.parts) for path in paths) + 1)
-    every = (["/".join(path.parts[-n:]) for path in paths] for n in ends)
+    # Without the root: a name is not an absolute path.
+    parts = [path.relative_to(path.anchor).parts for path in paths]
+    ends = range(1, max(map(len, parts)) + 1)
+    every = (["/".join(some[-n:]) for some in parts] for n in ends)
     names = next(names for names in every if len(set(names)) == len(names))
     return {name: Run(path) for name, path in zip(names, paths, strict=True)}
 

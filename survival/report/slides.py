@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import matplotlib
@@ -27,12 +27,16 @@ class Slide:
 
     Attributes:
         row: Its row of ``predictions.csv``.
+        name: What the page calls it.
+        patient: What the page calls its patient.
         extreme: ``"highest"`` or ``"lowest"``.
         canvas: The image as the network sees it, smaller; None if it is missing.
         overlay: The image in grey with the saliency in red and blue; None if there is none.
     """
 
     row: pd.Series
+    name: str
+    patient: str
     extreme: str
     canvas: Picture | None = None
     overlay: Picture | None = None
@@ -53,18 +57,23 @@ class Extremes:
     notes: list[str] = field(default_factory=list)
 
 
-def extremes(name: str, run: Run, progress: Callable[[], None]) -> Extremes:
+def extremes(
+    name: str, run: Run, progress: Callable[[], None], anonymous: bool = False
+) -> Extremes:
     """The test slides with the highest and lowest predicted risk.
 
     Args:
         name: What the report calls the run.
         run: The run.
         progress: Called after each slide.
+        anonymous: Whether slides and patients are called by numbers, from the highest risk on.
 
     Returns:
         The slides; where an image or the network cannot be read, the reason.
     """
     chosen = _choose(run.predictions)
+    if anonymous:
+        chosen = _numbered(chosen)
     found = Extremes(name, chosen)
     if not chosen:
         found.notes.append("There are no finite predictions of test slides.")
@@ -83,16 +92,16 @@ def extremes(name: str, run: Run, progress: Callable[[], None]) -> Extremes:
             if saliency is not None:
                 maps[path] = saliency(np.asarray(image))
         except ValueError as error:
-            found.notes.append(f"{slide.row['slide']}: {error}.")
+            found.notes.append(f"{slide.name}: {error}.")
         progress()
     # One scale for all slides of a network, so that their colours mean the same.
     scale = max((np.abs(m).max(initial=0) for m in maps.values()), default=0)
     for slide in chosen:
-        path, what = slide.row["image"], slide.row["slide"]
+        path = slide.row["image"]
         if path in images:
-            slide.canvas = _jpeg(images[path], f"Slide {what}")
+            slide.canvas = _jpeg(images[path], f"Image of {slide.name}")
         if path in maps:
-            said = f"Saliency of slide {what}: {_in_words(maps[path])}"
+            said = f"Saliency of {slide.name}: {_in_words(maps[path])}"
             slide.overlay = _jpeg(_overlay(images[path], maps[path], scale), said)
     return found
 
@@ -109,19 +118,32 @@ def _choose(predictions: pd.DataFrame) -> list[Slide]:
     high = min(EACH, max(1, len(test) // 3), len(test))
     low = min(high, len(test) - high)
     rows = [test.iloc[i] for i in (*range(high), *range(len(test) - low, len(test)))]
-    return [Slide(row, "highest" if i < high else "lowest") for i, row in enumerate(rows)]
+    return [
+        Slide(row, row["slide"], f"patient {row['patient']}", "highest" if i < high else "lowest")
+        for i, row in enumerate(rows)
+    ]
+
+
+def _numbered(slides: list[Slide]) -> list[Slide]:
+    patients = list(dict.fromkeys(slide.row["patient"] for slide in slides))
+    return [
+        replace(
+            slide, name=f"slide {i}", patient=f"patient {patients.index(slide.row['patient']) + 1}"
+        )
+        for i, slide in enumerate(slides, start=1)
+    ]
 
 
 def _read(path: str) -> Image.Image:
-    name = Path(path).name  # not the folder: the page may go to others
+    # Without the file's name: the page may go to others.
     if not Path(path).is_file():
-        raise ValueError(f"its image {name or '(no name)'} is missing")
+        raise ValueError("its image is missing")
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = str(error).replace(path, name)
-        raise ValueError(f"its image {name} cannot be read ({reason})") from None
+        reason = str(error).replace(repr(path), "").replace(path, "").strip()
+        raise ValueError(f"its image cannot be read ({reason})") from None
 
 
 def _smaller(image: Image.Image) -> Image.Image:

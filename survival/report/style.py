@@ -19,8 +19,6 @@ COLORS, MARKERS = (BLUE, RED, GREEN, PURPLE, ORANGE), "osD^v"
 # with legible text.
 WIDTH = 4.9
 DPI = 180
-# Where no run says the unit of its times.
-UNIT = "unit of the manifest"
 
 
 @dataclass(frozen=True)
@@ -67,6 +65,11 @@ def number(value: float, digits: int = 3) -> str:
     if not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def at_time(time: float, unit: str | None) -> str:
+    """``40 months``; only the number where nobody knows the unit."""
+    return f"{time:g} {unit}" if unit else f"{time:g}"
 
 
 def count(how_many: int, what: str) -> str:

@@ -98,7 +98,7 @@ def test_one_slide_each_changes_nothing(whas500):
 
 
 def test_patients_that_cannot_be():
-    with pytest.raises(ValueError, match="patient 'P' have different times or events"):
+    with pytest.raises(ValueError, match="slides of one patient with different times or events"):
         per_patient(Y, np.zeros(4), ["P", "P", "Q", "Q"])
     with pytest.raises(ValueError, match="how must be one of 'mean', 'max', not 'median'"):
         per_patient(Y, np.zeros(4), list("QPQQ"), "median")

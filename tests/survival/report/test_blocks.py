@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from survival.report.blocks import Scores, make_blocks
-from survival.report.discrimination import Table, side_by_side
 from survival.report.settings import open_runs, settings_rows
 
 
@@ -146,11 +145,3 @@ def test_one_row_per_patient_and_dataset(make_run, slides):
             of_dataset = scores.dataset == dataset
             got = dict(zip(scores.patient[of_dataset], scores.risk[of_dataset], strict=True))
             assert got == pytest.approx(dict(getattr(tested, how)()))
-
-
-def test_only_tables_of_the_same_rows_stand_side_by_side():
-    def table(events, unit="slides"):
-        return Table("", unit, ["A"], {"A": {"slides": 9, "events": events}})
-
-    tables = [table(3), table(4), table(3), table(3, "mean")]
-    assert side_by_side(tables) == [[tables[0], tables[2]], [tables[1]], [tables[3]]]

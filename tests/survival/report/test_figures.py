@@ -7,11 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from survival.metrics import harrell_c, within_dataset_c
+from survival.metrics import Interval, harrell_c, within_dataset_c
 from survival.report.blocks import Block, Part, follow_up
 from survival.report.calibration import calibration_picture
-from survival.report.discrimination import TOGETHER, discrimination_table, timed_rows, units
+from survival.report.discrimination import (
+    TOGETHER,
+    Line,
+    Table,
+    discrimination_table,
+    leading_table,
+    units,
+)
 from survival.report.distributions import distribution_picture
+from survival.report.finding import finding
 from survival.report.risk_groups import kaplan_meier_pictures
 
 
@@ -39,60 +47,95 @@ def block_of(*tests, train=None):
     return Block("block", parts)
 
 
-def test_table_7_2_shows_what_offsets_cost():
+def judge(block, horizon=30.0, repeats=20):
+    """The leading table of a block, and its scores by names of lines."""
+    patients = units(block)["mean"]
+    table = discrimination_table(block, "mean", patients, repeats, 0)
+    leading = leading_table(block, table, patients, horizon, repeats, 0)
+    return leading, {line.name: line.scores for line in leading.lines}
+
+
+def test_the_table_shows_what_offsets_cost():
     block = block_of(exponential(60), exponential(60, offset=4.0, seed=1))
-    (unit, rows), *others = units(block).items()
-    assert unit == "slides" and not others  # one slide per patient
-    table = discrimination_table(block, unit, rows, repeats=20, seed=0)
-    assert list(table.rows) == table.names == ["A", "B", *TOGETHER.values()]
-    within = table.rows[TOGETHER["within"]]["c_index"]
-    merged = table.rows[TOGETHER["merged"]]["c_index"]
-    assert within == within_dataset_c(rows.y_true, rows.risk, rows.dataset.astype(str))
-    assert merged == harrell_c(rows.y_true, rows.risk)
+    (patients,) = units(block).values()  # one slide per patient
+    table, scores = judge(block)
+    assert list(scores) == ["A", "B", *TOGETHER.values()]
+    within, merged = (scores[TOGETHER[way]]["harrell"].value for way in ("within", "merged"))
+    dataset = patients.dataset.astype(str)
+    assert within == within_dataset_c(patients.y_true, patients.risk, dataset)
+    assert merged == harrell_c(patients.y_true, patients.risk)
     cost = re.search(r"minus merged as they are: \+(\d\.\d{3}) \(\+", table.cost)
     assert float(cost[1]) == pytest.approx(within - merged, abs=6e-4) and within - merged > 0.05
 
 
 def test_a_dataset_without_events_takes_no_row_from_the_others():
     block = block_of(exponential(60), exponential(40, seed=1).assign(event=0))
-    table = discrimination_table(block, *units(block).popitem(), repeats=5, seed=0)
-    assert list(table.rows) == ["A"]
-    assert any(reason.startswith("B: ") for reason in table.reasons)
-    a, b = timed_rows(block, 30.0, 5, 0)
-    assert a["uno_c"].value > 0.6 and a["auroc"].value > 0.6 and not a["reasons"]
-    assert b["uno_c"] is None and b["auroc"] is None and len(b["reasons"]) == 2
+    table, scores = judge(block, repeats=5)
+    assert not scores["B"] and scores["A"].keys() == {"uno", "timed", "harrell", "auroc"}
+    assert scores["A"]["uno"].value > 0.6 and scores["A"]["timed"].value > 0.6
+    # Its one cause is said once.
+    assert sum(reason.startswith("B: ") for reason in table.reasons) == 1
+    assert [line.events for line in table.lines if line.name == "B"] == [0]
+    said = finding(table, block.datasets)
+    assert "is better than chance on A (Uno's C" in said and "cannot be judged on B" in said
 
 
 def test_no_interval_of_few_events():
     few = exponential(60)
     few.loc[few.index[few["event"] == 1][4:], "event"] = 0  # 4 patients with the event
     block = block_of(few, exponential(60, seed=1))
-    table = discrimination_table(block, *units(block).popitem(), repeats=20, seed=0)
-    assert np.isnan([table.rows["A"]["c_low"], table.rows["A"]["auroc_high"]]).all()
-    assert table.rows["A"]["c_index"] == harrell_c(few[["time", "event"]], few["log_hazard"])
-    assert table.rows["B"]["c_low"] < table.rows["B"]["c_index"] < table.rows["B"]["c_high"]
-    (first, second) = timed_rows(block, 30.0, 20, 0)
-    assert np.isnan(first["uno_c"].low) and second["auroc"].low < second["auroc"].value
+    table, scores = judge(block)
+    assert all(np.isnan(score.low) for score in scores["A"].values())
+    assert scores["A"]["harrell"].value == harrell_c(few[["time", "event"]], few["log_hazard"])
+    assert all(score.low < score.value < score.high for score in scores["B"].values())
+    assert "cannot be judged on A (4 patients with the event, fewer than 5)" in finding(
+        table, ["A"]
+    )
     # Early events alone count for an early AUROC.
     early = np.sort(second_events := block.parts[1].test.query("event == 1")["time"])[3]
     assert len(second_events) > 5
-    assert np.isnan(timed_rows(block, early, 20, 0)[1]["auroc"].low)
+    assert np.isnan(judge(block, early)[1]["B"]["timed"].low)
+    # Nor is there a test of so few.
+    pictures, _ = kaplan_meier_pictures(block, groups=2, unit=None)
+    assert "no log-rank test: fewer than 5 events" in pictures[0].alt
+    _, reasons = calibration_picture(block, horizon=30.0, unit=None)
+    assert any(reason.startswith("A: grey, because fewer than 5") for reason in reasons)
 
 
 def test_an_unsuitable_horizon_is_explained():
     block = block_of(exponential(60))
     end = block.parts[0].test["time"].max()
     for horizon, advice in ((end, "choose an earlier time"), (1e-9, "from there on")):
-        (row,) = timed_rows(block, horizon, 5, 0)
-        assert row["auroc"] is None and advice in row["reasons"][0], row["reasons"]
+        table, scores = judge(block, horizon, repeats=5)
+        assert "timed" not in scores["A"] and "uno" in scores["A"]
+        assert advice in table.reasons[0]
+
+
+def test_the_finding_is_what_the_intervals_say():
+    def line(name, *interval, measure="uno"):
+        return Line(name, 50, 20, {measure: Interval(*interval, 1000)})
+
+    lines = [
+        line("A", 0.7, 0.6, 0.8),
+        line("B", 0.6, 0.45, 0.75),
+        line("C", 0.3, 0.2, 0.4, measure="harrell"),
+        line("both", 0.9, 0.8, 0.95),
+    ]
+    assert finding(Table("", "mean", lines), ["A", "B", "C"]) == (
+        "The order of the risks is better than chance on A (Uno's C 0.700, 95 % interval 0.600 to "
+        "0.800), is not distinguishable from chance on B (Uno's C 0.600, 95 % interval 0.450 to "
+        "0.750) and is reversed on C (Harrell's C 0.300, 95 % interval 0.200 to 0.400)."
+    )
 
 
 def test_datasets_keep_their_scores_whatever_their_order():
     good = exponential(60)
     bad = exponential(60, seed=1).assign(log_hazard=lambda t: -t["log_hazard"])
     block = Block("block", block_of(bad, good).parts[::-1])  # B, which is good, comes first
-    table = discrimination_table(block, *units(block).popitem(), repeats=5, seed=0)
-    assert table.rows["B"]["c_index"] > 0.6 and table.rows["A"]["c_index"] < 0.4
+    _, scores = judge(block, repeats=5)
+    assert list(scores)[:2] == ["B", "A"]
+    for measure in ("uno", "harrell"):
+        assert scores["B"][measure].value > 0.6 and scores["A"][measure].value < 0.4
 
 
 def test_risk_groups_are_cut_by_the_training():

@@ -5,7 +5,6 @@ import json
 import os
 import resource
 import signal
-import struct
 import subprocess
 import sys
 import threading
@@ -22,10 +21,7 @@ from PIL import Image
 from survival.cli.preprocess import preprocess
 from survival.images import CanvasImages
 from survival.slides import SlideImage, preprocess_slide, preprocess_slides
-from survival.slides.dicom import series_of
-from survival.slides.listing import list_jobs
 from survival.slides.on_ray import run_on_ray
-from survival.slides.settings import Settings
 from survival.slides.workers import MEMORY, run_isolated
 
 needs_ray = pytest.mark.skipif(
@@ -326,49 +322,6 @@ def test_several_folders_and_slides_at_once(folder, tmp_path):
         with pytest.raises(ValueError, match=said):
             preprocess_slides(sources, tmp_path / "other")
     assert not (tmp_path / "other").exists()
-
-
-def element(group, number, kind, value):
-    size = struct.pack("<H", len(value))
-    if kind in (b"SQ", b"OB"):
-        size = b"\0\0" + struct.pack("<I", len(value) if kind == b"OB" else 0xFFFFFFFF)
-    return struct.pack("<HH", group, number) + kind + size + value
-
-
-def dicom(series):
-    """The header of a DICOM file, in which another series is referred to before its own."""
-    end = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
-    other = (
-        struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + element(0x20, 0xE, b"UI", b"9.9.9.") + end
-    )
-    return (
-        bytes(128)
-        + b"DICM"
-        + element(2, 0x10, b"UI", b"1.2.840.10008.1.2.1\0")
-        + element(2, 0x102, b"OB", b"\0\1")
-        + element(8, 0x1115, b"SQ", other)
-        + element(0x20, 0xD, b"UI", b"1.2.3.")
-        + element(0x20, 0xE, b"UI", series)
-        + element(0x28, 0x10, b"US", b"\0\1")
-    )
-
-
-def test_the_files_of_a_dicom_series_are_one_slide(tmp_path):
-    for name, series in (
-        ("a/2", b"1.5\0"),
-        ("a/1", b"1.5\0"),
-        ("a/3", b"1.6\0"),
-        ("b/1", b"1.5\0"),
-    ):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / f"{name}.dcm").write_bytes(dicom(series))
-    (tmp_path / "b" / "no.dcm").write_bytes(b"not DICOM")
-    assert series_of(tmp_path / "a" / "1.dcm") == "1.5"
-    assert series_of(tmp_path / "b" / "no.dcm") is None
-    jobs = list_jobs([tmp_path], Settings())
-    assert [job.slide for job in jobs] == ["a/1.dcm", "a/3.dcm", "b/1.dcm", "b/no.dcm"]
-    files = [tmp_path / "a" / f"{i}.dcm" for i in (1, 2, 3)]
-    assert [job.slide for job in list_jobs(files, Settings())] == ["1.dcm", "3.dcm"]
 
 
 def test_images_of_before_there_was_a_hash_still_count(folder, tmp_path):

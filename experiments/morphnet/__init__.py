@@ -6,5 +6,6 @@ SCRIPTS = (
     "single_run",
     "bad_start",
     "what_is_left",
+    "inherited",
     "families",
 )

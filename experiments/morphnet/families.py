@@ -11,7 +11,9 @@ is set; the results of other backends stay.
 Columns: FLOPs of the analysis against a count over the layers' own kernels, before and after
 shrinking; how far outputs move (RMS, in units of their spread over images) when half of the
 channels emit zero and are removed, and when half of the scales are 1e-5 and five training steps
-with MorphNet's term have followed; the share of the old FLOPs that expansion back fills.
+with MorphNet's term have followed, at the rate 1e-6 that is left at the end of a schedule, with
+gradients clipped to norm 1; how much of that is of removed channels that vary, and how much of
+borders and rounding; the share of the old FLOPs that expansion back fills.
 """
 
 from __future__ import annotations
@@ -51,6 +53,9 @@ FAMILIES = {
     "InceptionResNetV2": ("InceptionResNetV2", 75, {}),
 }
 IMAGES, STEPS = 8, 5
+#: Factor of the scales that training has driven down, the threshold above them, and the rate at the
+#: end of its schedule.
+SCALE, THRESHOLD, RATE = 1e-5, 1e-4, 1e-6
 
 
 def build(family: str) -> keras.Model:
@@ -61,6 +66,40 @@ def build(family: str) -> keras.Model:
     options = {"weights": None, "classes": 10, "classifier_activation": None} | options
     keras.utils.set_random_seed(0)
     return getattr(keras.applications, name)(input_shape=(side, side, 3), **options)
+
+
+def images_for(model: keras.Model) -> np.ndarray:
+    """Images (IMAGES, side, side, 3) from 0 to 255 that a network can tell apart.
+
+    Each has colours of its own in four fields, and noise. Pure noise looks alike to all networks.
+    """
+    rng, side = np.random.default_rng(0), model.input_shape[1]
+    fields = rng.uniform(0, 255, (IMAGES, 2, 2, 3)).repeat(side, axis=1).repeat(side, axis=2)
+    noise = rng.uniform(0, 255, (IMAGES, side, side, 3))
+    return ((fields[:, side // 2 :, side // 2 :][:, :side, :side] + noise) / 2).astype("float32")
+
+
+def settle(graph: ChannelGraph, images: np.ndarray) -> None:
+    """Give a network signals of unit variance and statistics to match, as training would.
+
+    Random weights alone saturate some networks; others answer with 1e-5, or with a thousand.
+    """
+    import keras
+
+    from resbuilder.morphnet import recalibrate
+    from resbuilder.morphnet.forward import evaluate, forward
+
+    def scaled(n: int, read: list) -> list:
+        step = graph.steps[n]
+        if step.makes_channels:
+            kernel = getattr(step.layer, step.kernel)
+            signal = keras.ops.convert_to_numpy(evaluate(step, read))
+            kernel.assign(kernel / (signal - signal.mean(axis=0)).std())
+        return read
+
+    recalibrate(graph.model, images)
+    forward(graph, images, scaled)
+    recalibrate(graph.model, images)
 
 
 def independent_flops(model: keras.Model) -> int:
@@ -112,23 +151,28 @@ def work(job: dict) -> dict:
         expand,
         expand_model,
         output_change,
-        recalibrate,
         shrink,
     )
+    from resbuilder.morphnet.causes import causes
+    from resbuilder.morphnet.removal import closed, spared
     from resbuilder.morphnet.selection import Cost
+    from resbuilder.morphnet.shrink import dead_ids
     from resbuilder.training import RegularizedModel
 
     family = job["family"]
     if (backend := keras.backend.backend()) != job["backend"]:
         raise ValueError(f"this job is for {job['backend']}; Keras runs on {backend}")
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        # Tracing the graphs of six models takes longer than computing eight images with them.
+        tf.config.run_functions_eagerly(True)
     start = time.process_time()
     model = build(family)
-    rng = np.random.default_rng(0)
-    images = rng.uniform(0, 255, (IMAGES, *model.input_shape[1:])).astype("float32")
-    # Statistics as training would leave them: random weights alone saturate some networks.
-    recalibrate(model, images)
-    morphnet = MorphNetRegularizer(model)
+    images = images_for(model)
+    morphnet = MorphNetRegularizer(model, threshold=THRESHOLD)
     graph = morphnet.graph
+    settle(graph, images)
     weights = [w.numpy() for w in model.weights]
     whole = Cost(graph, "flops").total(np.ones(graph.size, bool))
     row = {"model": FAMILIES[family][0], "side": FAMILIES[family][1]}
@@ -148,38 +192,47 @@ def work(job: dict) -> dict:
 
     for weight, value in zip(model.weights, weights, strict=True):
         weight.assign(value)
-    scale(graph, dead, 1e-5)
+    scale(graph, dead, SCALE)
+    settle(graph, images)
     trainer = RegularizedModel(model, {"morphnet": morphnet.regularization_term})
     trainer.set_strengths(
         morphnet=0.1 / float(keras.ops.stop_gradient(morphnet.regularization_term()))
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    trainer.compile(keras.optimizers.SGD(1e-4), loss, jit_compile=False)
+    # Gradients of deep random networks have norms of hundreds, those of trained ones do not.
+    optimizer = keras.optimizers.SGD(RATE, global_clipnorm=1.0)
+    trainer.compile(optimizer, loss, jit_compile=False)
     labels = np.arange(IMAGES) % 10
     history = trainer.fit(images, labels, batch_size=IMAGES, epochs=STEPS, verbose=0)
     row["loss"] = history.history["loss"][-1]
     alive = morphnet.alive()
     row["removed"] = int(sum((~mask).sum() for mask in alive.values()))
-    row["trained"] = output_change(model, shrink(model, alive, at_least=1), images).relative
-    return row | {"seconds": round(time.process_time() - start)}
+    small = shrink(model, alive, at_least=1)
+    row["trained"] = output_change(model, small, images).relative
+    gone = closed(graph, spared(graph, dead_ids(graph, alive), 1))
+    found = causes(graph, gone, small, images)
+    row |= {"channels": found.channels, "borders": found.borders, "layer": found.layer}
+    return row | {"varied": found.varied, "seconds": round(time.process_time() - start)}
 
 
 def markdown(results: list[dict]) -> str:
     """The rows as a table, one for each family."""
     lines = [
         "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
-        "| expanded | backends |",
-        "|---|---|---|---|---|---|---|---|",
+        "| … by channels that vary | … by borders, rounding | expanded | backends |",
+        "|" + "---|" * 10,
     ]
     for family in FAMILIES:
         rows = [r for r in results if r["job"]["family"] == family]
         if not rows:
+            lines.append(f"| {family} | {FAMILIES[family][0]} | not measured yet |" + " |" * 7)
             continue
         equal = all(r["flops"] == r["counted"] and r["small"] == r["small_counted"] for r in rows)
-        zeroed, trained = (max(r[k] for r in rows) for k in ("zeroed", "trained"))
+        moved = ("zeroed", "trained", "channels", "borders")
+        moves = " | ".join(f"{max(r[k] for r in rows):.0e}" for k in moved)
         lines.append(
             f"| {family} | {rows[0]['model']}, {rows[0]['side']} | {rows[0]['flops'] / 1e6:,.1f} M "
-            f"| {'yes' if equal else 'NO'} | {zeroed:.0e} | {trained:.0e} "
+            f"| {'yes' if equal else 'NO'} | {moves} "
             f"| {min(r['expanded'] for r in rows):.1%} "
             f"| {', '.join(r['job']['backend'] for r in rows)} |"
         )

@@ -6,8 +6,9 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.native import NativeRegularizer
 from resbuilder.morphnet.prune import PruningSummary, prune, recalibrate, summarize
 from resbuilder.morphnet.regularizer import MorphNetRegularizer
-from resbuilder.morphnet.resize import expand_model, resize, shrink, widened
+from resbuilder.morphnet.resize import expand_model, resize, widened
 from resbuilder.morphnet.rules import ChannelRule, register_layer
+from resbuilder.morphnet.shrink import shrink
 from resbuilder.morphnet.widths import Expansion, expand
 
 __all__ = [

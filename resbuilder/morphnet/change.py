@@ -45,7 +45,11 @@ def output_change(before: keras.Model, after: keras.Model, images: Any) -> Outpu
     Returns:
         The :class:`OutputChange`; of several outputs, over all of them.
     """
-    old, new = (_outputs(model, images) for model in (before, after))
+    return change_of(_outputs(before, images), _outputs(after, images))
+
+
+def change_of(old: list[np.ndarray], new: list[np.ndarray]) -> OutputChange:
+    """Compare outputs on the same images, float arrays (images, …)."""
     changes = np.concatenate([(b - a).ravel() for a, b in zip(old, new, strict=True)])
     spread = np.sqrt(np.mean(np.concatenate([(a - a.mean(axis=0)).ravel() ** 2 for a in old])))
     relative = float(np.sqrt(np.mean(changes**2)))

@@ -72,6 +72,21 @@ def tensor_maps(graph: ChannelGraph, channels: Mapping[str, Map]) -> list[Map]:
     return maps
 
 
+def maps_without(graph: ChannelGraph, dead: np.ndarray) -> list[Map]:
+    """The map of each step's output channels when those that are dead leave.
+
+    Args:
+        graph: The model before the change.
+        dead: Bool array (size,) of ids.
+
+    Raises:
+        ValueError: If what a layer needs whole, such as a group of channels, would not stay whole.
+    """
+    return tensor_maps(
+        graph, {s.name: np.flatnonzero(~dead[graph.out_ids(s)]) for s in graph.producers()}
+    )
+
+
 def layer_maps(graph: ChannelGraph, maps: list[Map]) -> dict[str, LayerMaps]:
     """:class:`LayerMaps` for each layer by name, from the maps of all tensors."""
     result: dict[str, LayerMaps] = {}

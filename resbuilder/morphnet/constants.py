@@ -85,17 +85,48 @@ def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
         removed: Which of them are removed, bool (inputs,).
 
     Returns:
-        Float array (outputs,). Exact where all of the kernel lies inside the image.
+        Float array (outputs,). Exact where all of the kernel lies inside the image; where that is
+        less than half of the image, the mean over its positions.
     """
     return _taps(step)[removed].T @ means[removed]
 
 
 def _taps(step: Step) -> np.ndarray:
-    """Σ over the kernel's positions, (inputs, outputs)."""
+    """Σ over the kernel's positions that read the image, (inputs, outputs)."""
     kernel = kernel_of(step).astype("float64")
-    total = kernel.reshape(-1, *kernel.shape[-2:]).sum(axis=0)
+    total = np.tensordot(_inside(step, kernel.shape[:-2]), kernel, kernel.ndim - 2)
     # An output of a transposed convolution meets one in ∏ strides of the kernel's positions.
     return total / prod(step.layer.strides) if step.kind == "conv_transpose" else total
+
+
+def _inside(step: Step, size: tuple[int, ...]) -> np.ndarray:
+    """How much each position of a kernel counts, float array of its size.
+
+    1 where at least half of the windows lie inside the image as a whole: for these the sum is
+    exact. Else the share of the windows in which the position reads the image and not the zeros
+    around it: on small images the sum is then right on average, and on an image of one pixel exact.
+    """
+    layer = step.layer
+    sides = (step.in_shapes[0][:-1], step.out_shape[:-1])
+    padding = getattr(layer, "padding", "valid")
+    if padding not in ("same", "causal") or step.kind == "conv_transpose" or set(size) <= {1}:
+        return np.ones(size)
+    strides, dilations = (
+        np.broadcast_to(getattr(layer, name, 1), len(size)) for name in ("strides", "dilation_rate")
+    )
+    share, whole = np.ones(()), 1.0
+    for taps, stride, dilation, read, made in zip(size, strides, dilations, *sides, strict=True):
+        if read is None or made is None:
+            return np.ones(size)
+        reach = (taps - 1) * dilation
+        before = max((made - 1) * stride + reach + 1 - read, 0) // 2
+        if padding == "causal":
+            before = reach
+        at = np.arange(made)[:, None] * stride - before + np.arange(taps) * dilation
+        inside = (at >= 0) & (at < read)
+        whole *= inside.all(axis=1).mean()
+        share = np.multiply.outer(share, inside.mean(axis=0))
+    return np.ones(size) if whole >= 0.5 else share
 
 
 def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.prune import absolute, one_budget, ranking, split, summarize
-from resbuilder.morphnet.resize import without
+from resbuilder.morphnet.removal import without
 from resbuilder.morphnet.selection import Cost, removable, select
 
 
@@ -172,7 +172,7 @@ def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, 
         if living.all() or step.kind == "input":
             continue
         if step.makes_channels:
-            if graph.is_normalized(step) and _scaled_behind(graph, step):
+            if graph.is_normalized(step) and graph.scaled[graph.out_ids(step)].all():
                 continue
             kernel = getattr(layer, str(step.kernel))
             shape = (-1, 1) if step.kind == "conv_transpose" else (-1,)
@@ -187,12 +187,3 @@ def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, 
             if step.rule.kind != "separable":
                 result.append((layer.bias, living.astype("float32")))
     return result
-
-
-def _scaled_behind(graph: ChannelGraph, step: Any) -> bool:
-    """Whether a normalization with γ scales each channel that a step makes."""
-    covered = np.zeros(graph.size, bool)
-    for other in graph.steps:
-        if other.normalizes and other.layer.gamma is not None:
-            covered[graph.out_ids(other)] = True
-    return bool(covered[graph.out_ids(step)].all())

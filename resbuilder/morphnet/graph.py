@@ -15,7 +15,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from resbuilder.morphnet.steps import Step, walk
+from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.walk import walk
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,7 @@ class ChannelGraph:
             to the image, to an output of the model, or to a map that is broadcast over channels.
         mixed: Bool array (size,): channels that a layer computes with all together, such as a
             layer normalization. If one of them left, even a zero, the others would change.
+        scaled: Bool array (size,): channels that a batch or group normalization with γ scales.
 
     Raises:
         ValueError: If a layer's effect on channels is not known; the message names it.
@@ -96,6 +98,13 @@ class ChannelGraph:
             for of in (fixed, mixed, sliced)
         )
         self._number = {step: n for n, step in enumerate(self.steps)}
+        self._readers: list[list[Step]] = [[] for _ in self.steps]
+        self.scaled = np.zeros(self.size, bool)
+        for step in self.steps:
+            for i in step.inputs:
+                self._readers[i].append(step)
+            if step.normalizes and step.layer.gamma is not None:
+                self.scaled[self.out_ids(step)] = True
 
     def producers(self) -> list[Step]:
         """Convolutions and dense layers: the steps that make new channels."""
@@ -129,29 +138,28 @@ class ChannelGraph:
             groups.setdefault((tuple(layers), fixed), []).append(i)
         return tuple(WidthGroup(np.array(ids), *key) for key, ids in groups.items())
 
-    def consumers(self) -> list[list[int]]:
-        """For each step, the numbers of the steps that read what it makes."""
-        result: list[list[int]] = [[] for _ in self.steps]
-        for n, step in enumerate(self.steps):
-            for i in step.inputs:
-                result[i].append(n)
-        return result
+    def readers(self, step: Step) -> list[Step]:
+        """Steps that read what a step makes, once for each time that they read it."""
+        return self._readers[self._number[step]]
+
+    def is_output(self, step: Step) -> bool:
+        """Whether what a step makes is an output of the model."""
+        return self._number[step] in self.outputs
 
     def is_normalized(self, step: Step) -> bool:
         """Whether whatever a step makes passes a batch or group normalization before it is used.
 
         Then its kernel has no scale: twice the kernel gives the same outputs.
         """
-        consumers = self.consumers()
-        waiting, seen = [self._number[step]], set()
+        waiting, seen = [step], set()
         while waiting:
-            n = waiting.pop()
-            if n in self.outputs or not consumers[n]:
+            made = waiting.pop()
+            if self.is_output(made) or not self.readers(made):
                 return False
-            for reader in consumers[n]:
-                if self.steps[reader].makes_channels or self.steps[reader].kind == "reduce":
+            for reader in self.readers(made):
+                if reader.makes_channels or reader.kind == "reduce":
                     return False
-                if not self.steps[reader].normalizes and reader not in seen:
+                if not reader.normalizes and reader not in seen:
                     seen.add(reader)
                     waiting.append(reader)
         return True

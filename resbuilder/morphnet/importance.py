@@ -32,15 +32,13 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
 
     The root mean square over all layers that make the channel.
     """
-    consumers = graph.consumers()
-    numbers = {step: n for n, step in enumerate(graph.steps)}
 
     def value(step: Step) -> np.ndarray:
         kernel = kernel_of(step).astype("float64")
         norm = np.sqrt(np.square(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0))
-        readers = consumers[numbers[step]]
+        readers = graph.readers(step)
         if len(readers) == 1:
-            layer = graph.steps[readers[0]].layer
+            layer = readers[0].layer
             if isinstance(layer, keras.layers.BatchNormalization):
                 variance = layer.moving_variance.numpy()
                 scale = 1 if layer.gamma is None else np.abs(layer.gamma.numpy())
@@ -61,12 +59,9 @@ def gammas(graph: ChannelGraph) -> np.ndarray:
         for step in graph.steps
         if step.normalizes and step.layer.gamma is not None
     ]
-    covered = np.zeros(graph.size, bool)
-    for step, _ in found:
-        covered[graph.out_ids(step)] = True
     for step in graph.producers():
         ids = graph.out_ids(step)
-        if not (covered | graph.fixed | graph.mixed)[ids].all():
+        if not (graph.scaled | graph.fixed | graph.mixed)[ids].all():
             raise ValueError(
                 f"importance='gamma' needs a normalization with a scale behind every layer, and "
                 f"there is none behind {step.name!r}; take importance='magnitude'"

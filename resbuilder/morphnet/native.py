@@ -209,19 +209,16 @@ def _sources(graph: ChannelGraph, algorithm: str) -> list[_Source]:
 
 def _automatic(graph: ChannelGraph) -> list[_Source]:
     """Every normalization with γ, and the kernels whose norm says something or all there is."""
-    scaled = [s for s in graph.steps if s.normalizes and s.layer.gamma is not None]
-    covered = np.zeros(graph.size, bool)
-    for step in scaled:
-        covered[graph.out_ids(step)] = True
-    consumers = graph.consumers()
-    sources = [_Source(step, "gamma") for step in scaled if step.kind == "keep"]
-    for n, step in enumerate(graph.steps):
-        if not step.makes_channels:
-            continue
+    sources = [
+        _Source(step, "gamma")
+        for step in graph.steps
+        if step.normalizes and step.layer.gamma is not None and step.kind == "keep"
+    ]
+    for step in graph.producers():
         if graph.is_normalized(step):
-            if covered[graph.out_ids(step)].all():
+            if graph.scaled[graph.out_ids(step)].all():
                 continue
-            behind = [graph.steps[r].layer for r in consumers[n]]
+            behind = [reader.layer for reader in graph.readers(step)]
             if len(behind) == 1 and isinstance(behind[0], keras.layers.BatchNormalization):
                 sources.append(_Source(step, "norm", behind[0]))
                 continue

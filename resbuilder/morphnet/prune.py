@@ -11,12 +11,11 @@ import numpy as np
 from keras import ops
 
 from resbuilder.morphnet.change import output_change
-from resbuilder.morphnet.channels import tensor_maps
 from resbuilder.morphnet.forward import forward
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import IMPORTANCES, gammas, magnitudes, shares, taylor
-from resbuilder.morphnet.rebuild import fates
-from resbuilder.morphnet.resize import closed, without
+from resbuilder.morphnet.rebuild import can_live_without
+from resbuilder.morphnet.removal import closed, without
 from resbuilder.morphnet.selection import Cost, select
 
 #: Times that an importance from data is computed again on the way.
@@ -100,7 +99,7 @@ def prune(
         return alive
 
     alive = chosen(at_least)
-    if not at_least and not _works(graph, alive):
+    if not at_least and not can_live_without(graph, closed(graph, ~alive)):
         # Branches that may die one by one, but not all of them together.
         alive = chosen(1)
     small = without(graph, ~alive, images=images)
@@ -271,14 +270,3 @@ def split(data: Any) -> tuple[Any, Any]:
 
 def _compiled_loss(network: keras.Model) -> Any:
     return getattr(network, "loss", None) if getattr(network, "compiled", False) else None
-
-
-def _works(graph: ChannelGraph, alive: np.ndarray) -> bool:
-    """Whether a network can be built of the living channels."""
-    dead = closed(graph, ~alive)
-    masks = {s.name: np.flatnonzero(~dead[graph.out_ids(s)]) for s in graph.producers()}
-    try:
-        fates(graph, tensor_maps(graph, masks))
-    except ValueError:
-        return False
-    return True

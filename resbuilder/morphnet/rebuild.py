@@ -15,11 +15,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from resbuilder.morphnet.channels import LayerMaps, Map, layer_maps
+from resbuilder.morphnet.channels import LayerMaps, Map, layer_maps, maps_without
+from resbuilder.morphnet.describe import sliced_key
 from resbuilder.morphnet.forward import evaluate
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rules import taken
-from resbuilder.morphnet.steps import Step, functional, nodes, per_channel, sliced_key
+from resbuilder.morphnet.steps import Step, per_channel
+from resbuilder.morphnet.walk import functional, nodes
 
 BUILT, EMPTY, CONSTANT = "built", "empty", "constant"
 
@@ -63,6 +65,15 @@ def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
 
 
 _KEEP_ONE = "keep the best channel of such layers with shrink(..., at_least=1)"
+
+
+def can_live_without(graph: ChannelGraph, dead: np.ndarray) -> bool:
+    """Whether a network can be built of the channels that are not dead, a bool array (size,)."""
+    try:
+        fates(graph, maps_without(graph, dead))
+    except ValueError:
+        return False
+    return True
 
 
 def _absorbs(step: Step, read: list[str]) -> bool:

@@ -6,9 +6,9 @@ import warnings
 
 import keras
 
+from resbuilder.morphnet.dry_run import check_surgery
 from resbuilder.morphnet.google import GoogleRegularizer
 from resbuilder.morphnet.native import NativeRegularizer
-from resbuilder.morphnet.resize import check_surgery
 
 ENGINES = {"native": NativeRegularizer, "google": GoogleRegularizer}
 

@@ -15,6 +15,8 @@ Map = np.ndarray
 
 #: Kinds that a custom layer may have.
 KINDS = ("keep", "mix", "conv", "dense", "depthwise")
+#: Kinds of layers that make channels, so that their width can be chosen.
+PRODUCERS = ("conv", "conv_transpose", "dense")
 
 
 @dataclass(frozen=True)

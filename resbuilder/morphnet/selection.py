@@ -11,10 +11,9 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
-from resbuilder.morphnet.channels import tensor_maps
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.rebuild import fates
-from resbuilder.morphnet.resize import may_gain_bias
+from resbuilder.morphnet.rebuild import can_live_without
+from resbuilder.morphnet.removal import may_gain_bias
 from resbuilder.morphnet.resources import coefficients
 
 RESOURCES = ("flops", "parameters")
@@ -44,10 +43,7 @@ class Cost:
         gaining = []
         if resource == "parameters":
             self._count_others(graph)
-            consumers = graph.consumers()
-            gaining = [
-                step for n, step in enumerate(graph.steps) if may_gain_bias(graph, n, consumers)
-            ]
+            gaining = [step for step in graph.steps if may_gain_bias(graph, step)]
         shape = len(gaining), graph.size
         self.bias_inputs = graph.counts([graph.in_ids(s) for s in gaining]).reshape(shape)
         self.bias_outputs = graph.counts([graph.out_ids(s) for s in gaining]).reshape(shape)
@@ -206,9 +202,4 @@ def _can_die(graph: ChannelGraph, ids: np.ndarray, candidates: np.ndarray) -> bo
         return False
     dead = np.zeros(graph.size, bool)
     dead[ids] = True
-    masks = {s.name: np.flatnonzero(~dead[graph.out_ids(s)]) for s in graph.producers()}
-    try:
-        fates(graph, tensor_maps(graph, masks))
-    except ValueError:
-        return False
-    return True
+    return can_live_without(graph, dead)

@@ -7,7 +7,7 @@ undershoots, because the first and the last layer scale linearly.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
@@ -73,7 +73,7 @@ def expand(
     if round_to < 1 or round_to != int(round_to):
         raise ValueError(f"round_to must be a positive integer, got {round_to}")
     problem = _Problem(graph, resource, round_to)
-    least = problem.cost(problem.rounded(0, problem.zeros()))
+    least = problem.cost([round_to] * len(problem.free))
     if least > budget:
         raise ValueError(
             f"the budget of {budget} {resource} is too small: {round_to} channel(s) in every layer "
@@ -87,10 +87,48 @@ def expand(
         before = problem.group_widths(graph.widths())
         share = Fraction(intensity)
         mixed = [(1 - share) * c + share * e for c, e in zip(before, result, strict=True)]
-        result = problem.rounded(1, mixed)
+        result = rounded(1, mixed, round_to)
         if problem.cost(result) > budget >= problem.cost(before):
             result = problem.largest(mixed, budget)[1]
     return Expansion(problem.layer_widths(result), float(kappa), problem.cost(result))
+
+
+def rounded(kappa: Fraction | int, base: Sequence[Fraction | int], unit: int = 1) -> list[int]:
+    """κ·base to the nearest multiples of a unit (halves up), at least one unit."""
+    steps = (floor(kappa * b / Fraction(unit) + Fraction(1, 2)) for b in base)
+    return [unit * max(1, step) for step in steps]
+
+
+def largest_widths(
+    base: Sequence[Fraction | int], fits: Callable[[list[int]], bool], unit: int = 1
+) -> tuple[Fraction, list[int]]:
+    """Scale widths by one factor as far as a budget allows, exactly.
+
+    Args:
+        base: Widths to scale, not all 0.
+        fits: Whether widths are within the budget. One unit everywhere must be.
+        unit: Widths are rounded to multiples of it.
+
+    Returns:
+        The least upper bound of the κ whose rounded widths fit, and these widths.
+    """
+    low, high = Fraction(0), Fraction(1)
+    while fits(rounded(high, base, unit)):
+        low, high = high, 2 * high
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(rounded(middle, base, unit)) else (low, middle)
+    # Widths change only where κ·base passes half a unit: step on exactly until one exceeds.
+    while True:
+        result = rounded(low, base, unit)
+        following = min(
+            (Fraction(w) + Fraction(unit, 2)) / Fraction(b)
+            for w, b in zip(result, base, strict=True)
+            if b
+        )
+        if not fits(rounded(following, base, unit)):
+            return following, result
+        low = following
 
 
 class _Problem:
@@ -119,37 +157,8 @@ class _Problem:
         a_in, a_out = (m @ w + constant for m, constant in (self.inputs, self.outputs))
         return int(self.coefficients.cost(a_in, a_out).sum())
 
-    def zeros(self) -> list[Fraction]:
-        return [Fraction(0)] * len(self.free)
-
-    def rounded(self, kappa: Fraction | int, base: Sequence[Fraction | int]) -> list[int]:
-        """κ·base to the nearest multiples of the unit (halves up), at least one unit."""
-        steps = (floor(kappa * b / Fraction(self.unit) + Fraction(1, 2)) for b in base)
-        return [self.unit * max(1, step) for step in steps]
-
     def largest(self, base: Sequence[Fraction | int], budget: int) -> tuple[Fraction, list[int]]:
-        """Least upper bound of the κ whose rounded widths fit, and these widths."""
-
-        def fits(kappa: Fraction) -> bool:
-            return self.cost(self.rounded(kappa, base)) <= budget
-
-        low, high = Fraction(0), Fraction(1)
-        while fits(high):
-            low, high = high, 2 * high
-        for _ in range(50):
-            middle = (low + high) / 2
-            low, high = (middle, high) if fits(middle) else (low, middle)
-        # Widths change only where κ·base passes half a unit: step on exactly until one exceeds.
-        while True:
-            result = self.rounded(low, base)
-            following = min(
-                (Fraction(w) + Fraction(self.unit, 2)) / Fraction(b)
-                for w, b in zip(result, base, strict=True)
-                if b
-            )
-            if not fits(following):
-                return following, result
-            low = following
+        return largest_widths(base, lambda widths: self.cost(widths) <= budget, self.unit)
 
     def group_widths(self, widths: Mapping) -> list[int]:
         return [self._group_width(group, widths) for group in self.free]

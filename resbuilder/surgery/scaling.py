@@ -13,6 +13,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.costs import cost
 from resbuilder.model import build_model
 from resbuilder.morphnet import ChannelGraph, expand
+from resbuilder.morphnet.widths import largest_widths
 from resbuilder.surgery.moves import remove_blocks
 
 
@@ -83,16 +84,7 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
     def fits(widths: Sequence[int]) -> bool:
         return cost(scaled(widths)).flops <= flops
 
-    def rounded(kappa: float) -> list[int]:
-        return [max(1, math.floor(kappa * b + 0.5)) for b in base]
-
-    low, high = 0.0, 1.0
-    while fits(rounded(high)):
-        low, high = high, 2 * high
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if fits(rounded(middle)) else (low, middle)
-    widths = rounded(low)
+    _, widths = largest_widths(base, fits)
     while True:
         # The factor at which a group would get its next channel.
         order = sorted(range(len(base)), key=lambda g: (widths[g] + 0.5) / base[g])

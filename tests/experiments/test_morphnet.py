@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
 from experiments.jobs import write
-from experiments.morphnet import bad_start, iterations
+from experiments.morphnet import bad_start, inherited, iterations
 from experiments.morphnet.bad_start import balance, distances, rounds_from
 from experiments.morphnet.iterations import Iterations, iterate, pareto_front, trajectory
 from experiments.morphnet.network import WIDTHS, expanded, flops, network, size
@@ -245,6 +245,40 @@ def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypa
         (called("what_is_left", digits, tmp_path) / "what_is_left.md").read_text().split("\n")[2:-1]
     )
     assert row.startswith("| threshold 1e-2 | 32·64·512 | ")
+
+
+@trains
+def test_weights_kept_and_widths_scaled_fill_the_same_budget(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(inherited, "DATASET", "mnist")
+    monkeypatch.setitem(inherited.PRESETS, "quick", (240, 2, (4, 8, 16), (0.5,), 1))
+    results = [
+        {"job": job} | inherited.work(job | {"data_dir": digits})
+        for job in inherited.jobs_of("quick").values()
+    ]
+    budget = results[0]["flops"] // 2
+    for result in results:
+        (network,) = result["networks"]
+        # So small a network goes by large steps: one channel of four before eight.
+        assert 0.5 * budget < network["flops"] <= budget
+    (row,) = inherited.markdown(results).split("\n")[2:3]
+    assert row.startswith("| 50% | ")
+    inherited.drawn(results).savefig(tmp_path / "drawn.png")
+
+
+def test_the_sentence_says_where_morphnet_wins_by_two_standard_errors():
+    def result(side, seed, *tests):
+        job = {"side": side, "seed": seed, "shares": [0.5, 0.1]}
+        return {"job": job, "networks": [{"test": t} for t in tests]}
+
+    scaled = [result("scaled", 0, 0.80, 0.70), result("scaled", 1, 0.90, 0.74)]
+    ours = [result("morphnet", 0, 0.80, 0.80), result("morphnet", 1, 0.91, 0.83)]
+    shares = inherited.by_share(scaled + ours)
+    assert inherited.lead(shares[0.1]) == pytest.approx((0.095, 0.005))
+    said = inherited.sentence(shares)
+    assert "wins over widths scaled alike at 10% (+9.5 points)" in said
+    assert "loses at no share" in said
+    assert "standard errors at 50% (+0.5 points)" in said
+    assert "not measured" in inherited.sentence(inherited.by_share(scaled)).lower()
 
 
 def called(name, digits, out):

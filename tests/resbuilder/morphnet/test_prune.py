@@ -15,7 +15,7 @@ from resbuilder.morphnet import (
     shrink,
 )
 from resbuilder.morphnet.importance import magnitudes, taylor
-from resbuilder.morphnet.resize import without
+from resbuilder.morphnet.removal import without
 from resbuilder.morphnet.selection import Cost, select
 from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
 

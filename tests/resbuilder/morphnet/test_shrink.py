@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 
 from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, output_change, shrink
+from resbuilder.morphnet.causes import causes
+from resbuilder.morphnet.shrink import dead_ids
 from tests.resbuilder.morphnet.networks import images_for, masks, outputs, randomize
 
 MASK = np.array([True, False, True, False, True])
@@ -75,11 +77,32 @@ def test_any_activation_may_map_zero_to_something(activation):
 
 
 def test_same_padding_is_exact_inside_the_image_and_not_at_its_border():
-    model = small_network(lambda x: layers.Conv2D(4, 3, padding="same", name="next")(x))
+    behind = layers.Conv2D(4, 3, padding="same", name="next")
+    model = small_network(behind, padding="same")
     kill_by_scale(model)
     change = np.abs(outputs(shrink(model, {"conv": MASK})) - outputs(model))
     assert change[:, 1:-1, 1:-1].max() < 1e-5
     assert change[:, 0].max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    "options", [{"strides": 2}, {"dilation_rate": 2}, {"kernel_size": (5, 3)}], ids=str
+)
+def test_where_most_windows_reach_over_the_border_same_padding_is_right_on_average(options):
+    """Maps of 3×3 positions or fewer: the mean of each output over them stays."""
+    behind = layers.Conv2D(4, **{"kernel_size": 3, "padding": "same", "name": "next"} | options)
+    model = small_network(lambda x: behind(layers.MaxPooling2D()(x)))
+    kill_by_scale(model)
+    before, after = outputs(model), outputs(shrink(model, {"conv": MASK}))
+    np.testing.assert_allclose(after.mean(axis=(1, 2)), before.mean(axis=(1, 2)), atol=1e-5)
+
+
+def test_same_padding_is_exact_on_an_image_of_one_pixel():
+    behind = layers.Conv2D(4, 3, padding="same", name="next")
+    model = small_network(lambda x: behind(layers.MaxPooling2D(6)(x)))
+    kill_by_scale(model)
+    small = shrink(model, {"conv": MASK})
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
 def test_channels_that_vary_are_replaced_by_their_mean():
@@ -187,7 +210,7 @@ def test_masks_that_contradict_each_other():
 def test_check_reports_how_far_outputs_move(capsys):
     model = small_network(BEHIND["a dense layer"])
     images = images_for(model, 8)
-    with pytest.warns(UserWarning, match="spread"):
+    with pytest.warns(UserWarning, match="spread.*'next' reads vary most"):
         small = shrink(model, {"conv": MASK}, check=images)
     change = output_change(model, small, images)
     difference = outputs(small, images) - outputs(model, images)
@@ -197,6 +220,19 @@ def test_check_reports_how_far_outputs_move(capsys):
     kill_by_scale(model)
     shrink(model, {"conv": MASK}, check=images)  # no warning, which pytest would not hide
     assert "0.00%" in capsys.readouterr().out
+
+
+@pytest.mark.any_backend
+def test_borders_are_told_from_channels_that_vary():
+    model = small_network(lambda x: layers.Conv2D(4, 3, padding="same", name="next")(x))
+    kill_by_scale(model)
+    images, graph = images_for(model, 8), ChannelGraph(model)
+    dead = dead_ids(graph, {"conv": MASK})
+    small = shrink(model, {"conv": MASK})
+    found = causes(graph, dead, small, images)
+    assert found.channels < 1e-5
+    assert found.borders == pytest.approx(output_change(model, small, images).relative, rel=1e-3)
+    assert "epoch" in str(found)  # the smaller model can learn its borders
 
 
 @pytest.mark.any_backend

@@ -1,0 +1,275 @@
+"""Beyond the thesis: MorphNet with its weights kept, beside widths scaled alike.
+
+::
+
+    python -m experiments.morphnet.inherited --preset quick
+    python -m experiments.morphnet.inherited --preset laptop
+
+Chapter 5 trains from scratch what MorphNet has chosen. Here the weights stay: the first half of
+the epochs trains the whole network, with MorphNet's term or without; then channels go until a share
+of its FLOPs is left, and the second half trains what is left. Beside it stands the network with all
+widths scaled to the same FLOPs, trained from scratch for all epochs. All have the same cosine over
+all epochs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.morphnet.network import WIDTHS, expanded
+from resbuilder.common.cli import Command
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
+
+SIDES = {
+    "scaled": "widths scaled alike",
+    "pruned": "pruned, without the term",
+    "morphnet": "MorphNet, weights kept",
+}
+DATASET = "fashion_mnist"
+LEARNING_RATE, BATCH_SIZE = 2e-3, 32
+#: λ·term at the start, beside a cross-entropy of 2.3.
+PULL = 0.3
+#: Images on which statistics are taken after pruning.
+CALIBRATION = 256
+# Training images with those that validate, epochs, widths, shares of the FLOPs, seeds.
+PRESETS = {
+    "quick": (600, 2, (8, 16, 64), (0.25,), 1),
+    "laptop": (2_400, 10, (16, 32, 128), (0.5, 0.25, 0.1), 3),
+    "workstation": (None, 20, WIDTHS, (0.5, 0.25, 0.1, 0.05), 3),
+}
+
+
+def jobs_of(preset: str) -> dict[str, dict]:
+    """Return the settings of the jobs by name: one for each side and seed."""
+    limit, epochs, widths, shares, seeds = PRESETS[preset]
+    return {
+        f"{side}_seed{seed}": {
+            "dataset": DATASET,
+            "limit": limit,
+            "side": side,
+            "widths": widths,
+            "shares": shares,
+            "epochs": epochs,
+            "seed": seed,
+        }
+        for seed in range(seeds)
+        for side in SIDES
+    }
+
+
+def work(job: dict) -> dict:
+    """Return ``flops`` of the start, and ``networks``: what each share of them gives."""
+    import keras
+
+    from experiments.morphnet.network import flops, network
+    from experiments.morphnet.training import parts
+    from resbuilder.morphnet import ChannelGraph, prune
+
+    keras.utils.set_random_seed(job["seed"])
+    data = parts(job["dataset"], job["data_dir"], job["limit"])
+    whole, half = flops(job["widths"]), job["epochs"] // 2
+    budgets = [int(share * whole) for share in job["shares"]]
+    networks = []
+    if job["side"] != "scaled":
+        start = network(job["widths"], normalized=True)
+        fit(job, start, data["train"], 0, half, PULL if job["side"] == "morphnet" else 0.0)
+    for budget in budgets:
+        if job["side"] == "scaled":
+            keras.utils.set_random_seed(job["seed"])
+            model, first = network(expanded(job["widths"], budget), normalized=True), 0
+            before = None
+        else:
+            images = data["train"][0][:CALIBRATION]
+            model, first = prune(start, flops=budget, data=images, verbose=False), half
+            before = accuracy(model, data["test"])
+        fit(job, model, data["train"], first, job["epochs"])
+        widths = tuple(ChannelGraph(model).widths().values())[:-1]
+        networks.append(
+            {
+                "widths": widths,
+                "flops": flops(widths),
+                "right_after": before,
+                "validation": accuracy(model, data["validation"]),
+                "test": accuracy(model, data["test"]),
+            }
+        )
+    return {"flops": whole, "networks": networks}
+
+
+def fit(
+    job: dict, model: keras.Model, data: tuple, first: int, last: int, pull: float = 0.0
+) -> None:
+    """Train from epoch ``first`` to ``last`` of the cosine, with MorphNet's term if it pulls."""
+    import keras
+
+    from resbuilder.morphnet import MorphNetRegularizer
+    from resbuilder.training import RegularizedModel
+
+    terms = {}
+    if pull:
+        morphnet = MorphNetRegularizer(model)
+        terms["morphnet"] = morphnet.regularization_term
+    trainer = RegularizedModel(model, terms)
+    if pull:
+        trainer.set_strengths(morphnet=pull / float(morphnet.regularization_term()))
+    trainer.compile(
+        keras.optimizers.Adam(LEARNING_RATE),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+
+    def rate(epoch: int) -> float:
+        return LEARNING_RATE * (1 + np.cos(np.pi * epoch / job["epochs"])) / 2
+
+    trainer.fit(
+        *data,
+        batch_size=BATCH_SIZE,
+        initial_epoch=first,
+        epochs=last,
+        verbose=0,
+        callbacks=[keras.callbacks.LearningRateScheduler(rate)],
+    )
+
+
+def accuracy(model: keras.Model, data: tuple) -> float:
+    """Return the share of the images whose largest logit is that of their label."""
+    images, labels = data
+    return float((model.predict(images, batch_size=500, verbose=0).argmax(1) == labels).mean())
+
+
+def by_share(results: list[dict]) -> dict[float, dict[str, list[dict]]]:
+    """Return the networks of each share and side, one for each seed."""
+    found: dict[float, dict[str, list[dict]]] = {}
+    for result in sorted(results, key=lambda r: r["job"]["seed"]):
+        for share, network in zip(result["job"]["shares"], result["networks"], strict=True):
+            sides = found.setdefault(share, {side: [] for side in SIDES})
+            sides[result["job"]["side"]].append(network | {"seed": result["job"]["seed"]})
+    return dict(sorted(found.items(), reverse=True))
+
+
+def lead(sides: dict[str, list[dict]]) -> tuple[float, float] | None:
+    """Return by how much MorphNet leads widths scaled alike, and its standard error over seeds.
+
+    None where fewer than two seeds have both. Test accuracies; seeds are paired.
+    """
+    scaled = {n["seed"]: n["test"] for n in sides["scaled"]}
+    leads = [n["test"] - scaled[n["seed"]] for n in sides["morphnet"] if n["seed"] in scaled]
+    if len(leads) < 2:
+        return None
+    return float(np.mean(leads)), float(np.std(leads, ddof=1) / np.sqrt(len(leads)))
+
+
+def sentence(shares: dict[float, dict[str, list[dict]]]) -> str:
+    """Say at which shares MorphNet wins, by more than twice the standard error."""
+    leads = {share: found for share, sides in shares.items() if (found := lead(sides))}
+    if not leads:
+        return "Not measured yet: two seeds of both are needed."
+    wins = [s for s, (mean, error) in leads.items() if mean > 2 * error]
+    losses = [s for s, (mean, error) in leads.items() if mean < -2 * error]
+    even = [s for s in leads if s not in wins + losses]
+
+    def at(chosen: list[float]) -> str:
+        return ", ".join(f"{s:.0%} ({100 * leads[s][0]:+.1f} points)" for s in chosen) or "no share"
+
+    return (
+        f"MorphNet with its weights kept wins over widths scaled alike at {at(wins)} of the FLOPs; "
+        f"it loses at {at(losses)}, and neither is ahead by two standard errors at {at(even)}."
+    )
+
+
+def markdown(results: list[dict]) -> str:
+    """Return test accuracies of each share and side, the lead, and the sentence."""
+    shares, whole = by_share(results), results[0]["flops"]
+    lines = [
+        f"| FLOPs | {' | '.join(SIDES.values())} | MorphNet leads by | right after pruning "
+        "| budget filled | widths of MorphNet, seed 0 |",
+        "|" + "---|" * (len(SIDES) + 5),
+    ]
+    for share, sides in shares.items():
+        cells = [spread([n["test"] for n in sides[side]]) for side in SIDES]
+        found = lead(sides)
+        cells.append("–" if found is None else f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}")
+        morphnet = sides["morphnet"]
+        cells.append(spread([n["right_after"] for n in morphnet]))
+        filled = [filling(sides[side], share * whole) for side in ("scaled", "morphnet")]
+        cells.append(" / ".join(filled))
+        cells.append("·".join(map(str, morphnet[0]["widths"])) if morphnet else "–")
+        lines.append(f"| {share:.0%} | {' | '.join(cells)} |")
+    return "\n".join(lines) + f"\n\n{sentence(shares)}\n"
+
+
+def filling(networks: list[dict], budget: float) -> str:
+    """Return how much of a budget networks use, in %, on average over seeds."""
+    return f"{np.mean([n['flops'] for n in networks]) / budget:.0%}" if networks else "–"
+
+
+def spread(values: list[float]) -> str:
+    """Return accuracies as a table has them: mean ± standard deviation in %, and their number."""
+    if not values:
+        return "–"
+    deviation = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+    return f"{100 * np.mean(values):.1f}{deviation} ({len(values)})"
+
+
+def drawn(results: list[dict]) -> Figure:
+    """Return test accuracy over FLOPs for each side: means, and each seed as a point."""
+    from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+    from resbuilder.report.style import new_figure, percent_axis
+
+    shares = by_share(results)
+    colors = {"scaled": GREY, "pruned": ORANGE, "morphnet": BLUE}
+    with styled():
+        figure = new_figure(4.0)
+        axes = figure.subplots()
+        for side, label in SIDES.items():
+            groups = [(s, [n["test"] for n in sides[side]]) for s, sides in shares.items()]
+            groups = [(s, tests) for s, tests in groups if tests]
+            means = [np.mean(tests) for _, tests in groups]
+            axes.plot([s for s, _ in groups], means, color=colors[side], marker="o", label=label)
+            for share, tests in groups:
+                axes.plot([share] * len(tests), tests, ".", color=colors[side], alpha=0.5)
+        axes.set(xscale="log", xlabel="FLOPs, of those of the whole network", title="Test accuracy")
+        axes.set_xticks(list(shares), [f"{s:.0%}" for s in shares])
+        axes.minorticks_off()
+        percent_axis(axes.yaxis)
+        axes.legend()
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Write table and figure beside the file of results."""
+    results = stored(path)
+    publish(path, drawn(results), markdown(results))
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"morphnet/inherited": jobs_of},
+        publish_from=publish_from,
+        times={
+            "quick": "a minute",
+            "laptop": "6 minutes of one core",
+            "workstation": "10 hours of one core (estimate)",
+        },
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("morphnet", *PRESETS, seeds={name: v[-1] for name, v in PRESETS.items()})
+def main(preset: str, running: Running) -> None:
+    """Measure what is missing, draw, and say where it is."""
+    publish_from(measure("morphnet/inherited", work, jobs_of(preset), preset, running))
+
+
+if __name__ == "__main__":
+    main()

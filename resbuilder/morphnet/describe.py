@@ -1,0 +1,254 @@
+"""What a call of a layer does to channels: the attributes of the steps that it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from resbuilder.morphnet.rules import GROUPED, PRODUCERS, ChannelRule, refusal, rule_of
+from resbuilder.morphnet.steps import per_channel
+
+_REDUCING = ("Mean", "Max", "Min", "Amax", "Amin", "Sum")
+_OPAQUE = ChannelRule("opaque")
+
+
+def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tuple[str, dict]]:
+    """Name suffix and attributes of each step that a call is; ValueError where it cannot be one."""
+    cls = type(node.operation)
+    if why := refusal(cls):
+        raise ValueError(f"{why}; register_layer(cls, rule) takes a rule of your own")
+    rule = rule_of(cls)
+    last = len(outputs[0])
+    for shape in outputs:
+        if not shape or shape[-1] is None:
+            raise ValueError(
+                f"the number of channels is unknown in {shape}; give Input a fixed shape"
+            )
+    if rule is not None:
+        try:
+            yield from _DESCRIBE.get(rule.kind, _keep)(node, rule, shapes, outputs, last)
+            return
+        except ValueError:
+            if not on_image:
+                raise
+    if on_image and not _has_kernel(rule):
+        for part, shape in enumerate(outputs):
+            yield "", dict(kind="opaque", rule=_OPAQUE, out_shape=shape, part=part)
+        return
+    raise ValueError(
+        "its effect on channels is not known; say what it does with "
+        "resbuilder.morphnet.register_layer"
+    )
+
+
+def _has_kernel(rule: ChannelRule | None) -> bool:
+    return rule is not None and rule.kind in (*PRODUCERS, "depthwise", "separable")
+
+
+def _input(node, rule, shapes, outputs, last):
+    yield "", dict(kind="input", rule=rule)
+
+
+def _kernel(node, rule, shapes, outputs, last):
+    layer = node.operation
+    _check_weights(layer)
+    if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError("channels must be on the last axis")
+    size = tuple(getattr(layer, "kernel_size", ()))
+    groups = getattr(layer, "groups", 1)
+    mixes = not _is_elementwise(getattr(layer, "activation", None), outputs[0][-1])
+    common = dict(rule=rule, kernel="kernel", kernel_size=size, mixes=mixes)
+    if rule.kind == "separable":
+        channels = shapes[0][-1] * layer.depth_multiplier
+        between = (*outputs[0][:-1], channels)
+        common |= dict(kernel="depthwise_kernel", mixes=False)
+        yield (
+            "/depthwise",
+            common | dict(kind="depthwise", out_shape=between, groups=shapes[0][-1]),
+        )
+        common |= dict(kernel="pointwise_kernel", kernel_size=(1,) * len(size), mixes=mixes)
+        yield "", common | dict(kind="conv", in_shapes=(between,), chained=True)
+    elif rule.kind == "depthwise":
+        yield "", common | dict(kind="depthwise", groups=shapes[0][-1])
+    elif groups != 1:
+        if rule.kind != "conv":
+            raise ValueError(f"groups are supported in convolutions only, got groups={groups}")
+        yield "", common | dict(kind="depthwise", groups=groups, rule=GROUPED)
+    else:
+        yield "", common | dict(kind=rule.kind)
+
+
+def _check_weights(layer) -> None:
+    if getattr(layer, "lora_enabled", False):
+        raise ValueError(
+            f"it has LoRA enabled (rank {layer.lora_rank}), so its kernel is a sum; save and "
+            "load the model, which merges it, and shrink what was loaded"
+        )
+    if getattr(layer, "quantization_mode", None):
+        raise ValueError(
+            f"its weights are quantized ({layer.quantization_mode}); shrink the model before "
+            "quantizing it"
+        )
+    if _has_weights(getattr(layer, "activation", None)):
+        raise ValueError(
+            f"its activation {type(layer.activation).__name__} has weights; make it a layer of "
+            "its own behind this one"
+        )
+
+
+def _has_weights(activation: Any) -> bool:
+    """Whether an activation is a layer that makes weights; Keras does so late, or never."""
+    plain = keras.layers.Layer.build
+    return isinstance(activation, keras.layers.Layer) and type(activation).build is not plain
+
+
+def _keep(node, rule, shapes, outputs, last):
+    layer, name = node.operation, type(node.operation).__name__
+    if getattr(layer, "gamma", None) is not None and hasattr(layer, "axis"):
+        if not {-1, last} & set(np.atleast_1d(layer.axis).tolist()):
+            raise ValueError("channels must be on the last axis")
+    if getattr(layer, "data_format", None) == "channels_first":
+        raise ValueError("channels must be on the last axis")
+    if _has_weights(getattr(layer, "activation", None)):
+        _check_weights(layer)
+    channels, kind = outputs[0][-1], rule.kind
+    widths = [shape[-1] for shape in shapes]
+    if kind == "mix" and hasattr(layer, "axis"):
+        if last not in {a % (last + 1) for a in np.atleast_1d(layer.axis).tolist()}:
+            if getattr(layer, "weights", None):
+                raise ValueError("channels must be on the last axis")
+            kind = "keep"
+    reduces = name in _REDUCING or (name == "Average" and hasattr(layer, "axis"))
+    if name in ("Squeeze", "ExpandDims") or reduces:
+        rank = len(shapes[0]) + (2 if name == "ExpandDims" else 1)
+        given = range(rank) if layer.axis is None else np.atleast_1d(layer.axis).tolist()
+        axes = {a % rank for a in given}
+        if rank - 1 in axes:
+            if reduces and getattr(layer, "keepdims", False):
+                yield "", dict(kind="reduce", rule=rule)
+                return
+            raise ValueError("it removes the axis of channels")
+    if name == "Pad" and any(np.atleast_2d(layer.pad_width)[-1]):
+        raise ValueError("it pads the axis of channels")
+    if channels not in widths or any(w not in (1, channels) for w in widths):
+        raise ValueError(
+            f"it makes {channels} channels of {', '.join(map(str, widths))}, which do not "
+            "correspond to each other"
+        )
+    constants = [a for a in node.arguments._flat_arguments if per_channel(a)]
+    if any(a.shape[-1] != channels for a in constants):
+        raise ValueError(f"a constant of the shape {tuple(constants[0].shape)} widens its input")
+    elementwise = kind != "keep" or _is_elementwise(getattr(layer, "activation", None), channels)
+    yield "", dict(kind="keep" if elementwise and kind == "keep" else "mix", rule=rule)
+
+
+def _concat(node, rule, shapes, outputs, last):
+    if node.operation.axis not in (-1, last):
+        raise ValueError("channels must be on the last axis")
+    yield "", dict(kind="concat", rule=rule)
+
+
+def _reshape(node, rule, shapes, outputs, last):
+    if getattr(node.operation, "data_format", None) == "channels_first":
+        raise ValueError("channels must be on the last axis")
+    before, after = shapes[0][-1], outputs[0][-1]
+    # Channels run fastest, before and after: index p·C + c is channel c.
+    if after % before == 0:
+        yield "", dict(kind="tile", rule=rule)
+    elif before % after == 0:
+        yield "", dict(kind="untile", rule=rule)
+    else:
+        raise ValueError(f"reshaping {shapes[0]} to {outputs[0]} mixes channels")
+
+
+def _slice(node, rule, shapes, outputs, last):
+    channels = np.arange(shapes[0][-1])
+    if type(node.operation).__name__ == "Split":
+        if node.operation.axis not in (-1, last):
+            for part, shape in enumerate(outputs):
+                yield "", dict(kind="keep", rule=rule, part=part, out_shape=shape)
+            return
+        for part, index in enumerate(np.split(channels, node.operation.indices_or_sections)):
+            yield (
+                f"/{part}",
+                dict(kind="slice", rule=rule, index=index, part=part, out_shape=outputs[part]),
+            )
+        return
+    _, taken = sliced_key(node, len(shapes[0]))
+    if not isinstance(taken, slice):
+        raise ValueError(
+            "channels must be taken by a slice such as x[..., :1], which keeps their axis, got "
+            f"{taken!r}"
+        )
+    index = channels[taken]
+    if (np.abs(np.diff(index)) > 1).any():
+        raise ValueError(
+            f"it takes channels in steps of {taken.step}, and those left after pruning would not "
+            "be evenly spaced; take neighbouring channels, x[..., :n]"
+        )
+    whole = np.array_equal(index, channels)
+    yield "", dict(kind="keep" if whole else "slice", rule=rule, index=None if whole else index)
+
+
+def sliced_key(node: Any, rank: int) -> tuple[tuple, Any]:
+    """Key of ``x[key]`` for everything but channels, and for channels.
+
+    Args:
+        node: The call.
+        rank: Rank of x without the batch axis.
+    """
+    key = [*node.arguments.args, *node.arguments.kwargs.values()][1]
+    key = tuple(key) if isinstance(key, (list, tuple)) else (key,)
+    if any(k is None for k in key):
+        raise ValueError("it adds an axis; use keras.ops.expand_dims")
+    ellipses = [i for i, k in enumerate(key) if k is Ellipsis]
+    if ellipses:
+        at = ellipses[0]
+        key = key[:at] + (slice(None),) * (rank + 2 - len(key)) + key[at + 1 :]
+    key += (slice(None),) * (rank + 1 - len(key))
+    return key[:-1], key[-1]
+
+
+def _group_norm(node, rule, shapes, outputs, last):
+    layer, channels = node.operation, outputs[0][-1]
+    if layer.axis not in (-1, last):
+        raise ValueError("channels must be on the last axis")
+    groups = channels if layer.groups == -1 else layer.groups
+
+    def config(config: dict, inputs: np.ndarray, outputs: np.ndarray) -> dict:
+        return config | {"groups": len(outputs) * groups // channels}
+
+    kind = "mix" if groups == 1 else "keep"
+    rule = rule if groups == 1 else ChannelRule("keep", config)
+    yield "", dict(kind=kind, rule=rule, groups=groups)
+
+
+_DESCRIBE: dict[str, Callable] = {
+    "input": _input,
+    **dict.fromkeys((*PRODUCERS, "depthwise", "separable"), _kernel),
+    "concat": _concat,
+    "reshape": _reshape,
+    "slice": _slice,
+    "group_norm": _group_norm,
+}
+
+
+def _is_elementwise(function: Any, channels: int) -> bool:
+    """Whether an activation treats channels apart; tried out, because it may be anybody's.
+
+    Raises:
+        ValueError: If it changes the number of channels.
+    """
+    if function is None or channels < 2:
+        return True
+    x = np.random.default_rng(0).normal(size=(2, 3, 3, channels)).astype("float32")
+    changed = x.copy()
+    changed[..., 0] += 1
+    before, after = (ops.convert_to_numpy(function(ops.convert_to_tensor(v))) for v in (x, changed))
+    if before.shape != x.shape:
+        raise ValueError(f"its activation turns {channels} channels into {before.shape[-1]}")
+    return bool(np.allclose(before[..., 1:], after[..., 1:], atol=1e-6))

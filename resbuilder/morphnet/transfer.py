@@ -1,0 +1,80 @@
+"""Weights, compilation and optimizer state that a model hands to the one made from it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from resbuilder.morphnet.channels import (
+    Map,
+    copy_by_channel,
+    layer_maps,
+    named_layers,
+    paired_weights,
+)
+from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.slots import copy_slots
+
+
+def with_weights(
+    graph: ChannelGraph, maps: Sequence[Map], result: keras.Model, biased: Any = ()
+) -> keras.Model:
+    """Give a rebuilt model the weights, and the compilation, of the one before."""
+    model = graph.model
+    pairs = list(paired_weights(result, model, layer_maps(graph, list(maps)), biased))
+    for new, old, axes in pairs:
+        copy_by_channel(new, old, axes)
+    for _, layer in named_layers(result):
+        # Normalization computes with values derived from its weights.
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+    if getattr(model, "compiled", False):
+        _compile_as(result, model)
+        copy_slots(result.optimizer, result, model.optimizer, model, pairs)
+    return result
+
+
+def _compile_as(result: keras.Model, model: keras.Model) -> None:
+    """Compile a rebuilt model like the one before, and warn of what cannot be taken over."""
+    try:
+        result.compile_from_config(model.get_compile_config())
+    except (TypeError, ValueError):
+        # A custom loss or metric that is not registered with Keras.
+        pass
+    if getattr(result, "optimizer", None) is not None:
+        return
+    # What the model was compiled with, as objects; a custom compile method may record none.
+    record = getattr(getattr(model, "_compile_config", None), "config", {})
+    kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
+    dropped = []
+    for name in kept.keys() & {"metrics", "weighted_metrics"}:
+        try:
+            kept[name] = keras.tree.map_structure(_own_metric, kept[name])
+        except (TypeError, ValueError):
+            dropped.append(name)
+            del kept[name]
+    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    try:
+        result.compile(optimizer, loss=model.loss, **kept)
+    except (TypeError, ValueError):
+        # A custom compile method, with arguments of its own.
+        dropped = [*dropped, *kept]
+        result.compile(optimizer, loss=model.loss)
+    if dropped:
+        warnings.warn(
+            f"the new model is compiled without {', '.join(sorted(dropped))}, which cannot be "
+            "copied. "
+            "Register losses and metrics of your own with "
+            "keras.saving.register_keras_serializable, or compile the new model again",
+            stacklevel=2,
+        )
+
+
+def _own_metric(metric: Any) -> Any:
+    """The same metric with a state of its own; names and functions have none."""
+    if isinstance(metric, keras.metrics.Metric):
+        return type(metric).from_config(metric.get_config())
+    return metric

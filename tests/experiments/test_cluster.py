@@ -77,6 +77,7 @@ def jobs_of(folder, number, seconds=0.0):
     return {str(n): {"x": n, "log": log, "seconds": seconds} for n in range(number)}
 
 
+@pytest.mark.slow
 def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone(tmp_path):
     before = {process.pid for process in psutil.process_iter()}
     listening = []
@@ -104,6 +105,7 @@ def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone
 
 @pytest.mark.faults
 @pytest.mark.parametrize("engine", ["processes", "ray"])
+@pytest.mark.slow
 def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
     cluster = (lambda: RayExecutor("local", 1)) if engine == "ray" else None
     jobs = {str(n): {"x": n, "seen": str(tmp_path / f"seen{n % 2}")} for n in range(3)}
@@ -168,6 +170,7 @@ def wait_for(condition, seconds=300):
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_node_killed_in_the_middle_of_a_grid_loses_nothing_and_leaves_nothing_half(
     nodes, tmp_path
 ):

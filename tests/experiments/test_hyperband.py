@@ -48,6 +48,7 @@ def job_of(method, **changes):
     return hyperband_jobs("quick")[f"{method}, seed 0"] | {"data_dir": None} | changes
 
 
+@pytest.mark.slow
 def test_hyperband_trains_on_from_its_own_networks(tmp_path, monkeypatch):
     begun, ended = [], []
 

@@ -103,6 +103,7 @@ def test_steps_between_records_are_a_multiple_of_those_done_at_once(job):
 
 
 @trains
+@pytest.mark.slow
 def test_two_iterations_start_again_from_what_the_first_left(job):
     done = iterate(job | {"strength": 2e-5, "epochs": 2})
     first, second = done["iterations"]
@@ -128,6 +129,7 @@ def test_a_run_ends_where_a_layer_breaks_down(job):
 
 
 @trains
+@pytest.mark.slow
 def test_nothing_is_removed_without_the_term(job):
     unchanged = iterate(job | {"strength": 0.0})
     assert [i["alive"] for i in unchanged["iterations"]] == [WIDTHS, WIDTHS]
@@ -135,6 +137,7 @@ def test_nothing_is_removed_without_the_term(job):
 
 
 @trains
+@pytest.mark.slow
 def test_every_round_from_a_bad_start_fills_the_budget(job):
     budget = flops((6, 12))
     start = {"widths": [16, 2], "rounds": 2, "budget": budget, "strength": 1e-2}
@@ -223,6 +226,7 @@ def test_distance_of_starts_is_in_factors_of_two_of_their_proportions():
         ({"bad_start": ["bad_start"]}, bad_start, (400, 8, 1, 2, 1e-6, 1)),
     ],
 )
+@pytest.mark.slow
 def test_commands_share_their_trainings(figures, module, preset, digits, tmp_path, monkeypatch):
     """The whole way from the command to the figures, on small real images."""
     monkeypatch.setitem(module.PRESETS, "quick", preset)
@@ -238,6 +242,7 @@ def test_commands_share_their_trainings(figures, module, preset, digits, tmp_pat
 
 
 @trains
+@pytest.mark.slow
 def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypatch):
     module = import_module("experiments.morphnet.what_is_left")
     monkeypatch.setitem(module.PRESETS, "quick", (400, 4, 20, ("threshold 1e-2",)))

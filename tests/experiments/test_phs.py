@@ -243,6 +243,7 @@ def test_every_printed_cell_stands_beside_a_measurement_or_a_reason():
     assert "| +0.46 | +5.00 | +5.00 | +5.00 |" in gains_table(measured)
 
 
+@pytest.mark.slow
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     """The whole way of `python -m experiments.phs.fashion_mnist`, on small real images."""
     from experiments.phs import rows, table
@@ -429,6 +430,7 @@ def test_the_torch_twin_computes_what_lenet_does(shape):
     assert_allclose(theirs, model(x).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_schedule_free_sees_the_same_batches_and_learns(job):
     """With a rate of almost 0 its running means are those of SGD; with a real one they fall."""
     pytest.importorskip("schedulefree")
@@ -464,6 +466,7 @@ def test_automatic_braking_explores_as_sgd_with_that_rate_and_momentum(job, monk
     assert [e["loss"] for e in phs] == pytest.approx([e["loss"] for e in sgd["history"]], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weights(job):
     from experiments.phs.trainings import with_automatic_braking
 

@@ -130,6 +130,7 @@ def test_random_networks_fill_the_budget_and_belong_to_their_number(data, tmp_pa
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_a_random_search_goes_on_where_it_was_killed(data, tmp_path, monkeypatch):
     # From one convolution: a few layers are traced much sooner than a ResNet-18.
     monkeypatch.setattr("experiments.resbuilder.random_search.STARTS", 2 * ("rb-0net",))
@@ -153,6 +154,7 @@ def test_a_random_search_goes_on_where_it_was_killed(data, tmp_path, monkeypatch
 
 
 @needs_tensorflow
+@pytest.mark.slow
 def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
     """Through the script, real loading and worker processes; a given network and a search."""
     # Not items deleted one by one: they would come back in another order, and with it the tables'.

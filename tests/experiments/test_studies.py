@@ -124,6 +124,7 @@ def measured(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
     off = stored(measured / "momentum.json")[1]
     journal = measured / "searches" / "momentum=False_seed0" / "journal.jsonl"

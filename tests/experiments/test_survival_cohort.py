@@ -155,6 +155,7 @@ def test_without_follow_up_the_error_says_where_to_get_it(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_cohort_is_a_checked_manifest_of_slides(made):
     folder, cohort = made
     read = Cohort.read(folder / "cohort.csv", folder=folder)

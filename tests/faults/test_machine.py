@@ -74,6 +74,7 @@ NAMES = ("search", "grid", "slides", "training")
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_a_full_disk_ends_it_with_whole_files_and_with_room_it_goes_on(name, actions, disk):
     folder, remount = disk
     path = folder / "out"
@@ -95,6 +96,7 @@ def test_a_folder_that_is_read_only_is_said_to_be(name, actions, disk):
 
 
 @pytest.mark.parametrize("name", ["search", "training"])
+@pytest.mark.slow
 def test_a_clock_that_jumps_changes_nothing(name, actions, tmp_path, monkeypatch):
     outcome = commands(tmp_path)[name].outcome
     actions[name](tmp_path / "whole")
@@ -128,6 +130,7 @@ def held(lock: Path):
 
 
 @pytest.mark.parametrize("name", ["search", "slides", "training"])
+@pytest.mark.slow
 def test_a_second_process_is_refused_until_the_first_has_ended_or_was_killed(
     name, actions, tmp_path
 ):

@@ -175,6 +175,7 @@ print(json.dumps([trained(tf.distribute.get_strategy()),
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a strategy of TensorFlow")
+@pytest.mark.slow
 def test_two_replicas_brake_and_accelerate_like_one_device():
     done = subprocess.run(
         [sys.executable, "-c", REPLICAS],
@@ -299,6 +300,7 @@ def test_automatic_braking_ends_by_itself_with_the_best_weights():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_an_accuracy_on_validation_data_is_better_higher():
     """A metric that is 1 − loss: watched as an accuracy, it says what the loss says."""
 
@@ -316,6 +318,7 @@ def test_an_accuracy_on_validation_data_is_better_higher():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_automatic_braking_goes_on_from_a_file(tmp_path):
     def trained(model, callback, *more, first=0):
         fit(model, callback, *more, initial_epoch=first, epochs=200, validation_optimum=0.3)

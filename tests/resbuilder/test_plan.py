@@ -46,6 +46,7 @@ def folder(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(folder):
     done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", "3e5"])
     assert done.exit_code == 0, done.output

@@ -66,6 +66,7 @@ def test_help_shows_symbols_and_defaults_at_once():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+@pytest.mark.slow
 def test_train_evaluate_and_export_agree(run, tmp_path):
     out = tmp_path / "single"
     options = "--dataset digits --start resnet-20 --width 4 --epochs 2".split()
@@ -105,6 +106,7 @@ def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
     assert (moved / "report.html").read_text() == before.replace(str(run), str(moved))
 
 
+@pytest.mark.slow
 def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
     file = tmp_path / "settings.toml"
     file.write_text(
@@ -155,6 +157,7 @@ def test_an_existing_folder_is_not_overwritten_without_being_told(run, tmp_path)
     assert names(beside) == sorted([*names(run), "models/mine.keras"])
 
 
+@pytest.mark.slow
 def test_overwriting_a_run_starts_it_anew(tmp_path):
     path = tmp_path / "run"
     for _ in range(2):

@@ -163,6 +163,7 @@ def test_a_layer_of_ones_own_is_refused_until_it_is_registered():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_a_network_whose_name_has_a_dot_trains_with_the_term():
     from resbuilder.training import RegularizedModel
 

@@ -51,6 +51,7 @@ def start(path: Path, workers: int) -> subprocess.Popen:
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
     for name in ("alone", "beside"):
         Run.create(tmp_path / name, SearchConfig(**SETTINGS).resolved()).__exit__()

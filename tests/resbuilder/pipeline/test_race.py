@@ -57,6 +57,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_a_race_costs_what_was_announced_within_the_budget(finished):
     entrants = events(finished.run, EntrantEvent)
     trainings = events(finished.run, TrainingEvent)
@@ -129,6 +130,7 @@ def begin(path, workers=1):
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_killed_race_with_processes_beside_it_ends_as_one_alone(tmp_path):
     for name in ("alone", "beside"):
         Run.create(tmp_path / name, config(tmp_path).resolved()).__exit__()

@@ -126,6 +126,7 @@ def test_resuming_a_finished_run_changes_nothing(finished):
     assert files() == before
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tmp_path):
     path = tmp_path / "run"
     config = SearchConfig(**SETTINGS)
@@ -173,6 +174,7 @@ def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
         resume(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_winner_can_be_the_next_start(finished, with_share, tmp_path):
     """Also when both searches name the blocks that they insert alike."""
     best = Architecture.from_json((finished.run / "architecture.json").read_text())
@@ -251,6 +253,7 @@ def test_a_training_that_diverges_ends_the_run(tmp_path):
         result.model()
 
 
+@pytest.mark.slow
 def test_surviving_channels_are_inherited_on_request(tmp_path):
     """With a step size of practically zero, the old channels are found again in the new network."""
     settings = {"insertions": 0, "learning_rate": 1e-12, "lambda_l2": 0.0}
@@ -270,6 +273,7 @@ def with_reg_stem(path, index) -> np.ndarray:
     return keras.ops.convert_to_numpy(model.get_layer("stem").kernel)
 
 
+@pytest.mark.slow
 def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
     """A gain of any size counts as good here, so nothing may be removed after the insertion."""
     result = run_search(tmp_path / "run", momentum=True, tau_momentum=-1.0)

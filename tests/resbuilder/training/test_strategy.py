@@ -40,6 +40,7 @@ except ValueError as error:
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
 @pytest.mark.parametrize(("case", "devices"), [("resbuilder", 2), ("resbuilder", 4), ("phs", 4)])
+@pytest.mark.slow
 def test_devices_train_like_one(case, devices, request, tmp_path):
     """Batch normalization, all terms, batches that leave a device with nothing.
 

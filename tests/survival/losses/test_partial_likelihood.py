@@ -107,6 +107,7 @@ def test_strata_may_begin_anywhere(value_and_gradient, brute_force):
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a graph of unknown size")
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.slow
 def test_number_of_rows_unknown_when_traced(brute_force, jit_compile):
     import tensorflow as tf
 

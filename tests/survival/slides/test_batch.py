@@ -387,6 +387,7 @@ def test_names_that_are_long_or_no_text(folder, tmp_path):
 
 
 @needs_ray
+@pytest.mark.slow
 def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
     (folder / "broken.tif").write_bytes((folder / "one.tif").read_bytes()[:3000])
     here, there = tmp_path / "here", tmp_path / "there"
@@ -408,6 +409,7 @@ def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
 
 @pytest.mark.faults
 @needs_ray
+@pytest.mark.slow
 def test_a_hanging_slide_is_given_up_on_a_cluster_too(tmp_path):
     outcomes = sorted(run_on_ray(_nap, [0, 60, 0.1], 2, 3, "local"))
     assert [(index, kind) for index, kind, _ in outcomes] == [

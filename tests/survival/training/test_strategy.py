@@ -28,6 +28,7 @@ except ValueError as error:
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
 @pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.slow
 def test_devices_train_like_one(number, request):
     """Weights, history and predictions, from batches of 9 slides, or fewer, on 2 and 4 devices."""
     done = subprocess.run(

@@ -165,6 +165,11 @@ def check(
         files = find_files(list(checked.slide), slides)
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
+    if late := int(summarize(checked).iloc[-1].enter_late):
+        click.echo(
+            f"{_count(late, 'patient')} enter{'s' if late == 1 else ''} late (column entry): at "
+            "risk from then on"
+        )
     if checked.further:
         click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")
     if not checked.split.any():
@@ -230,8 +235,12 @@ def _print_summary(rows: Cohort) -> None:
     from rich.table import Table
 
     unit = f"in {rows.time_unit}" if rows.time_unit else "in the unit of the times"
-    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier, {unit}")
-    headings = ("dataset", "split", "slides", "patients", "events", "event rate", "follow-up")
+    late = bool(rows.entry.any())
+    since = " since the entry" if late else ""
+    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier{since}, {unit}")
+    headings = ["dataset", "split", "slides", "patients", "events", "event rate", "follow-up"]
+    if late:
+        headings.append("enter late")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i > 1 else "left")
     for row in summarize(rows).itertuples():
@@ -243,5 +252,6 @@ def _print_summary(rows: Cohort) -> None:
             f"{row.events}",
             f"{100 * row.event_rate:.1f} %",
             f"{row.median_follow_up:.1f}" if row.median_follow_up == row.median_follow_up else "–",
+            *([f"{row.enter_late}"] if late else []),
         )
     Console(width=100).print(table)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import EVALUATIONS, Run, judged, known_patients
+from survival.run import EVALUATIONS, Run, judged, known_patients, targets_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
         train: The slides that this network was trained on: for thresholds and baseline hazard.
             Empty if there are none that this dataset could be measured by.
         censoring: Time and event of patients from whom the dataset's censoring is estimated,
-            shape (n, 2).
+            shape (n, 2), or (n, 5) with entries.
     """
 
     dataset: str
@@ -60,7 +60,7 @@ class Scores:
     """Rows to be judged, slides or patients.
 
     Attributes:
-        y_true: Time and event, shape (n, 2).
+        y_true: Time and event, shape (n, 2), or (n, 5) with entries.
         risk: Log-hazards, shape (n,).
         dataset: Shape (n,).
         patient: Shape (n,).
@@ -76,7 +76,7 @@ class Scores:
         """Every test slide of a block."""
         test = pd.concat([part.test.assign(dataset=part.dataset) for part in block.parts])
         return cls(
-            follow_up(test),
+            targets_of(test),
             test["log_hazard"].to_numpy(),
             test["dataset"].to_numpy(object),
             test["patient"].to_numpy(object),
@@ -92,16 +92,11 @@ class Scores:
 
 
 def patients_of(slides: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Time and event, shape (n, 2), and mean log-hazard, shape (n,), of each patient."""
+    """Time and event, as metrics take them, and mean log-hazard, shape (n,), of each patient."""
     patients = per_patient(
-        follow_up(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
+        targets_of(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
     )
     return patients.y_true, patients.risk
-
-
-def follow_up(slides: pd.DataFrame) -> np.ndarray:
-    """Time and event, shape (n, 2)."""
-    return slides[["time", "event"]].to_numpy("float64")
 
 
 def make_blocks(runs: Mapping[str, Run]) -> list[Block]:
@@ -204,7 +199,7 @@ def _own(name: str, run: Run) -> Block:
             # Strata have a baseline of their own, and scores that cannot be compared.
             by = of_dataset if run.settings.get("strata") else train
             basis = rows if of_dataset.empty else of_dataset
-            censoring = follow_up(basis.drop_duplicates("patient"))
+            censoring = targets_of(basis.drop_duplicates("patient"))
             parts.append(Part(str(dataset), name, rows, by, censoring))
     return Block(name, parts, notes)
 
@@ -233,7 +228,7 @@ def _evaluation_block(name: str, run: Run) -> Block:
             by = train if _finite(train) and not run.settings.get("strata") else train[:0]
             others = table[(table["dataset"] == dataset) & (table["split"] == "train")]
             basis = of_dataset if others.empty else others
-            censoring = follow_up(basis.drop_duplicates("patient"))
+            censoring = targets_of(basis.drop_duplicates("patient"))
             label = str(dataset)
             if label in [part.dataset for part in parts]:
                 label = f"{dataset} ({cohort})"

@@ -59,9 +59,17 @@ def cohort() -> None:
     type=_file,
     help="GDC's table of follow-ups (follow_up.tsv), where CLINICAL lacks it.",
 )
+@click.option(
+    "--samples",
+    type=click.Path(exists=True, path_type=Path),
+    help="GDC's table of samples (sample.tsv), or the biospecimen archive: patients are at risk "
+    "from the day on which the specimen was taken.",
+)
 @_out
 @_overwrite
-def from_gdc(clinical, slides, endpoints, dataset, follow_up, out: Path, overwrite: bool) -> None:
+def from_gdc(
+    clinical, slides, endpoints, dataset, follow_up, samples, out: Path, overwrite: bool
+) -> None:
     """Make a cohort of CLINICAL, a clinical export of GDC, and SLIDES.
 
     CLINICAL is the portal's archive as downloaded (.tar.gz), a folder of its tables, or the
@@ -71,7 +79,8 @@ def from_gdc(clinical, slides, endpoints, dataset, follow_up, out: Path, overwri
     stands for one slide. Times are in months; GDC's days are divided by 30.4375.
     """
     _check_out(out, overwrite)
-    _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up), out, slides)
+    made = cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up, samples)
+    _write_made(made, out, slides)
 
 
 @cohort.command("from-cbioportal")
@@ -86,7 +95,8 @@ def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: 
 
     CLINICAL is data_clinical_patient.txt; SLIDES a GDC manifest or sample sheet, whose diagnostic
     slides (-DX, .svs) are taken. Without SLIDES each patient stands for one slide. Times are in
-    months.
+    months. Where CLINICAL tells when the tumour was taken (SUBMITTED_TUMOR_DX_DAYS_TO), patients
+    are at risk from then on.
     """
     _check_out(out, overwrite)
     _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset), out, slides)
@@ -96,11 +106,12 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
     """Write a cohort that was made of public files, and say who is not in it."""
     made.cohort.write(out)
     left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
-    _list("patient", f"without follow-up, left out ({made.outcomes['left out']})", left_out)
+    _list("patient", f"left out ({made.outcomes['left out']})", left_out)
     without_slide = f"without a slide ({made.outcomes['without slide']})"
     _list("patient", without_slide, made.without_slide)
     _list("slide", "without a patient", made.without_patient)
     click.echo(f"{out}: {_size(made.cohort)}; time in months")
+    _say_who_enters_late(made.cohort)
     if slides is None:
         click.echo("the column slide holds the patients' names: replace them by those of slides")
 
@@ -165,11 +176,7 @@ def check(
         files = find_files(list(checked.slide), slides)
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
-    if late := int(summarize(checked).iloc[-1].enter_late):
-        click.echo(
-            f"{_count(late, 'patient')} enter{'s' if late == 1 else ''} late (column entry): at "
-            "risk from then on"
-        )
+    _say_who_enters_late(checked)
     if checked.further:
         click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")
     if not checked.split.any():
@@ -213,6 +220,12 @@ def _check_out(out: Path, overwrite: bool) -> None:
 def _list(what: str, why: str, names) -> None:
     if names:
         click.echo(f"{_count(len(names), what)} {why}: {some(names)}", err=True)
+
+
+def _say_who_enters_late(rows: Cohort) -> None:
+    if late := int(summarize(rows).iloc[-1].enter_late):
+        enter = "enters" if late == 1 else "enter"
+        click.echo(f"{_count(late, 'patient')} {enter} late (column entry): at risk from then on")
 
 
 def _warn_of(problems: list[str]) -> None:

@@ -101,7 +101,7 @@ class Run:
             raise ValueError(f"{self.path / MODEL} cannot be loaded: {reason}") from None
 
 
-def targets_of(predictions: pd.DataFrame) -> np.ndarray:
+def follow_up(predictions: pd.DataFrame) -> np.ndarray:
     """Time and event of each row, shape (n, 2); with entries as metrics take them, shape (n, 5)."""
     entry = predictions["entry"].fillna(0) if "entry" in predictions else None
     return make_targets(predictions["time"], predictions["event"], entry=entry)

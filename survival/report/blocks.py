@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import EVALUATIONS, Run, judged, known_patients, targets_of
+from survival.run import EVALUATIONS, Run, follow_up, judged, known_patients
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Scores:
         """Every test slide of a block."""
         test = pd.concat([part.test.assign(dataset=part.dataset) for part in block.parts])
         return cls(
-            targets_of(test),
+            follow_up(test),
             test["log_hazard"].to_numpy(),
             test["dataset"].to_numpy(object),
             test["patient"].to_numpy(object),
@@ -94,7 +94,7 @@ class Scores:
 def patients_of(slides: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Time and event, as metrics take them, and mean log-hazard, shape (n,), of each patient."""
     patients = per_patient(
-        targets_of(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
+        follow_up(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
     )
     return patients.y_true, patients.risk
 
@@ -199,8 +199,9 @@ def _own(name: str, run: Run) -> Block:
             # Strata have a baseline of their own, and scores that cannot be compared.
             by = of_dataset if run.settings.get("strata") else train
             basis = rows if of_dataset.empty else of_dataset
-            censoring = targets_of(basis.drop_duplicates("patient"))
+            censoring = follow_up(basis.drop_duplicates("patient"))
             parts.append(Part(str(dataset), name, rows, by, censoring))
+            notes += _late_entries(str(dataset), rows)
     return Block(name, parts, notes)
 
 
@@ -228,12 +229,23 @@ def _evaluation_block(name: str, run: Run) -> Block:
             by = train if _finite(train) and not run.settings.get("strata") else train[:0]
             others = table[(table["dataset"] == dataset) & (table["split"] == "train")]
             basis = of_dataset if others.empty else others
-            censoring = targets_of(basis.drop_duplicates("patient"))
+            censoring = follow_up(basis.drop_duplicates("patient"))
             label = str(dataset)
             if label in [part.dataset for part in parts]:
                 label = f"{dataset} ({cohort})"
             parts.append(Part(label, name, of_dataset, by, censoring))
+            notes += _late_entries(label, of_dataset)
     return Block(f"{name} on other cohorts", parts, notes)
+
+
+def _late_entries(dataset: str, slides: pd.DataFrame) -> list[str]:
+    if "entry" not in slides or not (late := slides["patient"][slides["entry"] > 0].nunique()):
+        return []
+    return [
+        f"{dataset}: {late} of {slides['patient'].nunique()} patients come under observation late "
+        "(column entry). C-index, Kaplan–Meier curves and log-rank test count them from then on; "
+        "Uno's C, the AUROC at a time and calibration are not defined then and are left out."
+    ]
 
 
 def _finite(slides: pd.DataFrame) -> bool:

@@ -12,7 +12,7 @@ import pandas as pd
 from resbuilder.common.files import atomically
 from resbuilder.common.page import page_template
 from survival.cohort import SPLITS, median_follow_up
-from survival.report.blocks import Block, Part, Scores, make_blocks
+from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
 from survival.report.curves import curves_picture
 from survival.report.discrimination import (
@@ -157,11 +157,11 @@ def _median_follow_up(runs: Iterable[Run]) -> float:
     train = slides[slides["split"] == "train"].drop_duplicates(["dataset", "patient"])
     if train.empty:
         raise ValueError("no run has a training split; give the time for calibration as horizon")
-    # Of those who enter late since their entry.
-    time = train["time"] - (train["entry"].fillna(0) if "entry" in train else 0)
-    median = median_follow_up(time, train["event"] == 1)
+    time, event, *rest = follow_up(train).T
+    # Of those who enter late, follow-up counts from their entry.
+    median = median_follow_up(time - rest[-1] if rest else time, event == 1)
     # If it is never reached, everybody with the longest follow-up had the event.
-    return median if median == median else float(time.median())
+    return median if median == median else float(np.median(time))
 
 
 def _within_follow_up(time: float, parts: list[Part]) -> float:
@@ -174,7 +174,7 @@ def _within_follow_up(time: float, parts: list[Part]) -> float:
     Returns:
         At most 0.9 of the shortest follow-up: at its very end nobody is left.
     """
-    followed = [f for p in parts for f in (p.censoring[:, 0], p.test["time"], p.train["time"])]
+    followed = [f[:, 0] for p in parts for f in (p.censoring, *map(follow_up, (p.test, p.train)))]
     latest = 0.9 * min((times.max() for times in followed if len(times)), default=np.inf)
     with_event = [part.test.loc[part.test["event"] == 1, "time"] for part in parts]
     earliest = max((times.min() for times in with_event if len(times)), default=0.0)

@@ -87,7 +87,9 @@ def _likelihood(y_true, log_hazard, ties):
         return ops.sum(log_hazard)  # 0, and connected to what it is made of
     backend = keras.backend.backend()
     if y_true.shape[1] > 4:
-        if backend != "jax":  # which has no float64 unless it is asked for
+        # JAX has no float64 unless it is asked for, and Apple's GPUs have none.
+        on_apple = backend == "torch" and log_hazard.device.type == "mps"
+        if backend != "jax" and not on_apple:
             y_true = ops.cast(y_true, "float64")
         return ops.cast(by_scan(ops.cast(log_hazard, y_true.dtype)), log_hazard.dtype)
     if backend == "tensorflow":

@@ -180,7 +180,7 @@ def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> 
             row,
             f"entry is not before {time}",
             f"entry {entries[row]:g} is not before {time} {times[row]:g}: a patient who was never "
-            "under observation does not belong into the cohort",
+            "under observation does not belong in the cohort",
         )
     return entries
 

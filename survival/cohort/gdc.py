@@ -103,38 +103,25 @@ def cohort_from_gdc(
         f"patients without a slide in {slides}",
         refuse=False,  # a list of a few slides is the user's choice
     )
-    left_out, outcome = dict(known.left_out), known.outcomes
     by_sample = None if samples is None else months_by_sample(samples)
-    if (found := entries(rows, patients, by_sample)) is None:
-        entry = None
+    found = entries(rows, patients, by_sample)
+    late: dict[str, str] = {}
+    if found is None:
         what = "slides show" if slides else "patients have, by their ICD-10 code,"
         _warn_of_metastases(rows, what)
     else:
-        entry, unknown = found
-        entry = entry.round(2)
+        # Two decimals of a month still tell days apart.
+        entry = found[0].round(2)
         times = patients[[f"{endpoint}_time" for endpoint in endpoints]].astype(float).round(2)
-        late = never_at_risk(entry, times) | unknown
-        rows = rows[~rows["patient"].isin(late)]
-        if rows.empty:
-            raise ValueError(
-                f"no patient is left: {some(f'{p} ({why})' for p, why in late.items())}"
-            )
-        check_left_out(
-            event[rows["patient"].unique()],
-            event[list(late)],
-            "patients who are never known to be at risk (no day of the metastasis, or no follow-up "
-            "after the specimen was taken)",
-        )
-        left_out |= late
-        outcome = np.concatenate([outcome, event[list(late)]])
+        late = never_at_risk(entry, times) | found[1]
+        rows = _without(rows, late, event)
     of_row = patients.loc[rows["patient"]].reset_index(drop=True)
     frame = rows[["slide", "patient"]].reset_index(drop=True)
     for i, endpoint in enumerate(endpoints):
         prefix = f"{endpoint.lower()}_" if i else ""
-        # Two decimals of a month still tell days apart.
         frame[f"{prefix}time"] = of_row[f"{endpoint}_time"].astype(float).round(2)
         frame[f"{prefix}event"] = of_row[f"{endpoint}_event"].astype(int)
-    if entry is not None:
+    if found is not None:
         frame["entry"] = entry[frame["patient"]].to_numpy()
     frame["dataset"] = of_row["project"] if dataset is None else dataset
     frame["time_unit"] = "months"
@@ -143,9 +130,24 @@ def cohort_from_gdc(
     cohort = Cohort.from_frame(frame, source=source)
     outcomes = {
         "without slide": Outcomes.of(event[list(without_slide)]),
-        "left out": Outcomes.of(outcome),
+        "left out": Outcomes.of(np.concatenate([known.outcomes, event[list(late)]])),
     }
-    return GdcCohort(cohort, without_slide, without_patient, left_out, outcomes)
+    return GdcCohort(cohort, without_slide, without_patient, known.left_out | late, outcomes)
+
+
+def _without(rows: pd.DataFrame, late: dict[str, str], event: pd.Series) -> pd.DataFrame:
+    """The rows of patients who are at risk at some time; whether the others differ is checked."""
+    rows = rows[~rows["patient"].isin(late)]
+    if rows.empty:
+        named = some(f"{patient} ({why})" for patient, why in late.items())
+        raise ValueError(f"no patient is ever at risk: {named}")
+    check_left_out(
+        event[rows["patient"].unique()],
+        event[list(late)],
+        "patients with a metastasis of unknown day, or without follow-up after their specimen was "
+        "taken",
+    )
+    return rows
 
 
 def _warn_of_metastases(rows: pd.DataFrame, what: str) -> None:

@@ -23,8 +23,7 @@ from survival.metrics.arrays import entries, follow_up, refuse_entries, scores, 
 
 # Comparisons of pairs that are in memory at a time.
 _PAIRS = 2**22
-
-
+# Why measures that weigh by the censoring are refused where somebody enters late.
 _NO_CENSORING = (
     "its weights are probabilities of being uncensored, and those who had the event before they "
     "could enter have none"

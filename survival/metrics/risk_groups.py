@@ -91,7 +91,8 @@ def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
     """Kaplan–Meier curves by group.
 
     With delayed entry the product over the risk sets {entry < t ≤ time}. Where few have entered
-    early on, one event may take the curve to 0 for good: look at the numbers at risk.
+    early on, one event may take the curve to 0 for good: look at the numbers at risk. Where
+    nobody is at risk from the start, the curve holds for those who survive the first entry.
 
     Args:
         y_true: Time and event, one row per patient, shape (n, 2) or (n, 3), or with entries,

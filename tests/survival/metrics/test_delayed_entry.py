@@ -200,7 +200,7 @@ def test_bad_targets_are_named(aids):
     wrong[:, 3:] = [2, 0]
     with pytest.raises(ValueError, match=r"metrics take no weights: the fourth column .* not 2"):
         harrell_c(wrong, np.zeros(78))
-    with pytest.raises(ValueError, match="different times, events or entries"):
+    with pytest.raises(ValueError, match="different times or events, or entries"):
         per_patient(make_targets([3, 3], [1, 1], entry=[0, 1]), [1, 2], ["P", "P"])
 
 

@@ -17,7 +17,6 @@ from survival.metrics import (
     within_dataset_c,
 )
 from survival.report.blocks import Block, Scores
-from survival.run import follow_up
 
 TOGETHER = {
     "merged": "merged, scores as they are",

@@ -156,6 +156,7 @@ def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard: np.ndarra
             "split": cohort.split,
             "time": cohort.time,
             "event": cohort.event.astype(int),
+            **({"entry": cohort.entry} if cohort.entry.any() else {}),
             "log_hazard": log_hazard,
             "image": [str(path.absolute()) for path in images.paths],
             "content": images.contents,

@@ -15,6 +15,7 @@ import pandas as pd
 
 from resbuilder.common.files import atomically
 from survival.cohort.tables import read_table
+from survival.targets import make_targets
 
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"
@@ -70,9 +71,9 @@ class Run:
         """One row for each slide of the training's cohort.
 
         Columns are ``slide``, ``patient``, ``dataset``, ``split``, ``time``, ``event`` (0 or 1),
-        ``log_hazard`` (higher is more risk), ``image`` (its file) and ``content`` (a text that is
-        the same for copies of one slide, ``""`` where it is not known; runs of version 0.1.0 lack
-        the column).
+        ``entry`` (only where somebody enters late), ``log_hazard`` (higher is more risk), ``image``
+        (its file) and ``content`` (a text that is the same for copies of one slide, ``""`` where it
+        is not known; runs of version 0.1.0 lack the column).
         """
         return _read(self.path / PREDICTIONS)
 
@@ -98,6 +99,12 @@ class Run:
             if "arbitrary code" in reason:
                 reason = "it holds code of its own (a Lambda layer), which is never run"
             raise ValueError(f"{self.path / MODEL} cannot be loaded: {reason}") from None
+
+
+def follow_up(predictions: pd.DataFrame) -> np.ndarray:
+    """Time and event of each row, shape (n, 2); with entries as metrics take them, shape (n, 5)."""
+    entry = predictions["entry"].fillna(0) if "entry" in predictions else None
+    return make_targets(predictions["time"], predictions["event"], entry=entry)
 
 
 def judged(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -172,6 +179,11 @@ def _read(path: Path) -> pd.DataFrame:
             raise ValueError("a time is negative or no finite number")
         if not table["event"].isin((0, 1)).all():
             raise ValueError("an event is neither 0 nor 1")
+        if "entry" in table:
+            table = table.astype({"entry": float})
+            entry = table["entry"]
+            if not ((entry == 0) | ((entry > 0) & (entry < table["time"]))).all():
+                raise ValueError("an entry is neither 0 nor a number before the time")
         return table.astype({"event": int})
 
 

@@ -60,9 +60,17 @@ def cohort() -> None:
     type=_file,
     help="GDC's table of follow-ups (follow_up.tsv), where CLINICAL lacks it.",
 )
+@click.option(
+    "--samples",
+    type=click.Path(exists=True, path_type=Path),
+    help="GDC's table of samples (sample.tsv), or the biospecimen archive: patients are at risk "
+    "from the day on which the specimen was taken.",
+)
 @_out
 @_overwrite
-def from_gdc(clinical, slides, endpoints, dataset, follow_up, out: Path, overwrite: bool) -> None:
+def from_gdc(
+    clinical, slides, endpoints, dataset, follow_up, samples, out: Path, overwrite: bool
+) -> None:
     """Make a cohort of CLINICAL, a clinical export of GDC, and SLIDES.
 
     CLINICAL is the portal's archive as downloaded (.tar.gz), a folder of its tables, or the
@@ -72,7 +80,8 @@ def from_gdc(clinical, slides, endpoints, dataset, follow_up, out: Path, overwri
     stands for one slide. Times are in months; GDC's days are divided by 30.4375.
     """
     _check_out(out, overwrite)
-    _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up), out, slides)
+    made = cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up, samples)
+    _write_made(made, out, slides)
 
 
 @cohort.command("from-cbioportal")
@@ -87,7 +96,8 @@ def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: 
 
     CLINICAL is data_clinical_patient.txt; SLIDES a GDC manifest or sample sheet, whose diagnostic
     slides (-DX, .svs) are taken. Without SLIDES each patient stands for one slide. Times are in
-    months.
+    months. Where CLINICAL tells when the tumour was taken (SUBMITTED_TUMOR_DX_DAYS_TO), patients
+    are at risk from then on.
     """
     _check_out(out, overwrite)
     _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset), out, slides)
@@ -97,11 +107,12 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
     """Write a cohort that was made of public files, and say who is not in it."""
     made.cohort.write(out)
     left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
-    _list("patient", f"without follow-up, left out ({made.outcomes['left out']})", left_out)
+    _list("patient", f"left out ({made.outcomes['left out']})", left_out)
     without_slide = f"without a slide ({made.outcomes['without slide']})"
     _list("patient", without_slide, made.without_slide)
     _list("slide", "without a patient", made.without_patient)
     click.echo(f"{out}: {_size(made.cohort)}; time in months")
+    _say_who_enters_late(made.cohort)
     if slides is None:
         click.echo("the column slide holds the patients' names: replace them by those of slides")
 
@@ -166,6 +177,7 @@ def check(
         files = find_files(list(checked.slide), slides)
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
+    _say_who_enters_late(checked)
     if checked.further:
         click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")
     if not checked.split.any():
@@ -208,6 +220,12 @@ def _list(what: str, why: str, names) -> None:
         click.echo(f"{_count(len(names), what)} {why}: {some(names)}", err=True)
 
 
+def _say_who_enters_late(rows: Cohort) -> None:
+    if late := int(summarize(rows).iloc[-1].enter_late):
+        enter = "enters" if late == 1 else "enter"
+        click.echo(f"{_count(late, 'patient')} {enter} late (column entry): at risk from then on")
+
+
 def _warn_of(problems: list[str]) -> None:
     for problem in problems:
         click.echo(f"Warning: {problem}", err=True)
@@ -228,8 +246,12 @@ def _print_summary(rows: Cohort) -> None:
     from rich.table import Table
 
     unit = f"in {rows.time_unit}" if rows.time_unit else "in the unit of the times"
-    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier, {unit}")
-    headings = ("dataset", "split", "slides", "patients", "events", "event rate", "follow-up")
+    late = bool(rows.entry.any())
+    since = " since the entry" if late else ""
+    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier{since}, {unit}")
+    headings = ["dataset", "split", "slides", "patients", "events", "event rate", "follow-up"]
+    if late:
+        headings.append("enter late")
     for i, heading in enumerate(headings):
         table.add_column(heading, justify="right" if i > 1 else "left")
     for row in summarize(rows).itertuples():
@@ -241,5 +263,6 @@ def _print_summary(rows: Cohort) -> None:
             f"{row.events}",
             f"{100 * row.event_rate:.1f} %",
             f"{row.median_follow_up:.1f}" if row.median_follow_up == row.median_follow_up else "–",
+            *([f"{row.enter_late}"] if late else []),
         )
     Console(width=100).print(table)

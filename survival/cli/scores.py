@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from survival.metrics import cross_dataset_table
-from survival.run import judged
+from survival.run import follow_up, judged
 
 
 def scores(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     slides = judged(predictions)
     return cross_dataset_table(
-        np.stack([slides.time, slides.event], axis=1),
+        follow_up(slides),
         slides.log_hazard.to_numpy(),
         slides.dataset.to_numpy(),
         slides.patient.to_numpy(),

@@ -10,6 +10,9 @@ from __future__ import annotations
 import pandas as pd
 
 MISSING = {"", "NA", "N/A", "NAN", "[NOT AVAILABLE]", "[NOT APPLICABLE]", "[UNKNOWN]"}
+# Days from the diagnosis to that of the tumour that was submitted; Firehose studies of melanoma.
+SAMPLED = "SUBMITTED_TUMOR_DX_DAYS_TO"
+DAYS_PER_MONTH = 365 / 12  # as cBioPortal counts
 # Statuses of studies older than the prefix 0: or 1:.
 STATUSES = {"LIVING": 0, "DECEASED": 1, "DISEASEFREE": 0, "RECURRED/PROGRESSED": 1}
 
@@ -20,7 +23,10 @@ def recognises(raw: pd.DataFrame) -> bool:
 
 
 def patients(raw: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient: project, metastasis, and of each endpoint the latest follow-up."""
+    """One row per patient: project, metastasis, and of each endpoint the latest follow-up.
+
+    Where the file tells when the tumour was taken, ``sampled`` is that in months.
+    """
     by_patient = raw.groupby("PATIENT_ID", sort=False)
     result = pd.DataFrame(index=by_patient.size().index)
     if "CANCER_TYPE_ACRONYM" in raw:
@@ -30,6 +36,8 @@ def patients(raw: pd.DataFrame) -> pd.DataFrame:
     result["metastasis"] = False
     if "ICD_10" in raw:  # C77 to C79: secondary tumours
         result["metastasis"] = by_patient["ICD_10"].agg(lambda c: c.str.match("C7[789]").any())
+    if SAMPLED in raw and (days := pd.to_numeric(raw[SAMPLED], errors="coerce")).notna().any():
+        result["sampled"] = days.groupby(raw["PATIENT_ID"]).max() / DAYS_PER_MONTH
     for status in [c for c in raw.columns if c.endswith("_STATUS")]:
         endpoint = status.removesuffix("_STATUS")
         if f"{endpoint}_MONTHS" not in raw:

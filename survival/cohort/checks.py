@@ -16,7 +16,7 @@ from survival.names import find_files
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
 # downsample and mpp are for the preprocessing, which may treat every slide differently.
-OPTIONAL = ("dataset", "split", "time_unit", "downsample", "mpp")
+OPTIONAL = ("entry", "dataset", "split", "time_unit", "downsample", "mpp")
 # Rows that a line names.
 MOST_ROWS = 5
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")
@@ -105,11 +105,14 @@ def find_problems(
     found = Problems()
     times = _times(table[time], time, found)
     events = _events(table[event], event, found)
+    entries = pd.Series(0.0, table.index)
+    if "entry" in table:
+        entries = _entries(table["entry"], times, time, found)
     _names(table, found)
     splits = table["split"] if "split" in table else pd.Series("", table.index)
     splits = splits.map(lambda cell: "" if is_blank(cell) else str(cell))
     _splits(splits, found)
-    _patients(table["patient"], times, events, splits, found)
+    _patients(table["patient"], times, events, entries, splits, found)
     if folder is not None:
         folder = Path(folder)
         if not folder.is_dir():
@@ -143,11 +146,11 @@ def is_blank(cell: object) -> bool:
     return cell is None or cell != cell or not str(cell).strip()
 
 
-def _times(cells: pd.Series, name: str, found: Problems) -> pd.Series:
+def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -> pd.Series:
     times = cells.map(_number).astype(float)
     for row, cell in cells[~((times >= 0) & np.isfinite(times))].items():
         if is_blank(cell):
-            found.add(row, f"{name} is missing")
+            found.add(row, f"{name} is missing{if_missing}")
         elif times[row] < 0:
             found.add(row, f"{name} is negative", f"{name} {cell!r} is negative")
         elif _DATE.fullmatch(str(cell).strip()):
@@ -164,6 +167,22 @@ def _times(cells: pd.Series, name: str, found: Problems) -> pd.Series:
             )
             found.add(row, f"{name} is not a number{comma}", text + comma)
     return times
+
+
+def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> pd.Series:
+    """When patients came under observation: 0, or a time before the end of their follow-up."""
+    missing = "; give 0 for a patient who is followed from the start"
+    entries = _times(cells, "entry", found, missing)
+    # As they are kept in training: two times may become one in float32.
+    late = entries.astype("float32") >= times.astype("float32")
+    for row in cells.index[(entries > 0) & late]:
+        found.add(
+            row,
+            f"entry is not before {time}",
+            f"entry {entries[row]:g} is not before {time} {times[row]:g}: a patient who was never "
+            "under observation does not belong in the cohort",
+        )
+    return entries
 
 
 def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
@@ -210,7 +229,7 @@ def _files(slides: pd.Series, folder: Path, found: Problems) -> None:
             found.add(row, "there is no file", text)
 
 
-def _patients(patients, times, events, splits, found: Problems) -> None:
+def _patients(patients, times, events, entries, splits, found: Problems) -> None:
     """One patient: one split, one follow-up."""
     first: dict = {}
     for row, patient in patients.items():
@@ -231,4 +250,11 @@ def _patients(patients, times, events, splits, found: Problems) -> None:
                 f"patient {patient!r} has two follow-ups",
                 f"patient {patient!r} has time {here[0]:g}, event {here[1]:g} here and time "
                 f"{there[0]:g}, event {there[1]:g} in row {before}",
+            )
+        if entries[row] != entries[before] and not np.isnan(entries[[row, before]]).any():
+            found.add(
+                row,
+                f"patient {patient!r} has two entries",
+                f"patient {patient!r} has entry {entries[row]:g} here and {entries[before]:g} in "
+                f"row {before}",
             )

@@ -25,7 +25,8 @@ class FollowUp:
     Attributes:
         table: One row per patient with known follow-up for all endpoints asked for; index the
             patient, columns ``project``, ``metastasis`` (whether the tumour is coded as a
-            metastasis) and, for each endpoint, ``OS_time`` (months, ≥ 0) and ``OS_event``.
+            metastasis), ``sampled`` (months until the tumour was taken, only in files that say it)
+            and, for each endpoint, ``OS_time`` (months, ≥ 0) and ``OS_event``.
         left_out: The other patients, and why each is left out.
         outcomes: Whether the first endpoint's event happened to those left out, shape (patients,):
             1 or 0 where it is known, although not when, else NaN.
@@ -70,7 +71,8 @@ def read_clinical(
     layout, patients = _patients(path, follow_up)
     if isinstance(path, pd.DataFrame):
         path = "the table"
-    result = patients[["project", "metastasis"]].copy()
+    kept = [c for c in ("project", "metastasis", "sampled") if c in patients]
+    result = patients[kept].copy()
     left_out: dict[str, str] = {}
     for endpoint in endpoints:
         known = layout.follow_up(patients, endpoint)

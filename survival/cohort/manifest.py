@@ -18,9 +18,10 @@ from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blan
 from survival.cohort.spelling import decimal_points, standard_columns, standard_events
 from survival.cohort.tables import read_table, some
 from survival.names import look_alikes
+from survival.targets import make_targets
 
 # Columns that are not text.
-KINDS = {"time": float, "event": bool}
+KINDS = {"time": float, "event": bool, "entry": float}
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -28,10 +29,11 @@ class Cohort:
     """Slides with the follow-up of their patients, one row per slide; checked and unchangeable.
 
     As a CSV file it has the columns ``slide`` (the file's path), ``patient``, a time, an event, and
-    optionally ``dataset`` (the scanner or hospital), ``split`` (``train``, ``validation``,
-    ``test``), ``time_unit`` (the same in all rows, such as ``months``), ``downsample`` or ``mpp``
-    for the preprocessing, and pairs ``NAME_time``, ``NAME_event`` of further endpoints. Further
-    columns, such as age or stage, are kept as they are.
+    optionally ``entry`` (the time from which on the patient was under observation), ``dataset``
+    (the scanner or hospital), ``split`` (``train``, ``validation``, ``test``), ``time_unit`` (the
+    same in all rows, such as ``months``), ``downsample`` or ``mpp`` for the preprocessing, and
+    pairs ``NAME_time``, ``NAME_event`` of further endpoints. Further columns, such as age or stage,
+    are kept as they are.
 
     Args:
         slide: Names of the slides, each once, shape (n,).
@@ -43,6 +45,8 @@ class Cohort:
         further: Further columns by name, shape (n,) each, as text.
         time_column: What the column of ``time`` is called in a file.
         event_column: What the column of ``event`` is called in a file.
+        entry: Time from which on the patient was under observation (left truncation), before
+            ``time``, shape (n,); 0, the default, from the start.
 
     Raises:
         ManifestError: Something is wrong with a row; all problems are listed, with rows numbered
@@ -64,6 +68,7 @@ class Cohort:
     further: Mapping[str, np.ndarray]
     time_column: str
     event_column: str
+    entry: np.ndarray
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class Cohort:
         further: Mapping[str, ArrayLike] = MappingProxyType({}),
         time_column: str = "time",
         event_column: str = "event",
+        entry: ArrayLike | None = None,
     ):
         n = np.size(slide)
         columns: dict[str, Any] = {
@@ -85,6 +91,7 @@ class Cohort:
             "event": event,
             "dataset": ["all"] * n if dataset is None else dataset,
             "split": [""] * n if split is None else split,
+            "entry": np.zeros(n) if entry is None else entry,
         }
         for name, values in (*columns.items(), *further.items()):
             if np.shape(values) != (n,):
@@ -123,7 +130,7 @@ class Cohort:
 
         Column names match whatever their case. Events may be 1 and 0, true and false, or words
         such as Dead and Alive. Where cells are separated by semicolons or tabs, times may have
-        decimal commas.
+        decimal commas. A column ``entry`` belongs to every endpoint.
 
         Args:
             path: A CSV file.
@@ -181,7 +188,7 @@ class Cohort:
             UserWarning: See :meth:`read`.
         """
         frame = standard_columns(frame, time, event)
-        frame = decimal_points(frame, {time, "downsample", "mpp"})
+        frame = decimal_points(frame, {time, "entry", "downsample", "mpp"})
         if event in frame and event != time:
             frame = frame.assign(**{event: standard_events(frame[event], event_is)})
         problems = find_problems(frame, time, event, folder, need_events)
@@ -193,6 +200,8 @@ class Cohort:
         own |= {name: columns.pop(name, None) for name in ("dataset", "split")}
         own["time"] = columns.pop(time).astype(float)
         own["event"] = columns.pop(event).astype(float) == 1
+        if "entry" in columns:
+            own["entry"] = columns.pop("entry").astype(float)
         return cls(**own, further=columns, time_column=time, event_column=event)
 
     @property
@@ -227,8 +236,10 @@ class Cohort:
             "patient": self.patient,
             self.time_column: self.time,
             self.event_column: self.event.astype(int),
-            "dataset": self.dataset,
         }
+        if self.entry.any():
+            columns["entry"] = self.entry
+        columns["dataset"] = self.dataset
         if self.split.any():
             columns["split"] = self.split
         return pd.DataFrame(columns | dict(self.further))
@@ -248,16 +259,16 @@ class Cohort:
             strata: Whether to add the dataset as stratum, numbered in alphabetical order.
 
         Returns:
-            Time, event and, if asked for, stratum in columns; shape (n, 2) or (n, 3), float32.
+            Time, event and, if asked for, stratum in columns; shape (n, 2) or (n, 3). If a patient
+            enters late: time, event, stratum (0 unless asked for), weight 1 and entry, shape
+            (n, 5). float32.
         """
-        columns = [self.time, self.event]
-        if strata:
-            columns.append(np.unique(self.dataset, return_inverse=True)[1])
-        return np.stack(columns, axis=1).astype("float32")
+        stratum = np.unique(self.dataset, return_inverse=True)[1] if strata else None
+        return make_targets(self.time, self.event, stratum, self.entry).astype("float32")
 
     def select(self, rows: np.ndarray) -> Cohort:
         """Return the rows that a boolean mask or an array of positions picks."""
-        names = ("slide", "patient", "time", "event", "dataset", "split")
+        names = ("slide", "patient", "time", "event", "dataset", "split", "entry")
         columns = {name: getattr(self, name)[rows] for name in names}
         further = {name: values[rows] for name, values in self.further.items()}
         return replace(self, **columns, further=further)

@@ -26,8 +26,9 @@ def read_slide_list(path: str | Path) -> pd.DataFrame:
         path: The file, separated by tabs, with a column ``filename`` or ``File Name``.
 
     Returns:
-        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX) and ``metastasis``
-        (whether the slide shows one).
+        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX), ``sample`` (the
+        patient and kind of sample, TCGA-XX-XXXX-06) and ``metastasis`` (whether the slide shows
+        one).
 
     Raises:
         ValueError: No such columns, no diagnostic slide, or a sample sheet whose Case ID is not
@@ -62,6 +63,7 @@ def read_slide_list(path: str | Path) -> pd.DataFrame:
         {
             "slide": slides[column],
             "patient": matches.map(lambda m: m["patient"].upper()),
+            "sample": matches.map(lambda m: f"{m['patient'].upper()}-{m['sample']}"),
             "metastasis": matches.map(lambda m: m["sample"] in METASTASES),
         }
     )

@@ -18,8 +18,9 @@ def summarize(cohort: Cohort) -> pd.DataFrame:
 
     Returns:
         Columns ``dataset`` and ``split`` (``"all"`` for all together), ``slides``, ``patients``,
-        ``events`` (patients with one), ``event_rate`` (events per patient) and
-        ``median_follow_up`` (see :func:`median_follow_up`).
+        ``events`` (patients with one), ``event_rate`` (events per patient), ``enter_late``
+        (patients with an entry above 0) and ``median_follow_up`` (see :func:`median_follow_up`),
+        which counts from the entry.
     """
     everything = np.ones(len(cohort), bool)
     datasets = {name: cohort.dataset == name for name in sorted(set(cohort.dataset))}
@@ -51,13 +52,14 @@ def without_events(cohort: Cohort) -> list[str]:
 
 def _sizes(cohort: Cohort) -> dict:
     _, first = np.unique(cohort.patient.astype(str), return_index=True)
-    time, event = cohort.time[first], cohort.event[first]
+    time, event, entry = cohort.time[first], cohort.event[first], cohort.entry[first]
     return {
         "slides": len(cohort),
         "patients": len(first),
         "events": int(event.sum()),
         "event_rate": float(event.mean()),
-        "median_follow_up": median_follow_up(time, event),
+        "enter_late": int((entry > 0).sum()),
+        "median_follow_up": median_follow_up(time - entry, event),
     }
 
 
@@ -68,7 +70,8 @@ def median_follow_up(time: np.ndarray, event: np.ndarray) -> float:
     exchanged, and the median of the time to censoring is taken.
 
     Args:
-        time: Follow-up, one per patient, shape (n,).
+        time: Follow-up, one per patient, shape (n,). Of those who enter late, since their entry:
+            how they would have been censored before is not known.
         event: Whether the event was seen, shape (n,).
 
     Returns:

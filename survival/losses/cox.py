@@ -22,7 +22,8 @@ class CoxPHLoss(keras.losses.Loss):
     r"""Negative log partial likelihood of Cox' proportional hazards (thesis eqs. 7.3 and 7.6).
 
     With the model's output h, a log-hazard (a higher one means an earlier event), weights w
-    (1 unless given) and risk sets R_i = {j: time_j ≥ time_i, same stratum} of the batch B,
+    (1 unless given) and risk sets R_i = {j: entry_j < time_i ≤ time_j, same stratum} of the batch
+    B, where without entries all rows are at risk from the start,
 
         L = (1/N) Σ_{i ∈ B} w_i δ_i (log Σ_{j ∈ R_i} w_j exp(h_j) − h_i) + P.
 
@@ -60,9 +61,9 @@ class CoxPHLoss(keras.losses.Loss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Shape (n, 2), (n, 3) or (n, 4): time, event (1 = happened), stratum, weight.
-            Arrays are checked; tensors, as in ``fit``, are not:
-            see :func:`survival.losses.check_targets`.
+        y_true: Shape (n, 2) to (n, 5): time, event (1 = happened), stratum, weight, entry. Where
+            only an entry is needed, give stratum 0 and weight 1. Arrays are checked; tensors, as
+            in ``fit``, are not: see :func:`survival.losses.check_targets`.
         y_pred: Log-hazards, shape (n,) or (n, 1).
         sample_weight: Shape (n,) or (n, 1).
 

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from survival.losses import shifted_sums
+from survival.losses.interval_sums import entered, interval_sums
 from survival.losses.risk_sums import LOWEST, larger, risk_sums
 from survival.losses.targets import (
     check_one_per_row,
@@ -25,7 +26,7 @@ def negative_log_partial_likelihood(
 ) -> Any:
     r"""Negative log partial likelihood of Cox' model, summed over events (thesis eq. 7.3).
 
-    With risk sets R_i = {j: time_j ≥ time_i, same stratum} it is
+    With risk sets R_i = {j: entry_j < time_i ≤ time_j, same stratum} it is
 
         Σ_i w_i δ_i (log Σ_{j ∈ R_i} w_j exp(h_j) − h_i),
 
@@ -34,12 +35,16 @@ def negative_log_partial_likelihood(
     with Σ_R w exp(h) − (r/d) Σ_D w exp(h). With weights it counts as often as these rows do on
     average, as in R's ``coxph`` and in lifelines. Without ties both are the same.
 
+    A row whose entry is 0 is at risk from the start, at time 0 too. One that enters later is not
+    yet at risk at the time of its entry, as in ``coxph`` and lifelines.
+
     Exact to float32 for every spread of the log-hazards: sums are taken in float64
     (:mod:`.shifted_sums`), or scaled by the largest hazard in each risk set
-    (:mod:`.risk_sums`). The work is O(n log n). Without events it is 0 with gradient 0.
+    (:mod:`.risk_sums`, and :mod:`.interval_sums` with entries). The work is O(n log n). Without
+    events it is 0 with gradient 0.
 
     Args:
-        y_true: Shape (n, 2), (n, 3) or (n, 4): time, event (1 = happened), stratum, weight.
+        y_true: Shape (n, 2) to (n, 5): time, event (1 = happened), stratum, weight, entry.
             Checked if it is an array or a list; never inside a graph, see
             :func:`survival.losses.check_targets`.
         log_hazard: Risk h, shape (n,) or (n, 1): a higher one means an earlier event. Half
@@ -81,12 +86,18 @@ def _likelihood(y_true, log_hazard, ties):
     if log_hazard.shape[0] == 0:
         return ops.sum(log_hazard)  # 0, and connected to what it is made of
     backend = keras.backend.backend()
+    if y_true.shape[1] > 4:
+        # JAX has no float64 unless it is asked for, and Apple's GPUs have none.
+        on_apple = backend == "torch" and log_hazard.device.type == "mps"
+        if backend != "jax" and not on_apple:
+            y_true = ops.cast(y_true, "float64")
+        return ops.cast(by_scan(ops.cast(log_hazard, y_true.dtype)), log_hazard.dtype)
     if backend == "tensorflow":
         return shifted_sums.on_tensorflow(y_true, log_hazard, ties, by_scan)
     if backend == "torch":
         loss = shifted_sums.on_torch(y_true, log_hazard, ties)
         return by_scan(log_hazard) if loss is None else loss
-    return by_scan(log_hazard)  # JAX has no float64 unless it is asked for
+    return by_scan(log_hazard)  # JAX
 
 
 def _sorted(y_true, log_hazard):
@@ -115,11 +126,16 @@ def _in_order(y_true, log_hazard, ties):
 
     position = ops.arange(rows, dtype="int32")
     strata = [y_true[:, 2]] if columns > 2 else []
-    reach = position - _Runs(strata, rows).first if strata else position
     tied = _Runs([y_true[:, 0], *strata], rows)
-    # The risk set of a row reaches up to the last of those that are tied with it.
     last = tied.last
-    risk_peak, risk = (ops.take(x, last) for x in risk_sums(peak, total, reach))
+    if columns > 4:
+        # A row is at risk from those tied with it on, up to those whose time is after its entry.
+        end = entered(y_true[:, 0], y_true[:, 4], y_true[:, 2])
+        risk_peak, risk = interval_sums(peak, total, tied.first, end)
+    else:
+        reach = position - _Runs(strata, rows).first if strata else position
+        # The risk set of a row reaches up to the last of those that are tied with it.
+        risk_peak, risk = (ops.take(x, last) for x in risk_sums(peak, total, reach))
     factor = multiplicity
     if ties == "efron":
         leaving = tied.sum(event * total * ops.exp(peak - risk_peak))

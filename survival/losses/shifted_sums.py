@@ -16,8 +16,8 @@ where the last sum runs over the entries from the end. Efron's form divides each
 events there: the r-th has the sum S_k − (r/d_k) D_k with D_k = Σ w exp(h − c) over these events,
 which is at least D_k/d_k, so that little is lost in the difference.
 
-It serves rows of one stratum on TensorFlow, and on torch in the memory of a CPU;
-:mod:`.risk_sums` serves all others, and larger spreads.
+It serves rows of one stratum without entries on TensorFlow, and on torch in the memory of a CPU.
+:mod:`.risk_sums` serves all others without entries, and larger spreads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a Cox loss is compared with: columns time, event, and optionally stratum and weight."""
+"""What a Cox loss is compared with: time, event, and optionally stratum, weight and entry."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-COLUMNS = ("time", "event", "stratum", "weight")
+COLUMNS = ("time", "event", "stratum", "weight", "entry")
 # Integers up to here are exact in float32, in which targets are kept.
 _LARGEST_STRATUM = 2**24
 
@@ -18,10 +18,11 @@ def check_targets(y_true: ArrayLike) -> np.ndarray:
     """Checks the targets of a Cox loss before training.
 
     Args:
-        y_true: Array (n, 2), (n, 3) or (n, 4). Columns: follow-up time ≥ 0 in any unit, of which
-            float32 keeps seven digits; event, 1 if it happened then and 0 if the row was censored;
+        y_true: Array (n, 2) to (n, 5). Columns: follow-up time ≥ 0 in any unit, of which float32
+            keeps seven digits; event, 1 if it happened then and 0 if the row was censored;
             stratum, a whole number: only rows of one stratum compete; weight ≥ 0, where a row of
-            weight 0 does not exist.
+            weight 0 does not exist; entry, the time from which on the row was under observation
+            (left truncation), 0 if from the start, else before its time.
 
     Returns:
         The targets as a float32 array.
@@ -58,6 +59,11 @@ def checked_values(y_true: ArrayLike) -> np.ndarray:
         faults[2] = (~whole, f"a stratum must be a whole number up to {_LARGEST_STRATUM}")
     if y.shape[1] > 3:
         faults[3] = (~(np.isfinite(y[:, 3]) & (y[:, 3] >= 0)), "a weight must be finite and >= 0")
+    if y.shape[1] > 4:
+        # Of what is kept: two times may become one in float32.
+        time, entry = y[:, 0].astype("float32"), y[:, 4].astype("float32")
+        early = (entry == 0) | ((entry > 0) & (entry < time))
+        faults[4] = (~early, "an entry must be 0 (from the start), or > 0 and before the time")
     for column, (wrong, rule) in faults.items():
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -72,12 +78,12 @@ def check_shape(shape: Sequence[int | None]) -> None:
     """Checks the shape of targets; unknown sizes pass.
 
     Raises:
-        ValueError: If it is not (n, 2), (n, 3) or (n, 4).
+        ValueError: If it is not (n, 2), (n, 3), (n, 4) or (n, 5).
     """
-    if len(shape) != 2 or shape[1] not in (2, 3, 4):
+    if len(shape) != 2 or shape[1] not in (2, 3, 4, 5):
         raise ValueError(
-            f"targets must have shape (n, 2), (n, 3) or (n, 4) with columns {', '.join(COLUMNS)}, "
-            f"got {tuple(shape)}"
+            "targets must have shape (n, 2), (n, 3), (n, 4) or (n, 5) with columns "
+            f"{', '.join(COLUMNS)}, got {tuple(shape)}"
         )
 
 
@@ -85,11 +91,11 @@ def with_weight(y_true: Any, weight: Any) -> Any:
     """Targets with one more factor on the weight of each row.
 
     Args:
-        y_true: Targets, shape (n, 2), (n, 3) or (n, 4).
+        y_true: Targets, shape (n, 2) to (n, 5).
         weight: Shape (n,) or (n, 1), ≥ 0, or booleans (a mask).
 
     Returns:
-        Targets of shape (n, 4).
+        Targets of shape (n, 4), or (n, 5) where there are entries.
 
     Raises:
         ValueError: If there is not one weight for each row.
@@ -100,11 +106,12 @@ def with_weight(y_true: Any, weight: Any) -> Any:
     check_one_per_row("sample_weight", weight.shape, y_true.shape)
     weight = ops.reshape(weight, (-1, 1))
     columns = y_true.shape[1]
-    if columns == 4:
-        y_true, weight = y_true[:, :3], y_true[:, 3:] * weight
+    entry = y_true[:, 4:]
+    if columns > 3:
+        y_true, weight = y_true[:, :3], y_true[:, 3:4] * weight
     elif columns == 2:
         y_true = ops.concatenate([y_true, ops.zeros_like(weight)], axis=1)
-    return ops.concatenate([y_true, weight], axis=1)
+    return ops.concatenate([y_true, weight, *([entry] if columns > 4 else [])], axis=1)
 
 
 def check_one_per_row(

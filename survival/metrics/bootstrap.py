@@ -118,7 +118,7 @@ def event_interval(
 
     Args:
         metric: Called as ``metric(y_true, *rows)``.
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         *rows: Further arrays with n rows, such as the scores.
         patient: Whose slide each row is, shape (n,); by default every row is a patient.
         until: Later events do not count for the metric.

@@ -7,19 +7,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 
-from survival.metrics.arrays import follow_up, labels, scores
+from survival.metrics.arrays import entries, follow_up, labels, scores
 
 
 class BaselineHazard:
     """Breslow's estimator of the cumulative baseline hazard (Breslow 1972), per stratum.
 
-    H₀(t) = Σ_{i: δ_i = 1, t_i ≤ t} 1 / Σ_{j: t_j ≥ t_i} exp(ĥ_j), and a patient with log-hazard ĥ
-    survives t with probability S(t | ĥ) = exp(−H₀(t) exp(ĥ)). Computed with logarithms, so that
-    log-hazards may lie any distance apart (scikit-survival's loses all digits at 40).
+    H₀(t) = Σ_{i: δ_i = 1, t_i ≤ t} 1 / Σ_{j: e_j < t_i ≤ t_j} exp(ĥ_j) with entries e (without them
+    all are at risk from the start), and a patient with log-hazard ĥ survives t with probability
+    S(t | ĥ) = exp(−H₀(t) exp(ĥ)). Computed with logarithms, so that log-hazards may lie any
+    distance apart (scikit-survival's loses all digits at 40).
 
     Args:
-        y_true: Time and event of the training data, shape (n, 2) or (n, 3).
+        y_true: Time and event of the training data, shape (n, 2) or (n, 3), or with entries, shape
+            (n, 5).
         log_hazard: The network's predictions for them, shape (n,) or (n, 1).
         stratum: Group with a hazard of its own (the scanner), shape (n,); by default the third
             column of ``y_true``, or one group for all.
@@ -41,13 +44,16 @@ class BaselineHazard:
     def __init__(self, y_true: ArrayLike, log_hazard: ArrayLike, stratum: ArrayLike | None = None):
         time, event = follow_up(y_true)
         log_hazard = scores(log_hazard, len(time), "log_hazard")
+        entry = entries(y_true)
         self._curves = {}
         stratum = _strata(stratum, y_true, len(time))
         for name in np.unique(stratum).tolist():
             rows = stratum == name
             if not event[rows].any():
                 raise ValueError(f"stratum {name!r} has no event: its hazard cannot be estimated")
-            self._curves[name] = _log_cumulative_hazard(time[rows], event[rows], log_hazard[rows])
+            self._curves[name] = _log_cumulative_hazard(
+                time[rows], event[rows], log_hazard[rows], None if entry is None else entry[rows]
+            )
 
     @property
     def strata(self) -> tuple:
@@ -118,18 +124,24 @@ def _strata(stratum: ArrayLike | None, y_true: ArrayLike, n: int) -> np.ndarray:
     if stratum is not None:
         return labels(stratum, n, "stratum")
     y_true = np.asarray(y_true)
-    return y_true[:, 2] if y_true.shape[1] == 3 else np.zeros(n, int)
+    return y_true[:, 2] if y_true.shape[1] > 2 else np.zeros(n, int)
 
 
 def _log_cumulative_hazard(
-    time: np.ndarray, event: np.ndarray, log_hazard: np.ndarray
+    time: np.ndarray, event: np.ndarray, log_hazard: np.ndarray, entry: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Event times, log H₀ before the first and from each on, and the end of follow-up."""
-    order = np.argsort(-time, kind="stable")
-    time, event = time[order], event[order]
-    # log Σ exp(ĥ_j) over those with a time as long or longer.
-    at_risk = np.logaddexp.accumulate(log_hazard[order])
     knots, deaths = np.unique(time[event], return_counts=True)
-    last = len(time) - 1 - np.searchsorted(time[::-1], knots, side="left")
-    log_h0 = np.logaddexp.accumulate(np.log(deaths) - at_risk[last])
-    return knots, np.r_[-np.inf, log_h0], float(time[0])
+    if entry is None:
+        order = np.argsort(-time, kind="stable")
+        # log Σ exp(ĥ_j) over those with a time as long or longer.
+        at_risk = np.logaddexp.accumulate(log_hazard[order])
+        last = len(time) - 1 - np.searchsorted(time[order][::-1], knots, side="left")
+        log_sums = at_risk[last]
+    else:
+        # One risk set after the other: a difference of running sums would lose digits.
+        log_sums = np.array(
+            [logsumexp(log_hazard[(entry < knot) & (knot <= time)]) for knot in knots]
+        )
+    log_h0 = np.logaddexp.accumulate(np.log(deaths) - log_sums)
+    return knots, np.r_[-np.inf, log_h0], float(time.max())

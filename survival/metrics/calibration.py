@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from survival.metrics.arrays import follow_up, scores
+from survival.metrics.arrays import follow_up, refuse_entries, scores
 from survival.metrics.risk_groups import assign_risk_groups, kaplan_meier, risk_thresholds
 
 
@@ -28,8 +28,15 @@ def calibration_table(
         group's follow-up ends before it) and its 95 % bounds ``low`` and ``high``.
 
     Raises:
-        ValueError: Probabilities outside 0 … 1, a horizon ≤ 0, or too few different predictions.
+        ValueError: Probabilities outside 0 … 1, a horizon ≤ 0, or too few different predictions;
+            or somebody enters late.
     """
+    refuse_entries(
+        y_true,
+        "Calibration",
+        "who enters late has survived until then, so the mean prediction of those observed is not "
+        "that of the group for which Kaplan–Meier speaks",
+    )
     time, event = follow_up(y_true)
     survival = scores(survival, len(time), "survival")
     if ((survival < 0) | (survival > 1)).any():

@@ -26,8 +26,8 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
     Args:
         validation_data: ``(x, y_true)`` arrays, or a dataset that yields batches ``(x, y_true)``
             (``tf.data.Dataset``, ``keras.utils.PyDataset``, a torch ``DataLoader``) and can be
-            gone through again in every epoch. ``y_true`` has columns time and event, as the loss
-            takes it; the model predicts log-hazards, higher = higher risk.
+            gone through again in every epoch. ``y_true`` has columns time and event, and perhaps
+            an entry, as the loss takes it; the model predicts log-hazards, higher = higher risk.
         name: Name in the logs.
         batch_size: Batch of the prediction from arrays; Keras' default if None.
 

@@ -19,7 +19,15 @@ from sksurv.metrics import (
 )
 from sksurv.nonparametric import CensoringDistributionEstimator
 
-from survival.metrics.arrays import follow_up, scores, structured
+from survival.metrics.arrays import entries, follow_up, refuse_entries, scores, structured
+
+# Comparisons of pairs that are in memory at a time.
+_PAIRS = 2**22
+# Why measures that weigh by the censoring are refused where somebody enters late.
+_NO_CENSORING = (
+    "its weights are probabilities of being uncensored, and those who had the event before they "
+    "could enter have none"
+)
 
 
 class PairCounts(NamedTuple):
@@ -47,7 +55,7 @@ def count_pairs(y_true: ArrayLike, risk: ArrayLike) -> PairCounts:
     """Counts the pairs that Harrell's C compares.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2) or (n, 3), or with entries, shape (n, 5).
         risk: Scores, shape (n,) or (n, 1).
 
     Returns:
@@ -57,6 +65,8 @@ def count_pairs(y_true: ArrayLike, risk: ArrayLike) -> PairCounts:
     risk = scores(risk, len(time))
     if len(time) < 2 or not event.any():
         return PairCounts(0, 0, 0)
+    if (entry := entries(y_true)) is not None:
+        return _pairs_under_observation(time, event, entry, risk)
     try:
         with np.errstate(invalid="ignore"):  # 0/0, if only the last times are events
             counts = concordance_index_censored(event, time, risk, tied_tol=0.0)[1:4]
@@ -65,14 +75,30 @@ def count_pairs(y_true: ArrayLike, risk: ArrayLike) -> PairCounts:
     return PairCounts(*map(int, counts))
 
 
+def _pairs_under_observation(
+    time: np.ndarray, event: np.ndarray, entry: np.ndarray, risk: np.ndarray
+) -> PairCounts:
+    """Counts of pairs of which the later one had already entered at the event of the earlier."""
+    counts = np.zeros(3, int)
+    rows = np.flatnonzero(event)
+    for some in np.array_split(rows, -(-len(rows) * len(time) // _PAIRS)):
+        t, r = time[some, None], risk[some, None]
+        # At one time, an event comes before a censoring.
+        comparable = (entry < t) & ((time > t) | ((time == t) & ~event))
+        counts += [(comparable & order).sum() for order in (r > risk, r < risk, r == risk)]
+    return PairCounts(*map(int, counts))
+
+
 def harrell_c(y_true: ArrayLike, risk: ArrayLike) -> float:
     """Harrell's concordance index.
 
-    The share of comparable pairs (one had the event while the other was still followed) whose
-    earlier event has the higher score.
+    The share of comparable pairs (one had the event while the other was under observation) whose
+    earlier event has the higher score. With delayed entry a patient is compared only with those
+    whose event came after the patient's entry.
 
     Args:
-        y_true: Time and event of the whole split, shape (n, 2) or (n, 3).
+        y_true: Time and event of the whole split, shape (n, 2) or (n, 3), or with entries, shape
+            (n, 5).
         risk: Scores, shape (n,) or (n, 1).
 
     Returns:
@@ -103,8 +129,11 @@ def uno_c(
         Between 0 and 1; 0.5 is chance.
 
     Raises:
-        ValueError: Nothing can be compared, or the horizon lies behind the training data's end.
+        ValueError: Nothing can be compared, or the horizon lies behind the training data's end;
+            or somebody enters late.
     """
+    for follow in (y_true, y_train):
+        refuse_entries(follow, "Uno's C", _NO_CENSORING)
     time, event = follow_up(y_true)
     risk = scores(risk, len(time))
     train_time, train_event = follow_up(y_train)
@@ -134,7 +163,7 @@ def auroc(y_true: ArrayLike, risk: ArrayLike) -> float:
     """Area under the ROC curve of the event itself, whenever it was (thesis Table 7.2).
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3); the times play no role.
+        y_true: Time and event, shape (n, 2), (n, 3) or (n, 5); times and entries play no role.
         risk: Scores, shape (n,) or (n, 1).
 
     Returns:
@@ -175,8 +204,10 @@ def time_dependent_auroc(
 
     Raises:
         ValueError: A time without events before or without anybody followed longer, or behind the
-            end of the training data.
+            end of the training data; or somebody enters late.
     """
+    for follow in (y_true, y_train):
+        refuse_entries(follow, "The time-dependent AUROC", _NO_CENSORING)
     time, event = follow_up(y_true)
     risk = scores(risk, len(time))
     times = np.atleast_1d(np.asarray(times, "float64"))

@@ -50,7 +50,7 @@ def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> 
     Scores of different datasets never compete, whatever their range.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores, shape (n,) or (n, 1).
         dataset: Dataset of every row, shape (n,).
 
@@ -69,7 +69,7 @@ def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike)
     """AUROC of the event over pairs of patients of the same dataset only.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores, shape (n,) or (n, 1).
         dataset: Dataset of every row, shape (n,).
 
@@ -101,7 +101,7 @@ def cross_dataset_table(
     """Thesis Table 7.2: every dataset alone, and all of them in three ways.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores, shape (n,) or (n, 1).
         dataset: Dataset of every row, shape (n,).
         patient: Whose slide each row is, shape (n,), for the bootstrap.

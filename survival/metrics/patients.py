@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from survival.metrics.arrays import follow_up, labels, scores
+from survival.metrics.arrays import entries, follow_up, labels, scores
 
 WAYS: dict[str, Callable[[np.ndarray], float]] = {"mean": np.mean, "max": np.max}
 
@@ -17,7 +17,7 @@ class PatientScores(NamedTuple):
     """Scores of patients, in the order in which they first occur.
 
     Attributes:
-        y_true: Time and event, shape (patients, 2) or (patients, 3).
+        y_true: Time and event, as many columns as for the slides.
         risk: Scores, shape (patients,).
         patient: Their names, shape (patients,).
         first: Row of each patient's first slide, to pick other columns by, shape (patients,).
@@ -35,7 +35,7 @@ def per_patient(
     """Aggregates the scores of each patient's slides.
 
     Args:
-        y_true: Time and event of the slides, shape (n, 2) or (n, 3).
+        y_true: Time and event of the slides, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores of the slides, shape (n,) or (n, 1).
         patient: Whose slide each row is, shape (n,).
         how: ``"mean"``, or ``"max"``: the worst slide decides.
@@ -54,11 +54,13 @@ def per_patient(
     patient = labels(patient, len(time), "patient")
     _, first, number = np.unique(patient.astype(str), return_index=True, return_inverse=True)
     same = (time == time[first][number]) & (event == event[first][number])
+    if (entry := entries(y_true)) is not None:
+        same &= entry == entry[first][number]
     if not same.all():
         other = int(np.flatnonzero(~same)[0])
         raise ValueError(
             f"rows {first[number[other]]} and {other} are slides of one patient with different "
-            "times or events: a patient has one follow-up"
+            "times or events, or entries: a patient has one follow-up"
         )
     order = np.argsort(first)
     aggregated = np.array([WAYS[how](risk[number == i]) for i in order])

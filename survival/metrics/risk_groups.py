@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import chi2
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 
-from survival.metrics.arrays import follow_up, labels, scores, structured
+from survival.metrics.arrays import entries, follow_up, labels, scores, structured
 
 
 class KaplanMeier(NamedTuple):
@@ -89,8 +90,13 @@ def assign_risk_groups(risk: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
 def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
     """Kaplan–Meier curves by group.
 
+    With delayed entry the product over the risk sets {entry < t ≤ time}. Where few have entered
+    early on, one event may take the curve to 0 for good: look at the numbers at risk. Where
+    nobody is at risk from the start, the curve holds for those who survive the first entry.
+
     Args:
-        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3).
+        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3), or with entries,
+            shape (n, 5).
         group: Group of every patient, shape (n,).
 
     Returns:
@@ -98,10 +104,14 @@ def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
     """
     time, event = follow_up(y_true)
     group = labels(group, len(time), "group")
+    entry = entries(y_true)
     curves = []
     for name in np.unique(group).tolist():
         t, e = time[group == name], event[group == name]
-        times, survival, (low, high) = kaplan_meier_estimator(e, t, conf_type="log-log")
+        if entry is None:
+            times, survival, (low, high) = kaplan_meier_estimator(e, t, conf_type="log-log")
+        else:
+            times, survival, low, high = _with_entries(t, e, entry[group == name])
         # Where nothing has happened yet the transformation has no bounds.
         low, high = (np.where(survival == 1, 1.0, bound) for bound in (low, high))
         start = times[0] > 0  # the curve begins at 0 with everybody
@@ -114,11 +124,27 @@ def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
     return curves
 
 
+def _with_entries(
+    time: np.ndarray, event: np.ndarray, entry: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The curve of one group whose patients enter at −∞ or late: times, survival and bounds."""
+    # By ranks, with the start at 0: scikit-survival takes no negative times.
+    times, place = np.unique(np.r_[time, entry[np.isfinite(entry)]], return_inverse=True)
+    begin = np.zeros(len(time))
+    begin[np.isfinite(entry)] = place[len(time) :] + 1
+    ranks, survival, (low, high) = kaplan_meier_estimator(
+        event, place[: len(time)] + 1.0, begin, conf_type="log-log"
+    )
+    ended = np.isin(ranks, place[: len(time)] + 1)
+    return np.unique(time), survival[ended], low[ended], high[ended]
+
+
 def numbers_at_risk(y_true: ArrayLike, group: ArrayLike, times: ArrayLike) -> np.ndarray:
     """How many of each group are still followed, without the event, just before given times.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3).
+        y_true: Time and event, shape (n, 2) or (n, 3), or with entries, shape (n, 5): those who
+            enter later are not counted yet.
         group: Group of every patient, shape (n,).
         times: Times, shape (k,).
 
@@ -127,7 +153,10 @@ def numbers_at_risk(y_true: ArrayLike, group: ArrayLike, times: ArrayLike) -> np
     """
     time, _ = follow_up(y_true)
     group = labels(group, len(time), "group")
-    still = time[:, None] >= np.asarray(times, "float64")[None]
+    times = np.asarray(times, "float64")[None]
+    still = time[:, None] >= times
+    if (entry := entries(y_true)) is not None:
+        still &= entry[:, None] < times
     return np.stack([still[group == name].sum(axis=0) for name in np.unique(group)])
 
 
@@ -135,7 +164,8 @@ def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
     """Log-rank test between all groups.
 
     Args:
-        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3).
+        y_true: Time and event, one row per patient, shape (n, 2) or (n, 3), or with entries,
+            shape (n, 5): patients then count among those at risk from their entry on.
         group: Group of every patient, shape (n,).
 
     Returns:
@@ -150,10 +180,37 @@ def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
         raise ValueError("a log-rank test compares at least two groups; there is one")
     if not event.any():
         raise ValueError("a log-rank test needs events; there are none")
+    entry = entries(y_true)
     try:
-        statistic, p_value = compare_survival(structured(time, event), group)
+        if entry is None:
+            statistic, p_value = compare_survival(structured(time, event), group)
+        else:
+            statistic, p_value = _log_rank_with_entries(time, event, entry, group)
     except np.linalg.LinAlgError:
         raise ValueError(
             "the groups cannot be compared: no event happened while patients of each were followed"
         ) from None
     return LogRank(float(statistic), float(p_value))
+
+
+def _log_rank_with_entries(
+    time: np.ndarray, event: np.ndarray, entry: np.ndarray, group: np.ndarray
+) -> tuple[float, float]:
+    """The test of scikit-survival, which knows no entries: observed against expected events."""
+    times = np.unique(time[event])
+    names = np.unique(group)
+    at_risk = (entry[:, None] < times) & (times <= time[:, None])
+    died = event[:, None] & (time[:, None] == times)
+    # Of each group at each time of an event, shape (groups, times).
+    risk, observed = (
+        np.array([rows[group == name].sum(axis=0) for name in names]) for rows in (at_risk, died)
+    )
+    everybody, events = risk.sum(axis=0), observed.sum(axis=0)
+    share = risk / everybody
+    difference = (observed - events * share).sum(axis=1)
+    factor = events * (everybody - events) / np.maximum(everybody - 1, 1)
+    variance = np.diag((factor * share).sum(axis=1)) - (factor * share) @ share.T
+    # One group follows from the others.
+    part = difference[:-1]
+    statistic = part @ np.linalg.solve(variance[:-1, :-1], part)
+    return statistic, chi2.sf(statistic, len(names) - 1)

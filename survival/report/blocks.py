@@ -11,7 +11,7 @@ import pandas as pd
 
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
-from survival.run import EVALUATIONS, Run, judged, known_patients
+from survival.run import EVALUATIONS, Run, follow_up, judged, known_patients
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Part:
         train: The slides that this network was trained on: for thresholds and baseline hazard.
             Empty if there are none that this dataset could be measured by.
         censoring: Time and event of patients from whom the dataset's censoring is estimated,
-            shape (n, 2).
+            shape (n, 2), or (n, 5) with entries.
     """
 
     dataset: str
@@ -60,7 +60,7 @@ class Scores:
     """Rows to be judged, slides or patients.
 
     Attributes:
-        y_true: Time and event, shape (n, 2).
+        y_true: Time and event, shape (n, 2), or (n, 5) with entries.
         risk: Log-hazards, shape (n,).
         dataset: Shape (n,).
         patient: Shape (n,).
@@ -92,16 +92,11 @@ class Scores:
 
 
 def patients_of(slides: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Time and event, shape (n, 2), and mean log-hazard, shape (n,), of each patient."""
+    """Time and event, as metrics take them, and mean log-hazard, shape (n,), of each patient."""
     patients = per_patient(
         follow_up(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
     )
     return patients.y_true, patients.risk
-
-
-def follow_up(slides: pd.DataFrame) -> np.ndarray:
-    """Time and event, shape (n, 2)."""
-    return slides[["time", "event"]].to_numpy("float64")
 
 
 def make_blocks(runs: Mapping[str, Run]) -> list[Block]:
@@ -206,6 +201,7 @@ def _own(name: str, run: Run) -> Block:
             basis = rows if of_dataset.empty else of_dataset
             censoring = follow_up(basis.drop_duplicates("patient"))
             parts.append(Part(str(dataset), name, rows, by, censoring))
+            notes += _late_entries(str(dataset), rows)
     return Block(name, parts, notes)
 
 
@@ -238,7 +234,18 @@ def _evaluation_block(name: str, run: Run) -> Block:
             if label in [part.dataset for part in parts]:
                 label = f"{dataset} ({cohort})"
             parts.append(Part(label, name, of_dataset, by, censoring))
+            notes += _late_entries(label, of_dataset)
     return Block(f"{name} on other cohorts", parts, notes)
+
+
+def _late_entries(dataset: str, slides: pd.DataFrame) -> list[str]:
+    if "entry" not in slides or not (late := slides["patient"][slides["entry"] > 0].nunique()):
+        return []
+    return [
+        f"{dataset}: {late} of {slides['patient'].nunique()} patients come under observation late "
+        "(column entry). C-index, Kaplan–Meier curves and log-rank test count them from then on; "
+        "Uno's C, the AUROC at a time and calibration are not defined then and are left out."
+    ]
 
 
 def _finite(slides: pd.DataFrame) -> bool:

@@ -219,7 +219,7 @@ def _heed_time(
 
 def _refuse_horizon(y_true: np.ndarray, censoring: np.ndarray, horizon: float) -> None:
     """Says what another ``--horizon`` would help."""
-    time, event = y_true.T
+    time, event = y_true[:, 0], y_true[:, 1]
     end = min(time.max(), censoring[:, 0].max(initial=0))
     if horizon >= end:
         raise ValueError(

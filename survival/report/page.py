@@ -157,10 +157,11 @@ def _median_follow_up(runs: Iterable[Run]) -> float:
     train = slides[slides["split"] == "train"].drop_duplicates(["dataset", "patient"])
     if train.empty:
         raise ValueError("no run has a training split; give the time for calibration as horizon")
-    time, event = follow_up(train).T
-    median = median_follow_up(time, event == 1)
+    time, event, *rest = follow_up(train).T
+    # Of those who enter late, follow-up counts from their entry.
+    median = median_follow_up(time - rest[-1] if rest else time, event == 1)
     # If it is never reached, everybody with the longest follow-up had the event.
-    return median if median == median else float(pd.Series(time).median())
+    return median if median == median else float(np.median(time))
 
 
 def _within_follow_up(time: float, parts: list[Part]) -> float:

@@ -15,6 +15,7 @@ from survival.metrics import (
 from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import Picture, count, new_figure, number, p_value, picture, short
+from survival.targets import join_targets
 
 # From low to high; lines differ, too, for those who do not see the colours.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
@@ -62,7 +63,7 @@ def kaplan_meier_pictures(
             "would count twice."
         )
     elif len(made) > 1:
-        everybody = np.concatenate(follow_ups), np.concatenate(assigned)
+        everybody = join_targets(follow_ups), np.concatenate(assigned)
         made.append(_picture("all datasets", *everybody, groups, unit))
     return made, reasons
 
@@ -89,9 +90,15 @@ def _picture(
         size = f"{count(curve.patients, 'patient')}, {count(curve.events, 'event')}"
         rows = group == curve.group
         (at_risk,) = numbers_at_risk(y_true[rows], group[rows], curve.times)
-        known = int((at_risk >= FEWEST).sum())
-        # Pale from the last step on that enough patients take.
-        for steps, alpha in ((slice(known), 1.0), (slice(max(known - 1, 0), None), 0.3)):
+        # Pale from the last step on that enough patients take; and, where patients enter late,
+        # up to the first.
+        (enough,) = np.nonzero(at_risk >= FEWEST)
+        first, known = (enough[0], enough[-1] + 1) if len(enough) else (0, 0)
+        for steps, alpha in (
+            (slice(first, known), 1.0),
+            (slice(0, first + 1), 0.3),
+            (slice(max(known - 1, 0), None), 0.3),
+        ):
             axes.step(
                 curve.times[steps], curve.survival[steps], line, where="post", color=color,
                 alpha=alpha, label=f"{name} ({size})" if alpha == 1 else None,

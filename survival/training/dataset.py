@@ -24,7 +24,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Args:
         images: Images of the slides.
-        targets: Time, event and perhaps stratum, shape (n, 2) or (n, 3).
+        targets: As :meth:`survival.cohort.Cohort.y_true` gives them.
         patients: Whose slide it is, shape (n,).
         settings: Size and kind of the batches, augmentation, seed.
         devices: Among how many devices a batch is divided: its size becomes a multiple of that.

@@ -170,7 +170,7 @@ def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
     """Harrell's C over the pairs that the loss compares: of strata, those within one alone.
 
     Args:
-        targets: Time, event and, where there are strata, stratum; shape (n, 2) or (n, 3).
+        targets: As :meth:`survival.cohort.Cohort.y_true` gives them.
         log_hazard: Shape (n,).
 
     Raises:
@@ -178,7 +178,7 @@ def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
     """
     if targets.shape[1] == 2:
         return harrell_c(targets, log_hazard)
-    return within_dataset_c(targets[:, :2], log_hazard, targets[:, 2])
+    return within_dataset_c(targets, log_hazard, targets[:, 2])
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:

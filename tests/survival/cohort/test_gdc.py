@@ -417,3 +417,77 @@ def test_bad_requests(tmp_path):
         read_clinical(table(tmp_path, "x.tsv", "a|b", "1|2"))
     with pytest.raises(ValueError, match="the cohort has no event"):
         cohort_from_gdc(path)
+
+
+def late_files(folder, *samples, columns="cases.submitter_id|samples.submitter_id|{}"):
+    """Four melanoma patients with slides, and a table of their samples."""
+    clinical = new_layout(
+        folder,
+        case("TCGA-AA-0001", "Dead", death="609"),
+        case("TCGA-AA-0002", last="1218"),
+        case("TCGA-AA-0003", "Dead", death="100"),
+        case("TCGA-AA-0004", last="700"),
+    )
+    kinds = ((1, "01Z-00-DX1"), (2, "01Z-00-DX1"), (2, "06Z-00-DX1"), (3, "06Z-00-DX1"))
+    names = [slide(f"TCGA-AA-000{i}", kind) for i, kind in (*kinds, (4, "06Z-00-DX1"))]
+    slides = table(folder, "m.txt", "id|filename", *(f"u|{name}" for name in names))
+    header = columns.format("samples.days_to_sample_procurement|samples.days_to_collection")
+    return clinical, slides, table(folder, "sample.tsv", header, *samples)
+
+
+def test_patients_are_at_risk_from_the_day_of_their_last_specimen(tmp_path):
+    files = late_files(
+        tmp_path,
+        "TCGA-AA-0001|TCGA-AA-0001-01A|'--|5000",  # a primary tumour: from the start
+        "TCGA-AA-0002|TCGA-AA-0002-01A|3|5000",
+        "TCGA-AA-0002|TCGA-AA-0002-06A|609|5000",
+        "TCGA-AA-0002|TCGA-AA-0002-10A|900|5000",  # blood
+        "TCGA-AA-0003|TCGA-AA-0003-06A|100|5000",  # died on the day of the operation
+        "TCGA-AA-0004|TCGA-AA-0004-06A|'--|5000",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = cohort_from_gdc(*files[:2], samples=files[2])
+    assert made.cohort.patient.tolist() == ["TCGA-AA-0001", "TCGA-AA-0002", "TCGA-AA-0002"]
+    assert made.cohort.entry.tolist() == [0, round(609 / DAYS, 2), round(609 / DAYS, 2)]
+    assert made.left_out == {
+        "TCGA-AA-0003": "follow-up ends before the specimen was taken",
+        "TCGA-AA-0004": "it is not known when the metastasis was taken",
+    }
+    assert str(made.outcomes["left out"]) == "1 with the event, 1 without"
+    # Without the list of slides it is open which of the samples it will be: since the last.
+    made = cohort_from_gdc(files[0], samples=files[2])
+    assert made.cohort.entry.tolist() == [0, round(609 / DAYS, 2), 0]
+
+
+def test_the_day_on_which_the_biobank_received_a_sample_is_not_taken(tmp_path):
+    header = "cases.submitter_id|samples.submitter_id|samples.days_to_collection"
+    files = late_files(tmp_path, "TCGA-AA-0002|TCGA-AA-0002-06A|5000", columns=header)
+    with pytest.raises(ValueError, match="not GDC's table of samples .*days_to_sample_procurement"):
+        cohort_from_gdc(*files[:2], samples=files[2])
+    files = late_files(tmp_path, "TCGA-AA-0002|TCGA-AA-0002-06A|'--|5000")
+    with pytest.raises(ValueError, match="of no tumour sample of TCGA: write the times"):
+        cohort_from_gdc(*files[:2], samples=files[2])
+
+
+def test_the_warning_of_metastases_names_the_way_out(tmp_path):
+    files = late_files(tmp_path)
+    with pytest.warns(UserWarning, match=r"3 of 5 slides .* in a column entry.*\(--samples\)"):
+        made = cohort_from_gdc(*files[:2])
+    assert not made.cohort.entry.any()
+
+
+def test_cbioportal_may_tell_when_the_tumour_was_taken(tmp_path):
+    path = table(
+        tmp_path,
+        "data_clinical_patient.txt",
+        "PATIENT_ID|ICD_10|OS_STATUS|OS_MONTHS|SUBMITTED_TUMOR_DX_DAYS_TO",
+        "TCGA-AA-0001|C77.3|1:DECEASED|17.5|365",
+        "TCGA-AA-0002|C44.5|0:LIVING|35|[Not Available]",
+        "TCGA-AA-0003|C44.5|0:LIVING|12|0",
+        "TCGA-AA-0004|C77.3|1:DECEASED|9|[Not Available]",
+        "TCGA-AA-0005|C77.3|0:LIVING|11.9|365",
+    )
+    made = cohort_from_gdc(path)
+    assert made.cohort.entry.tolist() == [12, 0, 0]
+    assert set(made.left_out) == {"TCGA-AA-0004", "TCGA-AA-0005"}

@@ -48,11 +48,12 @@ def brute_force():
         y, h = np.asarray(y, "float64"), np.asarray(h, "float64").reshape(-1)
         stratum = y[:, 2] if y.shape[1] > 2 else np.zeros(len(y))
         weight = y[:, 3] if y.shape[1] > 3 else np.ones(len(y))
+        entry = np.where(y[:, 4] > 0, y[:, 4], -1) if y.shape[1] > 4 else np.full(len(y), -1)
         value, gradient = 0.0, np.zeros(len(y))
         for s in np.unique(stratum):
             inside = (stratum == s) & (weight > 0)
             for t in np.unique(y[inside & (y[:, 1] == 1), 0]):
-                at_risk = np.flatnonzero(inside & (y[:, 0] >= t))
+                at_risk = np.flatnonzero(inside & (entry < t) & (t <= y[:, 0]))
                 died = np.flatnonzero(inside & (y[:, 0] == t) & (y[:, 1] == 1))
                 for rank in range(len(died)):
                     share = rank / len(died) if ties == "efron" else 0

@@ -43,9 +43,12 @@ def trained(model, network, x, y, **options):
 
 
 # Micro-batches that fit, that leave a rest, and one larger than the batch.
-@pytest.mark.parametrize("rows, size", [(8, 2), (7, 3), (2, 3)])
-def test_steps_are_those_of_the_whole_batch(rows, size):
+@pytest.mark.parametrize("rows, size, late", [(8, 2, False), (7, 3, True), (2, 3, False)])
+def test_steps_are_those_of_the_whole_batch(rows, size, late):
     x, y = data(rows)
+    if late:  # every second row enters before its time
+        entry = np.where(np.arange(rows) % 2, y[:, 0] / 2, 0)
+        y = np.column_stack([y, np.zeros(rows), np.ones(rows), entry]).astype("float32")
     direct = network()
     losses, weights = trained(direct, direct, x, y)
     wrapped = network()

@@ -33,7 +33,10 @@ present = np.ones(rows, "float32")
 present[3:5] = 0
 
 
-def trained(wrap):
+late = np.column_stack([y, np.ones(rows), np.where(np.arange(rows) % 2, y[:, 0] / 2, 0)])
+
+
+def trained(wrap, y=y):
     keras.utils.set_random_seed(1)
     regularizer = keras.regularizers.L2(0.01)
     network = keras.Sequential(
@@ -57,12 +60,17 @@ for wrap in (lambda network: network, lambda network: LargeBatchModel(network, 2
         found = trained(wrap)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+expected = trained(lambda network: network, late)
+with strategy.scope():
+    found = trained(lambda network: network, late)
+for one, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 print("equal")
 """
 
 
 def test_two_devices_train_like_one():
-    """Losses and weights; with ties, strata, absent rows and micro-batches."""
+    """Losses and weights; with ties, strata, absent rows, micro-batches and late entries."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True,

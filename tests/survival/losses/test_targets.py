@@ -20,9 +20,9 @@ def test_good_targets_come_back_as_float32():
 @pytest.mark.parametrize(
     "y, message",
     [
-        ([1, 0, 1], r"shape \(n, 2\), \(n, 3\) or \(n, 4\).*got \(3,\)"),
+        ([1, 0, 1], r"shape \(n, 2\), \(n, 3\), \(n, 4\) or \(n, 5\).*got \(3,\)"),
         ([[1], [2]], r"got \(2, 1\)"),
-        (np.ones((3, 5)), r"got \(3, 5\)"),
+        (np.ones((3, 6)), r"got \(3, 6\)"),
         ([["12", "alive"]], "must be numbers in columns time, event"),
         ([[1, 1], [1, 1, 1]], "must be numbers"),
         ([[1, 1], [-2, 0], [-3, 0]], r"time must be finite and >= 0, got -2 in row 1 \(2 such"),

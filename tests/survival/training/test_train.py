@@ -216,3 +216,20 @@ def test_a_training_that_diverges_says_so(tissue, tmp_path):
 def test_settings_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
+
+
+def test_who_enters_late_is_learnt_and_judged_from_then_on(tissue, tmp_path):
+    cohort, images = tissue
+    number = np.array([int(patient[7:]) for patient in cohort.patient])
+    late = replace(cohort, entry=np.where(number % 2, 0.7 * cohort.time, 0))
+    run = train(late, images, tmp_path / "run", ONE_EPOCH)
+    table = run.predictions
+    np.testing.assert_allclose(table.entry, late.entry)
+    part, whole = table[table.split == "validation"], late.part("validation")
+    risk = part.log_hazard.to_numpy()
+    assert run.history.val_cindex[0] == harrell_c(whole.y_true(), risk)
+    loss = ONE_EPOCH.loss()
+    np.testing.assert_allclose(run.history.val_loss[0], loss(whole.y_true(), risk), rtol=1e-5)
+    ignored = float(loss(whole.y_true()[:, :2], risk))
+    assert abs(run.history.val_loss[0] - ignored) > 1e-3
+    assert Cohort.read(run.path / "cohort.csv").entry.any()

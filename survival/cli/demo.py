@@ -11,11 +11,22 @@ import click
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command, resumed_by
 from resbuilder.common.files import is_empty, only_writer
+from resbuilder.common.replacing import strangers
 from survival.cli.bar import progress_bar
 
 # Its presence says that the folder is this command's.
 MARK = "demo.txt"
 MADE, PAGE = ("slides", "images", "run"), "report.html"
+# All files that it writes.
+FILES = (
+    MARK,
+    PAGE,
+    "lock",
+    "*.csv",
+    "slides/*.tif",
+    *(f"images/{name}" for name in ("*.png", "contact_sheet_*.jpg", "manifest.csv", "lock")),
+    *(f"run/{name}" for name in ("*.csv", "model.keras", "settings.json", "lock")),
+)
 SIMULATED = (
     "A demonstration. The tissue is real, one micrograph of scikit-image cut into pieces. "
     "Patients, scanners and outcomes are simulated: the more of a section is stained brown, the "
@@ -58,6 +69,8 @@ def _refuse(out: Path, overwrite: bool) -> None:
             f"{out / PAGE} exists: open it; give --overwrite to make everything again, or another "
             "--out"
         )
+    if overwrite and out.exists() and (why := strangers(out, FILES)):
+        raise ValueError(f"{out} is not overwritten: {why}; move it away, or choose another --out")
 
 
 def _clear(out: Path) -> None:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from survival import demo
 from survival.cli import main
+from survival.cli.demo import MARK, PAGE
 from survival.metrics import harrell_c
 
 
@@ -81,3 +82,12 @@ def test_a_folder_with_other_things_is_refused_untouched(tmp_path):
     result = call("--out", tmp_path, "--overwrite")
     assert result.exit_code == 2 and "holds other things" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_another_file_in_a_demonstration_is_not_lost_when_it_is_made_again(tmp_path):
+    for name in (MARK, PAGE, "slides/A/001.tif", "images/manifest.csv", "run/notes.docx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    result = call("--out", tmp_path, "--overwrite")
+    assert result.exit_code == 2 and "it holds run/notes.docx, which" in result.stderr
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 5

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from resbuilder.datasets.folder import SUFFIXES
+from resbuilder.datasets.layout import pictures_below
 
 # Everyday colour photographs inside the packages themselves: nothing is downloaded.
 _BUNDLED = {
@@ -37,20 +37,16 @@ def bundled_photographs() -> list[Path]:
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """The images in a folder and below it, sorted.
+    """Return the pictures in a folder and below it, sorted.
 
     Raises:
         ValueError: If there are fewer than four.
     """
-    found = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    )
+    found, _ = pictures_below(folder)
     if len(found) < _NEEDED:
         raise ValueError(
-            f"{folder} holds {len(found)} photographs ({', '.join(sorted(SUFFIXES))}); at least "
-            f"{_NEEDED} are needed, so that training and test have two each: add some"
+            f"{folder} holds {len(found)} photographs; at least {_NEEDED} are needed, so that "
+            "training and test have two each: add some"
         )
     return found
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from resbuilder.common.backend import load_backend
+from resbuilder.common.backend import prepare_backend
 
 if TYPE_CHECKING:
     from experiments.checkpoints import Checkpoint
@@ -74,7 +74,9 @@ def run_all(
 
     (folder / "locks").mkdir(parents=True, exist_ok=True)
     if strategy == "mirrored":
-        make = cluster or (lambda: process_pool(1, load_backend, gpus=[]))  # It sees all of them.
+        make = cluster or (
+            lambda: process_pool(1, prepare_backend, gpus=[])
+        )  # It sees all of them.
     else:
         make = cluster or (lambda: process_pool(workers, single_thread))
     given = {"data_dir": data_dir, "strategy": strategy}
@@ -134,7 +136,7 @@ def _run(work, missing, folder, make, given, wait, total, after_each) -> list[st
 def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
     """A job on one core or on all GPUs, whatever started this process."""
     if given["strategy"] == "mirrored":
-        load_backend()
+        prepare_backend()
     else:
         single_thread()
     return _one(work, name, job, folder, given, wait)
@@ -256,7 +258,7 @@ def single_thread() -> None:
     """Keep this process to one core; call this before TensorFlow is imported."""
     for limit in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[limit] = "1"
-    load_backend()
+    prepare_backend()
 
 
 def _devices(strategy: str) -> str:

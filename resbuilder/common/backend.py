@@ -1,12 +1,17 @@
-"""Importing Keras without the start-up notes of its backend, and with fast kernels."""
+"""Keras without the start-up notes of its backend, and with fast kernels."""
 
+import importlib.util
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 
 
 def prepare_backend() -> None:
-    """Set what TensorFlow reads while it is imported; call this before that.
+    """Set how TensorFlow starts; call this before it is imported. It is not imported here.
 
     TensorFlow leaves oneDNN out on processors without AVX-512, where convolutions then take up to
     three times as long. What the user has set stays.
@@ -14,21 +19,50 @@ def prepare_backend() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+        if not any(isinstance(finder, _Quietly) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Quietly())
 
 
 def load_backend() -> None:
-    """Import Keras without the start-up notes of its backend.
-
-    TensorFlow writes them to file descriptor 2 while it is imported, before its own settings take
-    effect. They are shown only if the import fails.
-    """
+    """Import Keras without the start-up notes of its backend."""
     prepare_backend()
+    import keras  # noqa: F401
+
+
+class _Quietly(MetaPathFinder):
+    """Holds back what TensorFlow writes while it is imported.
+
+    It writes to file descriptor 2 before its own settings take effect.
+    """
+
+    def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            sys.meta_path.insert(0, self)
+        if spec is not None and spec.loader is not None:
+            run = spec.loader.exec_module
+
+            def quietly(module):
+                with _held_back():
+                    run(module)
+
+            spec.loader.exec_module = quietly  # type: ignore[method-assign]  # of this loader alone
+        return spec
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Keep what is written to file descriptor 2, and show it only if something fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:
         os.dup2(notes.fileno(), 2)
         try:
-            import keras  # noqa: F401
+            yield
         except BaseException:
             notes.seek(0)
             os.write(kept, notes.read())

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
-from resbuilder.common.backend import load_backend
+from resbuilder.common.backend import prepare_backend
 
 
 def process_pool(
@@ -53,7 +53,7 @@ def end_pool(pool: Executor) -> None:
 def use_threads(threads: int) -> None:
     """Leave cores to the processes beside this one; call this before TensorFlow is imported."""
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
-    load_backend()
+    prepare_backend()
 
 
 def visible_gpus() -> list[str]:

@@ -114,11 +114,13 @@ def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_job_that_is_always_killed_is_given_up_with_its_name(tmp_path):
     with pytest.raises(Exception, match="hungry.*killed again and again"):
         run_all(killed_always, {"hungry": {}}, tmp_path, 1)
 
 
+@pytest.mark.slow
 def test_each_process_sees_one_gpu_and_a_mirrored_one_all(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, 5")
     results = run_all(counted, jobs_of(tmp_path, 4, 0.2), tmp_path / "runs", 2)

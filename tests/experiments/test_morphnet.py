@@ -121,6 +121,7 @@ def test_two_iterations_start_again_from_what_the_first_left(job):
 
 
 @trains
+@pytest.mark.slow
 def test_a_run_ends_where_a_layer_breaks_down(job):
     broken = iterate(job | {"strength": 1e-2})
     assert len(broken["iterations"]) == 1
@@ -253,6 +254,7 @@ def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypa
 
 
 @trains
+@pytest.mark.slow
 def test_weights_kept_and_widths_scaled_fill_the_same_budget(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(inherited, "DATASET", "mnist")
     monkeypatch.setitem(inherited.PRESETS, "quick", (240, 2, (4, 8, 16), (0.5,), 1))

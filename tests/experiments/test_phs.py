@@ -140,6 +140,7 @@ class Interrupted(Exception):
 
 
 @pytest.mark.parametrize("saves", [1, 4, 7])
+@pytest.mark.slow
 def test_an_interrupted_job_resumes_with_the_same_numbers(job, monkeypatch, tmp_path, saves):
     """Killed before braking, in the first braked training, in the second: nothing changes."""
     from experiments import checkpoints

@@ -145,6 +145,7 @@ def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
     assert [t["round"] for t in off["trained"]] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_momentum_keeps_what_would_go(measured):
     groups = {r["job"]["variant"]: [r] for r in stored(measured / "momentum.json")}
     on, off = groups.values()
@@ -155,6 +156,7 @@ def test_momentum_keeps_what_would_go(measured):
     assert counts["removed by LayerLasso"] == {stage: 1} and counts[positions.THERE].total() == 2
 
 
+@pytest.mark.slow
 def test_a_search_that_two_studies_look_at_is_done_once(measured):
     job = stored(measured / "momentum.json")[0]["job"]
     journal = measured / "searches" / "thesis_seed0" / "journal.jsonl"
@@ -166,6 +168,7 @@ def test_a_search_that_two_studies_look_at_is_done_once(measured):
 @pytest.mark.parametrize(
     "study", [momentum.STUDY, positions.STUDY, insert_init.STUDY, removal_cost.STUDY]
 )
+@pytest.mark.slow
 def test_page_and_figure_come_from_the_stored_results_alone(study, measured, tmp_path):
     path = tmp_path / f"{study.name}.json"
     path.write_bytes((measured / "momentum.json").read_bytes())

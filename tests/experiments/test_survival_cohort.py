@@ -178,6 +178,7 @@ def test_both_scanners_slides_become_canvases_of_one_size(made):
         assert 0.1 < (image.image.min(axis=-1) < 200).mean() < 0.7
 
 
+@pytest.mark.slow
 def test_again_only_what_is_missing_is_made_and_it_is_the_same(made, followed):
     folder, cohort = made
     lost, cut = folder / cohort.slide[0], folder / cohort.slide[-1]
@@ -199,6 +200,7 @@ def test_the_figure_shows_a_row_for_each_scanner(made):
     assert len(draw_cohort(made[0]).axes) == 12
 
 
+@pytest.mark.slow
 def test_crops_give_melanoma_and_fat(shared):
     textures = make_textures(shared)
     pink, purple, pale = (textures[kind].mean(axis=(0, 1)) for kind in ("dermis", "tumour", "fat"))

@@ -49,6 +49,7 @@ def test_times_are_exponential_with_the_hazard_of_the_digit():
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="experiments: TensorFlow")
+@pytest.mark.slow
 def test_a_short_training_beats_chance_and_stays_below_the_truth(tmp_path):
     x, y = load_digits(return_X_y=True)
     x = np.kron(x.reshape(-1, 8, 8), np.ones((3, 3)))

@@ -118,6 +118,7 @@ def test_the_paired_interval_is_that_of_the_difference():
             assert (a - b).std() < 0.4 * unpaired
 
 
+@pytest.mark.slow
 def test_more_patients_narrow_the_interval():
     widths = []
     for patients in (36, 144, 576):

@@ -75,6 +75,7 @@ def test_the_command_has_the_budget_to_the_digit(flops, seconds, command, time):
     assert command in text and f"time: {time} on this machine" in text
 
 
+@pytest.mark.slow
 def test_a_plan_is_what_the_race_will_be(folder):
     found = plan(str(folder), flops=3e5)
     assert found.seconds > 0 and found.race.total == found.config.total_epochs

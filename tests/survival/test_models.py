@@ -70,6 +70,7 @@ def test_a_seed_repeats_the_weights_and_layers_differ():
     assert not np.allclose(third[:, :, :4, :8], fourth[:, :, :4, :8])
 
 
+@pytest.mark.slow
 def test_it_learns_to_order_by_darkness():
     """A whole fit through Keras: the darker image gets the higher value."""
     rng = np.random.default_rng(0)

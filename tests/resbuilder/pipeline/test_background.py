@@ -80,6 +80,7 @@ def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
 
 
 @pytest.mark.faults
+@pytest.mark.slow
 def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_path):
     killed = []
 

@@ -70,6 +70,7 @@ def test_a_race_costs_what_was_announced_within_the_budget(finished):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
     first, second = events(finished.run, HalvingEvent)
     trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
@@ -92,6 +93,7 @@ def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow
 def test_the_saved_network_is_the_one_that_was_judged(finished):
     data = race_module.TrainingData.load(SearchConfig(**SETTINGS))
     x, y = data.dataset.x_test, data.dataset.y_test
@@ -152,6 +154,7 @@ def test_a_killed_race_with_processes_beside_it_ends_as_one_alone(tmp_path):
     assert models[0] == models[1]
 
 
+@pytest.mark.slow
 def test_a_race_is_reported_and_compared_with_its_contender(finished, tmp_path):
     folder = shutil.copytree(finished.run, tmp_path / "run")
     page = write_report(folder).read_text()
@@ -162,6 +165,7 @@ def test_a_race_is_reported_and_compared_with_its_contender(finished, tmp_path):
     assert history.epochs_behind(best) == spent
 
 
+@pytest.mark.slow
 def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
     folder = shutil.copytree(finished.run, tmp_path / "run")
     config = json.loads((folder / "config.json").read_text())
@@ -239,6 +243,7 @@ def test_a_race_that_diverged_says_where_and_trains_its_contenders(
     assert resume(result.run).reason == result.reason
 
 
+@pytest.mark.slow
 def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
     monkeypatch.setattr(RaceTrainings, "train", lambda *_: pytest.fail("trained again"))
     assert resume(finished.run).best == finished.best

@@ -154,6 +154,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tm
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
     data, start = tmp_path / "mine.npz", tmp_path / "start.json"
     digits = load("digits")
@@ -206,6 +207,7 @@ def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path)
     assert int(model.optimizer.iterations) == 8
 
 
+@pytest.mark.slow
 def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_path):
     result = run_search(tmp_path / "run", width=1, flops=1500, tau_layer=0.0)
     assert "one channel in every layer already needs" in result.reason
@@ -219,6 +221,7 @@ def with_share(tmp_path_factory):
     return run_search(path, insert_share=0.2, rounds=2, tau_layer=0.0)
 
 
+@pytest.mark.slow
 def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_share):
     """At full resolution a block of the thesis' width would cost 36 % of this budget."""
     sizes = {event.index: event.flops for event in events(with_share, ArchitectureEvent)}
@@ -232,6 +235,7 @@ def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_
     assert first <= 0.8 * SETTINGS["flops"] < last
 
 
+@pytest.mark.slow
 def test_the_space_can_be_exhausted(tmp_path, monkeypatch):
     monkeypatch.setattr("resbuilder.pipeline.loop.draw_insertion", lambda *_: None)
     result = run_search(tmp_path / "run")

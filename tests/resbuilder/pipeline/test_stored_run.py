@@ -54,6 +54,7 @@ def test_it_is_reported(stored):
 
 
 @on_tensorflow
+@pytest.mark.slow
 def test_it_is_resumed_where_it_was_interrupted(stored):
     journal = stored / "journal.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)

@@ -69,6 +69,7 @@ print("equal")
 """
 
 
+@pytest.mark.slow
 def test_two_devices_train_like_one():
     """Losses and weights; with ties, strata, absent rows, micro-batches and late entries."""
     done = subprocess.run(

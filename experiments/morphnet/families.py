@@ -13,7 +13,8 @@ shrinking; how far outputs move (RMS, in units of their spread over images) when
 channels emit zero and are removed, and when half of the scales are 1e-5 and five training steps
 with MorphNet's term have followed, at the rate 1e-6 that is left at the end of a schedule, with
 gradients clipped to norm 1; how much of that is of removed channels that vary, and how much of
-borders and rounding; the share of the old FLOPs that expansion back fills.
+borders and rounding; by what factor outputs move more than images that a little noise is added to;
+the share of the old FLOPs that expansion back fills.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ IMAGES, STEPS = 8, 5
 #: Factor of the scales that training has driven down, the threshold above them, and the rate at the
 #: end of its schedule.
 SCALE, THRESHOLD, RATE = 1e-5, 1e-4, 1e-6
+#: Noise on the images, in units of their spread.
+NOISE = 1e-4
 
 
 def build(family: str) -> keras.Model:
@@ -102,6 +105,16 @@ def settle(graph: ChannelGraph, images: np.ndarray) -> None:
     recalibrate(graph.model, images)
 
 
+def amplification(model: keras.Model, images: np.ndarray) -> float:
+    """Return how many times as far as the images outputs move, each in units of its spread."""
+    from resbuilder.morphnet.change import change_of
+
+    noise = np.random.default_rng(1).normal(size=images.shape)
+    moved = (images + NOISE * images.std() * noise).astype("float32")
+    old, new = (np.asarray(model.predict(x, verbose=0)) for x in (images, moved))
+    return change_of([old], [new]).relative / change_of([images], [moved]).relative
+
+
 def independent_flops(model: keras.Model) -> int:
     """2 for each weight of a kernel and position of its output."""
     total = 0
@@ -129,7 +142,9 @@ def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
     for step in graph.steps:
         mask = np.where(dead[graph.out_ids(step)], factor, 1.0)
         if step.normalizes:
-            weights = [w for w in (step.layer.gamma, step.layer.beta) if w is not None]
+            # Without γ, a channel that is zero would emit minus its moving mean.
+            mean = step.layer.moving_mean if step.layer.gamma is None else None
+            weights = [w for w in (step.layer.gamma, step.layer.beta, mean) if w is not None]
         elif step.makes_channels:
             weights = [getattr(step.layer, step.kernel)]
             weights += [step.layer.bias] if step.layer.use_bias else []
@@ -177,6 +192,7 @@ def work(job: dict) -> dict:
     whole = Cost(graph, "flops").total(np.ones(graph.size, bool))
     row = {"model": FAMILIES[family][0], "side": FAMILIES[family][1]}
     row["flops"], row["counted"] = whole, independent_flops(model)
+    row["amplified"] = amplification(model, images)
 
     dead = half(graph)
     masks = {s.name: ~dead[graph.out_ids(s)] for s in graph.producers()}
@@ -219,20 +235,20 @@ def markdown(results: list[dict]) -> str:
     """The rows as a table, one for each family."""
     lines = [
         "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
-        "| … by channels that vary | … by borders, rounding | expanded | backends |",
-        "|" + "---|" * 10,
+        "| … by channels that vary | … by borders, rounding | noise grows | expanded | backends |",
+        "|" + "---|" * 11,
     ]
     for family in FAMILIES:
         rows = [r for r in results if r["job"]["family"] == family]
         if not rows:
-            lines.append(f"| {family} | {FAMILIES[family][0]} | not measured yet |" + " |" * 7)
+            lines.append(f"| {family} | {FAMILIES[family][0]} | not measured yet |" + " |" * 8)
             continue
         equal = all(r["flops"] == r["counted"] and r["small"] == r["small_counted"] for r in rows)
         moved = ("zeroed", "trained", "channels", "borders")
         moves = " | ".join(f"{max(r[k] for r in rows):.0e}" for k in moved)
         lines.append(
             f"| {family} | {rows[0]['model']}, {rows[0]['side']} | {rows[0]['flops'] / 1e6:,.1f} M "
-            f"| {'yes' if equal else 'NO'} | {moves} "
+            f"| {'yes' if equal else 'NO'} | {moves} | ×{max(r['amplified'] for r in rows):.2g} "
             f"| {min(r['expanded'] for r in rows):.1%} "
             f"| {', '.join(r['job']['backend'] for r in rows)} |"
         )

@@ -248,7 +248,7 @@ def markdown(results: list[dict]) -> str:
         moves = " | ".join(f"{max(r[k] for r in rows):.0e}" for k in moved)
         lines.append(
             f"| {family} | {rows[0]['model']}, {rows[0]['side']} | {rows[0]['flops'] / 1e6:,.1f} M "
-            f"| {'yes' if equal else 'NO'} | {moves} | ×{max(r['amplified'] for r in rows):.2g} "
+            f"| {'yes' if equal else 'NO'} | {moves} | ×{max(r['amplified'] for r in rows):,.0f} "
             f"| {min(r['expanded'] for r in rows):.1%} "
             f"| {', '.join(r['job']['backend'] for r in rows)} |"
         )

@@ -75,13 +75,15 @@ def test_at_large_spreads_nobody_outside_the_risk_set_spoils_it(value_and_gradie
     y = np.stack(
         [time, np.ones(rows), 0 * time, 1 + 0 * time, np.maximum(time - 5, 0)], axis=1
     ).astype("float32")
+    # Without float64, a log-hazard of 1000 is rounded to 6e-5, and so are its differences.
+    tolerance = 3e-5 if keras.backend.backend() == "jax" else 3e-6
     for h in (np.linspace(1000, 0, rows), np.linspace(0, 1000, rows)):
         h = h.astype("float32")
-        assert_close(value_and_gradient(loss(y), h), brute_force(y, h))
+        assert_close(value_and_gradient(loss(y), h), brute_force(y, h), tolerance)
         # In the mean over events each has a term of its own size, so none hides another's error.
         one = y.copy()
         one[:, 1] = time == rows - 7
-        assert_close(value_and_gradient(loss(one), h), brute_force(one, h))
+        assert_close(value_and_gradient(loss(one), h), brute_force(one, h), tolerance)
 
 
 @pytest.mark.parametrize("ties", TIES)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resbuilder.card import ModelCard, onnx_card, read_keras_card, read_saved_model_card
+from resbuilder.common.words import first_line
 from resbuilder.model import image_shape, load_network
 from resbuilder.run import BEST_MODEL
 
@@ -82,7 +83,7 @@ def _saved_model(path: Path) -> _Loaded:
         (spec,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
         (output,) = loaded.signatures["serving_default"].structured_outputs.values()
     except Exception as error:  # TensorFlow raises whatever the broken part leads to.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        reason = first_line(error)[:300]
         raise ValueError(f"{path} is not a SavedModel that can be read: {reason}") from None
     # The function holds on to what was loaded, which owns the variables.
     return _Loaded(
@@ -105,7 +106,7 @@ def _onnx(path: Path) -> _Loaded:
         (image,), (logits,) = session.get_inputs(), session.get_outputs()
         card = onnx_card(session.get_modelmeta().custom_metadata_map)
     except Exception as error:  # onnxruntime's own exceptions have no class in common.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        reason = first_line(error)[:300]
         raise ValueError(f"{path} is not an ONNX model that can be read: {reason}") from None
     return _Loaded(
         lambda x: session.run(None, {image.name: x})[0],

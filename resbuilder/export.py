@@ -16,6 +16,7 @@ import numpy as np
 from resbuilder.artefact import Artefact
 from resbuilder.card import ModelCard, add_onnx_card, write_keras_card, write_saved_model_card
 from resbuilder.common.replacing import check_place
+from resbuilder.common.words import first_line
 from resbuilder.model import image_shape
 
 if TYPE_CHECKING:
@@ -66,8 +67,7 @@ def export(
         except (ValueError, OSError):
             raise
         except Exception as error:  # whatever the exporter's own libraries raise
-            first_line = (str(error) or type(error).__name__).splitlines()[0]
-            raise ValueError(f"the {format} export failed: {first_line}") from error
+            raise ValueError(f"the {format} export failed: {first_line(error)}") from error
         difference = float(np.abs(outputs - expected).max() / max(np.abs(expected).max(), 1e-30))
         if not difference <= TOLERANCE:
             raise ValueError(

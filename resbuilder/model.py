@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from resbuilder.architecture import Architecture, Block, Stage
+from resbuilder.common.words import first_line
 
 if TYPE_CHECKING:
     from resbuilder.datasets import Preprocessing
@@ -64,7 +65,7 @@ def load_network(path: str | Path, compile: bool = False) -> keras.Model:
             warnings.filterwarnings("error", ".*freshly-initialized weights")
             return keras.saving.load_model(path, compile=compile, safe_mode=True)
     except Exception as error:  # Keras raises whatever the broken part of the file leads to.
-        reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+        reason = first_line(error)[:300]
         if "arbitrary code" in reason:
             reason = "it holds code of its own (a Lambda layer), which is never run"
         raise ValueError(f"{path} is not a Keras model that can be read: {reason}") from None

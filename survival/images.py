@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from resbuilder.common.words import some
 from survival.cohort.identity import contents_of_files
 from survival.names import find_slides
 
@@ -156,8 +157,7 @@ def _is_below(output: str) -> bool:
 
 def _refuse(slides: list[str], why: str) -> None:
     if slides:
-        named = ", ".join(slides[:5]) + (f" and {len(slides) - 5} more" if slides[5:] else "")
-        raise ValueError(f"{len(slides)} slide(s) of the cohort: {why}: {named}")
+        raise ValueError(f"{len(slides)} slide(s) of the cohort: {why}: {some(slides)}")
 
 
 def _size(path: Path) -> tuple[int, int]:

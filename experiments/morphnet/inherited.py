@@ -23,6 +23,7 @@ import numpy as np
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.morphnet.network import WIDTHS, expanded
+from experiments.summary import spread
 from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:
@@ -195,11 +196,11 @@ def markdown(results: list[dict]) -> str:
         "|" + "---|" * (len(SIDES) + 5),
     ]
     for share, sides in shares.items():
-        cells = [spread([n["test"] for n in sides[side]]) for side in SIDES]
+        cells = [over_seeds([n["test"] for n in sides[side]]) for side in SIDES]
         found = lead(sides)
         cells.append("–" if found is None else f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}")
         morphnet = sides["morphnet"]
-        cells.append(spread([n["right_after"] for n in morphnet]))
+        cells.append(over_seeds([n["right_after"] for n in morphnet]))
         filled = [filling(sides[side], share * whole) for side in ("scaled", "morphnet")]
         cells.append(" / ".join(filled))
         cells.append("·".join(map(str, morphnet[0]["widths"])) if morphnet else "–")
@@ -212,12 +213,10 @@ def filling(networks: list[dict], budget: float) -> str:
     return f"{np.mean([n['flops'] for n in networks]) / budget:.0%}" if networks else "–"
 
 
-def spread(values: list[float]) -> str:
-    """Return accuracies as a table has them: mean ± standard deviation in %, and their number."""
-    if not values:
-        return "–"
-    deviation = f" ± {100 * np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-    return f"{100 * np.mean(values):.1f}{deviation} ({len(values)})"
+def over_seeds(values: list[float]) -> str:
+    """Return accuracies in %, their spread, and their number."""
+    text = spread([100 * value for value in values], 1)
+    return f"{text} ({len(values)})" if values else text
 
 
 def drawn(results: list[dict]) -> Figure:
@@ -257,7 +256,7 @@ EXPERIMENTS = (
         publish_from=publish_from,
         times={
             "quick": "a minute",
-            "laptop": "6 minutes of one core",
+            "laptop": "6 minutes of one core (estimate)",
             "workstation": "10 hours of one core (estimate)",
         },
     ),

@@ -6,6 +6,8 @@ from collections.abc import Collection
 
 import numpy as np
 
+from experiments import summary
+
 ROWS = {
     "A": "A",
     "B": "B",
@@ -117,6 +119,5 @@ def _table(title: str, first: str, columns: Collection[str], cells: dict[str, li
 
 
 def spread(numbers: np.ndarray) -> str:
-    """Mean ± standard deviation over seeds."""
-    deviation = f" ± {numbers.std(ddof=1):.3f}" if len(numbers) > 1 else ""
-    return f"{numbers.mean():.3f}{deviation}"
+    """Return mean ± standard deviation over seeds."""
+    return summary.spread(numbers, 3)

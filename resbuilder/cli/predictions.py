@@ -13,6 +13,7 @@ import click
 from resbuilder.common.cli import echo_json
 from resbuilder.common.files import atomically
 from resbuilder.common.replacing import begins_otherwise, check_place
+from resbuilder.common.words import some
 
 if TYPE_CHECKING:
     from resbuilder.prediction import Prediction, Predictor
@@ -41,8 +42,8 @@ def say_predictions(
 
     files, others = find_pictures(photos)
     if others:
-        said = f"{_count(len(others), 'file')} passed over, no picture: {_some(others)}"
-        click.echo(said, err=True)
+        named = some(map(click.format_filename, others), 3)
+        click.echo(f"{_count(len(others), 'file')} passed over, no picture: {named}", err=True)
     failed: list[Path] = []
 
     def unreadable(file: Path, error: ValueError) -> None:
@@ -109,8 +110,3 @@ def _text(prediction: Prediction) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _some(files: list[Path]) -> str:
-    shown = ", ".join(map(click.format_filename, files[:3]))
-    return shown if len(files) <= 3 else f"{shown} and {len(files) - 3} more"

@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from resbuilder.common.words import some
 from resbuilder.datasets.content import content_of
 from resbuilder.datasets.layout import TEST, TRAIN, Found, find
 from resbuilder.datasets.parts import (
+    LISTED,
     File,
     recorded_parts,
-    some,
     with_tests,
     with_tests_by_order,
     without_copies,
@@ -102,9 +103,10 @@ def read_folder(
         parts = recorded_parts(path, layout.classes, parts, record)
     else:
         if layout.passed_over:
+            named = some(layout.passed_over, LISTED)
             notes.append(
                 f"{path.name}: files passed over, as they are not pictures that can be read here "
-                f"or lie in no class: {len(layout.passed_over)} ({some(layout.passed_over)})"
+                f"or lie in no class: {len(layout.passed_over)} ({named})"
             )
         if by_order:
             parts = with_tests_by_order(parts)

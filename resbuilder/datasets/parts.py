@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from resbuilder.common.words import some
 from resbuilder.datasets.content import drawn
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found
 from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
 from resbuilder.datasets.split import Split
 
 TEST_SHARE = 0.2
-_LISTED = 3  # files that a sentence names
+LISTED = 3  # files that a sentence names
 
 
 class File(NamedTuple):
@@ -138,7 +139,7 @@ def recorded_parts(
         total = sum(map(len, wanted.values()))
         raise ValueError(
             f"{path} lacks {len(missing)} of the {total} images of the run in their classes: "
-            f"{some(missing)}; restore them, or start a new run"
+            f"{some(missing, LISTED)}; restore them, or start a new run"
         )
     known = {content for recorded in wanted.values() for _, content, _ in recorded}
     if new := sum(len(files) for (content, _), files in here.items() if content not in known):
@@ -149,9 +150,3 @@ def recorded_parts(
     if not parts[UNUSED]:
         del parts[UNUSED]
     return parts
-
-
-def some(names: list[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    more = len(names) - _LISTED
-    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

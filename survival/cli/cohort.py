@@ -8,6 +8,7 @@ import click
 
 from resbuilder.common.cli import Commands, echo_json, json_option
 from resbuilder.common.replacing import begins_otherwise, check_place
+from resbuilder.common.words import count, some
 from survival.cli.options import event_column, event_is, time_column, time_unit
 from survival.cohort import (
     ENDPOINTS,
@@ -20,7 +21,6 @@ from survival.cohort import (
     without_events,
 )
 from survival.cohort.identity import check_contents, copies_among
-from survival.cohort.tables import some
 from survival.names import find_files
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -217,13 +217,13 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 def _list(what: str, why: str, names) -> None:
     if names:
-        click.echo(f"{_count(len(names), what)} {why}: {some(names)}", err=True)
+        click.echo(f"{count(len(names), what)} {why}: {some(names)}", err=True)
 
 
 def _say_who_enters_late(rows: Cohort) -> None:
     if late := int(summarize(rows).iloc[-1].enter_late):
         enter = "enters" if late == 1 else "enter"
-        click.echo(f"{_count(late, 'patient')} {enter} late (column entry): at risk from then on")
+        click.echo(f"{count(late, 'patient')} {enter} late (column entry): at risk from then on")
 
 
 def _warn_of(problems: list[str]) -> None:
@@ -231,13 +231,9 @@ def _warn_of(problems: list[str]) -> None:
         click.echo(f"Warning: {problem}", err=True)
 
 
-def _count(how_many: int, what: str) -> str:
-    return f"{how_many} {what}" + ("" if how_many == 1 else "s")
-
-
 def _size(rows: Cohort) -> str:
     total = summarize(rows).iloc[-1]
-    sizes = _count(total.slides, "slide"), _count(total.patients, "patient")
+    sizes = count(total.slides, "slide"), count(total.patients, "patient")
     return f"{sizes[0]} of {sizes[1]}, {total.events} with the event"
 
 

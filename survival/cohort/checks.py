@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.names import find_files
 
 SPLITS = ("train", "validation", "test")
@@ -44,8 +45,7 @@ class Problems:
         for rows in sorted(self._by_cause.values(), key=lambda found: found[0][0]):
             (row, text), others = rows[0], [str(other) for other, _ in rows[1:]]
             if others:
-                more = f" and {len(others) - MOST_ROWS} more" if len(others) > MOST_ROWS else ""
-                text += f"; likewise in row {', '.join(others[:MOST_ROWS])}{more}"
+                text += f"; likewise in row {some(others, MOST_ROWS)}"
             lines.append(f"row {row}: {text}")
         return lines
 

@@ -10,10 +10,10 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.cohort import cbioportal, gdc_clinical
 from survival.cohort.exports import read_tables
 from survival.cohort.left_out import check_left_out
-from survival.cohort.tables import some
 
 ENDPOINTS = ("OS", "DSS", "PFS", "DFS")
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.cohort.clinical import read_clinical
 from survival.cohort.left_out import Outcomes, check_left_out
 from survival.cohort.manifest import Cohort
 from survival.cohort.sampling import entries, months_by_sample, never_at_risk
 from survival.cohort.slide_list import read_slide_list
-from survival.cohort.tables import some
 
 
 @dataclass(frozen=True)

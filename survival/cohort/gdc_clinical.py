@@ -21,8 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.cohort.gdc_repair import realign
-from survival.cohort.tables import some
 
 DAYS_PER_MONTH = 365.25 / 12  # 30.4375
 PATIENT = ("cases.submitter_id", "case_submitter_id", "submitter_id", "bcr_patient_barcode")

@@ -12,7 +12,7 @@ import warnings
 
 import pandas as pd
 
-from survival.cohort.tables import some
+from resbuilder.common.words import some
 
 # Fields with a form of their own: ICD-O-3 (8500/3) and ICD-10 (C50.9).
 FORMS = {"morphology": re.compile(r"\d{4}/\d$"), "icd_10_code": re.compile(r"[A-Z]\d\d(\.\w+)?$")}

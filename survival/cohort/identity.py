@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from resbuilder.common.words import some
 from survival.cohort.manifest import Cohort
-from survival.cohort.tables import some
 
 _CHUNK = 2**20
 

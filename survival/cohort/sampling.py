@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.cohort.exports import read_tables
 from survival.cohort.gdc_clinical import DAYS_PER_MONTH
-from survival.cohort.tables import some
 
 SAMPLE = ("samples.submitter_id", "sample_submitter_id")
 DAYS = ("samples.days_to_sample_procurement", "days_to_sample_procurement")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from survival.cohort.tables import read_table, some
+from resbuilder.common.words import some
+from survival.cohort.tables import read_table
 
 # TCGA-EE-A2GO-06Z-00-DX1.<uuid>.svs: patient, sample type (01 primary, 06 and 07 metastasis),
 # and DX for a diagnostic (paraffin) slide; TS, MS and BS are frozen sections.

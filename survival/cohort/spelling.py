@@ -13,8 +13,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from resbuilder.common.words import some
 from survival.cohort.checks import OPTIONAL, REQUIRED, is_blank
-from survival.cohort.tables import some
 
 EVENT = {"1", "1.0", "true", "yes", "y", "dead", "deceased", "died", "event"}
 CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no event"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+
+from resbuilder.common.words import some
 
 
 def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
@@ -80,10 +81,3 @@ def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.Dat
     table = pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
     table.attrs["delimiter"] = delimiter
     return table
-
-
-def some(items: Iterable[object], most: int = 5) -> str:
-    """Return the first items separated by commas, shortened, and how many more there are."""
-    texts = [text if len(text) <= 300 else f"{text[:300]}..." for text in map(str, items)]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from resbuilder.common.figures import GREY
+from resbuilder.common.words import count
 from survival.metrics import BaselineHazard, calibration_table
 from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.blocks import Block, Part, patients_of
@@ -14,7 +15,6 @@ from survival.report.style import (
     MARKERS,
     Picture,
     at_time,
-    count,
     new_figure,
     number,
     picture,

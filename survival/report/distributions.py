@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from resbuilder.common.figures import BLUE, INK, RED
+from resbuilder.common.words import count
 from survival.report.blocks import Block
-from survival.report.style import Picture, count, new_figure, number, picture, short
+from survival.report.style import Picture, new_figure, number, picture, short
 
 
 def distribution_picture(block: Block) -> Picture:

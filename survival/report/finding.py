@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+from resbuilder.common.words import count
 from survival.metrics import Interval
 from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.discrimination import Line, Table
-from survival.report.style import count, number
+from survival.report.style import number
 
 # What tells whether the order of the risks is right; the first that can be computed is taken.
 _MEASURES = {"uno": "Uno's C", "harrell": "Harrell's C"}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from resbuilder.common.files import atomically
 from resbuilder.common.page import page_template
+from resbuilder.common.words import count
 from survival.cohort import SPLITS, median_follow_up
 from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
@@ -29,7 +30,7 @@ from survival.report.risk_groups import kaplan_meier_pictures
 from survival.report.settings import open_runs, settings_rows, text
 from survival.report.settings import time_unit as unit_of
 from survival.report.slides import extremes, how_many
-from survival.report.style import at_time, count, number, styled
+from survival.report.style import at_time, number, styled
 from survival.run import Run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from resbuilder.common.figures import BLUE, GREEN, ORANGE, RED
+from resbuilder.common.words import count
 from survival.metrics import (
     assign_risk_groups,
     kaplan_meier,
@@ -14,7 +15,7 @@ from survival.metrics import (
 )
 from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.blocks import Block, Part, patients_of
-from survival.report.style import Picture, count, new_figure, number, p_value, picture, short
+from survival.report.style import Picture, new_figure, number, p_value, picture, short
 from survival.targets import join_targets
 
 # From low to high; lines differ, too, for those who do not see the colours.

@@ -72,11 +72,6 @@ def at_time(time: float, unit: str | None) -> str:
     return f"{time:g} {unit}" if unit else f"{time:g}"
 
 
-def count(how_many: int, what: str) -> str:
-    """``1 slide``, ``2 slides``."""
-    return f"{how_many} {what}" + ("" if how_many == 1 else "s")
-
-
 def p_value(p: float) -> str:
     """``p = 0.031``, ``p < 0.001``."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

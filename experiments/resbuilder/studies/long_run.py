@@ -13,7 +13,8 @@ from __future__ import annotations
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.figures import trajectories
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import Groups, spread
+from experiments.resbuilder.studies.tables import Groups
+from experiments.summary import spread
 
 
 def variants(base: dict) -> dict[str, dict]:

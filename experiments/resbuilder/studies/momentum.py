@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from experiments.resbuilder.studies.figures import trajectories
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared, spread, values
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared, values
+from experiments.summary import spread
 
 VARIANTS = {"momentum (thesis)": {}, "no momentum": {"momentum": False}}
 

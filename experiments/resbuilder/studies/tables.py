@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from experiments.summary import spread
+
 # Results of all seeds by variant.
 Groups = dict[str, list[dict]]
 
@@ -53,16 +55,6 @@ FOUND = (TEST, EPOCHS, FLOPS, DEPTH, ALIVE, REMOVED, DEAD)
 def values(results: list[dict], column: Column) -> list[float]:
     """A column's values over seeds, without those that are not there."""
     return [value for result in results if (value := column.read(result)) is not None]
-
-
-def spread(numbers: list[float], digits: int) -> str:
-    """Mean ± standard deviation, a dash for nothing."""
-    import numpy as np
-
-    if not numbers:
-        return "–"
-    deviation = f" ± {np.std(numbers, ddof=1):.{digits}f}" if len(numbers) > 1 else ""
-    return f"{np.mean(numbers):.{digits}f}{deviation}"
 
 
 def table(groups: Groups, columns: tuple[Column, ...]) -> str:

@@ -44,15 +44,15 @@ class Artefact:
         """Open a run folder, a ``.keras`` or ``.onnx`` file, or the folder of a SavedModel.
 
         Raises:
-            ValueError: If there is no such network, it cannot be read, its card speaks of other
-                images or classes, or what runs it is not installed.
+            ValueError: If the file does not exist or cannot be read, if its card names other images
+                or classes than the network has, or if what runs it is not installed.
         """
         path = Path(path)
         if path.is_dir() and not (path / "saved_model.pb").is_file():
             path /= BEST_MODEL
         if not path.exists():
             raise ValueError(
-                f"there is no network {path}; give a finished run, a .keras or .onnx file, or the "
+                f"{path} does not exist; give a finished run, a .keras or .onnx file, or the "
                 "folder of a SavedModel"
             )
         if path.is_dir():

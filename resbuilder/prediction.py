@@ -55,8 +55,7 @@ class Predictor:
         card: The three together, as files of networks hold them.
 
     Raises:
-        ValueError: If there is no such network, it cannot be read, or it does not say which
-            classes it tells apart.
+        ValueError: If the file does not exist, cannot be read, or does not name the classes.
 
     Example:
         >>> from resbuilder import TrainConfig, train
@@ -96,8 +95,8 @@ class Predictor:
             A :class:`Prediction` for each picture.
 
         Raises:
-            ValueError: If the network takes no pictures, there is no such file, a folder has no
-                pictures, or a file cannot be read.
+            ValueError: If the network takes arrays only, a file does not exist or cannot be read,
+                or a folder holds no pictures.
         """
         if self.reading is None:
             raise ValueError(
@@ -185,19 +184,19 @@ def find_pictures(photos: Iterable[str | Path]) -> tuple[list[Path], list[Path]]
         The pictures, and the visible files in the folders that are none.
 
     Raises:
-        ValueError: If there is no such file, or no picture in a folder.
+        ValueError: If a file does not exist, or a folder holds no picture.
     """
     files: list[Path] = []
     others: list[Path] = []
     for path in map(Path, photos):
         if not path.exists():
-            raise ValueError(f"there is no picture {path}")
+            raise ValueError(f"{path} does not exist; give picture files, or folders of them")
         if not path.is_dir():
             files.append(path)
             continue
         inside, passed_over = pictures_below(path)
         if not inside:
-            raise ValueError(f"there is no picture in {path}")
+            raise ValueError(f"{path} holds no picture; give picture files, or folders of them")
         files += inside
         others += passed_over
     return files, others

@@ -31,7 +31,7 @@ from resbuilder.datasets import DataRecord
 from resbuilder.run.journal import Journal
 
 #: 2 may hold a race, which programs that write 1 cannot read. 3 remembers its data, where programs
-#: that write 2 would divide a folder anew.
+#: that write 2 would divide a folder differently.
 FORMAT = 3
 CONFIG, DATA = "config.json", "data.json"
 BEST_MODEL = Path("models", "best.keras")

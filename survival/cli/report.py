@@ -50,9 +50,8 @@ PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" conten
 def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> None:
     """Write one HTML page about the trainings in the folders RUN...
 
-    Runs with the same settings but for their data, such as one for each scanner, are judged
-    together; runs with other settings stand beside them. What `survival evaluate` added to a run
-    is shown, too.
+    The page judges runs together that differ only in their data, such as one for each scanner.
+    Runs with other settings stand beside them. It also shows what `survival evaluate` has added.
     """
     check_place(out, overwrite, lambda path: begins_otherwise(path, PAGE))
     load_backend()

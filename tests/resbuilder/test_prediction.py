@@ -188,7 +188,10 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(artefacts, folder, 
     result = call("predict", artefacts["onnx"], photos / "00.png", "--csv", table)
     assert result.exit_code == 2 and "none of 1 picture can be read" in result.stderr
     assert not table.exists()
-    for given, message in ((tmp_path / "nothing", "no picture"), (tmp_path, "no picture in")):
+    for given, message in (
+        (tmp_path / "nothing", "nothing does not exist"),
+        (tmp_path, "holds no picture"),
+    ):
         if given is tmp_path:
             shutil.rmtree(photos)
         with pytest.raises(ValueError, match=message):
@@ -215,7 +218,7 @@ def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run
         ValueError, match="is damaged: .* 2 outputs, but its model card .* 3 classes"
     ):
         Predictor(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="there is no network .*nothing.onnx; give a finished run"):
+    with pytest.raises(ValueError, match="nothing.onnx does not exist; give a finished run"):
         Predictor(tmp_path / "nothing.onnx")
     for broken in ("a.onnx", "a.keras"):
         (tmp_path / broken).write_bytes(b"PK nothing")

@@ -537,12 +537,12 @@ class SearchConfig(TrainConfig):
         rates = (self.peak_flops is not None, self.bandwidth is not None)
         if self.resource == "latency" and not all(rates):
             raise ValueError(
-                'resource "latency" needs the peak rates of the device: give both peak_flops '
-                "(FLOP/s) and bandwidth (bytes/s)"
+                'resource "latency" needs the peak rates of the device: give both peak_flops= '
+                "(FLOP/s) and bandwidth= (bytes/s)"
             )
         if self.resource != "latency" and any(rates):
             raise ValueError(
-                'peak_flops and bandwidth are for resource "latency" only, but the resource is '
+                'peak_flops= and bandwidth= are for resource "latency" only, but the resource is '
                 f'"{self.resource}"; leave them out'
             )
         if self.insert_init == "last_gamma" and self.block_order != "conv_bn_relu":

@@ -49,6 +49,8 @@ class BadInput(click.ClickException):
 class OneLineErrors(click.Command):
     """A command, or a mixin for a group, that reports errors in one line without a traceback.
 
+    Errors of the library name Python arguments; here they name the command's ``--flags`` instead.
+
     Attributes:
         extra: The extra of the installation that all commands need; None if they need none.
     """
@@ -77,7 +79,7 @@ class OneLineErrors(click.Command):
         except BrokenPipeError:
             raise
         except ValueError as error:
-            raise BadInput(str(error)) from None
+            raise BadInput(_with_flags(str(error), ctx.command)) from None
         except ModuleNotFoundError as error:
             raise BadInput(self._how_to_install(error)) from None
         except OSError as error:
@@ -114,11 +116,6 @@ class OneLineErrors(click.Command):
 
 class Command(OneLineErrors):
     """A command, in a group or on its own."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; errors name its ``--flags`` instead of Python arguments."""
-        with flags_in_errors(self):
-            return super().invoke(ctx)
 
 
 class Commands(OneLineErrors, click.Group):
@@ -181,27 +178,23 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@contextlib.contextmanager
-def flags_in_errors(command: click.Command) -> Iterator[None]:
-    """Replace argument names in a ValueError of the library by the command's ``--flags``.
+def _with_flags(text: str, command: click.Command) -> str:
+    """Replace argument names in an error of the library by the command's ``--flags``.
 
-    ``total_epochs must be positive`` becomes ``--total-epochs must be positive``.
+    ``total_epochs must be positive`` becomes ``--total-epochs must be positive``, and ``give
+    flops=`` becomes ``give --flops``.
     """
-    try:
-        yield
-    except ValueError as error:
-        flags = {
-            parameter.name: max(parameter.opts, key=len)
-            for parameter in command.params
-            if isinstance(parameter, click.Option) and parameter.name
-        }
-        text = str(error)
-        for name, flag in flags.items():
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name:
+            name, flag = parameter.name, max(parameter.opts, key=len)
             # A name without "_" may be an ordinary word. It is taken for an argument only at the
             # start of the message, or before "=".
             place = rf"\b{name}\b" if "_" in name else rf"^{name}(?= must| is| has)|\b{name}(?==)"
-            text = re.sub(rf"(?<![-\w])(?:{place})", flag, text)
-        raise BadInput(text) from None
+            # Not within a word, a flag or a path.
+            text = re.sub(rf"(?<![-\w/])(?:{place})(?!/)", flag, text)
+            # "=" without a value only marks an argument in Python.
+            text = re.sub(rf"{flag}=(?=[\s,;:.)]|$)", flag, text)
+    return text
 
 
 @contextlib.contextmanager

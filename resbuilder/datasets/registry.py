@@ -247,7 +247,7 @@ def _path(text: str | Path) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{text}: there is no user with this home folder") from None
+        raise ValueError(f"{text}: this home folder is unknown; give the full path") from None
 
 
 def _has_folders(path: Path) -> bool:

@@ -20,6 +20,7 @@ from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.pipeline.race import Race, entrants, entrants_of
+from resbuilder.pipeline.trainings import architecture_key
 from resbuilder.progress import SearchProgress, notice
 from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner, read_data
 from resbuilder.run.events import RACE_ORIGINS
@@ -164,8 +165,8 @@ def resume(
             return _run(
                 run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
             )
-        if run.journal.has("architecture 0"):
-            start = run.journal.get(ArchitectureEvent, "architecture 0").architecture
+        if run.journal.has(architecture_key(0)):
+            start = run.journal.get(ArchitectureEvent, architecture_key(0)).architecture
         else:
             start = start_architecture(run.config, data.dataset)
         return _run(

@@ -29,7 +29,7 @@ from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.pipeline.background import BackgroundTrainings, Ways, train_no_reg
 from resbuilder.pipeline.steps import Steps
-from resbuilder.pipeline.trainings import Channels, Node
+from resbuilder.pipeline.trainings import Channels, Node, architecture_key, training_key
 from resbuilder.progress import SearchProgress, accuracy_text
 from resbuilder.run import (
     ArchitectureEvent,
@@ -154,14 +154,14 @@ class Loop:
             activations=counted.activations,
             depth=architecture.depth,
         )
-        self.journal.step(ArchitectureEvent, _architecture(index), lambda: event)
+        self.journal.step(ArchitectureEvent, architecture_key(index), lambda: event)
         size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {architecture.depth}"
         self.progress.say(f"{index:3d} {origin}, {size}: {architecture}")
         return node
 
     def train(self, node: Node, parent: Node | None, channels: Channels | None = None) -> None:
         """Train the three variants of an architecture."""
-        inserted = self.journal.get(ArchitectureEvent, _architecture(node.index)).inserted
+        inserted = self.journal.get(ArchitectureEvent, architecture_key(node.index)).inserted
         training = self.training(
             node,
             WITH_REG,
@@ -170,7 +170,7 @@ class Loop:
         if not training.finite:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
-            done = self.journal.has(_training(node.index, variant))
+            done = self.journal.has(training_key(node.index, variant))
             self.background.begin(node, variant, done)
         self.background.collect(until=node)
 
@@ -178,7 +178,7 @@ class Loop:
         self, node: Node, variant: str, compute: Callable[[], TrainingEvent]
     ) -> TrainingEvent:
         """Do one training, and remove the models that are no longer needed."""
-        key = _training(node.index, variant)
+        key = training_key(node.index, variant)
         replayed = self.journal.has(key)
         event = self.journal.step(TrainingEvent, key, compute)
         self.steps.tidy()
@@ -259,17 +259,7 @@ class Loop:
         For a network that has just lost blocks, this is the accuracy before the removal. Right
         after the removal it may be far worse, and then any insertion would look like a gain.
         """
-        training = self.journal.get(TrainingEvent, _training(node.source, WITH_REG))
+        training = self.journal.get(TrainingEvent, training_key(node.source, WITH_REG))
         if training.validation.accuracy is None:
             raise BreakDown(f"the accuracy of architecture {node.source} is not finite")
         return training.validation.accuracy
-
-
-def _architecture(index: int) -> str:
-    """Return the key of the step that adds an architecture."""
-    return f"architecture {index}"
-
-
-def _training(index: int, variant: str) -> str:
-    """Return the key of a training's step."""
-    return f"training {index} {variant}"

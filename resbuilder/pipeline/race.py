@@ -23,7 +23,13 @@ from resbuilder.costs import cost
 from resbuilder.model import load_network
 from resbuilder.pipeline.background import BackgroundTrainings, Ways, data_of
 from resbuilder.pipeline.outcome import finish
-from resbuilder.pipeline.trainings import Node, Trainings, network_file
+from resbuilder.pipeline.trainings import (
+    Node,
+    Trainings,
+    architecture_key,
+    network_file,
+    training_key,
+)
 from resbuilder.progress import SearchProgress, percent
 from resbuilder.race import (
     RacePlan,
@@ -198,7 +204,7 @@ class Race:
                 depth=node.architecture.depth,
                 label=node.label,
             )
-            key = f"architecture {node.index}"
+            key = architecture_key(node.index)
             recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
             if recorded != event:
                 raise ValueError(
@@ -250,17 +256,19 @@ class Race:
 
     def loss(self, node: Entrant, variant: str) -> float | None:
         """Return the validation loss after a finished training; None if it diverged."""
-        training = self.journal.get(TrainingEvent, _training(node.index, variant))
+        training = self.journal.get(TrainingEvent, training_key(node.index, variant))
         return training.validation.loss if training.finite else None
 
     def train(self, nodes: list[Entrant], variant: str) -> None:
         """Begin trainings that are independent of each other."""
         for node in nodes:
-            self.background.begin(node, variant, self.journal.has(_training(node.index, variant)))
+            self.background.begin(
+                node, variant, self.journal.has(training_key(node.index, variant))
+            )
 
     def training(self, node: Node, variant: str, compute: Callable[[], TrainingEvent]) -> None:
         """Record one training."""
-        key = _training(node.index, variant)
+        key = training_key(node.index, variant)
         replayed = self.journal.has(key)
         event = self.journal.step(TrainingEvent, key, compute)
         validation = event.validation
@@ -332,9 +340,5 @@ def train_entrant(
 
 
 def _same(event: EntrantEvent) -> EntrantEvent:
+    """Return the event, as the function that a step of the journal needs."""
     return event
-
-
-def _training(index: int, variant: str) -> str:
-    """Return the key of a training's step."""
-    return f"training {index} {variant}"

@@ -168,3 +168,13 @@ class Trainings:
 def network_file(index: int, variant: str) -> str:
     """Return the file name of a saved network."""
     return f"{index:03d}_{variant}.keras"
+
+
+def architecture_key(index: int) -> str:
+    """Return the key of the step that records an architecture."""
+    return f"architecture {index}"
+
+
+def training_key(index: int, variant: str) -> str:
+    """Return the key of a training's step."""
+    return f"training {index} {variant}"

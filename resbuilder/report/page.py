@@ -97,7 +97,7 @@ def _context(history: History) -> dict:
         start, verdict = history.records.get(0), search_verdict(history, best, images)
         compared = {"start network": start, "best architecture": best}
         chosen = best and (
-            f"the best of {candidates} trained networks by its validation accuracy of "
+            f"chosen from {candidates} trained networks by its validation accuracy of "
             f"{percent(best.validation)}"
         )
     return {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from resbuilder.cli.settings import configuration, settings
+from resbuilder.cli.datasets import datasets
+from resbuilder.cli.settings import configuration, data_dir_option, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by
 from resbuilder.config import FITS, SearchConfig, TrainConfig
@@ -31,9 +31,7 @@ _workers = click.option(
     help="Trainings to run at the same time, each on its own GPU: those of a rung in a race, the "
     "No-Reg trainings with --method thesis",
 )
-_data_dir = click.option(
-    "--data-dir", help="Folder with <dataset>.npz files  [default: $RESBUILDER_DATA]"
-)
+
 _existing = click.Path(exists=True, path_type=Path)
 
 
@@ -113,7 +111,7 @@ def train(
 @click.option(
     "--dataset", help="Name of a dataset, or a folder of images  [default: that of the run]"
 )
-@_data_dir
+@data_dir_option
 @click.option(
     "--split",
     type=click.Choice(PARTS),
@@ -169,7 +167,7 @@ def predict(
 
 @main.command()
 @click.option("--dataset", required=True, help="Name of a dataset, or a folder of images")
-@_data_dir
+@data_dir_option
 @click.option(
     "--image-size",
     help="Resize images of a folder to squares of this side, or to HEIGHTxWIDTH, in pixels  "
@@ -244,22 +242,7 @@ def export(model: Path, path: Path, format: str) -> None:
         )
 
 
-@main.command()
-@_data_dir
-@json_option
-def datasets(data_dir: str | None, as_json: bool) -> None:
-    """List the known datasets and where their files are."""
-    load_backend()
-    from rich.console import Console
-
-    from resbuilder.cli.tables import dataset_table
-    from resbuilder.datasets import available
-
-    if as_json:
-        return echo_json([asdict(listing) for listing in available(data_dir)])
-
-    # Not wrapped to the terminal's width, so that paths can be copied.
-    Console(width=200).print(dataset_table(data_dir))
+main.add_command(datasets)
 
 
 def _resume(run: Path) -> str:

@@ -15,6 +15,10 @@ from resbuilder.config import ByMethod, Config, TrainConfig, only_method, settin
 
 Command = TypeVar("Command", bound=Callable)
 
+data_dir_option = click.option(
+    "--data-dir", help="Folder with <dataset>.npz files  [default: $RESBUILDER_DATA]"
+)
+
 # The options that --help shows first; the others follow in the order of the fields.
 _FIRST = ("dataset", "method", "flops")
 

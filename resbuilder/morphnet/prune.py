@@ -135,8 +135,14 @@ def ranking(
             return lambda _: values
 
         return measured
-    values = magnitudes(graph) if importance == "magnitude" else gammas(graph)
-    return lambda _: lambda alive: shares(graph, values, alive)
+    measure = magnitudes if importance == "magnitude" else gammas
+    measure(graph)  # a missing scale is an error now, not when channels are chosen
+
+    def current(alive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        values = measure(graph)
+        return lambda alive: shares(graph, values, alive)
+
+    return current
 
 
 def absolute(given: float, whole: int, resource: str) -> int:

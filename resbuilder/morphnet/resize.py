@@ -70,7 +70,8 @@ def widened(graph: ChannelGraph, widths: Mapping[str, int]) -> dict[str, Map]:
         Map of output channels for each named layer.
 
     Raises:
-        ValueError: If a width is smaller than the old one.
+        ValueError: If a width is smaller than the old one, or contradicts those of layers with
+            which the layer shares channels.
     """
     groups = graph.width_groups()
     group_of = np.zeros(graph.size, int)
@@ -95,4 +96,10 @@ def widened(graph: ChannelGraph, widths: Mapping[str, int]) -> dict[str, Map]:
             [np.append(run, [-1] * added.get(of[run[0]], 0)) for run in runs if len(run)]
             or [np.zeros(0)]
         ).astype(int)
+        if len(of) and len(result[name]) != widths[name]:
+            raise ValueError(
+                f"layer {name!r} would get {len(result[name])} channels instead of {widths[name]}, "
+                "because it shares them with other layers; give the widths of all these layers, "
+                "so that they match"
+            )
     return result

@@ -110,6 +110,19 @@ def test_bad_channels(message):
         resize(model, BAD[message])
 
 
+def test_widths_that_contradict_shared_channels_are_refused():
+    inputs = keras.Input((4, 4, 3))
+    a, b = (layers.Conv2D(n, 1, name=name)(inputs) for n, name in [(2, "a"), (3, "b")])
+    c = layers.Conv2D(5, 1, name="c")(inputs)
+    x = layers.Add()([layers.Concatenate()([a, b]), c])
+    model = keras.Model(inputs, layers.Conv2D(4, 1, name="out")(x))
+    wide = ChannelGraph(expand_model(model, {"a": 4, "c": 7})).widths()
+    assert wide == {"a": 4, "b": 3, "c": 7, "out": 4}
+    for widths in ({"c": 8}, {"a": 4, "c": 8}):
+        with pytest.raises(ValueError, match="'c' would get . channels instead of 8"):
+            expand_model(model, widths)
+
+
 def test_expansion_does_not_shrink():
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, name="conv")(inputs)

@@ -88,7 +88,7 @@ def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
 
 
 def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
-    """Return the dead channels, and those computed from dead channels alone, as a closure."""
+    """Return the dead channels, and all channels that depend only on dead ones."""
     dead = dead.copy()
     while True:
         living = np.zeros(graph.size, bool)

@@ -5,11 +5,11 @@ takes the largest κ with F(round(κ·c′)) ≤ ζ, where c′ are the alive co
 (Google's implementation takes κ = √(ζ/F(c′)), which undershoots because the cost of the first and
 last layers is linear in κ.)
 
-F(round(κ·c′)) is a nondecreasing step function of κ, which can only change where some κ·c′_g
-passes a multiple of ½ (of half a unit with ``round_to``). So :func:`largest_widths` bisects with
-the invariant "low fits, high does not", and then steps from one such κ to the next, in exact
-fractions, until one does not fit. Rounding halves up makes each of them belong to the wider side,
-so the first that does not fit is the least upper bound.
+F(round(κ·c′)) is a nondecreasing step function of κ. It can only change where some κ·c′_g passes
+n + ½ for an integer n (times ``round_to``). So :func:`largest_widths` bisects with the invariant
+"low fits, high does not", and then steps from one such κ to the next, in exact fractions, until
+one does not fit. Halves are rounded up, so each such κ already has the wider layer, and the first
+that does not fit is the least upper bound.
 """
 
 from __future__ import annotations

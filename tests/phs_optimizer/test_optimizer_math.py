@@ -248,8 +248,8 @@ def test_without_friction_the_energy_oscillates_and_does_not_drift(walk):
         total = energy(weights, momenta, mass, stiffness)
         swings.append(np.ptp(total))
         # Symplectic Euler conserves this modified energy exactly.
-        neighbour = total - step * stiffness * weights * momenta / (2 * mass)
-        assert neighbour == pytest.approx(neighbour[0], rel=2e-5)
+        modified = total - step * stiffness * weights * momenta / (2 * mass)
+        assert modified == pytest.approx(modified[0], rel=2e-5)
     assert swings[1] == pytest.approx(swings[0] / 2, rel=0.05)
 
 

@@ -189,8 +189,8 @@ def test_the_best_epoch_has_the_best_validation_loss_or_else_the_best_average():
 def test_the_search_for_the_best_epoch_starts_again_after_an_acceleration():
     policy = BrakingPolicy(0.5, average_steps=1, initial_loss=1.0, minima=2, exploitation=1)
     observed(policy, [0.1])
-    told = [policy.epoch_end(loss)[:2] for loss in (0.2, 0.4, 0.3, 0.1)]  # accelerates after 0.2
-    assert told == [(True, True), (False, True), (False, True), (True, True)]
+    bests = [policy.epoch_end(loss)[:2] for loss in (0.2, 0.4, 0.3, 0.1)]  # accelerates after 0.2
+    assert bests == [(True, True), (False, True), (False, True), (True, True)]
 
 
 def test_several_minima_are_visited_in_turn_and_the_last_is_not_left():

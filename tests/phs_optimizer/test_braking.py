@@ -565,7 +565,7 @@ def test_an_average_longer_than_an_epoch_causes_a_warning():
 @pytest.mark.any_backend
 def test_an_unknown_monitor_is_refused_at_the_first_step():
     model = parabola(metrics=["mae"])
-    with pytest.raises(ValueError, match=r"monitor='acc' is not in .* step: loss, mae"):
+    with pytest.raises(ValueError, match=r"monitor='acc' is not among .* step \(loss, mae\)"):
         fit(model, braking(monitor="acc"))
     assert friction(model) == FRICTION
 

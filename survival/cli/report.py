@@ -64,8 +64,8 @@ def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> Non
     """Write an HTML report about one or more trainings.
 
     Each RUN is an output folder of `survival train`. Trainings that differ only in their data,
-    such as one per scanner, are evaluated together; those with other settings are listed for
-    comparison. The report includes the results that `survival evaluate` added to the folders.
+    such as one per scanner, are evaluated together. Trainings with other settings are shown next
+    to them. The report includes the results that `survival evaluate` added to the folders.
     """
     check_place(out, overwrite, lambda path: begins_otherwise(path, PAGE))
     load_backend()

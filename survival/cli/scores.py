@@ -22,7 +22,7 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         The columns of :func:`survival.metrics.cross_dataset_table`.
 
     Raises:
-        ValueError: There is no comparable pair of patients.
+        ValueError: No two patients can be compared, in one of the rows.
     """
     slides = judged(predictions)
     return cross_dataset_table(

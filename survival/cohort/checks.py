@@ -82,7 +82,7 @@ def find_problems(
         need_events: Whether every split must contain an event.
 
     Returns:
-        One line per cause; empty if there are no problems.
+        One line per cause; empty if nothing is wrong.
 
     Raises:
         ValueError: ``folder`` is not a folder.

@@ -33,7 +33,7 @@ def read_tables(
         The tables by name, in alphabetical order.
 
     Raises:
-        ValueError: There is no table, a table cannot be read, or the archive is damaged.
+        ValueError: The export has no table, a table cannot be read, or the archive is damaged.
     """
     if isinstance(path, pd.DataFrame):
         cells = path.fillna("").astype(str).apply(lambda column: column.str.strip())

@@ -43,7 +43,7 @@ def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, n
         ties: ``"breslow"`` or ``"efron"``.
 
     Returns:
-        The sum over events and its gradient, shape (n,), float64. None if there are no rows or
+        The sum over events and its gradient, shape (n,), float64. None if n is 0, if there are
         several strata, or if log-hazards are not finite or too far apart.
     """
     if not len(y) or (y.shape[1] > 2 and (y[:, 2] != y[0, 2]).any()):
@@ -208,7 +208,7 @@ def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tup
     columns = tf.stack([hazard, event, multiplicity], axis=1)
     hazard, event, multiplicity = tf.unstack(tf.gather(columns, order), axis=1)
     time = tf.gather(time, order)
-    # The slice is needed when there are no rows, because pad adds one entry.
+    # The slice is needed for 0 rows, because pad adds one entry.
     run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))[:rows]
 
     def of_run(values):

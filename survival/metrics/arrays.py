@@ -20,7 +20,7 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
     Raises:
         ValueError: The shape is wrong, a time is negative or missing, an event is not 0 or 1, an
-            entry is not before its time, or a weight is not 1.
+            entry is neither 0 nor less than its time, or a weight is not 1.
     """
     y_true = np.asarray(y_true, "float64")
     if y_true.ndim != 2 or y_true.shape[1] not in (2, 3, 5):

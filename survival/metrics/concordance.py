@@ -41,7 +41,7 @@ class PairCounts(NamedTuple):
         """Return the fraction of concordant pairs, with tied pairs counting one half.
 
         Raises:
-            ValueError: There are no pairs.
+            ValueError: No two patients can be compared.
         """
         if not sum(self):
             raise ValueError(

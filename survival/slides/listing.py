@@ -70,7 +70,7 @@ def list_jobs(
         One job per slide, sorted by name, or in the order of the manifest.
 
     Raises:
-        ValueError: There are no slides, slides do not exist, the manifest is invalid, or the
+        ValueError: No slide is found, a slide does not exist, the manifest is invalid, or the
             images of two slides would have the same path.
     """
     manifests = [source for source in sources if source.suffix.lower() == ".csv"]

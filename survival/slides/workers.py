@@ -155,7 +155,7 @@ def _work(connection: Connection, function: Callable, task: Any) -> None:
 def _limit_memory() -> None:
     """Limit the memory of this process, so that the system does not kill other processes.
 
-    A damaged file may claim to be huge. The limit needs /proc; without it there is no limit.
+    A damaged file may claim to be huge. The limit needs /proc; without it, memory is not limited.
     """
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource

@@ -38,8 +38,9 @@ _endpoints = click.option(
     default=("OS",),
     show_default=True,
     metavar=f"[{'|'.join(ENDPOINTS)}]",
-    help="Endpoint; repeatable. The first fills the columns time and event; a further one, such "
-    "as DSS, fills dss_time and dss_event. Patients who lack one of them are left out.",
+    help="Endpoint: OS death, DSS death from the disease, PFS progression, DFS recurrence. "
+    "Repeatable: the first fills the columns time and event; a further one, such as DSS, fills "
+    "dss_time and dss_event. Patients who lack one of them are left out.",
 )
 _images = click.option(
     "--images",
@@ -147,7 +148,7 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
 def split(
     manifest: Path, images, validation, test, seed, again, time, event, event_is, out, overwrite
 ) -> None:
-    """Split a cohort into training, validation and test patients.
+    """Split a cohort for training, validation and testing.
 
     All slides of a patient go into the same split. Patients with and without the event, and those
     of each dataset, are divided in the same proportions. Patients in neither the validation nor

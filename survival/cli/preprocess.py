@@ -106,8 +106,8 @@ def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **setti
     """Convert whole-slide images into input images for a network.
 
     SLIDES are slide files and folders; folders are searched with their sub-folders. MANIFEST is a
-    CSV file with a column "slide". Its optional columns "downsample", "mpp" and "slide_mpp" apply
-    to single slides.
+    CSV file with a column "slide". Its optional columns "downsample", "mpp" and "slide_mpp" set
+    these options for each slide.
 
     Each slide becomes a PNG image of the same size, centred on a white canvas. In the output
     folder, manifest.csv records how each image was made, or why a slide failed. The files

@@ -16,8 +16,9 @@ from survival.names import find_files
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
-# downsample and mpp are settings of single slides for the preprocessing.
-OPTIONAL = ("entry", "dataset", "split", "time_unit", "downsample", "mpp")
+# Settings of single slides for the preprocessing.
+OF_SLIDES = ("downsample", "mpp", "slide_mpp")
+OPTIONAL = ("entry", "dataset", "split", "time_unit", *OF_SLIDES)
 # The most further rows that one line lists.
 MOST_ROWS = 5
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from resbuilder.common.words import some
-from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.checks import OF_SLIDES, SPLITS, ManifestError, find_problems, is_blank
 from survival.cohort.spelling import decimal_points, standard_columns, standard_events
 from survival.cohort.tables import read_table
 from survival.names import look_alikes
@@ -190,7 +190,7 @@ class Cohort:
             UserWarning: See :meth:`read`.
         """
         frame = standard_columns(frame, time, event)
-        frame = decimal_points(frame, {time, "entry", "downsample", "mpp"})
+        frame = decimal_points(frame, {time, "entry", *OF_SLIDES})
         if event in frame and event != time:
             frame = frame.assign(**{event: standard_events(frame[event], event_is)})
         problems = find_problems(frame, time, event, folder, need_events)

@@ -84,6 +84,9 @@ def test_the_value_that_means_an_event_can_be_chosen(tmp_path):
 def test_decimal_commas_are_read_if_cells_are_not_separated_by_commas(tmp_path):
     cohort = Cohort.read(write(tmp_path, "slide;patient;time;event\na;P;12,5;1\nb;Q;3;0\n"))
     assert cohort.time.tolist() == [12.5, 3]
+    text = "slide;patient;time;event;Slide_MPP\na;P;12,5;1;0,25\nb;Q;3;0;\n"
+    cohort = Cohort.read(write(tmp_path, text))
+    assert cohort.further["slide_mpp"].tolist() == ["0.25", ""]  # for `survival preprocess`
     # 1234 days, or 1.234 months?
     (problem,) = problems_of(write(tmp_path, "slide;patient;time;event\na;P;1,234;1\nb;Q;987;0\n"))
     assert "no thousands separator" in problem

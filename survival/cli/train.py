@@ -64,7 +64,8 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     "events",
     "batch",
     "sum",
-    help="Divide the loss of a batch by its number of events, by its number of slides, or not.",
+    help="Divide the loss of a batch by its number of events (events) or of slides (batch), or not "
+    "at all (sum).",
 )
 @click.option("--strata", is_flag=True, help="Compare slides only within their own dataset.")
 @choice(
@@ -87,7 +88,7 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     type=float,
     default=1.0,
     show_default=True,
-    help="Factor on the width of every layer; smaller networks are faster.",
+    help="Factor on the width of every layer but the last; smaller networks are faster.",
 )
 @click.option(
     "--micro-batch",

@@ -142,7 +142,7 @@ def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
         Cohort.read(path, folder=tmp_path / "slides")
     both = write(tmp_path, "slide,patient,time,event\nu1/b.svs,P,1,1\nb.svs,Q,1,1\n")
     (tmp_path / "slides" / "u1" / "b.svs").touch()
-    with pytest.raises(ValueError, match="'u1/b.svs' and 'b.svs' both mean .*u1/b.svs"):
+    with pytest.raises(ValueError, match="'u1/b.svs' and 'b.svs' are both the file .*u1/b.svs"):
         Cohort.read(both, folder=tmp_path / "slides")
     # A path in another folder means another slide, even if only one file has this name.
     other = write(tmp_path, "slide,patient,time,event\nu2/b.svs,P,1,1\n")

@@ -109,7 +109,7 @@ def cohort_from_gdc(
         what = "slides show" if slides else "patients have, by their ICD-10 code,"
         _warn_of_metastases(rows, what)
     else:
-        # Two decimals of a month still tell days apart.
+        # Two decimals of a month still distinguish days.
         entry = found[0].round(2)
         times = patients[[f"{endpoint}_time" for endpoint in endpoints]].astype(float).round(2)
         late = never_at_risk(entry, times) | found[1]

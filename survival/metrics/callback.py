@@ -107,7 +107,7 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
 
 
 def _batches(data):
-    """Return an iterator over the batches of a dataset; a PyDataset has no end of its own."""
+    """Return an iterator over the batches of a dataset; a PyDataset ends only by its length."""
     if isinstance(data, keras.utils.PyDataset):
         return (data[i] for i in range(len(data)))
     return iter(data)

@@ -54,9 +54,9 @@ def list_jobs(
     """List the slides of folders, of a CSV manifest, or single slides.
 
     A folder is searched with its sub-folders, and the images are written to the same sub-folders.
-    The relative paths of a manifest are kept likewise. For an absolute path, or one with "..", only
-    the file name is kept, so that no image is written outside the output folder. The files of a
-    DICOM series are one slide, named after the first of them.
+    The relative paths of a manifest are kept in the same way. For an absolute path, or one with
+    "..", only the file name is kept, so that no image is written outside the output folder. The
+    files of a DICOM series are one slide, named after the first of them.
 
     Args:
         sources: Slides and folders; or one CSV file with a column ``slide`` and optionally

@@ -67,7 +67,7 @@ def test_draws_without_comparable_pairs_are_skipped_and_too_many_refused():
 
 def test_bad_bootstraps():
     for options, message in (
-        ({"level": 95}, "level must lie between 0 and 1"),
+        ({"level": 95}, "level must be between 0 and 1"),
         ({"repeats": 0}, "repeats must be at least 1"),
         ({"patient": [1, 2]}, r"patient must have shape \(3,\)"),
     ):

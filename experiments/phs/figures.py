@@ -1,4 +1,4 @@
-"""Figures of chapter 3. Each takes what the results' files hold and returns a figure."""
+"""Figures of chapter 3. Each function takes stored results and returns a figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
 
 def printed_rows(measured: list[Measured]) -> Figure:
-    """Test accuracy of every measured row beside the printed one, seed by seed.
+    """Draw the printed test accuracy of every row, and ours seed by seed.
 
     Args:
         measured: See :func:`experiments.phs.cells.measured_rows`.
@@ -66,10 +66,10 @@ def _row_label(m: Measured) -> str:
 
 
 def methods(groups: dict[str, list[dict]]) -> Figure:
-    """Test accuracy of several methods, seed by seed.
+    """Draw the test accuracy of several methods, seed by seed.
 
     Args:
-        groups: Results with a ``history`` by the method's name.
+        groups: Results with a ``history``, by name of the method.
     """
     figure = Figure(figsize=(8, 1.4 + 0.4 * len(groups)), layout="constrained")
     axes = figure.subplots()
@@ -93,7 +93,7 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
 
 
 def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequence[tuple]) -> Figure:
-    """Test accuracy over the epochs without and with braking (fig. 3.3), a line for each seed.
+    """Draw test accuracy over the epochs without and with braking (fig. 3.3), a line for each seed.
 
     Args:
         found: The row without and the row with braking of each panel; None if not measured yet.
@@ -132,7 +132,7 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
 
 
 def grid(results: list[dict]) -> Figure:
-    """Test accuracy over mass and friction (fig. 3.1), mean over seeds."""
+    """Draw test accuracy over mass and friction (fig. 3.1), mean over seeds."""
     masses, frictions = (sorted({r["job"][name] for r in results}) for name in ("mass", "friction"))
     cells: dict[tuple, list[float]] = {}
     for result in results:
@@ -167,7 +167,7 @@ def grid(results: list[dict]) -> Figure:
 
 
 def readings(found: list[Tried]) -> Figure:
-    """Test accuracy of every reading beside the printed one, without and with braking.
+    """Draw the printed test accuracy and that of every reading, without and with braking.
 
     Args:
         found: See :func:`experiments.phs.readings.tried`.

@@ -1,4 +1,4 @@
-"""Every script of experiments/ helps at once, and the list of all of them is true."""
+"""Every script of experiments/ answers --help at once, and the list of all scripts is true."""
 
 import json
 import subprocess
@@ -68,8 +68,8 @@ def test_help_of_every_script_needs_no_backend_and_no_figures(helped):
 def test_help_says_where_runs_and_results_go(helped):
     page = " ".join(helped["experiments.morphnet.bad_start"]["pages"][0].split())
     assert "Folder of the runs. [default: runs/morphnet]" in page
-    assert "Results of thesis are written into experiments/results/morphnet, which git" in page
-    assert "All of a preset: quick 1, thesis 3." in page
+    assert "Results of thesis are written to experiments/results/morphnet, which is tracked" in page
+    assert "By default all: quick 1, thesis 3." in page
 
 
 def test_the_list_names_every_script_and_what_it_reproduces():
@@ -162,11 +162,11 @@ def test_fewer_seeds_are_the_same_jobs_and_lose_no_stored_result(experiment, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--seeds", "4"], "more than the preset quick has: give at most 3"),
+        (["--seeds", "4"], "too large: --preset quick has 3. Give at most 3"),
         (["--seeds", "0"], "0 is not in the range"),
-        (["--gpus", "1"], "give --ray, too"),
-        (["--memory", "4"], "give --ray, too"),
-        (["--strategy", "mirrored", "--workers", "2"], "give one of the two"),
+        (["--gpus", "1"], "--gpus needs --ray"),
+        (["--memory", "4"], "--memory needs --ray"),
+        (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
     ],
 )
 def test_options_that_mean_nothing_are_one_line_and_status_2(arguments, message):

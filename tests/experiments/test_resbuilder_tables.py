@@ -60,9 +60,9 @@ def test_every_dataset_has_a_script_with_all_columns_for_every_seed(dataset):
     refused = CliRunner().invoke(script.main, ["--preset", "night"])
     assert refused.exit_code == 2 and "'night' is not one of 'quick', 'laptop'" in refused.output
     for unheard, message in (
-        (["--gpus", "1"], "give --ray, too"),
-        (["--memory", "4"], "give --ray, too"),
-        (["--strategy", "mirrored", "--workers", "2"], "give one of the two"),
+        (["--gpus", "1"], "--gpus needs --ray"),
+        (["--memory", "4"], "--memory needs --ray"),
+        (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
     ):
         refused = CliRunner().invoke(script.main, unheard)
         assert refused.exit_code == 2 and message in refused.output

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from experiments.phs.cells import Measured
-from experiments.phs.rows import rows
+from experiments.phs.rows import TITLES, rows
 from experiments.phs.summary import accuracies, final_accuracy
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
@@ -31,8 +31,8 @@ def printed_rows(measured: list[Measured]) -> Figure:
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
     for axes, meaning, title in (
-        (final, "final", "Test, last epoch"),
-        (chosen, "by_validation", "Test, chosen by validation"),
+        (final, "final", "Last epoch"),
+        (chosen, "by_validation", "Epoch chosen by validation"),
     ):
         axes.set_title(title, loc="left")
         for y, m in enumerate(measured):
@@ -46,10 +46,12 @@ def printed_rows(measured: list[Measured]) -> Figure:
         axes.xaxis.set_major_formatter(PER_CENT)
     final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])
     final.set_ylim(len(measured) - 0.5, -0.5)
+    figure.supxlabel("test accuracy (large: mean over seeds; pale: each seed)", fontsize=10)
     legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]
     legend += [
-        Line2D([], [], marker="o", color=color, ls="", label=f"{name} (mean; pale: seeds)")
+        Line2D([], [], marker="o", color=color, ls="", label=f"ours, {name}")
         for name, color in colors.items()
+        if any(m.histories and m.row.optimizer == name for m in measured)
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=4)
     return _finished(figure)
@@ -103,8 +105,10 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
     for axes, letter, pair, (dataset, alpha, friction, mass) in zip(
         figure.subplots(2, 2).flat, "abcd", found, panels, strict=True
     ):
-        axes.set_title(f"({letter}) {dataset}: α {alpha:g}, γ {friction:g}, m {mass:g}", loc="left")
+        title = f"({letter}) {TITLES[dataset]}: α {alpha:g}, γ {friction:g}, m {mass:g}"
+        axes.set_title(title, loc="left")
         axes.set_xlabel("epoch")
+        axes.set_ylabel("test accuracy")
         axes.yaxis.set_major_formatter(PER_CENT)
         if pair is None:
             axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
@@ -122,7 +126,7 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
             for color, style, label in (
                 (BLUE, "-", "PHS, each seed"),
                 (RED, "-", "goal-oriented, each seed"),
-                (INK, ":", "thesis, its table"),
+                (INK, ":", "thesis, printed accuracy"),
             )
         ],
         loc="outside lower center",
@@ -162,7 +166,7 @@ def grid(results: list[dict]) -> Figure:
     axes.set_ylabel("mass m")
     epochs = len(results[0]["unbraked"])
     axes.set_title(f"Test accuracy in % after {epochs} epochs (in brackets: thesis)", loc="left")
-    figure.colorbar(image, format=PER_CENT)
+    figure.colorbar(image, format=PER_CENT, label="test accuracy")
     return figure
 
 
@@ -189,7 +193,9 @@ def readings(found: list[Tried]) -> Figure:
                 axes.plot(measured, y + shift, "o", color=color, ms=6)
         if y and one.reading.question != found[y - 1].reading.question:
             axes.axhline(y - 0.5, color=GREY, linewidth=0.8)
-    labels = [f"{one.reading.answer}\n{one.reading.dataset}: {one.verdict}" for one in found]
+    labels = [
+        f"{one.reading.answer}\n{TITLES[one.reading.dataset]}: {one.verdict}" for one in found
+    ]
     axes.set_yticks(range(len(found)), labels, fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlabel("test accuracy")

@@ -20,7 +20,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
-from experiments.phs.rows import Row, rows
+from experiments.phs.rows import TITLES, Row, rows
 from resbuilder.common.cli import Command
 
 # α, γ and m of the rows that decide.
@@ -232,7 +232,7 @@ def readings_table(found: list[Tried]) -> str:
             ]
         lines.append(
             f"| {reading.question} | {reading.answer}{' (adopted)' if reading.taken else ''} "
-            f"| {reading.dataset} α {alpha:g}, γ {friction:g}, m {mass:g}: "
+            f"| {TITLES[reading.dataset]}, α {alpha:g}, γ {friction:g}, m {mass:g}: "
             f"×{braked.factor:g} at {braked.goal:g} "
             f"| {100 * free.accuracy:.2f} / {100 * braked.accuracy:.2f} "
             f"| {' | '.join(cells)} | {one.verdict} |"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from experiments.thesis import table
 
 TABLES = {"cifar10": "3_1", "fashion_mnist": "3_2"}
+TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 # T at which the training loss reached two goals in trials. Between them, T = a · (loss / b)^−c.
 REACHED = {"fashion_mnist": ((0.2, 1400), (0.15, 2100)), "cifar10": ((0.9, 1000), (0.7, 2200))}
 # Loss that plain SGD is expected to reach; it determines the number of epochs of SGD.

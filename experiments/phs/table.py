@@ -15,6 +15,7 @@ from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,
     TABLES,
+    TITLES,
     TRAINING_IMAGES,
     Row,
     epochs_to,
@@ -23,7 +24,6 @@ from experiments.phs.rows import (
 )
 from resbuilder.common.cli import Command
 
-TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 # The cheapest row of each dataset, which is also measured at half the batch size.
 CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
 

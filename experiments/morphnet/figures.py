@@ -146,8 +146,9 @@ def _of_strength(runs: list[dict], run: dict) -> tuple[dict, str | None]:
     strength = run["job"]["strength"]
     place = strengths.index(strength) / max(1, len(strengths) - 1)
     first = next(r for r in runs if r["job"]["strength"] == strength)
-    style = _style(colormaps["viridis"](0.85 * place), 4 - 2.8 * place, 8 - 5 * place)
-    return style, f"λ = {strength:g}" if run is first else None
+    style = _style(colormaps["viridis"](0.85 * place), 4 - 2.6 * place, 8 - 4.5 * place)
+    label = f"λ = {strength:g}".replace("e-0", "e-")
+    return style, label if run is first else None
 
 
 def _trainings(axes, path: list[list[dict]], value, style: dict, label: str | None) -> None:
@@ -263,8 +264,8 @@ def bad_start(starts: dict[str, list[dict]], distances: np.ndarray) -> Figure:
             (distances[:, 1], GREY, "s", "deviation over seeds of a start"),
         ):
             apart.plot(rounds, values, color=color, marker=marker, markersize=4, label=label)
-        apart.set(ylim=(0, 1.1 * np.nanmax(distances)), ylabel="octaves")
-        apart.set_title("Distances of conv2/conv1")
+        apart.set(ylim=(0, 1.1 * np.nanmax(distances)), ylabel="octaves (factors of 2)")
+        apart.set_title("Distances of conv2/conv1 widths")
         apart.legend()
         for axes in (*widths, accuracy, apart):
             axes.set(xlabel="iteration")

@@ -46,10 +46,11 @@ def printed_rows(measured: list[Measured]) -> Figure:
         axes.xaxis.set_major_formatter(PER_CENT)
     final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])
     final.set_ylim(len(measured) - 0.5, -0.5)
-    figure.supxlabel("test accuracy (large: mean over seeds; pale: each seed)", fontsize=10)
+    for axes in (final, chosen):
+        axes.set_xlabel("test accuracy")
     legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]
     legend += [
-        Line2D([], [], marker="o", color=color, ls="", label=f"ours, {name}")
+        Line2D([], [], marker="o", color=color, ls="", label=f"{name} (mean; pale: seeds)")
         for name, color in colors.items()
         if any(m.histories and m.row.optimizer == name for m in measured)
     ]

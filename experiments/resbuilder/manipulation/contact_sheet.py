@@ -1,4 +1,4 @@
-"""Pairs to look at: authentic, manipulated, mask, and what error-level analysis shows."""
+"""A sheet of example pairs: authentic image, manipulated image, mask, and error levels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from experiments.resbuilder.manipulation.kinds import KINDS
 from resbuilder.datasets import error_level_analysis
 
 EXAMPLES = 3  # of each kind
-BRIGHTNESS = 20  # of the error levels, for the eye
+BRIGHTNESS = 20  # factor that makes the error levels visible
 COLUMNS = ("authentic", "manipulated", "mask", f"error levels ×{BRIGHTNESS}")
 
 
 def contact_sheet(folder: Path, part: str = "train") -> Figure:
-    """Examples of every kind from all over a part of what :func:`generate` made.
+    """Draw examples of every kind, spread over a part of the generated images.
 
     Args:
-        folder: The folder.
+        folder: The folder that :func:`generate` made.
         part: ``"train"`` or ``"test"``.
     """
     table = pd.read_csv(folder / TABLE)

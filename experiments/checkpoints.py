@@ -44,7 +44,7 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def load(self) -> dict | None:
-        """Return the saved state with tuples as lists, or None if there is no file."""
+        """Return the saved state with tuples as lists, or None without a file."""
         if self.path is None or not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:

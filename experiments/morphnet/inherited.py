@@ -117,7 +117,7 @@ def fit(
         data: Images and labels.
         first: Epochs already done.
         last: Epochs done at the end.
-        pull: λ·term of MorphNet at the start; with 0 there is no term.
+        pull: λ·term of MorphNet at the start; with 0, the term is left out.
     """
     import keras
 

@@ -20,8 +20,8 @@ def network(widths: tuple[int, ...], normalized: bool = False) -> keras.Model:
     architecture has no 3×3 convolution except the stem.)
 
     Args:
-        widths: Channels of the two convolutions and units of the dense layer; with two entries
-            there is no dense layer before the logits.
+        widths: Channels of the two convolutions and units of the dense layer; with two entries,
+            no dense layer precedes the logits.
         normalized: Whether batch normalization, instead of a bias, follows each convolution.
     """
     import keras

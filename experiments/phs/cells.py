@@ -164,7 +164,7 @@ def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
     """Return the :func:`pairs` of a table's file of results, at batches of 128 alone.
 
     Args:
-        path: ``fashion_mnist.json`` or ``cifar10.json``. If it is missing, there are no pairs.
+        path: ``fashion_mnist.json`` or ``cifar10.json``. If it is missing, the list is empty.
     """
     results = stored(path) if path.is_file() else []
     results = [result for result in results if result["job"]["batch_size"] == 128]

@@ -49,7 +49,7 @@ def late(times: np.ndarray) -> np.ndarray:
 
 
 def ahead(times: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return our mean minus theirs at each late time; if there is no network, it counts as 0."""
+    """Return our mean minus theirs at each late time; a missing network counts as 0."""
     ours, theirs = (np.nan_to_num(a).mean(axis=0)[late(times)] for a in (ours, theirs))
     return ours - theirs
 

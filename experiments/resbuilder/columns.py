@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from resbuilder.report import History
     from resbuilder.training import TrainingData
 
+# Key of the trainings from scratch in stored jobs and results: it must not change.
+FROM_SCRATCH = "anew"
 AS_IT_IS, SCALED, SEARCH, RANDOM = "network as it is", "network scaled to ζ", "search", "random"
 
 
@@ -71,7 +73,7 @@ def column_job(name: str, settings: dict, scaled: bool) -> dict:
         "column": name,
         "kind": SCALED if scaled and column.kind == AS_IT_IS else column.kind,
         "settings": settings | {"start": column.start} | column.settings,
-        "anew": insertions + 2,
+        FROM_SCRATCH: insertions + 2,
         "networks": trainings(rounds, insertions),
     }
 
@@ -113,17 +115,17 @@ def measure_column(job: dict, searches: Path) -> dict:
         architecture = start_architecture(config, data.dataset)
         if job["kind"] == SCALED:
             architecture = scale_to_budget(architecture, int(config.flops))
-    result = {"architecture": None, "anew": [], "searched": searched, "seconds": seconds}
+    result = {"architecture": None, FROM_SCRATCH: [], "searched": searched, "seconds": seconds}
     if architecture is None:
         return result
     counted = cost(architecture)
-    records = _from_scratch(architecture, data, config, job["anew"])
+    records = _from_scratch(architecture, data, config, job[FROM_SCRATCH])
     return result | {
         "architecture": str(architecture),
         "flops": counted.flops,
         "parameters": counted.parameters,
         "depth": architecture.depth,
-        "anew": [
+        FROM_SCRATCH: [
             {
                 "epochs": config.epochs * (number + 1),
                 "validation": record["validation"]["accuracy"],

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from experiments.resbuilder.columns import COLUMNS
+from experiments.resbuilder.columns import COLUMNS, FROM_SCRATCH
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
 
 COLORS = {
@@ -29,10 +29,10 @@ def draw(columns: dict[str, list[dict]]) -> Figure:
     """
     figure = Figure(figsize=(9.5, 4.8), layout="constrained")
     curves, ends = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    longest = max((r["anew"] for group in columns.values() for r in group), key=len)
+    longest = max((r[FROM_SCRATCH] for group in columns.values() for r in group), key=len)
     epochs = [a["epochs"] for a in longest]
     for row, (name, group) in enumerate(columns.items()):
-        color, trained = COLORS[name], [r["anew"] for r in group if r["anew"]]
+        color, trained = COLORS[name], [r[FROM_SCRATCH] for r in group if r[FROM_SCRATCH]]
         if trained:
             tests = np.array([[step["test"] for step in steps] for steps in trained], float)
             curves.plot(epochs, tests.mean(axis=0), "o-", color=color, markersize=4)

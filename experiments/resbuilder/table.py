@@ -11,6 +11,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, seed_of, standard_options, stored
 from experiments.resbuilder.columns import (
     COLUMNS,
+    FROM_SCRATCH,
     RANDOM,
     SEARCH,
     column_job,
@@ -212,7 +213,7 @@ def _with_thesis(results: list[dict]) -> str:
         dataset = group[0]["job"]["settings"]["dataset"]
         cell = thesis_cell(dataset, name)
         if group[0]["searched"] is None:
-            behind = group[0]["anew"][0]["epochs"], 1
+            behind = group[0][FROM_SCRATCH][0]["epochs"], 1
         else:
             searched = [r["searched"] for r in group]
             behind = (
@@ -231,7 +232,7 @@ def accuracy(group: list[dict]) -> str:
     search; for a given network, that after one training.
     """
     if group[0]["searched"] is None:
-        return _spread([r["anew"][0]["test"] for r in group])
+        return _spread([r[FROM_SCRATCH][0]["test"] for r in group])
     return _spread([(r["searched"]["found"] or {}).get("test") for r in group])
 
 
@@ -247,14 +248,14 @@ def _equal_epochs(results: list[dict]) -> str:
 
     from resbuilder.report.style import si
 
-    epochs = [a["epochs"] for a in max((r["anew"] for r in results), key=len)]
+    epochs = [a["epochs"] for a in max((r[FROM_SCRATCH] for r in results), key=len)]
     lines = [
         "The architectures alone, trained from scratch: the same epochs in every row\n",
         "| | FLOPs | parameters | depth | " + " | ".join(f"{e} epochs" for e in epochs) + " |",
         "|---" * (4 + len(epochs)) + "|",
     ]
     for name, group in by_column(results).items():
-        there = [r for r in group if r["anew"]]
+        there = [r for r in group if r[FROM_SCRATCH]]
         sizes = (
             [si(float(np.mean([r[key] for r in there]))) for key in ("flops", "parameters")]
             + [", ".join(dict.fromkeys(str(r["depth"]) for r in there))]
@@ -262,7 +263,7 @@ def _equal_epochs(results: list[dict]) -> str:
             else ["–"] * 3
         )
         curve = [
-            _spread([r["anew"][number]["test"] if r["anew"] else None for r in group])
+            _spread([r[FROM_SCRATCH][number]["test"] if r[FROM_SCRATCH] else None for r in group])
             for number in range(len(epochs))
         ]
         lines.append(f"| {' | '.join((COLUMNS[name].title, *sizes, *curve))} |")

@@ -63,8 +63,8 @@ def scores(
 
     Returns:
         The value of each draw, shape (repeats,), by row of Table 7.2 and metric. It equals that of
-        :mod:`survival.metrics` on the slides repeated as often as they were drawn, and is NaN if
-        there are no comparable pairs.
+        :mod:`survival.metrics` on the slides repeated as often as they were drawn, and is NaN
+        without comparable pairs.
     """
     result = {}
     for row in ROWS:

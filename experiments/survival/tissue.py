@@ -2,7 +2,7 @@
 
 There are two sources: the repository's slide (skin: dermis and epidermis) and two crops of TCGA
 slides (melanoma, fat) in the folder of shared data. Without the crops, the tumour is made of
-epidermis, and there is no fat.
+epidermis, and the slides have no fat.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _crop(shared: Path | None, name: str, enlarge: int = 1) -> np.ndarray | None
         image = opened.convert("RGB")
     size = tuple(enlarge * n for n in image.size)
     pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
-    # Where there is no tissue, as white as the repository's slide.
+    # The background gets as white as that of the repository's slide.
     pixels = pixels * (WHITE / np.percentile(pixels, 99, axis=(0, 1)))
     return np.clip(pixels, 0, WHITE).astype(np.uint8)
 

@@ -34,7 +34,7 @@ def tissue(left: int, top: int, width: int, height: int) -> np.ndarray:
 
 
 def good_slides() -> list[Good]:
-    """Return slides with JPEG tiles, a deflated BigTIFF pyramid, and raw pixels, and the fixture."""
+    """Return slides with JPEG tiles, a deflated BigTIFF pyramid and raw pixels, and the fixture."""
     pixels = tissue(700, 900, 448, 380)
     # Averaged, so that a lost level does not change the image.
     half = np.asarray(Image.fromarray(pixels).reduce(2))

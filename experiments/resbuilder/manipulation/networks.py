@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from experiments.resbuilder.columns import trainings
+from experiments.resbuilder.columns import FROM_SCRATCH, trainings
 from experiments.resbuilder.manipulation.compared import CHANNELS
 from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
 from experiments.resbuilder.manipulation.kinds import KINDS
@@ -78,7 +78,7 @@ def train_and_judge(job: dict) -> dict:
     result, found = _search(SearchConfig(**settings | job["search"]), job, folder)
     as_found = judged(found, result.model())
     scratch = judged(*_trained(result.architecture, config, data))
-    return as_found | {"architecture": str(result.architecture), "anew": scratch}
+    return as_found | {"architecture": str(result.architecture), FROM_SCRATCH: scratch}
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, kinds: list[str]) -> dict:

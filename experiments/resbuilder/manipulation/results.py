@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.manipulation.kinds import KINDS
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
@@ -93,8 +94,8 @@ def grouped(results: list[dict]) -> dict[tuple[str, str], list[dict]]:
     for result in results:
         channels = result["job"]["channels"]
         groups[result["job"]["network"], channels].append(result)
-        if "anew" in result:
-            groups[SCRATCH, channels].append(result["anew"])
+        if FROM_SCRATCH in result:
+            groups[SCRATCH, channels].append(result[FROM_SCRATCH])
     return {key: group for key, group in groups.items() if group}
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from experiments.resbuilder.columns import SCALED
+from experiments.resbuilder.columns import FROM_SCRATCH, SCALED
 from experiments.resbuilder.studies.figures import STYLES
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import (
@@ -49,7 +49,7 @@ VARIANTS = {
 
 def _scratch(result: dict, epochs: int | None = None) -> float | None:
     """Return test accuracy in % of the network trained from scratch, by default for all epochs."""
-    reached = {step["epochs"]: 100 * step["test"] for step in result["anew"]}
+    reached = {step["epochs"]: 100 * step["test"] for step in result[FROM_SCRATCH]}
     return reached.get(max(reached, default=0) if epochs is None else epochs)
 
 
@@ -95,11 +95,13 @@ def draw(groups: Groups) -> Figure:
         figure = new_figure(4.2)
         axes = figure.subplots()
         for (variant, results), (color, marker) in zip(groups.items(), STYLES, strict=False):
-            curves = [[step["test"] for step in result["anew"]] for result in results]
+            curves = [[step["test"] for step in result[FROM_SCRATCH]] for result in results]
             curves = [curve for curve in curves if curve]  # of seeds that found a network
             if not curves:
                 continue
-            epochs = next([s["epochs"] for s in r["anew"]] for r in results if r["anew"])
+            epochs = next(
+                [s["epochs"] for s in r[FROM_SCRATCH]] for r in results if r[FROM_SCRATCH]
+            )
             axes.plot(epochs, np.mean(curves, axis=0), color=color, label=variant)
             axes.fill_between(
                 epochs, np.min(curves, 0), np.max(curves, 0), color=color, alpha=0.1, linewidth=0

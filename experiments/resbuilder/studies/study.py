@@ -15,7 +15,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import RUNS, Running, measure, publish, standard_options, stored
-from experiments.resbuilder.columns import SEARCH
+from experiments.resbuilder.columns import FROM_SCRATCH, SEARCH
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
 from experiments.resbuilder.table import PRESETS, SHORT
@@ -85,7 +85,7 @@ class Study:
                 "column": _key(changes),
                 "kind": self.kinds.get(variant, SEARCH),
                 "settings": base | changes | {"seed": seed},
-                "anew": most_trainings(base) if self.scratch else 0,
+                FROM_SCRATCH: most_trainings(base) if self.scratch else 0,
                 "networks": 0,
             }
             for seed in range(SEEDS[preset])

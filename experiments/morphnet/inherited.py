@@ -188,7 +188,8 @@ def sentence(shares: dict[float, dict[str, list[dict]]]) -> str:
     even = [s for s in leads if s not in wins + losses]
 
     def at(chosen: list[float]) -> str:
-        return ", ".join(f"{s:.0%} ({100 * leads[s][0]:+.1f} points)" for s in chosen) or "no share"
+        points = ", ".join(f"{s:.0%} ({100 * leads[s][0]:+.1f} points)" for s in chosen)
+        return points.replace("-", "−") or "no share"
 
     return (
         f"By more than two standard errors, MorphNet with inherited weights is better than "
@@ -208,7 +209,8 @@ def markdown(results: list[dict]) -> str:
     for share, sides in shares.items():
         cells = [over_seeds([n["test"] for n in sides[side]]) for side in SIDES]
         found = lead(sides)
-        cells.append("–" if found is None else f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}")
+        text = found and f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}".replace("-", "−")
+        cells.append(text or "–")
         morphnet = sides["morphnet"]
         cells.append(over_seeds([n["right_after"] for n in morphnet]))
         filled = [filling(sides[side], share * whole) for side in ("scaled", "morphnet")]

@@ -55,7 +55,7 @@ def markdown(iterations: Iterations) -> str:
         else:
             cells += ["–"] * 6
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n\n" + scaled_table(iterations)
+    return "\n\n".join(filter(None, ("\n".join(lines), scaled_table(iterations).strip()))) + "\n"
 
 
 def left_of(run: dict, number: int) -> str:
@@ -68,7 +68,9 @@ def left_of(run: dict, number: int) -> str:
 
 
 def scaled_table(iterations: Iterations) -> str:
-    """Return the table of uniformly scaled networks, trained without the term."""
+    """Return the table of uniformly scaled networks, trained without the term; empty if none."""
+    if not iterations.scaled:
+        return ""
     from experiments.phs.summary import spread
     from resbuilder.report.style import si
 

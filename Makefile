@@ -18,7 +18,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 .PHONY: help install demo test test-all faults lint bench clean
 
 help:
-	@echo 'make install   create $(VENV) and install everything; then run: source $(BIN)/activate'
+	@echo 'make install   create $(VENV) with the packages and all extras; then: source $(BIN)/activate'
 	@echo 'make demo      search an architecture for the digits of scikit-learn; leaves runs/demo'
 	@echo 'make test      lint, then run the tests on TensorFlow, JAX and torch'
 	@echo 'make test-all  the same with the slow tests, which take longer than all the others'

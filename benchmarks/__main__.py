@@ -1,4 +1,4 @@
-"""Run the benchmarks NAMES, by default all, and print a table of their goals at the end.
+"""Run benchmarks, by default all, and print a table of their goals at the end.
 
     python -m benchmarks [NAME ...]
 
@@ -8,6 +8,7 @@ is 1 if a benchmark failed. A missed goal is not a failure, because goals may be
 machine.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -17,10 +18,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+FOLDER = Path(__file__).parent
+NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
 GOAL = re.compile(r"(?P<measured>.+), goal (?P<goal>[<>]= .+): (?P<verdict>reached|MISSED)")
 # Exit status of argparse's errors, such as a missing package.
 UNUSABLE = 2
+
+
+def about(name: str) -> str:
+    """Return the first line of a benchmark's docstring, without importing it."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
 def goals(lines: list[str]) -> list[tuple[str, str, str, str]]:
@@ -46,8 +54,14 @@ def run(name: str) -> tuple[int, list[str]]:
     return process.returncode, lines
 
 
-@click.command(help=__doc__.splitlines()[0])
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+LIST = "\n".join(f"{name:16}  {about(name)}" for name in NAMES)
+
+
+@click.command(
+    help=f"{__doc__.splitlines()[0]}\n\nNAME is one of\n\n\b\n{LIST}",
+    context_settings={"max_content_width": 120, "terminal_width": 120},
+)
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[NAME]...")
 def main(names):
     """Run the benchmarks, then print the table."""
     table = Table("benchmark", "what", "measured", "goal", "verdict")

@@ -25,8 +25,10 @@ TOLERANCE = 1e-5
 CASES = ("phs", "resbuilder", "survival")
 
 
-@click.command(cls=Command, help=__doc__.splitlines()[0] + " CASES: by default all.")
-@click.argument("cases", nargs=-1, type=click.Choice(CASES))
+@click.command(
+    cls=Command, help=f"{__doc__.splitlines()[0]} CASE: {', '.join(CASES)}; by default all."
+)
+@click.argument("cases", nargs=-1, type=click.Choice(CASES), metavar="[CASE]...")
 @click.option(
     "--devices",
     type=click.IntRange(2),

@@ -1,4 +1,4 @@
-"""Table 7.2 at the sizes of Table 7.1: do the thesis' differences exceed the noise?
+"""Tables 7.1 and 7.2 at the thesis' sizes: do the differences by the penalty exceed the noise?
 
 ::
 

@@ -31,14 +31,14 @@ PARTS = (*KILLS, "broken_slides", "inputs", "single")
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
 @click.option("--seed", default=0, show_default=True, help="Seed of all random choices.")
 def main(parts, seed):
     """Inject faults and tally their outcomes.
 
-    PARTS, by default all: search, grid, slides and training kill these commands; broken_slides;
-    inputs (fuzzed); and single, the faults that have their own tests, such as a lost node or a
-    full disk.
+    PART, by default all of them, is one of search, grid, slides and training, which kill these
+    commands; broken_slides; inputs, which are fuzzed; and single, the faults that have their own
+    tests, such as a lost node or a full disk.
 
     The exit status is 0 if all outcomes are right, else 1.
     """

@@ -11,11 +11,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.installed-runtime
 TEST := $(VENV)/.installed-test
+DOCS := $(VENV)/.installed-docs
 # Two processes, a file of tests in one of them; `make test WORKERS=0` for one, to debug.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help install demo test test-all faults lint bench clean
+.PHONY: help install demo test test-all faults lint docs bench clean
 
 help:
 	@echo 'make install set up $(VENV); then: source $(BIN)/activate'
@@ -25,6 +26,7 @@ help:
 	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
 	@echo 'make lint    ruff: rules and format; mypy: types; codespell: spelling'
 	@echo 'make bench   every benchmark, ratios against its peer in one run, and a table of the goals'
+	@echo 'make docs    build the site of the documentation into site/; a broken link is an error'
 	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
 
 install: $(RUNTIME)
@@ -51,6 +53,11 @@ lint: $(TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell
+	$(BIN)/python -m tests.prose
+
+# The variable keeps the theme from advertising its successor.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
 
 bench: $(TEST)
 	$(BIN)/python -m benchmarks
@@ -65,6 +72,10 @@ $(RUNTIME): requirements.txt setup.py
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -r requirements.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS): requirements-docs.txt $(RUNTIME)
+	$(PIP) install -r requirements-docs.txt
 	@touch $@
 
 $(TEST): requirements-test.txt $(RUNTIME)

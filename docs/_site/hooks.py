@@ -51,7 +51,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                 files.append(File.generated(config, uri, content=path.read_text("utf-8")))
             else:
                 files.append(File.generated(config, uri, abs_src_path=str(path)))
-    for folder in sorted({path.parent for path in (ROOT / RESULTS).rglob("*.md")}):
+    folders = {path.parent for path in (ROOT / RESULTS).rglob("*.md")} | {ROOT / RESULTS}
+    for folder in sorted(folders):
         uri = f"{folder.relative_to(ROOT).as_posix()}/index.md"
         if files.get_file_from_path(uri) is None:
             files.append(File.generated(config, uri, content=_listing(folder)))

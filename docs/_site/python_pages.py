@@ -69,6 +69,16 @@ def page_of(module: str) -> str:
     return f"{FOLDER}/{module}.md"
 
 
+def identifier(module: str, name: str) -> str:
+    """Return the path under which a name is documented, which is its anchor.
+
+    Where a submodule has the name of a function, as ``resbuilder.morphnet.prune`` has, that path
+    would mean the submodule; the function is documented under its path in there.
+    """
+    is_hidden = (ROOT / module.replace(".", "/") / f"{name}.py").is_file()
+    return f"{module}.{name}.{name}" if is_hidden else f"{module}.{name}"
+
+
 def pages() -> Iterator[tuple[str, str]]:
     """Yield path and Markdown of each page of the reference."""
     names = public_names() | ALSO
@@ -79,7 +89,7 @@ def pages() -> Iterator[tuple[str, str]]:
         if elsewhere:
             text += "\n## Documented with their rooms\n\n"
             text += "".join(
-                f"- [`{package}.{name}`][{room}.{name}]\n"
+                f"- [`{package}.{name}`][{identifier(room, name)}]\n"
                 for name, room in sorted(elsewhere.items())
             )
         if rooms(package):
@@ -90,16 +100,23 @@ def pages() -> Iterator[tuple[str, str]]:
             yield page_of(room), _module(room, names[room])
 
 
-def _module(module: str, members: list[str]) -> str:
-    listed = "".join(f'        - "{name}"\n' for name in members)
-    return f"# {module}\n\n::: {module}\n    options:\n      members:\n{listed}"
+def _module(module: str, names: list[str]) -> str:
+    hidden = [name for name in names if identifier(module, name) != f"{module}.{name}"]
+    members = "".join(f'        - "{name}"\n' for name in names if name not in hidden)
+    text = f"# {module}\n\n::: {module}\n    options:\n      members:\n{members}"
+    for name in hidden:
+        text += f"\n::: {identifier(module, name)}\n    options:\n      heading: {name}\n"
+        text += "      show_root_heading: true\n      show_root_toc_entry: true\n"
+    return text
 
 
 def identifiers() -> dict[str, set[str]]:
-    """Return for each page the anchors that must stand on it, one for each documented name."""
+    """Return for each page the anchors that it must have, one for each documented name."""
     found = {}
     for module, members in (public_names() | ALSO).items():
         if module not in SKIPPED:
             elsewhere = homes(module) if module in PACKAGES else {}
-            found[page_of(module)] = {f"{module}.{m}" for m in members if m not in elsewhere}
+            found[page_of(module)] = {
+                identifier(module, name) for name in members if name not in elsewhere
+            }
     return found

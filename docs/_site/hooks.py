@@ -80,6 +80,22 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return LINK.sub(rewritten, markdown)
 
 
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Point the links of notebooks to pages, which MkDocs does for Markdown only."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+
+    def rewritten(match: re.Match[str]) -> str:
+        target = _target(page.file.src_uri, match[1])
+        file = files.get_file_from_path(_uri(target)) if target else None
+        if file is None:
+            log.warning("%s: the link %r leads nowhere", page.file.src_uri, match[1])
+            return match[0]
+        return f'href="{file.url_relative_to(page.file)}{match[2] or ""}"'
+
+    return re.sub(r'href="(?!\w+:)([^"#]+\.(?:md|ipynb|py))(#[^"]*)?"', rewritten, html)
+
+
 def on_post_build(config: MkDocsConfig) -> None:
     """Fail if a public name has no anchor on its page."""
     for uri, anchors in python_pages.identifiers().items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
@@ -58,7 +59,7 @@ def _section(context: click.Context) -> Iterator[str]:
 
 def _prose(text: str) -> str:
     """Return a help text as Markdown: its paragraphs, and lists that click must not fill."""
-    paragraphs = re.split(r"\n\s*\n", text.strip())
+    paragraphs = re.split(r"\n\s*\n", inspect.cleandoc(text))
     blocks = []
     for paragraph in paragraphs:
         if paragraph.startswith("\b"):
@@ -91,4 +92,4 @@ def _row(option: click.Option, context: click.Context) -> str:
 
 def _escaped(text: str) -> str:
     """Return text in which nothing is read as HTML or as emphasis."""
-    return re.sub(r"([<*_])", r"\\\1", text)
+    return re.sub(r"([*_])", r"\\\1", text).replace("<", "&lt;")

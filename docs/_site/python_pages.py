@@ -1,8 +1,8 @@
 """The reference pages of the Python packages: which public name is documented on which page.
 
-Public names are those in the ``__all__`` of a package or of one of its rooms. They are read from
-the source, so nothing is imported. A name is documented once, on the page of its room; the page of
-the package links to it.
+Public names are those in the ``__all__`` of a package or of one of its rooms (sub-packages). They
+are read from the source, so nothing is imported. A name is documented once, on the page of its
+room; the page of the package links to it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ PACKAGES = ("resbuilder", "phs_optimizer", "survival")
 ALSO = {"phs_optimizer.policy": ["BrakingPolicy"]}
 # The command lines have pages of their own.
 SKIPPED = {"resbuilder.cli"}
+# Names of types. As constants, they have no docstring, without which a member is not shown.
+TYPES = {"CallbackFactory"}
 FOLDER = "reference/python"
 
 
@@ -87,13 +89,13 @@ def pages() -> Iterator[tuple[str, str]]:
         own = [name for name in names[package] if name not in elsewhere]
         text = _module(package, own)
         if elsewhere:
-            text += "\n## Documented with their rooms\n\n"
+            text += "\n## Documented with their sub-packages\n\n"
             text += "".join(
                 f"- [`{package}.{name}`][{identifier(room, name)}]\n"
                 for name, room in sorted(elsewhere.items())
             )
         if rooms(package):
-            text += "\n## Rooms\n\n"
+            text += "\n## Sub-packages\n\n"
             text += "".join(f"- [`{room}`]({room}.md)\n" for room in rooms(package))
         yield page_of(package), text
         for room in rooms(package):
@@ -101,13 +103,23 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def _module(module: str, names: list[str]) -> str:
-    hidden = [name for name in names if identifier(module, name) != f"{module}.{name}"]
-    members = "".join(f'        - "{name}"\n' for name in names if name not in hidden)
-    text = f"# {module}\n\n::: {module}\n    options:\n      members:\n{members}"
-    for name in hidden:
+    """Return a page: the module's docstring, its members, then what must be named on its own."""
+    alone = [
+        name
+        for name in names
+        if identifier(module, name) != f"{module}.{name}" or name in TYPES or _is_constant(name)
+    ]
+    members = "".join(f'        - "{name}"\n' for name in names if name not in alone)
+    text = f"# {module}\n\n::: {module}\n    options:\n      members:"
+    text += f"\n{members}" if members else " false\n"
+    for name in alone:
         text += f"\n::: {identifier(module, name)}\n    options:\n      heading: {name}\n"
         text += "      show_root_heading: true\n      show_root_toc_entry: true\n"
     return text
+
+
+def _is_constant(name: str) -> bool:
+    return name.isupper() and name != "PHS"
 
 
 def identifiers() -> dict[str, set[str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from resbuilder.cli.datasets import datasets
 from resbuilder.cli.settings import configuration, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by
@@ -198,22 +198,7 @@ def export(model: Path, path: Path, format: str) -> None:
         click.echo(f"Warning: {model} does not say which classes it tells apart", err=True)
 
 
-@main.command()
-@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
-@json_option
-def datasets(data_dir: str | None, as_json: bool) -> None:
-    """List the datasets and say which are on this machine."""
-    load_backend()
-    from rich.console import Console
-
-    from resbuilder.cli.tables import dataset_table
-    from resbuilder.datasets import available
-
-    if as_json:
-        return echo_json([asdict(listing) for listing in available(data_dir)])
-
-    # Not wrapped to the terminal: paths are there to be copied.
-    Console(width=200).print(dataset_table(data_dir))
+main.add_command(datasets)
 
 
 def _resume(run: Path) -> str:

@@ -18,7 +18,9 @@ Example:
 
 from resbuilder.datasets.batches import Augmentation, Batches
 from resbuilder.datasets.dataset import Dataset
+from resbuilder.datasets.downloads import DOWNLOADS
 from resbuilder.datasets.error_level import error_level_analysis
+from resbuilder.datasets.prepare import prepare
 from resbuilder.datasets.preprocessing import Preprocessing
 from resbuilder.datasets.reading import FITS, ImageReading, read_image
 from resbuilder.datasets.record import DataRecord
@@ -35,6 +37,7 @@ from resbuilder.datasets.split import Split
 
 __all__ = [
     "Augmentation",
+    "DOWNLOADS",
     "Batches",
     "DataRecord",
     "Dataset",
@@ -46,6 +49,7 @@ __all__ = [
     "available",
     "error_level_analysis",
     "load",
+    "prepare",
     "read_image",
     "absolute_name",
     "image_sizes",

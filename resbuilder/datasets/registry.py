@@ -9,6 +9,7 @@ from typing import Any
 
 from resbuilder.datasets import labels, sources
 from resbuilder.datasets.dataset import Dataset
+from resbuilder.datasets.downloads import DOWNLOADS
 from resbuilder.datasets.folder import read_folder, sizes
 from resbuilder.datasets.npz import LAYOUT, read_npz
 from resbuilder.datasets.record import DataRecord
@@ -88,7 +89,7 @@ def available(data_dir: str | Path | None = None) -> list[Listing]:
     Returns:
         One record per dataset.
     """
-    base = _data_folder(data_dir)
+    base = data_folder(data_dir)
     found = [
         Listing(name, k.description, k.train, k.test, k.shape, k.classes, _where(name, base))
         for name, k in _KNOWN.items()
@@ -133,7 +134,7 @@ def load(
         ValueError: If the name is unknown, the data is missing and cannot be downloaded, or the
             data is not usable; the text says what to do.
     """
-    base = _data_folder(data_dir)
+    base = data_folder(data_dir)
     name = str(name)
     known, path = _KNOWN.get(name), _local(name, base)
     if path is None and known is None:
@@ -174,7 +175,7 @@ def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
         name: As for :func:`load`.
         data_dir: As for :func:`load`.
     """
-    path = _local(str(name), _data_folder(data_dir))
+    path = _local(str(name), data_folder(data_dir))
     return str(name) not in _KNOWN and path is not None and path.is_dir()
 
 
@@ -190,7 +191,7 @@ def image_sizes(
     Raises:
         ValueError: If it is not a folder of images, or an image cannot be read.
     """
-    path = _local(str(name), _data_folder(data_dir))
+    path = _local(str(name), data_folder(data_dir))
     return None if path is None or path.is_file() else sizes(path)
 
 
@@ -204,7 +205,7 @@ def absolute_name(name: str, data_dir: str | Path | None = None) -> str:
     Raises:
         ValueError: If the data folder is none.
     """
-    base = _data_folder(data_dir)
+    base = data_folder(data_dir)
     path = _local(name, base)
     # Only a plain name is looked for in the data folder.
     found_there = base is not None and path is not None and path.parent == base
@@ -213,7 +214,7 @@ def absolute_name(name: str, data_dir: str | Path | None = None) -> str:
     return str(path.absolute())
 
 
-def _data_folder(data_dir: str | Path | None) -> Path | None:
+def data_folder(data_dir: str | Path | None) -> Path | None:
     """Returns the data folder, or None if neither the argument nor the variable names one."""
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE)
     if not given:
@@ -304,10 +305,12 @@ def _unknown(name: str, base: Path | None) -> ValueError:
 
 
 def _missing(name: str, reason: str) -> ValueError:
-    """Returns the error that says which file to put where."""
-    images = ", or images in animals10/<class>/," if name == "animals10" else ""
+    """Return the error that says which files to fetch, and what to do with them."""
     reason = " ".join(reason.split())[:300]  # one line, whatever the libraries write
+    download = DOWNLOADS[name]
+    images = ", or images in animals10/<class>/," if name == "animals10" else ""
     return ValueError(
-        f"{name} is not on this machine ({reason}). Put {name}.npz{images} into a folder "
-        f"and give it as data_dir or in {VARIABLE}; the file is written with {LAYOUT}"
+        f"{name} is not on this machine ({reason}). Download {', '.join(download.files)} from "
+        f"{download.page} and run `resbuilder datasets prepare {name} FILES`; or put {name}.npz{images} "
+        f"into data_dir or the folder named by {VARIABLE}, written with {LAYOUT}"
     )

@@ -145,10 +145,10 @@ def test_keras_cached_copy_is_read_without_network(offline):
 
 @pytest.mark.parametrize("name", [n for n in names() if n not in ("digits", "animals10")])
 def test_without_data_and_network_the_error_says_which_file_to_put_where(name, offline):
-    message = rf"{name} is not on this machine \(no connection to .*\). Put {name}.npz into a"
+    message = rf"{name} is not on this machine \(no connection to .*\). Download .* from https"
     with pytest.raises(ValueError, match=message) as caught:
         load(name)
-    for part in ("data_dir", "RESBUILDER_DATA", "x_train", "y_test"):
+    for part in ("prepare " + name, name + ".npz", "data_dir", "RESBUILDER_DATA", "x_train"):
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert {record.name: record.where for record in available()}[name] is None

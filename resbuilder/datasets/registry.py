@@ -311,6 +311,6 @@ def _missing(name: str, reason: str) -> ValueError:
     images = ", or images in animals10/<class>/," if name == "animals10" else ""
     return ValueError(
         f"{name} is not on this machine ({reason}). Download {', '.join(download.files)} from "
-        f"{download.page} and run `resbuilder datasets prepare {name} FILES`; or put {name}.npz{images} "
-        f"into data_dir or the folder named by {VARIABLE}, written with {LAYOUT}"
+        f"{download.page} and run `resbuilder datasets prepare {name} FILES`; or put "
+        f"{name}.npz{images} into data_dir or the folder named by {VARIABLE}, written with {LAYOUT}"
     )

@@ -11,11 +11,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.installed-runtime
 TEST := $(VENV)/.installed-test
+DOCS := $(VENV)/.installed-docs
 # Two processes, each with whole files of tests; `make test WORKERS=0` uses one, for debugging.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help install demo test test-all faults lint bench clean
+.PHONY: help install demo test test-all faults lint docs bench clean
 
 help:
 	@echo 'make install   create $(VENV) with the packages and all extras; then: source $(BIN)/activate'
@@ -25,6 +26,7 @@ help:
 	@echo 'make faults    inject hundreds of faults and tally outcomes: about half an hour'
 	@echo 'make lint      check rules and format (ruff), types (mypy), spelling and wording'
 	@echo 'make bench     run all benchmarks and print a table of their goals'
+	@echo 'make docs      build the documentation into site/; a broken link is an error'
 	@echo 'make clean     remove the demo run, build outputs and caches, but not $(VENV)'
 	@echo
 	@echo 'Each target sets up $(VENV) first if needed. Options: PYTHON=python3.12, VENV=folder.'
@@ -55,6 +57,10 @@ lint: $(TEST)
 	$(BIN)/codespell
 	$(BIN)/python -m tests.prose
 
+# The variable keeps the theme from advertising its successor.
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --clean
+
 bench: $(TEST)
 	$(BIN)/python -m benchmarks
 
@@ -68,6 +74,10 @@ $(RUNTIME): requirements.txt setup.py
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -r requirements.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DOCS): requirements-docs.txt $(RUNTIME)
+	$(PIP) install -r requirements-docs.txt
 	@touch $@
 
 $(TEST): requirements-test.txt $(RUNTIME)

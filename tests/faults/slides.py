@@ -172,7 +172,7 @@ def _judged(
     first = reason.split(" ")[0]
     if len(reason) < 10 or first.endswith(("Error:", "Exception:")) or "Traceback" in reason:
         return "", f"its reason is not informative: {reason!r}"
-    for words, outcome in {"it hangs": "abandoned", "crashed": "crashed alone"}.items():
+    for words, outcome in {"timed out": "abandoned", "crashed": "crashed alone"}.items():
         if words in reason:
             return outcome, None
     return "rejected", None

@@ -87,7 +87,7 @@ def test_from_sgd_survives_its_config_and_refuses_arguments_it_computes():
         PHS.from_sgd(0.01, 1.1)
     with pytest.raises(ValueError, match="unknown option.*'nesterov'"):
         PHS.from_sgd(0.01, 0.9, nesterov=True)
-    with pytest.raises(ValueError, match="step_schedule must be a keras.*, not 0.5; a constant"):
+    with pytest.raises(ValueError, match="step_schedule must be a keras.*, not 0.5; for a const"):
         PHS(step_schedule=0.5)
 
 

@@ -1,9 +1,9 @@
-# On a fresh machine: `make install`, `make demo` or `make test`. Each sets up $(VENV) first; a stamp
-# file in it says which requirements are installed, so that a repeated call starts at once.
+# On a fresh machine, run `make install`, `make demo` or `make test`. Each sets up $(VENV) first. A
+# stamp file in $(VENV) records the installed requirements, so that a repeated call starts at once.
 
 PYTHON ?= python3
 VENV ?= .venv
-# Two rounds on 8×8 images: 7 architectures, 21 trainings, about two minutes on two cores.
+# Two rounds on 8×8 images, with 7 architectures and 21 trainings: about two minutes on two cores.
 DEMO_FLAGS ?= --dataset digits --no-flip --flops 1e6 --width 16 --rounds 2 --insertions 2 \
   --epochs 8 --batch-size 32 --lambda-morphnet 3e-5 --lambda-layer 1e-5
 
@@ -12,25 +12,27 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 RUNTIME := $(VENV)/.installed-runtime
 TEST := $(VENV)/.installed-test
 DOCS := $(VENV)/.installed-docs
-# Two processes, a file of tests in one of them; `make test WORKERS=0` for one, to debug.
+# Two processes, each with whole files of tests; `make test WORKERS=0` uses one, for debugging.
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 .PHONY: help install demo test test-all faults lint docs bench clean
 
 help:
-	@echo 'make install set up $(VENV); then: source $(BIN)/activate'
-	@echo 'make demo    set up, then search an architecture for the digits that come with scikit-learn'
-	@echo 'make test    set up, then lint and run the tests on TensorFlow, JAX and torch'
-	@echo 'make test-all the same with the slow tests, which take longer than all others together'
-	@echo 'make faults  kill, break, fill and fuzz what can be, hundreds of times, and count the ends'
-	@echo 'make lint    ruff: rules and format; mypy: types; codespell: spelling'
-	@echo 'make bench   every benchmark, ratios against its peer in one run, and a table of the goals'
-	@echo 'make docs    build the site of the documentation into site/; a broken link is an error'
-	@echo 'make clean   remove the demo run, build outputs and caches (not $(VENV))'
+	@echo 'make install   create $(VENV) with the packages and all extras; then: source $(BIN)/activate'
+	@echo 'make demo      search an architecture for the digits of scikit-learn; leaves runs/demo'
+	@echo 'make test      lint, then run the tests on TensorFlow, JAX and torch'
+	@echo 'make test-all  the same with the slow tests, which take longer than all the others'
+	@echo 'make faults    inject hundreds of faults and tally outcomes: about half an hour'
+	@echo 'make lint      check rules and format (ruff), types (mypy), spelling and wording'
+	@echo 'make bench     run all benchmarks and print a table of their goals'
+	@echo 'make docs      build the documentation into site/; a broken link is an error'
+	@echo 'make clean     remove the demo run, build outputs and caches, but not $(VENV)'
+	@echo
+	@echo 'Each target sets up $(VENV) first if needed. Options: PYTHON=python3.12, VENV=folder.'
 
 install: $(RUNTIME)
-	@echo 'installed: source $(BIN)/activate, then resbuilder --help or survival --help'
+	@echo 'Installed. Next: source $(BIN)/activate, then resbuilder --help or survival --help'
 
 demo: $(RUNTIME)
 	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite
@@ -66,9 +68,9 @@ clean:
 	rm -rf runs/demo build dist site .cache *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-# pip is looked for, not python: a venv whose creation was cut short has no pip and is made again.
+# It tests for pip, not for python: an incomplete venv has no pip and is created again.
 $(RUNTIME): requirements.txt setup.py
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required, but this is " + sys.version.split()[0] + "; choose another one: make PYTHON=python3.11")'
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(PIP) install -r requirements.txt
 	$(PIP) install --no-deps --no-build-isolation --editable .

@@ -1,12 +1,12 @@
-"""Metadata of the distribution; the version is written here and nowhere else."""
+"""Metadata of the distribution, and the only place that defines the version."""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 PACKAGES = ("resbuilder", "phs_optimizer", "survival")
-# What phs_optimizer, resbuilder.common and resbuilder.morphnet need; a backend of Keras comes
-# with an extra, or is there already.
+# Requirements of phs_optimizer, resbuilder.common and resbuilder.morphnet. A backend of Keras comes
+# from an extra, unless it is already installed.
 BASE = [
     "keras>=3.15,<4",
     "numpy>=2.0,<3",
@@ -27,11 +27,11 @@ EXTRAS = {
         "scikit-survival>=0.28,<1",
         "scikit-image>=0.24,<1",
         "openslide-python>=1.4,<2",
-        # OpenSlide itself, so that no system package is needed.
+        # The OpenSlide library, so that no system package is needed.
         "openslide-bin>=4.0.0.6",
-        # Tiles of plain JPEG slides, several times faster than through OpenSlide.
+        # Reads tiles of plain JPEG slides several times faster than OpenSlide.
         "simplejpeg>=1.9,<2",
-        # Tells slides apart by their contents.
+        # Identifies slides by their contents.
         "xxhash>=3.5,<5",
         # Writes the slides of `survival demo`.
         "tifffile>=2024.8.10",
@@ -62,7 +62,7 @@ setup(
     ],
     keywords=["keras", "neural architecture search", "resnet", "pruning", "morphnet", "optimizer"],
     python_requires=">=3.11",
-    # Experiments and benchmarks are run from a checkout; they are not installed.
+    # Experiments and benchmarks run from a checkout and are not installed.
     packages=find_packages(include=[p + suffix for p in PACKAGES for suffix in ("", ".*")]),
     package_data={package: ["py.typed"] for package in PACKAGES}
     | {"resbuilder.report": ["*.j2"], "survival.report": ["*.j2"]},

@@ -1,11 +1,14 @@
-"""Every benchmark, one after the other, and one table of the goals at the end.
+"""Run benchmarks, by default all, and print a table of their goals at the end.
 
     python -m benchmarks [NAME ...]
 
-A benchmark that cannot run here (a peer is not installed) is named with its reason. Exit status: 1
-if one failed; a goal that is missed is no failure, because a busy machine misses some.
+Most benchmarks measure a ratio to a peer in the same process or on the same machine. A benchmark
+that cannot run here, because its peer is not installed, is listed with the reason. The exit status
+is 1 if a benchmark failed. A missed goal is not a failure, because goals may be missed on a busy
+machine.
 """
 
+import ast
 import re
 import subprocess
 import sys
@@ -15,14 +18,21 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-NAMES = sorted(p.stem for p in Path(__file__).parent.glob("[!_]*.py"))
+FOLDER = Path(__file__).parent
+NAMES = sorted(p.stem for p in FOLDER.glob("[!_]*.py"))
 GOAL = re.compile(r"(?P<measured>.+), goal (?P<goal>[<>]= .+): (?P<verdict>reached|MISSED)")
-# How argparse ends a program that lacks something.
+# Exit status of argparse's errors, such as a missing package.
 UNUSABLE = 2
 
 
+def about(name: str) -> str:
+    """Return the first line of a benchmark's docstring, without importing it."""
+    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
 def goals(lines: list[str]) -> list[tuple[str, str, str, str]]:
-    """What was measured: heading (the last line that is not indented), measured, goal, verdict."""
+    """Return heading (the last line without indentation), measurement, goal and verdict of each."""
     found, heading = [], ""
     for line in lines:
         match = GOAL.fullmatch(line.strip())
@@ -34,7 +44,7 @@ def goals(lines: list[str]) -> list[tuple[str, str, str, str]]:
 
 
 def run(name: str) -> tuple[int, list[str]]:
-    """Runs a benchmark, printing what it prints; returns its exit status and lines."""
+    """Run a benchmark and repeat its output; return its exit status and lines."""
     command = [sys.executable, "-m", f"benchmarks.{name}"]
     lines = []
     with subprocess.Popen(command, stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
@@ -44,11 +54,17 @@ def run(name: str) -> tuple[int, list[str]]:
     return process.returncode, lines
 
 
-@click.command(help=__doc__.splitlines()[0])
-@click.argument("names", nargs=-1, type=click.Choice(NAMES))
+LIST = "\n".join(f"{name:16}  {about(name)}" for name in NAMES)
+
+
+@click.command(
+    help=f"{__doc__.splitlines()[0]}\n\nNAME is one of\n\n\b\n{LIST}",
+    context_settings={"max_content_width": 120, "terminal_width": 120},
+)
+@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[NAME]...")
 def main(names):
-    """Runs them, then prints the table."""
-    table = Table("benchmark", "what", "measured", "goal", "")
+    """Run the benchmarks, then print the table."""
+    table = Table("benchmark", "what", "measured", "goal", "verdict")
     failed = False
     for name in names or NAMES:
         print(f"== {name}", flush=True)
@@ -57,10 +73,10 @@ def main(names):
             table.add_row("" if number else name, *row)
         if status:
             failed |= status != UNUSABLE
-            said = "cannot run here" if status == UNUSABLE else "failed"
-            table.add_row(name, f"{said}: {lines[-1] if lines else ''}", "", "", "")
+            outcome = "cannot run here" if status == UNUSABLE else "failed"
+            table.add_row(name, f"{outcome}: {lines[-1] if lines else ''}", "", "", "")
         elif not goals(lines):
-            table.add_row(name, "no goal", "", "", "")
+            table.add_row(name, "it has no goal", "", "", "")
     Console().print(table)
     sys.exit(int(failed))
 

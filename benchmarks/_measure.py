@@ -1,4 +1,4 @@
-"""What the benchmarks share: pairs of measurements in turn, and what they were made with."""
+"""Helpers of the benchmarks: alternating pairs of measurements, ratios, and versions."""
 
 import os
 import platform
@@ -10,13 +10,13 @@ import numpy as np
 
 
 def pairs(first: Callable, second: Callable, repeats: int) -> np.ndarray:
-    """Seconds of two functions, measured in turn, because a machine's speed drifts.
+    """Return the seconds of two functions, measured alternately because a machine's speed drifts.
 
-    Each goes first in every other pair, so that neither always profits from the other. Both are
-    called once before, to compile.
+    Each function goes first in every other pair, so that neither always profits from the other.
+    Before that, both are called once, to compile.
 
     Returns:
-        Array (repeats, 2, 2): pair, which function, wall and processor seconds.
+        Array (repeats, 2, 2): pair; function; wall and processor seconds.
     """
     first(), second()
     times = np.empty((repeats, 2, 2))
@@ -29,13 +29,13 @@ def pairs(first: Callable, second: Callable, repeats: int) -> np.ndarray:
 
 
 def quartiles(ratios: np.ndarray) -> str:
-    """``1.003 (quartiles 0.98 to 1.02)`` of some ratios."""
+    """Format median and quartiles of ratios: ``1.003 (quartiles 0.980 to 1.020)``."""
     low, median, high = np.quantile(ratios, [0.25, 0.5, 0.75])
     return f"{median:.3f} (quartiles {low:.3f} to {high:.3f})"
 
 
 def versions() -> str:
-    """One line: versions, backend, cores."""
+    """Return one line with versions, backend and number of cores."""
     return (
         f"keras {keras.__version__} on {keras.backend.backend()}, numpy {np.__version__}, "
         f"Python {platform.python_version()}, {os.cpu_count()} cores"

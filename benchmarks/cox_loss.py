@@ -1,15 +1,17 @@
-"""What the Cox loss and its gradient cost, and whether they are exact.
+"""Time of the Cox loss with its gradient, and its exactness, compared with other implementations.
 
     python -m benchmarks.cox_loss [--repeats 15]
-    KERAS_BACKEND=torch python -m benchmarks.cox_loss   # needs torchsurv; pycox if it is there
+    KERAS_BACKEND=torch python -m benchmarks.cox_loss   # needs torchsurv; pycox is optional
 
-Loss and gradient of n log-hazards, half of them events, on average four rows with each time, in
-turn with a peer: Breslow's likelihood by TensorFlow's cumulative log-sum-exp, and pycox' formula on
-TensorFlow; torchsurv and pycox on torch. Exactness is the error of the gradient in units of its
-largest entry, against float64; with ties and without, because torchsurv sums up in another way then
-and pycox ignores ties. Goals: at most the peer's time; exact (error below 1e-5) at a spread of 100.
+It measures loss and gradient of n log-hazards, half of them with events, with four rows for each
+time on average, alternately with a peer. The peers on TensorFlow are Breslow's likelihood by
+cumulative log-sum-exp, and pycox' formula; those on torch are torchsurv and pycox. Exactness is the
+error of the gradient relative to its largest entry, compared with float64. It is measured with and
+without ties, because torchsurv uses another sum for ties, and pycox ignores them. Goals: at most
+the peer's time; exact (error below 1e-5) at a spread of 100.
 
-pycox' dependencies are many; its loss needs few of them, in a folder of their own:
+pycox has many dependencies, but its loss needs only a few of them. Install these in a separate
+folder:
 
     pip install --no-deps --target FOLDER pycox torchtuples numba llvmlite
     PYTHONPATH=FOLDER KERAS_BACKEND=torch python -m benchmarks.cox_loss
@@ -31,7 +33,7 @@ GOAL, EXACT = 1.0, 1e-5
 
 
 def on_tensorflow():
-    """Ours, then the peers by name: functions of targets and log-hazards."""
+    """Return our gradient and the peers' by name, as functions of targets and log-hazards."""
     import tensorflow as tf
 
     def gradient_of(loss):
@@ -64,7 +66,7 @@ def on_tensorflow():
 
 
 def on_torch():
-    """The same on torch."""
+    """Return our gradient and the peers' on torch."""
     import torch
     from torchsurv.loss.cox import neg_partial_log_likelihood
 
@@ -83,15 +85,15 @@ def on_torch():
     try:
         from pycox.models.loss import cox_ph_loss
     except ImportError:
-        print("pycox is not there: see the head of this file")
+        print("pycox is not installed: see the docstring of benchmarks/cox_loss.py")
     else:
-        # It takes the mean over events.
+        # pycox returns the mean over events.
         peers["pycox"] = gradient_of(lambda y, h: cox_ph_loss(h, y[:, 0], y[:, 1]) * y[:, 1].sum())
     return gradient_of(negative_log_partial_likelihood), peers
 
 
 def data(rows: int, spread: float, tied: int = 4):
-    """Targets and log-hazards; the highest risks die first, as in a model that has learned."""
+    """Return targets and log-hazards; high risks die first, as for the output of a good model."""
     random = np.random.default_rng(0)
     h = spread * np.sort(random.random(rows))
     y = np.stack([(rows - np.arange(rows)) // tied, random.integers(0, 2, rows)], axis=1)
@@ -100,13 +102,13 @@ def data(rows: int, spread: float, tied: int = 4):
 
 
 def error(gradient, y, h) -> float:
-    """Largest error of a gradient, in units of the largest entry; infinite if it is not finite."""
+    """Return the largest error of a gradient relative to its largest entry, or infinity."""
     order = np.argsort(-y[:, 0])
     h, (time, event) = h[order].astype("float64"), y[order].T
     first = np.searchsorted(-time, -time, "left")
     last = np.searchsorted(-time, -time, "right") - 1
     log_sums = np.logaddexp.accumulate(h)[last]
-    # A row is at risk in all events at or before its time, which are behind it in this order.
+    # A row is at risk in all events at or before its time, which follow it in this order.
     later = np.logaddexp.accumulate(np.where(event > 0, -log_sums, -np.inf)[::-1])[::-1]
     expected = np.exp(h + later[first]) - event
     wrong = np.abs(gradient[order] - expected).max() / np.abs(expected).max()
@@ -118,10 +120,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15, help="pairs of measurements")
     repeats = parser.parse_args().repeats
-    warnings.simplefilter("ignore")  # torchsurv warns of ties in every step
+    warnings.simplefilter("ignore")  # torchsurv warns about ties in every step
     backends = {"tensorflow": on_tensorflow, "torch": on_torch}
     if keras.backend.backend() not in backends:
-        parser.error(f"there is no peer on {keras.backend.backend()}: KERAS_BACKEND=tensorflow")
+        parser.error(
+            f"no peer runs on the backend {keras.backend.backend()}; set KERAS_BACKEND=tensorflow "
+            "or KERAS_BACKEND=torch"
+        )
     ours, peers = backends[keras.backend.backend()]()
 
     for rows, (peer, theirs) in itertools.product(SIZES, peers.items()):

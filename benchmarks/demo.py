@@ -1,10 +1,11 @@
-"""The demo's search against that of version 0.1.0, in processor time.
+"""Processor time of the demo's search, compared with version 0.1.0.
 
     python -m benchmarks.demo [--repeats 1]
 
-`make demo`'s command is run in turn from this checkout and from commit 43f5f6f, which git puts
-into a temporary folder; each with its own defaults, on one core and one thread, start of Python
-included. Goal: at most 0.70 of the processor time. Linux only; needs the history of the repository.
+It runs the command of `make demo` alternately from this checkout and from commit 43f5f6f, which git
+checks out into a temporary folder. Each uses its own defaults, one core and one thread; the start
+of Python counts. Goal: at most 0.70 of the processor time. It needs Linux and the repository's
+history.
 """
 
 import argparse
@@ -27,13 +28,13 @@ GOAL = 0.70
 
 
 def flags() -> list[str]:
-    """The flags of `make demo`."""
+    """Return the flags of `make demo`."""
     text = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     return shlex.split(re.search(r"^DEMO_FLAGS \?=(.*)$", text, re.MULTILINE)[1])
 
 
 def search(checkout: Path, out: Path) -> float:
-    """Processor seconds of the demo's search by a checkout."""
+    """Return the processor seconds of the demo's search by a checkout."""
     threads = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     environment = {k: v for k, v in os.environ.items() if k != "TF_ENABLE_ONEDNN_OPTS"}
     core = min(os.sched_getaffinity(0))
@@ -64,7 +65,7 @@ def main() -> None:
             [*git, "add", "--detach", folder / "reference", REFERENCE], capture_output=True
         )
         if added.returncode:
-            parser.error(f"the history has no commit {REFERENCE}: fetch the whole repository")
+            parser.error(f"the history lacks commit {REFERENCE}: run git fetch --unshallow")
         try:
             for turn in range(repeats):
                 sides = [("new", ROOT), ("old", folder / "reference")][:: 1 - 2 * (turn % 2)]

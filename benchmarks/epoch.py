@@ -1,17 +1,17 @@
-"""An epoch of the trainer, and 10,000 images judged, against a plain loop in PyTorch.
+"""Time of an epoch, and of an evaluation of 10,000 images, compared with a plain PyTorch loop.
 
-    python -m benchmarks.epoch [--steps 20] [--repeats 5] [--batch 32 --batch 128]
+    python -m benchmarks.epoch [--steps 20] [--repeats 5] [--batch 32 128]
 
-ResNet-18 and ResNet-20 for 32×32×3, scaled to 4e6 FLOPs, at batches of 32 and 128. Both sides have
-the same network, Adam, L2 on all kernels, and shuffled images that are shifted and mirrored; the
-peer is what one writes in PyTorch: one gather a batch, float32, no compilation. Each pair is
-measured in turn, each side on one thread. Goal: at most 1.1 times PyTorch's processor time.
+The networks are ResNet-18 and ResNet-20 for 32×32×3, scaled to 4e6 FLOPs, at batches of 32 and 128.
+Both sides have the same network, Adam, L2 on all kernels, and shuffled, shifted and mirrored
+images. The peer is a typical PyTorch loop: one gather per batch, float32, no compilation. Pairs are
+measured alternately, on one thread each. Goal: at most 1.1 times PyTorch's processor time.
 """
 
 import argparse
 import os
 
-# One thread for each side; TensorFlow reads its own before it is imported.
+# One thread for each side. TensorFlow reads these variables when it is imported.
 for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -36,13 +36,13 @@ NETWORKS = {
 
 
 def unit(channels: int, width: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch normalization, ReLU."""
+    """Return convolution, batch normalization and ReLU."""
     conv = nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(width), nn.ReLU())
 
 
 class Residual(nn.Module):
-    """A residual block, with a projection where it changes the resolution."""
+    """A residual block, with a projection if it changes the resolution."""
 
     def __init__(self, channels: int, inner: int, width: int, stride: int):
         super().__init__()
@@ -50,12 +50,12 @@ class Residual(nn.Module):
         self.skip = nn.Identity() if stride == 1 else unit(channels, width, 1, 2)[:2]
 
     def forward(self, x):
-        """The block's output."""
+        """Return the block's output."""
         return self.skip(x) + self.body(x)
 
 
 def torch_network(architecture: Architecture) -> nn.Sequential:
-    """The same network in PyTorch."""
+    """Return the same network in PyTorch."""
     stem, channels = architecture.stem, architecture.stem.width
     layers = [unit(3, channels, stem.kernel, stem.stride)]
     if stem.pool:
@@ -99,7 +99,7 @@ class TorchLoop:
         total.item()
 
     def moved(self, chosen: torch.Tensor) -> torch.Tensor:
-        """Images shifted and mirrored, by one lookup."""
+        """Return shifted and mirrored images, by one lookup."""
         down, right = torch.randint(-self.far, self.far + 1, (2, len(chosen), 1))
         flip = torch.rand(len(chosen), 1) < 0.5
         side = torch.arange(32)
@@ -108,12 +108,12 @@ class TorchLoop:
         return self.x[chosen[:, None, None], rows[:, :, None], columns[:, None]]
 
     def prepared(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Scaled, channels first."""
+        """Return scaled images, channels first."""
         return (pixels.float() * self.scale + self.offset).permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def evaluate(self) -> None:
-        """Loss and accuracy on the test images, in batches of 256."""
+        """Compute loss and accuracy on the test images, in batches of 256."""
         self.network.eval()
         loss, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
         for x, y in zip(*(part.split(256) for part in self.tested), strict=True):
@@ -124,7 +124,7 @@ class TorchLoop:
 
 
 def noise(batch_size: int, steps: int) -> tuple[TrainingData, TrainConfig]:
-    """Images of noise for so many steps, and how to train on them."""
+    """Return images of noise for this many steps, and the settings of the training."""
     rng, images = np.random.default_rng(0), steps * batch_size
 
     def part(n):
@@ -149,7 +149,7 @@ def report(what: str, times: np.ndarray, images: int) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=20, help="steps of an epoch")
     parser.add_argument("--repeats", type=int, default=5, help="pairs of epochs")
     parser.add_argument("--batch", type=int, nargs="*", default=[32, 128], help="batch sizes")
     given = parser.parse_args()

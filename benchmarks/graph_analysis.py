@@ -1,12 +1,13 @@
-"""MorphNet's analysis of ResNet-18, beside Google's own.
+"""Time of MorphNet's analysis of ResNet-18, compared with Google's morph_net.
 
     python -m benchmarks.graph_analysis [--repeats 15]
 
-Google's morph_net (the README says how to install it) crawls a TensorFlow graph of the same model
-for groups of channels. Goal: the same groups from the Keras model at least 10 times faster, with
-the same values. Two wider ratios stand beside it: the crawl against the whole native regularizer
-(groups, sources, coefficients of the cost), and the two engines from the Keras model to term and
-cost as TensorFlow operations. In training both only compute: the terms with their gradients.
+Google's morph_net (see the README for its installation) crawls a TensorFlow graph of the same model
+for groups of channels. Goal: finding the same groups in the Keras model is at least 10 times
+faster, with the same values. Two wider ratios are also printed: the crawl compared with the whole
+native regularizer (groups, sources, coefficients of the cost), and both engines from the Keras
+model to term and cost as TensorFlow operations. For training, the terms with their gradients are
+compared.
 """
 
 import argparse
@@ -21,12 +22,12 @@ from resbuilder.morphnet.google import GoogleRegularizer, require_morph_net
 
 ALGORITHMS = ("group_lasso", "gamma")
 GOAL = 10
-# Terms in one timed call: the time of one is that of a few operations.
+# Terms in one timed call, because a single one takes only a few operations.
 STEPS = 5
 
 
 class Timed(GoogleRegularizer):
-    """Google's engine, which notes how long the crawl took."""
+    """Google's engine, which also records the time of the crawl."""
 
     def _crawl(self, boundary):
         manager, self.crawl = timed(lambda: GoogleRegularizer._crawl(self, boundary))
@@ -51,7 +52,7 @@ def main() -> None:
 
 
 def compare(model, algorithm: str, repeats: int) -> None:
-    """Analyse in turn; then the values, and the terms in a compiled function."""
+    """Compare the analyses alternately, then the values, then the terms in a compiled function."""
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # Google's advice on groups with several sources
@@ -95,7 +96,7 @@ def compare(model, algorithm: str, repeats: int) -> None:
 
 
 def operations(regularizer):
-    """Term and cost as TensorFlow operations."""
+    """Return term and cost as TensorFlow operations."""
     import tensorflow as tf
 
     def results():
@@ -105,7 +106,7 @@ def operations(regularizer):
 
 
 def timed(function):
-    """The result of a call; its wall and processor seconds."""
+    """Return the result of a call, and its wall and processor seconds."""
     start = np.array([time.perf_counter(), time.process_time()])
     result = function()
     return result, np.array([time.perf_counter(), time.process_time()]) - start

@@ -1,15 +1,16 @@
-"""How the cost grows with the dataset, the number of architectures, the slide and the cohort.
+"""Growth of the cost with the sizes of dataset, search, slide and cohort.
 
     python -m benchmarks.growth [--figure experiments/results/scale/growth.png]
 
-Processor seconds of one core over sizes, with the exponent of the line through them in double
-logarithms: 1 is proportional. Every size is measured three times, the fastest counts.
+It measures processor seconds of one core over sizes, and prints the exponent of the line through
+them on logarithmic axes: 1 means proportional. Every size is measured three times, and the fastest
+counts.
 
-- dataset: an epoch of a ResNet-20 on so many 8×8 digits, repeated;
-- architectures: opening the run folder of a search of so many and reading its history, which is
-  what going on and a report begin with (the start network and three drawn insertions each);
+- dataset: an epoch of a ResNet-20 on this many 8×8 digits, repeated;
+- architectures: opening the run folder of a search with this many architectures and reading its
+  history, as resuming and reporting do (the start network, then three random insertions each);
 - slide: an image at factor 64 of tiled JPEG slides, without and with a pyramid;
-- cohort: loss and gradient, the C-index, and reading the manifest of so many slides.
+- cohort: loss and gradient, the C-index, and reading the manifest of this many slides.
 """
 
 import argparse
@@ -43,12 +44,12 @@ from survival.cohort import Cohort  # noqa: E402
 from survival.metrics import harrell_c  # noqa: E402
 from survival.slides import preprocess_slide  # noqa: E402
 
-# What is measured: sizes, and the panel it belongs to.
+# The sizes, and the quantity of each panel.
 IMAGES = (1_000, 2_000, 4_000, 8_000, 16_000)
 ARCHITECTURES = (10, 30, 100, 300, 1_000)
 WIDTHS = (4_000, 8_000, 16_000, 32_000)
 SLIDES = (1_000, 5_000, 20_000, 100_000, 1_000_000)
-# The C-index, which is scikit-survival's, compares every pair.
+# The C-index of scikit-survival compares every pair, so it is measured up to this size.
 ALL_PAIRS = 20_000
 PANELS = {
     "dataset": "training images",
@@ -59,7 +60,7 @@ PANELS = {
 
 
 def seconds(task: Callable[[], object]) -> float:
-    """Processor seconds, the least of three times (the first may compile)."""
+    """Return the processor seconds of a call, the least of three (the first one may compile)."""
     measured = []
     for _ in range(3):
         start = time.process_time()
@@ -69,7 +70,7 @@ def seconds(task: Callable[[], object]) -> float:
 
 
 def dataset(folder: Path) -> dict[str, dict[int, float]]:
-    """An epoch over so many images."""
+    """Measure an epoch over each number of images."""
     config = SearchConfig(dataset="digits", start="resnet-20", width=8, flops=1e6).resolved()
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
@@ -85,7 +86,7 @@ def dataset(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def architectures(folder: Path) -> dict[str, dict[int, float]]:
-    """A run of so many architectures is opened and read."""
+    """Measure opening and reading a run with each number of architectures."""
     config = SearchConfig(dataset="digits", start="resnet-20", width=8, flops=1e6).resolved()
     data = TrainingData.load(config)
     start, found = start_architecture(config, data.dataset), {}
@@ -110,7 +111,7 @@ def architectures(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def slide(folder: Path) -> dict[str, dict[int, float]]:
-    """Slides of so many megapixels become images."""
+    """Measure making images from slides of each number of megapixels."""
     found = {"without a pyramid": {}, "with a pyramid": {}}
     for width in track(WIDTHS, "slides"):
         size = (width, width * 3 // 4)
@@ -125,7 +126,7 @@ def slide(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def cohort(folder: Path) -> dict[str, dict[int, float]]:
-    """The loss, the C-index and the manifest of so many slides."""
+    """Measure the loss, the C-index and the manifest of each number of slides."""
     loss, rng = on_tensorflow()[0], np.random.default_rng(0)
     found = {"loss, gradient": {}, "C-index": {}, "manifest": {}}
     for size in track(SLIDES, "cohorts"):
@@ -142,12 +143,14 @@ def cohort(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def exponent(found: dict[int, float]) -> float:
-    """Slope of the least-squares line through the logarithms."""
+    """Return the slope of the least-squares line through the logarithms."""
     return float(np.polyfit(np.log(list(found)), np.log(list(found.values())), 1)[0])
 
 
 def draw(measured: dict[str, dict[str, dict[int, float]]]):
-    """A panel for each kind of size."""
+    """Draw a panel for each kind of size."""
+    from resbuilder.report.style import log_axis, si_axis
+
     with styled():
         figure = new_figure(6.0)
         axes = figure.subplots(2, 2).flat
@@ -155,8 +158,17 @@ def draw(measured: dict[str, dict[str, dict[int, float]]]):
             for (name, found), color in zip(lines.items(), (BLUE, ORANGE, GREEN), strict=False):
                 label = f"{name}: exponent {exponent(found):.2f}"
                 place.loglog(found.keys(), found.values(), "o-", color=color, label=label)
-            place.set_title(PANELS[panel].capitalize())
+            place.set_xlabel(PANELS[panel])
             place.set_ylabel("processor seconds")
+            for axis, (low, high) in (
+                (place.xaxis, place.get_xlim()),
+                (place.yaxis, place.get_ylim()),
+            ):
+                axis.set_minor_formatter("")
+                if high / low < 200:
+                    log_axis(axis)
+            si_axis(place.xaxis)
+            place.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             place.legend()
     return figure
 
@@ -164,7 +176,9 @@ def draw(measured: dict[str, dict[str, dict[int, float]]]):
 def main() -> None:
     """Measure, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--figure", type=Path, default=Path("runs/growth.png"))
+    parser.add_argument(
+        "--figure", type=Path, default=Path("runs/growth.png"), help="default: %(default)s"
+    )
     given = parser.parse_args()
     keras.utils.set_random_seed(0)
     with tempfile.TemporaryDirectory() as folder:

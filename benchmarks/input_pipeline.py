@@ -1,13 +1,13 @@
-"""Training images per second with shuffling and augmentation against tensors that lie ready.
+"""Training images per second with shuffling and augmentation, compared with prepared tensors.
 
     python -m benchmarks.input_pipeline [--images 1280] [--repeats 15]
 
-The same network is trained for one epoch at a time, in turn, on (a) raw bytes that the trainer
-shuffles, shifts and mirrors, and (b) the same number of float32 images passed to `fit` as arrays,
-unshuffled. A CIFAR-sized ResNet, batch 128. The ratio (a)/(b) is taken pair by pair, because the
-machine's speed drifts; the goal is a median of at least 0.95, in processor time, which other
-programs on the machine disturb less. On TensorFlow (a) is part of the training step; elsewhere a
-batch is made beside it, and what one costs to make is a number more.
+The same CIFAR-sized ResNet is trained with batches of 128 for one epoch at a time, alternately on
+(a) raw bytes that the trainer shuffles, shifts and mirrors, and (b) the same number of float32
+images passed to `fit` as arrays, without shuffling. The ratio (a)/(b) is computed for each pair,
+because the machine's speed drifts. Goal: a median of at least 0.95 in processor time, which other
+programs on the machine disturb less. On TensorFlow, (a) is part of the training step. On other
+backends, batches are made separately; the time to make one is printed, too.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def main() -> None:
     print(f"augmented {first:.0f}, cached {second:.0f} images per processor second (medians)")
     print(f"ratio in processor time {quartiles(speeds[:, 1])}, goal >= {GOAL}: {reached}")
     print(f"ratio {quartiles(speeds[:, 0])}")
-    print(f"making one augmented batch of {BATCH} by numpy: {1000 * making:.2f} ms")
+    print(f"making one augmented batch of {BATCH} with numpy: {1000 * making:.2f} ms")
     print(versions())
 
 

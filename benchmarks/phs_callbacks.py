@@ -1,11 +1,12 @@
-"""What goal-oriented braking and the energy log cost in a training.
+"""Time of a training with goal-oriented braking and the energy log, compared with one without.
 
     KERAS_BACKEND=tensorflow python -m benchmarks.phs_callbacks [--repeats 15]
 
-LeNet is trained with PHS on the same random images in `fit`, batch 32, with the two callbacks (the
-energies every 50 steps) and without callbacks, in turn, on the current backend. Goal: at most 1.02
-times the time. A part of it is Keras' own: with any callback after each step it waits for the
-step's loss. So the ratio to a training with a callback that does nothing is printed too.
+LeNet is trained with PHS by `fit` on the same random images, with batches of 32, alternately with
+the two callbacks (energies every 50 steps) and without callbacks, on the current backend. Goal: at
+most 1.02 times the time. Part of the overhead is due to Keras: with any callback after each step,
+it waits for the loss of the step. Therefore the ratio to a training with an idle callback is also
+printed.
 """
 
 import argparse
@@ -29,7 +30,7 @@ class Idle(keras.callbacks.Callback):
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15, help=f"pairs of {STEPS} steps")
     repeats = parser.parse_args().repeats
@@ -42,7 +43,7 @@ def main() -> None:
         model = lenet((28, 28, 1), seed=0)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(PHS(learning_rate=0.05, mass=0.5, friction=1.0), loss)
-        # A list of its own for each fit, as Keras appends to it.
+        # A new list for each fit, because Keras appends to it.
         return lambda: model.fit(
             x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=list(callbacks)
         )

@@ -1,11 +1,11 @@
-"""What a step of PHS costs beside one of `keras.optimizers.SGD` with the same motion.
+"""Time and memory of a step of PHS, compared with `keras.optimizers.SGD` with the same motion.
 
     KERAS_BACKEND=tensorflow python -m benchmarks.phs_step [--repeats 15]
 
-PHS and SGD with momentum are measured in turn, on the current backend: (a) the optimizer alone, on
-given gradients, compiled as `fit` compiles it (TensorFlow, JAX) or eagerly (torch), for the weights
-of LeNet and of ResNet-18; (b) the whole training step of LeNet in `fit`, batch 32. Goal: at most
-1.05 times the time, and the same memory: one number per weight.
+PHS and SGD with momentum are measured alternately on the current backend: (a) the optimizer alone,
+on given gradients, compiled as by `fit` (TensorFlow, JAX) or eager (torch), for the weights of
+LeNet and ResNet-18; (b) the whole training step of LeNet in `fit`, with batches of 32. Goal: at
+most 1.05 times the time, and the same memory, one number per weight.
 """
 
 import argparse
@@ -24,17 +24,17 @@ GOAL = 1.05
 
 
 def phs() -> keras.Optimizer:
-    """The default form of PHS, mass 0.5."""
+    """Return PHS in its default form, with mass 0.5."""
     return PHS(learning_rate=0.05, mass=0.5, friction=1.0)
 
 
 def sgd() -> keras.Optimizer:
-    """The same motion: learning rate α²/m, momentum 1 − αγ/m."""
+    """Return SGD with the same motion: learning rate α²/m, momentum 1 − αγ/m."""
     return keras.optimizers.SGD(learning_rate=0.005, momentum=0.9)
 
 
 def applied(optimizer: keras.Optimizer, shapes: list[tuple], steps: int):
-    """A function that makes so many optimizer steps on weights of these shapes."""
+    """Return a function that makes ``steps`` optimizer steps on weights of these shapes."""
     rng = np.random.default_rng(0)
 
     def numbers(shape):
@@ -46,7 +46,7 @@ def applied(optimizer: keras.Optimizer, shapes: list[tuple], steps: int):
     if keras.backend.backend() == "jax":
         import jax
 
-        # As Keras' trainer does: without state, the old arrays given away.
+        # As in Keras' trainer: stateless, and the old arrays are donated.
         step = jax.jit(optimizer.stateless_apply, donate_argnums=(0, 2))
         state = [[v.value for v in optimizer.variables], [v.value for v in weights]]
 
@@ -73,7 +73,7 @@ def applied(optimizer: keras.Optimizer, shapes: list[tuple], steps: int):
 
 
 def fitted(optimizer: keras.Optimizer):
-    """A function that trains LeNet for an epoch of ``STEPS`` steps on random images."""
+    """Return a function that trains LeNet for an epoch of ``STEPS`` steps on random images."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(STEPS * BATCH, 28, 28, 1)).astype("float32")
     y = rng.integers(0, 10, len(x))
@@ -83,7 +83,7 @@ def fitted(optimizer: keras.Optimizer):
 
 
 def slots(optimizer: keras.Optimizer, shapes: list[tuple]) -> int:
-    """Bytes of the optimizer's variables for weights of these shapes."""
+    """Return the bytes of the optimizer's variables for weights of these shapes."""
     optimizer.build([keras.Variable(np.zeros(shape, "float32")) for shape in shapes])
     return sum(
         math.prod(v.shape) * np.dtype(keras.backend.standardize_dtype(v.dtype)).itemsize
@@ -92,7 +92,7 @@ def slots(optimizer: keras.Optimizer, shapes: list[tuple]) -> int:
 
 
 def report(what: str, times: np.ndarray, steps: int) -> None:
-    """Prints milliseconds a step and the ratios, pair by pair."""
+    """Print milliseconds per step, and the ratios."""
     ratios = times[:, 0] / times[:, 1]
     mine, peer = 1e3 * np.median(times[:, :, 0], axis=0) / steps
     reached = "reached" if np.median(ratios[:, 0]) <= GOAL else "MISSED"
@@ -102,7 +102,7 @@ def report(what: str, times: np.ndarray, steps: int) -> None:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=15, help="pairs of measurements")
     repeats = parser.parse_args().repeats

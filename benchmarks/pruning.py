@@ -1,18 +1,19 @@
-"""Pruning a trained network to 75, 50 and 25 % of its FLOPs, beside Torch-Pruning.
+"""Accuracy after pruning to 75, 50 and 25 % of the FLOPs, compared with Torch-Pruning.
 
     python -m benchmarks.pruning --out runs/pruning [--preset quick|full]
 
-A network like ResNet-20 (three stages of three blocks) is trained on CIFAR-10. Its weights are
-pruned by ``resbuilder.morphnet.prune`` and, carried over to torch, by Torch-Pruning, globally over
-all layers but the logits, with each of three importances: magnitude, scales of batch normalization,
-Taylor on the same training images. One function counts FLOPs on both sides. Both are trained on
-by the same recipe. Each side's importance is chosen on validation images, once for the accuracy
-right after pruning and once for that after training on; the test images only report.
+A network like ResNet-20 (three stages of three blocks) is trained on CIFAR-10. It is pruned by
+``resbuilder.morphnet.prune`` and, after conversion to torch, by Torch-Pruning. Both prune globally
+over all layers but the logits, with each of three importances: magnitude, scales of batch
+normalization, and Taylor on the same training images. The same function counts FLOPs on both sides,
+and both are fine-tuned in the same way. The importance of each side is chosen on validation images,
+once for the accuracy right after pruning and once for that after fine-tuning. Test images are only
+used for the report.
 
-Everything is stored in the folder as it is measured: the command goes on where it was stopped.
-Goal: above Torch-Pruning at every point, at 50 % by more than the spread over seeds.
+Measurements are stored in the folder at once, so the command resumes after an interruption. Goal:
+better than Torch-Pruning at every point, and at 50 % by more than the spread over seeds.
 
-Torch-Pruning comes with the extra ``benchmarks``, which ``[all]`` does not bring.
+Torch-Pruning is part of the extra ``benchmarks``, which ``[all]`` does not include.
 """
 
 import argparse
@@ -35,8 +36,8 @@ SIDES = {"ours": "resbuilder", "theirs": "Torch-Pruning"}
 IMPORTANCES = ("magnitude", "gamma", "taylor")
 STAGES, BLOCKS = 3, 3
 EPSILON = 1e-3
-# Width of the first stage; training, validation and test images; epochs of training and of training
-# on; seeds; images for Taylor; steps in which Torch-Pruning prunes.
+# Width of the first stage; training, validation and test images; epochs of training and of
+# fine-tuning; seeds; images for Taylor; pruning steps of Torch-Pruning.
 PRESETS = {
     "full": (8, 20_000, 2_500, 10_000, 18, 3, 3, 512, 100),
     "quick": (8, 2_000, 500, 1_000, 3, 1, 1, 256, 30),
@@ -46,7 +47,7 @@ BATCH, RATE, TUNING_RATE, DECAY = 128, 0.1, 0.02, 5e-4
 
 
 def names() -> list[tuple[str, str, int]]:
-    """Convolutions: name, name of what it reads ("" for the image), stride."""
+    """Return the convolutions: name, name of the input ("" for the image), stride."""
     found = [("stem", "", 1)]
     trunk = "stem"
     for stage in range(STAGES):
@@ -61,13 +62,13 @@ def names() -> list[tuple[str, str, int]]:
 
 
 def even_widths(width: int) -> dict[str, int]:
-    """Channels of each convolution before pruning."""
+    """Return the channels of each convolution before pruning."""
     return {name: width * 2 ** (int(name[1]) if name[0] == "s" and name != "stem" else 0)
             for name, _, _ in names()}  # fmt: skip
 
 
 def network(widths: dict[str, int]) -> keras.Model:
-    """The network in Keras. Explicit padding, which is torch's too where the stride is 2."""
+    """Return the network in Keras. Explicit padding equals torch's padding also at stride 2."""
 
     def conv(x, name, size, stride):
         x = layers.ZeroPadding2D(name=f"{name}_pad")(x) if size == 3 else x
@@ -89,7 +90,7 @@ def network(widths: dict[str, int]) -> keras.Model:
 
 
 def torch_network(widths: dict[str, int]):
-    """The same network in torch."""
+    """Return the same network in torch."""
     import torch
     from torch import nn
 
@@ -125,7 +126,7 @@ def torch_network(widths: dict[str, int]):
 
 
 def pairs(model: keras.Model, module):
-    """Weights of both: (Keras' variable, torch's tensor, whether it is a kernel)."""
+    """Yield the weights of both: (Keras' variable, torch's tensor, whether it is a kernel)."""
     for name, _, _ in names():
         yield model.get_layer(name).kernel, getattr(module, name).weight, True
         ours, theirs = model.get_layer(f"{name}_bn"), getattr(module, f"{name}_bn")
@@ -138,7 +139,7 @@ def pairs(model: keras.Model, module):
 
 
 def to_torch(model: keras.Model):
-    """The network with its weights in torch."""
+    """Return the network with its weights in torch."""
     import torch
 
     widths = ChannelGraph(model).widths()
@@ -152,7 +153,7 @@ def to_torch(model: keras.Model):
 
 
 def from_torch(module) -> keras.Model:
-    """A network of torch, pruned or not, in Keras."""
+    """Return a network of torch, pruned or not, in Keras."""
     model = network(widths_of(module))
     for ours, theirs, kernel in pairs(model, module):
         value = theirs.detach().cpu().numpy()
@@ -161,7 +162,7 @@ def from_torch(module) -> keras.Model:
 
 
 def flops(widths: dict[str, int]) -> int:
-    """FLOPs of the network for one image, 2 for each multiply-add: one counter for both sides."""
+    """Return the FLOPs for one image, 2 for each multiply-add; the counter for both sides."""
     made, side, total = {"": 3}, {"": 32}, 0
     for name, read, stride in names():
         size = 1 if name.endswith("p") else 3
@@ -173,12 +174,12 @@ def flops(widths: dict[str, int]) -> int:
 
 
 def widths_of(module) -> dict[str, int]:
-    """Channels of each convolution of a network of torch."""
+    """Return the channels of each convolution of a torch network."""
     return {name: getattr(module, name).out_channels for name, _, _ in names()}
 
 
 def pruned_by_theirs(model, share, importance, images, labels, steps) -> keras.Model:
-    """What Torch-Pruning makes of a network."""
+    """Return a network pruned by Torch-Pruning."""
     import torch
     import torch_pruning as tp
 
@@ -209,11 +210,11 @@ def pruned_by_theirs(model, share, importance, images, labels, steps) -> keras.M
         pruner.step()
         if flops(widths_of(module)) <= budget:
             return from_torch(module)
-    raise RuntimeError(f"Torch-Pruning did not come down to {share:.0%} of the FLOPs")
+    raise RuntimeError(f"Torch-Pruning did not reach {share:.0%} of the FLOPs")
 
 
 def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Flips and shifts by up to four pixels."""
+    """Return images with random flips and shifts by up to four pixels."""
     padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)))
     result = np.empty_like(images)
     for n, (top, left, flip) in enumerate(rng.integers(0, (9, 9, 2), (len(images), 3))):
@@ -223,10 +224,10 @@ def augmented(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def train(model, data, rate, epochs, seed, begin=0, saved=None) -> None:
-    """Stochastic gradient descent with a cosine, the same for all."""
+    """Train by stochastic gradient descent with a cosine schedule, the same for all."""
     x, y = data
     if not model.compiled:
-        # ‖w‖² in the gradient, as torch's weight_decay, is left to the decoupled form for all.
+        # All networks use decoupled weight decay instead of torch's ‖w‖² in the gradient.
         optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=DECAY)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(optimizer, loss, jit_compile=False)
@@ -241,20 +242,20 @@ def train(model, data, rate, epochs, seed, begin=0, saved=None) -> None:
 
 
 def accuracy(model, data) -> float:
-    """Share of right classes, in per cent."""
+    """Return the accuracy in percent."""
     x, y = data
     return 100 * float(np.mean(model.predict(x, batch_size=250, verbose=0).argmax(axis=1) == y))
 
 
 class Store:
-    """What has been measured: a JSON object in a file, written after each measurement."""
+    """The measurements: a JSON object in a file, written after each measurement."""
 
     def __init__(self, path: Path):
         self.path = path
         self.values = json.loads(path.read_text()) if path.exists() else {}
 
     def get(self, key: str, compute):
-        """The value of a key, computed if it is missing."""
+        """Return the value of a key; compute it if it is missing."""
         if key not in self.values:
             self.values[key] = compute()
             write_json(self.path, self.values)
@@ -263,7 +264,7 @@ class Store:
 
 
 def trained(seed: int, width: int, epochs: int, data, out: Path) -> keras.Model:
-    """The network before pruning, trained from where an earlier call was stopped."""
+    """Return the network before pruning; an interrupted training is resumed."""
     path, progress = out / f"seed{seed}.weights.h5", out / f"seed{seed}.json"
     keras.utils.set_random_seed(seed)
     model = network(even_widths(width))
@@ -275,13 +276,13 @@ def trained(seed: int, width: int, epochs: int, data, out: Path) -> keras.Model:
         model.save_weights(path)
         write_json(progress, {"epochs": done})
 
-    # After a stop the momentum begins at 0 again.
+    # After an interruption, the momentum starts from 0.
     train(model, data, RATE, epochs, seed, begin, saved)
     return model
 
 
 def measure(preset: str, out: Path) -> dict:
-    """All measurements of a preset, {key: values}."""
+    """Return all measurements of a preset by key."""
     width, images, validation, tests, epochs, tuning, seeds, taylor, steps = PRESETS[preset]
     dataset = load("cifar10")
     mean, deviation = (f(dataset.x_train[:images] / 255, axis=(0, 1, 2)) for f in (np.mean, np.std))
@@ -315,7 +316,7 @@ def measure(preset: str, out: Path) -> dict:
                                 m, flops=share, importance=importance, data=seen,
                                 loss=cross_entropy, verbose=False,
                             )  # fmt: skip
-                            # Not compiled: both sides begin with a fresh optimizer.
+                            # Not compiled, so that both sides start with a new optimizer.
                             small = _fresh(small)
                         else:
                             small = pruned_by_theirs(m, share, importance, *seen, steps)
@@ -334,14 +335,14 @@ def measure(preset: str, out: Path) -> dict:
 
 
 def _fresh(model: keras.Model) -> keras.Model:
-    """The same weights in a model that is not compiled."""
+    """Return the same weights in a model that is not compiled."""
     copy = keras.Model.from_config(model.get_config())
     copy.set_weights(model.get_weights())
     return copy
 
 
 def chosen(values: dict, seed: int, share: float, side: str, which: str) -> float:
-    """Test accuracy of the importance that is best on validation images."""
+    """Return the test accuracy of the importance that is best on validation images."""
     rows = [values[f"{seed} {share} {side} {importance}"] for importance in IMPORTANCES]
     return max(rows, key=lambda row: row[f"{which}validation"])[f"{which}test"]
 
@@ -350,7 +351,7 @@ def report(values: dict, seeds: int) -> None:
     """Print the table and the goals."""
     base = [values[f"{seed} base"]["test"] for seed in range(seeds)]
     print(f"before pruning: {_mean(base)} on test images, {values['0 base']['flops']:,} FLOPs")
-    for which, words in (("", "right after pruning"), ("tuned_", "after training on")):
+    for which, words in (("", "right after pruning"), ("tuned_", "after fine-tuning")):
         for share in SHARES:
             ours, theirs = (
                 [chosen(values, seed, share, side, which) for seed in range(seeds)]
@@ -373,10 +374,20 @@ def _mean(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing and print."""
+    """Measure what is missing, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", choices=PRESETS, default="quick")
-    parser.add_argument("--out", type=Path, default=Path("runs/pruning"))
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default="quick",
+        help="images, epochs and seeds (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/pruning"),
+        help="folder of the measurements (default: %(default)s)",
+    )
     arguments = parser.parse_args()
     if importlib.util.find_spec("torch_pruning") is None:
         parser.error("Torch-Pruning is not installed: pip install '.[benchmarks]'")

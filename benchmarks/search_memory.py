@@ -1,10 +1,11 @@
-"""Whether a search releases its networks: peak memory after two architectures and after ten.
+"""Peak memory of a search after ten architectures, compared with that after two.
 
     python -m benchmarks.search_memory
 
-A search of ten architectures of equal size (ResNet-20, which each MorphNet step scales to the same
-budget) runs in this process; after each training the peak of the resident memory so far is noted.
-Goal: after the tenth architecture no more than 1.05 times that after the second.
+It tests whether a search releases its networks. The search runs in this process, over ten
+architectures of equal size (ResNet-20, which each MorphNet step scales to the same budget). The
+peak of resident memory is recorded after each training. Goal: after the tenth architecture, at most
+1.05 times that after the second.
 """
 
 import resource
@@ -19,7 +20,7 @@ ARCHITECTURES, GOAL = 10, 1.05
 
 
 class _Memory(SearchProgress):
-    """Notes the peak of the resident memory after each training, in MB."""
+    """Records the peak of resident memory after each training, in MB."""
 
     def __init__(self):
         super().__init__(3 * ARCHITECTURES)
@@ -47,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         search(config, Path(folder, "run"), progress=memory)
     peaks = memory.peaks[2::3]
-    print("peak MB after architecture 1 to 10: " + ", ".join(f"{p:.0f}" for p in peaks))
+    print("peak MB after architectures 1 to 10: " + ", ".join(f"{p:.0f}" for p in peaks))
     ratio = peaks[-1] / peaks[1]
     reached = "reached" if ratio <= GOAL else "MISSED"
     print(f"tenth / second {ratio:.3f}, goal <= {GOAL}: {reached}")

@@ -1,14 +1,15 @@
-"""What a slide costs beside libvips, in time and memory.
+"""Time and memory of preprocessing a slide, compared with libvips.
 
-    pip install --target FOLDER "pyvips[binary]"    # or pyvips beside a libvips of the system
+    pip install --target FOLDER "pyvips[binary]"    # or pyvips and the system's libvips
     PYTHONPATH=FOLDER python -m benchmarks.slides [--repeats 5]
 
 A slide of 40,000×30,000 pixels of real tissue (the fixture of the tests, repeated) in JPEG tiles,
-with one level and with three, becomes an image at factor 64: by ``preprocess_slide`` and, in turn,
-by libvips, which shrinks the level that is next above; one thread each. libvips' own TIFF reader
-and, where it was built with it (the wheels are not), OpenSlide. Goals in processor time, beside
-libvips' TIFF reader: with a pyramid at most 1.2 times, and 2 times with a hash of the whole file;
-with one level at most 1 time; and 500 MB. About 250 MB are written to a temporary folder.
+with one level and with three, becomes an image at factor 64. ``preprocess_slide`` and libvips, each
+on one thread, are measured alternately; libvips shrinks the next larger level. It is measured with
+its own TIFF reader and, if it was built with OpenSlide (the wheels are not), with OpenSlide. Goals
+in processor time, relative to libvips' TIFF reader: with a pyramid at most 1.2 times, or 2 times
+with a hash of the whole file; with one level at most 1 time. Goal in memory: at most 500 MB. About
+250 MB are written to a temporary folder.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from benchmarks._measure import pairs, quartiles, versions
 from survival.slides import preprocess_slide
 
 SIZE, FACTOR, TILE = (40_000, 30_000), 64, 256
-# Downsamples of the levels, and the goal beside libvips.
+# Downsamples of the levels, and the goals relative to libvips.
 SLIDES = {
     "one level": ((1,), {"plain": 1.0}),
     "pyramid": ((1, 4, 16), {"plain": 1.2, "with the full hash": 2.0}),
@@ -52,7 +53,7 @@ print(int(peak.split()[1]) / 1e3)
 def write_slide(path: Path, size: tuple[int, int], downsamples: tuple[int, ...]) -> None:
     """Write a tiled TIFF of repeated tissue; each tile of the tissue is encoded once."""
     with openslide.OpenSlide(TISSUE) as slide:
-        # A whole number of tiles that is divisible by all downsamples.
+        # The size is a whole number of tiles, and divisible by all downsamples.
         tissue = slide.read_region((0, 0), 0, (8 * TILE, 11 * TILE)).convert("RGB")
 
     def tiles(downsample: int, width: int, height: int) -> Iterator[bytes]:
@@ -84,7 +85,7 @@ def write_slide(path: Path, size: tuple[int, int], downsamples: tuple[int, ...])
 
 
 def libvips(path: Path, downsamples: tuple[int, ...]) -> dict[str, Callable[[], np.ndarray]]:
-    """The ways in which libvips makes the same image, by name."""
+    """Return functions that make the same image with libvips, by name."""
     os.environ["VIPS_CONCURRENCY"] = "1"
     import pyvips
 
@@ -108,7 +109,7 @@ def libvips(path: Path, downsamples: tuple[int, ...]) -> dict[str, Callable[[], 
 def compare(
     name: str, path: Path, downsamples: tuple[int, ...], goals: dict[str, float], repeats: int
 ) -> None:
-    """Print the ratios of time and the peak of memory."""
+    """Print the ratios of time, and the peak of memory."""
     canvas = tuple(-(-n // FACTOR) for n in SIZE)
     for (peer, shrink), (way, options) in product(libvips(path, downsamples).items(), WAYS.items()):
         make = partial(preprocess_slide, path, FACTOR, canvas, **options)
@@ -140,11 +141,14 @@ def main() -> None:
     try:
         import pyvips
     except ImportError:
-        parser.error("pyvips is not there: see the head of this file")
+        parser.error("pyvips is not installed: see the docstring of benchmarks/slides.py")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if shutil.disk_usage(folder).free < FREE:
-            parser.error(f"{folder} has less than {FREE / 1e9:.0f} GB free; set TMPDIR")
+            parser.error(
+                f"{folder} has less than {FREE / 1e9:.0f} GB of free space; set TMPDIR to another "
+                "folder"
+            )
         for name, (downsamples, goals) in SLIDES.items():
             path = folder / f"{len(downsamples)}.tif"
             write_slide(path, SIZE, downsamples)

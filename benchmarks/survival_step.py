@@ -2,10 +2,10 @@
 
     python -m benchmarks.survival_step [--batch 5 --batch 64] [--dtype mixed_bfloat16]
 
-Every batch size is a training in a process of its own, through ``survival.training.train`` with
-its defaults: real tissue on canvases of 2500 × 2000 pixels, read from PNG files, forward and
-backward through micro-batches of one slide, Adam. The whole batch is one risk set, whatever the
-micro-batches are. Goal: at most 5 GiB for a batch of 5, and the same for a batch of 64.
+Every batch size is a training by ``survival.training.train`` in a separate process, with its
+defaults: real tissue on canvases of 2500 × 2000 pixels from PNG files, forward and backward passes
+in micro-batches of one slide, and Adam. The whole batch is one risk set, regardless of the
+micro-batches. Goal: at most 5 GiB for a batch of 5, and the same for a batch of 64.
 """
 
 import argparse
@@ -31,7 +31,7 @@ CANVAS, GOAL = (2500, 2000), 5.0
 
 
 class Clock(keras.callbacks.Callback):
-    """Seconds of every step, and the peak of the resident memory after the last."""
+    """Prints the seconds of every step, and the peak of resident memory."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ class Clock(keras.callbacks.Callback):
 
 
 def measure(size: int, dtype: str, steps: int) -> None:
-    """Trains some steps and prints what they took."""
+    """Train some steps, and print time and memory."""
     n = size * steps
     random = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def measure(size: int, dtype: str, steps: int) -> None:
         try:
             train(cohort, images, Path(folder, "run"), settings, [clock, _Stop(steps)])
         except KeyboardInterrupt:
-            pass  # not the prediction of all slides
+            pass  # before train() predicts all slides
 
 
 class _Stop(keras.callbacks.Callback):
@@ -83,11 +83,15 @@ class _Stop(keras.callbacks.Callback):
 
 
 def main() -> None:
-    """Measure every batch size in a process of its own."""
+    """Measure every batch size in a separate process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--batch", type=int, action="append")
-    parser.add_argument("--dtype", default="mixed_bfloat16")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument(
+        "--batch", type=int, action="append", help="batch size, repeatable (default: 5 and 64)"
+    )
+    parser.add_argument(
+        "--dtype", default="mixed_bfloat16", help="dtype of the training (default: %(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=2, help="steps (default: %(default)s)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     for size in given.batch or (5, 64):

@@ -1,9 +1,9 @@
-"""What MorphNet's and LayerLasso's terms cost in a training step.
+"""Time of a training step with MorphNet's and LayerLasso's terms, compared with one without.
 
     python -m benchmarks.training_step [--repeats 15]
 
-The same CIFAR-sized ResNet is trained on the same batches of 128 images with the cross-entropy
-alone and with both terms in the loss, in turn. Goal: at most 1.05 times the time.
+The same CIFAR-sized ResNet is trained on the same batches of 128 images, alternately with the
+cross-entropy alone and with both terms in the loss. Goal: at most 1.05 times the time.
 """
 
 import argparse

@@ -1,13 +1,13 @@
-"""What further processes gain: a search with its leaves beside it, slides, and a grid's overhead.
+"""Time of a search and of preprocessing with several workers, compared with one worker.
 
     python -m benchmarks.workers [--workers 2] [--repeats 3]
 
-The time with so many workers on as many cores over the time with one worker on one core, each pair
-in turn: `resbuilder search` of a ResNet-20 on the digits (four architectures, twelve trainings) and
-`survival preprocess` of ten slides of 12,000×9,000 pixels, start of the processes included. And
-seconds for each task of a grid that does nothing, in processes and on an embedded Ray. Give no
-more workers than there are cores, and keep the machine free of other work. Linux only. Goals: a
-search with 2 workers 0.65, with 3 workers 0.45; slides with 2 workers 0.6.
+It measures the time with N workers on N cores over the time with one worker on one core, including
+the start of processes: for `resbuilder search` of a ResNet-20 on the digits (four architectures,
+twelve trainings), and for `survival preprocess` of ten slides of 12,000×9,000 pixels. It also
+measures the overhead of a task that does nothing, in processes and on embedded Ray. Use at most as
+many workers as cores, on an otherwise idle machine. Linux only. Goals: 0.65 for a search with 2
+workers, 0.45 with 3 workers; 0.6 for slides with 2 workers.
 """
 
 import argparse
@@ -35,7 +35,7 @@ TASKS = 200
 
 
 def run(program: str, workers: int, *arguments) -> float:
-    """Seconds of a command, with a core for each worker and a thread for each process."""
+    """Return the seconds of a command, with one core per worker and one thread per process."""
     begin = f"from {program}.cli import main; main()"
     threads = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
     cores = sorted(os.sched_getaffinity(0))[:workers]
@@ -52,7 +52,7 @@ def run(program: str, workers: int, *arguments) -> float:
 
 
 def compare(name: str, command, workers: int, repeats: int) -> None:
-    """Print the ratio of the times of a command with so many workers and with one."""
+    """Print the ratio of the times of a command with several workers and with one."""
     seconds = np.array([[command(n, turn) for n in (1, workers)] for turn in range(repeats)])
     one, many = np.median(seconds, axis=0)
     ratio = seconds[:, 1] / seconds[:, 0]
@@ -64,11 +64,11 @@ def compare(name: str, command, workers: int, repeats: int) -> None:
 
 
 def nothing() -> None:
-    """A task that does nothing."""
+    """Do nothing, as a task."""
 
 
 def overhead(name: str, make) -> None:
-    """Print how long the first task waits, and what each further one costs."""
+    """Print the delay of the first task, and the overhead of each further one."""
     start = time.perf_counter()
     with make() as executor:
         executor.submit(nothing).result()
@@ -83,7 +83,7 @@ def overhead(name: str, make) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="workers (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, help="pairs of measurements")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

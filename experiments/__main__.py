@@ -1,9 +1,9 @@
-"""What can be reproduced, by which command, how long it takes, and what is measured so far.
+"""List what can be reproduced: commands, times, committed results and their state.
 
 ::
 
     python -m experiments
-    python -m experiments.phs     # a chapter's part of it
+    python -m experiments.phs     # one chapter of the list
 """
 
 from experiments.catalog import list_command

@@ -1,6 +1,6 @@
-"""What can be reproduced: a line for each script with its presets, times, results and state.
+"""The list of what can be reproduced: each script with its presets, times, results and state.
 
-A script says in its docstring's first line what it reproduces, and in ``EXPERIMENTS`` what it
+The first line of a script's docstring says what it reproduces, and ``EXPERIMENTS`` says what it
 stores. A package names its scripts in ``SCRIPTS``, in the order of the thesis.
 """
 
@@ -24,9 +24,13 @@ from resbuilder.common.cli import Command
 PACKAGES = ("phs", "morphnet", "resbuilder", "resbuilder.studies", "survival", "scale")
 MEASURED, NOT_MEASURED = "measured", "not measured"
 ABOUT = """\
-Each preset with what experiments/results holds of it, how long all of it takes, and where its table
-is. Every command that has presets also has --preset quick, which takes minutes and shows that it
-works. More about a command: --help."""
+Each entry names a table or figure and the command that reproduces it. Below the command, each
+preset has a line with its state (how many of its jobs have results in experiments/results), the
+time that all its jobs take, and the committed result. A job is one training or one search.
+
+Every command with presets also has --preset quick: it takes minutes, shows that the command works
+and changes no committed result. Add --help to a command to see its options."""
+PARTS = "One part of this list: python -m experiments.PART, where PART is one of"
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,12 @@ class Experiment:
     """What a script stores, and how long that takes.
 
     Attributes:
-        jobs: From ``CHAPTER/NAME`` of a file of results to the function that gives, from a preset,
-            the settings of the jobs by name that belong there.
-        publish_from: Writes table and figure beside a file of results.
+        jobs: Maps ``CHAPTER/NAME`` of a file of results to a function that takes a preset and
+            returns the settings of the file's jobs by name.
+        publish_from: Writes the table and the figure next to a file of results.
         times: How long each preset takes. A script without presets has one, ``"thesis"``.
         arguments: What follows the module in the command.
-        page: ``CHAPTER/NAME`` of table and figure, where it is not that of the results.
+        page: ``CHAPTER/NAME`` of table and figure if it differs from that of the results.
     """
 
     jobs: Mapping[str, Callable[[str], dict[str, dict]]]
@@ -49,7 +53,7 @@ class Experiment:
     page: str = ""
 
     def state(self, preset: str) -> str:
-        """Return how much of a preset the committed results hold."""
+        """Return how many of a preset's jobs have committed results."""
         done: dict[int, list[bool]] = defaultdict(list)
         for name, jobs in self.jobs.items():
             path = command.results_file(name, preset)
@@ -78,8 +82,8 @@ def scripts(package: str = "") -> Iterator[tuple[str, ModuleType]]:
     """Yield name and module of every script, in the order of the thesis.
 
     Args:
-        package: Below ``experiments``, such as ``"phs"``; by default all of them. ``"resbuilder"``
-            includes ``"resbuilder.studies"``.
+        package: A package below ``experiments``, such as ``"phs"``; by default all of them.
+            ``"resbuilder"`` includes ``"resbuilder.studies"``.
     """
     for home in PACKAGES:
         if not package or f"{home}.".startswith(f"{package}."):
@@ -89,7 +93,7 @@ def scripts(package: str = "") -> Iterator[tuple[str, ModuleType]]:
 
 
 def _home(script: str) -> str:
-    """Return the module of a script, which of a package is its ``__main__``."""
+    """Return the module of a script; if the script is a package, that is its ``__main__``."""
     is_package = (Path(__file__).parents[1] / Path(*script.split("."))).is_dir()
     return f"{script}.__main__" if is_package else script
 
@@ -101,8 +105,14 @@ def experiments(package: str = "") -> Iterator[Experiment]:
 
 
 def listing(package: str = "") -> str:
-    """Return the list of what a package reproduces, by default of all, as a terminal shows it."""
+    """Return the list for a terminal.
+
+    Args:
+        package: See :func:`scripts`.
+    """
     lines = [ABOUT]
+    if not package:
+        lines += ["", PARTS, ", ".join(PACKAGES) + "."]
     heading = None
     for name, module in [*scripts(package), *([] if package else _for_all_chapters())]:
         home = import_module(name.rpartition(".")[0])
@@ -135,17 +145,18 @@ def _lines(name: str, experiment: Experiment) -> Iterator[str]:
             continue
         state = experiment.state(preset)
         color = {MEASURED: "green", NOT_MEASURED: "red"}.get(state, "yellow")
-        yield f"    {preset:8}{click.style(f'{state:24}', fg=color)}{time}"
+        yield f"    {preset:13}{click.style(f'{state:24}', fg=color)}{time}"
         if state != NOT_MEASURED:
             path = experiment.results(preset).relative_to(command.RESULTS)
-            yield f"            {Path('experiments/results', path)}"
+            yield f"{'':17}{Path('experiments/results', path)}"
 
 
 def list_command(package: str = "") -> click.Command:
     """Return the command of a package's ``__main__``."""
 
     @click.command(
-        cls=Command, help="List what can be reproduced, by which command, and its state."
+        cls=Command,
+        help="List what can be reproduced: commands, times, committed results and their state.",
     )
     def main() -> None:
         click.echo(listing(package))

@@ -1,4 +1,4 @@
-"""What a long job has done so far, on disk, so that an interruption costs minutes and not hours."""
+"""Checkpoints of long jobs, so that an interruption costs minutes and not hours."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INTERVAL = 300.0
 
 
 class Checkpoint:
-    """The state of one job: nested dictionaries and lists of numbers, texts and arrays.
+    """The state of one job on disk: nested dictionaries and lists of numbers, strings and arrays.
 
     Args:
-        path: The file, ``*.npz``; None keeps nothing.
+        path: The file, ``*.npz``; with None, nothing is saved.
         interval: Seconds after which a save is due.
     """
 
@@ -29,11 +29,11 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last save, or the start, is an interval ago."""
+        """Whether an interval has passed since the last save, or since the start."""
         return self.path is not None and time.monotonic() - self._saved >= self.interval
 
     def save(self, state: dict) -> None:
-        """Replace the file by a state, whole or not at all."""
+        """Replace the file with a state, atomically."""
         if self.path is None:
             return
         arrays: dict[str, np.ndarray] = {}
@@ -44,7 +44,7 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def load(self) -> dict | None:
-        """Return the saved state, tuples as lists; None if there is no file."""
+        """Return the saved state with tuples as lists, or None without a file."""
         if self.path is None or not self.path.exists():
             return None
         with np.load(self.path, allow_pickle=False) as file:
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def _without_arrays(value, arrays: dict[str, np.ndarray]):
-    """Move every array into ``arrays`` and leave its key in its place."""
+    """Move every array into ``arrays`` and replace it with its key."""
     if isinstance(value, np.ndarray):
         key = f"array{len(arrays)}"
         arrays[key] = value

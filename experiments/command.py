@@ -1,4 +1,4 @@
-"""What scripts of many small trainings share: options, where runs and results lie."""
+"""What the scripts share: their options, and the folders of runs and results."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ RUNS = Path("runs")
 RESULTS = Path(__file__).parent / "results"
 
 PRESETS = {
-    "quick": "minutes on 2 cores",
+    "quick": "a trial that takes minutes on 2 cores",
     "laptop": "hours on 2 cores",
     "workstation": "a day on 2 cores",
-    "thesis": "everything, as the thesis",
+    "thesis": "all of it, as in the thesis",
 }
-DATA = "Folder with NAME.npz; else the variable RESBUILDER_DATA."
+DATA = "Folder that contains NAME.npz.  [default: the variable RESBUILDER_DATA]"
 
 
 @dataclass(frozen=True)
 class Running:
-    """Where and how many of a script's jobs run. It changes no job: a result is what it is.
+    """Where a script's jobs run, and how many of them. None of this changes a job's result.
 
     Attributes:
-        workers: Processes, or the cores of a Ray of this command's own.
-        data_dir: Where the data lies.
-        out: Another folder for the runs.
-        seeds: Only jobs of the first N seeds, None for all.
-        ray: Address of a Ray cluster, ``"local"`` for a Ray of this command's own, None for
-            processes.
+        workers: Number of processes; with ``ray="local"``, number of cores that Ray uses.
+        data_dir: Folder of the data.
+        out: Folder of the runs, if it is not the default.
+        seeds: Run only the jobs of the first N seeds; None for all.
+        ray: Address of a Ray cluster; ``"local"`` starts Ray on this machine; None uses processes.
         gpus: With ``ray``, GPUs of each training.
-        memory: With ``ray``, GiB of memory of each training.
+        memory: With ``ray``, memory of each training in GiB.
         strategy: ``"one_device"``, or ``"mirrored"``: one training at a time on all GPUs.
     """
 
@@ -58,11 +57,11 @@ class Running:
     strategy: str = "one_device"
 
     def at_most(self, seeds: int) -> int:
-        """Return how many seeds run of ``seeds``."""
+        """Return how many of ``seeds`` seeds run."""
         return seeds if self.seeds is None else min(seeds, self.seeds)
 
     def includes(self, job: dict) -> bool:
-        """Return whether a job is of the seeds that run."""
+        """Return whether a job belongs to the seeds that run."""
         return self.seeds is None or seed_of(job) < self.seeds
 
     def folder(self, name: str, preset: str) -> Path:
@@ -71,7 +70,7 @@ class Running:
         return (self.out or RUNS / chapter) / f"{script}_{preset}"
 
     def cluster(self) -> Callable[[], Executor] | None:
-        """Return what makes the executor of a cluster, None for processes."""
+        """Return a function that makes the executor of a cluster, or None for processes."""
         if self.ray is None:
             return None
 
@@ -93,16 +92,16 @@ def standard_options(
     mirrored: bool = False,
     data_help: str = DATA,
 ) -> Callable[[Callable], Callable]:
-    """Give a script's function the options that all have: it is called with preset and running.
+    """Decorate a script's function with the options that all scripts have.
 
-    Ctrl-C while it runs says how to resume.
+    The function is called with ``preset`` and ``running``. Ctrl-C prints how to resume.
 
     Args:
-        chapter: Folder of its runs and results.
+        chapter: Folder of the script's runs and results.
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
-        seeds: How many seeds each preset has, for ``--seeds``; without it there is no such option.
-        mirrored: Whether the script's jobs heed ``strategy``.
-        data_help: What ``--data-dir`` is.
+        seeds: How many seeds each preset has. Without it, the script has no ``--seeds``.
+        mirrored: Whether the script's jobs support ``strategy``.
+        data_help: Help text of ``--data-dir``.
     """
     presets = presets or ("quick", "thesis")
     options = _options(chapter, presets, seeds, mirrored, data_help)
@@ -123,7 +122,7 @@ def standard_options(
 
 
 def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
-    """Options in the order in which help shows them."""
+    """Return the options in the order in which ``--help`` shows them."""
     tracked = [name for name in presets if name != "quick"]
     kinds = "; ".join(f"{name}: {PRESETS[name]}" for name in presets)
     options = [
@@ -132,8 +131,9 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             type=click.Choice(presets),
             default=presets[0],
             show_default=True,
-            help=f"{kinds}. Results of {' and '.join(tracked)} are written into "
-            f"experiments/results/{chapter}, which git tracks; those of quick stay with the runs.",
+            help=f"{kinds}. Results of {' and '.join(tracked)} are written to "
+            f"experiments/results/{chapter}, which is tracked by git; those of quick stay in "
+            "the folder of the runs.",
         )
     ]
     if seeds:
@@ -143,8 +143,8 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
                 "--seeds",
                 type=click.IntRange(1),
                 metavar="N",
-                help=f"The first N seeds only; stored results of the others stay. All of a "
-                f"preset: {counts}.",
+                help="Run only the first N seeds; stored results of the others are kept. By "
+                f"default all: {counts}.",
             )
         )
     options += [
@@ -153,7 +153,7 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             type=click.IntRange(1),
             default=2,
             show_default=True,
-            help="Trainings side by side, one core and one GPU (if any) each.",
+            help="Trainings at the same time, each on one core and, if there is one, one GPU.",
         ),
         click.option("--data-dir", help=data_help),
         click.option(
@@ -164,7 +164,7 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
         click.option(
             "--ray",
             metavar="ADDRESS",
-            help="Trainings on a Ray cluster (HOST:PORT), or on a Ray of this command's own "
+            help="Run the trainings on a Ray cluster (HOST:PORT), or start Ray on this machine "
             "(local).",
         ),
         click.option(
@@ -172,14 +172,14 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             type=click.FloatRange(0),
             default=0,
             show_default=True,
-            help="With --ray: GPUs of each training, also a part of one.",
+            help="With --ray: GPUs of each training; fractions are allowed.",
         ),
         click.option(
             "--memory",
             type=click.FloatRange(0, min_open=True),
             default=2,
             show_default=True,
-            help="With --ray: GiB of memory of each training.",
+            help="With --ray: memory of each training in GiB.",
         ),
     ]
     if mirrored:
@@ -189,14 +189,14 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
                 type=click.Choice(["one_device", "mirrored"]),
                 default="one_device",
                 show_default=True,
-                help="mirrored: one training at a time, its batches divided among all GPUs.",
+                help="mirrored: one training at a time, its batches split across all GPUs.",
             )
         )
     return options
 
 
 def _check(running: Running, preset: str, seeds: Mapping[str, int]) -> None:
-    """Refuse options that mean nothing together."""
+    """Reject combinations of options that contradict each other."""
 
     def given(option: str) -> bool:
         source = click.get_current_context().get_parameter_source(option)
@@ -204,16 +204,16 @@ def _check(running: Running, preset: str, seeds: Mapping[str, int]) -> None:
 
     for option in ("gpus", "memory"):
         if running.ray is None and given(option):
-            raise click.UsageError(f"--{option} is of trainings on a cluster: give --ray, too")
+            raise click.UsageError(f"--{option} needs --ray: add it, or leave --{option} out")
     if running.strategy == "mirrored" and running.workers > 1 and given("workers"):
         raise click.UsageError(
-            f"--strategy mirrored trains one at a time on all GPUs, and --workers "
-            f"{running.workers} shares them out; give one of the two"
+            "--strategy mirrored runs one training at a time on all GPUs, but --workers "
+            f"{running.workers} runs several; give only one of the two"
         )
     if running.seeds is not None and running.seeds > seeds[preset]:
         raise click.UsageError(
-            f"--seeds {running.seeds} is more than the preset {preset} has: give at most "
-            f"{seeds[preset]}, or leave it out"
+            f"--seeds {running.seeds} is too large: --preset {preset} has {seeds[preset]}. Give "
+            f"at most {seeds[preset]}, or leave --seeds out"
         )
 
 
@@ -225,21 +225,20 @@ def measure(
     running: Running,
     only: Collection[str] | None = None,
 ) -> Path:
-    """Runs the jobs that are missing and stores all results in one file.
+    """Run the jobs that are missing, and store all results in one file.
 
     Args:
-        name: ``CHAPTER/SCRIPT``, of the folder of runs and the file of results.
-        work: What a job does.
-        jobs: Settings of all jobs by name. The file of results keeps what it has of those that do
-            not run.
-        preset: What ``"quick"`` gives stays with its runs, the rest goes to
+        name: ``CHAPTER/SCRIPT``, for the folder of runs and the file of results.
+        work: Takes the settings of a job and returns its result.
+        jobs: Settings of all jobs by name. Stored results of jobs that do not run are kept.
+        preset: Results of ``"quick"`` stay in the folder of the runs; all others go to
             ``experiments/results``.
-        running: Where they run, and the jobs of how many seeds.
-        only: Names of the jobs that run, by default those of ``running.seeds``.
+        running: Where the jobs run, and for how many seeds.
+        only: Names of the jobs that run; by default those of ``running.seeds``.
 
     Returns:
-        ``SCRIPT.json`` (of the laptop preset ``SCRIPT_laptop.json``), beside which figures and
-        tables belong.
+        ``SCRIPT.json``, or ``SCRIPT_laptop.json`` for the laptop preset. Figures and tables
+        belong next to it.
     """
     folder = running.folder(name, preset)
     path = results_file(name, preset, running)
@@ -261,19 +260,19 @@ def measure(
 
 
 def results_file(name: str, preset: str, running: Running = Running()) -> Path:
-    """Return the file of results of ``CHAPTER/SCRIPT``: of the quick preset that of the runs."""
+    """Return the file of results of ``CHAPTER/SCRIPT``; for quick, it is among the runs."""
     if preset == "quick":
         return running.folder(name, preset) / "report" / f"{name.split('/')[1]}.json"
     return RESULTS / f"{name}_laptop.json" if preset == "laptop" else RESULTS / f"{name}.json"
 
 
 def seed_of(job: dict) -> int:
-    """Return the seed of a job, from its settings or those below ``settings``; 0 without one."""
+    """Return the seed in a job's settings or in its ``settings`` entry; 0 if there is none."""
     return job.get("seed", job.get("settings", {}).get("seed", 0))
 
 
 def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
-    """Write the results that are there, and keep those stored earlier of jobs that are not."""
+    """Write all results found, and keep stored results of jobs that have not run here."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     entries = {}
     for name, job in jobs.items():
@@ -286,10 +285,10 @@ def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
 
 
 def publish(path: Path, figure: Figure, table: str | None = None) -> None:
-    """Puts a figure, and a table where there is one, beside a file of results, and says where.
+    """Write a figure, and a table if there is one, next to a file of results, and print where.
 
     Args:
-        path: What :func:`measure` returned.
+        path: The file that :func:`measure` returned.
         figure: Saved as ``NAME.png``.
         table: Markdown, saved as ``NAME.md`` and printed.
     """
@@ -303,11 +302,11 @@ def publish(path: Path, figure: Figure, table: str | None = None) -> None:
 
 
 def publish_table(path: Path, table: str) -> None:
-    """Print a Markdown table, and write it beside the file of results ``path``."""
+    """Print a Markdown table, and write it next to the file of results ``path``."""
     path.with_suffix(".md").write_text(table, encoding="utf-8")
     click.echo(table)
 
 
 def stored(path: Path) -> list[dict]:
-    """The jobs of a file of results: their settings as ``job``, and what came out."""
+    """Return the entries of a file of results: each job's settings as ``job``, and its result."""
     return list(json.loads(path.read_text(encoding="utf-8")).values())

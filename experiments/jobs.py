@@ -1,7 +1,7 @@
-"""Many small trainings: side by side in processes or on a cluster, resumable.
+"""Many small jobs, run in parallel by processes or on a cluster, and resumable.
 
-Each result has a file of its own, which the process that computes it writes: the folder is the one
-place where all of them meet, so on a cluster it lies in a shared file system.
+Each result has its own file, which the computing process writes. Processes share nothing but the
+folder of these files, so a cluster needs it on a shared file system.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from resbuilder.common.backend import prepare_backend
 if TYPE_CHECKING:
     from experiments.checkpoints import Checkpoint
 
-# What only a running grid needs is imported in its functions: the help of a script is there at
-# once.
+# Imports that only running jobs need are inside functions, so that --help answers at once.
 
 # How often the processes are started again after one of them was killed.
 RESTARTS = 3
@@ -44,43 +43,44 @@ def run_all(
     strategy: str = "one_device",
     after_each: Callable[[], None] = lambda: None,
 ) -> dict[str, dict]:
-    """Does what is not done yet, and returns all results.
+    """Run the jobs that have no result yet, and return all results.
+
+    Several processes, also on several machines, may share a folder: one of them does each job.
 
     Args:
-        work: From the settings of a job to its result; a function of a module, because processes
-            of their own call it. Among the settings it finds ``checkpoint``, the path of the file
-            in which a job of more than a few minutes keeps its state
-            (:class:`experiments.checkpoints.Checkpoint`); the file goes once the result is there.
-        jobs: Settings of each job by its name, which names the file.
-        folder: Where the results are kept, one ``NAME.json`` each, written when a job ends.
-        workers: Processes, each on one core and, where there are some, one GPU.
-        data_dir: Where the data lies, which ``work`` finds among the settings. It is no setting:
-            a result stays what it is when the data moves.
-        cluster: Makes what runs the jobs instead of processes, and does lost ones again.
-        strategy: ``"mirrored"``: one job at a time, on all GPUs. Likewise among the settings, and
-            none: the result is that of one device.
+        work: Takes the settings of a job and returns its result. It must be a module-level
+            function, because other processes call it. Its argument also contains ``checkpoint``,
+            the path of the file in which a job of more than a few minutes saves its state
+            (:class:`experiments.checkpoints.Checkpoint`). The file is deleted once the result
+            is written.
+        jobs: Settings of each job by name. The name is also the name of its file.
+        folder: Folder of the results, one ``NAME.json`` each, written when a job ends.
+        workers: Number of processes, each on one core and, if there is one, one GPU.
+        data_dir: Folder of the data. ``work`` receives it with the settings, but it is not part
+            of them: a result stays valid when the data moves.
+        cluster: Makes an executor that replaces the processes and repeats lost jobs itself.
+        strategy: ``"mirrored"`` runs one job at a time, on all GPUs. ``work`` receives it too, and
+            it is not part of the settings either: results equal those of one device.
         after_each: Called whenever a job has ended.
 
     Returns:
-        Result of each job by name, in the order of ``jobs``. Several processes, also on several
-        machines, may share a folder: each job is done by one of them.
+        Result of each job by name, in the order of ``jobs``.
 
     Raises:
-        click.UsageError: If a file there belongs to other settings or another version, or a job
-            refuses its own.
-        click.ClickException: If processes are killed again and again, or cannot write.
+        click.UsageError: If a file in the folder belongs to other settings or another version, or
+            if a job rejects its settings.
+        click.ClickException: If processes are killed repeatedly, or cannot write.
     """
     from resbuilder.common.processes import process_pool
 
     (folder / "locks").mkdir(parents=True, exist_ok=True)
     if strategy == "mirrored":
-        make = cluster or (
-            lambda: process_pool(1, prepare_backend, gpus=[])
-        )  # It sees all of them.
+        # With no GPU assigned to it, the process sees all of them.
+        make = cluster or (lambda: process_pool(1, prepare_backend, gpus=[]))
     else:
         make = cluster or (lambda: process_pool(workers, single_thread))
     given = {"data_dir": data_dir, "strategy": strategy}
-    # First what no other process is at; then, where one was, wait for it or do what it left.
+    # First the jobs that no other process is running; then wait for those, or redo failed ones.
     for wait in (False, True):
         for again in reversed(range(1 if cluster else 1 + RESTARTS)):
             missing = {name: job for name, job in jobs.items() if read(folder, name, job) is None}
@@ -91,15 +91,15 @@ def run_all(
                 break
             if not again:
                 raise click.ClickException(
-                    f"{lost[0]} and what ran beside it were killed again and again, as systems do "
-                    "when memory runs out: give fewer --workers, or more memory to each. What is "
-                    "done is kept."
+                    f"processes were killed repeatedly while {lost[0]} and others ran, perhaps "
+                    "because memory ran out. Finished results are kept: run the same command again "
+                    "with fewer --workers, or with more memory for each."
                 )
     return {name: read(folder, name, job)["result"] for name, job in jobs.items()}
 
 
 def _run(work, missing, folder, make, given, wait, total, after_each) -> list[str]:
-    """Hands all jobs in; returns the names of those whose process was lost."""
+    """Submit all jobs, and return the names of those whose process was lost."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from resbuilder.common.processes import end_pool
@@ -122,19 +122,20 @@ def _run(work, missing, folder, make, given, wait, total, after_each) -> list[st
                     after_each()
         except BaseException as error:
             end_pool(pool)
-            if isinstance(error, ValueError):  # data that is not there, a value out of range
+            if isinstance(error, ValueError):  # missing data, a value out of range
                 raise click.UsageError(str(error)) from error
-            if isinstance(error, OSError):  # a full disk, a folder that is read-only
+            if isinstance(error, OSError):  # a full disk, a read-only folder
                 raise click.ClickException(
-                    f"{(error.strerror or str(error)).lower()}: {error.filename or folder}; what "
-                    "is done is kept: run the same command again when there is room to write"
+                    f"{(error.strerror or str(error)).lower()}: {error.filename or folder}. "
+                    "Finished results are kept: make the folder writable or free some disk space, "
+                    "then run the same command again"
                 ) from error
             raise
     return lost
 
 
 def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
-    """A job on one core or on all GPUs, whatever started this process."""
+    """Do a job on one core or on all GPUs, however this process was started."""
     if given["strategy"] == "mirrored":
         prepare_backend()
     else:
@@ -143,12 +144,12 @@ def _alone(work, name: str, job: dict, folder: Path, given: dict, wait: bool) ->
 
 
 def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> bool:
-    """Does a job and writes its result, unless another process is at it or has done it."""
+    """Do a job and write its result, unless another process is running it or has done it."""
     from filelock import FileLock, Timeout
 
     path = folder / f"{name}.json"
     try:
-        # The system gives the lock up when a process ends, however it ends.
+        # The operating system releases the lock however a process ends.
         with FileLock(folder / "locks" / f"{name}.lock", blocking=wait):
             if not path.exists():
                 start = time.time()
@@ -161,7 +162,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
                         "version": this_version(),
                         "commit": commit(),
                         "result": result,
-                        # Since the last interruption.
+                        # Counted from the last interruption.
                         "seconds": round(time.time() - start, 1),
                         "machine": f"{platform.machine()}, {_devices(given['strategy'])}, Python "
                         f"{platform.python_version()}",
@@ -174,7 +175,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
 
 
 def _checkpoint(folder: Path, name: str, job: dict) -> Checkpoint:
-    """The file of a job's state. Other settings or another version have another file."""
+    """Return the checkpoint of a job; other settings or another version have another file."""
     from experiments.checkpoints import Checkpoint
 
     identity = json.dumps([_plain(job), this_version()], sort_keys=True)
@@ -184,7 +185,7 @@ def _checkpoint(folder: Path, name: str, job: dict) -> Checkpoint:
 
 @cache
 def this_version() -> str:
-    """Return the version that is installed."""
+    """Return the installed version."""
     from importlib.metadata import version
 
     return version("resbuilder")
@@ -192,7 +193,7 @@ def this_version() -> str:
 
 @cache
 def commit() -> str | None:
-    """Return the commit of the checkout, with ``+`` if files differ from it; None without git."""
+    """Return the checkout's commit, with ``+`` if files differ from it; None without git."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
@@ -207,10 +208,10 @@ def commit() -> str | None:
 
 
 def read(folder: Path, name: str, job: dict) -> dict | None:
-    """What was written for a job, or None.
+    """Return the contents of a job's file, or None if there is none.
 
     Raises:
-        click.UsageError: If it is damaged, or was written for other settings or by another version.
+        click.UsageError: If the file is damaged, or belongs to other settings or another version.
     """
     from resbuilder.common.files import parse_json
 
@@ -220,30 +221,30 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
     try:
         found = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise click.UsageError(f"{path} is damaged ({error}); remove it") from None
+        raise click.UsageError(f"{path} is damaged ({error}): remove it") from None
     whole = isinstance(found, dict) and isinstance(found.get("result"), dict)
     if not whole or "job" not in found:
-        raise click.UsageError(f"{path} is damaged: it holds no job and its result; remove it")
+        raise click.UsageError(f"{path} is damaged (it has no job or no result): remove it")
     if found["job"] != as_stored(job):
         raise click.UsageError(
             f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
-            "give another folder with --out."
+            "choose another folder with --out."
         )
     if (by := found.get("version", this_version())) != this_version():
         raise click.UsageError(
-            f"{path} was measured with version {by}, and this is {this_version()}: they are not "
-            "mixed. Keep it there and give another folder with --out, or remove it."
+            f"{path} was measured with version {by}, but this is {this_version()}; results of two "
+            "versions are not mixed. Choose another folder with --out, or remove the file."
         )
     return found
 
 
 def as_stored(job: dict) -> dict:
-    """Return a job as a file of results holds it: five digits, tuples as lists."""
+    """Return a job as a file of results stores it: five significant digits, tuples as lists."""
     return json.loads(json.dumps(_plain(job)))
 
 
 def write(path: Path, value: dict) -> None:
-    """Writes JSON whole or not at all: five digits, null for what is no number, a line an entry."""
+    """Write JSON atomically, one entry a line: five significant digits, null for NaN and ±∞."""
     from resbuilder.common.files import atomically
 
     lines = [
@@ -262,9 +263,9 @@ def single_thread() -> None:
 
 
 def _devices(strategy: str) -> str:
-    """What this process computes on."""
+    """Return the cores and GPUs that this process computes on."""
     names = []
-    if tf := sys.modules.get("tensorflow"):  # else nothing was computed with it
+    if tf := sys.modules.get("tensorflow"):  # if it is not imported, it computed nothing
         gpus = tf.config.list_physical_devices("GPU")
         names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
     cores = f"{os.cpu_count()} cores" if strategy == "mirrored" else "one core"

@@ -1,13 +1,13 @@
-"""Takes results that are published already as done, so that a script measures only the rest.
+"""Restore committed results into the folder of runs, so that a script measures only the rest.
 
 ::
 
     python -m experiments.restore survival/domain_gap
-    python -m experiments.survival.domain_gap --preset thesis     # goes on from there
+    python -m experiments.survival.domain_gap --preset thesis     # continues from there
 
-Runs live in ``runs/``, which is not kept in the repository; what came out of them is, in
-``experiments/results``. Without this, a script on a fresh checkout measures everything again from
-scratch.
+Scripts look for finished jobs in ``runs/``, which is not in the repository. The committed results
+are in ``experiments/results``. Without this command, a script on a fresh checkout measures
+everything again from scratch.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from resbuilder.common.cli import Command
 
 
 def restore(results: Path, folder: Path) -> int:
-    """Writes the file of each job of some results into a folder of runs, where it is missing.
+    """Write the file of each stored job into a folder of runs, unless it exists there.
+
+    Args:
+        results: A file below ``experiments/results``.
+        folder: The folder of runs.
 
     Returns:
-        How many were written.
+        How many files were written.
     """
     stored = json.loads(results.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +47,7 @@ def restore(results: Path, folder: Path) -> int:
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the runs, as given there.  [default: runs/CHAPTER]",
+    help="Folder of the runs, as given to the script.  [default: runs/CHAPTER]",
 )
 def main(name: str, out: Path | None) -> None:
     """Restore the runs of a script."""
@@ -51,7 +55,7 @@ def main(name: str, out: Path | None) -> None:
     results = RESULTS / chapter / f"{script}.json"
     if not results.is_file():
         known = sorted(f"{p.parent.name}/{p.stem}" for p in RESULTS.glob("*/*.json"))
-        raise click.UsageError(f"no results of {name!r}; there are {', '.join(known)}")
+        raise click.UsageError(f"no results of {name!r}; expected one of {', '.join(known)}")
     preset = "" if script.endswith("_laptop") else "_thesis"
     folder = (out or RUNS / chapter) / f"{script}{preset}"
     click.echo(f"{restore(results, folder)} results restored into {folder}")

@@ -1,10 +1,10 @@
-"""Numbers over seeds as tables show them."""
+"""Format numbers over seeds for tables."""
 
 from collections.abc import Sequence
 
 
 def spread(numbers: Sequence[float], digits: int) -> str:
-    """Return mean ± standard deviation (of a sample), the mean alone, or a dash for nothing."""
+    """Return mean ± sample standard deviation; one number alone, or a dash if there is none."""
     import numpy as np
 
     if not len(numbers):

@@ -1,11 +1,10 @@
-"""Every table and figure of every chapter again, from the stored results alone: no training.
+"""Regenerate every table and figure of all chapters from the stored results, without training.
 
 ::
 
     python -m experiments.tables
 
-What was measured lies in ``experiments/results/CHAPTER/NAME.json``; tables and figures are written
-beside it.
+It reads ``experiments/results/CHAPTER/NAME.json`` and writes tables and figures next to them.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from resbuilder.common.cli import Command
 
 
 def regenerate(results: Path) -> list[Path]:
-    """Writes table and figure of every file of results that is there.
+    """Write the table and the figure of every file of results.
 
     Args:
         results: Folder with a folder for each chapter.
 
     Returns:
-        The files of results.
+        The files of results that were found.
     """
     from experiments.survival import thesis_tables
 
@@ -38,7 +37,7 @@ def regenerate(results: Path) -> list[Path]:
                 if path.is_file():
                     experiment.publish_from(path)
                     found.append(path)
-    # The printed tables, whose pages are made of several files of results.
+    # The pages of the thesis' tables are made from several files of results.
     for chapter, page in (("resbuilder", table_6_1), ("survival", thesis_tables)):
         if (results / chapter).is_dir():
             page.publish_from(results / chapter)
@@ -47,9 +46,9 @@ def regenerate(results: Path) -> list[Path]:
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 def main():
-    """Regenerate, and say how much there was."""
+    """Regenerate all tables and figures, and print how many."""
     found = regenerate(RESULTS)
-    click.echo(f"{len(found)} results: tables and figures written again below {RESULTS}")
+    click.echo(f"Regenerated the tables and figures of {len(found)} experiments in {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -16,91 +16,93 @@ from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import STAGES, BrakingPolicy, Event
 from phs_optimizer.port import accelerate
-from phs_optimizer.stability import bearable_friction
+from phs_optimizer.stability import stable_friction
 from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
 
 class GoalOrientedBraking(keras.callbacks.Callback):
-    """Explores with little friction until the training loss reaches a goal, then brakes.
+    """Explore with low friction until the training loss reaches a goal, then brake.
 
     Braking multiplies the friction γ of a :class:`phs_optimizer.PHS` optimizer by ``factor``, so
-    that the weights settle in the minimum they are in (thesis ch. 3). Works with plain ``fit``,
-    ``jit_compile``, ``steps_per_execution``, gradient accumulation, mixed precision and
+    that the weights settle in the minimum they are in (thesis ch. 3). It works with plain
+    ``fit``, ``jit_compile``, ``steps_per_execution``, gradient accumulation, mixed precision and
     ``MirroredStrategy``.
 
-    The loss that is compared is a moving average of the task loss, without the regularization
-    terms of the weights. Where the state machine stands is kept in the optimizer, so that a
-    training goes on from a ``.keras`` file, or under ``BackupAndRestore``, as if it had not been
-    interrupted; the order of the callbacks does not matter. Weights that were best so far are
-    kept in memory only: after an interruption they are looked for again from there on, and a
-    warning says so. To begin a new training, compile with a new optimizer.
+    The loss compared with the goal is a moving average of the task loss, which excludes the
+    weights' regularization terms.
 
-    Before the first step it is judged whether the explicit friction step bears the friction after
-    braking, with the largest time step α of a schedule. A callback or a callable that makes α
-    larger is not known by then. Where the friction would diverge after all, it becomes the
-    largest one that does not oscillate (α r = 1), and a warning says so.
+    **Resuming.** The state of braking is kept in the optimizer. A training therefore resumes from
+    a ``.keras`` file, or under ``BackupAndRestore``, as if it had not been interrupted, whatever
+    the order of the callbacks. The best weights so far are kept in memory only: after an
+    interruption the search for them starts again, with a warning. To start a new training,
+    compile with a new optimizer.
+
+    **Stability.** Before the first step, the callback checks that the explicit friction step is
+    stable after braking with the largest time step α of a schedule. It cannot foresee a callback
+    or a callable that increases α. If the friction would diverge then, it is reduced to the
+    largest one that does not oscillate (α r = 1), with a warning.
 
     Args:
-        target: The goal, in the meaning of ``target_is``; or ``"auto"``: no goal, and no number of
-            epochs to know. It brakes each time ``validation`` has not improved for ``patience``
-            epochs, always from the best weights so far and ``factor`` times harder than before,
-            and ends the training when it stalls after the last of ``stages`` brakings.
-        target_is: What the thesis' "breaking at x" means: ``"reduction"``: the loss has fallen by
-            the share ``target`` of its initial value (0.8: to a fifth); ``"remaining"``: the
-            share ``target`` of it is left; ``"loss"``: the loss itself.
-        factor: What the friction is multiplied with, > 1.
+        target: The goal, read according to ``target_is``; or ``"auto"``, which needs neither a
+            goal nor a number of epochs. It brakes each time ``validation`` has not improved for
+            ``patience`` epochs, always from the best weights so far and ``factor`` times harder
+            than before. It stops the training at the next stall after ``stages`` brakings.
+        target_is: Meaning of ``target``, the thesis' "breaking at x". ``"reduction"``: the loss
+            has fallen by this share of its initial value (0.8: to a fifth). ``"remaining"``: this
+            share of it is left. ``"loss"``: the loss itself.
+        factor: Number > 1 by which braking multiplies the friction.
         average_steps: Length n of the exponential moving average of the loss, in steps. The goal
-            is not looked at before n steps of a phase.
-        initial_loss: Loss that the shares refer to; by default the mean of the first 10 steps.
-        patience: Epochs to explore without reaching the goal before ``on_patience`` happens;
-            None waits for ever. With ``target="auto"``: epochs in which ``validation`` does not
-            improve, by default 4.
-        on_patience: ``"brake"`` from the best weights since the last acceleration, or
-            ``"adjust"``: multiply the share of the way to the goal that is asked for by
-            ``adjustment`` and wait again.
-        adjustment: That factor, between 0 and 1.
-        overfitting_patience: Epochs in which the validation loss stays above its best before the
-            onset of overfitting is stated, and the brakes applied from those best weights.
-        minima: How many minima to visit. After ``exploitation`` epochs in one, an external force
-            (the system's port) accelerates the weights again: the friction becomes the initial
-            one, and a momentum of random direction is added.
-        exploitation: Epochs to brake in each minimum; only with ``minima`` > 1.
-        stages: How often to brake with ``target="auto"``; the friction is multiplied by ``factor``
-            each time.
-        port_energy: Kinetic energy that the port supplies, in shares of the initial loss.
-        restore_best_weights: Whether the weights of the best epoch are put back at the end; by
-            default only with ``minima`` > 1 or ``target="auto"``. Best is by validation loss where
-            there is one, by the average training loss otherwise.
-        reset_momenta: Whether the weights are at rest when ``fit`` ends, so that a later ``fit``
-            does not carry them away from where they were put. None: if this callback has put the
-            best weights back. True: always, for ``EarlyStopping(restore_best_weights=True)``,
-            which leaves momenta as they are. False: never.
+            is checked only after n steps of a phase.
+        initial_loss: Loss that the shares refer to. By default the mean of the first 10 steps.
+        patience: Epochs to explore without reaching the goal before ``on_patience`` applies; None
+            waits forever. With ``target="auto"``: epochs without an improvement of
+            ``validation``, by default 4.
+        on_patience: ``"brake"``, from the best weights since the last acceleration; or
+            ``"adjust"``: multiply the required share of the way to the goal by ``adjustment``,
+            and wait again.
+        adjustment: Factor between 0 and 1 for ``on_patience="adjust"``.
+        overfitting_patience: Epochs for which the validation loss stays above its best before
+            this counts as overfitting and the callback brakes, from those best weights.
+        minima: Number of minima to visit. After ``exploitation`` epochs in one, an external force
+            (the system's port) accelerates the weights again: the friction returns to its
+            initial value, and momentum in a random direction is added.
+        exploitation: Epochs to spend in each minimum after braking; only with ``minima`` > 1.
+        stages: Number of brakings with ``target="auto"``; each multiplies the friction by
+            ``factor``.
+        port_energy: Kinetic energy that the port supplies, as a share of the initial loss.
+        restore_best_weights: Whether to restore the weights of the best epoch at the end. By
+            default only with ``minima`` > 1 or ``target="auto"``. The best epoch has the lowest
+            validation loss or, without one, the lowest average training loss.
+        reset_momenta: Whether to set the momenta to 0 when ``fit`` ends, so that a later ``fit``
+            does not carry restored weights away. None: if this callback has restored the best
+            weights. True: always, as needed with ``EarlyStopping(restore_best_weights=True)``,
+            which leaves momenta unchanged. False: never.
         monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
         validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
-            Keras' logs. One whose name has "acc" or "auc" in it is better higher, others lower.
-        seed: Seed of the port's direction.
-        optimizer: The PHS optimizer to brake, where a model has several, such as the generator's
-            of a GAN; by default the one that the model was compiled with, or the only PHS in its
+            Keras' logs. Higher is better if the name contains "acc" or "auc", otherwise lower.
+        seed: Seed for the direction of the port's force.
+        optimizer: The PHS optimizer to brake if the model has several, such as the generator's in
+            a GAN. By default the one that the model was compiled with, or the only PHS in its
             ``MultiOptimizer``.
-        log_path: A file to which every event and every epoch is appended as a line of JSON.
-        verbose: 1 prints every event, and at the end why it has never braked; 0 nothing.
-        **kwargs: Nothing else is allowed.
+        log_path: File to which each event and each epoch is appended as a line of JSON.
+        verbose: 1 prints each event and, at the end, why it never braked; 0 prints nothing.
+        **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Attributes:
-        events: What happened, one dict each: ``step``, ``epoch``, ``action``, ``reason``,
-            ``loss``, ``friction`` (after it).
+        events: One dict for each event: ``step``, ``epoch``, ``action``, ``reason``, ``loss``,
+            ``friction`` (after the event).
         trace: Pairs of step and average loss, for the plot.
         policy: The :class:`~phs_optimizer.policy.BrakingPolicy` that decides.
 
     Raises:
-        ValueError: A value out of its range, a goal that cannot be reached by its definition, an
-            unknown option; in ``fit``, a model without a PHS optimizer, or a factor or a time step
-            with which the explicit friction step would diverge.
+        ValueError: If a value is out of range, a goal can never be reached by its definition, or
+            an option is unknown. In ``fit``: if the model has no PHS optimizer, or if the
+            explicit friction step would diverge with this factor and time step.
 
     Warns:
-        UserWarning: If ``average_steps`` are more than an epoch has: then the goal is not looked
-            at in the first epochs.
+        UserWarning: If ``average_steps`` is larger than the number of steps in an epoch, because
+            the goal is then not checked in the first epochs.
 
     Example:
         >>> import keras, numpy as np
@@ -116,7 +118,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         >>> [(event["action"], round(event["friction"], 3)) for event in braking.events]
         [('brake', 10.0)]
 
-        Without a goal, and as many epochs as it takes:
+        Without a goal, for as many epochs as it takes:
 
         >>> braking = GoalOrientedBraking("auto", patience=2, verbose=0)
         >>> history = new_model(0.1).fit(
@@ -186,20 +188,20 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             or overfitting_patience is not None
             or (patience is not None and on_patience == "brake")
         )
-        # Of all epochs, to be restored in the end, and of those since the last acceleration.
+        # The best of all epochs, to restore at the end, and the best since the last acceleration.
         self._best_weights: list | None = None
         self._best_here: list | None = None
         self._epoch = 0
-        self._training = False  # between the first epoch's beginning and the training's end
-        self._held_back: float | None = None  # the friction that is wanted and would diverge
-        self._of: PHS | None = None  # whose training the events and the best weights are of
+        self._training = False  # from the start of the first epoch to the end of the training
+        self._held_back: float | None = None  # the desired friction, if it would diverge now
+        self._of: PHS | None = None  # the optimizer that events and best weights belong to
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Check that braking is stable throughout the training."""
+        """Check that braking stays stable throughout the training."""
         optimizer = self._optimizer()
         if not optimizer.initial_friction:
             raise ValueError(
-                f"braking multiplies the friction by {self.factor:g}, and 0 stays 0: give PHS a "
+                f"braking multiplies the friction by {self.factor:g}, but 0 stays 0: give PHS a "
                 "friction > 0"
             )
         hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
@@ -208,14 +210,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer.check_stable(optimizer.initial_friction * hardest, max(to_come, 1))
         self._warn_of_short_epochs(steps)
         if self.log_path is not None:
-            self.log_path.touch()  # a path that cannot be written fails now, not after an epoch
+            self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
         self._training = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Take up the state in the optimizer at first; begin a new running mean."""
+        """Load the state from the optimizer before the first epoch; start a new running mean."""
         if not self._training:
-            # Only here: BackupAndRestore, behind this callback, restores in on_train_begin.
-            self._take_up_state(epoch)
+            # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
+            self._load_state(epoch)
         self._training = True
         self._epoch = epoch
         self.policy.state.epoch, self.policy.state.validation = epoch, math.inf
@@ -234,26 +236,26 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         steps = self._steps_of_epoch()
         if event:
             self._carry_out(event)
-        # Now and then, for a file saved within an epoch; and after its last step, for one saved
-        # by a callback before this one in the list. Where that is not known, after each step.
+        # Regularly, for a file saved within an epoch; and after its last step, for one saved by
+        # a callback before this one in the list. If the last step is unknown, after each step.
         elif due or steps is None or batch + 1 >= steps:
             self._save_state()
 
     def on_test_end(self, logs: dict | None = None) -> None:
-        """Keep what validation says, for a file saved before this callback's end of the epoch."""
+        """Store the validation result, for a file saved before this callback ends the epoch."""
         name = self.validation.removeprefix("val_")
         if self._training and logs and name in logs:
             self.policy.state.validation = self._lower_is_better(float(logs[name]))
             self._save_state()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keep the best weights, and brake or accelerate where an epoch's end decides it."""
+        """Keep the best weights, and brake or accelerate if the policy decides so."""
         logs = {} if logs is None else logs
         if not epoch and self._steps_of_epoch() is None:
             self._warn_of_short_epochs(int(self.policy.state.steps))
         latest = self.events[-1] if self.events else None
         if latest and latest["step"] == self.policy.state.steps:
-            # Keras on JAX undoes what is set after the last step of data whose end is not known.
+            # With data of unknown length, Keras on JAX undoes changes made after the last step.
             self._keep_stable(self._held_back or latest["friction"])
         average = self.policy.average
         self._end_epoch(self._validated(logs))
@@ -261,7 +263,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Put the best weights back, if asked for, and say why it has never braked."""
+        """Restore the best weights if requested, and say why the callback never braked."""
         self._training = False
         restored = self.restore_best_weights and self._best_weights is not None
         if restored:
@@ -271,8 +273,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if self.verbose and (why := self.policy.unreached()):
             print(f"\n{type(self).__name__} {why}", flush=True)
 
-    def _take_up_state(self, epoch: int) -> None:
-        """Go on where the optimizer's state says, or begin a training."""
+    def _load_state(self, epoch: int) -> None:
+        """Resume from the optimizer's state, or start a new training."""
         optimizer, policy = self._optimizer(), self.policy
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
         if state.steps and optimizer is self._of:
@@ -286,9 +288,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             return
         if self.restore_best_weights or self._brake_from_best:
             warnings.warn(
-                f"{type(self).__name__} goes on after step {state.steps:.0f}. The weights that "
-                "were best until then are not saved with a model, so the best are looked for "
-                "again from here on",
+                f"{type(self).__name__} resumes after step {state.steps:.0f}. A saved model does "
+                "not contain the best weights so far, so the search for the best starts again "
+                "from here",
                 stacklevel=2,
             )
         if state.braking:
@@ -296,7 +298,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._held_back = harder if self._friction() < harder / (1 + 1e-6) else None
         ended = not math.isinf(state.validation) or epoch != state.epoch
         if ended and not math.isinf(state.epoch):
-            # Saved by a callback before this one in the list: that epoch's end is still due.
+            # Saved by a callback before this one in the list: the end of that epoch is still due.
             self._epoch = int(state.epoch)
             self._end_epoch(None if math.isinf(state.validation) else state.validation)
 
@@ -313,7 +315,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._save_state()
 
     def _validated(self, logs: dict) -> float | None:
-        """What is watched on validation data, lower is better; None where there is nothing."""
+        """Return the watched validation result, lower is better; None if there is none."""
         if self.validation in logs:
             return self._lower_is_better(float(logs[self.validation]))
         who = {
@@ -324,7 +326,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             if watches:
                 raise ValueError(
                     f"{name} watches {self.validation!r}, which is not in Keras' logs: give fit() "
-                    "validation_data or validation_split, in every epoch, and compile() the metric"
+                    "validation_data or validation_split, validate after every epoch, and give "
+                    "compile() the metric"
                 )
         return None
 
@@ -345,7 +348,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         elif event.action == "accelerate":
             self._keep_stable(optimizer.initial_friction)
             self._best_here = None
-            # A direction for each minimum, the same when the training goes on from a file.
+            # One direction for each minimum, and the same one when the training is resumed.
             random = np.random.default_rng((self.seed, int(self.policy.state.minima)))
             accelerate(optimizer, self.port_energy * abs(self.policy.initial_loss), random)
         elif event.action == "stop":
@@ -365,39 +368,39 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
 
     def _keep_stable(self, wanted: float | None = None) -> None:
-        """Give the optimizer the friction that is wanted, or the largest that it bears now.
+        """Set the desired friction, or the largest one that is stable with the current α.
 
         Args:
-            wanted: By default the present friction, or the one that is held back at present.
+            wanted: The desired friction. By default the one being held back, or the current one.
         """
         optimizer, present, held_back = self._optimizer(), self._friction(), self._held_back
         if wanted is None:
             wanted = present if held_back is None else held_back
-        bearable = bearable_friction(optimizer, wanted)
-        self._held_back = wanted if bearable < wanted else None
+        stable = stable_friction(optimizer, wanted)
+        self._held_back = wanted if stable < wanted else None
         if self._held_back is not None and held_back is None:
             warnings.warn(
                 f"With the time step α = {optimizer.time_step():g} the explicit friction step "
-                f"would diverge at the friction {wanted:g}: it is {bearable:g} instead, the "
-                "largest with which the momentum keeps its sign. Give PHS "
-                'friction_step="exponential", which is stable for every friction',
+                f"would diverge at friction {wanted:g}. It is set to {stable:g} instead, the "
+                "largest friction at which the momentum keeps its sign. Give PHS "
+                'friction_step="exponential", which is stable for any friction',
                 stacklevel=2,
             )
-        if not math.isclose(bearable, present, rel_tol=1e-6):
-            optimizer.friction = bearable
+        if not math.isclose(stable, present, rel_tol=1e-6):
+            optimizer.friction = stable
 
     def _warn_of_short_epochs(self, steps: int) -> None:
         average = self.policy.average_steps
         if steps and average > steps and not self.policy.automatic:
             warnings.warn(
                 f"average_steps={average} is more than the {steps} steps of an epoch: the goal is "
-                f"not looked at in the first {math.ceil(average / steps) - 1} epochs, and a change "
-                "of the loss is seen late. A few thousand samples are a good length",
+                f"not checked in the first {math.ceil(average / steps) - 1} epochs, and changes of "
+                "the loss show late. A few thousand samples are a good length",
                 stacklevel=2,
             )
 
     def _steps_of_epoch(self) -> int | None:
-        """What ``fit`` knows of it; None for data whose end is not known."""
+        """Return the number of steps in an epoch, or None for data of unknown length."""
         return (self.params or {}).get("steps")
 
     def _optimizer(self) -> PHS:
@@ -408,13 +411,13 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def _save_state(self) -> None:
         vector = np.array(self.policy.state.to_vector(), "float32")
-        # Go on with what was saved, which is rounded: so does a training that is resumed from it.
+        # Continue with the rounded numbers that are saved, exactly as a resumed training does.
         self.policy.state = BrakingState.from_vector(vector)
         self._optimizer().braking_state.assign(vector)
 
     def _log(self, record: dict) -> None:
         if self.log_path is not None:
-            # JSON knows no NaN and no infinity.
+            # JSON has neither NaN nor infinity.
             record = {k: None if v in (np.inf, -np.inf) or v != v else v for k, v in record.items()}
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")

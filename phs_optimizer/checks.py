@@ -1,4 +1,4 @@
-"""Checks of what a user passes: what was given, what is allowed, what to do."""
+"""Checks of arguments, whose errors say what was received, what is allowed and what to do."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from numbers import Integral, Real
 
 
 def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]) -> float:
-    """Returns ``value`` as a float.
+    """Return ``value`` as a float.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What the user passed.
+        allowed: The allowed values in words, for the message.
+        fits: Says whether a finite number is allowed.
 
     Raises:
-        ValueError: If it is no finite number, or ``fits`` says no; ``allowed`` is in the message.
+        ValueError: If ``value`` is not a finite number, or ``fits`` rejects it.
     """
     if isinstance(value, Real) and not isinstance(value, bool):
         converted = float(value)
@@ -22,10 +28,10 @@ def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]
 
 
 def count(name: str, value: object, least: int = 1) -> int:
-    """Returns ``value`` as an int.
+    """Return ``value`` as an int.
 
     Raises:
-        ValueError: If it is no whole number, or smaller than ``least``.
+        ValueError: If ``value`` is not a whole number, or is smaller than ``least``.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         converted = int(value)
@@ -35,7 +41,7 @@ def count(name: str, value: object, least: int = 1) -> int:
 
 
 def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Checks that ``value`` is one of the ``allowed`` strings.
+    """Check that ``value`` is one of the ``allowed`` strings.
 
     Raises:
         ValueError: If it is not.
@@ -45,10 +51,15 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def no_unknown(owner: str, extra: dict, function: Callable) -> None:
-    """Checks that no keyword was left over.
+    """Check that no unknown keyword arguments were passed.
+
+    Args:
+        owner: Name of the class or function, for the message.
+        extra: The unknown keyword arguments.
+        function: The function whose parameters the message lists.
 
     Raises:
-        ValueError: If one was; the message lists those that ``function`` takes.
+        ValueError: If ``extra`` is not empty.
     """
     if extra:
         known = [

@@ -1,4 +1,4 @@
-"""Energy of a training: kinetic, potential, total, and what friction has taken."""
+"""Energies during training: kinetic, potential, total, and dissipated by friction."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ COLUMNS = ("step", "kinetic", "potential", "total", "dissipated", "friction")
 
 
 def kinetic_energy(optimizer: PHS) -> float:
-    """Return ‖p‖²/(2 m s) over all weights, in units of the loss.
+    """Return the kinetic energy ‖p‖²/(2 m s) of all weights, in units of the loss.
 
-    s is 1 without a step schedule. With one, the weights move like a body of mass m/s. NaN where
-    s is 0: the mass is infinite then.
+    The factor s is 1 without a step schedule.
+
+    With a step schedule, dw/dt = p/m and dp/dt = −r p − s g. In terms of P = p/s these are the
+    equations of a body of mass m/s, whose kinetic energy is ‖P‖²/(2 m/s) = ‖p‖²/(2 m s). The
+    result is NaN if s is 0, because that mass is infinite.
     """
     squares = 0.0
     for momentum in optimizer.momenta:
         if momentum is not None:
-            # In float32, as the square of a half may overflow.
+            # In float32, because squares of float16 numbers may overflow.
             p = keras.ops.convert_to_numpy(momentum).astype("float32").ravel()
             squares += float(np.dot(p, p))
     scale = optimizer.force_scale()
@@ -35,14 +38,14 @@ def kinetic_energy(optimizer: PHS) -> float:
 
 
 def dissipation_rate(optimizer: PHS, kinetic: float | None = None) -> float:
-    """Return the energy that friction takes in a unit of time, r ‖p‖²/(m s).
+    """Return the energy that friction dissipates per unit of time, r ‖p‖²/(m s) ≥ 0.
 
-    Along the equations of motion (thesis eq. 3.3) dH/dt = −r ‖p‖²/m with r = γ/m or γ. A step
-    lasts the time α, so it dissipates α times this, up to terms of order α².
+    Along the equations of motion (thesis eq. 3.3), dH/dt = −r ‖p‖²/m with r = γ/m or γ. A step
+    takes the time α, so it dissipates α times this rate, up to terms of order α².
 
     Args:
         optimizer: The optimizer.
-        kinetic: Its kinetic energy, where that is known already.
+        kinetic: Its kinetic energy, if already known.
     """
     friction = float(keras.ops.convert_to_numpy(optimizer.friction))
     kinetic = kinetic_energy(optimizer) if kinetic is None else kinetic
@@ -50,36 +53,38 @@ def dissipation_rate(optimizer: PHS, kinetic: float | None = None) -> float:
 
 
 class EnergyLogger(keras.callbacks.Callback):
-    """Logs the energies of a training with a :class:`phs_optimizer.PHS` optimizer.
+    """Log the energies of a training with a :class:`phs_optimizer.PHS` optimizer.
 
-    H = ‖p‖²/(2m) + L(w): the kinetic energy at the time of a record, the potential as the mean
-    task loss (without the weights' regularization terms) of the steps since the record before,
-    and the energy dissipated since the beginning, integrated over the records by the trapezoidal
-    rule: where it matters, record every few 1/(α r) steps, the memory of the momentum. Under a
-    step schedule with the factor s the mass is m/s, so that all energies are in units of the loss.
+    The total energy is H = ‖p‖²/(2m) + L(w). Each record has the kinetic energy at that step and,
+    as the potential energy, the mean task loss of the steps since the previous record (without
+    the weights' regularization terms). It also has the energy dissipated since the beginning,
+    integrated over the records by the trapezoidal rule. If its accuracy matters, record at least
+    every few multiples of 1/(α r) steps, the memory of the momentum. With a step schedule of
+    factor s the mass is m/s, so that all energies are in units of the loss.
 
-    Records and file are of one training, which is what one optimizer has done:
+    Records and file belong to one training, that is, to the steps of one optimizer:
 
-    - An optimizer that has taken no step begins both again.
-    - A second ``fit`` goes on in both.
-    - A model that goes on from a ``.keras`` file, or under ``BackupAndRestore``, goes on in the
-      file, and the records are read from it. Rows of steps beyond the saved one are dropped.
+    - An optimizer that has taken no step starts both again.
+    - A second ``fit`` continues both.
+    - A model resumed from a ``.keras`` file, or under ``BackupAndRestore``, continues the file,
+      and the records are read from it. Rows of steps after the saved one are dropped.
 
     Args:
-        every: Steps between records; None records at the end of every epoch.
-        monitor: What is the potential: ``"loss"``, or the name of a metric in Keras' logs.
-        csv_path: A file for the records.
-        optimizer: The PHS optimizer, where a model has several; by default the one that the model
-            was compiled with, or the only PHS in its ``MultiOptimizer``.
-        **kwargs: Nothing else is allowed.
+        every: Steps between records; None records at the end of each epoch.
+        monitor: What to use as the potential: ``"loss"``, or the name of a metric in Keras' logs.
+        csv_path: A CSV file for the records.
+        optimizer: The PHS optimizer to log if the model has several. By default the one that the
+            model was compiled with, or the only PHS in its ``MultiOptimizer``.
+        **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Attributes:
-        records: One dict each: ``step`` (batches that the optimizer has seen), ``kinetic``,
-            ``potential``, ``total``, ``dissipated``, ``friction``; energies in units of the loss.
+        records: One dict for each record: ``step`` (batches that the optimizer has seen),
+            ``kinetic``, ``potential``, ``total``, ``dissipated``, ``friction``. Energies are in
+            units of the loss.
 
     Raises:
-        ValueError: Bad values; in ``fit``, a model without a PHS optimizer, or a file to go on in
-            that is not of this callback.
+        ValueError: If a value is out of range or an option is unknown. In ``fit``: if the model
+            has no PHS optimizer, or if the file to continue was not written by this callback.
 
     Example:
         >>> import keras, numpy as np
@@ -109,10 +114,10 @@ class EnergyLogger(keras.callbacks.Callback):
         self.optimizer = optimizer
         self.records: list[dict] = []
         self._task_loss = TaskLoss(monitor, refresh=self.every or 100)
-        self._of: PHS | None = None  # whose training the records are of
-        self._training = False  # between the first epoch's beginning and the training's end
+        self._of: PHS | None = None  # the optimizer that the records belong to
+        self._training = False  # from the start of the first epoch to the end of the training
         self._step = 0
-        self._losses = np.zeros(2)  # sum of losses and of steps since the last record
+        self._losses = np.zeros(2)  # sum of losses, and number of steps, since the last record
         self._updates, self._rate, self._dissipated = 0, 0.0, 0.0  # at the last record
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -121,10 +126,10 @@ class EnergyLogger(keras.callbacks.Callback):
         self._training = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Begin or go on with records and file at first; begin a new running mean."""
+        """Start or continue records and file before the first epoch; start a new running mean."""
         if not self._training:
-            # Only here: BackupAndRestore, behind this callback, restores in on_train_begin.
-            self._take_up()
+            # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
+            self._start_or_continue()
         self._training = True
         self._task_loss.begin_epoch()
 
@@ -142,8 +147,8 @@ class EnergyLogger(keras.callbacks.Callback):
         if self.every is None:
             self._record()
 
-    def _take_up(self) -> None:
-        """Go on with the records of this optimizer, or begin."""
+    def _start_or_continue(self) -> None:
+        """Continue the records of this optimizer, or start new ones."""
         optimizer = self._phs()
         step = optimizer.steps_taken()
         if optimizer is not self._of or not step:
@@ -162,19 +167,19 @@ class EnergyLogger(keras.callbacks.Callback):
                 with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerow(COLUMNS)
                     csv.writer(file).writerows([r[name] for name in COLUMNS] for r in self.records)
-        self._step = max(self._step, step)  # it may have trained without this callback
+        self._step = max(self._step, step)  # it may have been trained without this callback
 
     def _stored(self, step: int) -> list[dict]:
-        """The records that the file has up to a step."""
+        """Return the records in the file up to a step."""
         if self.csv_path is None or not self.csv_path.exists():
             return []
         text, header = self.csv_path.read_text(encoding="utf-8"), ",".join(COLUMNS) + "\n"
         if not (text.startswith(header) or header.startswith(text)):
             raise ValueError(
-                f"{self.csv_path} is not a file of EnergyLogger, whose first line is "
-                f"{','.join(COLUMNS)}: give another csv_path, or remove it"
+                f"{self.csv_path} was not written by EnergyLogger, whose first line is "
+                f"{','.join(COLUMNS)}: give another csv_path, or remove the file"
             )
-        # A crash may have cut off the last line, also within a number, which then still is one.
+        # Drop an unfinished last line: a crash may have cut a number short, unnoticeably.
         rows = list(csv.reader(text.rpartition("\n")[0].splitlines()))[1:]
         numbers = [[float(cell) for cell in row] for row in rows if len(row) == len(COLUMNS)]
         records = [dict(zip(COLUMNS, row, strict=True)) for row in numbers]
@@ -188,7 +193,7 @@ class EnergyLogger(keras.callbacks.Callback):
         rate = dissipation_rate(optimizer, kinetic)
         potential = float(self._losses[0] / self._losses[1])
         self._losses[:] = 0
-        # Updates, not steps: gradient accumulation makes one of several.
+        # Count updates, not steps: gradient accumulation makes one update from several steps.
         elapsed = (updates - self._updates) * optimizer.time_step()
         mean = (rate + self._rate) / 2
         self._dissipated += 0.0 if math.isnan(mean) else elapsed * mean

@@ -1,4 +1,4 @@
-"""When the goal of a training is reached: the three meanings of "braking at x"."""
+"""The goal of a training: the three meanings of "breaking at x"."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ MEANINGS = ("reduction", "remaining", "loss")
 class Goal:
     """A training loss to reach, in one of three meanings.
 
-    The thesis' tables say "breaking at x" and leave open which of them x is.
+    With the initial loss L₀, the goal is reached at the loss (1 − x) L₀, x L₀ or x. The thesis'
+    tables say "breaking at x" without saying which of the three they mean.
 
     Attributes:
         value: The number x.
-        meaning: ``"reduction"``: the loss has fallen by the share x of its initial value;
-            ``"remaining"``: the share x of the initial value is left; ``"loss"``: the loss
+        meaning: ``"reduction"``: the loss has fallen by the share x of its initial value.
+            ``"remaining"``: the share x of its initial value is left. ``"loss"``: the loss
             itself is x.
     """
 
@@ -41,18 +42,15 @@ class Goal:
         )
 
     def loss(self, initial: float, ease: float = 1.0) -> float:
-        """The loss at or below which the goal is reached.
+        """Return the loss at or below which the goal is reached.
 
         Args:
             initial: The initial loss, in the same units.
-            ease: Share of the way from the initial loss to the goal that is asked for: 1 at
-                first, less after the goal has been adjusted because it was not reached.
-
-        Returns:
-            The loss to reach.
+            ease: Required share of the way from the initial loss to the goal: 1 at first, and
+                less after the goal was adjusted because it had not been reached.
 
         Raises:
-            ValueError: A share of an initial loss that is negative.
+            ValueError: If the goal is a share of the initial loss, and that is negative.
         """
         if initial < 0 and self.meaning != "loss":
             raise ValueError(
@@ -67,15 +65,15 @@ class Goal:
         return ease * goal + (1 - ease) * initial
 
     def value_for(self, loss: float, initial: float) -> float | None:
-        """Return the value x whose goal a loss would have reached, of three digits.
+        """Return a value x, to three significant digits, whose goal the loss has reached.
 
         Args:
             loss: The loss that was reached.
             initial: The initial loss, in the same units.
 
         Returns:
-            x, rounded to the side on which the loss reaches it; None if no x is allowed, because
-            the loss has not fallen.
+            x, rounded so that the loss still reaches it. None if no x is allowed, because the
+            loss has not fallen.
         """
         if self.meaning == "loss":
             exact = loss

@@ -1,4 +1,4 @@
-"""Which optimizer of a model a callback works on."""
+"""The optimizer of a model that a callback works on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
 
     Args:
         model: A Keras model.
-        asked_by: Who needs it, for the message.
-        optimizer: The optimizer, where the model has several; by default the one that the model
-            was compiled with, or the only PHS in its ``MultiOptimizer``. Either may be inside the
-            loss scaling of mixed precision.
+        asked_by: Name of the callback that needs it, for the message.
+        optimizer: The optimizer to use if the model has several. By default the one that the
+            model was compiled with, or the only PHS in its ``MultiOptimizer``. Either may be
+            wrapped in the ``LossScaleOptimizer`` of mixed precision.
 
     Raises:
-        ValueError: If there is not exactly one, or the given one has no variables yet.
+        ValueError: If there is not exactly one PHS optimizer, or it has no variables yet.
     """
     compiled = getattr(model, "optimizer", None)
     if compiled is not None and not compiled.built:
@@ -29,26 +29,26 @@ def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
     ours = [part for part in found if isinstance(part, PHS)]
     if len(ours) > 1:
         raise ValueError(
-            f"{asked_by} works on one optimizer, and the model has {len(ours)} of PHS "
-            f"({', '.join(part.name for part in ours)}): give one as optimizer="
+            f"{asked_by} works on one optimizer, but the model has {len(ours)} PHS optimizers "
+            f"({', '.join(part.name for part in ours)}): pass one as optimizer"
         )
     if not ours:
         names = ", ".join(type(part).__name__ for part in found)
         raise ValueError(
-            f"{asked_by} needs a model compiled with phs_optimizer.PHS, not with {names}: "
-            "model.compile(optimizer=PHS(...), ...). Where a model keeps its optimizers itself, "
-            "give the PHS as optimizer="
+            f"{asked_by} needs a model compiled with phs_optimizer.PHS, not with {names}: call "
+            "model.compile(optimizer=PHS(...), ...). If a model keeps its optimizers itself, "
+            f"pass the PHS to {asked_by} as optimizer"
         )
     if not ours[0].built:
         raise ValueError(
             f"the optimizer {ours[0].name!r} of {asked_by} has no variables yet: call "
-            "optimizer.build(WEIGHTS), with the weights that it trains, before fit(); in a "
-            "MultiOptimizer, check that the map gives it weights"
+            "optimizer.build(WEIGHTS) with the weights that it trains before fit(). In a "
+            "MultiOptimizer, check that the map assigns weights to it"
         )
     return ours[0]
 
 
 def _parts(optimizer: Any) -> list[Any]:
-    """The optimizers in what scales a loss, or gives each weight an optimizer."""
+    """Return the optimizers inside a ``LossScaleOptimizer`` or a ``MultiOptimizer``."""
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     return list(getattr(inner, "optimizers", [inner]))

@@ -19,59 +19,61 @@ from phs_optimizer.state import BrakingState
 UPDATE_ORDERS = ("momentum_first", "weights_first")
 FRICTION_FORMS = ("viscous", "rate")
 FRICTION_STEPS = ("explicit", "exponential")
-# Momenta of these weights are float32: in bfloat16, 1 − α r is 1 for every α r below 0.002.
+# Weights of these types get float32 momenta: in bfloat16, 1 − α r rounds to 1 for α r < 0.002.
 LOW_PRECISION = ("float16", "bfloat16")
 
 
 @keras.saving.register_keras_serializable("phs_optimizer")
 class PHS(keras.optimizers.Optimizer):
-    r"""Port-Hamiltonian stochastic gradient descent: heavy ball with mass, friction and energy.
+    r"""Port-Hamiltonian stochastic gradient descent: momentum with mass, friction and energy.
 
-    The weights w are the position and p the momentum of a body with energy
-    H = ‖p‖²/(2m) + L(w). With friction γ, mass m and the gradient g of the loss,
+    The weights w are the position, and p the momentum, of a body with the energy
+    H = ‖p‖²/(2m) + L(w). With friction γ, mass m and the gradient g of the loss L,
 
         dw/dt = p / m,    dp/dt = −r p − g,    r = γ/m ("viscous") or γ ("rate").
 
-    A step of length α (``learning_rate``) is, with ``update_order="momentum_first"``
-    (thesis eqs. 2.14 and 2.15; p on the right is the new momentum),
+    With ``update_order="momentum_first"``, a step of length α (``learning_rate``) is (thesis
+    eqs. 2.14 and 2.15; the second line uses the new p)
 
         p ← (1 − α r) p − α g
         w ← w + (α/m) p
 
-    and with ``"weights_first"`` (eq. 3.2) the weights move with the old momentum. With
-    v = (α/m) p the default is ``keras.optimizers.SGD(learning_rate=α²/m, momentum=1 − α r)``; a
-    long run moves like plain gradient descent with the step α/(m r). :meth:`from_sgd` translates.
+    With ``"weights_first"`` (eq. 3.2) the weights move with the old momentum. In terms of
+    v = (α/m) p, the default is ``keras.optimizers.SGD(learning_rate=α²/m, momentum=1 − α r)``.
+    Over many steps it moves like plain gradient descent with the step size α/(m r).
+    :meth:`from_sgd` converts SGD's settings.
 
-    The explicit factor 1 − α r changes sign in every step where α r > 1, and diverges where
-    α r > 2. ``friction_step="exponential"`` puts exp(−α r) in its place, which is stable for
-    every friction; the gradient's part is the same in both.
+    **Stability.** The explicit factor 1 − α r flips the sign of the momentum in every step if
+    α r > 1, and makes it grow without bound if α r > 2. ``friction_step="exponential"`` uses
+    exp(−α r) instead, which is stable for any friction. The gradient term is the same in both.
 
-    The friction is a variable: :class:`phs_optimizer.GoalOrientedBraking` multiplies it in the
-    middle of a training, a user may assign ``optimizer.friction``, and a saved model has it.
+    **Friction** is a variable: :class:`phs_optimizer.GoalOrientedBraking` multiplies it during
+    training, you may assign ``optimizer.friction``, and it is saved with the model.
 
-    **Schedules.** A schedule for ``learning_rate``, and a callback such as ``ReduceLROnPlateau``,
-    change the time step α. That is not what they do to SGD: SGD's rate α²/m changes with the
-    square of α, and the memory of the momentum, 1/(α r) steps, grows as α falls. ``step_schedule``
-    is what a schedule is to SGD: it scales the force −g and so the long-run step, and leaves the
-    memory as it is.
+    **Schedules.** A schedule for ``learning_rate``, or a callback such as ``ReduceLROnPlateau``,
+    changes the time step α. This differs from SGD: the equivalent SGD rate α²/m changes with the
+    square of α, and the memory of the momentum, 1/(α r) steps, grows as α falls. To get the
+    effect of a schedule on SGD, use ``step_schedule``: it scales the force −g, and with it the
+    long-run step, but leaves the memory unchanged.
 
-    Weights in float16 or bfloat16 have momenta in float32, and their steps are computed in
-    float32 before they are rounded. ``"mixed_float16"`` and ``"mixed_bfloat16"`` keep the weights
-    in float32.
+    **Precision.** Weights in float16 or bfloat16 get float32 momenta, and their steps are
+    computed in float32 before rounding. The policies ``"mixed_float16"`` and
+    ``"mixed_bfloat16"`` keep the weights themselves in float32.
 
     Args:
-        learning_rate: Time step α > 0, or a ``keras.optimizers.schedules.LearningRateSchedule``,
-            or a callable without arguments; see above for what that does.
+        learning_rate: Time step α > 0, a ``keras.optimizers.schedules.LearningRateSchedule`` of
+            it, or a callable without arguments. See "Schedules" above.
         mass: Mass m > 0. Each step moves the weights by α/m times the momentum.
-        friction: Friction γ ≥ 0 to begin with. 0 conserves energy and does not converge.
+        friction: Initial friction γ ≥ 0. With 0, energy is conserved and nothing converges.
         update_order: ``"momentum_first"`` (eqs. 2.14, 2.15) or ``"weights_first"`` (eq. 3.2).
-        friction_form: How γ is read: ``"viscous"``, r = γ/m, as the thesis prints it; or
+        friction_form: Meaning of γ: ``"viscous"``, r = γ/m, as the thesis prints it; or
             ``"rate"``, r = γ, with which every row of its tables is stable.
         friction_step: ``"explicit"`` (1 − α r) or ``"exponential"`` (exp(−α r)).
-        initial_momentum: p₀, for every weight: a number, or a Keras initializer or its name.
-        step_schedule: Factors s ≥ 0 of the force, a ``LearningRateSchedule``: SGD's rate is
-            s α²/m. ``CosineDecay(1.0, steps)`` takes it from α²/m to 0. None is 1 throughout.
-        weight_decay: As for every Keras optimizer, and so are all the arguments that follow.
+        initial_momentum: p₀ of every weight: a number, a Keras initializer or its name.
+        step_schedule: Factor s ≥ 0 of the force, as a ``LearningRateSchedule``: the equivalent
+            SGD rate is s α²/m. ``CosineDecay(1.0, steps)`` takes it from α²/m to 0. None keeps
+            s = 1.
+        weight_decay: As for every Keras optimizer, like all arguments below.
         clipnorm: See ``keras.optimizers.SGD``.
         clipvalue: See ``keras.optimizers.SGD``.
         global_clipnorm: See ``keras.optimizers.SGD``.
@@ -80,18 +82,18 @@ class PHS(keras.optimizers.Optimizer):
         ema_overwrite_frequency: See ``keras.optimizers.SGD``.
         loss_scale_factor: See ``keras.optimizers.SGD``.
         gradient_accumulation_steps: See ``keras.optimizers.SGD``.
-        name: Name of the optimizer; None gives "phs", "phs_1" and so on, as Keras does.
-        **kwargs: Nothing else is allowed; a name that is not known is an error that says so.
+        name: Name of the optimizer. None gives "phs", "phs_1" and so on, as Keras does.
+        **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Raises:
-        ValueError: A value that is not finite or out of its range, an unknown option, or an
-            explicit friction step that diverges (α r > 2) with the first α of a schedule. The
-            rest of a schedule is judged by :class:`phs_optimizer.GoalOrientedBraking` when a
-            training begins, because it knows the number of steps.
+        ValueError: If a value is not finite or out of range, if an option is unknown, or if the
+            explicit friction step diverges (α r > 2) at the first α of a schedule. The rest of a
+            schedule is checked by :class:`phs_optimizer.GoalOrientedBraking` when training
+            begins, because only then is the number of steps known.
 
     Warns:
-        UserWarning: If the weights are float16 or bfloat16: they cannot move by less than their
-            rounding, whichever the optimizer.
+        UserWarning: If the explicit friction step oscillates (1 < α r ≤ 2), or if the weights
+            are float16 or bfloat16: with any optimizer, they ignore steps below their rounding.
 
     Example:
         >>> import keras, numpy as np
@@ -142,7 +144,7 @@ class PHS(keras.optimizers.Optimizer):
         if step_schedule is not None and not isinstance(step_schedule, LearningRateSchedule):
             raise ValueError(
                 "step_schedule must be a keras.optimizers.schedules.LearningRateSchedule, not "
-                f"{step_schedule!r}; a constant factor belongs in mass"
+                f"{step_schedule!r}; for a constant factor, change mass"
             )
         super().__init__(
             learning_rate=learning_rate,
@@ -176,20 +178,21 @@ class PHS(keras.optimizers.Optimizer):
         time_step: float = 0.1,
         **options: Any,
     ) -> PHS:
-        """Return the optimizer that moves as ``keras.optimizers.SGD`` does with these settings.
+        """Return a PHS optimizer that moves as ``keras.optimizers.SGD`` does with these settings.
 
-        The mass is α²/``learning_rate`` and the friction the rate (1 − ``momentum``)/α. A schedule
-        becomes the ``step_schedule`` at mass α²: it changes the long-run step, and the memory
-        stays, as in SGD. What is gained is a friction that can be raised while the training runs.
+        The mass is α²/``learning_rate``, and the friction is the rate (1 − ``momentum``)/α. A
+        schedule becomes the ``step_schedule`` at mass α²: as in SGD, it changes the long-run step
+        but not the memory. Unlike SGD, the result has a friction that braking can raise.
 
         Args:
-            learning_rate: SGD's, > 0, or a schedule of it.
-            momentum: SGD's, from 0 to 1.
-            time_step: α > 0, which changes nothing on its own.
-            **options: Arguments of the class, such as ``weight_decay`` (SGD's) or ``clipnorm``.
+            learning_rate: SGD's learning rate > 0, or a schedule of it.
+            momentum: SGD's momentum, from 0 to 1.
+            time_step: α > 0. The choice does not affect how the weights move.
+            **options: Other arguments of the class, such as ``clipnorm``, or ``weight_decay``
+                with SGD's value.
 
         Raises:
-            ValueError: A value out of its range, or an option that follows from the settings.
+            ValueError: If a value is out of range, or an option follows from the two settings.
 
         Example:
             >>> schedule = keras.optimizers.schedules.CosineDecay(0.01, decay_steps=1000)
@@ -203,7 +206,7 @@ class PHS(keras.optimizers.Optimizer):
         if given := sorted(settled & options.keys()):
             raise ValueError(
                 f"from_sgd got {', '.join(given)}, which follow from learning_rate and momentum: "
-                "leave them out, or give all arguments to PHS itself"
+                "leave them out, or pass all arguments to PHS itself"
             )
         schedule, rate = None, 1.0
         if isinstance(learning_rate, LearningRateSchedule):
@@ -211,7 +214,7 @@ class PHS(keras.optimizers.Optimizer):
         else:
             rate = checks.number("learning_rate", learning_rate, "a number > 0", lambda v: v > 0)
         if options.get("weight_decay") is not None:
-            # Here it is per time step α, there per learning rate.
+            # Keras multiplies the decay by the optimizer's learning rate: here α, in SGD `rate`.
             options["weight_decay"] *= rate / alpha
         return cls(
             learning_rate=alpha,
@@ -223,21 +226,25 @@ class PHS(keras.optimizers.Optimizer):
         )
 
     def build(self, variables: list[keras.Variable]) -> None:
-        """Creates one momentum for each weight, the friction and the state of braking."""
+        """Create a momentum for each weight, the friction, and the state of braking.
+
+        Raises:
+            ValueError: If gradients are to be accumulated on several devices.
+        """
         if self.built:
             return
         if self.gradient_accumulation_steps and _replicas() > 1:
             raise ValueError(
-                "Keras cannot accumulate gradients under tf.distribute: the devices would wait for "
-                "each other within a condition. Leave gradient_accumulation_steps out and give a "
-                "larger batch, which the devices divide among them"
+                "Keras cannot accumulate gradients under tf.distribute: the devices would have to "
+                "synchronize inside a condition. Leave out gradient_accumulation_steps and use a "
+                "larger batch, which the devices split among themselves"
             )
         super().build(variables)
         self.momenta = [self._new_momentum(v) for v in variables]
         if low := {_dtype(v) for v in variables} & set(LOW_PRECISION):
             warnings.warn(
                 f"Weights in {', '.join(sorted(low))}: momenta and steps are computed in float32, "
-                "but a weight stays where it is if a step is below its rounding. "
+                "but a step smaller than a weight's rounding does not change the weight. "
                 'keras.config.set_dtype_policy("mixed_bfloat16") keeps the weights in float32',
                 stacklevel=2,
             )
@@ -248,7 +255,7 @@ class PHS(keras.optimizers.Optimizer):
             aggregation="only_first_replica",
             name="friction",
         )
-        # What a braking callback must know to go on from a saved model.
+        # What a braking callback must know to resume from a saved model.
         self.braking_state = self.add_variable(
             (len(fields(BrakingState)),),
             "zeros",
@@ -258,8 +265,8 @@ class PHS(keras.optimizers.Optimizer):
         )
 
     def _new_momentum(self, weight: Any) -> keras.Variable | None:
-        """Create the momentum of a weight; none where the gradient overwrites it (float8)."""
-        # A clone for each, as one unseeded initializer draws the same numbers in every call.
+        """Create the momentum of a weight; None if its gradient overwrites the weight (float8)."""
+        # Clone it for each weight: one unseeded initializer draws the same numbers in every call.
         initializer = self.initial_momentum.clone()
         if not _low_precision(weight):
             return self.add_optimizer_variables([weight], "momentum", initializer)[0]
@@ -273,14 +280,14 @@ class PHS(keras.optimizers.Optimizer):
         )
 
     def reset_momenta(self) -> None:
-        """Bring all weights to rest, as befits weights that were put in from elsewhere."""
+        """Set all momenta to 0, for example after replacing the weights."""
         for momentum in self.momenta:
             if momentum is not None:
                 momentum.assign(ops.zeros(momentum.shape, momentum.dtype))
 
     @property
     def friction(self) -> float | keras.Variable:
-        """Friction γ at present: a scalar variable once built, before that the initial number."""
+        """Current friction γ: a scalar variable once built, the initial number before that."""
         return self.initial_friction if self._friction is None else self._friction
 
     @friction.setter
@@ -293,37 +300,37 @@ class PHS(keras.optimizers.Optimizer):
             self._friction.assign(value)
 
     def decay_rate(self, friction: Any) -> Any:
-        """The rate r at which friction alone would take the momentum away: γ/m or γ."""
+        """Return the rate r at which friction alone reduces the momentum: γ/m or γ."""
         return friction / self.mass if self.friction_form == "viscous" else friction
 
     def time_step(self) -> float:
-        """Return the present time step α. Not in a traced step, where it has no value."""
+        """Return the current time step α. Do not call it while tracing, when α has no value."""
         return float(ops.convert_to_numpy(self.learning_rate))
 
     def time_step_schedule(self) -> LearningRateSchedule | None:
-        """Return the schedule of the time step α, where there is one."""
+        """Return the schedule of the time step α, or None."""
         rate = self._learning_rate
         return rate if isinstance(rate, LearningRateSchedule) else None
 
     def force_scale(self) -> float:
-        """Return the factor s of the force in the latest step: 1 without a step schedule."""
+        """Return the factor s of the force in the latest step; 1 without a step schedule."""
         if self.step_schedule is None:
             return 1.0
         return stability.schedule_value(self.step_schedule, max(self.steps_taken() - 1, 0))
 
     def steps_taken(self) -> int:
-        """Return the number of batches so far, which is what schedules count."""
+        """Return the number of batches seen so far, which is what schedules count."""
         return int(ops.convert_to_numpy(self._iterations))
 
     def check_stable(self, friction: float, steps: int = 1) -> None:
-        """Say what a friction does to the explicit step, with the time steps α to come.
+        """Check that the explicit step stays stable with a friction and the coming time steps α.
 
         Args:
-            friction: The friction γ that is used, or would be used after braking.
-            steps: Steps to come. Of a schedule, the largest α among them is judged.
+            friction: The friction γ to check: the current one, or the one after braking.
+            steps: Number of coming steps. With a schedule, the largest α among them counts.
 
         Warns:
-            UserWarning: If 1 < α r ≤ 2: the momentum changes its sign in every step.
+            UserWarning: If 1 < α r ≤ 2: the momentum changes sign in every step.
 
         Raises:
             ValueError: If α r > 2: the momentum grows in every step.
@@ -331,7 +338,7 @@ class PHS(keras.optimizers.Optimizer):
         stability.check_stable(self, friction, steps, stacklevel=4)
 
     def _get_current_learning_rate(self):
-        """The time step α; while weights decay, times the step schedule, as with SGD."""
+        """Return α; during weight decay α times the step schedule, as SGD would have it."""
         step = super()._get_current_learning_rate()
         if self._decaying and self.step_schedule is not None:
             return ops.multiply(step, ops.cast(self.step_schedule(self._iterations), "float32"))
@@ -345,7 +352,7 @@ class PHS(keras.optimizers.Optimizer):
             self._decaying = False
 
     def _clip_gradients(self, grads):
-        """Clips the gradient of the whole batch; Keras would clip that of each device's part."""
+        """Clip the gradient of the whole batch; Keras would clip each device's part of it."""
         replicas = _replicas()
         clipping = (self.clipnorm, self.clipvalue, self.global_clipnorm)
         if replicas == 1 or not any(clipping):
@@ -353,19 +360,19 @@ class PHS(keras.optimizers.Optimizer):
         import tensorflow as tf
 
         whole = tf.distribute.get_replica_context().all_reduce("SUM", list(grads))
-        # What follows sums over devices, and each has all of it.
+        # Keras sums over devices next, and each device now has the whole gradient.
         return [ops.multiply(g, 1 / replicas) for g in super()._clip_gradients(whole)]
 
     def update_step(
         self, gradient: Any, variable: keras.Variable, coefficients: tuple[Any, Any, Any]
     ) -> None:
-        """One step of one weight; see the class for the equations.
+        """Update one weight and its momentum; see the class for the equations.
 
         Args:
-            gradient: Gradient g of the weight.
+            gradient: Gradient g of the loss with respect to the weight.
             variable: The weight w.
-            coefficients: Share of the momentum that friction leaves, α (times the factor of the
-                step schedule), and α/m.
+            coefficients: The factor 1 − α r (or exp(−α r)) of the momentum, s α of the gradient
+                (s from the step schedule), and α/m of the momentum that moves the weight.
         """
         momentum = self.momenta[self._get_variable_index(variable)]
         keep, step, drift = (ops.cast(number, momentum.dtype) for number in coefficients)
@@ -378,8 +385,8 @@ class PHS(keras.optimizers.Optimizer):
             self._add(variable, drift, momentum)
 
     def _add(self, variable, factor, tensor):
-        """``variable += factor * tensor``, on TensorFlow without an array for the product."""
-        if _low_precision(variable):  # rounded once, after the sum
+        """Add ``factor * tensor`` to a variable, on TensorFlow without storing the product."""
+        if _low_precision(variable):  # round once, after the sum
             moved = ops.add(ops.cast(variable, "float32"), ops.multiply(tensor, factor))
             self.assign(variable, ops.cast(moved, variable.dtype))
             return
@@ -394,7 +401,7 @@ class PHS(keras.optimizers.Optimizer):
         )
 
     def _coefficients(self, learning_rate, friction, convert):
-        """The share of the momentum that friction leaves, s α, and α/m; of tensors or numbers."""
+        """Return the coefficients that :meth:`update_step` takes, as tensors or as numbers."""
         damping = learning_rate * self.decay_rate(friction)
         exp = math.exp if isinstance(damping, float) else ops.exp
         keep = 1 - damping if self.friction_step == "explicit" else exp(-damping)
@@ -404,7 +411,7 @@ class PHS(keras.optimizers.Optimizer):
         return keep, step, learning_rate / self.mass
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """The coefficients once for all weights; on torch all weights at once, in place."""
+        """Compute the coefficients once for all weights; on torch, update all weights at once."""
         if keras.backend.backend() != "torch":
 
             def convert(number):
@@ -428,7 +435,7 @@ class PHS(keras.optimizers.Optimizer):
                 torch._foreach_add_(weights, momenta, alpha=drift)
 
     def get_config(self) -> dict[str, Any]:
-        """All arguments; the friction is the initial one, as the present one is a variable."""
+        """Return all arguments. The friction is the initial one; the current one is a variable."""
         return super().get_config() | {
             "mass": self.mass,
             "friction": self.initial_friction,
@@ -442,7 +449,7 @@ class PHS(keras.optimizers.Optimizer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> PHS:
-        """Make the optimizer whose :meth:`get_config` this is."""
+        """Return an optimizer with the arguments that :meth:`get_config` returned."""
         config = dict(config)
         if isinstance(config.get("step_schedule"), dict):
             config["step_schedule"] = keras.saving.deserialize_keras_object(
@@ -451,18 +458,19 @@ class PHS(keras.optimizers.Optimizer):
         return super().from_config(config, custom_objects)
 
     def get_compile_config(self) -> dict[str, str]:
-        """Return a note to people who load a model in a program that does not import this package.
+        """Return a hint for programs that load a model without importing this package.
 
-        Keras cannot make the optimizer there, and prints all that it has stored, this included.
+        There Keras cannot create the optimizer, and prints its stored configuration, which
+        includes this hint.
         """
         return {"PHS comes from": "phs_optimizer: put `import phs_optimizer` before load_model()"}
 
     def compile_from_config(self, config: dict[str, str]) -> None:
-        """Do nothing: what was stored is a note to people."""
+        """Do nothing: the compile configuration is only a hint for the reader."""
 
 
 def _replicas() -> int:
-    """Among how many devices a batch is divided here and now."""
+    """Return the number of devices that share a batch under the current strategy."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf

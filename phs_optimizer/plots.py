@@ -1,4 +1,4 @@
-"""Figures of a training: where the energy went, and when and why it braked."""
+"""Figures of a training: where the energy went, and when and why the callback braked."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 if TYPE_CHECKING:
     from phs_optimizer.braking import GoalOrientedBraking
 
-# Okabe and Ito's palette, told apart with every common colour vision deficiency.
+# Okabe and Ito's palette, distinguishable with all common color vision deficiencies.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
 EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY, "stop": GREY}
 
 
 def plot_energy(records: Sequence[dict]) -> Figure:
-    """Kinetic, potential, total and dissipated energy over the steps.
+    """Plot kinetic, potential, total and dissipated energy over the steps.
 
     Args:
-        records: What :class:`phs_optimizer.EnergyLogger` recorded.
+        records: The ``records`` of a :class:`phs_optimizer.EnergyLogger`.
 
     Returns:
-        A matplotlib figure of three panels: total, potential and kinetic energy on one logarithmic
-        axis, the dissipated energy, and the friction.
+        A matplotlib figure with three panels: total, potential and kinetic energy on one
+        logarithmic axis; the dissipated energy; and the friction.
 
     Raises:
-        ValueError: If there is no record.
+        ValueError: If ``records`` is empty.
     """
     if not records:
         raise ValueError("no records: fit a model with the EnergyLogger among its callbacks first")
@@ -56,11 +56,11 @@ def plot_energy(records: Sequence[dict]) -> Figure:
 
 
 def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
-    """Show energies of all sizes; of a loss that is negative at times, on a symmetric axis."""
+    """Set a logarithmic axis, or a symmetric one if a value is negative."""
     sizes = [abs(value) for value in values if value and isfinite(value)]
     if not sizes:
         return
-    # What is smaller says no more than 0 does.
+    # Show at most four decades; smaller values tell no more than 0 would.
     least = max(min(sizes), max(sizes) / 1e4)
     if any(value < 0 for value in values):
         axes.set_yscale("symlog", linthresh=max(least, max(sizes) / 1e3))
@@ -70,7 +70,7 @@ def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
 
 
 def plot_braking(callback: GoalOrientedBraking) -> Figure:
-    """The average loss and its goal, and every event with its reason.
+    """Plot the average loss and the goal, and mark every event with its reason.
 
     Args:
         callback: A :class:`phs_optimizer.GoalOrientedBraking` after ``fit``.
@@ -79,7 +79,7 @@ def plot_braking(callback: GoalOrientedBraking) -> Figure:
         A matplotlib figure.
 
     Raises:
-        ValueError: If it has seen no training.
+        ValueError: If the callback has not been used in ``fit``.
     """
     if not callback.trace:
         raise ValueError("nothing to draw: fit a model with this callback first")
@@ -106,7 +106,7 @@ def plot_braking(callback: GoalOrientedBraking) -> Figure:
     axes.set_xlabel("step")
     axes.set_ylabel("loss")
     if min(losses) > 0:
-        # Half of the way down says more than the first fall.
+        # On a linear axis, the initial fall of the loss would hide everything after it.
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -1,7 +1,7 @@
-"""When to brake, to brake from the best weights, to adjust the goal, and to accelerate again.
+"""The decisions of goal-oriented braking: when to brake, adjust the goal, accelerate or stop.
 
-Pure arithmetic on losses, without Keras: :class:`phs_optimizer.GoalOrientedBraking` feeds it and
-carries out what it decides, and a training loop of one's own can do the same.
+This is pure arithmetic on losses, without Keras. :class:`phs_optimizer.GoalOrientedBraking` feeds
+it losses and carries out its decisions; a custom training loop can do the same.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from phs_optimizer.state import BrakingState
 
 INITIAL_STEPS = 10
 AUTO = "auto"
-# Of automatic braking: epochs without a better validation loss, and how often it brakes.
+# Defaults of automatic braking: epochs without a better validation loss; number of brakings.
 PATIENCE = 4
 STAGES = 2
 ON_PATIENCE = ("brake", "adjust")
@@ -23,13 +23,13 @@ ON_PATIENCE = ("brake", "adjust")
 
 @dataclass(frozen=True)
 class Event:
-    """Something the policy decided.
+    """A decision of the policy.
 
     Attributes:
         action: ``"brake"``, ``"adjust"`` (the goal), ``"accelerate"`` or ``"stop"`` (training).
-        reason: Why, in words.
-        loss: Average loss at that moment.
-        from_best: Whether to go back to the best weights since the last acceleration first.
+        reason: The reason in words.
+        loss: Average loss at the time of the decision.
+        from_best: Whether to restore the best weights since the last acceleration first.
     """
 
     action: str
@@ -39,27 +39,34 @@ class Event:
 
 
 class BrakingPolicy:
-    """The state machine of goal-oriented braking.
+    """State machine of goal-oriented braking.
 
-    ::
+    With a goal::
 
         exploring ── goal reached, patience over, or overfitting ──> exploiting
             ^   └── patience over: goal adjusted ──┐                     │
             └───────────────────────────────────────┘                     │
             └── `exploitation` epochs over and minima left: accelerate ───┘
 
-    With the goal ``"auto"`` there is no goal: each time validation has stopped improving it brakes
-    harder, and after the last of these stages it stops.
-
-    ::
+    Without a goal (``"auto"``), the policy brakes harder each time validation has stopped
+    improving, and stops at the next stall after the last of these stages::
 
         exploring ── stalled ──> braking ── stalled ──> `stages`-th braking ── stalled ──> stop
 
-    The arguments are those of :class:`phs_optimizer.GoalOrientedBraking`, which says what they
-    mean.
+    Invariants:
+
+    - ``state.braking`` is 0 exactly while exploring, and the friction is to be
+      γ₀ · factor^``state.braking``, where γ₀ is the initial friction.
+    - After k steps with the losses L₁ … L_k since the start or the last acceleration,
+      :attr:`average` is Σ qᵏ⁻ⁱ Lᵢ / Σ qᵏ⁻ⁱ with q = 1 − 1/n and n = ``average_steps``. The goal is
+      compared with it only for k ≥ n, so that a single lucky batch does not brake.
+    - ``state`` determines every later decision except which weights are the best; those are
+      known only since :meth:`begin`.
+
+    :class:`phs_optimizer.GoalOrientedBraking` explains the arguments.
 
     Raises:
-        ValueError: A value out of its range, or an option without the one that it belongs to.
+        ValueError: If a value is out of range, or an option lacks the one it depends on.
     """
 
     def __init__(
@@ -88,9 +95,9 @@ class BrakingPolicy:
             )
             patience = PATIENCE if patience is None else patience
         elif stages != STAGES:
-            raise ValueError(f'stages={stages!r} is for target="auto", which brakes in stages')
+            raise ValueError(f'stages={stages!r} is only for target="auto"; leave out stages')
         if isinstance(target, str) and not self.automatic:
-            raise ValueError(f'target must be a number or "{AUTO}", got {target!r}')
+            raise ValueError(f'target must be a number or "{AUTO}", not {target!r}')
         self.goal = None if isinstance(target, str) else Goal(target, target_is)
         self.stages = checks.count("stages", stages)
         self.average_steps = checks.count("average_steps", average_steps)
@@ -100,7 +107,7 @@ class BrakingPolicy:
         self.patience = None if patience is None else checks.count("patience", patience)
         checks.choice("on_patience", on_patience, ON_PATIENCE)
         if on_patience == "adjust" and patience is None:
-            raise ValueError('on_patience="adjust" needs patience=, the epochs to wait')
+            raise ValueError('on_patience="adjust" needs patience, the number of epochs to wait')
         self.on_patience = on_patience
         self.adjustment = checks.number(
             "adjustment", adjustment, "above 0 and below 1", lambda v: 0 < v < 1
@@ -113,55 +120,55 @@ class BrakingPolicy:
             checks.count("exploitation", exploitation)
         if (self.minima > 1) != (exploitation is not None):
             raise ValueError(
-                f"minima={minima} with exploitation={exploitation}: to visit several minima give "
-                "minima > 1 and exploitation=, the epochs in each; for one give neither"
+                f"minima={minima} with exploitation={exploitation}: to visit several minima, give "
+                "minima > 1 and exploitation, the number of epochs in each; for one, give neither"
             )
         self.exploitation = exploitation
         self.begin()
 
     def begin(self, state: BrakingState | None = None) -> None:
-        """Begin a training, or go on with one.
+        """Start a training, or resume one.
 
         Args:
-            state: Where it stands; by default at its beginning. The bests belong to weights that
-                the state does not hold, so they are looked for again from here on.
+            state: State to resume from; by default a new training. The state does not include
+                the best weights, so the search for the best starts again from here.
         """
         self.state = BrakingState() if state is None else state
-        # Of the criterion: of all epochs, and of those since the last acceleration.
+        # Best criterion of all epochs, and of the epochs since the last acceleration.
         self.best = self.best_here = math.inf
-        # Lowest average that the goal was compared with.
+        # Lowest average that was compared with the goal.
         self.lowest = math.inf
 
     @property
     def average(self) -> float:
-        """Moving average of the task loss; NaN before the first step."""
+        """Moving average of the task loss; NaN before the first step of a phase."""
         state = self.state
         return state.average / state.weight if state.weight else math.nan
 
     @property
     def initial_loss(self) -> float:
-        """The loss that the goal refers to, as given or as measured in the first steps."""
+        """Loss that a relative goal refers to, as given or as measured in the first steps."""
         return self.given_initial_loss or self.state.initial_loss
 
     @property
     def target_loss(self) -> float:
-        """The loss at which the brakes are applied, with the adjustments made so far.
+        """Loss at which to brake, including the adjustments made so far.
 
-        NaN with the goal ``"auto"``, which is no loss.
+        NaN with ``"auto"``, which has no goal.
         """
         if self.goal is None:
             return math.nan
         return self.goal.loss(self.initial_loss, self.state.ease)
 
     def observe(self, loss: float, steps: int = 1) -> Event | None:
-        """Takes in the mean task loss of the next ``steps`` training steps.
+        """Record the mean task loss of the next ``steps`` training steps.
 
         Args:
             loss: Mean task loss over these steps, without regularization terms.
-            steps: Number of steps, ``steps_per_execution`` for instance.
+            steps: Number of steps, for example ``steps_per_execution``.
 
         Returns:
-            An event if the goal has been reached with them.
+            The decision to brake if these steps have reached the goal, otherwise None.
         """
         state = self.state
         if state.steps < INITIAL_STEPS:
@@ -172,26 +179,26 @@ class BrakingPolicy:
         keep = (1 - 1 / self.average_steps) ** steps
         state.average = keep * state.average + (1 - keep) * loss
         state.weight = keep * state.weight + 1 - keep
-        # Not before the average has seen as many steps as it is long: one batch may be lucky.
-        whole = 1 - (1 - 1 / self.average_steps) ** self.average_steps
-        ready = not state.braking and state.weight >= whole * (1 - 1e-6)
+        # The weight 1 − qᵏ grows with the steps k of the phase, so this asks whether k ≥ n.
+        weight_of_n = 1 - (1 - 1 / self.average_steps) ** self.average_steps
+        ready = not state.braking and state.weight >= weight_of_n * (1 - 1e-6)
         if ready:
             self.lowest = min(self.lowest, self.average)
-        if not (ready and self.average <= self.target_loss):  # a NaN reaches no goal
+        if not (ready and self.average <= self.target_loss):  # NaN reaches no goal
             return None
         return self._brake(f"loss {self.average:.4g} reached the goal {self.target_loss:.4g}")
 
     def epoch_end(self, validation_loss: float | None = None) -> tuple[bool, bool, Event | None]:
-        """Takes in the end of an epoch.
+        """Record the end of an epoch.
 
         Args:
-            validation_loss: Loss on validation data, where there is one, or another number that is
-                better lower.
+            validation_loss: Loss on validation data if there is any, or another number where
+                lower is better.
 
         Returns:
-            Whether the weights are the best so far, whether they are the best since the last
-            acceleration (by the validation loss where it is given, by the average training loss
-            otherwise), and an event, if one is due.
+            Whether the weights are the best so far; whether they are the best since the last
+            acceleration; and a decision or None. The best weights have the lowest validation
+            loss or, if it is not given, the lowest average training loss.
         """
         state = self.state
         state.epochs += 1
@@ -203,29 +210,32 @@ class BrakingPolicy:
             state.best_validation = min(state.best_validation, validation_loss)
             state.stale = 0 if improved else state.stale + 1
         if self.automatic:
-            event = self._stalled()
+            event = self._brake_if_stalled()
         else:
-            event = self._after_exploitation() if state.braking else self._without_goal()
+            event = self._end_exploitation() if state.braking else self._end_exploration()
         return is_best, is_best_here, event
 
     def unreached(self) -> str | None:
-        """Return why it has never braked, in words; None if it has, or brakes without a goal."""
+        """Return in words why the policy never braked; None if it did, or if it has no goal."""
         state = self.state
         if self.goal is None or state.minima or not state.steps:
             return None
         if math.isnan(self.average):
-            return "never braked: the average loss is not a number"
+            return "never braked: the average loss is not a number (NaN)"
         if math.isinf(self.lowest):
-            seen = f"the training had {state.steps:.0f} steps, and the average is of"
+            seen = f"the training had {state.steps:.0f} steps, but the average needs"
             return f"never braked: {seen} {self.average_steps} (average_steps)"
-        told = (
+        explanation = (
             f"never braked: the lowest average loss was {self.lowest:.4g}, and the goal is "
             f"{self.target_loss:.4g}"
         )
         value = self.goal.value_for(self.lowest, self.initial_loss)
-        return told if value is None else f"{told}; target={value:.3g} would have braked"
+        return (
+            explanation if value is None else f"{explanation}; target={value:.3g} would have braked"
+        )
 
-    def _without_goal(self) -> Event | None:
+    def _end_exploration(self) -> Event | None:
+        """Brake or adjust the goal if an epoch ends without the goal being reached."""
         state = self.state
         if self.overfitting_patience and state.stale >= self.overfitting_patience:
             return self._brake(
@@ -240,7 +250,8 @@ class BrakingPolicy:
         state.epochs = 0
         return Event("adjust", f"{waited}; it is {self.target_loss:.4g} now", self.average)
 
-    def _stalled(self) -> Event | None:
+    def _brake_if_stalled(self) -> Event | None:
+        """With ``"auto"``: brake, or stop after the last stage, if validation has stalled."""
         state = self.state
         if self.patience is None or state.stale < self.patience:
             return None
@@ -252,7 +263,8 @@ class BrakingPolicy:
             return Event("stop", reason, self.average)
         return self._brake(reason, from_best=True)
 
-    def _after_exploitation(self) -> Event | None:
+    def _end_exploitation(self) -> Event | None:
+        """Accelerate if the minimum has been exploited for long enough and others are left."""
         state = self.state
         if self.exploitation is None or state.epochs < self.exploitation:
             return None
@@ -262,7 +274,7 @@ class BrakingPolicy:
             f"minimum {state.minima:.0f} of {self.minima} exploited for {state.epochs:.0f} epochs"
         )
         loss = self.average
-        # A new average, or the old one would brake at once.
+        # Start a new average; the old one has reached the goal and would brake at once.
         state.braking = state.average = state.weight = state.epochs = state.stale = 0.0
         self.best_here = state.best_validation = math.inf
         return Event("accelerate", reason, loss)
@@ -276,9 +288,9 @@ class BrakingPolicy:
 
 
 def _refuse(**given: bool) -> None:
-    """Say which options were given that automatic braking has no use for."""
+    """Raise ValueError for options that were given but do not apply to automatic braking."""
     if names := [name for name, was_given in given.items() if was_given]:
         raise ValueError(
-            f'target="auto" finds the moment by the validation loss: leave out {", ".join(names)}, '
+            f'target="auto" decides by the validation loss: leave out {", ".join(names)}, '
             "or give a goal as target"
         )

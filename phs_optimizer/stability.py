@@ -1,4 +1,8 @@
-"""Which frictions the explicit step 1 − α r bears, with the time steps α of a training."""
+"""Stability of the explicit friction step for the time steps α of a training.
+
+The explicit step multiplies the momentum by 1 − α r. It decays without oscillating if α r ≤ 1,
+changes sign in every step if 1 < α r ≤ 2, and diverges if α r > 2.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,14 @@ from keras.optimizers.schedules import LearningRateSchedule
 if TYPE_CHECKING:
     from phs_optimizer.optimizer import PHS
 
-# The time step is a float32: 0.1 is a little more there, and 0.1 · 10 is not above 1.
+# α is a float32, in which 0.1 is slightly more than 0.1; 0.1 · 10 must still count as 1.
 ROUNDING = 1 + 1e-6
-# Places of a schedule that are looked at first, and then around the largest of them.
+# Steps of a schedule to sample first, and then around the largest value found.
 PLACES, CLOSER = 256, 16
 
 
 def schedule_value(schedule: LearningRateSchedule, step: int) -> float:
-    """Return what a schedule says of a step."""
+    """Return the value of a schedule at a step."""
     return float(ops.convert_to_numpy(schedule(ops.convert_to_tensor(step, "int32"))))
 
 
@@ -29,13 +33,14 @@ def largest_time_step(
 ) -> tuple[float, int]:
     """Return the largest α of a schedule, and the step at which it occurs.
 
-    A schedule rises and falls over many steps. So a coarse grid finds the neighborhood of its
-    maximum, and finer grids the maximum. A peak between two places of the coarse grid is missed.
+    A schedule rises and falls over many steps, so a coarse grid finds the neighborhood of its
+    maximum, and finer grids find the maximum itself. A narrow peak between two points of the
+    coarse grid is missed.
 
     Args:
-        schedule: α of a step.
-        first: The first step to look at.
-        steps: How many steps to look at, ≥ 1.
+        schedule: Function from a step to its α.
+        first: The first step to consider.
+        steps: Number of steps to consider, ≥ 1.
     """
     low, high, places = first, first + steps - 1, PLACES
     while True:
@@ -49,16 +54,16 @@ def largest_time_step(
         places = CLOSER
 
 
-def bearable_friction(optimizer: PHS, friction: float) -> float:
-    """Return a friction γ, or a smaller one where the explicit step would diverge with it.
+def stable_friction(optimizer: PHS, friction: float) -> float:
+    """Return the friction γ, or a smaller one if the explicit step would diverge with it.
 
     Args:
-        optimizer: The optimizer, with its present time step α.
-        friction: The friction that is wanted.
+        optimizer: The optimizer, with its current time step α.
+        friction: The desired friction.
 
     Returns:
-        ``friction`` where α r ≤ 2. Otherwise the one with α r = 1: the largest with which the
-        momentum does not change its sign.
+        ``friction`` if α r ≤ 2. Otherwise the friction with α r = 1, the largest at which the
+        momentum does not change sign.
     """
     damping = optimizer.time_step() * optimizer.decay_rate(friction)
     if optimizer.friction_step == "exponential" or damping <= 2 * ROUNDING:
@@ -67,7 +72,7 @@ def bearable_friction(optimizer: PHS, friction: float) -> float:
 
 
 def check_stable(optimizer: PHS, friction: float, steps: int, stacklevel: int) -> None:
-    """Say what a friction does to the explicit step; see :meth:`PHS.check_stable`."""
+    """Check that the explicit step stays stable; see :meth:`PHS.check_stable`."""
     if optimizer.friction_step == "exponential":
         return
     step, when = optimizer.time_step(), ""
@@ -85,14 +90,14 @@ def check_stable(optimizer: PHS, friction: float, steps: int, stacklevel: int) -
     )
     remedy = (
         f"Choose friction <= {friction / damping:g}, a smaller learning_rate, or "
-        'friction_step="exponential", which is stable for every friction.'
+        'friction_step="exponential", which is stable for any friction.'
     )
     if not damping <= 2 * ROUNDING:
         raise ValueError(
-            f"The explicit friction step diverges: {found}; it must not be above 2. {remedy}"
+            f"The explicit friction step diverges: {found}; it must not exceed 2. {remedy}"
         )
     warnings.warn(
-        f"The explicit friction step oscillates: {found}. Above 1 the momentum changes its "
-        f"sign in every step. {remedy}",
+        f"The explicit friction step oscillates: {found}. Above 1, the momentum changes sign "
+        f"in every step. {remedy}",
         stacklevel=stacklevel,
     )

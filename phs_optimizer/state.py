@@ -1,4 +1,4 @@
-"""Where braking stands, as numbers that an optimizer carries and a file keeps."""
+"""The state of braking, as numbers that an optimizer can hold and a file can store."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import astuple, dataclass, fields
 
 @dataclass
 class BrakingState:
-    """Where the state machine stands: numbers alone, so that an optimizer can carry them.
+    """State of the braking policy, as floats only, so that one variable can hold it.
 
     Attributes:
-        braking: How often the brakes have been applied since the last acceleration: 0 while
-            exploring, 1 while exploiting a minimum, more with a goal that is ``"auto"``.
+        braking: Number of brakings since the last acceleration: 0 while exploring, 1 while
+            exploiting a minimum, possibly more with the goal ``"auto"``.
         steps: Steps of the training seen so far.
-        initial_loss: Mean loss of the first steps; the share of the goal refers to it.
-        average: Moving average of the loss, not yet corrected for its start at 0.
-        weight: What the average must be divided by, 1 − (1 − 1/n)^steps.
-        ease: Share of the goal that is asked for, 1 until it is adjusted.
-        epochs: Epochs that ended in the present phase.
-        minima: Minima exploited so far, the present one included.
-        epoch: Index of the epoch that has begun and not ended; infinite between two epochs.
-        validation: What was measured on validation data after it; infinite before that.
+        initial_loss: Mean loss of the first steps, which relative goals refer to.
+        average: Exponential moving average of the loss, started at 0 and not yet corrected for it.
+        weight: Correction of the average, 1 − (1 − 1/n)^k after k steps: average / weight is
+            the moving average. k restarts at an acceleration.
+        ease: Share of the way to the goal that is required; 1 until it is adjusted.
+        epochs: Epochs that ended in the current phase.
+        minima: Minima exploited so far, including the current one.
+        epoch: Index of the epoch that has begun but not ended; infinite between two epochs.
+        validation: Validation result of that epoch; infinite until it is measured.
         best_validation: Best validation loss since the last acceleration.
         stale: Epochs since the validation loss was best.
     """
@@ -45,10 +46,10 @@ class BrakingState:
 
     @classmethod
     def from_vector(cls, vector) -> BrakingState:
-        """Return the state that :meth:`to_vector` wrote; a new one from a vector of zeros.
+        """Return the state that :meth:`to_vector` wrote, or a new one from a vector of zeros.
 
         Raises:
-            ValueError: If the vector has another length.
+            ValueError: If the vector does not have one number for each attribute.
         """
         numbers = [float(number) for number in vector]
         if len(numbers) != len(fields(cls)):

@@ -1,15 +1,15 @@
 """Architecture search that grows and prunes residual networks to a FLOPs budget.
 
-The whole job is :func:`search`; its pieces are useful on their own: describe a network
-(:class:`Architecture`), build it (:func:`build_model`), count it (:func:`cost`), regularize it
-(:class:`resbuilder.morphnet.MorphNetRegularizer`, :class:`LayerLasso`), and change it
-(:mod:`resbuilder.surgery`).
+:func:`search` does the whole job. Its parts are useful on their own: describe a network
+(:class:`Architecture`), build it (:func:`build_model`), compute its cost (:func:`cost`),
+regularize it (:class:`resbuilder.morphnet.MorphNetRegularizer`, :class:`LayerLasso`), and change
+it (:mod:`resbuilder.surgery`).
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
+if TYPE_CHECKING:  # For editors and type checkers: the same names as below.
     from resbuilder import datasets as datasets
     from resbuilder import morphnet as morphnet
     from resbuilder import report as report
@@ -31,8 +31,9 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.prediction import Predictor as Predictor
     from resbuilder.single import train as train
 
-# Loaded on first use: `import resbuilder` and `resbuilder --help` need not wait for a backend.
-_HOMES = {
+# Each public name and the module that defines it. They are loaded on first use, so that
+# `import resbuilder` and `resbuilder --help` need not wait for a backend.
+_MODULES = {
     "Architecture": "architecture",
     "Cost": "costs",
     "LayerLasso": "layer_lasso",
@@ -50,20 +51,20 @@ _HOMES = {
     "train": "single",
 }
 
-_ROOMS = ("datasets", "morphnet", "report", "surgery", "training")
+_SUBPACKAGES = ("datasets", "morphnet", "report", "surgery", "training")
 
-__all__ = list(_HOMES)
+__all__ = list(_MODULES)
 
 
-if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
+if not TYPE_CHECKING:  # A type checker would accept any name of a module with __getattr__.
 
     def __getattr__(name: str):
-        if name in _ROOMS:
+        if name in _SUBPACKAGES:
             return import_module(f"resbuilder.{name}")
-        if name not in _HOMES:
+        if name not in _MODULES:
             raise AttributeError(f"module 'resbuilder' has no attribute {name!r}")
-        return getattr(import_module(f"resbuilder.{_HOMES[name]}"), name)
+        return getattr(import_module(f"resbuilder.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_ROOMS])
+    return sorted([*globals(), *_MODULES, *_SUBPACKAGES])

@@ -1,4 +1,4 @@
-"""A trained network as it lies on disk, in any of the forms that training and export write."""
+"""Load a trained network from disk, in any of the formats that training and export write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resbuilder.common.words import first_line
 from resbuilder.model import image_shape, load_network
 from resbuilder.run import BEST_MODEL
 
-#: From images (n, height, width, channels), float32, to logits (n, classes).
+#: A function from images (n, height, width, channels), float32, to logits (n, classes).
 Outputs = Callable[[np.ndarray], np.ndarray]
 
 
@@ -27,12 +27,12 @@ class _Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Artefact:
-    """A network that can be asked, whatever form it has.
+    """A loaded network, whatever the format of its file.
 
     Attributes:
-        path: The file or folder that holds it.
-        outputs: From images (n, height, width, channels), float32, to logits (n, classes).
-        card: What images and outputs mean; None where the file does not say.
+        path: The file or folder of the network.
+        outputs: Function from images (n, height, width, channels), float32, to logits (n, classes).
+        card: The meaning of inputs and outputs; None if the file has no card.
     """
 
     path: Path
@@ -44,8 +44,8 @@ class Artefact:
         """Open a run folder, a ``.keras`` or ``.onnx`` file, or the folder of a SavedModel.
 
         Raises:
-            ValueError: If the file does not exist or cannot be read, if its card names other images
-                or classes than the network has, or if what runs it is not installed.
+            ValueError: If the file does not exist or cannot be read, its card does not fit the
+                network, or the package that runs it is not installed.
         """
         path = Path(path)
         if path.is_dir() and not (path / "saved_model.pb").is_file():
@@ -82,10 +82,10 @@ def _saved_model(path: Path) -> _Loaded:
         loaded = tf.saved_model.load(str(path))
         (spec,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
         (output,) = loaded.signatures["serving_default"].structured_outputs.values()
-    except Exception as error:  # TensorFlow raises whatever the broken part leads to.
+    except Exception as error:  # TensorFlow raises many kinds of exceptions for broken files.
         reason = first_line(error)[:300]
         raise ValueError(f"{path} is not a SavedModel that can be read: {reason}") from None
-    # The function holds on to what was loaded, which owns the variables.
+    # The function keeps a reference to `loaded`, which owns the variables.
     return _Loaded(
         lambda x: loaded.serve(x).numpy(),
         tuple(spec.shape[1:]),
@@ -105,7 +105,7 @@ def _onnx(path: Path) -> _Loaded:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         (image,), (logits,) = session.get_inputs(), session.get_outputs()
         card = onnx_card(session.get_modelmeta().custom_metadata_map)
-    except Exception as error:  # onnxruntime's own exceptions have no class in common.
+    except Exception as error:  # The exceptions of onnxruntime have no common base class.
         reason = first_line(error)[:300]
         raise ValueError(f"{path} is not an ONNX model that can be read: {reason}") from None
     return _Loaded(

@@ -1,8 +1,8 @@
-"""What a network's inputs and outputs mean: written into every file of a network, and read back.
+"""The model card: the meaning of a network's inputs and outputs, stored in each of its files.
 
-Where it lies: in a ``.keras`` file in ``metadata.json``, which Keras leaves alone; in an ONNX file
-in ``metadata_props``; in a SavedModel in ``assets.extra``, TensorFlow's place for what its users
-add; in a run's ``architecture.json``. Each time under the name ``model_card``.
+It is stored under the name ``model_card``: in the ``metadata.json`` of a ``.keras`` file, whose
+further keys Keras ignores; in the ``metadata_props`` of an ONNX file; in the ``assets.extra`` of a
+SavedModel, TensorFlow's folder for files that users add; and in a run's ``architecture.json``.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "resbuilder.model_card", 1
 KEY = "model_card"
 LABELS = "labels.txt"
-# Names of a thousand classes have some thousand characters.
+# The most bytes of metadata to read; a thousand class names need some ten thousand.
 _MOST_BYTES = 2**24
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a network takes and tells apart; scaling of its pixels is in the network itself.
+    """The inputs and outputs of a network; the network itself scales the pixels.
 
     Attributes:
         classes: Names of the classes, in the order of the outputs (logits).
-        input_shape: Height, width and channels of its images, raw pixels.
-        reading: How a picture file becomes such an image; None where no file can, since the
-            network was trained on something else than pixels of 8 bits.
+        input_shape: Height, width and channels of the input images, in raw pixels.
+        reading: How to read an image file; None if the network cannot take image files, because it
+            was not trained on 8-bit pixels.
     """
 
     classes: tuple[str, ...]
@@ -45,28 +45,28 @@ class ModelCard:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        """Return the card of networks that are trained on a dataset."""
+        """Return the card of a network that is trained on a dataset."""
         return cls(dataset.class_names, dataset.input_shape, dataset.reading)
 
     def to_json(self) -> dict[str, Any]:
-        """Return a plain dictionary for ``json.dump``, versioned."""
+        """Return a versioned, plain dictionary for ``json.dump``."""
         return {
             "format": FORMAT,
             "version": VERSION,
             "classes": list(self.classes),
             "input_shape": list(self.input_shape),
             "reading": None if self.reading is None else self.reading.to_json(),
-            # For people: the same in all of our networks.
+            # For people only; the same for all networks.
             "input": "float32 raw pixels, batch × height × width × channels",
-            "output": "logits, batch × classes; softmax makes probabilities of them",
+            "output": "logits, batch × classes; apply softmax to get probabilities",
         }
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Return the card that :meth:`to_json` wrote; keys that are not known are ignored.
+        """Return the card from the dictionary of :meth:`to_json`; unknown keys are ignored.
 
         Raises:
-            ValueError: If it is not a card, of a newer version, or something in it is impossible.
+            ValueError: If it is not a card, has a newer version, or contains an invalid value.
         """
         fields = read_object(data, FORMAT, VERSION)
         classes, shape = items(fields, "classes"), items(fields, "input_shape")
@@ -78,46 +78,47 @@ class ModelCard:
         reading = None if found is None else ImageReading.from_json(found)
         if reading is not None and reading.input_shape != tuple(shape):
             raise ValueError(
-                f"pictures are read as {reading.input_shape}, and the network takes {tuple(shape)}"
+                f"image files are read with shape {reading.input_shape}, but the network takes "
+                f"{tuple(shape)}"
             )
         return cls(tuple(classes), (shape[0], shape[1], shape[2]), reading)
 
     def check_fits(self, input_shape: tuple, classes: int | None) -> None:
-        """Raise ValueError where a network does not take and give what the card says."""
+        """Raise ValueError if a network has other inputs or outputs than the card says."""
         if (self.input_shape, len(self.classes)) != (input_shape, classes):
             raise ValueError(
-                f"it takes images {input_shape} and gives {classes} outputs, but its model card "
-                f"speaks of images {self.input_shape} and {len(self.classes)} classes"
+                f"it takes images of shape {input_shape} and has {classes} outputs, but its model "
+                f"card says images of shape {self.input_shape} and {len(self.classes)} classes"
             )
 
 
 def write_labels(folder: Path, card: ModelCard) -> None:
-    """Write ``labels.txt``: the name of a class on each line, in the order of the outputs."""
+    """Write ``labels.txt``: one class name per line, in the order of the outputs."""
     lines = (" ".join(name.splitlines()) for name in card.classes)
     with atomically(folder / LABELS) as part:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_architecture(folder: Path, architecture: Architecture, card: ModelCard) -> None:
-    """Write ``architecture.json``, with a card in it, and ``labels.txt`` into a run folder."""
+    """Write ``architecture.json``, which includes the card, and ``labels.txt`` to a run folder."""
     write_json(folder / "architecture.json", architecture.to_json() | {KEY: card.to_json()})
     write_labels(folder, card)
 
 
 def write_keras_card(path: Path, card: ModelCard) -> None:
-    """Put a card into a ``.keras`` file."""
+    """Store a card in a ``.keras`` file."""
     with zipfile.ZipFile(path) as archive:
         members = [(info, archive.read(info)) for info in archive.infolist()]
     with atomically(path) as part, zipfile.ZipFile(part, "w") as archive:
         for info, content in members:
             if info.filename == "metadata.json":
                 content = json.dumps(json.loads(content) | {KEY: card.to_json()}).encode()
-            # A member of its own would make Keras unpack the whole archive to read it.
+            # In metadata.json, because with one more member Keras would unpack the whole archive.
             archive.writestr(info, content)
 
 
 def read_keras_card(path: Path) -> ModelCard | None:
-    """Return the card in a ``.keras`` file; None if it has none, or is of an older format.
+    """Return the card in a ``.keras`` file; None if it has none, or is in an older format.
 
     Raises:
         ValueError: If the file or its card cannot be read.
@@ -137,7 +138,7 @@ def read_keras_card(path: Path) -> ModelCard | None:
 
 
 def write_saved_model_card(folder: Path, card: ModelCard) -> None:
-    """Put a card and ``labels.txt`` into a SavedModel."""
+    """Store a card and ``labels.txt`` in a SavedModel."""
     extra = folder / "assets.extra"
     extra.mkdir(exist_ok=True)
     write_json(extra / f"{KEY}.json", {KEY: card.to_json()})
@@ -145,10 +146,10 @@ def write_saved_model_card(folder: Path, card: ModelCard) -> None:
 
 
 def read_saved_model_card(folder: Path) -> ModelCard | None:
-    """Return the card in a SavedModel, or None.
+    """Return the card in a SavedModel, or None if it has none.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If the card cannot be read.
     """
     path = folder / "assets.extra" / f"{KEY}.json"
     try:
@@ -160,15 +161,15 @@ def read_saved_model_card(folder: Path) -> ModelCard | None:
 
 
 def add_onnx_card(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Put a card into an ONNX model."""
+    """Store a card in an ONNX model."""
     model.metadata_props.add(key=KEY, value=json.dumps(card.to_json(), ensure_ascii=False))
 
 
 def onnx_card(metadata: dict[str, str]) -> ModelCard | None:
-    """Return the card among the ``metadata_props`` of an ONNX model, or None.
+    """Return the card in the ``metadata_props`` of an ONNX model, or None if it has none.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If the card cannot be read.
     """
     return ModelCard.from_json(metadata[KEY]) if KEY in metadata else None
 

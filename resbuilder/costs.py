@@ -1,7 +1,7 @@
-"""Exact cost of an architecture, in integers, from its description alone.
+"""Exact integer cost of an architecture, computed from its description alone.
 
-One multiply-add counts as two FLOPs. Convolutions and the dense head count; additions of a bias,
-normalisation, activation and pooling do not, as in MorphNet. All figures are for one image.
+One multiply-add counts as two FLOPs. As in MorphNet, only convolutions and the dense head count;
+biases, normalization, activations and pooling do not. All numbers are for one image.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Cost:
 
     Attributes:
         flops: Floating-point operations, 2 for each multiply-add.
-        parameters: Trainable parameters (kernels, biases, batch normalisation's γ and β).
-        activations: Elements that convolutions and the dense head put out.
-        layers: The same, layer by layer.
+        parameters: Trainable parameters (kernels, biases, γ and β of batch normalization).
+        activations: Output elements of all convolutions and the dense head.
+        layers: Cost of each layer.
     """
 
     flops: int
@@ -42,13 +42,17 @@ class Cost:
     layers: tuple[LayerCost, ...]
 
     def latency(self, peak_flops: float, bandwidth: float) -> float:
-        """Roofline estimate in seconds for float32.
+        """Return a roofline estimate of the latency in seconds, in float32.
 
-        Each layer takes the longer of computing and of moving its inputs, outputs and weights.
+        Each layer takes the maximum of its compute time, FLOPs / peak, and of the time to move its
+        inputs, outputs and weights, bytes / bandwidth. The latency is the sum over layers.
 
         Args:
             peak_flops: Peak rate of the device in FLOP/s.
             bandwidth: Memory bandwidth of the device in bytes/s.
+
+        Raises:
+            ValueError: If one of them is not positive.
         """
         if peak_flops <= 0 or bandwidth <= 0:
             raise ValueError(
@@ -67,13 +71,13 @@ def cost(architecture: Architecture) -> Cost:
     """Count FLOPs, parameters and activations of an architecture.
 
     Args:
-        architecture: What to count.
+        architecture: The architecture.
 
     Returns:
         The exact integer :class:`Cost` for one image.
     """
     layers = []
-    normalisation = biases = 0
+    normalization = biases = 0
     conv_first = architecture.block_order == "conv_bn_relu"
     for c in architecture.convolutions():
         pixels = prod(c.out_size)
@@ -82,20 +86,20 @@ def cost(architecture: Architecture) -> Cost:
         layers.append(
             LayerCost(c.name, 2 * pixels * weights, weights, inputs, pixels * c.out_channels)
         )
-        # γ and β of the batch normalisation after the convolution (eq. 4.1), or before it; the
-        # projection of the released code's order stands alone.
+        # γ and β of the batch normalization after the convolution (eq. 4.1), or before it. In
+        # the order of the released code, the projection has none.
         if conv_first:
-            normalisation += 2 * c.out_channels
+            normalization += 2 * c.out_channels
         else:
             biases += c.out_channels
-            normalisation += 0 if c.name.endswith("_proj") else 2 * c.in_channels
+            normalization += 0 if c.name.endswith("_proj") else 2 * c.in_channels
     features, classes = architecture.stages[-1].width, architecture.classes
     layers.append(
         LayerCost("logits", 2 * features * classes, features * classes, features, classes)
     )
     return Cost(
         flops=sum(layer.flops for layer in layers),
-        parameters=sum(layer.weights for layer in layers) + normalisation + biases + classes,
+        parameters=sum(layer.weights for layer in layers) + normalization + biases + classes,
         activations=sum(layer.outputs for layer in layers),
         layers=tuple(layers),
     )

@@ -1,4 +1,4 @@
-"""A trained network for deployment: Keras, SavedModel or ONNX, checked against the original."""
+"""Export a trained network as Keras, SavedModel or ONNX, and compare it with the original."""
 
 from __future__ import annotations
 
@@ -30,30 +30,32 @@ IMAGE, LOGITS, BATCH = "image", "logits", "batch"
 def export(
     model: keras.Model, path: str | Path, format: str, card: ModelCard | None = None
 ) -> float:
-    """Write a model and compare what the written file computes with the model itself.
+    """Write a model to a file and check that the file computes the same outputs.
 
-    Input, output and batch axis of an ONNX model are called ``image``, ``logits`` and ``batch``.
+    The input, output and batch axis of an ONNX model are named ``image``, ``logits`` and ``batch``.
 
     Args:
-        model: A model of one batch of images.
+        model: A Keras model that takes one batch of images.
         path: File (``keras``, ``onnx``) or folder (``saved_model``) to write; must not exist.
         format: ``"keras"``, ``"saved_model"`` (TensorFlow) or ``"onnx"``.
-        card: What its images and outputs mean; written into it, so that :class:`.Predictor` can
-            use it.
+        card: The meaning of inputs and outputs, which is stored in the file, so that
+            :class:`.Predictor` can use it.
 
     Returns:
         The largest difference between the outputs on random images, relative to the largest output.
 
     Raises:
-        ValueError: If the format is unknown, the path exists, a package is missing, the model takes
-            something else than images of a fixed size, or the outputs differ by more than 1e-4.
-            Nothing is left at the path then.
+        ValueError: If the format is unknown, the path exists, a package is missing, the model does
+            not take images of a fixed size, or the relative difference exceeds 1e-4. Nothing is
+            left at the path in this case.
     """
     path = Path(path)
     if format not in FORMATS:
         raise ValueError(f"format must be one of {FORMATS}, got {format!r}")
     if format != "saved_model" and path.suffix != f".{format}":
-        raise ValueError(f"a file in the format {format} must end in .{format}, got {path.name}")
+        raise ValueError(
+            f"the name of a file in the format {format} must end in .{format}, got {path.name}"
+        )
     check_place(path, False, lambda _: None, "give another path")
     images = np.random.default_rng(0).uniform(0, 255, (4, *image_shape(model))).astype("float32")
     expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
@@ -66,13 +68,13 @@ def export(
             outputs = Artefact.open(written).outputs(images)
         except (ValueError, OSError):
             raise
-        except Exception as error:  # whatever the exporter's own libraries raise
+        except Exception as error:  # The exporters' libraries raise many kinds of exceptions.
             raise ValueError(f"the {format} export failed: {first_line(error)}") from error
         difference = float(np.abs(outputs - expected).max() / max(np.abs(expected).max(), 1e-30))
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"the exported {format} model computes something else: its outputs differ by "
-                f"{difference:.1e} of the largest; not written"
+                f"{difference:.1e} of the largest output; nothing was written"
             )
         if written.is_dir():
             shutil.move(written, path)
@@ -91,7 +93,9 @@ def _saved_model(model: keras.Model, path: Path, card: ModelCard | None) -> None
     try:
         import tensorflow  # noqa: F401
     except ImportError:
-        raise ValueError("a SavedModel needs TensorFlow: pip install tensorflow") from None
+        raise ValueError(
+            "the format saved_model needs TensorFlow: pip install 'resbuilder[tensorflow]'"
+        ) from None
     model.export(path, format="tf_saved_model", verbose=False)
     if card is not None:
         write_saved_model_card(path, card)
@@ -103,9 +107,11 @@ def _onnx(model: keras.Model, path: Path, card: ModelCard | None) -> None:
         import onnxruntime  # noqa: F401
         import tf2onnx  # noqa: F401
     except ImportError:
-        raise ValueError('ONNX needs further packages: pip install "resbuilder[onnx]"') from None
+        raise ValueError(
+            "the format onnx needs further packages: pip install 'resbuilder[onnx]'"
+        ) from None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx' own, of numpy
+        warnings.simplefilter("ignore", FutureWarning)  # tf2onnx uses deprecated numpy functions.
         model.export(path, format="onnx", verbose=False)
     written = onnx.load(path)
     _name_ends(written)
@@ -116,13 +122,13 @@ def _onnx(model: keras.Model, path: Path, card: ModelCard | None) -> None:
 
 
 def _name_ends(model: onnx.ModelProto) -> None:
-    """Name input, output and batch axis, which the converters call as they like."""
+    """Name the input, output and batch axis, because each converter chooses other names."""
     graph = model.graph
     (image,), (logits,) = graph.input, graph.output
     names = {image.name: IMAGE, logits.name: LOGITS}
     inside = {name for node in graph.node for name in (*node.input, *node.output)}
     inside |= {tensor.name for tensor in graph.initializer}
-    # What is called so inside makes way.
+    # A tensor inside the graph that already has one of these names is renamed.
     names |= {name: f"{name}_inside" for name in (IMAGE, LOGITS) if name in inside - set(names)}
     for node in graph.node:
         for ends in (node.input, node.output):

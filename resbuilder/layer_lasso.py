@@ -1,7 +1,7 @@
 """LayerLasso: an L1 term that removes whole residual blocks (thesis sec. 4.2).
 
-The L1 norm of the convolutions inside residual blocks drives superfluous blocks towards zero, where
-the skip connection makes them the identity; a block is removed once one of its convolutions falls
+The L1 norm of the convolutions inside residual blocks drives superfluous blocks towards zero. The
+skip connection then makes them the identity. A block is removed once one of its convolutions falls
 below a threshold.
 """
 
@@ -22,22 +22,23 @@ class LayerLasso:
 
     Args:
         model: A built Keras model.
-        blocks: Names of the convolution layers inside each residual block, by block name
-            (:meth:`resbuilder.Architecture.block_convolutions` gives them).
-        threshold: τ_Λ. A block is removable when the statistic of one of its convolutions is below.
-        statistic: ``"mean"`` of |w|, which is comparable between layers of any size, or ``"sum"``,
-            as eq. (4.6) prints.
+        blocks: Names of the convolution layers inside each residual block, by block name, as
+            returned by :meth:`resbuilder.Architecture.block_convolutions`.
+        threshold: τ_Λ ≥ 0. A block is removable if the statistic of one of its convolutions is
+            below it.
+        statistic: ``"mean"`` of |w|, which is comparable between layers of any size; or
+            ``"sum"``, as printed in eq. (4.6).
 
     Raises:
-        ValueError: If a named layer does not exist, a block names no convolution, the statistic is
-            unknown or the threshold negative.
+        ValueError: If a block names no layer or one without a kernel, the statistic is unknown,
+            or the threshold is negative.
 
     Example:
         >>> from resbuilder import build_model, resnet_architecture
         >>> architecture = resnet_architecture((32, 32, 3), classes=10, widths=(4, 8, 16, 32))
         >>> model = build_model(architecture)
         >>> lasso = LayerLasso(model, architecture.block_convolutions())
-        >>> penalty = 1e-8 * lasso.regularization_term()  # to add to the loss
+        >>> penalty = 1e-8 * lasso.regularization_term()  # add this to the loss
         >>> lasso.removable()
         []
     """
@@ -58,20 +59,20 @@ class LayerLasso:
             missing = [name for name in names if not hasattr(layers.get(name), "kernel")]
             if missing or not names:
                 raise ValueError(
-                    f"block {block!r} must name convolution layers of the model; "
-                    f"{missing or 'none'} given that are not"
+                    f"block {block!r} must name convolution layers of the model, but "
+                    + (f"{missing} are not" if missing else "names none")
                 )
         self.threshold = threshold
         self._reduce = getattr(np, statistic)
         self._blocks = {block: [layers[n] for n in names] for block, names in blocks.items()}
 
     def regularization_term(self) -> Any:
-        """Σ |w| over the convolutions inside residual blocks, without λ_Λ (eq. 4.4), a scalar."""
+        """Return Σ |w| over the convolutions inside residual blocks, without λ_Λ (eq. 4.4)."""
         kernels = [layer.kernel for layers in self._blocks.values() for layer in layers]
         return sum((ops.sum(ops.abs(ops.cast(k, "float32"))) for k in kernels), ops.zeros(()))
 
     def values(self) -> dict[str, float]:
-        """The smallest statistic of |w| among the convolutions of each block."""
+        """Return the smallest statistic of |w| among the convolutions of each block."""
         return {
             block: min(
                 float(self._reduce(np.abs(ops.convert_to_numpy(layer.kernel)))) for layer in layers
@@ -80,5 +81,5 @@ class LayerLasso:
         }
 
     def removable(self) -> list[str]:
-        """Names of the blocks with a convolution below the threshold, from input to output."""
+        """Return the names of blocks with a convolution below the threshold, input to output."""
         return [block for block, value in self.values().items() if value < self.threshold]

@@ -1,7 +1,7 @@
-"""From an architecture to a Keras functional model.
+"""Building the Keras model of an architecture, and loading saved models.
 
 Layers are named after the architecture's convolutions (``stem``, ``s1b0_conv1``, ``s1_proj``, …),
-so that weights can be found again after surgery.
+so that surgery can match their weights.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from resbuilder.common.words import first_line
 if TYPE_CHECKING:
     from resbuilder.datasets import Preprocessing
 
-# Keras' 0.99 needs some hundred steps before the moving statistics mean anything; a search trains
-# for a few epochs, sometimes of ten steps.
+# With Keras' 0.99, moving statistics are meaningless for the first few hundred steps, but a search
+# trains for a few epochs, sometimes of only ten steps.
 BN_MOMENTUM = 0.9
-# With fewer input channels, oneDNN's gradient of a 1×1 convolution with stride 2 writes beyond its
-# memory (TensorFlow 2.21 and torch, AVX2): the process ends sooner or later, if nothing worse.
+# With fewer input channels, oneDNN's gradient of a 1×1 convolution with stride 2 writes out of
+# bounds (TensorFlow 2.21 and torch, AVX2), and the process crashes sooner or later.
 SAFE_CHANNELS = 8
 
 
@@ -33,14 +33,14 @@ def build_model(
     seed: int | None = None,
     name: str = "resbuilder",
 ) -> keras.Model:
-    """Build the network of an architecture with fresh weights.
+    """Build the network of an architecture with random weights.
 
     Args:
-        architecture: What to build.
-        preprocessing: Optional :class:`resbuilder.datasets.Preprocessing`; becomes the first layer,
-            so that the saved model takes raw pixels.
-        seed: Makes the initial weights reproducible. Each layer draws from a stream of its own,
-            named by seed and layer, so a layer starts the same whatever else is in the network.
+        architecture: The architecture to build.
+        preprocessing: A :class:`resbuilder.datasets.Preprocessing` to use as the first layer, so
+            that the saved model takes raw pixels.
+        seed: Seed of the initial weights. Each layer has its own random stream, derived from the
+            seed and its name, so its initial weights do not depend on the rest of the network.
         name: Name of the Keras model.
 
     Returns:
@@ -50,21 +50,22 @@ def build_model(
 
 
 def load_network(path: str | Path, compile: bool = False) -> keras.Model:
-    """Load a saved network. Code in the file is never run.
+    """Load a saved network without ever running code from the file.
 
     Args:
-        path: A ``.keras`` file, from wherever.
-        compile: Whether to restore the optimizer and its state, too.
+        path: A ``.keras`` file, which need not come from this package.
+        compile: Whether to restore the optimizer and its state as well.
 
     Raises:
-        ValueError: If it is no Keras model, is damaged, or holds code (a Lambda layer).
+        ValueError: If the file is not a Keras model, is damaged, or contains code (a Lambda
+            layer).
     """
     try:
         with warnings.catch_warnings():
-            # Of layers whose weights are not there, which would stay random.
+            # Keras warns about layers without weights in the file, which would stay random.
             warnings.filterwarnings("error", ".*freshly-initialized weights")
             return keras.saving.load_model(path, compile=compile, safe_mode=True)
-    except Exception as error:  # Keras raises whatever the broken part of the file leads to.
+    except Exception as error:  # a damaged file can make Keras raise almost anything
         reason = first_line(error)[:300]
         if "arbitrary code" in reason:
             reason = "it holds code of its own (a Lambda layer), which is never run"
@@ -72,20 +73,20 @@ def load_network(path: str | Path, compile: bool = False) -> keras.Model:
 
 
 def image_shape(model: keras.Model) -> tuple[int, int, int]:
-    """Height, width and channels of the images that a model takes.
+    """Return height, width and channels of the images that a model takes.
 
     Raises:
-        ValueError: If it does not take one batch of images of a fixed size.
+        ValueError: If the model does not take a single batch of images of fixed size.
     """
     try:
         shape = model.input_shape
-    except AttributeError:  # Keras, of a model without a shape
+    except AttributeError:  # raised by Keras for a model without a shape
         shape = None
     fixed = isinstance(shape, tuple) and all(isinstance(size, int) for size in shape[1:])
     if not fixed or len(shape) != 4:
         raise ValueError(
-            "a model must take one batch of images of a fixed size, (batch, height, width, "
-            f"channels); {model.name} takes {shape or 'no shape that it knows of'}"
+            "the model must take one batch of images of fixed size, (batch, height, width, "
+            f"channels), but {model.name} takes {shape or 'an unknown shape'}"
         )
     return shape[1:]
 
@@ -128,11 +129,11 @@ class _Builder:
         return skip
 
     def projection(self, x: Any, width: int, index: int) -> Any:
-        """A 1×1/2 convolution."""
+        """Add a 1×1/2 convolution."""
         name = f"s{index}_proj"
         if x.shape[-1] >= SAFE_CHANNELS:
             return self.conv(x, width, name, 1, 2)
-        # Every second pixel first, then the convolution: the same numbers.
+        # Pick every second pixel before the convolution, which gives the same numbers.
         x = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"s{index}_pick")(x)
         return self.conv(x, width, name, 1, 1)
 
@@ -142,7 +143,7 @@ class _Builder:
         return keras.layers.Add(name=f"{block.name}_add")([skip, x])
 
     def unit(self, x: Any, width: int, name: str, number: str, kernel: int, stride: int) -> Any:
-        """Convolution, batch normalisation and ReLU in the architecture's order."""
+        """Add convolution, batch normalization and ReLU in the architecture's order."""
         conv = f"{name}_conv{number}" if number else name
         if self.conv_first:
             x = self.norm(self.conv(x, width, conv, kernel, stride), f"{name}_bn{number}")

@@ -1,8 +1,8 @@
-"""Before anything is trained: what the images are, which settings suit them, how long it will take.
+"""Plan a race before anything is trained: inspect the images, suggest settings, estimate the time.
 
-The suggestions are those of :mod:`resbuilder.suggestions`, and epochs by the same measurements on
-5,000 to 60,000 images. The time is measured: a few steps of two candidates, the widest and the
-narrowest, on this machine.
+The suggestions come from :mod:`resbuilder.suggestions`. The number of epochs comes from the same
+measurements, on 5,000 to 60,000 images. For the time, a few steps of the widest and the narrowest
+candidate are timed on this machine.
 """
 
 from __future__ import annotations
@@ -21,26 +21,27 @@ from resbuilder.race import Candidate, RacePlan, candidates, race_plan, training
 from resbuilder.suggestions import suggested_flops, with_image_size
 from resbuilder.training import Trainer, TrainingData
 
-# Epochs of a race on 4,000 training images; on ten times as many half of that.
+# Epochs of a race on 4,000 training images, and the bounds for other numbers of images. Epochs
+# fall with the cube root of the images: ten times the images get about half the epochs.
 EPOCHS, FEWEST, MOST = 42, 20, 60
 TIMED_STEPS = 64
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a race on a dataset will be.
+    """The plan of a race on a dataset.
 
     Attributes:
-        config: Its settings: those given, and suggestions for the others.
-        sizes: Images of each (height, width) before they are resized, the most frequent first.
-        train: Training images, without those that validate.
-        validation: Images that validate.
-        test: Test images.
+        config: The settings: those given, and suggestions for the others.
+        sizes: Each original (height, width) and its number of images, the most frequent first.
+        train: Number of training images, without validation images.
+        validation: Number of validation images.
+        test: Number of test images.
         classes: Number of classes.
-        fewest: Images of the smallest class, of those that train or validate.
-        candidates: Who races.
-        race: For how many epochs.
-        seconds: How long it will take on this machine, roughly; 0 before :func:`timed`.
+        fewest: Training and validation images of the smallest class.
+        candidates: The candidates of the race.
+        race: The epochs of the race.
+        seconds: Estimated duration on this machine.
     """
 
     config: SearchConfig
@@ -63,16 +64,16 @@ def plan(
     flops: float | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> SearchPlan:
-    """Look at a dataset, suggest settings for a race, and time a few steps.
+    """Inspect a dataset, suggest settings for a race, and time a few training steps.
 
     Args:
         dataset: Name of a dataset, or a folder of images.
         data_dir: Folder of ``.npz`` files.
-        image_size: Side, or height and width, that images of a folder are brought to; by default
+        image_size: Side, or height and width, to which images of a folder are resized; by default
             it is suggested.
-        fit: How they are brought to it.
-        flops: ζ, FLOPs for one image; by default it is suggested.
-        say: Is told what is being done.
+        fit: How they are resized: ``"stretch"``, ``"crop"`` or ``"letterbox"``.
+        flops: ζ, the FLOPs budget per image; by default it is suggested.
+        say: Called with a line of text for each step.
 
     Raises:
         ValueError: If the data cannot be found or read, or the budget is too small.
@@ -87,7 +88,7 @@ def plan(
     height, width, _ = d.input_shape
     flops = suggested_flops(height, width) if flops is None else flops
     space = candidates(d.input_shape, d.classes, flops, config.candidate_depths)
-    # Enough for one epoch of each network in each rung.
+    # At least one epoch for each network in each rung.
     epochs = max(suggested_epochs(train), 3 * len(space))
     race = race_plan(epochs, len(space))
     given = config.to_json() | {"flops": flops, "total_epochs": epochs}
@@ -98,13 +99,13 @@ def plan(
     for candidate in chosen:
         say(f"timing a few steps of {candidate.label}: {candidate.architecture}")
         timings.append(_timed(candidate, data, config))
-    begin, step = (mean(values) for values in zip(*timings, strict=True))
+    start, step = (mean(values) for values in zip(*timings, strict=True))
     steps = -(-train // config.batch_size)
     validation, test = len(data.split.validation), len(d.y_test)
-    # Going forward is a third of a training step.
+    # A forward pass, as in an evaluation, takes about a third of a training step.
     epoch = steps * step * (1 + validation / train / 3)
     trainings = sum(race.starters) + 1
-    seconds = epochs * epoch + trainings * begin + 2 * test / 3 * step / config.batch_size
+    seconds = epochs * epoch + trainings * start + 2 * test / 3 * step / config.batch_size
     return SearchPlan(
         config=config,
         sizes=Counter(found or [(height, width)] * (train + validation + test)).most_common(),
@@ -120,13 +121,13 @@ def plan(
 
 
 def suggested_epochs(images: int) -> int:
-    """Return epochs of a race: fewer where an epoch has more steps."""
+    """Return the epochs of a race: fewer if an epoch has more training images."""
     epochs = EPOCHS * (4_000 / images) ** (1 / 3)
     return round(min(MOST, max(FEWEST, epochs)))
 
 
 def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tuple[float, float]:
-    """Return the seconds until the first steps are done, and those of each further step."""
+    """Return the seconds that a training needs before its first step, and the seconds per step."""
     keras.backend.clear_session()
     began = time.monotonic()
     settings = training_config(config, epochs=1, ema=0.99)
@@ -142,6 +143,7 @@ def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tu
         verbose=0,
         callbacks=[*shuffling, clock],
     )
+    # The first steps include compilation, so a step is timed from their end to the last one's.
     (first, at), (last, end) = clock.times[0], clock.times[-1]
     done = first + 1
     step = (end - at) / (last - first) if last > first else (at - began) / done
@@ -149,12 +151,12 @@ def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tu
 
 
 class _Clock(keras.callbacks.Callback):
-    """Notes when steps have ended; several may end at once."""
+    """Records when steps end; several may end at once."""
 
     def __init__(self):
         super().__init__()
         self.times: list[tuple[int, float]] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Note the time."""
+        """Record the time."""
         self.times.append((batch, time.monotonic()))

@@ -1,4 +1,4 @@
-"""From picture files to classes with probabilities, by a trained network in any form."""
+"""Classify image files and arrays with a trained network in any format."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from resbuilder.artefact import Artefact
 from resbuilder.datasets.layout import pictures_below
 from resbuilder.datasets.reading import Picture, read_picture
 
-# Pixels that a network works on at a time: 64 images of 64×64.
+# Pixels per batch: 64 images of 64×64.
 _PIXELS = 2**18
 
-#: Is told of a picture that cannot be read, and why.
+#: Called with an image file that cannot be read, and the error.
 Unreadable = Callable[[Path, ValueError], object]
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a network says of one picture.
+    """The prediction of a network for one image file.
 
     Attributes:
-        file: The picture.
+        file: The image file.
         label: Name of the most probable class.
-        probability: Its probability, as the network has it.
-        probabilities: Of all classes by name, in the order of the network's outputs.
-        notes: What reading the file took beside resizing it, such as ``"converted from CMYK"``;
-            training reads files in the same way.
+        probability: Probability of this class, according to the network.
+        probabilities: Probabilities of all classes by name, in the order of the network's outputs.
+        notes: The conversions other than resizing that reading the file took, such as
+            ``"converted from CMYK"``; training reads files in the same way.
     """
 
     file: Path
@@ -41,21 +41,21 @@ class Prediction:
 
 
 class Predictor:
-    """A trained network that is asked for classes, with all that this takes from its file.
+    """A trained network that classifies images.
 
     Args:
-        path: A run folder, or what was exported: a ``.keras`` or ``.onnx`` file, or the folder of
-            a SavedModel.
+        path: A run folder, or an exported network: a ``.keras`` or ``.onnx`` file, or the folder
+            of a SavedModel.
 
     Attributes:
         classes: Names of the classes, in the order of the network's outputs.
-        reading: How pictures are read (:class:`resbuilder.datasets.ImageReading`); None for
-            networks that were trained on something else than pixels of 8 bits.
+        reading: How image files are read (:class:`resbuilder.datasets.ImageReading`); None for
+            networks that were not trained on 8-bit pixels.
         input_shape: Height, width and channels of the images that the network takes.
-        card: The three together, as files of networks hold them.
+        card: The three attributes above as a :class:`.ModelCard`.
 
     Raises:
-        ValueError: If the file does not exist, cannot be read, or does not name the classes.
+        ValueError: If the file does not exist, cannot be read, or does not name its classes.
 
     Example:
         >>> from resbuilder import TrainConfig, train
@@ -71,8 +71,8 @@ class Predictor:
         artefact = Artefact.open(path)
         if artefact.card is None:
             raise ValueError(
-                f"{artefact.path} does not say which classes it tells apart, as files of another "
-                "program or of an earlier resbuilder do not; train it again, or load it with Keras"
+                f"{artefact.path} does not name its classes: another program or an earlier version "
+                "of resbuilder wrote it; train the network again, or load the file with Keras"
             )
         self._path, self._outputs, self.card = artefact.path, artefact.outputs, artefact.card
         self.classes, self.reading = self.card.classes, self.card.reading
@@ -81,42 +81,43 @@ class Predictor:
     def predict(
         self, photos: str | Path | Iterable[str | Path], unreadable: Unreadable | None = None
     ) -> Iterator[Prediction]:
-        """Say of pictures what they show, a batch at a time.
+        """Predict the classes of image files, one batch at a time.
 
-        Each is decoded and resized as the network's training images were.
+        Files are decoded and resized like the network's training images.
 
         Args:
-            photos: Picture files, and folders whose pictures are taken with those in their
-                sub-folders, in alphabetical order.
-            unreadable: Called for a picture that cannot be read, which is left out then. By
-                default the error is raised.
+            photos: Image files, and folders. Of a folder, all images in it and in its sub-folders
+                are used, in alphabetical order.
+            unreadable: Called for an image that cannot be read, which is then skipped. By default,
+                the error is raised.
 
         Yields:
-            A :class:`Prediction` for each picture.
+            A :class:`Prediction` for each image.
 
         Raises:
             ValueError: If the network takes arrays only, a file does not exist or cannot be read,
-                or a folder holds no pictures.
+                or a folder contains no image.
         """
         if self.reading is None:
             raise ValueError(
-                f"{self._path} was trained on arrays of {self.input_shape}, not on pixels of 8 "
-                "bits, so no picture file can be given to it; use probabilities() with arrays"
+                f"{self._path} was trained on arrays of shape {self.input_shape}, not on 8-bit "
+                "pixels, so it cannot classify image files; use Predictor.probabilities() in "
+                "Python with arrays"
             )
         given = [photos] if isinstance(photos, str | Path) else photos
         return self._predicted(find_pictures(given)[0], unreadable)
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities of all classes for images that are arrays already.
+        """Return the probabilities of all classes for images given as an array.
 
         Args:
-            images: Raw pixels (n, height, width, channels), as the training data had them.
+            images: Raw pixels (n, height, width, channels), in the units of the training data.
 
         Returns:
-            Shape (n, classes), each row with the sum 1.
+            Array of shape (n, classes); the sum of each row is 1.
 
         Raises:
-            ValueError: If the images have another shape, or pixels or outputs are not finite.
+            ValueError: If the images have the wrong shape, or pixels or outputs are not finite.
         """
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.input_shape:
@@ -125,7 +126,7 @@ class Predictor:
             )
         if images.dtype.kind == "f" and not np.isfinite(images).all():
             raise ValueError(
-                "images hold pixels that are NaN or infinite; repair or leave them out"
+                "images have pixels that are NaN or infinite; repair or leave out these images"
             )
         parts = [
             self._outputs(images[at : at + self._batch].astype(np.float32))
@@ -135,8 +136,10 @@ class Predictor:
         if broken := np.count_nonzero(~np.isfinite(logits).all(axis=1)):
             raise ValueError(
                 f"the outputs of {self._path} for {broken} of {len(images)} images are not finite: "
-                "it was trained with too large a learning rate, or these pixels are far too large"
+                "the network was trained with too large a learning rate, or these pixels are far "
+                "too large"
             )
+        # Softmax; subtracting the maximum avoids overflow and changes nothing.
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
@@ -155,11 +158,11 @@ class Predictor:
                         if unreadable is None:
                             raise picture
                         unreadable(file, picture)
-                there = [(f, p) for f, p in read if isinstance(p, Picture)]
-                if not there:
+                readable = [(f, p) for f, p in read if isinstance(p, Picture)]
+                if not readable:
                     continue
-                rows = self.probabilities(np.stack([picture.pixels for _, picture in there]))
-                for (file, picture), row in zip(there, rows, strict=True):
+                rows = self.probabilities(np.stack([picture.pixels for _, picture in readable]))
+                for (file, picture), row in zip(readable, rows, strict=True):
                     named = dict(zip(self.classes, row.tolist(), strict=True))
                     best = int(row.argmax())
                     yield Prediction(
@@ -175,28 +178,28 @@ class Predictor:
 
 
 def find_pictures(photos: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """Return the picture files that are meant by files and folders.
+    """Return the image files among files and folders.
 
     Args:
-        photos: Files, which are taken whatever they are called, and folders.
+        photos: Files, which are all taken as images whatever their names, and folders.
 
     Returns:
-        The pictures, and the visible files in the folders that are none.
+        The image files, and the visible files in the folders that are not images.
 
     Raises:
-        ValueError: If a file does not exist, or a folder holds no picture.
+        ValueError: If a file does not exist, or a folder contains no image.
     """
     files: list[Path] = []
     others: list[Path] = []
     for path in map(Path, photos):
         if not path.exists():
-            raise ValueError(f"{path} does not exist; give picture files, or folders of them")
+            raise ValueError(f"{path} does not exist; give image files, or folders of them")
         if not path.is_dir():
             files.append(path)
             continue
-        inside, passed_over = pictures_below(path)
+        inside, skipped = pictures_below(path)
         if not inside:
-            raise ValueError(f"{path} holds no picture; give picture files, or folders of them")
+            raise ValueError(f"{path} contains no image; give image files, or folders of them")
         files += inside
-        others += passed_over
+        others += skipped
     return files, others

@@ -1,4 +1,4 @@
-"""What a person sees while a search or a training runs: where it is and how long it still takes."""
+"""Progress of a search or a training: bars with the remaining time, and a line for each event."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class SearchProgress:
-    """Two bars on a terminal, trainings and epochs; a line for each event everywhere.
+    """Two bars on a terminal, for trainings and for epochs, and a line for each event.
+
+    Without a terminal, only the lines are written. Use it as a context manager.
 
     Args:
-        trainings: How many trainings the search will have at most, or epochs in all.
+        trainings: The most trainings that the search may have, or its total number of epochs.
         console: Where to write; standard error by default, so that results can be piped.
-        unit: ``"training"``, or ``"epoch"`` where all epochs of the search are counted.
-
-    Use as a context manager.
+        unit: What the first bar counts: ``"training"`` or ``"epoch"``.
     """
 
     def __init__(self, trainings: int, console: Console | None = None, unit: str = "training"):
@@ -49,10 +49,10 @@ class SearchProgress:
         self._said = time.monotonic()
 
     def training(self, what: str, epochs: int) -> keras.callbacks.Callback:
-        """A callback that shows a training's epochs and steps in the second bar.
+        """Return a callback that shows a training's epochs and steps in the second bar.
 
-        Where there is no terminal, a line tells of every epoch that ends a minute or more after
-        the last line.
+        Without a terminal, the callback prints a line at the end of an epoch, at most once a
+        minute.
         """
         return _StepBar(self, what, epochs)
 
@@ -65,21 +65,21 @@ class SearchProgress:
         replayed: bool = False,
         epochs: int = 1,
     ) -> None:
-        """Tell the outcome of a training and move the first bar on.
+        """Print the result of a training and advance the first bar.
 
         Args:
             what: Which training.
             validation: Accuracy in 0..1 on validation data; None if it was not finite.
-            test: Likewise on test data.
-            seconds: How long it took.
-            replayed: Whether it was done before the run was resumed.
-            epochs: How many it had; ignored where trainings are counted.
+            test: Accuracy in 0..1 on test data; None if it was not finite.
+            seconds: How long the training took.
+            replayed: Whether the result was read from the journal of a resumed run.
+            epochs: Number of epochs; ignored if the first bar counts trainings.
         """
         counts_epochs = self._unit == "epoch"
         self._bars.advance(self._trainings, epochs if counts_epochs else 1)
         task = self._bars.tasks[self._trainings]
         took = "  (from the journal)" if replayed else f"{seconds:7.1f} s"
-        of = "of" if counts_epochs else "of ≤"
+        of = "of" if counts_epochs else "of at most"
         count = f"{self._unit} {task.completed:.0f} {of} {self._total}"
         self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   {count}")
         if replayed:
@@ -87,13 +87,13 @@ class SearchProgress:
             self._bars.reset(self._trainings, completed=int(task.completed), start=True)
 
     def fewer(self, trainings: int) -> None:
-        """The search will need so many trainings less than announced."""
+        """Reduce the total of the first bar by a number of trainings."""
         self._total -= trainings
         self._bars.update(self._trainings, total=self._total)
 
 
 def notice(text: str) -> None:
-    """Print a line on standard error, before there is a bar."""
+    """Print a line on standard error, before there is a progress bar."""
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
@@ -103,25 +103,27 @@ def accuracy_text(validation: float | None, test: float | None) -> str:
 
 
 def percent(accuracy: float | None) -> str:
-    """Return an accuracy in per cent, right-aligned; a dash where it is not finite."""
+    """Return an accuracy in per cent, right-aligned, or a dash for None."""
     return "     –" if accuracy is None else f"{100 * accuracy:5.2f} %"
 
 
 class _StepBar(keras.callbacks.Callback):
+    """Shows the steps of one training in the second bar."""
+
     def __init__(self, progress: SearchProgress, what: str, epochs: int):
         super().__init__()
         self._progress, self._bars, self._task = progress, progress._bars, progress._steps
         self._what, self._epochs = what, epochs
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        self._in_epoch = steps = self.params.get("steps") or 0
-        total = steps * self._epochs or None
+        self._steps = self.params.get("steps") or 0
+        total = self._steps * self._epochs or None
         self._bars.reset(self._task, total=total, visible=True, description=self._what)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         text = f"{self._what}, epoch {epoch + 1} of {self._epochs}"
-        self._bars.update(self._task, description=text, completed=epoch * self._in_epoch)
-        self._before = epoch * self._in_epoch
+        self._before = epoch * self._steps
+        self._bars.update(self._task, description=text, completed=self._before)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         progress = self._progress
@@ -129,8 +131,8 @@ class _StepBar(keras.callbacks.Callback):
             progress.say(f"  {self._what}, epoch {epoch + 1} of {self._epochs} done")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Several steps may end at once, and the last ones of an epoch are fewer.
-        done = min(batch + 1, self._in_epoch) if self._in_epoch else batch + 1
+        # Several steps may be executed at once; then `batch` can exceed the steps of an epoch.
+        done = min(batch + 1, self._steps) if self._steps else batch + 1
         self._bars.update(self._task, completed=self._before + done)
 
     def on_train_end(self, logs: dict | None = None) -> None:

@@ -1,4 +1,4 @@
-"""One network without a search: train it, load it, evaluate it."""
+"""Train, load and evaluate a single network, without a search."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ def train(
     overwrite: bool = False,
     callbacks: CallbackFactory | None = None,
 ) -> dict:
-    """Train one architecture from random initialisation with L2 alone (*No Reg RI*).
+    """Train one architecture from random weights, with L2 regularization only (*No Reg RI*).
 
     Args:
-        config: What to train on what, and how.
-        out: Run folder to make; it gets ``models/best.keras``, ``architecture.json``,
+        config: The network, the data and how to train.
+        out: Run folder to create; it gets ``models/best.keras``, ``architecture.json``,
             ``labels.txt`` and ``result.json``.
-        flops: ζ, FLOPs for one image that the network may need; None: any.
+        flops: ζ, the FLOPs budget per image; None for no budget.
         scale_to_budget: Whether to scale the start network's widths to ζ first.
         overwrite: Whether an existing run folder may be replaced.
-        callbacks: A function that is called with the :class:`.TrainingInfo` and returns Keras
-            callbacks, as for :func:`resbuilder.search`. Here one of them may end the training.
+        callbacks: A function that takes the :class:`.TrainingInfo` and returns Keras callbacks, as
+            for :func:`resbuilder.search`. Here a callback may stop the training.
 
     Returns:
-        The result: cost, history, loss and accuracy on validation and test data.
+        The result: cost, history, and loss and accuracy on validation and test data.
 
     Raises:
-        ValueError: If the data cannot be read, the budget is too small or missing, or the folder
+        ValueError: If the data cannot be read, the budget is too small or missing, the run folder
             exists, or ``callbacks`` is not such a function.
 
     Example:
@@ -65,7 +65,7 @@ def train(
     """
     check_factory(callbacks)
     if scale_to_budget and flops is None:
-        raise ValueError("scale_to_budget needs the budget: give flops, for one image")
+        raise ValueError("scale_to_budget needs a FLOPs budget per image; give flops=")
     if flops is not None and not 0 < flops < math.inf:
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
     config = with_image_size(config.resolved(), flops, notice)
@@ -75,8 +75,8 @@ def train(
         architecture = scaling.scale_to_budget(architecture, int(flops))
     elif flops is not None and cost(architecture).flops > flops:
         raise ValueError(
-            f"{config.start} needs {cost(architecture).flops:,} FLOPs for one image, above the "
-            f"{flops:,.0f} given; scale it to them (scale_to_budget), or take a smaller width"
+            f"{config.start} needs {cost(architecture).flops:,} FLOPs per image, but the budget is "
+            f"{flops:,.0f}; choose a smaller width, or give scale_to_budget to fit the widths"
         )
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     counted = cost(architecture)
@@ -102,7 +102,7 @@ def train(
         write_json(run.path / "result.json", result)
         if not result["finite"]:
             raise ValueError(
-                f"the training diverged, see {run.path / 'result.json'}; lower the learning rate"
+                f"the training diverged (see {run.path / 'result.json'}); lower the learning rate"
             )
         trainer.save(run.best)
     return result
@@ -112,21 +112,21 @@ def load_model(path: str | Path) -> keras.Model:
     """Load a ``.keras`` file, or the best model of a run folder.
 
     Raises:
-        ValueError: If there is none or it cannot be read; code in a file is never run.
+        ValueError: If the model does not exist or cannot be read. Code in a file is never executed.
     """
     return load_network(model_file(path))
 
 
 def model_file(path: str | Path) -> Path:
-    """Return a ``.keras`` file, or that of the best model of a run folder.
+    """Return the path of a ``.keras`` file: the one given, or a run folder's best model.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no such file.
     """
     path = Path(path)
     file = path / BEST_MODEL if path.is_dir() else path
     if not file.is_file():
-        raise ValueError(f"there is no model {file}; give a .keras file or a finished run")
+        raise ValueError(f"{file} does not exist; give a .keras file or a finished run")
     return file
 
 
@@ -137,15 +137,15 @@ def evaluate_single(
 
     Args:
         path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.
-        part: ``"train"``, ``"validation"`` or ``"test"``. Which images trained and which validated
-            is known of a run folder only.
-        dataset: Name of a dataset or an image folder; by default that of the run.
+        part: ``"train"``, ``"validation"`` or ``"test"``. The first two need a run folder, because
+            only a run records how the images were split.
+        dataset: Name of a dataset, or a folder of images; by default that of the run.
         data_dir: Folder of ``.npz`` files; by default that of the run.
 
     Raises:
-        ValueError: If the model or data cannot be read or do not fit each other, the classes have
-            other names than the network's, the data of the run have changed since it began, or the
-            part is not known.
+        ValueError: If the model or the data cannot be read or do not fit each other, the names of
+            the classes differ from the network's, the data have changed since the run began, or
+            the split into parts is unknown.
     """
     path = Path(path)
     given = {"dataset": dataset, "data_dir": data_dir}
@@ -159,20 +159,22 @@ def evaluate_single(
         record = DataRecord(card.classes, card.reading, files=None)
     if not path.is_dir() and part != "test":
         raise ValueError(
-            f"which images were for {part} is known of a run folder only; give that, or evaluate "
-            "the model file on the test part"
+            f"a model file does not say which images are its {part} images; give the run folder, "
+            "or evaluate on the test part"
         )
     if part != "test" and dataset is not None:
-        raise ValueError(f"the {part} part is that of the run; leave out the dataset")
+        raise ValueError(f"the {part} images are those of the run; leave out dataset=")
     if "dataset" not in settings:
-        raise ValueError(f"which images? {path} is a model file: give a dataset")
+        raise ValueError(
+            f"{path} is a model file, which does not say on which images to evaluate; give dataset="
+        )
     model = load_model(path)
     data = TrainingData.load(TrainConfig.from_mapping(settings), record)
     images, classes, shape = data.dataset.input_shape, data.dataset.classes, image_shape(model)
     if (shape, model.output_shape[1:]) != (images, (classes,)):
         raise ValueError(
-            f"the model takes images {shape} and gives {model.output_shape[1:]} "
-            f"logits; {data.dataset.name} has images {images} and {classes} classes"
+            f"the model takes images of shape {shape} and returns {model.output_shape[1:]} logits, "
+            f"but {data.dataset.name} has images of shape {images} and {classes} classes"
         )
     _check_classes(path, data)
     if path.is_dir() and dataset is None:
@@ -186,12 +188,12 @@ def evaluate_single(
 
 
 def _check_classes(path: Path, data: TrainingData) -> None:
-    """Raise ValueError where a network's outputs mean other classes than the data have."""
+    """Raise ValueError if a network's classes are not those of the data, in the same order."""
     card = read_keras_card(model_file(path))
     if card is None:
         warnings.warn(
-            f"{path} does not say the names of its classes: whether their order is that of "
-            f"{data.dataset.name} cannot be checked",
+            f"{path} does not name its classes, so their order could not be compared with that of "
+            f"{data.dataset.name}",
             stacklevel=3,
         )
         return
@@ -201,19 +203,19 @@ def _check_classes(path: Path, data: TrainingData) -> None:
         if ours != theirs:
             raise ValueError(
                 f"output {output} of the network {path} is the class {ours!r}, but class {output} "
-                f"of {data.dataset.name} is {theirs!r}: its classes have other names or another "
-                "order, and the accuracy would mean nothing; rename them as they were"
+                f"of {data.dataset.name} is {theirs!r}; give the classes their former names, or "
+                "the accuracy would mean nothing"
             )
 
 
 def _check_unchanged(run: Path, data: TrainingData) -> None:
-    """Raise ValueError where the data are not those that a run recorded when it began."""
+    """Raise ValueError if the data are not those that a run recorded when it began."""
     entries, _ = read_journal(run / "journal.jsonl")
     recorded = next((e.event for e in entries if isinstance(e.event, DataEvent)), None)
     if recorded is None:
         warnings.warn(
-            f"{run} does not say which images it was trained on: whether these are the same "
-            "cannot be checked",
+            f"{run} does not record which images it was trained on, so they could not be compared "
+            "with these",
             stacklevel=3,
         )
         return

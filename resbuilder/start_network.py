@@ -1,4 +1,4 @@
-"""The networks that a training or a search can start from."""
+"""The networks from which a training or a search can start."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from resbuilder.datasets import Dataset
 
 
 def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
-    """The start network that a configuration names, for the images and classes of a dataset.
+    """Return the start network that a configuration names, for the images and classes of a dataset.
 
     Raises:
-        ValueError: If there is no such start, its file cannot be read, or it was made for other
-            images or classes.
+        ValueError: If the start network is unknown, its file cannot be read, it was made for other
+            images or classes, or a setting does not apply to it.
     """
     path = Path(config.start)
     path = path / "architecture.json" if path.is_dir() else path
     if config.start not in STARTS and path.suffix != ".json":
         raise ValueError(
-            f"no start network {config.start!r}: there are {', '.join(STARTS)}, or give a run "
-            "folder or the .json file of an architecture"
+            f"unknown start network {config.start!r}; give one of {', '.join(STARTS)}, a run "
+            "folder, or the .json file of an architecture"
         )
-    _refuse_idle(config)
+    _refuse_unused(config)
     shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
     first = config.width or default_width(config.start)
     if config.start == "rb-0net":
@@ -37,35 +37,36 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
     architecture = read_architecture(path)
     if (architecture.input_shape, architecture.classes) != (shape, classes):
         raise ValueError(
-            f"{path} is a network for images {architecture.input_shape} and "
-            f"{architecture.classes} classes; {dataset.name} has {shape} and {classes}"
+            f"{path} is a network for images of shape {architecture.input_shape} and "
+            f"{architecture.classes} classes, but {dataset.name} has images of shape {shape} and "
+            f"{classes} classes"
         )
-    # Its names may be those that this search will give to blocks of its own.
+    # Its blocks are renamed, because this search may give the same names to new blocks.
     return architecture.with_plain_names()
 
 
 def default_width(start: str) -> int:
-    """Return the channels of the first convolution of a start network."""
+    """Return the default number of channels of a start network's first convolution."""
     return 16 if start == "resnet-20" else 64
 
 
-def _refuse_idle(config: TrainConfig) -> None:
-    """Settings that would do nothing for this start are refused, not ignored."""
-    idle = {
+def _refuse_unused(config: TrainConfig) -> None:
+    """Raise ValueError if a setting is given that would have no effect on this start network."""
+    unused = {
         "width": config.width is not None and config.start not in STARTS,
         "stages": config.stages is not None and config.start != "rb-0net",
         "stem": config.stem != "imagenet" and config.start != "rb-r18",
     }
-    for name, given in idle.items():
+    for name, given in unused.items():
         if given:
-            raise ValueError(f"{name} has no meaning for the start {config.start!r}; leave it out")
+            raise ValueError(f"{name} has no effect on the start {config.start!r}; leave it out")
 
 
 def read_architecture(path: Path) -> Architecture:
     """Read an architecture from a JSON file.
 
     Raises:
-        ValueError: If the file cannot be read or is no architecture.
+        ValueError: If the file cannot be read or does not describe an architecture.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Settings that follow from the images of a folder and from the budget ζ, the same in each command.
+"""Suggested settings for the images of a folder and a FLOPs budget ζ, the same in each command.
 
-They are rules of thumb from what was measured on 28×28 and 32×32 images (docs/chapter6.md). Only
-what is not set is suggested, and only for a user's own folders: datasets with a name keep the sizes
-and the start of the thesis.
+They are rules of thumb from measurements on 28×28 and 32×32 images (docs/chapter6.md). Only unset
+settings are suggested, and only for a user's own folders: named datasets keep the image size and
+the start network of the thesis.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from resbuilder.datasets import Dataset, image_sizes, is_own_folder
 from resbuilder.start_network import default_width, start_architecture
 from resbuilder.surgery import insert_block, insertion_positions
 
-# Sides to which images of a folder may be resized; more pixels mostly cost.
+# Sides to which images of a folder are resized; more pixels mostly cost time and gain little.
 SIDES = (32, 48, 64, 96, 128)
-# ζ for images of 32×32; it grows with the number of pixels.
+# ζ for 32×32 images; it grows with the number of pixels.
 FLOPS, SIDE = 4e6, 32
 
 Say = Callable[[str], object]
 
 
 def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
-    """Return settings with an image size, where the dataset is a user's own folder.
+    """Return the settings with an image size, if the dataset is a user's own folder.
 
     Args:
         config: The settings.
-        flops: ζ, FLOPs for one image; None: any.
-        say: Is told what the images are and how they are read.
+        flops: ζ, the FLOPs budget per image; None for no budget.
+        say: Called with a line about the images and how they are resized.
 
     Raises:
         ValueError: If the folder or an image cannot be read.
@@ -49,14 +49,14 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
         how = "all of this size"
     else:
         low, high = ("×".join(map(str, end)) for end in (min(found), max(found)))
-        done = {"stretch": "stretched", "crop": "cropped", "letterbox": "with black bars"}
-        how = f"from {low} to {high} (height × width), {done[config.fit]} to one shape"
+        done = {"stretch": "stretched", "crop": "cropped", "letterbox": "padded with black bars"}
+        how = f"resized from {low} to {high} (height × width) and {done[config.fit]}"
     say(f"images: {height}×{width} pixels, {len(found)} {how}")
     return config
 
 
 def with_start(config: SearchConfig, dataset: Dataset, say: Say) -> SearchConfig:
-    """Return the settings of a thesis' search with the width of its start, and show the start.
+    """Return the settings of a thesis search with the start network's width, and describe it.
 
     Raises:
         ValueError: See :func:`.start_network.start_architecture`.
@@ -74,13 +74,14 @@ def with_start(config: SearchConfig, dataset: Dataset, say: Say) -> SearchConfig
 
 
 def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> tuple[int, int]:
-    """Return (height, width) to which images are brought: their own where all are equal and small.
+    """Return the (height, width) to which images are resized.
 
-    Otherwise a square, not larger than the typical image's shorter side, nor than ζ pays for.
+    If all images have one small size, that is kept. Otherwise it is the largest square that is no
+    larger than the shorter side of the median image and that ζ pays for.
 
     Args:
         sizes: (height, width) of each image.
-        flops: ζ, FLOPs for one image; None: any.
+        flops: ζ, the FLOPs budget per image; None for no budget.
     """
     if len(set(sizes)) == 1 and max(sizes[0]) <= SIDES[-1]:
         return sizes[0]
@@ -95,16 +96,17 @@ def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> 
 
 
 def suggested_flops(height: int, width: int) -> float:
-    """Return ζ for images of a size: 4 MFLOPs at 32×32 and below, in proportion to the pixels."""
+    """Return ζ for images of a size: 4 MFLOPs up to 32×32, then in proportion to the pixels."""
     flops = FLOPS * max(1.0, height * width / SIDE**2)
     return float(f"{flops:.0e}")
 
 
 def suggested_width(config: SearchConfig, dataset: Dataset) -> int:
-    """Return the width of the widest start within ζ that has room for one more block anywhere.
+    """Return the width of the widest start network that stays within ζ after any insertion.
 
-    It is at most the one that the start has by default, and at least 1.
+    It is at most the default width of the start network, and at least 1.
     """
+    # Bisection: `low` fits (or is 1), and everything above `high` does not fit.
     low, high = 1, default_width(config.start)
     while low < high:
         middle = (low + high + 1) // 2
@@ -115,11 +117,11 @@ def suggested_width(config: SearchConfig, dataset: Dataset) -> int:
 
 
 def dearest_flops(start: Architecture, block_flops: float | None) -> int:
-    """Return the FLOPs of a network after an insertion, where that costs most.
+    """Return the FLOPs of a network after the insertion that adds the most.
 
     Args:
         start: The network.
-        block_flops: What a block may cost at most; None: any.
+        block_flops: The most FLOPs that a block may need; None for any number.
     """
     places = insertion_positions(start)
     return max(cost(insert_block(start, where, "new", block_flops)).flops for where in places)

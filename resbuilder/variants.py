@@ -1,11 +1,12 @@
-"""Names that stand in journals and file names: kinds of trainings, the parts of the data."""
+"""Names used in journals and file names: the variants of a training, the parts of a dataset."""
 
-#: The thesis': with all regularization terms; without, from the With-Reg weights; without, from
-#: random weights.
+#: The trainings of method thesis: with all regularizers; without them, from the weights of With
+#: Reg; without them, from random weights.
 VARIANTS = {"with_reg": "With Reg", "no_reg_wi": "No Reg WI", "no_reg_ri": "No Reg RI"}
 WITH_REG, NO_REG_WI, NO_REG_RI = VARIANTS
 
-#: A race's: its rungs; what its winner does with all epochs that are left; a contender's only one.
+#: The trainings of a race: its rungs; the cooldown of the winner, with all remaining epochs; and
+#: the only training of a contender, with all epochs.
 RACE_VARIANTS = {
     "rung_1": "Rung 1",
     "rung_2": "Rung 2",
@@ -13,7 +14,7 @@ RACE_VARIANTS = {
     "whole": "All epochs",
 }
 *RUNGS, COOLDOWN, WHOLE = RACE_VARIANTS
-#: Those whose networks may be the result of a search.
+#: The variants whose networks can be the result of a search.
 FINAL = (NO_REG_WI, NO_REG_RI, COOLDOWN, WHOLE)
 
 PARTS = ("train", "validation", "test")

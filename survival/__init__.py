@@ -1,10 +1,15 @@
 """Cox networks on whole-slide images (chapter 7 of J. Burghoff's dissertation).
 
-Slides become canvases (:func:`preprocess_slide`, ``survival preprocess``), clinical files
-become a checked cohort (:mod:`survival.cohort`, ``survival cohort``), a network is trained on both
-(:mod:`survival.training`, ``survival train``) and predicts other scanners' slides
-(:mod:`survival.evaluation`, ``survival evaluate``), and a page shows how far its risks carry
-(:mod:`survival.report`, ``survival report``). Loss, metrics, network and slides are of use alone.
+The steps are:
+
+1. convert slides to canvases (:func:`preprocess_slide`, ``survival preprocess``);
+2. build a checked cohort from clinical files (:mod:`survival.cohort`, ``survival cohort``);
+3. train a network on both (:mod:`survival.training`, ``survival train``);
+4. compute and evaluate risk scores for other slides, such as another scanner's
+   (:mod:`survival.evaluation`, ``survival evaluate``);
+5. write a report (:mod:`survival.report`, ``survival report``).
+
+Loss, metrics, network and slide conversion can also be used separately.
 """
 
 from importlib import import_module
@@ -17,7 +22,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from survival.saliency import risk_saliency as risk_saliency
     from survival.slides import preprocess_slide as preprocess_slide
 
-# Loaded on first use: `survival --help` need not wait for a backend.
+# Loaded on first use, so that `survival --help` does not load a backend.
 _HOMES = {
     "ConcordanceIndexCallback": "metrics",
     "CoxPHLoss": "losses",

@@ -1,20 +1,20 @@
-"""Training images changed at random: mirrored, turned by half, or stained otherwise."""
+"""Augmentation: random mirroring and random changes of the stain of training images."""
 
 from __future__ import annotations
 
 import numpy as np
 from skimage.color import hed2rgb, rgb2hed
 
-# Largest relative change of each stain, and largest shift: 0.01 changes absorbance by 0.14.
+# Largest relative change of each stain, and largest shift; 0.01 changes the absorbance by 0.14.
 STAIN_SCALE, STAIN_SHIFT = 0.2, 0.01
 
 
 def flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Mirrors each axis with probability one half: tissue has no up and no left.
+    """Mirror each axis with probability 1/2, because tissue has no preferred orientation.
 
     Args:
         image: uint8, shape (height, width, 3).
-        random: Draws.
+        random: Random number generator.
 
     Returns:
         A view of the image.
@@ -24,15 +24,15 @@ def flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def stain(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Changes the amounts of haematoxylin, eosin and the residual, as other laboratories would.
+    """Change the amounts of haematoxylin, eosin and the residual stain at random.
 
-    The colours are taken apart by the deconvolution of Ruifrok and Johnston (2001); where there is
-    tissue every stain is scaled and shifted, as in Tellez et al. (2019), before they are put
-    together again.
+    This imitates the staining of different laboratories. The colour deconvolution of Ruifrok and
+    Johnston (2001) separates the stains. Where there is tissue, each stain is scaled and shifted,
+    as in Tellez et al. (2019), and the stains are combined again.
 
     Args:
         image: uint8, shape (height, width, 3).
-        random: Draws.
+        random: Random number generator.
 
     Returns:
         uint8, the same shape.
@@ -45,7 +45,7 @@ def stain(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _tissue(image: np.ndarray) -> np.ndarray:
-    """Where it is not white: the background has no stain to change; shape (height, width, 1)."""
+    """Return where the image is not white, shape (height, width, 1); background has no stain."""
     return (image.min(axis=-1, keepdims=True) < 235) | (np.ptp(image, axis=-1, keepdims=True) > 25)
 
 

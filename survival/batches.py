@@ -1,4 +1,4 @@
-"""Which rows form a batch: an event in each, and all slides of a patient together."""
+"""Batches with an event in each, and optionally all slides of a patient in one batch."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from survival.checks import whole_number
 
 
 class EventBalancedBatches:
-    """Divides a cohort into batches, anew in every epoch, by seed and epoch alone.
+    """Divide a cohort into batches, differently in every epoch.
 
-    A batch without events teaches a Cox model nothing, and one in which two slides of a patient
-    are apart lets them compete with different patients. So the patients with events are dealt out
-    to the batches first, evenly, and then the others, to the batches with the fewest rows. Every
-    row is in one batch of each epoch; batches have ``batch_size`` rows or fewer, as equal as the
-    patients allow; their number is the same in all epochs.
+    A Cox model learns nothing from a batch without events. If two slides of a patient are in
+    different batches, they are compared with different patients. Therefore the patients with events
+    are first dealt out evenly over the batches, and then the others, each to the batch with the
+    fewest rows.
+
+    Every row is in exactly one batch of an epoch. Batches have at most ``batch_size`` rows and are
+    as equal in size as the patients allow. Their number is the same in all epochs. The division
+    depends only on the seed and the epoch.
 
     Args:
-        events: 1 or 0 (happened or not) for each row, shape (n,).
+        events: 1 or 0 (event or not) for each row, shape (n,).
         batch_size: The most rows in a batch.
-        patients: Whose row it is, shape (n,), any values that compare equal for the same patient.
+        patients: Patient of each row, shape (n,), as values that are equal for the same patient.
             By default each row is a patient.
-        seed: Seed of all epochs.
+        seed: Random seed of all epochs.
 
     Raises:
-        ValueError: Shapes that do not fit, other events, or a patient with more rows than fit
-            into a batch.
+        ValueError: Shapes do not match, an event is not 0 or 1, or a patient has more rows than
+            fit into a batch.
 
     Example:
         >>> import keras
@@ -43,7 +46,7 @@ class EventBalancedBatches:
         ...     def __getitem__(self, i):
         ...         rows, weight = padded(self.indices[i], self.batches.batch_size)
         ...         return self.images[rows], self.targets[rows], weight
-        ...     def on_epoch_end(self):  # Keras calls it when a fit starts, too
+        ...     def on_epoch_end(self):  # Keras also calls it when a fit starts
         ...         self.epoch += 1
         ...         self.indices = self.batches.epoch(self.epoch)
         >>> images = np.random.default_rng(0).uniform(0, 255, size=(12, 16, 24, 3))
@@ -65,39 +68,40 @@ class EventBalancedBatches:
         events = np.asarray(events)
         if events.ndim != 1 or not len(events) or not np.isin(events, (0, 1)).all():
             raise ValueError(
-                f"events must be 0 or 1 for each row, at least one row; got {events!r:.80}"
+                f"events must be 0 or 1 for each row, with at least one row; got {events!r:.80}"
             )
         self.batch_size = whole_number("batch_size", batch_size)
         patients = np.arange(len(events)) if patients is None else np.asarray(patients)
         if patients.shape != events.shape:
             raise ValueError(
-                f"there must be a patient for each row; got shape {patients.shape} for "
-                f"{len(events)} rows"
+                f"patients must have one value for each of the {len(events)} rows; got shape "
+                f"{patients.shape}"
             )
         names, owner, sizes = np.unique(patients, return_inverse=True, return_counts=True)
         if sizes.max() > batch_size:
             largest = int(sizes.argmax())
             raise ValueError(
-                f"patient {names[largest]!s} has {sizes[largest]} rows, which stay together, but a "
-                f"batch has {batch_size}: make it larger, or leave patients out to treat rows as "
-                "independent"
+                f"patient {names[largest]!s} has {sizes[largest]} slides, which must be in one "
+                f"batch of {batch_size}: choose larger batches, or batches that do not keep a "
+                "patient's slides together"
             )
         self.seed = seed
         self._rows = np.split(np.argsort(owner, kind="stable"), np.cumsum(sizes)[:-1])
         happened = np.bincount(owner, weights=events) > 0
-        # Patients alike in what matters here take each other's places: which batch a place belongs
-        # to is the same in all epochs, so their number is, too.
+        # Each place in the order of patients belongs to a fixed batch. In every epoch, patients of
+        # the same kind (event or not, number of rows) are permuted among their places, so the
+        # number of batches never changes.
         self._order = np.lexsort((-sizes, ~happened))
         kinds = np.stack([happened, sizes])[:, self._order]
         self._kinds = np.flatnonzero(np.any(kinds[:, 1:] != kinds[:, :-1], axis=0)) + 1
         self._batch_of_place = _deal(kinds[1].tolist(), int(happened.sum()), self.batch_size)
 
     def __len__(self) -> int:
-        """The number of batches in every epoch."""
+        """Return the number of batches in every epoch."""
         return 1 + int(self._batch_of_place.max())
 
     def epoch(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch, arrays of row numbers."""
+        """Return the batches of an epoch, as arrays of row numbers."""
         random = np.random.default_rng((self.seed, epoch))
         patients = np.concatenate(
             [random.permutation(kind) for kind in np.split(self._order, self._kinds)]
@@ -109,34 +113,35 @@ class EventBalancedBatches:
 
 
 def padded(rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Fills a batch up to a fixed size, with rows that do not count.
+    """Pad a batch to a fixed size, with rows of weight 0.
 
-    Needed where every batch must have one shape: the first of a training under
-    ``tf.distribute.MirroredStrategy``, or to compile but once.
+    A fixed size is needed for the first batch under ``tf.distribute.MirroredStrategy``, and to
+    compile a training step only once.
 
     Args:
         rows: Row numbers of a batch.
-        size: How many there shall be.
+        size: Number of rows after padding.
 
     Returns:
-        ``size`` row numbers, and float32 sample weights: 1, and 0 for what was filled up.
+        ``size`` row numbers, and float32 sample weights: 1, or 0 for padding.
 
     Raises:
-        ValueError: If there are none, or more than ``size``.
+        ValueError: If ``rows`` is empty, or longer than ``size``.
     """
     if not 0 < len(rows) <= size:
-        raise ValueError(f"cannot fill up {len(rows)} rows to {size}")
+        raise ValueError(f"cannot pad {len(rows)} rows to {size}")
     weight = np.zeros(size, "float32")
     weight[: len(rows)] = 1
     return np.concatenate([rows, np.full(size - len(rows), rows[0])]), weight
 
 
 def _deal(sizes: list[int], with_event: int, capacity: int) -> np.ndarray:
-    """The batch of each patient: largest first, into as few batches as that needs.
+    """Return the batch of each patient, with as few batches as this way of dealing allows.
 
     Args:
-        sizes: Rows of each patient; the first ``with_event`` have an event.
-        with_event: How many have.
+        sizes: Rows of each patient, largest first among those with and those without an event. The
+            first ``with_event`` patients have an event.
+        with_event: Number of patients with an event.
         capacity: The most rows in a batch.
     """
     count = -(-sum(sizes) // capacity)
@@ -148,7 +153,8 @@ def _deal(sizes: list[int], with_event: int, capacity: int) -> np.ndarray:
 def _try_to_deal(sizes: list[int], with_event: int, capacity: int, count: int) -> list[int] | None:
     rows = [0] * count
     batches: list[int] = []
-    # Those with an event go where the fewest events are, the others where the fewest rows are.
+    # A patient with an event goes to the batch with the fewest events, others to the one with the
+    # fewest rows. Full batches are skipped.
     for part, by_events in ((sizes[:with_event], True), (sizes[with_event:], False)):
         heap = [(0, rows[batch], batch) for batch in range(count)]
         heapq.heapify(heap)

@@ -1,4 +1,4 @@
-"""Checks of the numbers that a user passes."""
+"""Checks of numbers passed by the user."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]
     """Return a value as a float.
 
     Args:
-        name: What the error calls it.
-        value: Any real number, also of NumPy.
-        allowed: Which numbers fit, in words for the error.
-        fits: Whether a finite number fits.
+        name: Name of the value in the error.
+        value: Any real number, including NumPy's.
+        allowed: Which numbers are allowed, in words for the error.
+        fits: Function that tells whether a finite number is allowed.
 
     Raises:
-        ValueError: If it is not a finite number, or does not fit.
+        ValueError: If the value is not a finite number, or is not allowed.
     """
     if isinstance(value, Real) and not isinstance(value, bool):
         converted = float(value)
@@ -30,12 +30,12 @@ def whole_number(name: str, value: object, least: int = 1) -> int:
     """Return a value as an int.
 
     Args:
-        name: What the error calls it.
-        value: Any whole number, also of NumPy.
-        least: The smallest that is allowed.
+        name: Name of the value in the error.
+        value: Any whole number, including NumPy's.
+        least: The smallest allowed number.
 
     Raises:
-        ValueError: If it is not a whole number, or smaller.
+        ValueError: If the value is not a whole number, or is smaller.
     """
     if isinstance(value, Integral) and not isinstance(value, bool):
         converted = int(value)

@@ -1,8 +1,8 @@
-"""Slides and a cohort for a demonstration: real tissue, simulated outcomes.
+"""Slides and a cohort for a demonstration, with real tissue and simulated outcomes.
 
-The tissue is the micrograph of colon that comes with scikit-image, whose glands are stained brown.
-Every patient has a section put together from small windows of it: the more of them are stained, the
-earlier the event comes, on average.
+The tissue is the micrograph of a colon in scikit-image, whose glands are stained brown. The section
+of each patient is assembled from small windows of it. The more of them are stained, the earlier the
+event, on average.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from PIL import Image
 from resbuilder.common.files import atomically
 from survival.cohort import Cohort
 
-# Name of each scanner, its patients, micrometres per pixel, and what it makes of the colours.
+# For each scanner: number of patients, micrometres per pixel, and factors on the colours.
 SCANNERS = {
     "A": (90, 0.5, (1.0, 1.0, 1.0)),
     "B": (30, 0.25, (0.95, 0.96, 1.0)),
 }
-# Width and height of a slide at 0.5 micrometres per pixel, and side of the windows.
+# Width and height of a slide at 0.5 micrometres per pixel, side of the windows, side of TIFF tiles.
 SIZE, WINDOW, TILE = (640, 480), 64, 256
-# Hazard per month of a patient with half of the windows stained, log of how much it grows from none
-# to all of them, and the months for which patients are followed.
+# Hazard per month of a patient with half of the windows stained; log of the hazard ratio between
+# all and none; and the range of follow-up in months.
 HAZARD, SIGNAL, FOLLOWED = 0.02, 4.0, (24, 120)
 GLASS = 244
 
@@ -32,14 +32,15 @@ GLASS = 244
 def write_slides(
     folder: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[str, Cohort]:
-    """Write the slides that are missing: pyramids of tiles, ``A/001.tif`` and so on.
+    """Write the slides that are missing, as tiled TIFF pyramids ``A/001.tif`` and so on.
 
     Args:
-        folder: For the slides; it exists.
-        progress: Called with the slides that are there and their number.
+        folder: Existing folder for the slides.
+        progress: Called with the number of finished slides and of all slides.
 
     Returns:
-        For each scanner its slides, named as below ``folder``, with the simulated follow-up.
+        For each scanner a cohort of its slides, with paths relative to ``folder``, and simulated
+        follow-up.
     """
     windows, total = _windows(), sum(patients for patients, *_ in SCANNERS.values())
     done, cohorts = 0, {}
@@ -63,16 +64,16 @@ def write_slides(
 
 
 def _follow_up(stained: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Months until the event or the end of follow-up, and whether it is the event."""
+    """Return the months until the event or the end of follow-up, and whether it is the event."""
     hazard = HAZARD * np.exp(SIGNAL * (stained - 0.5))
     event, end = random.exponential(1 / hazard), random.uniform(*FOLLOWED, len(stained))
     return np.round(np.minimum(event, end) + 0.05, 1), event <= end
 
 
 def _windows() -> tuple[np.ndarray, np.ndarray]:
-    """Windows of the micrograph without brown stain and with much of it, uint8 (n, side, side, 3).
+    """Return windows with little and with much brown stain, each uint8 (n, side, side, 3).
 
-    scikit-image brings it along: nothing is downloaded.
+    The micrograph is part of scikit-image, so nothing is downloaded.
     """
     from skimage.color import rgb2hed
     from skimage.data import immunohistochemistry
@@ -82,17 +83,17 @@ def _windows() -> tuple[np.ndarray, np.ndarray]:
     corners = range(0, len(tissue) - WINDOW + 1, WINDOW // 4)
     places = [np.s_[y : y + WINDOW, x : x + WINDOW] for y in corners for x in corners]
     order = np.argsort([brown[place].mean() for place in places])
-    some = len(places) // 5
-    few, many = (
-        np.stack([tissue[places[i]] for i in part]) for part in (order[:some], order[-some:])
+    fifth = len(places) // 5
+    little, much = (
+        np.stack([tissue[places[i]] for i in part]) for part in (order[:fifth], order[-fifth:])
     )
-    return few, many
+    return little, much
 
 
 def _section(
     windows: tuple[np.ndarray, np.ndarray], stained: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Tissue on glass, uint8 (height, width, 3), of which a share is stained."""
+    """Return tissue on glass, uint8 (height, width, 3), with a given fraction stained."""
     width, height = SIZE
     down, across = -(-height // WINDOW), -(-width // WINDOW)
     kinds = (random.random((down, across)) < stained).astype(int)
@@ -100,7 +101,7 @@ def _section(
     def window(kind: int) -> np.ndarray:
         return np.rot90(random.choice(windows[kind]), int(random.integers(4)))
 
-    rows = [np.hstack([window(kind) for kind in some]) for some in kinds]
+    rows = [np.hstack([window(kind) for kind in row]) for row in kinds]
     canvas = np.vstack(rows)[:height, :width]
     # A round section with an uneven border.
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -114,7 +115,7 @@ def _section(
 
 
 def _write(path: Path, picture: Image.Image, mpp: float) -> None:
-    """Write a slide in three levels, whole or not at all."""
+    """Write a slide with three levels atomically."""
     import tifffile
 
     if mpp < 0.5:
@@ -123,7 +124,7 @@ def _write(path: Path, picture: Image.Image, mpp: float) -> None:
         for level in range(3):
             reduced = picture.reduce(2**level)
             per_cm = 1e4 / (mpp * 2**level)
-            # With JPEG, tifffile would need one more package.
+            # For JPEG, tifffile would need another package.
             tiff.write(
                 np.asarray(reduced),
                 photometric="rgb",

@@ -1,4 +1,4 @@
-"""What a network predicts for the slides of a cohort."""
+"""Risk scores of a network for the slides of a cohort."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from survival.cohort.identity import check_contents, known_slides
 from survival.images import CanvasImages, at_a_time
 from survival.run import EVALUATIONS, Run, write_table
 
-# Decimals of a log-hazard. What lies behind them is rounding noise of float32, which depends on a
-# slide's place in its batch: equal slides must have equal risks.
+# Decimals of a log-hazard. Further digits are rounding errors of float32 that depend on a slide's
+# position in its batch, whereas equal slides must have equal scores.
 DIGITS = 6
 
 
@@ -27,31 +27,32 @@ def evaluate(
     name: str,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> pd.DataFrame:
-    """Predict a cohort that a network was not trained on, and keep that in the run's folder.
+    """Compute the risk scores of a cohort that a network was not trained on, and store them.
+
+    They are written to the folder ``evaluations`` of the run.
 
     Args:
-        run: A training's folder.
-        cohort: Slides and follow-up, of another scanner for example.
-        images: Folder of their images, as ``survival preprocess`` wrote it.
-        name: What the evaluation is called; one of that name before is replaced.
+        run: The run, or its folder.
+        cohort: Slides and follow-up, for example of another scanner.
+        images: Output folder of ``survival preprocess`` with their images.
+        name: Name of the evaluation; an existing one of that name is replaced.
         callbacks: Keras callbacks of the prediction.
 
     Returns:
-        The table that :attr:`survival.run.Run.predictions` describes.
+        A table as described at :attr:`survival.run.Run.predictions`.
 
     Raises:
-        ValueError: Images that are missing, or of another size than the network takes; one slide
-            that stands for two patients; or slides to be judged (the split ``test``, or all if
-            there is none) on which the network was trained or its epoch chosen; or times in
-            another unit.
+        ValueError: An image is missing or does not have the network's input size; one slide
+            belongs to two patients; slides to evaluate (the split ``test``, or all if there is
+            none) were in the network's training or validation split; or the unit of time differs.
     """
     run = run if isinstance(run, Run) else Run(run)
     if not name or Path(name).name != name or name.startswith("."):
-        raise ValueError(f"name must be a file's name without folders, not {name!r}")
+        raise ValueError(f"name must be a file name without folders, not {name!r}")
     units = run.settings.get("time_unit"), cohort.time_unit
     if None not in units and units[0] != units[1]:
         raise ValueError(
-            f"the network of {run.path} was trained with times in {units[0]}, and those of the "
+            f"the network in {run.path} was trained with times in {units[0]}, but those of the "
             f"cohort are in {units[1]}: convert them"
         )
     pictures = CanvasImages(images, cohort.slide)
@@ -60,8 +61,8 @@ def evaluate(
     network = run.model()
     if (wanted := tuple(network.input_shape[1:])) != pictures.shape:
         raise ValueError(
-            f"the network of {run.path} takes images of {wanted[1]}x{wanted[0]}, those in {images} "
-            f"have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the slides with "
+            f"the network in {run.path} needs images of {wanted[1]}x{wanted[0]} pixels, but those "
+            f"in {images} have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the slides with "
             f"--canvas {wanted[1]}x{wanted[0]}"
         )
     table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
@@ -82,10 +83,10 @@ def _refuse_known_slides(run: Run, cohort: Cohort, pictures: CanvasImages) -> No
     )
     if known:
         raise ValueError(
-            f"the network of {run.path} was trained, or its epoch chosen, on {len(known)} of the "
-            f"{int(rows.sum())} slides to be judged ({some(known)}), so that nothing said about "
-            "them would hold for others: judge it by other slides, or give its cohort with the "
-            'split, of which "test" is judged'
+            f"{len(known)} of the {int(rows.sum())} slides to evaluate ({some(known)}) were in the "
+            f"training or validation split of the network in {run.path}, so the results would be "
+            "too optimistic: evaluate other slides, or give the network's own cohort with its "
+            'column split, of which only "test" is evaluated'
         )
 
 
@@ -94,24 +95,24 @@ def predict(
     images: CanvasImages,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> np.ndarray:
-    """Return the log-hazards of all images, rounded to :data:`DIGITS`; higher is more risk.
+    """Return the log-hazards of all images, rounded to :data:`DIGITS` decimals.
 
     Args:
-        network: From images to log-hazards of shape (n, 1).
+        network: A model from images to log-hazards of shape (n, 1).
         images: n images.
         callbacks: Keras callbacks of the prediction.
 
     Returns:
-        float64, shape (n,).
+        float64, shape (n,); a higher value means a higher risk.
 
     Raises:
-        ValueError: The network's predictions are no numbers.
+        ValueError: A log-hazard is not finite.
     """
     log_hazard = log_hazards(network, images, callbacks)
     if not np.isfinite(log_hazard).all():
         raise ValueError(
-            f"{np.sum(~np.isfinite(log_hazard))} of {len(log_hazard)} predictions are no finite "
-            "numbers: the network is broken"
+            f"{np.sum(~np.isfinite(log_hazard))} of {len(log_hazard)} risk scores are not finite: "
+            "the network is broken"
         )
     return log_hazard
 
@@ -121,13 +122,13 @@ def log_hazards(
     images: CanvasImages,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> np.ndarray:
-    """Return what :func:`predict` does, finite or not."""
+    """Return the log-hazards as :func:`predict` does, but accept values that are not finite."""
     found = network.predict(OrderedBatches(images), verbose=0, callbacks=list(callbacks))
     return np.round(np.asarray(found, "float64").reshape(-1), DIGITS)
 
 
 class OrderedBatches(keras.utils.PyDataset):
-    """Images in their order, as many at a time as fit into the memory.
+    """Images in their order, in batches that fit into memory.
 
     Args:
         images: n images.
@@ -147,7 +148,7 @@ class OrderedBatches(keras.utils.PyDataset):
 
 
 def prediction_table(cohort: Cohort, images: CanvasImages, log_hazard: np.ndarray) -> pd.DataFrame:
-    """Return the table that :attr:`survival.run.Run.predictions` describes."""
+    """Return a table as described at :attr:`survival.run.Run.predictions`."""
     return pd.DataFrame(
         {
             "slide": cohort.slide,

@@ -1,4 +1,4 @@
-"""The images that ``survival preprocess`` made, found by the names of their slides."""
+"""The images made by ``survival preprocess``, found by the names of their slides."""
 
 from __future__ import annotations
 
@@ -16,48 +16,52 @@ from resbuilder.common.words import some
 from survival.cohort.identity import contents_of_files
 from survival.names import find_slides
 
-# As survival.slides.batch calls it, which reads slides and is not needed here.
+# The same as in survival.slides.batch, which is not imported because it needs OpenSlide.
 MANIFEST = "manifest.csv"
-# Decoded images up to so many bytes are kept in memory; more are decoded by so many threads.
+# If all decoded images need at most CACHE bytes, they are kept in memory. Otherwise several threads
+# decode them each time.
 CACHE, THREADS = 2**28, 4
-# Batches up to so many bytes are made ahead.
+# Batches of up to this many bytes are assembled in advance.
 BATCH = 2**28
 # Pixels whose activations in a network are in memory at a time.
 PIXELS = 5_000_000
 
 
 class CanvasImages:
-    """Images of slides, all of one size, decoded when they are needed.
+    """Images of slides, all of the same size, decoded when they are needed.
 
     Args:
-        folder: What ``survival preprocess`` wrote. If its manifest is not there, the image of
+        folder: Output folder of ``survival preprocess``. Without its manifest, the image of
             ``a/b.svs`` is the file ``a/b.png``.
-        slides: Names of the slides, as in the cohort, shape (n,): a path of the manifest, or the
-            end of one that occurs only once.
+        slides: Names of the slides, as in the cohort, shape (n,). Each is a path of the manifest,
+            or the end of exactly one of its paths.
 
     Attributes:
         paths: The images' files, in the order of the slides.
-        contents: A text for each slide that is the same for copies of one slide, ``""`` where
-            nothing is known.
+        contents: A text for each slide that is the same for copies of one slide, ``""`` if
+            unknown.
         shape: Height, width and channels of every image.
 
     Raises:
-        ValueError: Slides without an image (those that failed with their reasons), an image that
-            cannot be read, or images of different sizes.
+        ValueError: A slide has no image (with the reason, if it failed), an image cannot be read,
+            or images have different sizes.
     """
 
     def __init__(self, folder: str | Path, slides: Iterable[str]):
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"no such folder of images: {folder}; run `survival preprocess` first")
+            raise ValueError(
+                f"the folder of images {folder} does not exist; run `survival preprocess` first"
+            )
         self.paths, self.contents = _find(self.folder, list(slides))
         sizes = {path: _size(path) for path in self.paths}
         if len(set(sizes.values())) > 1:
             first, *others = dict.fromkeys(sizes.values())
             example = next(path for path in self.paths if sizes[path] == others[0])
             raise ValueError(
-                f"all images must have one size; {self.paths[0]} has {first[0]}x{first[1]}, "
-                f"{example} has {others[0][0]}x{others[0][1]}: preprocess them with one --canvas"
+                f"all images must have the same size, but {self.paths[0]} has "
+                f"{first[0]}x{first[1]} pixels and {example} has {others[0][0]}x{others[0][1]}: "
+                "preprocess all slides with the same --canvas"
             )
         width, height = sizes[self.paths[0]]
         self.shape = (height, width, 3)
@@ -66,29 +70,29 @@ class CanvasImages:
         )
 
     def select(self, rows: np.ndarray) -> CanvasImages:
-        """Return the images that a boolean mask or an array of positions picks."""
-        chosen = copy.copy(self)  # with the same images in memory
+        """Return the images that a boolean mask or an array of positions selects."""
+        chosen = copy.copy(self)  # shares the images in memory
         picked = np.arange(len(self.paths))[rows]
         chosen.paths = [self.paths[i] for i in picked]
         chosen.contents = [self.contents[i] for i in picked]
         return chosen
 
     def fingerprint(self) -> str:
-        """SHA-256 of the images' names and sizes in bytes, which tells other images from these."""
+        """Return the SHA-256 of the images' names and file sizes, to recognise other images."""
         files = ((path.relative_to(self.folder), path.stat().st_size) for path in self.paths)
         text = "".join(f"{name.as_posix()}\0{size}\n" for name, size in files)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def threads(self) -> int:
-        """How many threads should decode: more than one where images are decoded every time."""
+        """Number of threads that should decode: more than one if images are not kept in memory."""
         return THREADS if self._kept is None else 1
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        """The image of a slide: uint8, shape ``shape``; do not change it."""
+        """Return the image of a slide, uint8 of shape ``shape``; do not modify it."""
         path = self.paths[row]
         if self._kept is None:
             return _decode(path)
@@ -98,14 +102,14 @@ class CanvasImages:
 
 
 def at_a_time(shape: tuple[int, int, int]) -> int:
-    """How many images of a shape (height, width, channels) go through a network together."""
+    """Return how many images (height, width, channels) are processed by a network at a time."""
     return max(1, PIXELS // (shape[0] * shape[1]))
 
 
 def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
-    """Return the image of each slide, and what tells copies of one slide."""
+    """Return the image of each slide, and a text that is the same for copies of one slide."""
     if not slides:
-        raise ValueError("there are no slides to find images of")
+        raise ValueError("the cohort has no slides")
     manifest = folder / MANIFEST
     if not manifest.exists():
         paths = [folder / PurePosixPath(slide).with_suffix(".png") for slide in slides]
@@ -117,7 +121,7 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
     files = find_slides(slides, listed, str(manifest))
     rows = {slide: listed[file] for slide, file in files.items()}
     if unknown := [s for s in slides if s not in rows]:
-        example = f"the manifest has e.g. {next(iter(listed))}" if listed else "it holds no slides"
+        example = f"which has, for example, {next(iter(listed))}" if listed else "which is empty"
         _refuse(unknown, f"not in {manifest} ({example})")
     failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
     _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
@@ -129,15 +133,15 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def _content(row: dict) -> str:
-    """What tells copies of one slide, as far as the manifest has it."""
+    """Return a text that is the same for copies of one slide, ``""`` if the manifest has none."""
     if row.get("content"):
         return row["content"]
-    # As images were told apart that were made before; they still compare among themselves.
+    # The text of an earlier version; such images can still be compared with each other.
     return f"sha256:{row['sha256']}:{row.get('bytes')}" if row.get("sha256") else ""
 
 
 def _rows(manifest: Path) -> dict[str, dict]:
-    """The manifest's rows by slide, each with its ``output``."""
+    """Return the manifest's rows by slide, each with its ``output``."""
     try:
         with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
@@ -165,7 +169,7 @@ def _size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:  # reads the header only
             return image.size
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
-        raise ValueError(f"{path} is no image") from None
+        raise ValueError(f"{path} is not an image; run `survival preprocess` again") from None
 
 
 def _decode(path: Path) -> np.ndarray:
@@ -173,4 +177,4 @@ def _decode(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path} is broken ({error}); make it again") from None
+        raise ValueError(f"{path} is damaged ({error}); run `survival preprocess` again") from None

@@ -1,11 +1,11 @@
-"""The network of chapter 7: from a slide to the logarithm of a hazard."""
+"""The network of chapter 7, from the image of a slide to a log-hazard."""
 
 from __future__ import annotations
 
 import keras
 from keras import layers
 
-# Convolutions of each block, and their filters; a 2×2 max pooling between blocks.
+# Number of convolutions in each block, and of their filters. 2×2 max pooling separates the blocks.
 BLOCKS = ((1, 64), (1, 64), (2, 128), (2, 256), (2, 512))
 DENSE = (4096, 2048)
 
@@ -16,24 +16,24 @@ def vgg_survival_model(
     dtype: str = "float32",
     seed: int | None = None,
 ) -> keras.Model:
-    """The author's VGG-like network: one log-hazard for each slide, higher is more risk.
+    """Return the author's VGG-like network, which computes one log-hazard per slide.
 
-    Eight 3×3 convolutions with ReLU in five blocks (64; 64; 128, 128; 256, 256; 512, 512), 2×2
-    max pooling between the blocks, global average pooling, dense layers of 4096, 2048 and 1 unit.
-    Flattening in place of global pooling would need 4·10¹⁰ weights at the canvas' size.
+    It has eight 3×3 convolutions with ReLU in five blocks (64; 64; 128, 128; 256, 256; 512, 512),
+    2×2 max pooling between the blocks, global average pooling, and dense layers of 4096, 2048 and 1
+    units. With flattening instead of global pooling, the canvas would require 4·10¹⁰ weights.
 
     Args:
-        input_shape: Height, width and channels of a canvas; the canvas of the thesis is 2500
-            pixels wide and 2000 high.
-        width: Factor on the units of every layer but the last, for smaller canvases.
-        dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``, which halves the memory. The
-            last layer computes in float32 always: the loss compares small differences.
-        seed: Seed of the initial weights; None draws one.
+        input_shape: Height, width and channels of a canvas. The thesis' canvas is 2500 pixels wide
+            and 2000 pixels high.
+        width: Factor on the units of every layer except the last, for smaller canvases.
+        dtype: A Keras dtype policy, such as ``"mixed_bfloat16"``, which halves the memory. The last
+            layer always computes in float32, because the loss compares small differences.
+        seed: Random seed of the initial weights; None draws one.
 
     Returns:
         A model from raw pixels, 0 to 255, of shape (n, height, width, channels) to log-hazards of
-        shape (n, 1). The last layer has no activation and no bias: Cox' partial likelihood does
-        not change with a constant.
+        shape (n, 1); a higher value means a higher risk. The last layer has no activation and no
+        bias, because a constant does not change Cox' partial likelihood.
 
     Raises:
         ValueError: If the canvas is too small for four poolings, or ``width`` is not positive.
@@ -44,7 +44,7 @@ def vgg_survival_model(
             f"{input_shape}"
         )
     if not width > 0:
-        raise ValueError(f"width must be a factor > 0, not {width}")
+        raise ValueError(f"width must be a number > 0, not {width}")
     seeds = keras.random.SeedGenerator(seed)
 
     def units(number: int) -> int:
@@ -54,7 +54,7 @@ def vgg_survival_model(
         return keras.initializers.HeUniform(seed=seeds)
 
     pixels = keras.Input(input_shape, name="pixels")
-    # White, the background, is 0: what is padded at the border and around the tissue is the same.
+    # White, the background, becomes 0, the same value as the padding at the border.
     x = layers.Rescaling(-1 / 255, offset=1.0, dtype=dtype, name="darkness")(pixels)
     for block, (convolutions, filters) in enumerate(BLOCKS, start=1):
         for number in range(1, convolutions + 1):

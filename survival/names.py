@@ -1,4 +1,4 @@
-"""Names of slides and patients: when two of them mean the same."""
+"""Names of slides and patients: find files by name, and names that look alike."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path, PurePosixPath
 
 
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
-    """Find the files that slides of a cohort mean.
+    """Find the files of a cohort's slides.
 
-    A slide means the file of the same path, else the only file whose path ends with it: download
-    clients put each slide into a folder of its own, so ``a.svs`` finds ``6f1c/a.svs``. A slide
-    named with another folder, such as ``B/a.svs``, never finds ``A/a.svs``.
+    The file of a slide is the one with the same path, or else the only one whose path ends with
+    the slide's name. Download clients put each slide into a separate folder, so ``a.svs`` finds
+    ``6f1c/a.svs``. A slide with another folder, such as ``B/a.svs``, never finds ``A/a.svs``.
 
     Args:
         wanted: Names of the slides, with ``/`` between folders.
-        there: Paths of the files, likewise.
-        where: What the errors call the place of the files.
+        there: Paths of the files, with ``/`` between folders.
+        where: Description of the files' location, for errors.
 
     Returns:
         The file of each slide that has one.
 
     Raises:
-        ValueError: Several files end with a slide's name, or two slides mean one file.
+        ValueError: Several files match a slide, or two slides match the same file.
     """
     files = set(there)
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -35,15 +35,15 @@ def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict
     found: dict[str, str] = {}
     for slide in wanted:
         parts = PurePosixPath(slide).parts
-        alike = by_name.get(parts[-1], []) if parts else []
-        same = [slide] if slide in files else [f for f in alike if _ends_with(f, parts)]
-        if len(same) > 1:
+        same_name = by_name.get(parts[-1], []) if parts else []
+        matches = [slide] if slide in files else [f for f in same_name if _ends_with(f, parts)]
+        if len(matches) > 1:
             raise ValueError(
-                f"slide {slide!r} occurs {len(same)} times in {where}: {', '.join(same[:5])}; "
-                "name it with its folder"
+                f"slide {slide!r} occurs {len(matches)} times in {where}: "
+                f"{', '.join(matches[:5])}; add its folder to the name"
             )
-        if same:
-            found[slide] = same[0]
+        if matches:
+            found[slide] = matches[0]
     _refuse_two_for_one(found, where)
     return found
 
@@ -53,15 +53,15 @@ def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
 
     Args:
         wanted: Names of the slides, relative to the folder, or absolute paths.
-        folder: Searched only for slides that are not where their names say.
+        folder: The folder. It is searched only for slides that are not found at their paths.
 
     Returns:
         The file of each slide that has one.
 
     Raises:
-        ValueError: As of :func:`find_slides`.
+        ValueError: As for :func:`find_slides`.
     """
-    # A name that is too long, or holds a NUL, is not a file either.
+    # isfile is also False for a name that is too long or contains a NUL.
     found = {slide: folder / slide for slide in wanted if os.path.isfile(folder / slide)}
     if missing := [slide for slide in wanted if slide not in found]:
         files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
@@ -80,13 +80,14 @@ def _refuse_two_for_one(found: dict[str, str], where: str) -> None:
     owners: dict[str, str] = {}
     for slide, file in found.items():
         if (owner := owners.setdefault(file, slide)) != slide:
-            raise ValueError(f"slides {owner!r} and {slide!r} both mean {file} in {where}")
+            raise ValueError(f"slides {owner!r} and {slide!r} are both the file {file} in {where}")
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return groups of names that differ only in case, form of letters, or leading zeros.
+    """Return groups of names that differ only in case, Unicode form, or leading zeros.
 
-    Such as ``P3`` and ``p3``, ``00123`` and ``123``: most likely one patient written in two ways.
+    Examples are ``P3`` and ``p3``, or ``00123`` and ``123``. They are probably two spellings of one
+    name.
     """
     groups: dict[str, dict[str, None]] = defaultdict(dict)
     for name in names:

@@ -1,4 +1,4 @@
-"""The folder of a training: its settings, how it went, the network, and what it predicts."""
+"""The run folder of a training: settings, history, network and predictions."""
 
 from __future__ import annotations
 
@@ -19,36 +19,38 @@ from survival.targets import make_targets
 
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"
-# Of some settings, for whoever reads them: what they are, and what that is called.
+# Types of some settings, and their names in errors.
 _KINDS = {
     "images": (str, "text"),
     "versions": (dict, "a table"),
     "datasets": (list, "a list"),
     "kept_epoch": (int, "a whole number"),
 }
-# Of every table of predictions.
+# Columns of every table of predictions.
 COLUMNS = ("slide", "patient", "dataset", "split", "time", "event", "log_hazard", "image")
 
 
 class Run:
-    """What ``survival train`` and ``survival evaluate`` left in a folder.
+    """A run folder, as written by ``survival train`` and ``survival evaluate``.
 
     Args:
         path: The folder.
 
     Raises:
-        ValueError: It is no folder of a training, or the training has not ended.
+        ValueError: It is not a run folder, or the training has not finished.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         if not (self.path / SETTINGS).is_file():
-            raise ValueError(f"{path} is no folder of a training: it has no {SETTINGS}")
+            raise ValueError(
+                f"{path} is not a run folder of `survival train`: it has no {SETTINGS}"
+            )
         missing = [n for n in (MODEL, HISTORY, PREDICTIONS) if not (self.path / n).is_file()]
         if missing:
             raise ValueError(
-                f"the training in {path} has not ended ({', '.join(missing)} missing): give the "
-                "same `survival train` command again"
+                f"the training in {path} has not finished ({', '.join(missing)} missing): run the "
+                "same `survival train` command again to resume it"
             )
 
     @property
@@ -58,84 +60,84 @@ class Run:
 
     @cached_property
     def settings(self) -> dict:
-        """How the network was trained, and on what."""
+        """Settings of the training, and the data that it used."""
         return read_settings(self.path)
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """A row per epoch: ``epoch``, ``loss``, ``val_loss``, ``val_cindex``, ``seconds``."""
+        """One row per epoch: ``epoch``, ``loss``, ``val_loss``, ``val_cindex``, ``seconds``."""
         return read_history(self.path)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """One row for each slide of the training's cohort.
 
-        Columns are ``slide``, ``patient``, ``dataset``, ``split``, ``time``, ``event`` (0 or 1),
-        ``entry`` (only where somebody enters late), ``log_hazard`` (higher is more risk), ``image``
-        (its file) and ``content`` (a text that is the same for copies of one slide, ``""`` where it
-        is not known; runs of version 0.1.0 lack the column).
+        The columns are ``slide``, ``patient``, ``dataset``, ``split``, ``time``, ``event`` (0 or
+        1), ``entry`` (only if any patient enters late), ``log_hazard`` (a higher value means a
+        higher risk), ``image`` (its file) and ``content`` (a text that is the same for copies of
+        one slide, ``""`` if unknown; absent in runs of version 0.1.0).
         """
         return _read(self.path / PREDICTIONS)
 
     @property
     def evaluations(self) -> dict[str, pd.DataFrame]:
-        """The same for other cohorts, by the names of their manifests."""
+        """Tables like :attr:`predictions` for other cohorts, by the names of the evaluations."""
         files = sorted((self.path / EVALUATIONS).glob("*.csv"))
         return {file.stem: _read(file) for file in files}
 
     def model(self) -> keras.Model:
-        """The network that was kept; code in its file is never run.
+        """Return the network that was kept. Code in its file is never run.
 
         Raises:
-            ValueError: The file is broken, or holds code.
+            ValueError: The file is damaged, or contains code.
         """
         try:
             with warnings.catch_warnings():
-                # Of layers whose weights are not there, which would stay random.
+                # Keras only warns of layers whose weights are missing and would stay random.
                 warnings.filterwarnings("error", ".*freshly-initialized weights")
                 return keras.saving.load_model(self.path / MODEL, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises whatever the broken part of the file leads to.
+        except Exception as error:  # A damaged file can cause any exception in Keras.
             reason = " ".join(str(error).split())[:200]
             if "arbitrary code" in reason:
-                reason = "it holds code of its own (a Lambda layer), which is never run"
+                reason = "it contains code (a Lambda layer), which is never run"
             raise ValueError(f"{self.path / MODEL} cannot be loaded: {reason}") from None
 
 
 def follow_up(predictions: pd.DataFrame) -> np.ndarray:
-    """Time and event of each row, shape (n, 2); with entries as metrics take them, shape (n, 5)."""
+    """Return the targets of each row: time and event, (n, 2), or with entries, (n, 5)."""
     entry = predictions["entry"].fillna(0) if "entry" in predictions else None
     return make_targets(predictions["time"], predictions["event"], entry=entry)
 
 
 def judged(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows by which a network is judged: the split ``test``, or all if there is none."""
+    """Return the rows on which a network is evaluated: the split ``test``, or all without one."""
     test = predictions[predictions["split"] == "test"]
     return predictions if test.empty else test
 
 
 def known_patients(predictions: pd.DataFrame, rows: pd.DataFrame) -> set[str]:
-    """Patients of ``rows`` who have the name of one whom a network was trained or chosen on.
+    """Return patients whose name is also in the network's training or validation split.
 
     Args:
-        predictions: Of the network's own cohort.
-        rows: Of any cohort.
+        predictions: Predictions for the network's own cohort.
+        rows: Predictions for any cohort; its patients are returned.
     """
     learnt = predictions[predictions["split"].isin(["train", "validation"])]
     return set(learnt["patient"]) & set(rows["patient"])
 
 
 def read_settings(folder: Path) -> dict:
-    """The settings in a training's folder.
+    """Return the settings in a run folder.
 
     Raises:
-        ValueError: The file is broken.
+        ValueError: The file is damaged.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{folder / SETTINGS} is broken: {error}") from None
     if not isinstance(settings, dict):
-        raise ValueError(f"{folder / SETTINGS} is broken: it holds no table of settings")
+        raise ValueError(f"{folder / SETTINGS} is broken: it is not a table of settings")
     for name, (kind, wording) in _KINDS.items():
         value = settings.get(name)
         if value is not None and not isinstance(value, kind):
@@ -146,10 +148,10 @@ def read_settings(folder: Path) -> dict:
 
 
 def read_history(folder: Path) -> pd.DataFrame:
-    """A row per epoch, with its numbers, in a training's folder.
+    """Return the history in a run folder, one row per epoch.
 
     Raises:
-        ValueError: The file is broken.
+        ValueError: The file is damaged.
     """
     with _named(folder / HISTORY):
         table = _table(folder / HISTORY, ("epoch", "loss"))
@@ -160,13 +162,13 @@ def read_history(folder: Path) -> pd.DataFrame:
 
 
 def write_settings(folder: Path, settings: dict) -> None:
-    """Writes them, whole or not at all."""
+    """Write settings into a run folder atomically."""
     with atomically(folder / SETTINGS) as part:
         part.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Writes a CSV file, whole or not at all."""
+    """Write a CSV file atomically."""
     with atomically(path) as part:
         table.to_csv(part, index=False)
 
@@ -176,7 +178,7 @@ def _read(path: Path) -> pd.DataFrame:
         table = _table(path, COLUMNS)
         table = table.astype({"time": float, "event": float, "log_hazard": float})
         if not (np.isfinite(table["time"]) & (table["time"] >= 0)).all():
-            raise ValueError("a time is negative or no finite number")
+            raise ValueError("a time is negative or not a finite number")
         if not table["event"].isin((0, 1)).all():
             raise ValueError("an event is neither 0 nor 1")
         if "entry" in table:
@@ -188,7 +190,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """A table of text that has these columns, and at least one row."""
+    """Read a table of text that must have these columns and at least one row."""
     table = read_table(path).reset_index(drop=True)
     if missing := [name for name in columns if name not in table.columns]:
         raise ValueError(f"it has no column {', '.join(missing)}")

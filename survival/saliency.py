@@ -1,4 +1,4 @@
-"""Which parts of a slide raise a predicted risk, and which lower it: signed Grad-CAM."""
+"""Saliency: which parts of a slide raise or lower its risk score, by signed Grad-CAM."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from numpy.typing import ArrayLike
 
 
 class RiskSaliency:
-    """Saliency maps of one network, which is taken apart only once; see :func:`risk_saliency`.
+    """Saliency maps of one network for several images; see :func:`risk_saliency`.
 
     Args:
         model: A functional model from one image to one log-hazard.
 
     Raises:
-        ValueError: The model has another shape, or no feature map that its head alone uses.
+        ValueError: The model has other inputs or outputs, or its head does not depend on exactly
+            one feature map.
 
     Example:
         >>> from survival import vgg_survival_model
@@ -25,8 +26,9 @@ class RiskSaliency:
     def __init__(self, model: keras.Model):
         if len(model.inputs) != 1 or len(model.outputs) != 1 or model.outputs[0].shape[1:] != (1,):
             raise ValueError(
-                "the model must take one image and put out one log-hazard, shape (n, 1); it takes "
-                f"{[i.shape for i in model.inputs]} and puts out {[o.shape for o in model.outputs]}"
+                "the model must have one image as input and one log-hazard of shape (n, 1) as "
+                f"output; its inputs are {[i.shape for i in model.inputs]} and its outputs are "
+                f"{[o.shape for o in model.outputs]}"
             )
         feature_map = _last_feature_map(model)
         self.input_shape = model.inputs[0].shape[1:]
@@ -34,7 +36,7 @@ class RiskSaliency:
         self._head = keras.Model(feature_map, model.outputs)
 
     def __call__(self, image: ArrayLike) -> np.ndarray:
-        """The map of an image; see :func:`risk_saliency`."""
+        """Return the map of an image; see :func:`risk_saliency`."""
         image = np.asarray(image)
         if image.ndim != 3 or not all(
             want in (None, got) for want, got in zip(self.input_shape, image.shape, strict=True)
@@ -43,7 +45,7 @@ class RiskSaliency:
                 f"the image must have shape {self.input_shape} (height, width, channels), not "
                 f"{image.shape}"
             )
-        # Without a gradient, activations are freed as soon as they are used.
+        # Without a gradient, activations are freed immediately after use.
         features = self._features.predict(image[None], verbose=0).astype("float32")
         gradient = _GRADIENTS[keras.backend.backend()](self._head, features)
         weights = np.asarray(gradient, "float32").mean(axis=(1, 2), keepdims=True)
@@ -51,31 +53,31 @@ class RiskSaliency:
 
 
 def risk_saliency(model: keras.Model, image: ArrayLike) -> np.ndarray:
-    """Signed Grad-CAM of the log-hazard (Selvaraju et al. 2017, without their rectifier).
+    """Return the signed Grad-CAM of the log-hazard (Selvaraju et al. 2017, without ReLU).
 
     With the last feature map A of the network, shape (h, w, channels), and the log-hazard ĥ,
 
         S_ij = Σ_k α_k A_ijk,    α_k = (1/hw) Σ_ij ∂ĥ/∂A_ijk.
 
-    What is positive raises the risk, what is negative lowers it. Where global average pooling and
-    one linear layer without bias follow the feature map, the sum of the map is ĥ itself, and every
-    S_ij is the share that its place has in it; a head of several layers is linearised.
+    Positive values raise the risk and negative values lower it. If global average pooling and one
+    linear layer without bias follow the feature map, the sum of the map is ĥ, and S_ij is the
+    contribution of its position. A head of several layers is linearised.
 
-    The convolutions run without a gradient, which is taken through the head only: the memory is
-    that of a prediction: for the thesis' network and canvas in float32 2.0 GiB on TensorFlow, 2.5
-    on JAX and 3.4 on torch.
+    Only the head needs a gradient. The convolutions run without one, so the memory is that of a
+    prediction: for the thesis' network and canvas in float32, 2.0 GiB on TensorFlow, 2.5 on JAX
+    and 3.4 on torch.
 
     Args:
-        model: A functional model from one image to one log-hazard, shape (n, 1): convolutions
-            (channels last), and a head that depends on the last feature map alone.
-        image: As the model takes it, shape (height, width, channels).
+        model: A functional model from one image to one log-hazard, shape (n, 1). It consists of
+            convolutions (channels last) and a head that depends only on the last feature map.
+        image: An input image of the model, shape (height, width, channels).
 
     Returns:
-        The map, float32, in the resolution of the feature map, shape (h, w): that of
-        :func:`survival.vgg_survival_model` is 16 times coarser than the image.
+        The map, float32, in the resolution of the feature map, shape (h, w). For
+        :func:`survival.vgg_survival_model` it is 16 times coarser than the image.
 
     Raises:
-        ValueError: Such a feature map does not exist, or the image does not fit the model.
+        ValueError: There is no such feature map, or the image does not match the model.
 
     Example:
         >>> import matplotlib.pyplot as plt
@@ -90,7 +92,7 @@ def risk_saliency(model: keras.Model, image: ArrayLike) -> np.ndarray:
 
 
 def _last_feature_map(model: keras.Model):
-    """The tensor that the head starts from: searched from the output back to the input."""
+    """Return the tensor at which the head starts, found by going back from the output."""
     found, seen, todo = {}, set(), list(model.outputs)
     while todo:
         tensor = todo.pop()
@@ -102,7 +104,7 @@ def _last_feature_map(model: keras.Model):
         else:
             operation, node, _ = tensor._keras_history
             todo += operation._inbound_nodes[node].input_tensors
-    found.pop(id(model.inputs[0]), None)  # an image is no feature map
+    found.pop(id(model.inputs[0]), None)  # the input image is not a feature map
     if len(found) != 1:
         raise ValueError(
             f"the head of model {model.name!r} must depend on one feature map of shape (n, height, "

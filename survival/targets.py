@@ -1,4 +1,4 @@
-"""Follow-up in the columns that loss and metrics take; without a backend of Keras."""
+"""Follow-up as the targets of loss and metrics. Needs no Keras backend."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ def make_targets(
     stratum: ArrayLike | None = None,
     entry: ArrayLike | None = None,
 ) -> np.ndarray:
-    """Return follow-up as one array.
+    """Return follow-up as one array of targets.
 
     Args:
         time: Time until event or censoring, shape (n,).
-        event: 1 if the event was seen, else 0, shape (n,).
-        stratum: Numbers of groups that do not compete with each other, shape (n,).
-        entry: Time from which on each row was under observation, shape (n,).
+        event: 1 if the event was observed, 0 if the row was censored, shape (n,).
+        stratum: Stratum of each row, shape (n,); rows of different strata are not compared.
+        entry: Time at which observation of each row began, shape (n,).
 
     Returns:
-        Columns time and event, shape (n, 2); with strata also stratum, shape (n, 3). If an entry is
-        above 0: time, event, stratum, weight 1 and entry, shape (n, 5). float64.
+        Columns time and event, shape (n, 2); with strata also stratum, shape (n, 3). If any entry
+        is above 0, the columns are time, event, stratum, weight 1 and entry, shape (n, 5). float64.
     """
     columns = [time, event] if stratum is None else [time, event, stratum]
     table = np.stack([np.asarray(column, "float64") for column in columns], axis=1)
@@ -36,13 +36,13 @@ def make_targets(
 
 
 def join_targets(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return targets one below the other, of which some may have entries and others not.
+    """Return the concatenation of targets, some of which may have entries and others not.
 
     Args:
         parts: Arrays of shape (n, 2), (n, 3) or (n, 5); at least one.
 
     Returns:
-        float64, with as many columns as the widest.
+        float64, with five columns if any part has them.
     """
     if any(part.shape[1] > 3 for part in parts):
         parts = [_widened(part) for part in parts]
@@ -50,6 +50,6 @@ def join_targets(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _widened(table: np.ndarray) -> np.ndarray:
-    """All five columns: stratum 0, weight 1 and entry 0 where they are missing."""
+    """Return all five columns, with stratum 0, weight 1 and entry 0 where they are missing."""
     rest = np.tile([0.0, 1.0, 0.0], (len(table), 1))
     return np.concatenate([table, rest[:, table.shape[1] - 2 :]], axis=1)

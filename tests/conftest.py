@@ -1,11 +1,11 @@
-"""What every test has: a quiet TensorFlow, the same random numbers each time, the shared data."""
+"""Set-up of all tests: a quiet TensorFlow, fixed random numbers, and the shared data."""
 
 import os
 from pathlib import Path
 
 # Read by TensorFlow, matplotlib and JAX when they are first imported, so before everything else.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# Off by default on processors without AVX-512, where small convolutions then take 3 times as long.
+# Without AVX-512 it is off by default, and small convolutions then take three times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 # A user's own data folder must not change what a test loads.
@@ -22,13 +22,13 @@ settings.load_profile("reproducible")
 
 @pytest.fixture(autouse=True)
 def same_random_numbers():
-    """Seeds Python, numpy and the backend, so that a test does not depend on those before it."""
+    """Seed Python, numpy and the backend, so that tests do not depend on each other."""
     keras.utils.set_random_seed(2023)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Folder with reference values and real data that are too large for the repository."""
+    """Return the folder of reference values and real data that are too large for the repository."""
     folder = os.environ.get("RESBUILDER_SHARED")
     if not folder:
         pytest.skip("needs the reference data: RESBUILDER_SHARED is not set")

@@ -1,4 +1,4 @@
-"""Every example in a docstring runs, and prints what it says it prints."""
+"""Every example in a docstring runs, and its output is the documented one."""
 
 import doctest
 import shutil
@@ -23,7 +23,7 @@ MODULES = [
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working folder with the files that examples open."""
+    """Prepare a working folder with the files that examples open."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "tests/fixtures/slides/CMU-1-Small-Region.svs", "case.svs")
     Image.fromarray(load_sample_image("china.jpg")).save("photograph.jpg")

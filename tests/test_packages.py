@@ -1,4 +1,4 @@
-"""The distribution: what the wheel holds, that it works elsewhere, and what an import costs."""
+"""The distribution: the contents of the wheel, its use elsewhere, its types and its imports."""
 
 import contextlib
 import inspect
@@ -34,7 +34,7 @@ print(keras.backend.backend())
 
 
 def python(*arguments, cwd, **environment):
-    """Runs this interpreter on its own and returns what it printed."""
+    """Run this interpreter in a new process, and return its output."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=cwd,
@@ -48,13 +48,13 @@ def python(*arguments, cwd, **environment):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """A wheel built from a copy, because a build leaves its traces beside setup.py."""
+    """Return a wheel built from a copy, because a build leaves files next to setup.py."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tests", "experiments", "benchmarks"):  # these must stay out
+    for name in ("tests", "experiments", "benchmarks"):  # must not be in the wheel
         (source / name).mkdir()
         (source / name / "__init__.py").touch()
     build = ("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index")
@@ -63,7 +63,7 @@ def wheel(tmp_path_factory):
     return path
 
 
-def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel):
+def test_the_wheel_contains_the_three_packages_and_nothing_else(wheel):
     with ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     wanted = {
@@ -75,7 +75,7 @@ def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel):
     assert held == wanted
 
 
-def test_the_wheel_brings_command_licence_and_version(wheel):
+def test_the_wheel_includes_commands_licence_and_version(wheel):
     with ZipFile(wheel) as archive:
         (info,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
         scripts = archive.read(f"{info}/entry_points.txt").decode()
@@ -98,7 +98,7 @@ def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):
         assert re.search(rf"^\W*{command}\b", printed, re.MULTILINE), command
 
 
-# Each line that must fail ends in mypy's name of the error, each reveal_type in the type it shows.
+# A line that must fail ends in mypy's error code; a reveal_type ends in the expected type.
 USER_PROGRAM = """
 import numpy as np
 
@@ -138,7 +138,7 @@ from survival.metrics import c_index  # attr-defined
 
 
 def test_a_type_checker_sees_the_types_of_the_installed_packages(wheel, tmp_path):
-    """Of the wheel, in an environment of its own: without py.typed all would be Any."""
+    """The wheel is checked in a separate environment; without py.typed, all types would be Any."""
     environment = tmp_path / "venv"
     venv.create(environment, symlinks=True, with_pip=False)
     (site,) = environment.glob("lib/python*/site-packages")
@@ -160,12 +160,12 @@ def test_a_type_checker_sees_the_types_of_the_installed_packages(wheel, tmp_path
         capture_output=True,
         text=True,
     )
-    said = {}
+    messages = {}
     for number, what in re.findall(r"^program\.py:(\d+): (.+)$", done.stdout, re.MULTILINE):
-        said.setdefault(int(number), []).append(what)
+        messages.setdefault(int(number), []).append(what)
     for number, line in enumerate(program.read_text().splitlines(), start=1):
         code, _, wanted = line.partition("  # ")
-        found = "\n".join(said.pop(number, []))
+        found = "\n".join(messages.pop(number, []))
         if code.startswith("reveal_type"):
             assert "note: Revealed type" in found and wanted in found, (line, found)
         elif wanted:
@@ -175,7 +175,7 @@ def test_a_type_checker_sees_the_types_of_the_installed_packages(wheel, tmp_path
 
 
 @pytest.mark.parametrize("name", [*PACKAGES, "resbuilder.morphnet", "survival.metrics"])
-def test_what_a_package_exports_says_its_types(name):
+def test_everything_that_a_package_exports_is_annotated(name):
     package = import_module(name)
     for exported in package.__all__:
         value = getattr(package, exported)
@@ -190,7 +190,7 @@ def test_what_a_package_exports_says_its_types(name):
 
 
 def _methods(kind):
-    """The constructor and the public methods that a class defines itself."""
+    """Yield the constructor and the public methods that a class itself defines."""
     for name, value in vars(kind).items():
         if name == "__init__" or not name.startswith("_"):
             value = getattr(value, "fget", None) or getattr(value, "__func__", value)
@@ -203,7 +203,7 @@ def test_no_import_of_the_packages_pulls_in_tensorflow():
     assert python("-c", code, cwd=ROOT, KERAS_BACKEND="jax").strip() == "jax"
 
 
-def test_the_version_is_written_in_one_place_and_has_its_entry_in_the_changelog():
+def test_the_version_is_defined_in_one_place_and_has_an_entry_in_the_changelog():
     literal = re.compile(rf"""["']{re.escape(version("resbuilder"))}["']""")
     sources = (path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
     holders = [path for path in (ROOT / "setup.py", *sources) if literal.search(path.read_text())]
@@ -212,7 +212,7 @@ def test_the_version_is_written_in_one_place_and_has_its_entry_in_the_changelog(
 
 
 def pinned() -> dict[str, str]:
-    """Version of each distribution in requirements.txt but the build's."""
+    """Return the version of each distribution in requirements.txt, without the build's."""
     text = (ROOT / "requirements.txt").read_text()
     pins = dict(re.findall(r"^([\w-]+)==(\S+)$", text, re.MULTILINE))
     del pins["setuptools"]
@@ -220,7 +220,7 @@ def pinned() -> dict[str, str]:
 
 
 def needs_of(*extras: str) -> list[Requirement]:
-    """Declared requirements of the base install with some extras."""
+    """Return the declared requirements of the base installation with some extras."""
     found = [Requirement(line) for line in requires("resbuilder")]
     return [
         need
@@ -229,18 +229,18 @@ def needs_of(*extras: str) -> list[Requirement]:
     ]
 
 
-def test_base_and_all_extras_are_what_is_pinned():
+def test_base_and_all_extras_equal_the_pinned_requirements():
     needs = needs_of("all")
     assert {need.name for need in needs} == set(pinned())
     for need in needs:
-        version_there = pinned()[need.name]
-        assert need.specifier.contains(version_there), f"{need} but {version_there} is pinned"
+        version_pinned = pinned()[need.name]
+        assert need.specifier.contains(version_pinned), f"{need}, but {version_pinned} is pinned"
     every_extra = [name for name in metadata("resbuilder").get_all("Provides-Extra")]
     assert {str(need) for need in needs_of(*every_extra)} >= {str(need) for need in needs}
 
 
 def installed_with(*extras: str) -> set[str]:
-    """Names of the distributions that an installation with some extras brings."""
+    """Return the names of the distributions that an installation with some extras includes."""
     found, waiting = set(), [need.name for need in needs_of(*extras)]
     while waiting:
         name = canonicalize_name(waiting.pop())
@@ -255,7 +255,7 @@ def installed_with(*extras: str) -> set[str]:
     return found
 
 
-# Hides what an installation would not bring: the modules of all other distributions.
+# Hides the modules of all distributions that an installation would not include.
 HIDE = """
 import sys
 from importlib.metadata import packages_distributions
@@ -269,12 +269,12 @@ class Hide:
 MAKERS = packages_distributions()
 sys.meta_path.insert(0, Hide())
 """
-# A user's own backend, which no extra brings.
+# A backend that users install themselves; no extra includes it.
 JAX = 'there |= {"jax", "jaxlib", "ml-dtypes", "opt-einsum"}\n'
 
 
 def with_extras(program: str, *extras: str, **environment) -> subprocess.CompletedProcess:
-    """Runs a program that sees only what an installation with some extras brings."""
+    """Run a program that sees only the distributions of an installation with some extras."""
     code = HIDE.format(there=sorted(installed_with(*extras))) + program
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -285,7 +285,7 @@ def with_extras(program: str, *extras: str, **environment) -> subprocess.Complet
     )
 
 
-def test_the_optimizer_needs_the_base_and_any_backend():
+def test_the_optimizer_needs_only_the_base_and_any_backend():
     program = """
 import keras, numpy as np
 from phs_optimizer import PHS, GoalOrientedBraking
@@ -320,7 +320,7 @@ def test_a_command_without_its_extra_says_in_one_line_how_to_install_it(command,
     assert line in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_survival_needs_nothing_of_the_search():
+def test_survival_does_not_need_the_search():
     program = """
 import importlib, pkgutil, survival
 for module in pkgutil.walk_packages(survival.__path__, "survival."):
@@ -332,8 +332,8 @@ assert all(name.startswith("resbuilder.common") for name in ours), ours
     assert done.returncode == 0, done.stderr
 
 
-def test_nothing_runs_what_a_file_says():
-    """No pickles, no evaluated text, no unsafe models: see docs/security.md."""
+def test_no_code_in_input_files_is_run():
+    """The packages use no pickles, no evaluated text and no unsafe models: see docs/security.md."""
     running = r"(?<![.\w])(?:eval|exec)\(|allow_pickle=True|safe_mode=False|shell=True|os\.system"
     libraries = r"^\s*(?:import|from) (?:pickle|marshal|shelve|joblib|dill|cloudpickle|yaml)\b"
     unsafe = re.compile(f"{running}|{libraries}|keras\\.models\\.load_model", re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.morphnet`` reproduces."""
+"""List the scripts of chapter 5: ``python -m experiments.morphnet``."""
 
 from experiments.catalog import list_command
 

@@ -1,13 +1,13 @@
-"""Figure 5.5: do a large, a small and an unbalanced start come to the same widths?
+"""Figure 5.5: do a large, a small and an unbalanced start lead to the same widths?
 
 ::
 
     python -m experiments.morphnet.bad_start --preset quick
     python -m experiments.morphnet.bad_start --preset thesis
 
-Twenty iterations of training with MorphNet's term from random initialisation, keeping the channels
-that are alive, and scaling their numbers to one budget. Accuracy is that of the training with the
-term; the last widths are suggested and not trained. The network has batch normalization and no
+Each of twenty iterations trains with MorphNet's term from random initialisation, keeps the alive
+channels, and scales their numbers to the same budget. Accuracy is that of the training with the
+term. The last widths are suggested but not trained. The network has batch normalization, and no
 dense layer before the logits.
 """
 
@@ -30,31 +30,31 @@ if TYPE_CHECKING:
 CHANNELS = WIDTHS[:2]
 SETTING = {"normalized": True, "threshold": 1e-2}
 STARTS = {"large": CHANNELS, "small": (4, 4), "unbalanced": (64, 8)}
-# As many FLOPs as half the thesis' widths: 1,325,824 for one image.
+# The FLOPs of half the thesis' widths: 1,325,824 for one image.
 BUDGET = flops((16, 32))
-# Training images with those that validate (None: all), batch size, epochs of a round, rounds, λ,
-# seeds. In a short trial 1e-6 left 16 and 32 channels alone, and 3e-6 left none of the first 32 of
-# the thesis' network in the first round.
+# Training and validation images (None: all), batch size, epochs of a round, rounds, λ, seeds. In a
+# short trial, 1e-6 removed none of 16 and 32 channels, and 3e-6 removed all of the first 32 of the
+# thesis' network in the first round.
 PRESETS = {"quick": (3_000, 16, 1, 4, 1e-5, 1), "thesis": (None, 128, 1, 20, 2e-6, 3)}
 
 
 def rounds_from(job: dict) -> dict:
-    """Rounds of training with the term, removing, and scaling to the budget.
+    """Do rounds of training with the term, removal of channels, and scaling to the budget.
 
     Args:
-        job: As :func:`experiments.morphnet.training.train`, with ``widths`` of the start,
-            ``rounds``, ``epochs`` of each, ``strength`` λ and ``budget`` in FLOPs.
+        job: As for :func:`experiments.morphnet.training.train`, with ``widths`` of the start,
+            ``rounds``, ``epochs`` of each round, ``strength`` λ and ``budget`` in FLOPs.
 
     Returns:
-        ``rounds``: the trainings, fewer where a layer has no channel left; ``widths``: before each
-        of them, and what the last one suggests.
+        ``rounds``: the trainings, fewer if a layer loses all channels. ``widths``: the widths
+        before each training, and those that the last one suggests.
     """
     from experiments.morphnet.training import train
 
     widths, rounds = tuple(job["widths"]), []
     suggested = [widths]
     for number in range(job["rounds"]):
-        # Widths that stay must stay for other random numbers, too.
+        # Each round draws other random numbers: widths must not be stable by chance.
         drawn = job | {"seed": 100 * job["seed"] + number, "setting": SETTING}
         rounds.append(train(drawn, widths, job["epochs"], job["strength"]))
         if not all(rounds[-1]["alive"]):
@@ -65,7 +65,7 @@ def rounds_from(job: dict) -> dict:
 
 
 def start_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the jobs, by name."""
+    """Return the settings of the jobs by name."""
     limit, batch_size, epochs, rounds, strength, seeds = PRESETS[preset]
     return {
         f"{name}_seed{seed}": {
@@ -86,15 +86,15 @@ def start_jobs(preset: str) -> dict[str, dict]:
 
 
 def by_start(path: Path) -> dict[str, list[dict]]:
-    """The jobs of all seeds, by the name of their start."""
+    """Return the results of all seeds by name of their start."""
     results = stored(path)
     return {name: [r for r in results if r["job"]["start"] == name] for name in STARTS}
 
 
 def balance(results: list[dict]) -> np.ndarray:
-    """log₂ of second over first width, shape (seeds, rounds + 1); NaN after a break-down.
+    """Return log₂ of second over first width, shape (seeds, rounds + 1); NaN after a breakdown.
 
-    At one budget the two widths lie on a curve, so that this number says both.
+    At a fixed budget, one width determines the other, so this number determines both.
     """
     import numpy as np
 
@@ -107,7 +107,7 @@ def balance(results: list[dict]) -> np.ndarray:
 
 
 def markdown(starts: dict[str, list[dict]]) -> str:
-    """Widths by seed and test accuracy after some rounds, and how far the starts are apart."""
+    """Return the table of widths by seed, test accuracies, and distances between the starts."""
     from experiments.phs.summary import spread
 
     rounds = next(iter(starts.values()))[0]["job"]["rounds"]
@@ -131,12 +131,12 @@ def markdown(starts: dict[str, list[dict]]) -> str:
 
 
 def distances(starts: dict[str, list[dict]]) -> np.ndarray:
-    """How far widths are apart, in octaves (factors of two) of second over first width.
+    """Return the distance between widths, in octaves (factors of two) of second over first width.
 
     Returns:
-        Shape (rounds + 1, 2): the largest distance between the means of two starts, and the mean
-        standard deviation over seeds of a start (NaN with one seed). Runs that broke down are
-        left out from then on.
+        Shape (rounds + 1, 2): the largest distance between the means of two starts, and the
+        standard deviation over seeds, averaged over starts (NaN with one seed). After a breakdown,
+        a seed is left out.
     """
     import numpy as np
 
@@ -154,7 +154,7 @@ def distances(starts: dict[str, list[dict]]) -> np.ndarray:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside the file of results."""
+    """Write the table and the figure next to the file of results."""
     from experiments.morphnet import figures
 
     starts = by_start(path)
@@ -174,7 +174,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figure."""
     jobs = start_jobs(preset)
     publish_from(measure("morphnet/bad_start", rounds_from, jobs, preset, running))
 

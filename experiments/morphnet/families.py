@@ -1,20 +1,24 @@
-"""Beyond the thesis: what MorphNet and its surgery do to the families of keras.applications.
+"""Beyond the thesis: MorphNet and its surgery on each family of keras.applications.
 
 ::
 
     python -m experiments.morphnet.families --preset quick
     KERAS_BACKEND=torch python -m experiments.morphnet.families --preset thesis --workers 1
 
-One model of each family, at its smallest size, with random weights, on the backend of Keras that
-is set; the results of other backends stay.
+It tests the smallest model of each family, with random weights, on the current backend of Keras;
+stored results of other backends are kept.
 
-Columns: FLOPs of the analysis against a count over the layers' own kernels, before and after
-shrinking; how far outputs move (RMS, in units of their spread over images) when half of the
-channels emit zero and are removed, and when half of the scales are 1e-5 and five training steps
-with MorphNet's term have followed, at the rate 1e-6 that is left at the end of a schedule, with
-gradients clipped to norm 1; how much of that is of removed channels that vary, and how much of
-borders and rounding; by what factor outputs move more than images that a little noise is added to;
-the share of the old FLOPs that expansion back fills.
+Columns of the table:
+
+- equal a count: whether FLOPs of the analysis equal a count over the layers' kernels, before and
+  after shrinking;
+- half zeroed: change of the outputs when half of the channels emit zero and are removed. Changes
+  are RMS values in units of the outputs' spread over images;
+- trained, shrunk: change when half of the scales are 1e-5 and five training steps with MorphNet's
+  term follow. The rate is 1e-6, as at the end of a schedule; gradients are clipped to norm 1;
+- by channels that vary, by borders and rounding: the parts of that change;
+- noise grows: factor by which a little noise grows from images to outputs;
+- expanded: share of the old FLOPs that the network has after expansion.
 """
 
 from __future__ import annotations
@@ -54,15 +58,15 @@ FAMILIES = {
     "InceptionResNetV2": ("InceptionResNetV2", 75, {}),
 }
 IMAGES, STEPS = 8, 5
-#: Factor of the scales that training has driven down, the threshold above them, and the rate at the
-#: end of its schedule.
+#: Factor of the scales that training has reduced, the threshold above them, and the learning rate
+#: at the end of a schedule.
 SCALE, THRESHOLD, RATE = 1e-5, 1e-4, 1e-6
 #: Noise on the images, in units of their spread.
 NOISE = 1e-4
 
 
 def build(family: str) -> keras.Model:
-    """The model of a family, for ten classes, as logits."""
+    """Return the Keras model of a family, from images to ten logits."""
     import keras
 
     name, side, options = FAMILIES[family]
@@ -72,9 +76,9 @@ def build(family: str) -> keras.Model:
 
 
 def images_for(model: keras.Model) -> np.ndarray:
-    """Images (IMAGES, side, side, 3) from 0 to 255 that a network can tell apart.
+    """Return images (IMAGES, side, side, 3) from 0 to 255 that a network can tell apart.
 
-    Each has colours of its own in four fields, and noise. Pure noise looks alike to all networks.
+    Each has its own colours in four fields, and noise. Networks hardly distinguish pure noise.
     """
     rng, side = np.random.default_rng(0), model.input_shape[1]
     fields = rng.uniform(0, 255, (IMAGES, 2, 2, 3)).repeat(side, axis=1).repeat(side, axis=2)
@@ -83,9 +87,9 @@ def images_for(model: keras.Model) -> np.ndarray:
 
 
 def settle(graph: ChannelGraph, images: np.ndarray) -> None:
-    """Give a network signals of unit variance and statistics to match, as training would.
+    """Scale a network's signals to unit variance and update its statistics, as training would.
 
-    Random weights alone saturate some networks; others answer with 1e-5, or with a thousand.
+    Purely random weights saturate some networks; the outputs of others are near 1e-5 or 1000.
     """
     import keras
 
@@ -106,7 +110,7 @@ def settle(graph: ChannelGraph, images: np.ndarray) -> None:
 
 
 def amplification(model: keras.Model, images: np.ndarray) -> float:
-    """Return how many times as far as the images outputs move, each in units of its spread."""
+    """Return the change of the outputs over that of noisy images, each in units of its spread."""
     from resbuilder.morphnet.change import change_of
 
     noise = np.random.default_rng(1).normal(size=images.shape)
@@ -116,7 +120,7 @@ def amplification(model: keras.Model, images: np.ndarray) -> float:
 
 
 def independent_flops(model: keras.Model) -> int:
-    """2 for each weight of a kernel and position of its output."""
+    """Return FLOPs as 2 for each kernel weight and output position."""
     total = 0
     for layer in model.layers:
         kernels = [w for w in layer.weights if w.name.endswith("kernel")]
@@ -126,7 +130,7 @@ def independent_flops(model: keras.Model) -> int:
 
 
 def half(graph: ChannelGraph) -> np.ndarray:
-    """Half of the channels of each width group, bool array (ids,)."""
+    """Return a mask of half of the channels of each width group, bool array (ids,)."""
     from resbuilder.morphnet.selection import removable
 
     rng, free = np.random.default_rng(0), removable(graph)
@@ -138,7 +142,7 @@ def half(graph: ChannelGraph) -> np.ndarray:
 
 
 def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
-    """Multiply what scales and shifts some channels: normalizations, else kernels and biases."""
+    """Multiply the weights that scale and shift channels: normalizations, or kernels and biases."""
     for step in graph.steps:
         mask = np.where(dead[graph.out_ids(step)], factor, 1.0)
         if step.normalizes:
@@ -157,7 +161,7 @@ def scale(graph: ChannelGraph, dead: np.ndarray, factor: float) -> None:
 
 
 def work(job: dict) -> dict:
-    """Do a job: one row of the table."""
+    """Do one job: one backend's part of a row of the table."""
     import keras
 
     from resbuilder.morphnet import (
@@ -176,11 +180,11 @@ def work(job: dict) -> dict:
 
     family = job["family"]
     if (backend := keras.backend.backend()) != job["backend"]:
-        raise ValueError(f"this job is for {job['backend']}; Keras runs on {backend}")
+        raise ValueError(f"this job needs the backend {job['backend']}, but Keras uses {backend}")
     if backend == "tensorflow":
         import tensorflow as tf
 
-        # Tracing the graphs of six models takes longer than computing eight images with them.
+        # Tracing the graphs of six models takes longer than eight images through them.
         tf.config.run_functions_eagerly(True)
     start = time.process_time()
     model = build(family)
@@ -215,7 +219,7 @@ def work(job: dict) -> dict:
         morphnet=0.1 / float(keras.ops.stop_gradient(morphnet.regularization_term()))
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # Gradients of deep random networks have norms of hundreds, those of trained ones do not.
+    # The gradients of deep random networks have norms of hundreds; those of trained ones do not.
     optimizer = keras.optimizers.SGD(RATE, global_clipnorm=1.0)
     trainer.compile(optimizer, loss, jit_compile=False)
     labels = np.arange(IMAGES) % 10
@@ -232,7 +236,7 @@ def work(job: dict) -> dict:
 
 
 def markdown(results: list[dict]) -> str:
-    """The rows as a table, one for each family."""
+    """Return the table, one row for each family."""
     lines = [
         "| family | model, image | FLOPs | equal a count | half zeroed | trained, shrunk "
         "| … by channels that vary | … by borders, rounding | noise grows | expanded | backends |",
@@ -266,7 +270,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table beside the file of results."""
+    """Write the table next to the file of results."""
     publish_table(path, markdown(stored(path)))
 
 
@@ -282,6 +286,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
+    """Measure what is missing on the current backend, and write the table."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     jobs = jobs_of(preset)
     own = [name for name, job in jobs.items() if job["backend"] == backend]

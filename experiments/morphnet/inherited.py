@@ -1,15 +1,15 @@
-"""Beyond the thesis: MorphNet with its weights kept, beside widths scaled alike.
+"""Beyond the thesis: MorphNet with inherited weights, compared with uniformly scaled widths.
 
 ::
 
     python -m experiments.morphnet.inherited --preset quick
     python -m experiments.morphnet.inherited --preset laptop
 
-Chapter 5 trains from scratch what MorphNet has chosen. Here the weights stay: the first half of
-the epochs trains the whole network, with MorphNet's term or without; then channels go until a share
-of its FLOPs is left, and the second half trains what is left. Beside it stands the network with all
-widths scaled to the same FLOPs, trained from scratch for all epochs. All have the same cosine over
-all epochs.
+Chapter 5 trains the network that MorphNet has chosen from scratch. Here it inherits its weights.
+The first half of the epochs trains the whole network, with or without MorphNet's term. Then
+channels are removed until a given share of the FLOPs remains, and the second half trains the
+remaining network. The baseline is the network with all widths scaled by one factor to the same
+FLOPs, trained from scratch for all epochs. All share one cosine schedule over all epochs.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDES = {
-    "scaled": "widths scaled alike",
+    "scaled": "widths scaled uniformly",
     "pruned": "pruned, without the term",
-    "morphnet": "MorphNet, weights kept",
+    "morphnet": "MorphNet, inherited weights",
 }
 DATASET = "fashion_mnist"
 LEARNING_RATE, BATCH_SIZE = 2e-3, 32
-#: λ·term at the start, beside a cross-entropy of 2.3.
+#: λ·term at the start, where the cross-entropy is 2.3.
 PULL = 0.3
-#: Images on which statistics are taken after pruning.
+#: Images from which statistics are recomputed after pruning.
 CALIBRATION = 256
-# Training images with those that validate, epochs, widths, shares of the FLOPs, seeds.
+# Training and validation images (None: all), epochs, widths, shares of the FLOPs, seeds.
 PRESETS = {
     "quick": (600, 2, (8, 16, 64), (0.25,), 1),
     "laptop": (2_400, 10, (16, 32, 128), (0.5, 0.25, 0.1), 3),
@@ -50,7 +50,7 @@ PRESETS = {
 
 
 def jobs_of(preset: str) -> dict[str, dict]:
-    """Return the settings of the jobs by name: one for each side and seed."""
+    """Return the settings of the jobs by name, one for each method and seed."""
     limit, epochs, widths, shares, seeds = PRESETS[preset]
     return {
         f"{side}_seed{seed}": {
@@ -68,7 +68,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 
 def work(job: dict) -> dict:
-    """Return ``flops`` of the start, and ``networks``: what each share of them gives."""
+    """Do one job; return ``flops`` of the start, and ``networks``, one for each share of them."""
     import keras
 
     from experiments.morphnet.network import flops, network
@@ -109,7 +109,16 @@ def work(job: dict) -> dict:
 def fit(
     job: dict, model: keras.Model, data: tuple, first: int, last: int, pull: float = 0.0
 ) -> None:
-    """Train from epoch ``first`` to ``last`` of the cosine, with MorphNet's term if it pulls."""
+    """Train from epoch ``first`` to ``last`` of the cosine schedule.
+
+    Args:
+        job: Settings, of which ``epochs`` is used: the length of the schedule.
+        model: The network.
+        data: Images and labels.
+        first: Epochs already done.
+        last: Epochs done at the end.
+        pull: λ·term of MorphNet at the start; with 0, the term is left out.
+    """
     import keras
 
     from resbuilder.morphnet import MorphNetRegularizer
@@ -142,13 +151,13 @@ def fit(
 
 
 def accuracy(model: keras.Model, data: tuple) -> float:
-    """Return the share of the images whose largest logit is that of their label."""
+    """Return the fraction of images whose largest logit is that of their label."""
     images, labels = data
     return float((model.predict(images, batch_size=500, verbose=0).argmax(1) == labels).mean())
 
 
 def by_share(results: list[dict]) -> dict[float, dict[str, list[dict]]]:
-    """Return the networks of each share and side, one for each seed."""
+    """Return the networks of each share of FLOPs and each method, one for each seed."""
     found: dict[float, dict[str, list[dict]]] = {}
     for result in sorted(results, key=lambda r: r["job"]["seed"]):
         for share, network in zip(result["job"]["shares"], result["networks"], strict=True):
@@ -158,9 +167,9 @@ def by_share(results: list[dict]) -> dict[float, dict[str, list[dict]]]:
 
 
 def lead(sides: dict[str, list[dict]]) -> tuple[float, float] | None:
-    """Return by how much MorphNet leads widths scaled alike, and its standard error over seeds.
+    """Return MorphNet's lead over uniformly scaled widths, and its standard error over seeds.
 
-    None where fewer than two seeds have both. Test accuracies; seeds are paired.
+    Test accuracies are compared seed by seed. The result is None if fewer than two seeds have both.
     """
     scaled = {n["seed"]: n["test"] for n in sides["scaled"]}
     leads = [n["test"] - scaled[n["seed"]] for n in sides["morphnet"] if n["seed"] in scaled]
@@ -170,35 +179,38 @@ def lead(sides: dict[str, list[dict]]) -> tuple[float, float] | None:
 
 
 def sentence(shares: dict[float, dict[str, list[dict]]]) -> str:
-    """Say at which shares MorphNet wins, by more than twice the standard error."""
+    """Return a sentence on the shares at which MorphNet leads by more than two standard errors."""
     leads = {share: found for share, sides in shares.items() if (found := lead(sides))}
     if not leads:
-        return "Not measured yet: two seeds of both are needed."
+        return "Not measured yet: both methods need two seeds."
     wins = [s for s, (mean, error) in leads.items() if mean > 2 * error]
     losses = [s for s, (mean, error) in leads.items() if mean < -2 * error]
     even = [s for s in leads if s not in wins + losses]
 
     def at(chosen: list[float]) -> str:
-        return ", ".join(f"{s:.0%} ({100 * leads[s][0]:+.1f} points)" for s in chosen) or "no share"
+        points = ", ".join(f"{s:.0%} ({100 * leads[s][0]:+.1f} points)" for s in chosen)
+        return points.replace("-", "−") or "no share"
 
     return (
-        f"MorphNet with its weights kept wins over widths scaled alike at {at(wins)} of the FLOPs; "
-        f"it loses at {at(losses)}, and neither is ahead by two standard errors at {at(even)}."
+        f"By more than two standard errors, MorphNet with inherited weights is better than "
+        f"uniformly scaled widths at {at(wins)} of the FLOPs and worse at {at(losses)}. "
+        f"The difference is smaller at {at(even)}."
     )
 
 
 def markdown(results: list[dict]) -> str:
-    """Return test accuracies of each share and side, the lead, and the sentence."""
+    """Return the table of test accuracies by share and method, with the lead and a sentence."""
     shares, whole = by_share(results), results[0]["flops"]
     lines = [
-        f"| FLOPs | {' | '.join(SIDES.values())} | MorphNet leads by | right after pruning "
-        "| budget filled | widths of MorphNet, seed 0 |",
+        f"| FLOPs | {' | '.join(SIDES.values())} | lead of MorphNet | right after pruning "
+        "| budget used (scaled / MorphNet) | widths of MorphNet, seed 0 |",
         "|" + "---|" * (len(SIDES) + 5),
     ]
     for share, sides in shares.items():
         cells = [over_seeds([n["test"] for n in sides[side]]) for side in SIDES]
         found = lead(sides)
-        cells.append("–" if found is None else f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}")
+        text = found and f"{100 * found[0]:+.1f} ± {100 * found[1]:.1f}".replace("-", "−")
+        cells.append(text or "–")
         morphnet = sides["morphnet"]
         cells.append(over_seeds([n["right_after"] for n in morphnet]))
         filled = [filling(sides[side], share * whole) for side in ("scaled", "morphnet")]
@@ -209,18 +221,18 @@ def markdown(results: list[dict]) -> str:
 
 
 def filling(networks: list[dict], budget: float) -> str:
-    """Return how much of a budget networks use, in %, on average over seeds."""
+    """Return the share of a budget that networks use, in %, averaged over seeds."""
     return f"{np.mean([n['flops'] for n in networks]) / budget:.0%}" if networks else "–"
 
 
 def over_seeds(values: list[float]) -> str:
-    """Return accuracies in %, their spread, and their number."""
+    """Return the mean of accuracies in %, their spread, and their number."""
     text = spread([100 * value for value in values], 1)
     return f"{text} ({len(values)})" if values else text
 
 
 def drawn(results: list[dict]) -> Figure:
-    """Return test accuracy over FLOPs for each side: means, and each seed as a point."""
+    """Draw test accuracy over FLOPs for each method: means, and each seed as a point."""
     from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
     from resbuilder.report.style import new_figure, percent_axis
 
@@ -236,7 +248,11 @@ def drawn(results: list[dict]) -> Figure:
             axes.plot([s for s, _ in groups], means, color=colors[side], marker="o", label=label)
             for share, tests in groups:
                 axes.plot([share] * len(tests), tests, ".", color=colors[side], alpha=0.5)
-        axes.set(xscale="log", xlabel="FLOPs, of those of the whole network", title="Test accuracy")
+        axes.set(
+            xscale="log",
+            xlabel="FLOPs, as a share of those of the whole network",
+            title="Test accuracy (large: mean; small: each seed)",
+        )
         axes.set_xticks(list(shares), [f"{s:.0%}" for s in shares])
         axes.minorticks_off()
         percent_axis(axes.yaxis)
@@ -245,7 +261,7 @@ def drawn(results: list[dict]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside the file of results."""
+    """Write the table and the figure next to the file of results."""
     results = stored(path)
     publish(path, drawn(results), markdown(results))
 
@@ -266,7 +282,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet", *PRESETS, seeds={name: v[-1] for name, v in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figure."""
     publish_from(measure("morphnet/inherited", work, jobs_of(preset), preset, running))
 
 

@@ -1,11 +1,11 @@
-"""The trainings behind figs. 5.1 to 5.4: two iterations of MorphNet over λ, and a final training.
+"""The trainings for figs. 5.1 to 5.4: two iterations of MorphNet over λ, and final trainings.
 
-An iteration trains from scratch with MorphNet's term, keeps the channels that are alive, and scales
-their numbers to the FLOPs of the start. Two networks are trained without the term in the end: what
-the second iteration left, and the same scaled to the FLOPs of the start. Beside them, the start
-with all widths scaled alike is trained without the term.
+An iteration trains from scratch with MorphNet's term, keeps the alive channels, and scales their
+numbers to the FLOPs of the start. In the end, two networks are trained without the term: the one
+that the second iteration left, and the same one scaled to the FLOPs of the start. As a baseline,
+the start is trained without the term at uniformly scaled widths.
 
-The scripts of these figures read the same trainings: whichever comes first measures them.
+The scripts of these figures share the trainings: the first script that runs measures them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ SHOWN = 2e-8
 STRENGTHS = (1e-9, SHOWN, 1e-7, 5e-7, 2e-6, 9e-6)
 ITERATIONS = 2
 SCALED = ((2, 4, 32), (4, 8, 64), (8, 16, 128), (16, 32, 256), WIDTHS)
-# Training images with those that validate, batch size, epochs of every training, steps between
-# records, λ, widths of the scaled networks, seeds. Channels die by steps, not by images.
+# Training and validation images, batch size, epochs of every training, steps between records, λ,
+# widths of the scaled networks, seeds. How many channels die depends on the number of steps, not
+# on that of images.
 PRESETS = {
     "quick": (3_000, 32, 2, 20, (SHOWN, 2e-6, 2e-5), ((2, 4, 32), (8, 16, 128)), 1),
     "thesis": (15_360, 32, 1, 100, STRENGTHS, SCALED, 1),
@@ -37,20 +38,21 @@ def iterate(job: dict) -> dict:
     """Run the iterations from the thesis' widths, and the final trainings.
 
     Args:
-        job: As :func:`experiments.morphnet.training.train`, with ``epochs``, ``strength`` and
+        job: As for :func:`experiments.morphnet.training.train`, with ``epochs``, ``strength`` and
             ``record_every``.
 
     Returns:
-        ``iterations``: the trainings with the term, fewer than two where a layer has no channel
-        left; ``final``: the trainings without it, ``left`` of what the last iteration left and
-        ``expanded``, or None after a break-down. Where all is left, the two are one training.
+        ``iterations``: the trainings with the term, fewer than two if a layer loses all channels.
+        ``final``: the trainings without it, ``left`` (the network that the last iteration left)
+        and ``expanded`` (the same, scaled), or None after a breakdown. If no channel was lost,
+        both are the same training.
     """
     from experiments.morphnet.training import train
 
     done: list[dict] = []
 
     def trained(widths, strength):
-        # A training of its own is of other random numbers, too.
+        # Every training draws its own random numbers.
         drawn = job | {"seed": 100 * job["seed"] + len(done)}
         return train(drawn, widths, job["epochs"], strength, job["record_every"])
 
@@ -67,14 +69,14 @@ def iterate(job: dict) -> dict:
 
 
 def work(job: dict) -> dict:
-    """Do one job of the grid, of either kind."""
+    """Do one job of either kind."""
     from experiments.morphnet.training import train
 
     return train(job, job["widths"], job["epochs"]) if "widths" in job else iterate(job)
 
 
 def jobs_of(preset: str) -> dict[str, dict]:
-    """Return the settings of the jobs, by name."""
+    """Return the settings of the jobs by name."""
     limit, batch_size, epochs, every, strengths, widths, seeds = PRESETS[preset]
     jobs = {}
     for seed in range(seeds):
@@ -97,11 +99,11 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 
 def experiment(figure: str, publish_from: Callable[[Path], None]) -> Experiment:
-    """Return what the script of a figure stores: all of them store the same trainings.
+    """Return what the script of a figure stores; all these scripts store the same trainings.
 
     Args:
-        figure: Name of the script, and of its page.
-        publish_from: Writes the page.
+        figure: Name of the script and of its page.
+        publish_from: Function that writes the page.
     """
     return Experiment(
         jobs={"morphnet/iterations": jobs_of},
@@ -115,7 +117,7 @@ def experiment(figure: str, publish_from: Callable[[Path], None]) -> Experiment:
 
 
 def measure_iterations(preset: str, running: Running) -> Path:
-    """Train what is missing; return the file of results."""
+    """Run the missing trainings, and return the file of results."""
     path = measure("morphnet/iterations", work, jobs_of(preset), preset, running)
     click.echo(f"Trainings: {path}")
     return path
@@ -125,10 +127,10 @@ class Iterations:
     """The results, sorted.
 
     Args:
-        path: What :func:`measure_iterations` returned.
+        path: The file that :func:`measure_iterations` returned.
 
     Attributes:
-        runs: The jobs with a λ, as they are stored, from small λ to large.
+        runs: The stored jobs with a λ, from small λ to large.
         scaled: The trainings of scaled networks by FLOPs, from small to large.
     """
 
@@ -151,10 +153,10 @@ class Iterations:
         return dict(groups)
 
     def suggested(self) -> list[dict]:
-        """Return what the first iterations suggest, with the accuracy of the training that did.
+        """Return the networks that the first iterations suggest.
 
-        Each is that training with ``widths`` and ``flops`` of the alive channels, and ``strength``;
-        a layer without channels ends a run and suggests nothing.
+        Each is the result of the first training, but with ``widths`` and ``flops`` of the alive
+        channels and with ``strength``. If a layer has lost all channels, nothing is suggested.
         """
         return [
             first
@@ -177,12 +179,12 @@ class Iterations:
 
 
 def pareto_front(networks: list[dict], cost, loss) -> list[dict]:
-    """Return those that no network of at most their cost matches, from cheap to dear.
+    """Return the Pareto-optimal networks in order of cost.
 
     Args:
-        networks: What is compared.
+        networks: The networks.
         cost: A function of a network, such as its FLOPs.
-        loss: A function of a network, the smaller the better.
+        loss: A function of a network; smaller is better.
     """
     front: list[dict] = []
     for network in sorted(networks, key=lambda n: (cost(n), loss(n))):
@@ -192,9 +194,9 @@ def pareto_front(networks: list[dict], cost, loss) -> list[dict]:
 
 
 def trajectory(run: dict) -> list[list[dict]]:
-    """Return the records of a run, training by training, with steps counted over all of them.
+    """Return the records of a run by training, with steps counted over all trainings.
 
-    The final training is that of what the last iteration left.
+    The final training is that of the network that the last iteration left.
     """
     trainings = [*run["iterations"], *([run["final"]["left"]] if run["final"] else [])]
     before, result = 0, []

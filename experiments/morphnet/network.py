@@ -1,4 +1,4 @@
-"""The network of chapter 5: two convolutions and a dense layer, whose widths MorphNet chooses."""
+"""The network of chapter 5: two convolutions and a dense layer with widths chosen by MorphNet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ WIDTHS = (32, 64, 512)
 def network(widths: tuple[int, ...], normalized: bool = False) -> keras.Model:
     """Return a network from images 28×28×1, scaled to [0, 1], to ten logits.
 
-    Twice 3×3 convolution, ReLU and 2×2 max pooling, then a dense layer with ReLU, then the logits.
-    (A residual architecture cannot say this: outside of its blocks it has no 3×3 convolution but
-    the stem.)
+    It has 3×3 convolution, ReLU and 2×2 max pooling, all of it twice; then a dense layer with ReLU;
+    then the logits. (``Architecture`` cannot describe it: outside its blocks, a residual
+    architecture has no 3×3 convolution except the stem.)
 
     Args:
-        widths: Channels of the two convolutions and units of the dense layer; with two entries
-            there is no dense layer before the logits.
-        normalized: Whether batch normalization, in place of a bias, follows each convolution.
+        widths: Channels of the two convolutions and units of the dense layer; with two entries,
+            no dense layer precedes the logits.
+        normalized: Whether batch normalization, instead of a bias, follows each convolution.
     """
     import keras
     from keras import layers
@@ -63,7 +63,7 @@ def size(widths: tuple[int, ...]) -> int:
 
 
 def expanded(widths: tuple[int, ...], budget: int) -> tuple[int, ...]:
-    """Return all widths times the largest factor with which they fit a budget in FLOPs."""
+    """Return the widths scaled by the largest factor that fits a FLOPs budget."""
     from resbuilder.morphnet import ChannelGraph, expand
 
     graph = ChannelGraph(network(widths))

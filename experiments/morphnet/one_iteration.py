@@ -1,14 +1,14 @@
-"""Figure 5.1: one iteration of MorphNet over λ: losses, errors, FLOPs and size.
+"""Figure 5.1: one iteration of MorphNet for several λ: losses, errors, FLOPs and size.
 
 ::
 
     python -m experiments.morphnet.one_iteration --preset quick
     python -m experiments.morphnet.one_iteration --preset thesis
 
-(a) loss with the term against FLOPs of the alive channels, while training; (b) Pareto front of test
-error and size, (c) of loss without the term and FLOPs, of the networks that the iterations suggest.
-Errors and losses are those of the training with the term. Fronts are chosen on validation images,
-and what is shown is the test.
+Panel (a) shows the loss with the term over the FLOPs of the alive channels, during training. The
+others show the networks that the iterations suggest, with Pareto fronts: (b) of test error and
+size, (c) of loss without the term and FLOPs. Errors and losses are those of the training with the
+term. Fronts are chosen on validation images, and the figure shows test images.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from resbuilder.common.cli import Command
 
 
 def markdown(iterations: Iterations) -> str:
-    """Return what an iteration leaves for each λ, and how it does; mean ± deviation over seeds."""
+    """Return the table of remaining widths and accuracies by λ, mean ± deviation over seeds."""
     from experiments.phs.summary import spread
     from resbuilder.report.style import si
 
     lines = [
-        "| λ | left of 32·64·512 | FLOPs | weights | λ·term at the start | at the end "
+        "| λ | left of 32·64·512 | FLOPs | weights | λ·term at the start | λ·term at the end "
         "| loss without the term | test, % |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -50,7 +50,7 @@ def markdown(iterations: Iterations) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside the file of the iterations' results."""
+    """Write the table and the figure next to the file of results."""
     from experiments.morphnet import figures
 
     iterations = Iterations(path)
@@ -64,7 +64,7 @@ EXPERIMENTS = (experiment("one_iteration", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figure."""
     publish_from(measure_iterations(preset, running))
 
 

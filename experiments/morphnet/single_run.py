@@ -1,12 +1,12 @@
-"""Figure 5.4: the run λ = 2e-8, every 100 steps: test error, FLOPs and suggested widths.
+"""Figure 5.4: test error, FLOPs and suggested widths every 100 steps at λ = 2e-8.
 
 ::
 
     python -m experiments.morphnet.single_run --preset quick
     python -m experiments.morphnet.single_run --preset thesis
 
-Two iterations and the final training of what they left. The trainings are those of
-``experiments.morphnet.one_iteration``.
+It shows two iterations, and the final training of the network that they left. The trainings are
+those of ``experiments.morphnet.one_iteration``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from resbuilder.common.cli import Command
 
 
 def markdown(paths: list[list[list[dict]]]) -> str:
-    """Return every record of the first run; ``paths`` are those of the seeds."""
+    """Return the table of all records of the first seed; ``paths`` has one entry for each seed."""
     from resbuilder.report.style import si
 
-    lines = ["| training | step | test error, % | FLOPs | suggested |", "|---|---|---|---|---|"]
+    lines = [
+        "| training | step | test error, % | FLOPs | suggested widths |",
+        "|---|---|---|---|---|",
+    ]
     names = ("first iteration", "second iteration", "final")
     for name, training in zip(names, paths[0], strict=False):
         lines += [
@@ -43,7 +46,7 @@ def markdown(paths: list[list[list[dict]]]) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside the file of the iterations' results."""
+    """Write the table and the figure next to the file of results."""
     from experiments.morphnet import figures
 
     paths = [trajectory(run) for run in Iterations(path).by_strength()[SHOWN]]
@@ -56,7 +59,7 @@ EXPERIMENTS = (experiment("single_run", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figure."""
     publish_from(measure_iterations(preset, running))
 
 

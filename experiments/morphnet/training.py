@@ -1,4 +1,4 @@
-"""One training with or without MorphNet's term: what it leaves, and how it came there."""
+"""One training with or without MorphNet's term: the channels it leaves, and its history."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from resbuilder.datasets import Split, load
 from resbuilder.morphnet import MorphNetRegularizer
 from resbuilder.training.regularized import RegularizedModel
 
-#: What a job may set otherwise, under ``"setting"``.
+#: Defaults that a job may change in its ``"setting"``.
 SETTING = {
     "normalized": False,
     "threshold": 1e-3,
     "learning_rate": 1e-3,
 }
 STEPS_PER_EXECUTION = 10
-# While a network trains, every tenth test image is enough; the others cost a tenth of the time.
+# During training, records use every tenth test image: all of them would cost a tenth of the time.
 RECORDED = slice(None, None, 10)
 
 
 @cache
 def parts(dataset: str, data_dir: str | None, limit: int | None) -> dict[str, tuple]:
-    """Return images, scaled to [0, 1], and labels of the training, validation and test part.
+    """Return images, scaled to [0, 1], and labels of the training, validation and test parts.
 
-    A sixth of the training images validates (10,000 of MNIST's 60,000), the same for every seed.
+    A sixth of the training images is held out for validation (10,000 of MNIST's 60,000), the same
+    for every seed.
     """
     data = load(dataset, data_dir)
     split = Split.stratified(data.y_train, fraction=1 / 6, limit=limit)
@@ -52,18 +53,18 @@ def train(
     """Train a network from random initialisation.
 
     Args:
-        job: ``dataset``, ``data_dir``, ``limit`` (training images with those that validate, None
-            for all), ``batch_size``, ``seed`` of the initialisation and of the order of the
-            images, and, if it differs from :data:`SETTING`, ``setting``.
+        job: ``dataset``, ``data_dir``, ``limit`` (number of training and validation images, None
+            for all), ``batch_size``, ``seed`` (of the initialisation and of the order of the
+            images), and optionally ``setting``: changes to :data:`SETTING`.
         widths: Channels of the two convolutions, and units of the dense layer if there is one.
-        epochs: Epochs.
+        epochs: Number of epochs.
         strength: λ of MorphNet's term on FLOPs.
         record_every: Steps between two records of ``history``, a multiple of 10; None for none.
 
     Returns:
-        ``widths``; ``flops`` of the network for one image; ``alive``: how many channels of each
-        layer are alive at the end; ``validation`` and ``test`` accuracy, ``validation_loss`` and
-        ``test_loss`` without the term; ``history``, see :class:`Recorder`.
+        ``widths``; ``flops`` of the network for one image; ``alive``: number of alive channels of
+        each layer at the end; ``validation`` and ``test``: accuracies; ``validation_loss`` and
+        ``test_loss``, without the term; ``history``: see :class:`Recorder`.
     """
     keras.backend.clear_session()  # a job is up to twenty trainings
     keras.utils.set_random_seed(job["seed"])
@@ -103,17 +104,17 @@ def train(
 
 
 def alive_widths(morphnet: MorphNetRegularizer) -> tuple[int, ...]:
-    """Return how many channels of each layer are alive: the widths that MorphNet suggests."""
+    """Return the number of alive channels of each layer: the widths that MorphNet suggests."""
     alive = morphnet.alive()
     return tuple(int(alive[name].sum()) for name in LAYERS if name in alive)
 
 
 class Recorder(keras.callbacks.Callback):
-    """Keep a record before the first step, after every so many, and after the last.
+    """Keeps a record before the first step, after every ``every`` steps, and after the last.
 
     Attributes:
         history: Records with ``step``; ``error`` and ``loss`` (without the term) on test images;
-            ``term``, multiplied by λ; ``alive`` widths, and the ``flops`` of a network with them.
+            ``term``, multiplied by λ; ``alive``: widths; ``flops`` of a network with these widths.
     """
 
     def __init__(self, morphnet: MorphNetRegularizer, strength: float, test: tuple, every):
@@ -130,7 +131,7 @@ class Recorder(keras.callbacks.Callback):
         self.record(0)
 
     def on_train_batch_end(self, batch, logs=None):
-        # Steps are done ten at once; of the last ones of an epoch Keras counts ten, too.
+        # Keras does ten steps at once, and counts ten for the last, shorter group of an epoch.
         step = self.before + min(batch + 1, self.params["steps"])
         if step - self.history[-1]["step"] >= self.every:
             self.record(step)
@@ -143,7 +144,7 @@ class Recorder(keras.callbacks.Callback):
             self.record(self.before)
 
     def record(self, step: int) -> None:
-        """Append a record of the model as it is."""
+        """Append a record of the current model."""
         loss, accuracy = self.model.evaluate(*self.test, batch_size=1000, verbose=0)
         self.history.append(
             {

@@ -1,13 +1,13 @@
-"""Figures 5.2 and 5.3: two iterations of MorphNet over λ, and a final training without the term.
+"""Figures 5.2 and 5.3: two iterations of MorphNet for several λ, then training without the term.
 
 ::
 
     python -m experiments.morphnet.two_iterations --preset quick
     python -m experiments.morphnet.two_iterations --preset thesis
 
-Fig. 5.2: test error and FLOPs of the suggested network while training. Fig. 5.3: Pareto fronts of
-loss and FLOPs, after the first iteration and after the final training. The trainings are those of
-``experiments.morphnet.one_iteration``.
+Fig. 5.2 shows test error and FLOPs of the suggested network during training. Fig. 5.3 shows Pareto
+fronts of loss and FLOPs, after the first iteration and after the final training. The trainings are
+those of ``experiments.morphnet.one_iteration``.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from resbuilder.common.cli import Command
 
 
 def markdown(iterations: Iterations) -> str:
-    """Return the widths through a run, and the final trainings; a row for each run."""
+    """Return the table of widths and final trainings, a row for each λ and seed."""
     from experiments.phs.summary import spread
     from resbuilder.report.style import si
 
     lines = [
-        "| λ | seed | first iteration leaves | second starts from | and leaves | final training: "
-        "FLOPs of what is left | loss | test, % | scaled to the FLOPs of the start | loss "
-        "| test, % |",
+        "| λ | seed | first iteration leaves | second starts from | second leaves "
+        "| final training of what is left: FLOPs | loss | test, % "
+        "| final training, scaled to the FLOPs of the start: widths | loss | test, % |",
         "|" + "---|" * 11,
     ]
     for run in iterations.runs:
@@ -55,11 +55,11 @@ def markdown(iterations: Iterations) -> str:
         else:
             cells += ["–"] * 6
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n\n" + scaled_table(iterations)
+    return "\n\n".join(filter(None, ("\n".join(lines), scaled_table(iterations).strip()))) + "\n"
 
 
 def left_of(run: dict, number: int) -> str:
-    """Return what an iteration leaves, with the step at which a break-down was recorded."""
+    """Return the widths that an iteration leaves, and the recorded step of a breakdown."""
     iteration = run["iterations"][number]
     if all(iteration["alive"]):
         return dots(iteration["alive"])
@@ -68,11 +68,13 @@ def left_of(run: dict, number: int) -> str:
 
 
 def scaled_table(iterations: Iterations) -> str:
-    """Return the networks with all widths scaled alike, trained without the term."""
+    """Return the table of uniformly scaled networks, trained without the term; empty if none."""
+    if not iterations.scaled:
+        return ""
     from experiments.phs.summary import spread
     from resbuilder.report.style import si
 
-    lines = ["| widths scaled alike | FLOPs | loss | test, % |", "|---|---|---|---|"]
+    lines = ["| widths scaled uniformly | FLOPs | loss | test, % |", "|---|---|---|---|"]
     for cost, group in iterations.scaled.items():
         loss = sum(r["test_loss"] for r in group) / len(group)
         tests = spread([r["test"] for r in group])
@@ -81,7 +83,7 @@ def scaled_table(iterations: Iterations) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figures beside the file of the iterations' results."""
+    """Write the table and the figures next to the file of results."""
     from experiments.morphnet import figures
 
     iterations = Iterations(path)
@@ -97,7 +99,7 @@ EXPERIMENTS = (experiment("two_iterations", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figures."""
     publish_from(measure_iterations(preset, running))
 
 

@@ -1,12 +1,12 @@
-"""Chapter 5: what leaves 1 and 41 of 32 and 64 channels at λ = 9e-6, setting by setting.
+"""Chapter 5: which settings leave 1 and 41 of 32 and 64 channels at λ = 9e-6, as the thesis found?
 
 ::
 
     python -m experiments.morphnet.what_is_left --preset quick
     python -m experiments.morphnet.what_is_left --preset thesis
 
-Each row is one training with MorphNet's term. The thesis goes on with 3 and 116 channels, which is
-1 and 41 scaled to the FLOPs of the start, and loses all of the 3 within 100 steps.
+Each row is one training with MorphNet's term. The thesis continues with 3 and 116 channels, which
+is 1 and 41 scaled to the FLOPs of the start, and loses all 3 within 100 steps.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from resbuilder.common.cli import Command
 
 STRENGTH = 9e-6
 CHANNELS = WIDTHS[:2]
-#: As many FLOPs as the start's, for 3 and 116 channels: what the thesis' second iteration has.
+#: The thesis' second iteration: 3 and 116 channels, and the same FLOPs as the start.
 SECOND = (3, 116, 980)
 NORMALIZED, HIGH = {"normalized": True}, {"threshold": 1e-2}
-# Name: widths, what differs from the setting of the figures, epochs, factor of λ.
+# Name: widths, changes to the setting of the figures, epochs, factor of λ.
 VARIATIONS: dict[str, tuple[tuple[int, ...], dict, int, float]] = {
     "batch normalization, no dense layer, threshold 1e-2": (CHANNELS, NORMALIZED | HIGH, 1, 1),
     "no dense layer, threshold 1e-2": (CHANNELS, HIGH, 1, 1),
@@ -38,7 +38,7 @@ VARIATIONS: dict[str, tuple[tuple[int, ...], dict, int, float]] = {
     "second iteration, batch normalization": (SECOND, NORMALIZED, 1, 1),
     "second iteration, learning rate 1e-2": (SECOND, {"learning_rate": 1e-2}, 1, 1),
 }
-# Training images with those that validate, batch size, steps between records, variations.
+# Training and validation images, batch size, steps between records, variations.
 PRESETS = {
     "quick": (3_000, 64, 10, ("threshold 1e-2", "second iteration, learning rate 1e-2")),
     "thesis": (30_720, 64, 100, tuple(VARIATIONS)),
@@ -46,7 +46,7 @@ PRESETS = {
 
 
 def jobs_of(preset: str) -> dict[str, dict]:
-    """Return the settings of the trainings, by name."""
+    """Return the settings of the trainings by name."""
     limit, batch_size, record_every, names = PRESETS[preset]
     jobs = {}
     for number, (name, (widths, setting, epochs, factor)) in enumerate(VARIATIONS.items()):
@@ -54,7 +54,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
             jobs[f"variation{number}"] = {
                 "name": name,
                 "dataset": "mnist",
-                # What becomes of a second iteration is soon seen.
+                # The outcome of a second iteration shows early.
                 "limit": limit // 2 if widths == SECOND else limit,
                 "batch_size": batch_size,
                 "seed": 0,
@@ -68,7 +68,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 
 def work(job: dict) -> dict:
-    """Return one training, and ``expanded``: what it leaves, scaled to the FLOPs of its start."""
+    """Do one training; ``expanded`` is what it leaves, scaled to the FLOPs of its start."""
     from experiments.morphnet.training import train
 
     trained = train(job, job["widths"], job["epochs"], job["strength"], job["record_every"])
@@ -78,7 +78,7 @@ def work(job: dict) -> dict:
 
 
 def markdown(results: list[dict]) -> str:
-    """Return what each setting leaves while it trains, and what a second iteration starts from."""
+    """Return the table of what each setting leaves, and where a second iteration would start."""
     every = results[0]["job"]["record_every"]
     shown = (1, 2, 4)
     lines = [
@@ -97,12 +97,12 @@ def markdown(results: list[dict]) -> str:
 
 
 def dots(widths) -> str:
-    """Return widths as a table has them, a dash for None."""
+    """Format widths for a table; None gives a dash."""
     return "–" if widths is None else "·".join(map(str, widths))
 
 
 def publish_from(path: Path) -> None:
-    """Write the table beside the file of results."""
+    """Write the table next to the file of results."""
     publish_table(path, markdown(stored(path)))
 
 

@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.phs`` reproduces."""
+"""List the scripts of chapter 3: ``python -m experiments.phs``."""
 
 from experiments.catalog import list_command
 

@@ -1,7 +1,7 @@
-"""Figure 3.3: test accuracy over the epochs, PHS against goal-oriented braking.
+"""Figure 3.3: test accuracy over the epochs, PHS without and with goal-oriented braking.
 
-Its four settings are rows of Tables 3.1 and 3.2, so nothing is trained here: the figure shows what
-is there of the tables' results.
+Its four settings are rows of Tables 3.1 and 3.2, so nothing is trained here. The figure shows the
+results that the tables have so far.
 
 ::
 
@@ -38,7 +38,7 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
     """Return the row without and the row with braking of each panel; None if not measured yet.
 
     Args:
-        folder: Where ``fashion_mnist.json`` and ``cifar10.json`` are.
+        folder: The folder of ``fashion_mnist.json`` and ``cifar10.json``.
     """
     from experiments.phs.cells import pairs_in
 
@@ -51,7 +51,7 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
 
 
 def publish_from(path: Path) -> None:
-    """Draw the figure beside a file of results of Table 3.1 or 3.2, from both."""
+    """Draw the figure next to a file of results of Table 3.1 or 3.2, from both tables."""
     from experiments.phs import figures
 
     found = panels(path.parent)
@@ -84,16 +84,16 @@ EXPERIMENTS = (
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 def main():
-    """Draw, and say where it is."""
+    """Draw the figure, and print its path."""
     folder = RESULTS / "phs"
-    there = sum(pair is not None for pair in panels(folder))
-    if not there:
+    measured = sum(pair is not None for pair in panels(folder))
+    if not measured:
         raise click.UsageError(
-            "none of the four settings is measured yet: run python -m experiments.phs.cifar10 "
-            "--preset thesis, or experiments.phs.fashion_mnist"
+            "none of the four settings is measured yet: first run python -m "
+            "experiments.phs.cifar10 or experiments.phs.fashion_mnist, with --preset thesis"
         )
     publish_from(folder / "cifar10.json")
-    click.echo(f"{there} of {len(PANELS)} panels: {folder / 'accuracy_history.png'}")
+    click.echo(f"{measured} of {len(PANELS)} panels: {folder / 'accuracy_history.png'}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Beyond the thesis: what a user would pick instead of braking, SGD and Adam with schedules.
+"""Beyond the thesis: alternatives to braking, SGD and Adam with learning-rate schedules.
 
 Cosine and step decay must know the end of the training; ReduceLROnPlateau, Schedule-Free SGD and
-automatic braking need not. Each method's rate and momentum are chosen with seed 0 by validation
-accuracy; the test accuracy is of all seeds. All have the same network, data and batches, and the
-same epochs except automatic braking, which ends by itself. The rows of Tables 3.1 and 3.2 that
-validation chooses stand beside; a column says how many epochs everything took.
+automatic braking need not. Each method's rate and momentum are chosen by validation accuracy with
+seed 0; test accuracy is reported over all seeds. All methods have the same network, data, batches
+and epochs, except that automatic braking ends by itself. The table adds the rows of Tables 3.1
+and 3.2 that validation accuracy would choose; a column gives the epochs of each training.
 
 ::
 
@@ -34,11 +34,11 @@ from resbuilder.common.cli import Command
 # Pairs of rate and momentum: long-run steps of 0.1 to 1 …
 SGD = ((0.01, 0.9), (0.03, 0.9), (0.003, 0.99))
 ADAM = ((3e-4, 0.9), (1e-3, 0.9), (3e-3, 0.9))
-# … where Schedule-Free SGD, which has no momentum in that sense, takes the step itself.
+# … where Schedule-Free SGD has no momentum in that sense: its rate is the long-run step.
 FREE = ((0.1, 0.9), (0.3, 0.9), (1.0, 0.9))
-# Braking divides the long-run step by up to 1 / (1 − momentum): it begins with a long memory.
+# Braking divides the long-run step by up to 1 / (1 − momentum), so PHS starts with a high momentum.
 PHS = ((0.001, 0.99), (0.003, 0.99), (0.01, 0.99))
-# Method: optimizer, schedule, pairs that are tried.
+# Method: optimizer, schedule, pairs to try.
 METHODS = {
     "SGD, cosine": ("sgd", "cosine", SGD),
     "Schedule-Free SGD": ("schedule_free", "constant", FREE),
@@ -50,12 +50,12 @@ METHODS = {
 }
 # Training images (None: all), epochs, seeds.
 PRESETS = {"quick": (10_000, 4, 2), "thesis": (None, 30, 3)}
-# Automatic braking ends by itself, at the latest after so many times the others' epochs.
+# Automatic braking ends by itself, at the latest after this many times the epochs of the others.
 AUTOMATIC = 2
 
 
 def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, dict]:
-    """Settings of one method's trainings, by name."""
+    """Return the settings of one method's trainings by name."""
     limit, epochs, _ = PRESETS[preset]
     optimizer, schedule, _ = METHODS[method]
     return {
@@ -76,7 +76,7 @@ def jobs_of(dataset: str, preset: str, method: str, pairs, seeds) -> dict[str, d
 
 
 def work(job: dict) -> dict:
-    """Do one job, of whichever method."""
+    """Do one job of any method."""
     from experiments.phs.schedule_free import with_schedule_free
     from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
 
@@ -85,7 +85,7 @@ def work(job: dict) -> dict:
 
 
 def best_validation(history: list[dict]) -> float:
-    """The best validation accuracy of a training; 0 where it diverged."""
+    """Return the best validation accuracy of a training; a diverged epoch counts as 0."""
     return max(epoch["val_accuracy"] or 0 for epoch in history)
 
 
@@ -93,11 +93,11 @@ def chosen(results: list[dict], method: str) -> list[dict]:
     """Return a method's trainings with the rate and momentum that seed 0 chooses by validation.
 
     Args:
-        results: Of trainings of any method.
-        method: A name of :data:`METHODS`.
+        results: Results of all methods.
+        method: A name in :data:`METHODS`.
 
     Returns:
-        One result for each seed that is there; none without seed 0.
+        One result for each finished seed; none without seed 0.
     """
     of_method = [r for r in results if r["job"]["method"] == method]
     first = [r for r in of_method if r["job"]["seed"] == 0]
@@ -112,10 +112,10 @@ def _pair(result: dict) -> tuple[float, float]:
 
 
 def of_table(path: Path) -> dict[str, list[dict]]:
-    """The rows without and with braking that seed 0 would choose by validation accuracy.
+    """Return the table's rows without and with braking that seed 0 chooses by validation accuracy.
 
     Args:
-        path: Results of the dataset's table; where there are none, there are no rows.
+        path: File of results of the dataset's table. Without it, the result is empty.
     """
     from experiments.phs.cells import pairs_in
 
@@ -130,7 +130,7 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     from experiments.phs import figures
     from experiments.phs.summary import markdown_of
 
@@ -142,10 +142,10 @@ def publish_from(path: Path) -> None:
 
 
 def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:
-    """Return all jobs of a preset by name, as the stored results choose rate and momentum.
+    """Return all jobs of a preset by name, with rate and momentum as stored results choose them.
 
-    Where the first seed has not chosen yet, the other seeds stand with the first pair: how many
-    jobs there are does not depend on it.
+    As long as the first seed has not chosen, the other seeds are listed with the first pair. The
+    number of jobs does not depend on the choice.
     """
     path = results_file(f"phs/alternatives_{dataset}", preset, running)
     results = stored(path) if path.is_file() else []
@@ -176,7 +176,7 @@ EXPERIMENTS = (
 @click.argument("dataset", type=click.Choice(["fashion_mnist", "cifar10"]))
 @standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(dataset: str, preset: str, running: Running) -> None:
-    """Tune each method with the first seed, train the chosen one with the others, draw."""
+    """Tune each method with the first seed, train the choice with the others, and publish."""
     seeds = range(running.at_most(PRESETS[preset][2]))
     so_far: set[str] = set()
 

@@ -1,9 +1,9 @@
 """Beyond the thesis: how the constants of automatic braking were chosen, on 10,000 images.
 
-All rules explore with the same heavy ball, SGD's rate 0.003 and momentum 0.99. Chosen is by
-validation accuracy on Fashion-MNIST; CIFAR-10 had no part in it. What was chosen are the defaults
-of ``GoalOrientedBraking(target="auto")``, which ``experiments.phs.alternatives`` measures on all
-images of both datasets. SGD with cosine, which knows its 30 epochs, stands beside.
+All rules explore with the same heavy ball: SGD's rate 0.003 and momentum 0.99. Validation accuracy
+on Fashion-MNIST made the choice; CIFAR-10 was not used. The chosen values are the defaults of
+``GoalOrientedBraking(target="auto")``, which ``experiments.phs.alternatives`` measures on all
+images of both datasets. The baseline is SGD with cosine decay, which knows its 30 epochs.
 
 ::
 
@@ -22,7 +22,7 @@ from experiments.command import Running, measure, publish, standard_options, sto
 from resbuilder.common.cli import Command
 
 LOSS, ACCURACY = "val_loss", "val_accuracy"
-# Rule: what is watched, patience, factor, stages.
+# Rule: watched quantity, patience, factor, stages.
 RULES = {
     "accuracy, patience 4, ×10 twice": (ACCURACY, 4, 10.0, 2),
     "loss, patience 4, ×10 twice": (LOSS, 4, 10.0, 2),
@@ -31,19 +31,19 @@ RULES = {
     "accuracy, patience 4, ×10 once": (ACCURACY, 4, 10.0, 1),
     "accuracy, patience 4, ×3 four times": (ACCURACY, 4, 3.0, 4),
 }
-ANCHOR = "SGD, cosine"
-# Training images, epochs at most, epochs of the anchor, seeds.
+BASELINE = "SGD, cosine"
+# Training images, most epochs, epochs of the baseline, seeds.
 PRESETS = {"quick": (2_000, 12, 6, 1), "thesis": (10_000, 120, 30, 2)}
 
 
 def rule_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name; all rules with the first seed come first."""
+    """Return the settings of the trainings by name, first all rules with the first seed."""
     limit, most, epochs, seeds = PRESETS[preset]
     jobs = {}
     for seed in range(seeds):
         common = {"dataset": "fashion_mnist", "limit": limit, "seed": seed, "batch_size": 128}
-        anchor = {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.03, "momentum": 0.9}
-        jobs[f"cosine_seed{seed}"] = common | anchor | {"rule": ANCHOR, "epochs": epochs}
+        sgd = {"optimizer": "sgd", "schedule": "cosine", "learning_rate": 0.03, "momentum": 0.9}
+        jobs[f"cosine_seed{seed}"] = common | sgd | {"rule": BASELINE, "epochs": epochs}
         for rule, values in RULES.items():
             braking = dict(zip(("validation", "patience", "factor", "stages"), values, strict=True))
             name = "_".join(
@@ -60,14 +60,14 @@ def rule_jobs(preset: str) -> dict[str, dict]:
 
 
 def work(job: dict) -> dict:
-    """Do one job, of either kind."""
+    """Do one job of either kind."""
     from experiments.phs.trainings import with_automatic_braking, with_other_optimizer
 
     return with_other_optimizer(job) if "optimizer" in job else with_automatic_braking(job)
 
 
 def rules_table(groups: dict[str, list[dict]]) -> str:
-    """Return the table of rules: accuracies in percent, and what they cost."""
+    """Return the table of rules: accuracies in percent, and the epochs they took."""
     from experiments.phs.summary import final_accuracy, spread
 
     lines = [
@@ -93,7 +93,7 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     from experiments.phs import figures
 
     groups: dict[str, list[dict]] = {}
@@ -114,7 +114,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure, write the table, draw."""
+    """Measure, and write the table and the figure."""
     publish_from(measure("phs/automatic", work, rule_jobs(preset), preset, running))
 
 

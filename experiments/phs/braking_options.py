@@ -1,7 +1,7 @@
 """Outlook of chapter 3: when to brake, how hard, patience, overfitting, re-acceleration, "auto".
 
-All with three times the long-run step of the first printed row of Fashion-MNIST, beside a goal that
-is never reached and plain goals with two factors.
+All trainings have three times the long-run step of the first printed row of Fashion-MNIST. They
+are compared with a goal that is never reached and with plain goals with two factors.
 
 ::
 
@@ -23,7 +23,7 @@ from resbuilder.common.cli import Command
 
 # α, γ as a rate, m: heavy ball with momentum 0.99 and a long-run step of 1/3.
 DYNAMICS = {"learning_rate": 0.1, "friction": 0.1, "mass": 3.0}
-# Training losses: reached in the first half of the epochs, in the second half, never.
+# Training losses that are reached in the first half of the epochs, in the second half, and never.
 GOALS = {"fashion_mnist": (0.25, 0.15, 0.01), "cifar10": (1.0, 0.75, 0.05)}
 # Loss of a network that knows nothing about ten classes.
 INITIAL = math.log(10)
@@ -32,7 +32,7 @@ PRESETS = {"quick": (10_000, 6, 1), "thesis": (None, 24, 3)}
 
 
 def options(dataset: str, epochs: int) -> dict[str, dict]:
-    """Arguments of the braking callback, by the option they show."""
+    """Return the arguments of the braking callback by the name of the option they test."""
     near, late, far = GOALS[dataset]
     half, third = max(1, epochs // 2), max(1, epochs // 3)
     return {
@@ -55,7 +55,7 @@ def options(dataset: str, epochs: int) -> dict[str, dict]:
 
 
 def option_jobs(dataset: str, preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name; all options with the first seed come first."""
+    """Return the settings of the trainings by name, first all options with the first seed."""
     limit, epochs, seeds = PRESETS[preset]
     jobs = {}
     for seed in range(seeds):
@@ -82,7 +82,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     from experiments.phs import figures
     from experiments.phs.summary import markdown_of
 
@@ -111,7 +111,7 @@ EXPERIMENTS = (
 @click.argument("dataset", type=click.Choice(list(GOALS)))
 @standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(dataset: str, preset: str, running: Running) -> None:
-    """Measure, write the table, draw."""
+    """Measure, and write the table and the figure."""
     jobs = option_jobs(dataset, preset)
     name = f"phs/braking_options_{dataset}"
     publish_from(measure(name, work, jobs, preset, running))

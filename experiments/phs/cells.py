@@ -1,4 +1,4 @@
-"""The printed cells of Tables 3.1 and 3.2 beside what was measured."""
+"""The printed cells of Tables 3.1 and 3.2 next to our measurements."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ MEANINGS = {
 
 @dataclass
 class Measured:
-    """A printed row and the trainings of it.
+    """A printed row and its trainings.
 
     Attributes:
         row: What the thesis prints.
         batch_size: Images in a step.
-        histories: One for each seed; of a row without braking as long as the braked one beside it.
-        brakes: Epoch of braking by seed, None where the goal was not reached; empty for a row
+        histories: One for each seed. A row without braking is as long as its braked row.
+        brakes: Epoch of braking by seed, None if the goal was not reached; empty for a row
             without braking.
         lowest: Lowest average training loss before braking, by seed; None after too few steps.
-        missing: Why there is no training, where there is none.
+        missing: Why the row has no training; empty if it has one.
     """
 
     row: Row
@@ -49,17 +49,17 @@ class Measured:
     missing: str = ""
 
     def accuracy(self, meaning: str) -> list[float]:
-        """Return the test accuracy of each seed, a share."""
+        """Return the test accuracy of each seed, as a fraction."""
         return [accuracies(history)[meaning] for history in self.histories]
 
     @property
     def epochs(self) -> float:
-        """Mean number of epochs."""
+        """Return the mean number of epochs."""
         return float(np.mean([history[-1]["epoch"] for history in self.histories]))
 
 
 def measured_rows(dataset: str, results: Sequence[dict]) -> list[Measured]:
-    """Return every printed row of a dataset in the printed order, then the checks.
+    """Return every printed row of a dataset in the printed order, then those at other batch sizes.
 
     A row without braking is cut where the braked training of the same row and seed ends, so that
     both have the same number of epochs.
@@ -104,7 +104,7 @@ def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
 
 
 def _reason(row: Row) -> str:
-    """Why a row has no training."""
+    """Return why a row has no training."""
     if row.optimizer == "SGD":
         steps = TRAINING_IMAGES[row.dataset] // 128
         needed = epochs_to(row.dataset, SGD_LOSS[row.dataset], row.long_run_step, steps)
@@ -164,7 +164,7 @@ def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
     """Return the :func:`pairs` of a table's file of results, at batches of 128 alone.
 
     Args:
-        path: ``fashion_mnist.json`` or ``cifar10.json``; where it is not there, there are none.
+        path: ``fashion_mnist.json`` or ``cifar10.json``. If it is missing, the list is empty.
     """
     results = stored(path) if path.is_file() else []
     results = [result for result in results if result["job"]["batch_size"] == 128]
@@ -172,7 +172,7 @@ def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
 
 
 def gains_table(measured: Sequence[Measured]) -> str:
-    """Return what braking gains in points, ours paired by seed, beside the thesis' difference."""
+    """Return the gain by braking in points: the thesis' difference, and ours paired by seed."""
     if not any(pairs(measured)):
         return ""
     lines = [

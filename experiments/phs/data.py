@@ -12,12 +12,12 @@ from resbuilder.datasets import Split, load
 
 @cache
 def parts(dataset: str, data_dir: str | None, limit: int | None) -> dict[str, Data]:
-    """Training, validation and test images in [−1, 1], without augmentation.
+    """Return training, validation and test images in [−1, 1], without augmentation.
 
     Args:
         dataset: ``"fashion_mnist"`` or ``"cifar10"``.
         data_dir: Folder with ``NAME.npz``, or None; see ``resbuilder.datasets.load``.
-        limit: Use only so many training images, or None for all.
+        limit: Number of training images to use, or None for all.
 
     Returns:
         The three parts. A tenth of the training images is held out for validation, the same for

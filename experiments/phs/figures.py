@@ -1,4 +1,4 @@
-"""Figures of chapter 3. Each takes what the results' files hold and returns a figure."""
+"""Figures of chapter 3. Each function takes stored results and returns a figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from experiments.phs.cells import Measured
-from experiments.phs.rows import rows
+from experiments.phs.rows import TITLES, rows
 from experiments.phs.summary import accuracies, final_accuracy
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
@@ -22,7 +22,7 @@ PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 
 
 def printed_rows(measured: list[Measured]) -> Figure:
-    """Test accuracy of every measured row beside the printed one, seed by seed.
+    """Draw the printed test accuracy of every row, and ours seed by seed.
 
     Args:
         measured: See :func:`experiments.phs.cells.measured_rows`.
@@ -31,8 +31,8 @@ def printed_rows(measured: list[Measured]) -> Figure:
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
     for axes, meaning, title in (
-        (final, "final", "Test, last epoch"),
-        (chosen, "by_validation", "Test, chosen by validation"),
+        (final, "final", "Last epoch"),
+        (chosen, "by_validation", "Epoch chosen by validation"),
     ):
         axes.set_title(title, loc="left")
         for y, m in enumerate(measured):
@@ -46,10 +46,13 @@ def printed_rows(measured: list[Measured]) -> Figure:
         axes.xaxis.set_major_formatter(PER_CENT)
     final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])
     final.set_ylim(len(measured) - 0.5, -0.5)
+    for axes in (final, chosen):
+        axes.set_xlabel("test accuracy")
     legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]
     legend += [
         Line2D([], [], marker="o", color=color, ls="", label=f"{name} (mean; pale: seeds)")
         for name, color in colors.items()
+        if any(m.histories and m.row.optimizer == name for m in measured)
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=4)
     return _finished(figure)
@@ -66,10 +69,10 @@ def _row_label(m: Measured) -> str:
 
 
 def methods(groups: dict[str, list[dict]]) -> Figure:
-    """Test accuracy of several methods, seed by seed.
+    """Draw the test accuracy of several methods, seed by seed.
 
     Args:
-        groups: Results with a ``history`` by the method's name.
+        groups: Results with a ``history``, by name of the method.
     """
     figure = Figure(figsize=(8, 1.4 + 0.4 * len(groups)), layout="constrained")
     axes = figure.subplots()
@@ -93,7 +96,7 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
 
 
 def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequence[tuple]) -> Figure:
-    """Test accuracy over the epochs without and with braking (fig. 3.3), a line for each seed.
+    """Draw test accuracy over the epochs without and with braking (fig. 3.3), a line for each seed.
 
     Args:
         found: The row without and the row with braking of each panel; None if not measured yet.
@@ -103,8 +106,10 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
     for axes, letter, pair, (dataset, alpha, friction, mass) in zip(
         figure.subplots(2, 2).flat, "abcd", found, panels, strict=True
     ):
-        axes.set_title(f"({letter}) {dataset}: α {alpha:g}, γ {friction:g}, m {mass:g}", loc="left")
+        title = f"({letter}) {TITLES[dataset]}: α {alpha:g}, γ {friction:g}, m {mass:g}"
+        axes.set_title(title, loc="left")
         axes.set_xlabel("epoch")
+        axes.set_ylabel("test accuracy")
         axes.yaxis.set_major_formatter(PER_CENT)
         if pair is None:
             axes.text(0.5, 0.5, "not measured yet", ha="center", transform=axes.transAxes)
@@ -122,7 +127,7 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
             for color, style, label in (
                 (BLUE, "-", "PHS, each seed"),
                 (RED, "-", "goal-oriented, each seed"),
-                (INK, ":", "thesis, its table"),
+                (INK, ":", "thesis, printed accuracy"),
             )
         ],
         loc="outside lower center",
@@ -132,7 +137,7 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
 
 
 def grid(results: list[dict]) -> Figure:
-    """Test accuracy over mass and friction (fig. 3.1), mean over seeds."""
+    """Draw test accuracy over mass and friction (fig. 3.1), mean over seeds."""
     masses, frictions = (sorted({r["job"][name] for r in results}) for name in ("mass", "friction"))
     cells: dict[tuple, list[float]] = {}
     for result in results:
@@ -162,12 +167,12 @@ def grid(results: list[dict]) -> Figure:
     axes.set_ylabel("mass m")
     epochs = len(results[0]["unbraked"])
     axes.set_title(f"Test accuracy in % after {epochs} epochs (in brackets: thesis)", loc="left")
-    figure.colorbar(image, format=PER_CENT)
+    figure.colorbar(image, format=PER_CENT, label="test accuracy")
     return figure
 
 
 def readings(found: list[Tried]) -> Figure:
-    """Test accuracy of every reading beside the printed one, without and with braking.
+    """Draw the printed test accuracy and that of every reading, without and with braking.
 
     Args:
         found: See :func:`experiments.phs.readings.tried`.
@@ -189,7 +194,9 @@ def readings(found: list[Tried]) -> Figure:
                 axes.plot(measured, y + shift, "o", color=color, ms=6)
         if y and one.reading.question != found[y - 1].reading.question:
             axes.axhline(y - 0.5, color=GREY, linewidth=0.8)
-    labels = [f"{one.reading.answer}\n{one.reading.dataset}: {one.verdict}" for one in found]
+    labels = [
+        f"{one.reading.answer}\n{TITLES[one.reading.dataset]}: {one.verdict}" for one in found
+    ]
     axes.set_yticks(range(len(found)), labels, fontsize=8)
     axes.set_ylim(len(found) - 0.5, -0.5)
     axes.set_xlabel("test accuracy")

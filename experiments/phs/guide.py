@@ -1,4 +1,4 @@
-"""The pictures of docs/phs_optimizer.md: a ball in a bowl, and LeNet braked on Fashion-MNIST.
+"""The figures of docs/phs_optimizer.md: a ball in a bowl, and LeNet braked on Fashion-MNIST.
 
 ::
 
@@ -23,7 +23,7 @@ COLORS = {BLUE: 0.3, GREEN: 2.0, RED: 8.0}
 
 
 def bowl() -> Figure:
-    """The way of one weight in the bowl L = w²/2, with mass 1, by the shipped optimizer."""
+    """Draw the path of one weight in the bowl L = w²/2, with mass 1, by the shipped optimizer."""
     import keras
     import numpy as np
     from matplotlib.figure import Figure
@@ -61,7 +61,7 @@ def bowl() -> Figure:
 
 
 def braked_lenet(data_dir: str | None) -> tuple[Figure, Figure]:
-    """Losses and energies of LeNet on Fashion-MNIST, braked at a goal and re-accelerated."""
+    """Train LeNet on Fashion-MNIST with braking and re-acceleration; draw losses and energies."""
     import keras
 
     from experiments.phs.data import parts
@@ -93,15 +93,18 @@ def braked_lenet(data_dir: str | None) -> tuple[Figure, Figure]:
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@click.option("--data-dir", help="Folder with fashion_mnist.npz; else RESBUILDER_DATA.")
+@click.option(
+    "--data-dir",
+    help="Folder that contains fashion_mnist.npz.  [default: the variable RESBUILDER_DATA]",
+)
 def main(data_dir):
-    """Train, draw, and say where it is."""
+    """Train, draw the figures, and print their folder."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     bowl().savefig(IMAGES / "phs_bowl.png", dpi=130)
     braking, energy = braked_lenet(data_dir)
     braking.savefig(IMAGES / "phs_braking.png", dpi=130)
     energy.savefig(IMAGES / "phs_energy.png", dpi=130)
-    click.echo(f"Pictures: {IMAGES}")
+    click.echo(f"Figures: {IMAGES}/phs_*.png")
 
 
 if __name__ == "__main__":

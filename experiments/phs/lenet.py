@@ -5,17 +5,17 @@ from keras import layers
 
 
 def lenet(input_shape: tuple[int, int, int], seed: int) -> keras.Model:
-    """Two convolutions, three dense layers: 44,426 weights on 28×28×1, 62,006 on 32×32×3.
+    """Return LeNet: two convolutions and three dense layers.
 
-    Initialised as PyTorch does by default, kernels and biases from U(±1/√fan_in), because the
-    thesis ran on PyTorch.
+    It has 44,426 weights on 28×28×1 images and 62,006 on 32×32×3. Kernels and biases are
+    initialised from U(±1/√fan_in), PyTorch's default, because the thesis used PyTorch.
 
     Args:
         input_shape: Height, width, channels.
         seed: Seed of the initialisation.
 
     Returns:
-        A model from images to ten logits.
+        A Keras model from images to ten logits.
     """
     seeds = keras.random.SeedGenerator(seed)
 

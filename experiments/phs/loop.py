@@ -1,9 +1,9 @@
-"""A training loop for many small trainings: Keras' fit, twice as fast at small batches.
+"""A training loop for many small trainings: twice as fast as Keras' fit at small batches.
 
-The optimizer, the callbacks and the model are the shipped ones; only the loop around them is
-ours: it runs a chunk of steps in one call of TensorFlow on data that is already there. A test
-holds it against ``model.fit``. A training can be photographed in the middle and go on from there,
-so that trainings which differ only in how they brake share what comes before.
+Optimizer, callbacks and model are the shipped ones; only the loop around them is different. It
+runs a chunk of steps in one TensorFlow call, on data that is already in memory. A test compares it
+with ``model.fit``. A training can be saved as a snapshot at any point and continue from there, so
+trainings that differ only in how they brake share everything before.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Data(NamedTuple):
 
 @dataclass
 class Snapshot:
-    """A training in the middle: where it is, and all numbers of model and optimizer."""
+    """The state of an unfinished training: its position, and all numbers of model and optimizer."""
 
     epoch: int
     step: int
@@ -36,15 +36,15 @@ class Snapshot:
 
 
 class Loop:
-    """One training that can stop and go on at any chunk of steps.
+    """One training that can stop and continue after any chunk of steps.
 
     Args:
-        model: Logits from images; built.
+        model: A built Keras model from images to logits.
         optimizer: A Keras optimizer.
         parts: ``train``, ``validation`` and ``test`` data.
         batch_size: Images in a step. A last, smaller batch is left out.
-        seed: Seed of the order of the images, which is new in every epoch.
-        chunk: Steps in one call, and so between two calls of the callbacks.
+        seed: Seed of the order of the images, which changes with every epoch.
+        chunk: Steps in one call, hence between two calls of the callbacks.
         evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
     """
 
@@ -104,18 +104,18 @@ class Loop:
         each_epoch: Callable[[], None] | None = None,
         last_epoch: Callable[[], float] | None = None,
     ) -> list[dict]:
-        """Train until ``epochs`` are over, or the loss is not finite.
+        """Train until ``epochs`` are done, or the loss is not finite.
 
         Args:
-            epochs: Epochs of the whole training, those before included.
-            callbacks: Keras callbacks; they see the running mean loss after every chunk and the
-                validation loss at the end of an evaluated epoch, as in ``fit``.
-            each_epoch: Called after every epoch, where a :meth:`snapshot` is whole.
-            last_epoch: Returns an earlier last epoch, once one is known, else infinity.
+            epochs: Epochs of the whole training, including those before this call.
+            callbacks: Keras callbacks. As in ``fit``, they see the running mean loss after every
+                chunk, and the validation loss at the end of an evaluated epoch.
+            each_epoch: Called after every epoch, when a :meth:`snapshot` may be taken.
+            last_epoch: Returns an earlier last epoch once it is known, else infinity.
 
         Returns:
             One dict for each evaluated epoch: its number, from 1; loss and accuracy in training
-            (running means), on validation and test data.
+            (running means), on validation data and on test data.
         """
 
         def end() -> float:
@@ -153,7 +153,7 @@ class Loop:
         return self.history
 
     def evaluate(self, data: Data) -> dict:
-        """Mean loss and accuracy on ``data``."""
+        """Return mean loss and accuracy on ``data``."""
         sums = sum(
             self._judge(data.x[i : i + 1000], data.y[i : i + 1000]).numpy()
             for i in range(0, len(data.y), 1000)
@@ -161,7 +161,7 @@ class Loop:
         return {"loss": float(sums[0] / len(data.y)), "accuracy": float(sums[1] / len(data.y))}
 
     def snapshot(self) -> Snapshot:
-        """All that is needed to go on from here."""
+        """Return all that is needed to continue from here."""
         return Snapshot(
             self.epoch,
             self.step,
@@ -172,7 +172,7 @@ class Loop:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Goes back, or on, to a snapshot of a training of the same model and optimizer."""
+        """Set model, optimizer and position to a snapshot of the same model and optimizer."""
         self.epoch, self.step = snapshot.epoch, snapshot.step
         self.sums, self.history = snapshot.sums.copy(), list(snapshot.history)
         self.diverged = False

@@ -1,4 +1,4 @@
-"""Figure 3.1: test accuracy over mass and friction at α = 0.1, no braking, LeNet on Fashion-MNIST.
+"""Figure 3.1: test accuracy over mass and friction, LeNet on Fashion-MNIST, α = 0.1, no braking.
 
 The grid surrounds the two printed rows with α = 0.1: m = 10 with γ = 0.01 and 0.1.
 
@@ -26,7 +26,7 @@ PRESETS = {"quick": (5_000, 3, 1), "thesis": (None, 10, 1)}
 
 
 def grid_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name."""
+    """Return the settings of the trainings by name."""
     limit, epochs, seeds = PRESETS[preset]
     return {
         f"m{mass:g}_g{friction:g}_seed{seed}": {
@@ -52,7 +52,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write the figure beside a file of results."""
+    """Write the figure next to a file of results."""
     from experiments.phs import figures
 
     publish(path, figures.grid(stored(path)))
@@ -70,7 +70,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("phs")
 def main(preset: str, running: Running) -> None:
-    """Measure, draw, and say where it is."""
+    """Measure, and draw the figure."""
     publish_from(measure("phs/mass_friction_grid", work, grid_jobs(preset), preset, running))
 
 

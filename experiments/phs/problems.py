@@ -1,8 +1,8 @@
-"""Beyond the thesis: which settings for which problem; PHS, SGD, Adam on images, numbers and text.
+"""Beyond the thesis: settings of PHS, SGD and Adam for images, tabular data and text.
 
-Three small problems that need no download: 8×8 images of digits, the progression of diabetes from
-ten numbers of a patient, and the next character of this repository's licence. Each method's
-settings are chosen with seed 0 by the validation loss; test scores are of three seeds, with the
+The three small problems need no download: 8×8 images of digits, the progression of diabetes from
+ten numbers for each patient, and the next character of this repository's licence. Each method's
+settings are chosen by validation loss with seed 0. Test scores are over three seeds, with the
 weights of the epoch that is best on validation data. The defaults of PHS are not tuned.
 
 ::
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LICENCE = Path(__file__).parents[2] / "LICENSE"
-CONTEXT = 8  # characters that the next one is guessed from
-# Rate and momentum; those of PHS are what SGD would call them, and (0.01, 0.9) are its defaults.
+CONTEXT = 8  # characters from which the next one is predicted
+# Rate and momentum. Those of PHS are given as for SGD; (0.01, 0.9) are the defaults of PHS.
 METHODS = {
     "PHS, defaults": ((0.01, 0.9),),
     "PHS, automatic braking": ((0.003, 0.99), (0.01, 0.99)),
@@ -47,17 +47,17 @@ METHODS = {
     "Adam": ((1e-3, 0.9), (3e-3, 0.9), (1e-2, 0.9)),
 }
 AUTOMATIC = "PHS, automatic braking"
-# Epochs (three times as many for automatic braking, which ends by itself) and seeds.
+# Epochs (for automatic braking, which ends by itself, at most three times as many) and seeds.
 PRESETS = {"quick": (3, 1), "thesis": (20, 3)}
 
 
 class Problem(NamedTuple):
-    """A task, and what solves it.
+    """A problem and the network for it.
 
     Attributes:
-        parts: Inputs and targets of training, validation and test.
+        parts: Inputs and targets for training, validation and test.
         layers: Makes the layers of the network between its inputs and outputs.
-        outputs: Classes, or 1 for a number with mean 0 and variance 1.
+        outputs: Number of classes, or 1 for a number with mean 0 and variance 1.
         batch_size: Samples in a step.
     """
 
@@ -68,7 +68,7 @@ class Problem(NamedTuple):
 
 
 def _split(x: np.ndarray, y: np.ndarray, shuffle: bool = True) -> dict:
-    """60, 20 and 20 % of the samples; the same for every seed of a training."""
+    """Split the samples into 60, 20 and 20 %, in the same way for every seed of a training."""
     order = np.random.default_rng(0).permutation(len(x)) if shuffle else np.arange(len(x))
     parts = np.split(order, [int(0.6 * len(x)), int(0.8 * len(x))])
     return {
@@ -78,7 +78,7 @@ def _split(x: np.ndarray, y: np.ndarray, shuffle: bool = True) -> dict:
 
 
 def digits() -> Problem:
-    """1,797 images of digits, 8×8, from scikit-learn."""
+    """Return the problem of 1,797 images of digits, 8×8 pixels, from scikit-learn."""
     from sklearn.datasets import load_digits
 
     x, y = load_digits(return_X_y=True)
@@ -98,7 +98,7 @@ def digits() -> Problem:
 
 
 def diabetes() -> Problem:
-    """442 patients with ten numbers each, and how far their disease is a year later."""
+    """Return 442 patients with ten numbers each, and their disease's progression after a year."""
     from sklearn.datasets import load_diabetes
 
     x, y = load_diabetes(return_X_y=True, scaled=False)
@@ -120,7 +120,7 @@ def diabetes() -> Problem:
 
 
 def licence() -> Problem:
-    """11,000 characters of English prose, each from the 8 before it; the end is the test."""
+    """Return 11,000 characters of English prose, each with the 8 before it; the end is the test."""
     letters, numbers = np.unique(list(LICENCE.read_text()), return_inverse=True)
     windows = np.lib.stride_tricks.sliding_window_view(numbers.astype("int32"), CONTEXT + 1)
 
@@ -160,7 +160,7 @@ def optimizer_of(job: dict) -> keras.optimizers.Optimizer:
 
 
 def work(job: dict) -> dict:
-    """Do one training, and return its best validation loss, the epoch of it, and the test score.
+    """Do one training, and return its best validation loss, that epoch, and the test score.
 
     Args:
         job: ``problem``, ``method``, ``learning_rate``, ``momentum``, ``seed``, ``epochs``.
@@ -178,7 +178,7 @@ def work(job: dict) -> dict:
     if problem.outputs > 1:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizer_of(job), loss, jit_compile=False, steps_per_execution=5)
-    # Where nothing stops it, this one only puts the best weights back.
+    # With this patience it never stops the training; it only restores the best weights.
     callbacks = [keras.callbacks.EarlyStopping(patience=job["epochs"], restore_best_weights=True)]
     if job["method"] == AUTOMATIC:
         callbacks.insert(0, GoalOrientedBraking("auto", verbose=0))
@@ -202,7 +202,7 @@ def work(job: dict) -> dict:
 
 
 def _score(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
-    """Share of right answers, or of the variance that is explained."""
+    """Return the accuracy, or the explained variance, as a fraction."""
     import keras
 
     answer = keras.ops.convert_to_numpy(model(x))
@@ -212,7 +212,7 @@ def _score(model: keras.Model, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def jobs_of(preset: str, problem: str, method: str, settings, seeds) -> dict[str, dict]:
-    """Settings of the trainings of a method on a problem, by name."""
+    """Return the settings of a method's trainings on a problem by name."""
     epochs = PRESETS[preset][0] * (3 if method == AUTOMATIC else 1)
     name = f"{problem.split()[0]}_{method.replace(',', '').replace(' ', '_').lower()}"
     return {
@@ -233,7 +233,7 @@ def _setting(result: dict) -> tuple[float, float]:
 
 
 def chosen(results: list[dict], problem: str, method: str) -> list[dict]:
-    """Return a method's trainings with the setting that seed 0 chooses by the validation loss."""
+    """Return a method's trainings with the setting that seed 0 chooses by validation loss."""
     ours = [r for r in results if (r["job"]["problem"], r["job"]["method"]) == (problem, method)]
     first = [r for r in ours if r["job"]["seed"] == 0]
     if not first:
@@ -252,7 +252,7 @@ def groups_of(results: list[dict]) -> dict[str, dict[str, list[dict]]]:
 
 
 def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
-    """Return the table: what was chosen, and the test score in per cent."""
+    """Return the table of chosen settings and test scores in percent."""
     from experiments.phs.summary import spread
 
     lines = [
@@ -300,16 +300,16 @@ def scores(groups: dict[str, dict[str, list[dict]]]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     groups = {problem: of for problem, of in groups_of(stored(path)).items() if of}
     publish(path, scores(groups), settings_table(groups))
 
 
 def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
-    """Return all jobs of a preset by name, as the stored results choose the settings.
+    """Return all jobs of a preset by name, with the settings that stored results choose.
 
-    Where the first seed has not chosen yet, the other seeds stand with the first setting: how many
-    jobs there are does not depend on it.
+    As long as the first seed has not chosen, the other seeds are listed with the first setting.
+    The number of jobs does not depend on the choice.
     """
     path = results_file("phs/problems", preset, running)
     results = stored(path) if path.is_file() else []
@@ -334,7 +334,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("phs", seeds={name: seeds for name, (_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Choose the settings with the first seed, train them with the others, draw."""
+    """Choose the settings with the first seed, train them with the others, and publish."""
     seeds = range(running.at_most(PRESETS[preset][1]))
     so_far: set[str] = set()
 

@@ -1,8 +1,8 @@
-"""Tables 3.1 and 3.2: what the thesis leaves open, tried: "breaking at x", friction, batch size.
+"""Tables 3.1 and 3.2: tests of what the thesis leaves open ("breaking at x", friction, batch size).
 
-Each reading is tried with one seed on a printed row that decides about it within a few epochs.
-The reading that was taken is not trained here: Tables 3.1 and 3.2 are measured with it, and its
-lines are read from their results.
+Each reading is tested with one seed on a printed row that decides about it within a few epochs.
+The adopted reading is not trained here: Tables 3.1 and 3.2 are measured with it, and its rows come
+from their results.
 
 ::
 
@@ -20,7 +20,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
-from experiments.phs.rows import Row, rows
+from experiments.phs.rows import TITLES, Row, rows
 from resbuilder.common.cli import Command
 
 # α, γ and m of the rows that decide.
@@ -28,9 +28,9 @@ FASHION, FASHION_FAST = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
 FASHION_SLOW, CIFAR = (1e-4, 10.0, 1e-3), (0.1, 0.01, 100.0)
 # Epochs after braking, as in the tables.
 AFTER = 40
-# A reading is refuted where it ends this far from the printed accuracy, a share.
+# A reading is refuted if it ends further than this from the printed accuracy (a fraction).
 FAR = 0.02
-# Training images (None: all), and epochs at most (None: those of the reading).
+# Training images (None: all), and most epochs (None: those of the reading).
 PRESETS = {"quick": (10_000, 2), "thesis": (None, None)}
 
 
@@ -39,13 +39,13 @@ class Reading:
     """One way to read the thesis, on one of its rows.
 
     Attributes:
-        question: What is left open.
+        question: What the thesis leaves open.
         answer: The reading.
-        dataset: Of the row.
+        dataset: Dataset of the row.
         dynamics: α, γ and m of the row.
         settings: What the reading changes in the job of the row.
-        epochs: Epochs at most.
-        taken: Whether Tables 3.1 and 3.2 are measured with it.
+        epochs: Most epochs.
+        taken: Whether Tables 3.1 and 3.2 are measured with this reading.
     """
 
     question: str
@@ -58,13 +58,13 @@ class Reading:
 
     @property
     def name(self) -> str:
-        """Name of the job."""
+        """Return the name of the job."""
         words = "_".join(str(value) for value in self.settings.values())
         return f"{self.dataset}_a{self.dynamics[0]:g}_g{self.dynamics[1]:g}_{words}"
 
     @property
     def printed(self) -> tuple[Row, Row]:
-        """The row without braking, and the braked one that follows it."""
+        """Return the row without braking, and the braked row that follows it."""
         found = rows(self.dataset)
         for free, braked in zip(found, found[1:], strict=False):
             if (free.learning_rate, free.friction, free.mass) == self.dynamics:
@@ -74,8 +74,8 @@ class Reading:
 
 GOAL, FRICTION, BATCH = "breaking at x", "friction", "batch size"
 LOSS = "x is the training loss"
-REMAINING = "x is the share of the initial loss that remains"
-REDUCTION = "x is the share by which the loss has fallen"
+REMAINING = "x is the remaining fraction of the initial loss"
+REDUCTION = "x is the fraction by which the loss has fallen"
 READINGS = (
     Reading(GOAL, LOSS, "fashion_mnist", FASHION, taken=True),
     Reading(GOAL, REMAINING, "fashion_mnist", FASHION, {"target_is": "remaining"}),
@@ -108,12 +108,12 @@ READINGS = (
 
 @dataclass
 class Tried:
-    """A reading and what came of it.
+    """A reading and its result.
 
     Attributes:
         reading: The reading.
         unbraked: History without braking; empty if it is not measured yet.
-        braked: History with braking, the same where the goal was not reached.
+        braked: History with braking; the same as ``unbraked`` if the goal was not reached.
         epoch: Epoch of braking; None if the goal was not reached.
         lowest: Lowest average training loss before braking; None if there is none.
     """
@@ -126,14 +126,14 @@ class Tried:
 
     @property
     def accuracy(self) -> tuple[float, float]:
-        """Test accuracy without and with braking after the last epoch, shares."""
+        """Return the test accuracy without and with braking after the last epoch, as fractions."""
         from experiments.phs.summary import accuracies
 
         return accuracies(self.unbraked)["final"], accuracies(self.braked)["final"]
 
     @property
     def verdict(self) -> str:
-        """Return what this line says about the reading."""
+        """Return what this result says about the reading."""
         from experiments.phs.summary import signed
 
         if not self.braked:
@@ -145,7 +145,7 @@ class Tried:
 
 
 def reading_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name."""
+    """Return the settings of the trainings by name."""
     limit, most = PRESETS[preset]
     jobs = {}
     for reading in READINGS:
@@ -170,10 +170,10 @@ def reading_jobs(preset: str) -> dict[str, dict]:
 
 
 def tried(path: Path) -> list[Tried]:
-    """Return every reading beside what was measured.
+    """Return every reading with its measurements.
 
     Args:
-        path: Results of this script; those of the tables are looked for in the same folder.
+        path: Results of this script; those of the tables are expected in the same folder.
     """
     results = {result["job"]["reading"]: result for result in stored(path)}
     found = []
@@ -192,7 +192,7 @@ def tried(path: Path) -> list[Tried]:
 
 
 def _of_table(reading: Reading, path: Path) -> Tried:
-    """The first seed of a printed row, as many epochs after braking as the others have."""
+    """Return the first seed of a printed row, with as many epochs after braking as the others."""
     from experiments.phs.cells import pairs_in
 
     for free, braked in pairs_in(path):
@@ -207,11 +207,12 @@ def _of_table(reading: Reading, path: Path) -> Tried:
 
 
 def readings_table(found: list[Tried]) -> str:
-    """Return the table: accuracies without / with braking, in percent."""
+    """Return the table of accuracies without / with braking, in percent."""
     from experiments.phs.summary import signed
 
     lines = [
-        "| open | reading | row | thesis | ours | − thesis | brakes in epoch | epochs | verdict |",
+        "| question | reading | row | thesis | ours | ours − thesis | brakes in epoch | epochs "
+        "| verdict |",
         "|---" * 9 + "|",
     ]
     for one in found:
@@ -230,8 +231,8 @@ def readings_table(found: list[Tried]) -> str:
                 str(one.braked[-1]["epoch"]),
             ]
         lines.append(
-            f"| {reading.question} | {reading.answer}{', taken' if reading.taken else ''} "
-            f"| {reading.dataset} α {alpha:g}, γ {friction:g}, m {mass:g}: "
+            f"| {reading.question} | {reading.answer}{' (adopted)' if reading.taken else ''} "
+            f"| {TITLES[reading.dataset]}, α {alpha:g}, γ {friction:g}, m {mass:g}: "
             f"×{braked.factor:g} at {braked.goal:g} "
             f"| {100 * free.accuracy:.2f} / {100 * braked.accuracy:.2f} "
             f"| {' | '.join(cells)} | {one.verdict} |"
@@ -253,7 +254,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     from experiments.phs import figures
 
     found = tried(path)
@@ -272,7 +273,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("phs")
 def main(preset: str, running: Running) -> None:
-    """Measure, draw, and say where it is."""
+    """Measure, and write the table and the figure."""
     publish_from(measure("phs/readings", work, reading_jobs(preset), preset, running))
 
 

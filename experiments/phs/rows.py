@@ -1,8 +1,8 @@
-"""The rows of Tables 3.1 and 3.2 as trainings: which are the same, how long each one takes.
+"""The rows of Tables 3.1 and 3.2 as trainings: which are the same, and how long each one takes.
 
-With friction as a rate a training depends on two numbers only, the step η = α²/m and the decay αγ
-of the momentum. Rows that agree in both are trained once. Long-run time T = steps · α/(mγ) is what
-plain gradient descent with the step α/(mγ) would count; it decides when a goal is reached.
+With friction as a rate, a training depends on two numbers only: the step η = α²/m and the decay αγ
+of the momentum. Rows that agree in both are trained once. The long-run time T = steps · α/(mγ) is
+the time that plain gradient descent with step α/(mγ) covers; it determines when a goal is reached.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from experiments.thesis import table
 
 TABLES = {"cifar10": "3_1", "fashion_mnist": "3_2"}
-# T at which the training loss reached two goals in trials: T = a · (loss / b)^−c between them.
+TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
+# T at which the training loss reached two goals in trials. Between them, T = a · (loss / b)^−c.
 REACHED = {"fashion_mnist": ((0.2, 1400), (0.15, 2100)), "cifar10": ((0.9, 1000), (0.7, 2200))}
-# Loss that plain SGD is expected to reach, which says for how many epochs it is trained.
+# Loss that plain SGD is expected to reach; it determines the number of epochs of SGD.
 SGD_LOSS = {"fashion_mnist": 0.15, "cifar10": 0.7}
 # A tenth of the training images is held out.
 TRAINING_IMAGES = {"fashion_mnist": 54_000, "cifar10": 45_000}
-# Rows that need more epochs at batches of 128 are out of reach.
+# Rows that need more epochs at batches of 128 are not trained.
 MOST_EPOCHS = 2_000
 
 
@@ -31,11 +32,11 @@ class Row:
         dataset: ``"cifar10"`` or ``"fashion_mnist"``.
         optimizer: ``"SGD"``, ``"PHS"`` or ``"goal-oriented"``.
         learning_rate: Time step α.
-        friction: Friction γ, a rate; None of SGD.
-        mass: Mass m; None of SGD.
-        goal: Training loss at which to brake; None of a row without braking.
-        factor: What braking multiplies the friction by; likewise.
-        accuracy: The printed test accuracy, a share.
+        friction: Friction γ, a rate; None for SGD.
+        mass: Mass m; None for SGD.
+        goal: Training loss at which to brake; None for a row without braking.
+        factor: Factor by which braking multiplies the friction; None for a row without braking.
+        accuracy: The printed test accuracy, as a fraction.
     """
 
     dataset: str
@@ -49,9 +50,9 @@ class Row:
 
     @property
     def dynamics(self) -> tuple[float, float]:
-        """η = α²/m and αγ, which say all about a training with friction as a rate.
+        """Return η = α²/m and αγ, which determine a training with friction as a rate.
 
-        Of SGD, which has no momentum: α and 1.
+        For SGD, which has no momentum, they are α and 1.
         """
         if self.optimizer == "SGD":
             return self.learning_rate, 1.0
@@ -60,13 +61,13 @@ class Row:
 
     @property
     def long_run_step(self) -> float:
-        """α/(mγ); of SGD α."""
+        """Return α/(mγ), or α for SGD."""
         step, decay = self.dynamics
         return step / decay
 
 
 def rows(dataset: str) -> list[Row]:
-    """Return the printed rows of a dataset, a braked one right after its row without braking."""
+    """Return the printed rows of a dataset; a braked row follows its row without braking."""
     found = []
     for printed in table(TABLES[dataset]):
         number = {key: float(value) if value else None for key, value in list(printed.items())[3:]}
@@ -86,10 +87,10 @@ def rows(dataset: str) -> list[Row]:
 
 
 def same_training(dataset: str) -> dict[Row, list[Row]]:
-    """Return the braked rows of each different training without braking.
+    """Return the braked rows of each distinct training without braking.
 
     Returns:
-        From the first row of each dynamics, without goal and factor, to its braked rows.
+        Maps the first row with given dynamics, without goal and factor, to its braked rows.
     """
     groups: dict[tuple, tuple[Row, list[Row]]] = {}
     for row in rows(dataset):
@@ -107,12 +108,12 @@ def job_dynamics(job: dict) -> tuple[float, float]:
 
 
 def time_to(dataset: str, loss: float) -> float:
-    """Return the long-run time T after which the training loss is expected at ``loss``."""
+    """Return the long-run time T at which the training loss is expected to reach ``loss``."""
     (high, early), (low, late) = REACHED[dataset]
     exponent = math.log(late / early) / math.log(high / low)
     return early * (loss / high) ** -exponent
 
 
 def epochs_to(dataset: str, loss: float, long_run_step: float, steps_per_epoch: int) -> int:
-    """Return the number of epochs after which the training loss is expected at ``loss``."""
+    """Return the number of epochs after which the training loss is expected to reach ``loss``."""
     return math.ceil(time_to(dataset, loss) / long_run_step / steps_per_epoch)

@@ -1,8 +1,8 @@
-"""Schedule-Free SGD, the rival that does not know the end of a training either.
+"""Schedule-Free SGD, a baseline that does not know the end of a training either.
 
-A. Defazio et al., "The Road Less Scheduled", arXiv 2405.15682. Its authors' implementation is for
-torch, so this is a torch twin of :mod:`experiments.phs.loop`: the same LeNet from the same initial
-weights, the same batches in the same order, the same numbers of each epoch.
+A. Defazio et al., "The Road Less Scheduled", arXiv 2405.15682. The authors' implementation is for
+torch, so this module repeats :mod:`experiments.phs.loop` in torch: the same LeNet from the same
+initial weights, the same batches in the same order, and the same numbers for each epoch.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from experiments.phs.loop import Data
 
 
 def torch_lenet(model: keras.Model) -> tuple[list, Callable]:
-    """Return the LeNet of torch that computes what a LeNet of Keras does.
+    """Return a torch LeNet that computes the same as a Keras LeNet.
 
     Args:
         model: See :func:`experiments.phs.lenet.lenet`.
@@ -48,14 +48,14 @@ def torch_lenet(model: keras.Model) -> tuple[list, Callable]:
 
 
 def with_schedule_free(job: dict) -> dict:
-    """One training with Schedule-Free SGD.
+    """Do one training with Schedule-Free SGD.
 
     Args:
-        job: As for :func:`experiments.phs.trainings.with_other_optimizer`, whose ``schedule`` it
-            does not need; ``momentum`` is its interpolation β.
+        job: As for :func:`experiments.phs.trainings.with_other_optimizer`, without ``schedule``;
+            ``momentum`` is the interpolation β.
 
     Returns:
-        The history; validation and test are of the averaged weights, as its authors evaluate.
+        The history. As its authors do, validation and test use the averaged weights.
 
     Raises:
         ValueError: If torch or schedulefree is not installed.
@@ -107,7 +107,7 @@ def _tensors(data: Data) -> tuple:
 
 
 def _evaluate(logits, x, y) -> dict:
-    """Mean loss and accuracy on a part."""
+    """Return mean loss and accuracy on a part of the data."""
     import torch
 
     with torch.no_grad():

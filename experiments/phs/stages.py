@@ -1,4 +1,4 @@
-"""The trainings of one job, one after the other, each resumable at any epoch."""
+"""The trainings of one job in sequence, each resumable at any epoch."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from experiments.phs.loop import Loop, Snapshot
 
 
 class Kept(Protocol):
-    """Something that watches a training and must survive an interruption with it."""
+    """A watcher of a training whose state must survive an interruption."""
 
     def state(self) -> dict:
         """Return what :meth:`restore` needs."""
 
     def restore(self, state: dict) -> None:
-        """Take up a state that :meth:`state` returned."""
+        """Continue from a state that :meth:`state` returned."""
 
 
 class Stages:
-    """Runs the stages of a job; what an earlier process did is not done again.
+    """The stages of a job; a stage that an earlier process finished is not repeated.
 
     Args:
-        job: The settings; ``checkpoint`` among them is the file of the state.
+        job: The settings, with ``checkpoint``: the file of the state.
         kept: Watchers whose state is saved and restored with the trainings.
     """
 
@@ -47,14 +47,14 @@ class Stages:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         last_epoch: Callable[[], float] | None = None,
     ) -> list[dict]:
-        """Run one stage, or what is left of it, and return its history.
+        """Run one stage, or the rest of it, and return its history.
 
         Args:
-            name: Of the stage, unique in the job.
+            name: Name of the stage, unique in the job.
             loop: The training.
-            epochs: See :meth:`Loop.run`, as of ``last_epoch``.
-            start: Where the stage starts; by default where ``loop`` is.
-            callbacks: Watch the training.
+            epochs: See :meth:`Loop.run`.
+            start: Where the stage starts; by default at the present state of ``loop``.
+            callbacks: Keras callbacks.
             last_epoch: See :meth:`Loop.run`.
         """
         if name in self._done:

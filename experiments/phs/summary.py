@@ -1,4 +1,4 @@
-"""Accuracies of histories, and how they are written in a table."""
+"""Accuracies of histories, and their format in tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import numpy as np
 
 
 def accuracies(history: list[dict]) -> dict[str, float]:
-    """Test accuracy of a training in three meanings.
+    """Return three kinds of test accuracy of a training.
 
     Args:
         history: One dict for each epoch, with ``val_accuracy`` and ``test_accuracy``.
 
     Returns:
-        ``final``: after the last epoch; ``by_validation``: after the epoch with the best
-        validation accuracy, which is how a user would choose; ``best``: the best on test data,
-        which nobody can choose and some tables show.
+        ``final``: after the last epoch. ``by_validation``: after the epoch with the best
+        validation accuracy, which is how a user would choose. ``best``: the best on test data,
+        which a user cannot choose, but which some tables show.
     """
     chosen = int(np.argmax([epoch["val_accuracy"] for epoch in history]))
     test = [epoch["test_accuracy"] for epoch in history]
@@ -27,18 +27,18 @@ def final_accuracy(result: dict) -> float:
     """Return the test accuracy of the weights that a training ends with.
 
     Args:
-        result: With a ``history``, and with ``final`` where the best weights are put back.
+        result: A result with a ``history``, and with ``final`` if the best weights were restored.
     """
     return result.get("final", {}).get("test", accuracies(result["history"])["final"])
 
 
 def spread(shares: Sequence[float]) -> str:
-    """Mean ± standard deviation of shares in per cent: ``89.12 ± 0.20``."""
+    """Format mean ± standard deviation of fractions in percent: ``89.12 ± 0.20``."""
     return f"{100 * np.mean(shares):.2f}{_deviation(shares)}"
 
 
 def signed(differences: Sequence[float]) -> str:
-    """As :func:`spread`, of differences in points: ``+0.52 ± 0.11``."""
+    """Format differences like :func:`spread`, in points and with a sign: ``+0.52 ± 0.11``."""
     return f"{100 * np.mean(differences):+.2f}{_deviation(differences)}".replace("-", "−")
 
 
@@ -47,10 +47,10 @@ def _deviation(values: Sequence[float]) -> str:
 
 
 def markdown_of(groups: dict[str, list[dict]]) -> str:
-    """A table of groups of trainings: accuracies and gaps, mean ± deviation over seeds.
+    """Return a table of groups of trainings: accuracies and gaps, mean ± deviation over seeds.
 
     Args:
-        groups: Results, see :func:`final_accuracy`, by the name of the group.
+        groups: Results as for :func:`final_accuracy`, by name of the group.
 
     Returns:
         Markdown.

@@ -15,6 +15,7 @@ from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,
     TABLES,
+    TITLES,
     TRAINING_IMAGES,
     Row,
     epochs_to,
@@ -23,7 +24,7 @@ from experiments.phs.rows import (
 )
 from resbuilder.common.cli import Command
 
-# The cheapest row of each dataset again, at half the batch.
+# The cheapest row of each dataset, which is also measured at half the batch size.
 CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
 
 
@@ -32,12 +33,13 @@ class Preset:
     """How much of a table is measured, and how.
 
     Attributes:
-        limit: Training images, None for all.
+        limit: Number of training images, None for all.
         after: Epochs after braking.
-        seeds: Of a row whose goal is expected within ``fast`` epochs.
-        slow_seeds: Of the others.
-        most: Epochs at most, None for 1.25 times those expected, and no fewer than 100.
+        seeds: Number of seeds for a fast row.
+        slow_seeds: Number of seeds for the other rows.
+        most: Most epochs; None for 1.25 times the expected ones, but at least 100.
         slowest: Rows that are expected to take more epochs are left out.
+        fast: A row is fast if its goal is expected within this many epochs.
     """
 
     limit: int | None
@@ -56,10 +58,9 @@ PRESETS = {
 
 
 def job_groups(dataset: str, preset: str) -> list[dict[str, dict]]:
-    """Return the jobs of a table by name, in groups after each of which it is published.
+    """Return the jobs of a table by name, in groups; the table is published after each group.
 
-    The rows that are done soonest come first: all seeds of the fast rows, the check of the batch
-    size, then the slow rows seed after seed.
+    The fastest rows come first: all seeds of the fast rows, then the slow rows seed by seed.
     """
     chosen = PRESETS[preset]
     expected = {job_name(job): (job, epochs) for job, epochs in _jobs(dataset, chosen)}
@@ -82,7 +83,7 @@ def job_name(job: dict) -> str:
 
 
 def _jobs(dataset: str, preset: Preset):
-    """Yield the settings of each training but the seed, and the expected epochs to its goal."""
+    """Yield the settings of each training without its seed, and the expected epochs to its goal."""
     for free, braked in same_training(dataset).items():
         sizes = (128, 64) if dynamics_of(free) == CHECKED[dataset] else (128,)
         for batch_size in sizes:
@@ -134,7 +135,7 @@ def _sgd_job(row: Row, preset: Preset) -> tuple[dict, int]:
 
 
 def work(job: dict) -> dict:
-    """Do one job of a table, of either kind."""
+    """Do one job of a table, with or without PHS."""
     from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
 
     return with_other_optimizer(job) if "optimizer" in job else with_and_without_braking(job)
@@ -144,7 +145,9 @@ def table_command(dataset: str) -> Callable:
     """Return the command of a table's script."""
     number = TABLES[dataset].replace("_", ".")
 
-    @click.command(cls=Command, help=f"Measure the 20 rows of Table {number} ({dataset}).")
+    @click.command(
+        cls=Command, help=f"Table {number}: measure its 20 rows, LeNet on {TITLES[dataset]}."
+    )
     @standard_options("phs", seeds={name: chosen.seeds for name, chosen in PRESETS.items()})
     def main(preset: str, running: Running) -> None:
         jobs = all_jobs(dataset, preset)
@@ -175,7 +178,7 @@ def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
 
 
 def publish_from(path: Path) -> None:
-    """Write tables and figure beside a file of results."""
+    """Write the tables and the figure next to a file of results."""
     from experiments.phs import figures
     from experiments.phs.cells import gains_table, measured_rows, rows_table
 

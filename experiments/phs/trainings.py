@@ -1,4 +1,4 @@
-"""The kinds of trainings that the scripts of chapter 3 are made of."""
+"""The kinds of trainings that the scripts of chapter 3 use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phs_optimizer.policy import BrakingPolicy
 from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
-# Images that the moving average of the loss is long, which the goal is compared with.
+# Length, in images, of the moving average of the loss that is compared with the goal.
 AVERAGE_IMAGES = 4000
 
 
@@ -26,7 +26,7 @@ def average_steps(job: dict) -> int:
 
 
 class _Fork(keras.callbacks.Callback):
-    """Takes a snapshot of a training where a braking policy would brake, and lets it go on."""
+    """Takes a snapshot where a braking policy would brake, and lets the training continue."""
 
     def __init__(self, loop: Loop, target: float, target_is: str, average: int):
         super().__init__()
@@ -60,18 +60,17 @@ class _Fork(keras.callbacks.Callback):
         }
 
     def restore(self, state: dict) -> None:
-        """Take up a state that :meth:`state` returned."""
+        """Continue from a state that :meth:`state` returned."""
         self.policy.state = BrakingState.from_vector(state["policy"])
         self.snapshot = state["snapshot"] and Snapshot(**state["snapshot"])
         self.epoch, self.lowest = state["epoch"], state["lowest"]
 
 
 def make_loop(job: dict, optimizer: keras.optimizers.Optimizer) -> Loop:
-    """LeNet on the job's data with its seed and batch size."""
+    """Return the training of LeNet on the job's data, with its seed and batch size."""
     data = parts(job["dataset"], job["data_dir"], job["limit"])
     model = lenet(data["train"].x.shape[1:], job["seed"])
-    # Between two calls of the callbacks there are a few hundred images, a small part of the
-    # average.
+    # The callbacks are called every few hundred images, which is short compared with the average.
     chunk = max(5, 400 // job["batch_size"])
     return Loop(
         model,
@@ -85,28 +84,29 @@ def make_loop(job: dict, optimizer: keras.optimizers.Optimizer) -> Loop:
 
 
 def make_phs(job: dict) -> PHS:
-    """The optimizer of a row of the tables."""
+    """Return the optimizer of a row of the tables."""
     form = job.get("friction_form", "rate")
     return PHS(job["learning_rate"], job["mass"], job["friction"], friction_form=form)
 
 
 def with_and_without_braking(job: dict) -> dict:
-    """One training without braking, and one for each goal and factor that leaves it.
+    """Do one training without braking, and fork one for each goal and factor.
 
-    Trainings that differ only in how they brake are the same until they do, so that part is done
-    once; a test holds a fork against a training with :class:`GoalOrientedBraking` from the start.
+    Trainings that differ only in how they brake are identical until they brake, so that part is
+    done once. A test compares a fork with a training that has :class:`GoalOrientedBraking` from
+    the start.
 
     Args:
         job: ``dataset``, ``data_dir``, ``limit``, ``seed``, ``batch_size``, ``epochs``,
-            ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target and factor;
-            optional ``target_is`` (by default a share of reduction), ``friction_form`` (a rate),
-            ``evaluate_every`` (1), and ``after``: with it every braked training ends that many
-            epochs after it brakes, the one without braking with the last of them, and ``epochs``
-            is the limit where a goal is not reached.
+            ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target and factor.
+            Optional are ``target_is`` (default ``"reduction"``), ``friction_form`` (``"rate"``),
+            ``evaluate_every`` (1) and ``after``. With ``after``, every braked training ends this
+            many epochs after it brakes, and the training without braking ends with the last of
+            them; ``epochs`` is then the limit if a goal is not reached.
 
     Returns:
-        ``unbraked``: the history; ``braked``: target, factor, the epoch of braking (None if the
-        goal was not reached), the lowest average loss until then, and the history of each.
+        ``unbraked``: the history. ``braked``: for each pair, target, factor, the epoch of braking
+        (None if the goal was not reached), the lowest average loss until then, and the history.
     """
     loop = make_loop(job, make_phs(job))
     target_is, after = job.get("target_is", "reduction"), job.get("after")
@@ -144,27 +144,27 @@ def with_and_without_braking(job: dict) -> dict:
 
 
 def _braked(job, loop, fork, factor, name, stages, last) -> list[dict]:
-    """The training that leaves at a fork with a higher friction."""
+    """Continue from a fork with a higher friction, and return the history."""
     loop.evaluate_every = 1
     loop.restore(fork.snapshot)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it may oscillate, where a reading of the thesis says so
-        # Past the check of the optimizer, which refuses what diverges: that is a result here.
+        warnings.simplefilter("ignore")  # some readings of the thesis oscillate
+        # This bypasses the optimizer's check, which rejects divergence: here that is a result.
         loop.optimizer.friction.assign(job["friction"] * factor)
     epochs = job["epochs"] if math.isinf(last) else max(job["epochs"], last)
     return stages.run(name, loop, epochs, start=loop.snapshot(), last_epoch=lambda: last)
 
 
 def with_callback(job: dict) -> dict:
-    """One training with the braking callback.
+    """Do one training with the braking callback.
 
     Args:
         job: As for :func:`with_and_without_braking`, with ``braking``: the arguments of
             :class:`GoalOrientedBraking`.
 
     Returns:
-        History, events, and the accuracies of the final weights (which are the best ones where
-        they are restored) as ``final``.
+        History, events, and the accuracies of the final weights as ``final``. The final weights
+        are the best ones if the callback restores them.
     """
     loop = make_loop(job, make_phs(job))
     options = {"average_steps": average_steps(job), "verbose": 0} | job["braking"]
@@ -179,16 +179,16 @@ def with_callback(job: dict) -> dict:
 
 
 def with_automatic_braking(job: dict) -> dict:
-    """One training of PHS that brakes by itself, at most ``epochs`` long.
+    """Do one training of PHS with automatic braking, of at most ``epochs`` epochs.
 
     Args:
-        job: As for :func:`with_callback`, with ``learning_rate`` and ``momentum`` as SGD counts
-            them in place of PHS' α, m and γ; ``braking`` may change what is the default.
+        job: As for :func:`with_callback`, but with ``learning_rate`` and ``momentum`` as for SGD
+            instead of PHS' α, m and γ; ``braking`` may change the defaults.
 
     Returns:
-        What :func:`with_callback` does.
+        The same as :func:`with_callback`.
     """
-    alpha = 0.1  # changes nothing on its own
+    alpha = 0.1  # without effect: mass and friction compensate for it
     dynamics = {
         "learning_rate": alpha,
         "mass": alpha**2 / job["learning_rate"],
@@ -199,13 +199,13 @@ def with_automatic_braking(job: dict) -> dict:
 
 
 def with_other_optimizer(job: dict) -> dict:
-    """One training with an optimizer of Keras: what a user would pick instead.
+    """Do one training with another optimizer of Keras.
 
     Args:
-        job: As before, with ``optimizer`` (``"sgd"`` or ``"adam"``), ``learning_rate``,
-            ``momentum`` and ``schedule`` (``"constant"``, ``"step"``: a tenth after 60 and 85 % of
-            the steps, ``"cosine"`` to zero, or ``"plateau"``: a tenth whenever the validation loss
-            has not improved for 3 epochs).
+        job: As for :func:`with_and_without_braking`, but with ``optimizer`` (``"sgd"`` or
+            ``"adam"``), ``learning_rate``, ``momentum`` and ``schedule``: ``"constant"``;
+            ``"step"``, a tenth after 60 and 85 % of the steps; ``"cosine"`` to zero; or
+            ``"plateau"``, a tenth whenever the validation loss has not improved for 3 epochs.
 
     Returns:
         The history.

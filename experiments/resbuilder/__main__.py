@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.resbuilder`` reproduces."""
+"""List the scripts of chapter 6: ``python -m experiments.resbuilder``."""
 
 from experiments.catalog import list_command
 

@@ -1,4 +1,4 @@
-"""Table 6.1, Animals10: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, Animals10: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -6,10 +6,10 @@
     python -m experiments.resbuilder.animals10 --preset laptop              # hours on 2 cores
     python -m experiments.resbuilder.animals10 --preset thesis --workers 1  # a GPU
 
-Batches of 16 and ten times the budget (ζ = 1e9 at the thesis' settings), images of 300×300. Data: a
-folder of images for each class, ``animals10/<class>/``, or ``animals10.npz``.
+It uses batches of 16, images of 300×300 pixels and ten times the budget (ζ = 1e9 at the thesis'
+settings). Data: a folder of images for each class, ``animals10/<class>/``, or ``animals10.npz``.
 
-Hardware, time and result: not measured yet.
+Not measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

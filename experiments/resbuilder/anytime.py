@@ -1,7 +1,7 @@
-"""Test accuracy over time of methods that could be stopped at any moment: curves, table, figure.
+"""Test accuracy over time of methods that can be stopped at any moment: curves, table, figure.
 
-A method has at a time what it would give if it were stopped then: the network that is best on
-validation images so far, told by its accuracy on test images.
+At each time, a method is judged by the network that it would return if it were stopped then: the
+best one so far on validation images. The curves show the test accuracy of that network.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 Curves = dict[str, np.ndarray]
 
 COLORS = (BLUE, ORANGE, GREEN, PURPLE, GREY, RED)
-# Shares of the time of which the table has a column.
+# Fractions of the time for which the table has a column.
 SHOWN = (0.1, 0.25, 0.5, 0.75, 1)
 
 
 def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
-    """Return the test accuracy at each time of what is best on validation images; NaN before."""
+    """Return, for each time, the test accuracy of the network best on validation; NaN before."""
     accuracy, best = np.full(len(times), np.nan), -1.0
     for network in result["networks"]:
         if network["validation"] > best:
@@ -35,7 +35,7 @@ def best_so_far(result: dict, times: np.ndarray) -> np.ndarray:
 
 
 def curves(results: list[dict], methods: Iterable[str], end: float) -> tuple[np.ndarray, Curves]:
-    """Return times up to ``end``, and accuracies (seeds, times) of each method that has any."""
+    """Return times up to ``end``, and accuracies (seeds, times) of each method with results."""
     times = np.linspace(0, end, 301)
     grouped = {m: [r for r in results if r["job"]["method"] == m] for m in methods}
     return times, {
@@ -44,23 +44,23 @@ def curves(results: list[dict], methods: Iterable[str], end: float) -> tuple[np.
 
 
 def late(times: np.ndarray) -> np.ndarray:
-    """Return which times are after the first tenth."""
+    """Return a mask of the times after the first tenth."""
     return times >= times[-1] / 10
 
 
 def ahead(times: np.ndarray, ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return by how much our mean is above theirs at each late time; no network counts as 0."""
+    """Return our mean minus theirs at each late time; a missing network counts as 0."""
     ours, theirs = (np.nan_to_num(a).mean(axis=0)[late(times)] for a in (ours, theirs))
     return ours - theirs
 
 
 def markdown(times: np.ndarray, found: Curves, more: dict[str, list[str]] | None = None) -> str:
-    """Return the table: what each method has at some times, in percent.
+    """Return the table of accuracies in percent at some times.
 
     Args:
         times: Processor seconds.
         found: Accuracies (seeds, times) by method.
-        more: Further columns by heading, a cell for each method.
+        more: Further columns by heading, with a cell for each method.
     """
     more = more or {}
     shown = [round(share * (len(times) - 1)) for share in SHOWN]
@@ -73,7 +73,7 @@ def markdown(times: np.ndarray, found: Curves, more: dict[str, list[str]] | None
 
 
 def draw(times: np.ndarray, found: Curves) -> Figure:
-    """Return the figure: mean where all seeds have a network, and every seed."""
+    """Draw every seed, and the mean once all seeds have a network."""
     from resbuilder.report.style import new_figure, percent_axis
 
     with styled():
@@ -84,9 +84,9 @@ def draw(times: np.ndarray, found: Curves) -> Figure:
             axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)
         axes.axvline(times[-1] / 10, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xlabel("processor seconds (dotted: a tenth of the time)")
-        axes.set_title("Test accuracy of the network that is best on validation images so far")
+        axes.set_title("Test accuracy of the best network so far on validation (thin: each seed)")
         percent_axis(axes.yaxis)
-        # What happens in the first tenth would squeeze the rest.
+        # Showing all of the first tenth would leave too little space for the rest.
         lowest = [np.nanmin(a[:, late(times)], initial=1) for a in found.values()]
         axes.set_ylim(bottom=min(lowest) - 0.02)
         axes.legend(loc="lower right")

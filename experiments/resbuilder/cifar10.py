@@ -1,4 +1,4 @@
-"""Table 6.1, CIFAR-10: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, CIFAR-10: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -8,10 +8,11 @@
 
 Thesis: Res18 85.50 %, RB-0Net 89.92 %.
 
-Measured at the laptop preset on two virtual x86-64 cores, about 26 minutes of one core a seed; test
-accuracy in %, three seeds, architectures trained anew for 8 epochs at ζ = 4e6: Res18 48.3 ± 0.9,
-RB-R18 48.2 ± 0.7, MorphNet only 48.2 ± 1.1, random search 47.4 ± 1.0, ResNet-18 with a small stem
-46.2 ± 1.4, ResNet-20 41.5 ± 1.2, RB-0Net 41.1 ± 2.7. The thesis preset is not measured.
+The laptop preset was measured on two virtual x86-64 cores, in about 26 minutes of one core a seed.
+Test accuracies in % of architectures trained from scratch for 8 epochs at ζ = 4e6, three seeds:
+Res18 48.3 ± 0.9, RB-R18 48.2 ± 0.7, MorphNet only 48.2 ± 1.1, random search 47.4 ± 1.0, ResNet-18
+with a small stem 46.2 ± 1.4, ResNet-20 41.5 ± 1.2, RB-0Net 41.1 ± 2.7. The thesis preset is not
+measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

@@ -1,4 +1,4 @@
-"""Table 6.1, CIFAR-100: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, CIFAR-100: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -6,9 +6,9 @@
     python -m experiments.resbuilder.cifar100 --preset laptop              # hours on 2 cores
     python -m experiments.resbuilder.cifar100 --preset thesis --workers 1  # a GPU
 
-Data: ``cifar100.npz``, or keras.datasets' own copy.
+Data: ``cifar100.npz``, or the copy of keras.datasets.
 
-Hardware, time and result: not measured yet.
+Not measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

@@ -1,12 +1,12 @@
-"""The columns of Table 6.1 and those beside it, and what is measured of each.
+"""The columns of Table 6.1 and three more baselines, and the measurements of each.
 
 A column's network is given (Res18, ResNet-20, ResNet-18 with a stem for small images) or found by a
-search. What a search finds is told in two ways: the network with its weights as they are, and its
-architecture alone, trained anew. The weights of the former have seen up to n_Λ + 2 trainings (With
-Reg after a MorphNet step, one more after each insertion, No Reg WI), so every column's network is
-trained anew for as many: E epochs from random weights, evaluated, E more, and so on. Beside a
-search's weights, however many epochs lie behind them, stands what every other column reaches in
-as many.
+search. A network that a search finds is judged twice: with the weights of the search, and by its
+architecture alone, trained from scratch. The weights of the search have seen up to n_Λ + 2
+trainings (With Reg after a MorphNet step, one more after each insertion, No Reg WI). Therefore
+every column's network is trained from scratch for n_Λ + 2 trainings of E epochs each, with an
+evaluation after each of them. So the weights of a search can be compared with every other column
+at the same number of epochs.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from resbuilder.report import History
     from resbuilder.training import TrainingData
 
+# Key of the trainings from scratch in stored jobs and results: it must not change.
+FROM_SCRATCH = "anew"
 AS_IT_IS, SCALED, SEARCH, RANDOM = "network as it is", "network scaled to ζ", "search", "random"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: what the table calls it, how its network is had, from which start."""
+    """A column of the table: its title, the origin of its network, its start and settings."""
 
     title: str
     kind: str
@@ -41,12 +43,12 @@ COLUMNS = {
         "MorphNet only",
         SEARCH,
         "rb-r18",
-        # No weight is below 0: LayerLasso removes nothing.
+        # No weight is below 0, so LayerLasso removes nothing.
         {"insertions": 0, "lambda_layer": 0.0, "tau_layer": 0.0},
     ),
     "rb-r18": Column("RB-R18", SEARCH, "rb-r18"),
     "rb-0net": Column("RB-0Net", SEARCH, "rb-0net"),
-    # Scaled to ζ whatever its width; 16 is that of He et al. (2016).
+    # It is scaled to ζ from any width; 16 is that of He et al. (2016).
     "resnet-20": Column("ResNet-20", SCALED, "resnet-20", {"width": 16}),
     "small-stem": Column("ResNet-18, small stem", SCALED, "rb-r18", {"stem": "small"}),
     "random": Column("random search", RANDOM, "rb-0net"),
@@ -54,16 +56,16 @@ COLUMNS = {
 
 
 def column_job(name: str, settings: dict, scaled: bool) -> dict:
-    """The job of one column and seed.
+    """Return the job of one column and seed.
 
     Args:
-        name: Of the column.
-        settings: Of a :class:`resbuilder.SearchConfig`, those that all columns share.
-        scaled: Whether Res18 too is scaled to ζ.
+        name: Name of the column.
+        settings: Settings of :class:`resbuilder.SearchConfig` that all columns share.
+        scaled: Whether Res18 is also scaled to ζ.
 
     Returns:
-        ``column``, ``kind``, ``settings`` of the column, ``anew``: trainings from random weights
-        on, ``networks``: how many a random search draws, one for each training of a search.
+        ``column``, ``kind`` and ``settings`` of the column; the number of trainings from scratch;
+        ``networks``: how many a random search draws, one for each training of a search.
     """
     column = COLUMNS[name]
     rounds, insertions = settings["rounds"], settings["insertions"]
@@ -71,29 +73,29 @@ def column_job(name: str, settings: dict, scaled: bool) -> dict:
         "column": name,
         "kind": SCALED if scaled and column.kind == AS_IT_IS else column.kind,
         "settings": settings | {"start": column.start} | column.settings,
-        "anew": insertions + 2,
+        FROM_SCRATCH: insertions + 2,
         "networks": trainings(rounds, insertions),
     }
 
 
 def trainings(rounds: int, insertions: int) -> int:
-    """How many trainings a search has, unless it ends early."""
+    """Return the number of trainings of a search, unless it ends early."""
     return (rounds * (1 + insertions) + 1) * len(VARIANTS)
 
 
 def measure_column(job: dict, searches: Path) -> dict:
-    """All that the table needs of one column and seed.
+    """Measure all that the table needs of one column and seed.
 
     Args:
-        job: See :func:`column_job`, with ``data_dir`` and, if it is another, ``strategy``.
-        searches: Folder of run folders; a search that is there goes on.
+        job: See :func:`column_job`, with ``data_dir`` and optionally ``strategy``.
+        searches: Folder of run folders; an interrupted search in it is resumed.
 
     Returns:
-        ``architecture``, ``flops``, ``parameters``, ``depth`` of the column's network; ``anew``:
-        ``epochs`` and accuracies of it after each training from random weights on; ``searched``:
-        None, or of the search its ``trainings`` and ``reason``, ``found`` (what it chose, its
-        epochs and accuracies) and ``best_on_test``; ``seconds`` in all trainings. After a search
-        that trained nothing within the budget there is no architecture and ``found`` is None.
+        ``architecture``, ``flops``, ``parameters`` and ``depth`` of the column's network;
+        ``epochs`` and accuracies after each training from scratch; ``seconds`` in all trainings;
+        and ``searched``: None, or a search's number of ``trainings``, ``reason`` of its end,
+        ``found`` (the chosen network, its epochs and accuracies) and ``best_on_test``. If a search
+        trained nothing within the budget, ``architecture`` and ``found`` are None.
     """
     from resbuilder import SearchConfig, cost
     from resbuilder.start_network import start_architecture
@@ -113,30 +115,30 @@ def measure_column(job: dict, searches: Path) -> dict:
         architecture = start_architecture(config, data.dataset)
         if job["kind"] == SCALED:
             architecture = scale_to_budget(architecture, int(config.flops))
-    result = {"architecture": None, "anew": [], "searched": searched, "seconds": seconds}
+    result = {"architecture": None, FROM_SCRATCH: [], "searched": searched, "seconds": seconds}
     if architecture is None:
         return result
     counted = cost(architecture)
-    anew = _trained_anew(architecture, data, config, job["anew"])
+    records = _from_scratch(architecture, data, config, job[FROM_SCRATCH])
     return result | {
         "architecture": str(architecture),
         "flops": counted.flops,
         "parameters": counted.parameters,
         "depth": architecture.depth,
-        "anew": [
+        FROM_SCRATCH: [
             {
                 "epochs": config.epochs * (number + 1),
                 "validation": record["validation"]["accuracy"],
                 "test": record["test"]["accuracy"],
             }
-            for number, record in enumerate(anew)
+            for number, record in enumerate(records)
         ],
-        "seconds": seconds + sum(record["seconds"] for record in anew),
+        "seconds": seconds + sum(record["seconds"] for record in records),
     }
 
 
 def _history(job: dict, config: SearchConfig, folder: Path) -> History:
-    """What a search leaves, begun or gone on with now; what it says goes into a file beside it."""
+    """Start or resume a search, and return its history; its output goes to a ``.log`` file."""
     from rich.console import Console
 
     from experiments.resbuilder.random_search import random_search
@@ -150,8 +152,8 @@ def _history(job: dict, config: SearchConfig, folder: Path) -> History:
         found = SearchConfig.from_mapping(read_config(folder, "search"))
         if _decisive(found) != _decisive(config):
             raise ValueError(
-                f"{folder} is a search with other settings; remove it, or give another folder with "
-                "--out"
+                f"{folder} is a search with other settings: remove it, or choose another folder "
+                "with --out"
             )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.with_suffix(".log"), "a", encoding="utf-8") as log:
@@ -167,7 +169,7 @@ def _history(job: dict, config: SearchConfig, folder: Path) -> History:
 
 
 def _decisive(config: SearchConfig) -> SearchConfig:
-    """What decides about the result: not where the data lies, and on how many devices it trains."""
+    """Return only the settings that affect the result: not the place of the data or the devices."""
     return replace(config, data_dir=None, strategy="one_device")
 
 
@@ -192,10 +194,10 @@ def _summary(history: History) -> dict:
     }
 
 
-def _trained_anew(
+def _from_scratch(
     architecture: Architecture, data: TrainingData, config: SearchConfig, count: int
 ) -> list[dict]:
-    """Trains from random weights, ``count`` times on, and evaluates after each time."""
+    """Train from scratch, ``count`` times E epochs, and evaluate after each time."""
     import keras
 
     from resbuilder.training import Trainer

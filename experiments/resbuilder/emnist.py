@@ -1,4 +1,4 @@
-"""Table 6.1, EMNIST by class: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, EMNIST by class: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -6,9 +6,9 @@
     python -m experiments.resbuilder.emnist --preset laptop              # hours on 2 cores
     python -m experiments.resbuilder.emnist --preset thesis --workers 1  # a GPU
 
-Data: ``emnist.npz`` (images upright), or what tensorflow_datasets has prepared.
+Data: ``emnist.npz`` (upright images), or the copy that tensorflow_datasets has prepared.
 
-Hardware, time and result: not measured yet.
+Not measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

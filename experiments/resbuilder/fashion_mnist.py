@@ -1,4 +1,4 @@
-"""Table 6.1, Fashion-MNIST: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, Fashion-MNIST: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -6,10 +6,11 @@
     python -m experiments.resbuilder.fashion_mnist --preset laptop              # hours on 2 cores
     python -m experiments.resbuilder.fashion_mnist --preset thesis --workers 1  # a GPU
 
-Measured at the laptop preset on two virtual x86-64 cores, about 30 minutes of one core a seed; test
-accuracy in %, three seeds, architectures trained anew for 8 epochs at ζ = 4e6: RB-R18 79.5 ± 0.9,
-Res18 79.4 ± 1.4, MorphNet only 78.9 ± 1.2, random search 78.9 ± 1.2, ResNet-18 with a small stem
-78.1 ± 0.6, ResNet-20 77.6 ± 1.2, RB-0Net 71.2 ± 3.8. The thesis preset is not measured.
+The laptop preset was measured on two virtual x86-64 cores, in about 30 minutes of one core a seed.
+Test accuracies in % of architectures trained from scratch for 8 epochs at ζ = 4e6, three seeds:
+RB-R18 79.5 ± 0.9, Res18 79.4 ± 1.4, MorphNet only 78.9 ± 1.2, random search 78.9 ± 1.2, ResNet-18
+with a small stem 78.1 ± 0.6, ResNet-20 77.6 ± 1.2, RB-0Net 71.2 ± 3.8. The thesis preset is not
+measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

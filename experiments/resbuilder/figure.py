@@ -1,4 +1,4 @@
-"""The figure beside Table 6.1: what every column reaches in how many epochs."""
+"""The figure of Table 6.1: test accuracy of every column over epochs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from experiments.resbuilder.columns import COLUMNS
+from experiments.resbuilder.columns import COLUMNS, FROM_SCRATCH
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
 
 COLORS = {
@@ -22,19 +22,19 @@ COLORS = {
 
 
 def draw(columns: dict[str, list[dict]]) -> Figure:
-    """Test accuracy over epochs from random weights, and where the searches' own weights lie.
+    """Draw test accuracy over epochs from scratch, and the networks with a search's weights.
 
     Args:
         columns: Results of all seeds by column.
     """
     figure = Figure(figsize=(9.5, 4.8), layout="constrained")
     curves, ends = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    longest = max((r["anew"] for group in columns.values() for r in group), key=len)
+    longest = max((r[FROM_SCRATCH] for group in columns.values() for r in group), key=len)
     epochs = [a["epochs"] for a in longest]
     for row, (name, group) in enumerate(columns.items()):
-        color, there = COLORS[name], [r["anew"] for r in group if r["anew"]]
-        if there:
-            tests = np.array([[a["test"] for a in anew] for anew in there], float)
+        color, trained = COLORS[name], [r[FROM_SCRATCH] for r in group if r[FROM_SCRATCH]]
+        if trained:
+            tests = np.array([[step["test"] for step in steps] for steps in trained], float)
             curves.plot(epochs, tests.mean(axis=0), "o-", color=color, markersize=4)
             curves.fill_between(
                 epochs, tests.min(axis=0), tests.max(axis=0), color=color, alpha=0.1, linewidth=0
@@ -45,10 +45,11 @@ def draw(columns: dict[str, list[dict]]) -> Figure:
         if found:
             curves.plot(*zip(*((f["epochs"], f["test"]) for f in found), strict=True), "*",
                         color=color, markersize=11, markeredgecolor="white")  # fmt: skip
-    curves.set_title("Test accuracy over epochs since random weights", loc="left")
-    curves.set_xlabel("epochs")
+    curves.set_title("Test accuracy (lines: mean; bands: range over seeds)", loc="left")
+    curves.set_xlabel("epochs from random weights")
     curves.set_xticks(epochs)
-    ends.set_title(f"… after {epochs[-1]} epochs (large: mean)", loc="left")
+    ends.set_title(f"After {epochs[-1]} epochs (pale: seeds)", loc="left")
+    ends.set_xlabel("test accuracy")
     ends.set_yticks(range(len(columns)), [COLUMNS[name].title for name in columns])
     ends.invert_yaxis()
     for axes, axis in ((curves, curves.yaxis), (ends, ends.xaxis)):
@@ -59,7 +60,7 @@ def draw(columns: dict[str, list[dict]]) -> Figure:
     handles = [
         *(Line2D([], [], color=COLORS[n], marker="o", label=COLUMNS[n].title) for n in columns),
         Line2D([], [], color=INK, marker="*", linestyle="", markersize=10,
-               label="a search's network with its own weights, by seed"),
+               label="weights of a search, each seed"),
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure

@@ -1,15 +1,15 @@
-"""Beyond the thesis: accuracy over time, ResBuilder beside KerasTuner's Hyperband.
+"""Beyond the thesis: accuracy over time of ResBuilder and KerasTuner's Hyperband.
 
 ::
 
     python -m experiments.resbuilder.hyperband --preset laptop
 
-The space is that of a search: blocks where it inserts them, from its two starts, with inner widths
-of a quarter to twice the stage's, and one factor on all widths that fills the budget of FLOPs.
-Hyperband trains with the same data, augmentation, optimizer and loss, at most as many epochs as
-weights of a search may have behind them: one with those that they have where channels inherit
-theirs, one with those that they have otherwise. Time is processor time on one core; what Hyperband
-spends on test images, which the search evaluates after every training, is not counted.
+Both choose from the same space: either of the two starts, blocks where a search inserts them, inner
+widths of a quarter to twice the stage's, and one factor on all widths that fills the FLOPs budget.
+Hyperband trains with the same data, augmentation, optimizer and loss. Its limit on the epochs of a
+network is the most that the weights of a search can have: in one variant with inherited channels,
+in the other without. Time is processor time on one core. The time that Hyperband spends on test
+images is not counted, because the search evaluates them after every training.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder.common.cli import Command
 from resbuilder.variants import WITH_REG
 
-# Trainings of a network at most, from the settings.
+# The most trainings of a network, from the settings.
 HYPERBANDS = {
     "Hyperband": most_trainings,
     "Hyperband, fewer epochs": lambda settings: settings["insertions"] + 2,
@@ -43,12 +43,14 @@ SEARCHES = {
     "thesis, from ResNet-18": {"start": "rb-r18"},
 }
 METHODS = (*SEARCHES, *HYPERBANDS)
+# Names in table and figure.
+TITLES = {m: f"ResBuilder, {m}" for m in SEARCHES} | {m: m for m in HYPERBANDS}
 # Seeds, processor seconds of Hyperband; the settings are those of the studies.
 PRESETS = {"quick": (1, 40), "laptop": (2, 300)}
 
 
 def hyperband_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the jobs, by name."""
+    """Return the settings of the jobs by name."""
     seeds, seconds = PRESETS[preset]
     size, jobs = SIZES[preset], {}
     for seed in range(seeds):
@@ -69,8 +71,9 @@ def follow(job: dict, searches: Path) -> dict:
     """Run a method.
 
     Returns:
-        ``networks``: of each that it trained within the budget the processor ``seconds`` since the
-        beginning, accuracies on ``validation`` and ``test`` images; ``seconds`` in all.
+        ``networks``: for each network that it trained within the budget, the processor ``seconds``
+        since the start and the accuracies on ``validation`` and ``test`` images; ``seconds``: the
+        total.
     """
     from rich.console import Console
 
@@ -81,7 +84,7 @@ def follow(job: dict, searches: Path) -> dict:
     from resbuilder.run import TrainingEvent
 
     class Clock(SearchProgress):
-        """Note the processor time after each training."""
+        """Notes the processor time after each training."""
 
         def trained(self, *outcome) -> None:
             super().trained(*outcome)
@@ -93,7 +96,7 @@ def follow(job: dict, searches: Path) -> dict:
     began, times = time.process_time(), []
     progress = Clock(trainings(config.rounds, config.insertions), Console(file=io.StringIO()))
     path = searches / f"{job['method'].replace('.', '_')}_seed{config.seed}"
-    # From the beginning if it was interrupted: its time is that of one process.
+    # An interrupted search starts again, because its time is that of one process.
     search(config, path, overwrite=True, progress=progress)
     history = read_history(path)
     events = history.of(TrainingEvent)
@@ -116,7 +119,7 @@ def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
 
 
 def markdown(results: list[dict]) -> str:
-    """Return what each method has at some times, and how long each is ahead of Hyperband."""
+    """Return the table of accuracies at some times, and how long each is ahead of Hyperband."""
     from resbuilder.report.style import si
 
     times, found = curves(results)
@@ -126,20 +129,27 @@ def markdown(results: list[dict]) -> str:
             return "–"
         return f"{(anytime.ahead(times, found[method], found[peer]) > 0).mean():.0%}"
 
-    more = {f"above {peer}": [above(method, peer) for method in found] for peer in HYPERBANDS}
+    more = {f"time above {peer}": [above(method, peer) for method in found] for peer in HYPERBANDS}
     seeds, s = len(found[METHODS[0]]), results[0]["job"]["settings"]
     return (
-        f"{anytime.markdown(times, found, more)}\n{s['dataset']}, {s['train_limit']:,} images, "
-        f"ζ = {si(s['flops'])}FLOPs; processor seconds on one core; mean ± standard deviation over "
-        f"{seeds} seed(s) of the network that is best on validation images so far; above: share of "
-        "the time after the first tenth.\n"
+        f"{anytime.markdown(times, titled(found), more)}\n{s['dataset']}, {s['train_limit']:,} "
+        f"images, ζ = {si(s['flops'])}FLOPs. Times are processor seconds on one core. Accuracies "
+        "are those of the best network so far on validation images, mean ± standard deviation over "
+        f"{seeds} seed(s). “Time above” is the share of the time after the first tenth in which "
+        "the mean is above that of Hyperband.\n"
     )
 
 
+def titled(found: anytime.Curves) -> anytime.Curves:
+    """Return the curves by title of the method."""
+    return {TITLES[method]: accuracy for method, accuracy in found.items()}
+
+
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     results = stored(path)
-    publish(path, anytime.draw(*curves(results)), markdown(results))
+    times, found = curves(results)
+    publish(path, anytime.draw(times, titled(found)), markdown(results))
 
 
 EXPERIMENTS = (
@@ -151,9 +161,10 @@ EXPERIMENTS = (
 )
 
 
-@click.command(cls=Command, help="ResBuilder beside KerasTuner's Hyperband: accuracy over time.")
+@click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("resbuilder", *PRESETS, seeds={name: n for name, (n, _) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
+    """Measure what is missing, and write the table and the figure."""
     name = "resbuilder/hyperband"
     work = partial(follow, searches=running.folder(name, preset) / "searches")
     publish_from(measure(name, work, hyperband_jobs(preset), preset, running))

@@ -1,4 +1,4 @@
-"""KerasTuner's Hyperband over the space of a search, trained as the search trains."""
+"""KerasTuner's Hyperband over the space of a search, with the search's way of training."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from resbuilder.start_network import start_architecture
 from resbuilder.surgery import insert_block, insertion_positions, scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 
-# Blocks in a stage beyond the start's, at most; and Hyperband's factor, KerasTuner's default.
+# Most blocks added to a stage of the start; and Hyperband's factor, which is KerasTuner's default.
 BLOCKS, FACTOR = 2, 3
 
 
 def hyperband(job: dict, config: SearchConfig) -> dict:
-    """Lets KerasTuner choose networks and epochs, until the time is over.
+    """Let KerasTuner choose networks and epochs until the time is up.
 
     Args:
-        job: ``seconds`` of processor time, and at most so many ``epochs`` of a network.
+        job: ``seconds``: the processor time; ``epochs``: the most epochs of a network.
         config: Data, budget, and how to train.
 
     Returns:
-        ``networks``: of each training the processor ``seconds`` since the beginning, accuracies on
-        ``validation`` and ``test`` images; ``seconds`` in all.
+        ``networks``: for each training, the processor ``seconds`` since the start and the
+        accuracies on ``validation`` and ``test`` images; ``seconds``: the total.
     """
     import keras_tuner
 
@@ -36,11 +36,11 @@ def hyperband(job: dict, config: SearchConfig) -> dict:
     networks, weights = [], {}
 
     class Peer(keras_tuner.Tuner):
-        """Trains what the oracle chooses as the search's No-Reg networks are trained."""
+        """Trains the oracle's choice as a search trains its No-Reg networks."""
 
         def run_trial(self, trial, verbose):
             if clock.over():
-                raise keras_tuner.errors.FatalError("the time is over")
+                raise keras_tuner.errors.FatalError("the time is up")
             values, number = trial.hyperparameters.values, len(networks)
             epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
             keras.backend.clear_session()
@@ -54,7 +54,7 @@ def hyperband(job: dict, config: SearchConfig) -> dict:
             before = weights.get(values.get("tuner/trial_id"), trainer.network.get_weights())
             trainer.network.set_weights(before)
             record = trainer.fit(1_000 * config.seed + number, regularize=False)
-            with clock.twice_free():  # It is within fit, too.
+            with clock.twice_free():  # fit evaluates the test images, too
                 trainer.evaluate("test")
             weights[trial.trial_id] = trainer.network.get_weights()
             score = {part: record[part]["accuracy"] for part in ("validation", "test")}
@@ -80,7 +80,7 @@ def hyperband(job: dict, config: SearchConfig) -> dict:
 
 
 class _Time:
-    """Processor time since it was made, but for what is free."""
+    """Processor time since its creation, without the parts that are free."""
 
     def __init__(self, limit: float):
         self._began, self._limit = time.process_time(), limit
@@ -99,7 +99,7 @@ class _Time:
 
 
 def space(hyperparameters, config: SearchConfig, data: TrainingData):
-    """Adds start, blocks in each stage and their inner widths."""
+    """Add the start, the blocks of each stage and their inner widths to ``hyperparameters``."""
     hyperparameters.Choice("start", STARTS)
     starts = (start_architecture(replace(config, start=s), data.dataset) for s in STARTS)
     for stage in range(max(len(start.stages) for start in starts)):
@@ -109,7 +109,7 @@ def space(hyperparameters, config: SearchConfig, data: TrainingData):
 
 
 def network_of(values: dict, config: SearchConfig, data: TrainingData) -> Architecture:
-    """The network that values of the space describe, scaled to the budget."""
+    """Return the architecture that values of the space describe, scaled to the budget."""
     architecture = start_architecture(replace(config, start=values["start"]), data.dataset)
     for stage in range(len(architecture.stages)):
         for number in range(values[f"blocks_{stage}"]):

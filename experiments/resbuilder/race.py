@@ -1,4 +1,4 @@
-"""Beyond the thesis: a race beside hand-made networks that each have all of its epochs.
+"""Beyond the thesis: a race compared with hand-made networks that each get all of its epochs.
 
 ::
 
@@ -6,18 +6,18 @@
     python -m experiments.resbuilder.race cifar10 --preset laptop         # 5,000 images
     python -m experiments.resbuilder.race cifar10 --preset workstation    # all images
 
-and likewise `mnist` and `fashion_mnist`. For each seed:
+The other datasets are `mnist` and `fashion_mnist`. For each seed it measures:
 
-- **race**: `resbuilder search --method race`, T epochs for all candidates together;
+- **race**: `resbuilder search --method race`, with T epochs for all candidates together;
 - **hand-made**: ResNet-20, and ResNet-18 with each of two stems, scaled to ζ, each trained for T
   epochs with the race's options. The learning rate of each is chosen on validation data of the
   first seed, from trainings of T/3 epochs;
-- **best of three**: the same networks for T/3 epochs each, which costs what a race costs; the best
-  on validation data;
-- **the winner from scratch**: the architecture that the race chose, from random weights, for T
-  epochs. That is what racing costs: this network was not known in advance.
+- **best of three**: the same networks for T/3 epochs each, at the cost of one race; the best on
+  validation data counts;
+- **the winner from scratch**: the architecture that the race chose, trained from scratch for T
+  epochs. Its lead over the race is the price of not knowing this architecture in advance.
 
-Seeds are 10, 11 and 12: test accuracies of 0, 1 and 3 were seen while the race was designed.
+Seeds are 10, 11 and 12, because test accuracies of 0, 1 and 3 were seen during the design.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner fro
 
 
 def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
-    """Return the trainings on which learning rates are chosen, by name."""
+    """Return the trainings that choose learning rates, by name."""
     seeds, settings = PRESETS[preset]
     epochs = settings["total_epochs"] // 3
     return dict(
@@ -73,10 +73,10 @@ def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
 
 
 def chosen_rates(results: list[dict]) -> dict[str, float]:
-    """Return the learning rate of each network with which validation accuracy is highest.
+    """Return the learning rate with the highest validation accuracy for each network.
 
     Args:
-        results: Of the trainings of the first seed, among others.
+        results: Results that include the trainings of the first seed.
     """
     seed = min(r["job"]["settings"]["seed"] for r in results)
     tried = [r for r in results if r["job"]["kind"] != RACE and _seed(r) == seed]
@@ -91,7 +91,7 @@ def chosen_rates(results: list[dict]) -> dict[str, float]:
 
 
 def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> dict[str, dict]:
-    """Return all jobs of a seed by name: first the race, then whole trainings, then thirds."""
+    """Return all jobs of a seed by name: first the race, then trainings of T and of T/3 epochs."""
     settings = PRESETS[preset][1] | {"dataset": dataset, "seed": seed}
     total = settings["total_epochs"]
     jobs = {f"race_seed{seed}": {"kind": RACE, "settings": settings | {"method": "race"}}}
@@ -101,7 +101,7 @@ def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> di
 
 
 def hand_made_job(network: str, epochs: int, rate: float, settings: dict) -> tuple[str, dict]:
-    """Return name and settings of the training of a hand-made network."""
+    """Return the name and the settings of the training of a hand-made network."""
     given = settings | {"method": "race", "contenders": network, "learning_rate": rate}
     job = {"kind": "hand-made", "network": network, "epochs": epochs, "settings": given}
     return f"{network}_{epochs}_epochs_{rate:g}_seed{settings['seed']}", job
@@ -112,13 +112,13 @@ def measure_job(job: dict, searches: Path) -> dict:
 
     Args:
         job: See :func:`jobs_of`, with ``data_dir``.
-        searches: Folder of run folders; a race that is there goes on.
+        searches: Folder of run folders; an interrupted race in it is resumed.
 
     Returns:
         ``architecture``, ``flops``, ``parameters``, accuracies on ``validation`` and ``test``
-        images, ``epochs`` behind the weights and processor ``seconds`` (of a race that was
-        interrupted since then). Of a race also ``label``, and of its architecture
-        ``scratch_validation`` and ``scratch_test``.
+        images, ``epochs`` of the weights, and processor ``seconds`` (of a race, since its last
+        interruption). A race also has ``label``, and the accuracies ``scratch_validation`` and
+        ``scratch_test`` of its architecture trained from scratch.
     """
     from resbuilder import resume, search
     from resbuilder.race import contenders
@@ -143,7 +143,7 @@ def measure_job(job: dict, searches: Path) -> dict:
     history = read_history(folder)
     found = race_winner(history)
     if found is None:
-        raise ValueError(f"{folder}: the race has found nothing: {history.finished.reason}")
+        raise ValueError(f"{folder}: the race found no network: {history.finished.reason}")
     architecture = found.record.architecture
     scratch = whole(architecture, data, config, config.total_epochs)
     return _about(architecture) | {
@@ -160,7 +160,7 @@ def measure_job(job: dict, searches: Path) -> dict:
 def whole(
     architecture: Architecture, data: TrainingData, config: SearchConfig, epochs: int
 ) -> dict:
-    """Train from random weights as a contender of a race is trained."""
+    """Train from scratch, as a contender of a race is trained."""
     import keras
 
     from resbuilder.pipeline.race import WARMUP
@@ -191,7 +191,7 @@ def _seed(result: dict) -> int:
 
 
 def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
-    """Return, by row of the table and seed, what was measured; only seeds with a race."""
+    """Return the measurements by row of the table and by seed, for seeds with a race only."""
     races = {_seed(r): r for r in results if r["job"]["kind"] == RACE}
     total = next(iter(races.values()))["job"]["settings"]["total_epochs"]
     rates, table = chosen_rates(results), {RACE: races}
@@ -219,7 +219,7 @@ def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
 
 
 def markdown(results: list[dict]) -> str:
-    """Test accuracies by seed, and how far the race is ahead of each row."""
+    """Return the table of test accuracies by seed, and the lead of the race over each row."""
     from resbuilder.report.style import si
 
     table = rows(results)
@@ -230,10 +230,10 @@ def markdown(results: list[dict]) -> str:
     lines = [
         f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
         f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± deviation over "
-        f"seeds {', '.join(map(str, seeds))}. Rates chosen on validation data: "
+        f"seeds {', '.join(map(str, seeds))}. Learning rates chosen on validation data: "
         + ", ".join(f"{network} {rate:g}" for network, rate in rates.items())
         + ".\n",
-        "| | test accuracy | by seed | the race is ahead by, by seed | epochs behind the weights | "
+        "| | test accuracy | by seed | lead of the race, by seed | epochs of the weights | "
         "processor seconds |",
         "|---" * 6 + "|",
     ]
@@ -257,13 +257,16 @@ def markdown(results: list[dict]) -> str:
             for seed in seeds if any(seed in table.get(n, {}) for n in CONTENDERS)]  # fmt: skip
     if len(best) == len(seeds):
         ahead = [races[seed]["test"] - b for seed, b in zip(seeds, best, strict=True)]
-        told = ", ".join(f"{100 * a:+.2f}" for a in ahead)
-        lines.append(f"Against the best hand-made network on test data, by seed: {told} points.")
+        points = ", ".join(f"{100 * a:+.2f}" for a in ahead)
+        lines.append(
+            "Lead of the race over the hand-made network that is best on test data, by seed: "
+            f"{points} points."
+        )
     return "\n".join(lines) + "\n"
 
 
 def draw(results: list[dict]) -> Figure:
-    """Test accuracy of each row, every seed a point."""
+    """Draw the test accuracy of each row, with a point for every seed."""
     from resbuilder.report.style import new_figure, percent_axis
 
     table = rows(results)
@@ -277,19 +280,19 @@ def draw(results: list[dict]) -> Figure:
             axes.plot([np.mean(tests)], [place], "|", color=color, markersize=16, markeredgewidth=2)
         axes.set_yticks(range(len(table)), list(table))
         axes.invert_yaxis()
-        axes.set_title("Test accuracy by seed, and mean")
+        axes.set_title("Test accuracy (points: seeds; bars: mean)")
         percent_axis(axes.xaxis)
     return figure
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     results = stored(path)
     publish(path, draw(results), markdown(results))
 
 
 def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:
-    """Return all jobs of a preset by name, as the stored results choose the rates."""
+    """Return all jobs of a preset by name, with learning rates as stored results choose them."""
     path = results_file(f"resbuilder/race_{dataset}", preset, running)
     jobs = rate_jobs(dataset, preset)
     results = stored(path) if path.is_file() else []
@@ -322,6 +325,7 @@ SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
 @click.argument("dataset", type=click.Choice(DATASETS))
 @standard_options("resbuilder", *PRESETS, seeds=SEEDS)
 def main(dataset: str, preset: str, running: Running) -> None:
+    """Choose the learning rates with the first seed, then measure seed by seed and publish."""
     name = f"resbuilder/race_{dataset}"
     work = partial(measure_job, searches=running.folder(name, preset) / "searches")
     so_far = rate_jobs(dataset, preset)
@@ -329,7 +333,7 @@ def main(dataset: str, preset: str, running: Running) -> None:
     path = measure(name, work, everything, preset, running, only=so_far)
     rates = chosen_rates(stored(path))
     everything = expected_jobs(dataset, preset, running)
-    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    # Seed by seed, so that an interruption leaves complete seeds.
     for seed in PRESETS[preset][0][: running.seeds]:
         so_far |= jobs_of(dataset, preset, seed, rates)
         publish_from(measure(name, work, everything, preset, running, only=so_far))

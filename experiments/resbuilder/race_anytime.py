@@ -1,16 +1,16 @@
-"""Beyond the thesis: accuracy over time, a race beside Hyperband over the same space.
+"""Beyond the thesis: accuracy over time of a race and of Hyperband over the same space.
 
 ::
 
     python -m experiments.resbuilder.race_anytime --preset laptop
 
-KerasTuner's Hyperband chooses among the race's candidates and has the race's options: the same
-batches, optimizer, smoothed labels and averaged weights, at a constant rate, and networks that go
-on keep weights and optimizer state. A network has at most 0.6·T epochs, about as many as the race's
-winner. It goes on until it has had the processor time of the race.
+KerasTuner's Hyperband chooses among the race's candidates with the race's options: the same
+batches, optimizer, smoothed labels and averaged weights, at a constant learning rate. Networks that
+are promoted keep their weights and optimizer state. A network gets at most 0.6·T epochs, about as
+many as the winner of the race. Hyperband runs for the processor time of the race.
 
-The winner's cooldown counts from the epoch in which it overtakes what was best before. The time
-that test images take is not counted.
+The winner's cooldown counts from the epoch in which it overtakes the best network before. The time
+for test images is not counted.
 """
 
 from __future__ import annotations
@@ -45,34 +45,34 @@ def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
 
 
 def markdown(results: list[dict]) -> str:
-    """Return what each method has at some times, and how far the race is ever behind."""
+    """Return the table of accuracies at some times, and the largest deficit of the race."""
     from resbuilder.report.style import si
 
     times, found = curves(results)
     s = results[0]["job"]["settings"]
     text = (
         f"{anytime.markdown(times, found)}\n{s['dataset']}, ζ = {si(s['flops'])}FLOPs, "
-        f"T = {s['total_epochs']} epochs; processor seconds on one core; mean ± standard deviation "
-        "over seeds.\n"
+        f"T = {s['total_epochs']} epochs. Times are processor seconds on one core; accuracies are "
+        "mean ± standard deviation over seeds.\n"
     )
     if len(found) == 2:
         gained = anytime.ahead(times, *(found[method] for method in METHODS))
         text += (
-            f"After the first tenth of the time the race is above Hyperband for "
-            f"{(gained > 0).mean():.0%} of it, and at worst {100 * gained.min():+.2f} points away."
-            "\n"
+            f"After the first tenth of the time, the race is above Hyperband for "
+            f"{(gained > 0).mean():.0%} of the rest; its smallest lead is "
+            f"{100 * gained.min():+.2f} points.\n"
         )
     return text
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     results = stored(path)
     publish(path, anytime.draw(*curves(results)), markdown(results))
 
 
 def work(job: dict) -> dict:
-    """Do a job: follow one of the methods."""
+    """Do one job: follow one of the methods."""
     from experiments.resbuilder.race_followed import follow
 
     return follow(job, with_hyperband=job["method"] == HYPERBAND)
@@ -91,7 +91,7 @@ def race_jobs(preset: str) -> dict[str, dict]:
 
 
 def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
-    """Return all jobs of a preset by name; Hyperband has the time that the race took, 0 if none."""
+    """Return all jobs of a preset by name; Hyperband gets the time of the race, 0 if unknown."""
     path = results_file("resbuilder/race_anytime", preset, running)
     results = stored(path) if path.is_file() else []
     races = {r["job"]["settings"]["seed"]: r for r in results if r["job"]["method"] == RACE}
@@ -122,8 +122,9 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("resbuilder", *PRESETS, seeds=SEEDS)
 def main(preset: str, running: Running) -> None:
+    """Measure the races, then Hyperband with the same time, and publish."""
     name, chosen = "resbuilder/race_anytime", PRESETS[preset][0][: running.seeds]
-    for method in METHODS:  # Hyperband has the time that the race has taken
+    for method in METHODS:  # Hyperband gets the time that the race took
         jobs = expected_jobs(preset, running)
         only = [n for n, j in jobs.items() if j["settings"]["seed"] in chosen]
         only = [n for n in only if jobs[n]["method"] in METHODS[: METHODS.index(method) + 1]]

@@ -24,18 +24,18 @@ FACTOR, SHARE = 3, 0.6
 
 
 class Clock:
-    """Processor time since it was made, without what test images took."""
+    """Processor time since its creation, without the time for test images."""
 
     def __init__(self):
         self._began = time.process_time()
         self.networks: list[dict] = []
 
     def seconds(self) -> float:
-        """Return the time."""
+        """Return the time in seconds."""
         return time.process_time() - self._began
 
     def note(self, validation: float, model: keras.Model, test) -> None:
-        """Note a network with its validation accuracy; evaluate it on test images, for free."""
+        """Note a network with its validation accuracy, and evaluate it on test images for free."""
         seconds, began = self.seconds(), time.process_time()
         accuracy = model.evaluate(test, return_dict=True, verbose=0)["accuracy"]
         self.networks.append({"seconds": seconds, "validation": validation, "test": accuracy})
@@ -43,7 +43,7 @@ class Clock:
 
 
 class _Noted(keras.callbacks.Callback):
-    """Notes the network after each epoch that ends with the weights it would give."""
+    """Notes the network after each epoch, with the averaged weights if there are any."""
 
     def __init__(self, clock: Clock, test):
         super().__init__()
@@ -62,8 +62,8 @@ def follow(job: dict, with_hyperband: bool) -> dict:
     """Run Hyperband or a race.
 
     Returns:
-        ``networks``: of each that it had the processor ``seconds`` since the beginning, accuracies
-        on ``validation`` and ``test`` images; ``seconds`` in all.
+        ``networks``: for each network, the processor ``seconds`` since the start and the accuracies
+        on ``validation`` and ``test`` images; ``seconds``: the total.
     """
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
@@ -82,7 +82,7 @@ def follow(job: dict, with_hyperband: bool) -> dict:
 
 
 def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
-    """Let KerasTuner choose networks and epochs until the time is over."""
+    """Let KerasTuner choose networks and epochs until the time is up."""
     import keras_tuner
 
     d, clock = data.dataset, Clock()
@@ -95,11 +95,11 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
         folder = Path(name)
 
         class Peer(keras_tuner.Tuner):
-            """Trains what the oracle chooses as a race trains in a rung."""
+            """Trains the oracle's choice as a race trains in a rung."""
 
             def run_trial(self, trial, verbose):
                 if clock.seconds() > limit:
-                    raise keras_tuner.errors.FatalError("the time is over")
+                    raise keras_tuner.errors.FatalError("the time is up")
                 values, number = trial.hyperparameters.values, len(clock.networks)
                 epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
                 keras.backend.clear_session()

@@ -1,8 +1,8 @@
-"""Random search: our own insertion without regularizers, which a search must beat.
+"""Random search: random insertions without regularizers, a baseline that a search must beat.
 
-Every network starts from RB-0Net or from ResNet-18, gets one to n_M·n_Λ blocks where a search
-would insert them, inner widths of a quarter to twice the stage's, and one factor on all widths that
-fills the budget. Each is trained once from random weights; the best on validation data wins.
+Every network starts from RB-0Net or ResNet-18. It gets one to n_M·n_Λ blocks where a search would
+insert them, inner widths of a quarter to twice the stage's, and one factor on all widths that fills
+the budget. Each network is trained once from scratch; the best on validation data wins.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ INNER = (0.25, 0.5, 1.0, 2.0)
 
 
 class RandomSearch(Loop):
-    """Draws and trains networks instead of changing one; its run folder is that of a search.
+    """Draws and trains networks instead of changing one; its run folder is like that of a search.
 
     Args:
         run: The run folder.
-        data: What to train on.
-        progress: Where to show progress; its number of trainings is that of the networks.
-        networks: How many to draw.
+        data: The data.
+        progress: Where to show progress; it expects one training for each network.
+        networks: How many networks to draw.
     """
 
     def __init__(self, run: Run, data: TrainingData, progress: SearchProgress, networks: int):
@@ -40,13 +40,13 @@ class RandomSearch(Loop):
         self.data, self.networks = data, networks
 
     def rounds(self) -> None:
-        """Train one network after the other."""
+        """Draw and train the networks one by one."""
         for index in range(self.networks):
             node = self.add(self.draw(index), "start")
             self.training(node, NO_REG_RI, lambda n=node: self.steps.train_and_judge(n, NO_REG_RI))
 
     def draw(self, index: int) -> Architecture:
-        """The network of a number: always the same one."""
+        """Return network number ``index``, which is always the same."""
         rng = np.random.default_rng(self.steps.seed(index, "network"))
         start = replace(self.config, start=STARTS[rng.integers(len(STARTS))])
         architecture = start_architecture(start, self.data.dataset)
@@ -63,7 +63,7 @@ class RandomSearch(Loop):
 def random_search(
     config: SearchConfig, folder: Path, progress: SearchProgress, networks: int
 ) -> None:
-    """Begin a random search in a folder, or go on with it.
+    """Start a random search in a folder, or resume it.
 
     Raises:
         ValueError: If the data cannot be read or the budget is too small.

@@ -1,4 +1,4 @@
-"""Table 6.1, SmallNORB: Res18, MorphNet only, RB-R18, RB-0Net, and what the thesis lacks.
+"""Table 6.1, SmallNORB: Res18, MorphNet only, RB-R18, RB-0Net, and three more baselines.
 
 ::
 
@@ -6,9 +6,10 @@
     python -m experiments.resbuilder.smallnorb --preset laptop              # hours on 2 cores
     python -m experiments.resbuilder.smallnorb --preset thesis --workers 1  # a GPU
 
-Batches of 64. Data: ``smallnorb.npz`` (one camera), or what tensorflow_datasets has prepared.
+It uses batches of 64. Data: ``smallnorb.npz`` (one camera), or the copy that tensorflow_datasets
+has prepared.
 
-Hardware, time and result: not measured yet.
+Not measured yet.
 """
 
 from experiments.resbuilder.table import table_command, table_experiment

@@ -1,4 +1,4 @@
-"""Table 6.1: presets, jobs, the command of a dataset, and the tables made of its results."""
+"""Table 6.1: presets, jobs, the command of a dataset, and the tables of its results."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, seed_of, standard_options, stored
 from experiments.resbuilder.columns import (
     COLUMNS,
+    FROM_SCRATCH,
     RANDOM,
     SEARCH,
     column_job,
@@ -20,12 +21,22 @@ from experiments.thesis import table as printed_table
 from resbuilder.common.cli import Command
 
 DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
-# LayerLasso where a training has some 250 steps: with the thesis' 1e-8 and 1e-3 no weight would get
-# from its start below the threshold in so few, and no block would ever be removed. τ_Λ must stay
-# below 8e-3, the mean |w| with which the last convolution of an inserted block begins.
+NAMES = {
+    "animals10": "Animals10",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "emnist": "EMNIST",
+    "smallnorb": "SmallNORB",
+}
+# LayerLasso for trainings of some 250 steps. With the thesis' 1e-8 and 1e-3, no weight would fall
+# below the threshold in that time, and no block would ever be removed. τ_Λ must stay below 8e-3,
+# the initial mean |w| of the last convolution of an inserted block.
 SHORT = {"lambda_layer": 1e-4, "tau_layer": 5e-3}
 # Seeds, and settings of SearchConfig. ζ is 1.2 to 1.6 times the FLOPs of ResNet-18 of that width
-# (thesis: 1.4). MorphNet's term is proportional to FLOPs: λ_M·ζ is the thesis' 10 at the laptop.
+# (thesis: 1.4). MorphNet's term is proportional to FLOPs, so λ_M·ζ is 10 at the laptop preset, as
+# in the thesis.
 PRESETS = {
     "quick": (
         1,
@@ -70,7 +81,7 @@ PRESETS = {
     ),
 }
 SEEDS = {name: seeds for name, (seeds, _) in PRESETS.items()}
-# The thesis' columns of Table 6.1, by column of ours.
+# The thesis' columns of Table 6.1 by our columns.
 THESIS_COLUMNS = {
     "res18": "res18_percent",
     "morphnet": "morphnet_percent",
@@ -80,7 +91,7 @@ THESIS_COLUMNS = {
 
 
 def thesis_cell(dataset: str, column: str) -> str:
-    """Return a cell of Table 6.1 as it is printed, or why it has none.
+    """Return a cell of Table 6.1 as printed, or why the table does not have it.
 
     Args:
         dataset: A name from :data:`DATASETS`.
@@ -95,12 +106,12 @@ def thesis_cell(dataset: str, column: str) -> str:
 def table_jobs(
     dataset: str, preset: str, batch_size: int = 128, budget: float = 1.0
 ) -> dict[str, dict]:
-    """Settings of all jobs of a dataset by name, seed after seed; one job is one column.
+    """Return the settings of all jobs of a dataset by name, seed by seed; one job is one column.
 
     Args:
         dataset: Name of the dataset.
         preset: A key of :data:`PRESETS`.
-        batch_size: The largest for this dataset.
+        batch_size: Largest batch size for this dataset.
         budget: Factor on ζ for this dataset.
     """
     seeds, settings = PRESETS[preset]
@@ -109,7 +120,7 @@ def table_jobs(
         "batch_size": min(batch_size, settings["batch_size"]),
         "flops": budget * settings["flops"],
     }
-    # What takes long first, so that no worker waits for it at the end of a seed.
+    # The longest jobs first, so that no worker waits for one at the end of a seed.
     names = sorted(COLUMNS, key=lambda name: COLUMNS[name].kind not in (SEARCH, RANDOM))
     return {
         f"{name}_seed{seed}": column_job(name, settings | {"seed": seed}, preset != "thesis")
@@ -119,15 +130,15 @@ def table_jobs(
 
 
 def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> click.Command:
-    """The command of a dataset's script; arguments as of :func:`table_jobs`."""
+    """Return the command of a dataset's script; for the arguments see :func:`table_jobs`."""
 
-    @click.command(cls=Command, help=f"Measure the row of Table 6.1 of {dataset}.")
+    @click.command(cls=Command, help=f"Table 6.1: measure the row of {NAMES[dataset]}.")
     @standard_options("resbuilder", *PRESETS, seeds=SEEDS, mirrored=True)
     def main(preset: str, running: Running) -> None:
         name = f"resbuilder/{dataset}"
         work = partial(measure_column, searches=running.folder(name, preset) / "searches")
         jobs = table_jobs(dataset, preset, batch_size, budget)
-        # Seed after seed, so that what is there is whole whenever it is interrupted.
+        # Seed by seed, so that an interruption leaves complete seeds.
         for seed in range(running.at_most(PRESETS[preset][0])):
             only = [k for k, job in jobs.items() if seed_of(job) <= seed]
             publish_from(measure(name, work, jobs, preset, running, only))
@@ -138,11 +149,11 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
 def table_experiment(
     dataset: str, batch_size: int = 128, budget: float = 1.0, laptop: str = "hours on 2 cores"
 ) -> Experiment:
-    """What a dataset's script stores; arguments as of :func:`table_jobs`.
+    """Return what a dataset's script stores.
 
     Args:
         dataset: Name of the dataset.
-        batch_size: The largest for this dataset.
+        batch_size: Largest batch size for this dataset.
         budget: Factor on ζ for this dataset.
         laptop: How long the laptop preset takes.
     """
@@ -158,7 +169,7 @@ def table_experiment(
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write the tables and the figure next to a file of results."""
     from experiments.resbuilder.figure import draw
 
     results = stored(path)
@@ -166,14 +177,14 @@ def publish_from(path: Path) -> None:
 
 
 def by_column(results: list[dict]) -> dict[str, list[dict]]:
-    """Results of all seeds by column, in the order of the table."""
+    """Return the results of all seeds by column, in the order of the table."""
     groups = {name: [r for r in results if r["job"]["column"] == name] for name in COLUMNS}
     return {name: group for name, group in groups.items() if group}
 
 
 def markdown(results: list[dict]) -> str:
-    """Both tables: beside the thesis, and at equal epochs."""
-    return "\n".join((_about(results), _beside_thesis(results), _equal_epochs(results)))
+    """Return both tables: one with the thesis' numbers, and one at equal epochs."""
+    return "\n".join((_about(results), _with_thesis(results), _equal_epochs(results)))
 
 
 def _about(results: list[dict]) -> str:
@@ -183,27 +194,26 @@ def _about(results: list[dict]) -> str:
     seeds = sorted({r["job"]["settings"]["seed"] for r in results})
     images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
     return (
-        f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; trainings of "
-        f"{s['epochs']} epoch(s) in batches of {s['batch_size']}; searches with n_M = "
+        f"{NAMES[s['dataset']]}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; "
+        f"trainings of {s['epochs']} epoch(s) in batches of {s['batch_size']}; searches with n_M = "
         f"{s['rounds']}, n_Λ = {s['insertions']}, λ_M = {s['lambda_morphnet']:g} and {s['width']} "
         f"channels at the start. Test accuracy in %, mean ± standard deviation over {len(seeds)} "
-        "seed(s). The thesis' cells: ζ = 1e8 (those with *: 1e9), 20 epochs, all images.\n"
+        "seed(s). The thesis: ζ = 1e8 (cells with *: 1e9), 20 epochs, all images.\n"
     )
 
 
-def _beside_thesis(results: list[dict]) -> str:
+def _with_thesis(results: list[dict]) -> str:
     lines = [
-        "Networks with the weights they have after the search (given networks: after one training)"
-        "\n",
-        "| | thesis, Table 6.1 | best on test, RI or WI (the thesis' way) | chosen on validation "
-        "| epochs behind these weights, by seed | trainings in all, by seed |",
+        "Networks with the weights of the search (given networks: after one training)\n",
+        "| | thesis, Table 6.1 | best on test, RI or WI (as the thesis chooses) | chosen on "
+        "validation | epochs of these weights, by seed | total trainings, by seed |",
         "|---|---|---|---|---|---|",
     ]
     for name, group in by_column(results).items():
         dataset = group[0]["job"]["settings"]["dataset"]
         cell = thesis_cell(dataset, name)
         if group[0]["searched"] is None:
-            behind = group[0]["anew"][0]["epochs"], 1
+            behind = group[0][FROM_SCRATCH][0]["epochs"], 1
         else:
             searched = [r["searched"] for r in group]
             behind = (
@@ -216,13 +226,13 @@ def _beside_thesis(results: list[dict]) -> str:
 
 
 def accuracy(group: list[dict]) -> str:
-    """Return the test accuracy of a column, mean ± deviation over seeds.
+    """Return the test accuracy of a column, mean ± standard deviation over seeds.
 
-    Of a search it is that of the network that validation data choose, with the weights it has; of
-    a given network that after one training.
+    For a search, it is that of the network chosen on validation data, with the weights of the
+    search; for a given network, that after one training.
     """
     if group[0]["searched"] is None:
-        return _spread([r["anew"][0]["test"] for r in group])
+        return _spread([r[FROM_SCRATCH][0]["test"] for r in group])
     return _spread([(r["searched"]["found"] or {}).get("test") for r in group])
 
 
@@ -238,14 +248,14 @@ def _equal_epochs(results: list[dict]) -> str:
 
     from resbuilder.report.style import si
 
-    epochs = [a["epochs"] for a in max((r["anew"] for r in results), key=len)]
+    epochs = [a["epochs"] for a in max((r[FROM_SCRATCH] for r in results), key=len)]
     lines = [
-        "The architectures alone, trained from random weights: equal epochs in every column\n",
+        "The architectures alone, trained from scratch: the same epochs in every row\n",
         "| | FLOPs | parameters | depth | " + " | ".join(f"{e} epochs" for e in epochs) + " |",
         "|---" * (4 + len(epochs)) + "|",
     ]
     for name, group in by_column(results).items():
-        there = [r for r in group if r["anew"]]
+        there = [r for r in group if r[FROM_SCRATCH]]
         sizes = (
             [si(float(np.mean([r[key] for r in there]))) for key in ("flops", "parameters")]
             + [", ".join(dict.fromkeys(str(r["depth"]) for r in there))]
@@ -253,7 +263,7 @@ def _equal_epochs(results: list[dict]) -> str:
             else ["–"] * 3
         )
         curve = [
-            _spread([r["anew"][number]["test"] if r["anew"] else None for r in group])
+            _spread([r[FROM_SCRATCH][number]["test"] if r[FROM_SCRATCH] else None for r in group])
             for number in range(len(epochs))
         ]
         lines.append(f"| {' | '.join((COLUMNS[name].title, *sizes, *curve))} |")
@@ -261,7 +271,7 @@ def _equal_epochs(results: list[dict]) -> str:
 
 
 def _spread(shares: list[float | None]) -> str:
-    """Mean ± deviation, and of how many seeds where some have no network within the budget."""
+    """Format mean ± deviation, with the number of seeds if some have no network within budget."""
     from experiments.phs.summary import spread
 
     there = [share for share in shares if share is not None]

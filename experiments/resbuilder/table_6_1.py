@@ -1,4 +1,4 @@
-"""Table 6.1 on one page: each printed cell beside ours, or beside the reason why ours is missing.
+"""Table 6.1 on one page: each printed cell with ours, or with the reason why ours is missing.
 
 ``python -m experiments.tables`` writes it from the stored results of all datasets.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from experiments.command import stored
 from experiments.resbuilder.columns import COLUMNS
 from experiments.resbuilder.table import (
+    NAMES,
     THESIS_COLUMNS,
     accuracy,
     best_on_test,
@@ -19,37 +20,28 @@ from experiments.resbuilder.table import (
 from experiments.thesis import table as printed_table
 
 PAGE = "table_6_1.md"
-NAMES = {
-    "animals10": "Animals10",
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
-    "mnist": "MNIST",
-    "fashion_mnist": "Fashion-MNIST",
-    "emnist": "EMNIST",
-    "smallnorb": "SmallNORB",
-}
-# Endings of the files of results, by preset; the one that is closest to the thesis first.
+# Endings of the files of results by preset, the preset closest to the thesis first.
 PRESETS = {"thesis": "", "laptop": "_laptop"}
 MISSING = "not measured: no images"
-# Figs. 6.21 to 6.23: the start, I_M, and the test accuracy in per cent.
+# Figs. 6.21 to 6.23: the start, I_M, and the test accuracy in percent.
 SMALLNORB = (
     ("6.21", "one convolution of 64 channels", "0.5", "94.23"),
     ("6.22", "one convolution of 16 channels", "0.5", "93.72"),
     ("6.23", "one convolution of 16 channels", "0.1", "93.59"),
 )
 ABOUT = f"""\
-Table 6.1: test accuracy in %, the thesis beside ours. Ours is the network that validation data
-choose, mean ± standard deviation over seeds. Beside it is the best test accuracy of any training of
-the search, which is the thesis' way to choose.
+Table 6.1: test accuracy in %, the thesis' and ours. “Ours” is the network chosen on validation
+data, mean ± standard deviation over seeds. “Ours, best on test” is the best test accuracy of any
+training of the search; this is how the thesis chooses.
 
-- The thesis: ζ = 1e8 FLOPs, 20 epochs a training, all images. It gives no spread and no number of
-  runs. `*`: as printed; Animals10 had ζ = 1e9.
+- The thesis: ζ = 1e8 FLOPs, 20 epochs a training, all images. It states neither a spread nor the
+  number of trainings. `*`: as printed; Animals10 had ζ = 1e9.
 - The laptop preset: ζ = 4e6, 2 epochs a training, 5,000 training images. It tests the method; **its
   accuracies cannot be compared with the thesis' cells**. The thesis preset needs a GPU.
-- “{MISSING}”: the dataset could not be downloaded where the others were
-  measured. Its script runs on small data of the same format.
-- The text beside the table speaks of seven datasets, the table has six. The seventh, SmallNORB, is
-  in figs. 6.21 to 6.23.
+- “{MISSING}”: the dataset could not be downloaded to the machine of the other
+  measurements. Its script runs on small data in the same format.
+- The thesis' text mentions seven datasets, but the table has six. The seventh, SmallNORB, is in
+  figs. 6.21 to 6.23.
 """
 
 
@@ -96,7 +88,7 @@ def _smallnorb(folder: Path) -> str:
 
 
 def _measured(folder: Path, dataset: str) -> tuple[dict[str, list[dict]], str]:
-    """Results of a dataset by column, and their preset; empty where there are none."""
+    """Return the results of a dataset by column, and their preset; both empty without results."""
     for preset, ending in PRESETS.items():
         path = folder / f"{dataset}{ending}.json"
         if path.is_file():
@@ -105,7 +97,7 @@ def _measured(folder: Path, dataset: str) -> tuple[dict[str, list[dict]], str]:
 
 
 def _ours(group: list[dict] | None, preset: str) -> str:
-    """Return the last three cells of a line."""
+    """Return the last three cells of a row."""
     if not group:
         return f"{MISSING} | – | –"
     from resbuilder.report.style import si

@@ -1,3 +1,3 @@
-"""Trainings on several devices beside trainings on one."""
+"""Scaling: training on several devices compared with training on one."""
 
 SCRIPTS = ("mirrored",)

@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.scale`` reproduces."""
+"""List the scripts on scaling: ``python -m experiments.scale``."""
 
 from experiments.catalog import list_command
 

@@ -1,4 +1,4 @@
-"""A training of each package, on one device and on several: the work behind :mod:`.mirrored`."""
+"""A training of each package, on one device or on several, for :mod:`.mirrored`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from resbuilder.training import RegularizedModel, Trainer, TrainingData
 from survival.cohort import Cohort
 from survival.training import TrainingSettings, train
 
-# On 4 devices: parts of 8, 8, 8 and 6 images; the last batch of an epoch has 5, parts 2, 2, 1, 0.
+# 4 devices get 8, 8, 8 and 6 images; of the last batch of an epoch, which has 5, 2, 2, 1 and 0.
 BATCH, IMAGES, EPOCHS = 30, 125, 4
 ARCHITECTURE = resnet_architecture((8, 8, 1), 10, (6,), (1,), "small")
 
 
 def phs(strategy: str) -> list[np.ndarray]:
-    """The PHS optimizer on a network with batch normalization: weights, momenta, losses."""
+    """Train a network with batch normalization by PHS; return weights, momenta and losses."""
     data = TrainingData.load(SearchConfig(dataset="digits"))
     x, y = data.dataset.x_train[:IMAGES].astype("float32"), data.dataset.y_train[:IMAGES]
     with strategy_scope(strategy, BATCH):
@@ -36,7 +36,7 @@ def phs(strategy: str) -> list[np.ndarray]:
 
 
 def resbuilder(strategy: str) -> list[np.ndarray]:
-    """A training *With Reg*, all terms strong: weights, and losses of all parts of the data."""
+    """Train *With Reg* with strong terms; return weights, and losses on all parts of the data."""
     config = SearchConfig(
         dataset="digits",
         train_limit=round(IMAGES / 0.8),
@@ -54,7 +54,7 @@ def resbuilder(strategy: str) -> list[np.ndarray]:
 
 
 def survival(strategy: str) -> list[np.ndarray]:
-    """A Cox network on images of noise: weights, losses, and log-hazards of all slides."""
+    """Train a Cox network on noise; return weights, losses, and log-hazards of all slides."""
     random = np.random.default_rng(0)
     names = np.array([f"s{i}.svs" for i in range(60)])
     cohort = Cohort(
@@ -66,7 +66,7 @@ def survival(strategy: str) -> list[np.ndarray]:
     )
     settings = TrainingSettings(
         epochs=EPOCHS,
-        batch_size=9,  # and 5 batches in an epoch
+        batch_size=9,  # 5 batches in an epoch
         width=0.05,
         mean_penalty=0.1,
         ties="efron",
@@ -89,11 +89,11 @@ CASES: dict[str, Callable[[str], list[np.ndarray]]] = {
 
 
 def compare(name: str, devices: int) -> float:
-    """The largest difference between a case on one device and on all, in a fresh process."""
+    """Return the largest difference of a case between one device and all; needs a fresh process."""
     import tensorflow as tf
 
     keras.config.set_dtype_policy("float64")
-    # GPUs would multiply float32 with 10 bits otherwise.
+    # Otherwise, GPUs multiply float32 numbers with 10 bits of precision.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if not tf.config.list_physical_devices("GPU"):
         (cpu,) = tf.config.list_physical_devices("CPU")

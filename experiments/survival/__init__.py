@@ -1,3 +1,3 @@
-"""Chapter 7: Cox networks on a two-scanner cohort that anybody can make."""
+"""Chapter 7: Cox networks on a two-scanner cohort that anyone can make."""
 
 SCRIPTS = ("thesis_sizes", "domain_gap", "mnist", "cohort")

@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.survival`` reproduces."""
+"""List the scripts of chapter 7: ``python -m experiments.survival``."""
 
 from experiments.catalog import list_command
 

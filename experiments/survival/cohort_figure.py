@@ -1,4 +1,4 @@
-"""The cohort to look at: slides of both scanners, from low to high risk."""
+"""A figure of the cohort: slides of both scanners, from low to high risk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from matplotlib.figure import Figure
 from survival.cohort import Cohort
 
 SHOWN = 6
-# Which of a scanner's slides, by rank: neither the very lowest nor the very highest.
+# Ranks of the shown slides of a scanner, without the extremes.
 RANKS = np.linspace(0.03, 0.97, SHOWN)
 
 
 def draw_cohort(folder: Path) -> Figure:
-    """A row of slides for each scanner, ordered by the true risk.
+    """Draw a row of slides for each scanner, ordered by true risk.
 
     Args:
-        folder: What :func:`.two_scanner_cohort.make_cohort` made.
+        folder: The folder that :func:`.two_scanner_cohort.make_cohort` filled.
 
     Returns:
-        The figure; pictures have the slides' own colours, the bar is as long as 0.2 mm.
+        The figure, in the colours of the slides. The bars are 0.2 mm long.
     """
     cohort = Cohort.read(folder / "cohort.csv")
     truth = pd.read_csv(folder / "truth.csv").set_index("slide").loc[cohort.slide]
@@ -38,8 +38,10 @@ def draw_cohort(folder: Path) -> Figure:
                 mpp = float(slide.properties["openslide.mpp-x"])
                 bar = 200 / mpp * picture.width / slide.dimensions[0]
             ax.imshow(picture)
-            ax.set_title(f"log hazard {row.true_log_hazard:+.1f}".replace("-", "−"), fontsize=9)
+            number = f"{row.true_log_hazard:+.1f}".replace("-", "−")
+            ax.set_title(f"log-hazard {number}", fontsize=9)
             ax.plot([20, 20 + bar], [picture.height - 20] * 2, color="black", linewidth=2)
+            ax.text(20 + bar / 2, picture.height - 28, "0.2 mm", fontsize=7, ha="center")
             ax.set_axis_off()
         axes[0].text(
             *(-0.04, 0.5, f"scanner {scanner}"),

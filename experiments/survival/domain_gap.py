@@ -1,14 +1,13 @@
-"""Table 7.2 on larger cohorts: without and with the mean penalty, and what else helps.
+"""Table 7.2 on larger cohorts: the penalty on the mean, and other ways to bridge the domain gap.
 
 ::
 
     export RESBUILDER_SHARED=folder/with/cohort/and/slides
     python -m experiments.survival.domain_gap --preset thesis --workers 2
 
-Every seed has a cohort of its own: slide files of real tissue (:mod:`.two_scanner_cohort`),
-preprocessed by
-``survival preprocess``'s code, trained by ``survival train``'s. ``--data-dir`` is where cohorts,
-images and runs go, 1.3 GB for each seed.
+Every seed has its own cohort of slide files of real tissue (:mod:`.two_scanner_cohort`). The code
+of ``survival preprocess`` and ``survival train`` processes it. Cohorts, images and runs go to
+``--data-dir``, 1.3 GB for each seed.
 """
 
 from __future__ import annotations
@@ -34,13 +33,14 @@ from resbuilder.common.cli import Command
 
 CANVAS = 96, 80
 PENALTIES = 0.0, 0.01, 0.1, 1.0, 10.0
-# The mean of five slides varies with the spread of the predictions, which the penalty then
-# punishes too; that of 32 varies less. Such batches also have events in each, which five may lack.
+# The mean over five slides varies with the spread of the predictions, so the penalty also acts on
+# the spread; the mean over 32 varies less. All batches of 32 contain events; batches of five may
+# lack them.
 LARGE = {"batch_size": 32, "batches": "events"}
 LARGE_PENALTIES = 0.0, 0.1, 1.0, 10.0
 # The thesis sums the loss over events, and draws batches of five at random.
 THESIS = {"normalization": "sum", "batches": "shuffled", "batch_size": 5, "learning_rate": 1e-3}
-# Patients of A and of B, settings of the training, seeds.
+# Patients of scanners A and B, settings of the training, seeds.
 PRESETS = {
     "quick": ((60, 40), {"epochs": 4, "width": 0.06}, 1),
     "thesis": ((600, 300), {"epochs": 50, "width": 0.25}, 3),
@@ -48,7 +48,7 @@ PRESETS = {
 
 
 def methods() -> dict[str, dict]:
-    """Ways to train, by name: how many networks, what is done to the stains, settings."""
+    """Return the ways to train by name: number of networks, treatment of stains, settings."""
     each = {"networks": "each", "normalized": False, "settings": {}}
     both = each | {"networks": "both"}
     penalties = {
@@ -73,7 +73,7 @@ def methods() -> dict[str, dict]:
 
 
 def gap_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the jobs, by name."""
+    """Return the settings of the jobs by name."""
     patients, size, seeds = PRESETS[preset]
     return {
         f"{method}, seed {seed}": method_settings
@@ -90,7 +90,7 @@ def gap_jobs(preset: str) -> dict[str, dict]:
 
 
 def prepare(folder: Path, shared: Path | None, patients: tuple[int, int], seed: int, workers: int):
-    """Makes a seed's slides, and images of them, as far as they are not there yet."""
+    """Make the missing slides and images of a seed."""
     from experiments.survival.prepare import IMAGES, prepare_images
     from experiments.survival.stain_normalization import IMAGES as NORMALIZED
     from experiments.survival.stain_normalization import normalize_images
@@ -109,14 +109,16 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Writes tables and figures beside a file of results."""
+    """Write the tables and the figures next to a file of results."""
     from experiments.survival import gap_figures, gap_tables
 
     results = stored(path)
     publish_table(path, gap_tables.markdown(results))
     gap_figures.thesis_figure(results).savefig(path.with_suffix(".png"), dpi=150)
     gap_figures.methods_figure(results).savefig(path.with_name("gap_methods.png"), dpi=150)
-    click.echo(f"tables, figures and all numbers: {path.parent}")
+    click.echo(
+        f"Tables, figures and all numbers: {path.stem}.* and gap_methods.png in {path.parent}"
+    )
 
 
 EXPERIMENTS = (
@@ -133,15 +135,15 @@ EXPERIMENTS = (
     "survival",
     seeds={name: seeds for name, (*_, seeds) in PRESETS.items()},
     mirrored=True,
-    data_help="Folder of cohorts, images and networks, made if missing; 1.3 GB for each seed.  "
+    data_help="Folder of cohorts, images and networks, created if missing; 1.3 GB for each seed.  "
     f"[default: {RUNS / 'survival'}/two_scanners_PRESET]",
 )
 def main(preset: str, running: Running) -> None:
-    """Make cohorts, train, write the tables, draw."""
+    """Make cohorts, train, and write tables and figures."""
     shared = os.environ.get("RESBUILDER_SHARED")
     data = Path(running.data_dir or RUNS / "survival" / f"two_scanners_{preset}")
     patients, _, seeds = PRESETS[preset]
-    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    # Seed by seed, so that an interruption leaves complete seeds.
     jobs, name = gap_jobs(preset), "survival/domain_gap"
     running = replace(running, data_dir=str(data))
     for seed in range(running.at_most(seeds)):

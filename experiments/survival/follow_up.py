@@ -1,4 +1,4 @@
-"""What becomes of a patient: hazard from morphology, event times, real censoring."""
+"""The follow-up of patients: hazards from morphology, event times, and real censoring."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from experiments.survival.morphology import Latent
 from survival.cohort import read_clinical
 
 PATIENTS = Path("cohort", "tcga_skcm_cbioportal_patient.txt")
-# Log hazard ratio of a step of one of what can be seen, and of what nobody sees. Ordering patients
-# by the former gives a C-index of about 0.83.
+# Log hazard ratio for one standard deviation of each visible feature, and of the invisible part.
+# Ordering patients by the visible part gives a C-index of about 0.83.
 WEIGHTS = {"burden": 1.5, "dispersal": 0.9, "ulceration": 0.7}
 FRAILTY = 0.4
-SHAPE = 1.2  # of the Weibull distribution: the hazard rises a little with time
+SHAPE = 1.2  # shape of the Weibull distribution: the hazard increases slightly with time
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Centre:
     """The follow-up of a scanner's patients.
 
     Args:
-        event_rate: Share of the patients whose event is seen.
-        closing: Months after which nobody is followed any longer.
+        event_rate: Share of the patients with an observed event.
+        closing: Months after which follow-up ends.
     """
 
     event_rate: float
@@ -41,9 +41,10 @@ class Outcome:
 
     Args:
         time: Months until event or censoring.
-        event: Whether the event was seen.
-        log_hazard: The part of the log hazard that can be seen; higher means an earlier event.
-        frailty: The part that cannot.
+        event: Whether the event was observed.
+        log_hazard: The part of the log-hazard that is visible in slides; higher means an earlier
+            event.
+        frailty: The part that is not visible.
     """
 
     time: float
@@ -53,29 +54,29 @@ class Outcome:
 
 
 def log_hazard(latent: Latent) -> float:
-    """Log hazard of what can be seen, 0 for the average patient."""
+    """Return the visible part of the log-hazard, 0 for the average patient."""
     return sum(weight * getattr(latent, name) for name, weight in WEIGHTS.items())
 
 
 class Censoring:
-    """How long patients with melanoma were really followed: TCGA-SKCM, overall survival.
+    """Real censoring times of patients with melanoma: TCGA-SKCM, overall survival.
 
-    The distribution of the times of censoring is estimated by Kaplan and Meier's method with the
-    roles of event and censoring exchanged; what is left at the longest time lies there.
+    The distribution of censoring times is estimated by the Kaplan–Meier method with the roles of
+    event and censoring exchanged. The probability that remains at the longest time is put there.
 
     Args:
         shared: Folder of shared data.
 
     Raises:
-        ValueError: The file of follow-up is not there.
+        ValueError: If the file of follow-up is missing.
     """
 
     def __init__(self, shared: Path | None):
         path = None if shared is None else Path(shared, PATIENTS)
         if path is None or not path.exists():
             raise ValueError(
-                f"censoring times are drawn from the follow-up of TCGA-SKCM, and there is no "
-                f"{PATIENTS} in {shared}: give the folder of shared data, or download "
+                f"{PATIENTS} is missing in {shared}; censoring times are drawn from this follow-up "
+                "of TCGA-SKCM. Give the folder of shared data, or download "
                 "data_clinical_patient.txt of cBioPortal's study skcm_tcga_pan_can_atlas_2018, "
                 f"save it as SHARED/{PATIENTS}, and give SHARED"
             )
@@ -86,7 +87,7 @@ class Censoring:
         )
 
     def quantile(self, share):
-        """Months until which a share of the patients would have been censored.
+        """Return the months after which a share of the patients would have been censored.
 
         Args:
             share: In [0, 1), a number or an array.
@@ -97,12 +98,12 @@ class Censoring:
 
 @dataclass(frozen=True)
 class Fate:
-    """What is drawn for a patient, whatever becomes of the others.
+    """The random numbers of a patient, independent of other patients.
 
     Args:
         latent: The patient's tumour.
-        frailty: The part of the log hazard that cannot be seen.
-        exponential: The event comes when the cumulative hazard reaches this.
+        frailty: The part of the log-hazard that is not visible.
+        exponential: The cumulative hazard at the event.
         censored: Share of the patients who are censored before this one.
     """
 
@@ -113,25 +114,25 @@ class Fate:
 
 
 def draw_fate(rng: np.random.Generator) -> Fate:
-    """Tumour and luck of a patient."""
+    """Draw a patient's tumour, frailty, event and censoring."""
     latent = Latent(*map(float, _within_two(rng, 3)))
     return Fate(latent, FRAILTY * rng.standard_normal(), rng.exponential(), rng.random())
 
 
 def outcomes(fates: list[Fate], centre: Centre, censoring: Censoring) -> list[Outcome]:
-    """What becomes of the patients of a centre.
+    """Return the outcomes of the patients of a centre.
 
-    An event comes at time T with P(T > t) = exp(−(t / scale)^shape · e^h), where h is the log
-    hazard with frailty: proportional hazards. The scale is the one at which the share of these
-    patients whose event comes before their censoring is the centre's.
+    The event time T has P(T > t) = exp(−(t / scale)^shape · e^h), where h is the log-hazard with
+    frailty: proportional hazards. The scale is chosen such that the share of patients whose event
+    precedes their censoring is the event rate of the centre.
 
     Args:
-        fates: Of the patients.
+        fates: Random numbers of the patients.
         centre: Their centre.
-        censoring: Times of censoring.
+        censoring: Censoring times.
 
     Returns:
-        An outcome for each.
+        One outcome for each patient.
     """
     seen = np.array([log_hazard(fate.latent) for fate in fates])
     frailty, exponential, censored = np.array(
@@ -139,7 +140,7 @@ def outcomes(fates: list[Fate], centre: Centre, censoring: Censoring) -> list[Ou
     ).T
     end = np.minimum(censoring.quantile(censored), centre.closing)
     time = (exponential * np.exp(-seen - frailty)) ** (1 / SHAPE)  # in units of the scale
-    # Sorted by the scale up to which the event is seen.
+    # For each patient, the scale up to which the event is observed.
     limits = np.sort(end / time)[::-1]
     events = round(centre.event_rate * len(fates))
     time = time * limits[events - 1 : events + 1].mean()
@@ -150,7 +151,7 @@ def outcomes(fates: list[Fate], centre: Centre, censoring: Censoring) -> list[Ou
 
 
 def _within_two(rng, shape) -> np.ndarray:
-    """Normal numbers, drawn again where they lie outside ±2."""
+    """Draw normal numbers, and draw those outside ±2 again."""
     numbers = rng.standard_normal(shape)
     while (outside := np.abs(numbers) > 2).any():
         numbers[outside] = rng.standard_normal(outside.sum())

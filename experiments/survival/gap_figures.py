@@ -25,7 +25,7 @@ SHORT = {
 
 
 def thesis_figure(results: list[dict]) -> Figure:
-    """Table 7.2 and fig. 7.2: scores by row, and how log-hazards lie, without and with λ."""
+    """Draw Table 7.2 and fig. 7.2: scores by row, and distributions of log-hazards, by λ."""
     groups, best = penalties(results), chosen_penalty(results)
     figure = Figure(figsize=(10, 7), layout="constrained")
     (c_index, area), (without, with_penalty) = figure.subplots(2, 2)
@@ -38,8 +38,10 @@ def thesis_figure(results: list[dict]) -> Figure:
                 color,
                 f"λ = {value:g}",
             )
-        axes.set_title(f"{METRICS[metric]} on test slides", loc="left")
-        axes.legend(frameon=False)
+        axes.set_title(f"{METRICS[metric]} on test slides (pale: each seed)", loc="left")
+        axes.set_ylabel(METRICS[metric])
+        axes.margins(y=0.16)
+        axes.legend(frameon=False, loc="upper right", ncols=2)
     for axes, value in ((without, 0.0), (with_penalty, best)):
         slides = groups[value][0]["slides"]
         everything = np.concatenate([slides[s]["log_hazard"] for s in COLORS])
@@ -61,47 +63,55 @@ def thesis_figure(results: list[dict]) -> Figure:
             )
         axes.set_title(f"Log-hazards of the test slides, λ = {value:g}, seed 0", loc="left")
         axes.set_xlabel("log-hazard; ticks: slides with the event", labelpad=4)
+        axes.set_ylabel("density of slides")
         axes.legend(frameon=False)
     return _plain(figure)
 
 
 def methods_figure(results: list[dict]) -> Figure:
-    """The merged C-index over λ, and every way to train."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
-    five, large, ways = figure.subplots(1, 3, width_ratios=(1, 1, 1.7))
+    """Draw the merged C-index over λ, and the C-index of every way to train."""
+    figure = Figure(figsize=(10, 7.6), layout="constrained")
+    panels = figure.subplot_mosaic([["five", "ways"], ["large", "ways"]], width_ratios=(1, 1.35))
+    five, large, ways = (panels[name] for name in ("five", "large", "ways"))
     large.sharey(five)
-    _curves(five, penalties(results), "C-index, batches of five")
-    _curves(large, penalties(results, "batches of 32"), "batches of 32")
+    _curves(five, penalties(results), "Mean C-index, batches of five")
+    _curves(large, penalties(results, "batches of 32"), "Mean C-index, batches of 32")
     figure.legend(*five.get_legend_handles_labels(), loc="outside lower left", ncols=2,
-                  frameon=False)  # fmt: skip
+                  frameon=False, fontsize=9)  # fmt: skip
+    groups = by_method(results)
     for shift, row, color in (
-        (-0.2, "merged", PURPLE),
+        (-0.27, "merged", PURPLE),
         (0, "standardised", GREY),
-        (0.2, "within", BLUE),
+        (0.27, "within", BLUE),
     ):
-        found = {name: values(group, row) for name, group in by_method(results).items()}
+        found = {name: values(group, row) for name, group in groups.items()}
         _dots(ways, found, shift, color, SHORT[row].replace("\n", " "), vertical=True)
-    ways.invert_yaxis()
-    ways.set_title("C-index of all ways to train, test slides", loc="left")
+    for place in range(1, len(groups)):
+        ways.axhline(place - 0.5, color="#E5E7EB", linewidth=0.7)
+    ways.set_ylim(len(groups) - 0.5, -0.5)
+    ways.set_xlabel("C-index (large: mean; pale: each seed)")
+    ways.set_title("All ways to train, test slides", loc="left")
     figure.legend(*ways.get_legend_handles_labels(), loc="outside lower right", ncols=3,
-                  frameon=False)  # fmt: skip
-    return _plain(figure)
+                  frameon=False, fontsize=9)  # fmt: skip
+    _plain(figure)
+    ways.grid(visible=False, axis="y")
+    return figure
 
 
 def _curves(axes, groups: dict[float, list[dict]], title: str) -> None:
-    """Mean C-index over λ, merged and standardised, on test and validation slides."""
+    """Draw mean C-index over λ, merged and standardised, on test and validation slides."""
     for row, color in (("merged", PURPLE), ("standardised", GREY)):
         for split, style in (("test", "-"), ("validation", "--")):
             means = [values(group, row, split=split).mean() for group in groups.values()]
             axes.plot(range(len(groups)), means, style, color=color, marker="o", markersize=4,
                       label=f"{row}, {split}")  # fmt: skip
     axes.set_xticks(range(len(groups)), [f"{value:g}" for value in groups])
-    axes.set_xlabel("λ")
+    axes.set_xlabel("weight λ of the penalty")
     axes.set_title(title, loc="left")
 
 
 def _dots(axes, found: dict[str, np.ndarray], shift, color, label, vertical=False) -> None:
-    """Means as large dots, seeds as small ones."""
+    """Draw means as large marks and seeds as small ones."""
     for place, numbers in enumerate(found.values()):
         at = np.full(len(numbers), place + shift)
         dots = (numbers, at) if vertical else (at, numbers)

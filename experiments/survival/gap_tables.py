@@ -11,7 +11,7 @@ from experiments import summary
 ROWS = {
     "A": "A",
     "B": "B",
-    "merged": "merged as they are",
+    "merged": "merged, not standardised",
     "standardised": "merged, standardised per scanner",
     "within": "pairs within a scanner",
 }
@@ -19,7 +19,7 @@ METRICS = {"c_index": "C-index", "auroc": "AUROC"}
 
 
 def by_method(results: list[dict]) -> dict[str, list[dict]]:
-    """Results of all seeds by method, in the order of the jobs."""
+    """Return the results of all seeds by method, in the order of the jobs."""
     groups = {}
     for result in results:
         groups.setdefault(result["job"]["method"], []).append(result)
@@ -27,7 +27,7 @@ def by_method(results: list[dict]) -> dict[str, list[dict]]:
 
 
 def penalties(results: list[dict], of: str = "each") -> dict[float, list[dict]]:
-    """Results of networks of one scanner each, by λ, of one group of methods."""
+    """Return the results of one group of methods by λ; each network is for one scanner."""
     groups = {}
     for name, group in by_method(results).items():
         if name.startswith(f"{of}, λ"):
@@ -36,25 +36,25 @@ def penalties(results: list[dict], of: str = "each") -> dict[float, list[dict]]:
 
 
 def chosen_penalty(results: list[dict]) -> float:
-    """The λ > 0 with the best merged C-index on validation slides, mean over seeds."""
+    """Return the λ > 0 with the best merged C-index on validation slides, averaged over seeds."""
     groups = {value: group for value, group in penalties(results).items() if value}
     return max(groups, key=lambda value: values(groups[value], "merged", split="validation").mean())
 
 
 def values(group: list[dict], row: str, metric: str = "c_index", split: str = "test") -> np.ndarray:
-    """One number for each seed."""
+    """Return one score for each seed."""
     return np.array([result[split][row][metric] for result in group])
 
 
 def offset(result: dict) -> float:
-    """Distance of both scanners' mean log-hazards, in standard deviations within a scanner."""
+    """Return the distance of the scanners' mean log-hazards, in deviations within a scanner."""
     a, b = (np.array(result["slides"][scanner]["log_hazard"]) for scanner in "AB")
     return float(abs(a.mean() - b.mean()) / np.sqrt((a.var() + b.var()) / 2))
 
 
 def markdown(results: list[dict]) -> str:
-    """All tables."""
-    parts = (_thesis_table, _penalty_table, _methods_table, _carried_table)
+    """Return all tables."""
+    parts = (_thesis_table, _penalty_table, _methods_table, _transfer_table)
     return "\n".join(part(results) for part in parts)
 
 
@@ -72,8 +72,8 @@ def _thesis_table(results) -> str:
 
 def _penalty_table(results) -> str:
     tables = {
-        "each": "The penalty's weight, batches of five drawn at random (the thesis)",
-        "batches of 32": "The penalty's weight, batches of 32 with events in each",
+        "each": "Weight λ of the penalty, random batches of five (as in the thesis)",
+        "batches of 32": "Weight λ of the penalty, batches of 32 with events in each",
     }
     return "\n".join(_one_penalty_table(results, of, title) for of, title in tables.items())
 
@@ -95,10 +95,11 @@ def _methods_table(results) -> str:
     cells = {
         name: [values(group, row) for row in ROWS] for name, group in by_method(results).items()
     }
-    return _table("C-index of all ways to train", "networks", ROWS, cells)
+    title = "C-index of all ways to train (each: a network for each scanner; both: one for both)"
+    return _table(title, "networks", ROWS, cells)
 
 
-def _carried_table(results) -> str:
+def _transfer_table(results) -> str:
     columns = "A on A", "A on B", "B on B", "B on A"
     cells = {}
     for name, group in by_method(results).items():
@@ -108,7 +109,7 @@ def _carried_table(results) -> str:
                 for way in ("A on B", "B on A")
             )
             cells[name] = [values(group, "A"), a_on_b, values(group, "B"), b_on_a]
-    return _table("C-index on the other scanner's slides", "networks", columns, cells)
+    return _table("C-index on the slides of the other scanner", "networks", columns, cells)
 
 
 def _table(title: str, first: str, columns: Collection[str], cells: dict[str, list]) -> str:

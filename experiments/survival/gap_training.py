@@ -1,4 +1,4 @@
-"""One way to train on two scanners, and how good it is: the work behind every row of the tables."""
+"""One way to train on two scanners, and its scores: one job of the tables."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ SCANNERS = "A", "B"
 
 
 def train_and_judge(job: dict) -> dict:
-    """Trains one network for each scanner, or one for both, and judges them.
+    """Train one network for each scanner, or one for both, and judge them.
 
     Args:
         job: ``data_dir`` (of cohorts and images), ``seed`` (of the cohort), ``name`` (of the run),
-            ``networks`` (``"each"`` scanner its own, or ``"both"``: one), ``normalized`` (stains),
-            the arguments of :class:`survival.training.TrainingSettings` as ``settings``, and
-            ``strategy``, if it is another.
+            ``networks`` (``"each"``: one for each scanner; ``"both"``: one for both),
+            ``normalized`` (whether stains are), ``settings`` (the arguments of
+            :class:`survival.training.TrainingSettings`), and optionally ``strategy``.
 
     Returns:
-        For the splits ``validation`` and ``test``: ``rows``, C-index and AUROC of A, B, both
-        merged as they are, standardised per scanner, and within scanners; ``carried``, the same
-        of each network on the other scanner's slides (only with a network each);
-        ``log_hazard`` and ``event`` of the test slides by scanner; epochs that were kept.
+        ``validation`` and ``test``: C-index and AUROC of A, of B, of both merged without and with
+        standardisation per scanner, and within scanners. ``carried``: the same for each network on
+        the other scanner's slides, if each scanner has its own. ``slides``: ``log_hazard`` and
+        ``event`` of the test slides by scanner. ``kept_epochs``: the epochs that were kept.
     """
     folder = Path(job["data_dir"]) / f"seed{job['seed']}"
     images = folder / (NORMALIZED if job["normalized"] else IMAGES)
@@ -75,7 +75,7 @@ def train_and_judge(job: dict) -> dict:
 
 
 def judge(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The rows of thesis Table 7.2, C-index and AUROC by slide, from some predictions."""
+    """Return the rows of thesis Table 7.2 for some predictions: C-index and AUROC by slide."""
     y_true, risk, dataset = _arrays(predictions)
     rows = {
         scanner: (harrell_c(y_true[m], risk[m]), auroc(y_true[m], risk[m]))

@@ -1,21 +1,21 @@
-"""Beyond the thesis: from survival times alone a Cox network learns which digits are dangerous.
+"""Beyond the thesis: a Cox network learns the risk of MNIST digits from survival times alone.
 
 The protocol is that of the notebook on which the thesis' loss builds: S. Pölsterl, "Survival
 Analysis for Deep Learning" (2019, github.com/sebp/survival-cnn-estimator, tutorial_tf2.ipynb).
-Every digit has a log-hazard, every image of MNIST an exponential survival time, 46 % of them are
-censored; LeNet, Adam at 1e-4, batches of 64, 15 epochs. The notebook takes the loss as the mean
-over the batch; the mean over its events is trained beside it.
+Every digit has a log-hazard, and every image of MNIST has an exponential survival time; 46 % are
+censored. The training uses LeNet, Adam at 1e-4, batches of 64 and 15 epochs. The notebook's loss is
+the mean over the batch; this script also measures the mean over its events.
 
 ::
 
     python -m experiments.survival.mnist --preset quick
     python -m experiments.survival.mnist --preset thesis
 
-Published: C-index 0.6908 on the test images after 15 epochs, where the true log-hazards have
-0.705. That ceiling depends on how the random times fall on the images, so on their order in the
-files (0.700 ± 0.002 over random orders): what can be compared is the distance from it, 0.014.
-Measured with 3 seeds: 0.0076 ± 0.0005 (0.6875 below 0.6952), the same with both means; ten minutes
-with two workers on two cores that others used too.
+Published: a C-index of 0.6908 on the test images after 15 epochs, where the true log-hazards have
+0.705. This ceiling depends on the assignment of random times to images, hence on their order in the
+files (0.700 ± 0.002 over random orders). What can be compared is the distance from it, 0.014.
+Measured with 3 seeds: 0.0076 ± 0.0005 (0.6875 instead of 0.6952), the same with both means. This
+took ten minutes with two workers on two cores that were also used otherwise.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ PUBLISHED_TRUTH = 0.705
 
 
 def digit_log_hazards() -> np.ndarray:
-    """The log-hazard of each digit, shape (10,): four risk groups, small steps within a group."""
+    """Return the log-hazard of each digit, shape (10,): four groups of digits with similar risk."""
     groups = np.random.RandomState(SEED).randint(GROUPS, size=10)
     log_hazards = np.empty(10)
     for group in range(GROUPS):
@@ -61,10 +61,10 @@ def digit_log_hazards() -> np.ndarray:
 
 
 def survival_times(digits: np.ndarray) -> np.ndarray:
-    """Observed times in days and events of images that show these digits.
+    """Return observed times in days and events of images of these digits.
 
-    Times are exponential with mean 365 days at log-hazard 0. As in the notebook's code, all are
-    censored at one day, which is drawn uniformly from those before which at most 55 % die.
+    Times are exponential with mean 365 days at log-hazard 0. As in the notebook, all are censored
+    on the same day, which is drawn uniformly from the days before which at most 55 % have died.
 
     Args:
         digits: Shape (n,).
@@ -80,7 +80,7 @@ def survival_times(digits: np.ndarray) -> np.ndarray:
 
 
 def lenet() -> keras.Model:
-    """From images 28×28×1 to a log-hazard; initialised as Keras does."""
+    """Return LeNet from images 28×28×1 to a log-hazard, with Keras' default initialisation."""
     import keras
     from keras import layers
 
@@ -100,17 +100,17 @@ def lenet() -> keras.Model:
 
 
 def train(job: dict) -> dict:
-    """One training.
+    """Do one training.
 
     Args:
-        job: ``dataset``, ``data_dir``, ``limit`` (training images, None for all), ``epochs``,
-            ``normalization`` of the loss, ``seed`` of the initialisation and of the order of the
-            images, which as in the notebook is the same in every epoch.
+        job: ``dataset``, ``data_dir``, ``limit`` (number of training images, None for all),
+            ``epochs``, ``normalization`` of the loss, and ``seed`` of the initialisation and of
+            the order of the images. As in the notebook, the order is the same in every epoch.
 
     Returns:
         ``history``: logs of every epoch, with ``val_cindex`` on all test images;
-        ``true_cindex``: of the true log-hazards there; ``censored``: share of training and test
-        images; ``digits``: mean predicted log-hazard of the test images of each digit.
+        ``true_cindex``: that of the true log-hazards; ``censored``: censored share of training and
+        test images; ``digits``: mean predicted log-hazard of the test images of each digit.
     """
     import keras
 
@@ -123,7 +123,7 @@ def train(job: dict) -> dict:
     y_train, y_test = np.split(y, [len(data.y_train)])
     x_test = data.x_test.astype("float32") / 255
     order = np.random.RandomState(job["seed"]).permutation(len(y_train))[: job["limit"]]
-    order = order[: len(order) // BATCH_SIZE * BATCH_SIZE]  # the last batch must be whole
+    order = order[: len(order) // BATCH_SIZE * BATCH_SIZE]  # full batches only
 
     keras.utils.set_random_seed(job["seed"])
     model = lenet()
@@ -152,7 +152,7 @@ def train(job: dict) -> dict:
 
 
 def training_jobs(preset: str) -> dict[str, dict]:
-    """Settings of the trainings, by name."""
+    """Return the settings of the trainings by name."""
     limit, epochs, seeds = PRESETS[preset]
     return {
         f"{normalization}_seed{seed}": {
@@ -168,7 +168,7 @@ def training_jobs(preset: str) -> dict[str, dict]:
 
 
 def by_normalization(results: list[dict]) -> dict[str, list[dict]]:
-    """The results of all seeds, by the loss's normalization."""
+    """Return the results of all seeds by normalization of the loss."""
     return {
         name: [result for result in results if result["job"]["normalization"] == name]
         for name in NORMALIZATIONS
@@ -176,16 +176,16 @@ def by_normalization(results: list[dict]) -> dict[str, list[dict]]:
 
 
 def shortfalls(results: list[dict]) -> np.ndarray:
-    """By how much the C-index falls short of that of the truth, shape (seeds, epochs)."""
+    """Return the true log-hazards' C-index minus the network's, shape (seeds, epochs)."""
     return np.array(
         [[r["true_cindex"] - e["val_cindex"] for e in r["history"]] for r in results], "float64"
     )
 
 
 def markdown(results: list[dict]) -> str:
-    """C-index on the test images at the end, mean ± standard deviation over seeds."""
+    """Return the table of C-indices on the test images at the end, mean ± deviation over seeds."""
     lines = [
-        "| loss | epochs | seeds | C-index | of the true log-hazards | short of them by |",
+        "| loss | epochs | seeds | C-index | C-index of the true log-hazards | difference |",
         "|---|---|---|---|---|---|",
         f"| published | {len(PUBLISHED)} | 1 | {PUBLISHED[-1]:.4f} | {PUBLISHED_TRUTH:.3f} "
         f"| {PUBLISHED_TRUTH - PUBLISHED[-1]:.4f} |",
@@ -203,7 +203,7 @@ def markdown(results: list[dict]) -> str:
 
 
 def draw(results: list[dict]) -> Figure:
-    """How the C-index approaches that of the truth, and what the network makes of each digit."""
+    """Draw the C-index over epochs, compared with that of the truth, and log-hazards by digit."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 4), layout="constrained")
@@ -223,21 +223,23 @@ def draw(results: list[dict]) -> Figure:
         shift = 0.15 if name == "events" else -0.15
         digits.plot(np.arange(10) + shift, learned[order], "o", color=COLORS[name])
     curves.set(xlabel="epoch", ylim=(0, None))
-    curves.set_title("C-index on test images: short of the truth by", loc="left")
-    digits.plot(truth[order], "_", color=INK, markersize=18, label="the truth")
+    curves.set_ylabel("C-index of the truth minus the network's")
+    curves.set_title("Test images (thin: each seed)", loc="left")
+    digits.plot(truth[order], "_", color=INK, markersize=18, label="true log-hazard")
     digits.set_xticks(range(10), order)
     digits.set_xlabel("digit")
-    digits.set_title("Log-hazard, mean over the images of a digit", loc="left")
-    digits.legend(frameon=False)
+    digits.set_ylabel("log-hazard")
+    digits.set_title("Mean over the test images of a digit", loc="left")
     for axes in (curves, digits):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#E5E7EB", linewidth=0.7)
-    curves.legend(frameon=False)
+    handles = [h for axes in (curves, digits) for h in axes.get_legend_handles_labels()[0]]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     results = stored(path)
     publish(path, draw(results), markdown(results))
 
@@ -254,7 +256,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("survival", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, draw, and say where it is."""
+    """Measure what is missing, and write the table and the figure."""
     publish_from(measure("survival/mnist", train, training_jobs(preset), preset, running))
 
 

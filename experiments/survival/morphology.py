@@ -1,7 +1,7 @@
-"""A section of skin with a melanoma: what is where, and its picture made of real tissue.
+"""A section of skin with a melanoma: its layout, and its image made of real tissue.
 
-Everything is drawn on a coarse grid of 16 pixels a cell, sharpened on one of 4, and filled with
-windows of the textures at full resolution (0.5 µm per pixel).
+The layout is drawn on a coarse grid with cells of 16 pixels, refined on one of 4 pixels, and filled
+with windows of the textures at full resolution (0.5 µm per pixel).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _ON_ITS_SIDE = tuple(
 
 @dataclass(frozen=True)
 class Latent:
-    """What of a patient's tumour shows in a slide; standard normal each, within ±2.
+    """The visible features of a patient's tumour; each is standard normal, within ±2.
 
     Args:
-        burden: How much of the section is tumour, from 5 to 55 %.
-        dispersal: Whether the tumour is one compact mass (−2) or many small nests (+2).
-        ulceration: How much of the epidermis over it is lost, from nothing to nearly all.
+        burden: Amount of tumour, from 5 to 55 % of the section.
+        dispersal: From one compact mass (−2) to many small nests (+2).
+        ulceration: Lost epidermis over the tumour, from nothing to nearly all.
     """
 
     burden: float
@@ -36,27 +36,27 @@ class Latent:
     ulceration: float
 
     def tumour_share(self) -> float:
-        """Share of the section that is tumour."""
+        """Return the share of the section that is tumour."""
         return 0.05 + 0.5 / (1 + np.exp(-1.5 * self.burden + 0.6))
 
     def nest_size(self) -> float:
-        """Scale of the nests in pixels."""
+        """Return the scale of the nests in pixels."""
         return 105 * np.exp(-0.6 * self.dispersal)
 
     def lost_epidermis(self) -> float:
-        """Share of the epidermis that is missing."""
+        """Return the share of the epidermis that is missing."""
         return 1 / (1 + np.exp(-1.5 * self.ulceration + 0.6))
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A piece of tissue on the grid: a rounded bar, turned, with the skin's surface on one side.
+    """A piece of tissue on the grid: a rotated, rounded bar with the skin's surface on one side.
 
     Attributes:
         inside: Distance from the border in pixels, positive inside.
         depth: Distance below the skin's surface in pixels.
         along: Position along the surface in pixels.
-        thickness: Of the section from surface to base in pixels.
+        thickness: Thickness of the section from surface to base in pixels.
     """
 
     inside: np.ndarray
@@ -71,13 +71,13 @@ def paint(
     size: tuple[int, int],
     rng: np.random.Generator,
 ) -> Image.Image:
-    """Compose the picture of a slide.
+    """Compose the image of a slide.
 
     Args:
         latent: The tumour.
         textures: See :func:`.tissue.make_textures`.
         size: Width and height in pixels.
-        rng: Draws everything else.
+        rng: Random generator.
 
     Returns:
         RGB image, background ``WHITE``.
@@ -122,7 +122,7 @@ def paint(
 
 
 def _sections(size, rng) -> list[_Section]:
-    """One section, or two as neighbouring cuts are often laid side by side, and crumbs."""
+    """Draw one section, or two like neighbouring cuts on one slide, and crumbs."""
     width, height = size
     y, x = (n * CELL + CELL / 2 for n in np.mgrid[: -(-height // CELL), : -(-width // CELL)])
     count = 1 + (rng.random() < 0.35)
@@ -154,7 +154,7 @@ def _section(x, y, middle, half, angle, rng) -> _Section:
 
 
 def _noise(shape, scale: float, rng) -> np.ndarray:
-    """Smooth random field of mean 0 and variance 1 on the grid; ``scale`` in pixels."""
+    """Draw a smooth random field of mean 0 and variance 1 on the grid; ``scale`` in pixels."""
     sigma = max(scale / CELL, 0.5)
     pad = int(2 * sigma) + 1
     field = gaussian_filter(rng.standard_normal([n + 2 * pad for n in shape]), sigma, truncate=3.5)
@@ -163,7 +163,7 @@ def _noise(shape, scale: float, rng) -> np.ndarray:
 
 
 def _along_surface(along: np.ndarray, rng) -> np.ndarray:
-    """A random function of the position along the surface, mean 0 and variance 1."""
+    """Draw a random function of the position along the surface, with mean 0 and variance 1."""
     waves = rng.uniform(2 * np.pi / 900, 2 * np.pi / 250, size=6)
     phases = rng.uniform(0, 2 * np.pi, size=6)
     field = np.sin(along[..., None] * waves + phases).sum(axis=-1)
@@ -171,14 +171,14 @@ def _along_surface(along: np.ndarray, rng) -> np.ndarray:
 
 
 def _mask(field: np.ndarray, size, rng, softness: float, ragged: float) -> Image.Image:
-    """Where a field is positive, at full resolution.
+    """Return a mask, at full resolution, of the region where a field is positive.
 
     Args:
-        field: On the grid, in pixels of distance from the border.
+        field: Distance from the border in pixels, on the grid.
         size: Width and height of the mask.
-        rng: Draws how the border runs between the cells.
+        rng: Random generator for the border between the cells.
         softness: Width of the transition in pixels.
-        ragged: By how much the border wanders at scales finer than a cell, in pixels.
+        ragged: Irregularity of the border at scales finer than a cell, in pixels.
     """
     height, width = field.shape
     whole = (width * CELL // FINE, height * CELL // FINE)
@@ -190,16 +190,16 @@ def _mask(field: np.ndarray, size, rng, softness: float, ragged: float) -> Image
 
 
 def _torn(mask: Image.Image, picture: Image.Image) -> Image.Image:
-    """A mask whose border follows the fibres: the pale between them goes first."""
+    """Return a mask whose border follows the fibres: pale pixels between them are removed first."""
     ink = picture.convert("L").point([int(np.clip((235 - n) * 1.6, 0, 255)) for n in range(256)])
-    # 255 well inside, 0 outside, ink decides between.
+    # 255 well inside, 0 outside; at the border, the amount of ink decides.
     return ImageChops.add(mask, ImageChops.multiply(mask, ink)).point(
         [int(np.clip((n - 110) * 2.2, 0, 255)) for n in range(256)]
     )
 
 
 def _window(texture: Image.Image, size, rng) -> Image.Image:
-    """A part of a texture, turned or mirrored."""
+    """Cut a random window from a texture, and rotate or mirror it."""
     turn = _TURNS[rng.integers(len(_TURNS))]
     width, height = size[::-1] if turn in _ON_ITS_SIDE else size
     x = int(rng.integers(texture.width - width + 1))

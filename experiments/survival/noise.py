@@ -1,8 +1,8 @@
-"""How far differences between two networks lie above noise: test patients drawn again, and seeds.
+"""Compare differences between two networks with noise: bootstrap over test patients, and seeds.
 
-A bootstrap draws the test patients of each scanner with replacement, each with all slides. A draw
+The bootstrap draws the test patients of each scanner with replacement, each with all slides. A draw
 is a weight for each slide: how often it was drawn. Both networks of a pair are judged on the same
-draws, so that the interval is that of their difference.
+draws, so the interval is that of their difference.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ METRICS = ("c_index", "auroc")
 
 @dataclass(frozen=True)
 class JudgedSlides:
-    """The slides that test, and the follow-up of their patients; arrays of shape (n,).
+    """The test slides, and the follow-up of their patients; arrays of shape (n,).
 
     Args:
-        patient: Whose slide it is.
+        patient: Patient of each slide.
         dataset: Scanner, ``"A"`` or ``"B"``.
-        time: Months.
-        event: Whether the event was seen.
+        time: Months until event or censoring.
+        event: Whether the event was observed.
     """
 
     patient: np.ndarray
@@ -32,14 +32,14 @@ class JudgedSlides:
     event: np.ndarray
 
     def of(self, row: str) -> np.ndarray:
-        """Return which slides a row of Table 7.2 judges, shape (n,)."""
+        """Return a mask of the slides that a row of Table 7.2 judges, shape (n,)."""
         return self.dataset == row if row in set(self.dataset) else np.ones(len(self.time), bool)
 
 
 def patient_draws(slides: JudgedSlides, repeats: int, seed: int = 0) -> np.ndarray:
     """Return how often each slide is drawn, shape (repeats, n).
 
-    Of each scanner as many patients are drawn as it has, with replacement.
+    From each scanner, as many patients are drawn as it has, with replacement.
     """
     random = np.random.default_rng(seed)
     weights = np.zeros((repeats, len(slides.time)), np.float32)
@@ -58,13 +58,13 @@ def scores(
 
     Args:
         slides: The test slides.
-        log_hazard: Of each slide, shape (n,).
-        weights: As of :func:`patient_draws`; a row of ones judges the slides as they are.
+        log_hazard: Log-hazard of each slide, shape (n,); higher means more risk.
+        weights: As returned by :func:`patient_draws`; a row of ones judges the original slides.
 
     Returns:
-        By row of Table 7.2 and metric, the value of each draw, shape (repeats,): those of
-        :mod:`survival.metrics` on the slides repeated as often as they were drawn. NaN where
-        nothing can be compared.
+        The value of each draw, shape (repeats,), by row of Table 7.2 and metric. It equals that of
+        :mod:`survival.metrics` on the slides repeated as often as they were drawn, and is NaN
+        without comparable pairs.
     """
     result = {}
     for row in ROWS:
@@ -79,7 +79,7 @@ def scores(
 
 
 def _standardised(risk: np.ndarray, dataset: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Risks with mean 0 and deviation 1 for each scanner and draw, shape (repeats, n)."""
+    """Return risks with mean 0 and deviation 1 for each scanner and draw, shape (repeats, n)."""
     result = np.empty(weights.shape)
     for scanner in np.unique(dataset):
         of_scanner = dataset == scanner
@@ -91,7 +91,7 @@ def _standardised(risk: np.ndarray, dataset: np.ndarray, weights: np.ndarray) ->
 
 
 def _judge(time, event, risk, weights) -> dict[str, np.ndarray]:
-    """C-index and AUROC of each draw; risks have shape (n,), or (repeats, n)."""
+    """Return C-index and AUROC of each draw; risks have shape (n,) or (repeats, n)."""
     of_event, others = risk[..., event, None], risk[..., None, :]
     ahead = (of_event > others) + np.float32(0.5) * (of_event == others)
     later = time[event, None] < time
@@ -104,7 +104,7 @@ def _judge(time, event, risk, weights) -> dict[str, np.ndarray]:
 
 
 def _share(ahead, pairs, first, second) -> np.ndarray:
-    """Of the pairs of each draw, the share in which the patient with the event is ahead."""
+    """Return the share of pairs of each draw in which the patient with the event has more risk."""
     total = ((first @ pairs) * second).sum(axis=1)
     if ahead.ndim == 2:
         good = ((first @ (pairs * ahead)) * second).sum(axis=1)
@@ -114,6 +114,6 @@ def _share(ahead, pairs, first, second) -> np.ndarray:
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Return the quantiles between which a share of the values lies; NaN do not count."""
+    """Return the quantiles between which a share ``level`` of the values lies, ignoring NaN."""
     low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -11,7 +11,7 @@ from experiments.survival.noise import ROWS, JudgedSlides, interval, patient_dra
 from experiments.thesis import table
 
 REPEATS = 400
-# The columns of Table 7.2, by row of ours, and what we call the rows.
+# The columns of Table 7.2 by our rows, and the titles of our rows.
 THESIS_COLUMNS = {
     "A": "isolated_a_test",
     "B": "isolated_b",
@@ -21,21 +21,21 @@ THESIS_COLUMNS = {
 LABELS = {
     "A": "A",
     "B": "B",
-    "merged": "merged as they are",
+    "merged": "merged, not standardised",
     "standardised": "merged, standardised",
 }
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the networks say, judged on the test slides and on draws of their patients.
+    """Scores of the networks on the test slides and on draws of their patients.
 
     Args:
-        penalty: λ of the networks that have one.
+        penalty: λ of the networks with a penalty.
         slides: The test slides.
-        values: By ``(row, with penalty)`` and metric, shape (seeds, 1 + draws): first on the test
-            slides as they are, then on each draw.
-        truth: The same of the true log-hazards, by row and metric, shape (1 + draws,).
+        values: Scores by ``(row, with penalty)`` and metric, shape (seeds, 1 + draws): first on
+            the original test slides, then on each draw.
+        truth: The same for the true log-hazards, by row and metric, shape (1 + draws,).
     """
 
     penalty: float
@@ -44,18 +44,18 @@ class Measured:
     truth: dict[str, dict[str, np.ndarray]]
 
     def difference(self, row: str, metric: str) -> np.ndarray:
-        """Return with minus without the penalty, seed by seed and draw by draw."""
+        """Return the scores with minus those without the penalty, by seed and draw."""
         return self.values[row, True][metric] - self.values[row, False][metric]
 
 
 @dataclass(frozen=True)
 class Noise:
-    """What the penalty changes in the thesis, beside what we measured.
+    """The change by the penalty in the thesis and in our measurements.
 
     Args:
         thesis: The thesis' difference.
-        seeds: Ours on the test slides as they are, shape (seeds,).
-        of_patients: Standard deviation over draws of the test patients, of one pair of networks.
+        seeds: Our differences on the original test slides, shape (seeds,).
+        of_patients: Standard deviation over draws of the test patients, for one pair of networks.
         of_both: Standard deviation over draws and seeds together.
         low: Lower end of the 95 % interval over draws and seeds.
         high: Its upper end.
@@ -70,12 +70,12 @@ class Noise:
 
     @property
     def ratio(self) -> float:
-        """How many standard deviations of all noise the thesis' difference is."""
+        """Return the thesis' difference in standard deviations of all noise."""
         return abs(self.thesis) / self.of_both
 
     @property
     def ratio_of_patients(self) -> float:
-        """How many standard deviations of the noise of the test patients alone it is."""
+        """Return the thesis' difference in standard deviations of the test patients' noise."""
         return abs(self.thesis) / self.of_patients
 
 
@@ -108,14 +108,14 @@ def measured(results: list[dict], repeats: int = REPEATS) -> Measured:
 
 
 def thesis_cell(row: str, metric: str, penalty: bool) -> str:
-    """Return a cell of Table 7.2 as it is printed."""
+    """Return a cell of Table 7.2 as printed."""
     wanted = "with" if penalty else "without", metric
     (line,) = (r for r in table("7_2") if (r["regularization"], r["measure"]) == wanted)
     return line[THESIS_COLUMNS[row]]
 
 
 def noise(found: Measured, row: str, metric: str) -> Noise:
-    """Set the thesis' difference of a row and metric beside ours."""
+    """Return the thesis' and our differences for a row and a metric."""
     difference = found.difference(row, metric)
     draws = difference[:, 1:]
     return Noise(
@@ -128,12 +128,12 @@ def noise(found: Measured, row: str, metric: str) -> Noise:
 
 
 def markdown(found: Measured) -> str:
-    """All tables, and the answer."""
+    """Return all tables, and the answer."""
     return "\n".join((_differences(found), _intervals(found), answer(found)))
 
 
 def answer(found: Measured) -> str:
-    """The sentence that says how far above noise the thesis' differences are."""
+    """Return sentences that compare the thesis' differences with noise."""
     all_of = {
         (metric, row): noise(found, row, metric) for metric in METRICS for row in THESIS_COLUMNS
     }
@@ -141,20 +141,21 @@ def answer(found: Measured) -> str:
     above = sum(n.ratio_of_patients > 1.96 for n in all_of.values())
     first = noise(found, "A", "c_index")
     return (
-        f"**Answer.** Of the {len(all_of)} differences that the penalty makes in the thesis, "
-        f"{above or 'none'} exceeds 1.96 standard deviations of noise, even if the test patients "
-        f"are the only noise: the largest in these units, the {METRICS[metric]} of “{LABELS[row]}” "
-        f"({signed(most.thesis)}), is {most.ratio_of_patients:.1f}, that of A's C-index "
-        f"({signed(first.thesis)}) is {first.ratio_of_patients:.1f}, and with the seeds they are "
-        f"{most.ratio:.1f} and {first.ratio:.1f}.\n"
+        f"**Answer.** The penalty makes {len(all_of)} differences in the thesis. Even if the test "
+        f"patients were the only noise, {above or 'none'} of them would exceed 1.96 standard "
+        "deviations of the noise. In these units, the largest difference is that in the "
+        f"{METRICS[metric]} of “{LABELS[row]}” ({signed(most.thesis)}), with "
+        f"{most.ratio_of_patients:.1f}; that in A's C-index ({signed(first.thesis)}) is "
+        f"{first.ratio_of_patients:.1f}. With the noise of the seeds, they are {most.ratio:.1f} "
+        f"and {first.ratio:.1f}.\n"
     )
 
 
 def _differences(found: Measured) -> str:
     seeds = len(found.values["A", False]["c_index"])
     lines = [
-        f"What the penalty changes (λ = {found.penalty:g} minus λ = 0), {seeds} seeds. SD of "
-        f"patients: over {REPEATS} draws of the test patients; of both: over draws and seeds\n",
+        f"Change by the penalty (λ = {found.penalty:g} minus λ = 0), {seeds} seeds. SD of "
+        f"patients: over {REPEATS} draws of the test patients; SD of both: over draws and seeds\n",
         "| | thesis | thesis, difference | ours, mean ± SD over seeds | SD of patients | SD of "
         "both | 95 % interval, both | thesis' difference in SD of patients | in SD of both |",
         "|---" * 9 + "|",
@@ -174,7 +175,7 @@ def _differences(found: Measured) -> str:
 
 def _intervals(found: Measured) -> str:
     lines = [
-        "One score, and its 95 % interval over draws of the test patients (mean over seeds)\n",
+        "Scores, and their 95 % intervals over draws of the test patients (mean over seeds)\n",
         "| | test patients, deaths | λ | C-index | interval | AUROC | interval |",
         "|---" * 7 + "|",
     ]
@@ -201,5 +202,5 @@ def _deviation(numbers: np.ndarray) -> str:
 
 
 def signed(number: float) -> str:
-    """A difference with its sign: ``+0.118``."""
+    """Format a difference with its sign: ``+0.118``."""
     return f"{number:+.3f}".replace("-", "−")

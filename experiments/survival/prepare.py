@@ -1,4 +1,4 @@
-"""From a cohort that is drawn to images that a network trains on, with progress."""
+"""Make the slides and the training images of a cohort, with progress bars."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ def prepare_images(
     workers: int,
     name: str,
 ) -> None:
-    """Make slides, and images of them, as far as they are not there yet.
+    """Make the missing slides, and the missing images of them.
 
     Args:
-        folder: Gets ``images``; its ``slides`` are what ``make_slides`` makes.
-        make_slides: Called with ``progress=``, itself called with slides done and in all.
+        folder: Folder for ``images``, and for ``slides``, which ``make_slides`` makes.
+        make_slides: Called with ``progress=``, a function of the numbers of finished and of all
+            slides.
         canvas: Width and height of the images.
-        workers: Slides at the same time.
-        name: Of the cohort, beside the progress bars.
+        workers: Number of slides processed at the same time.
+        name: Name of the cohort in the progress bars.
 
     Raises:
-        click.ClickException: A slide cannot be read.
+        click.ClickException: If a slide cannot be read.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 

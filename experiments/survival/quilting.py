@@ -1,24 +1,24 @@
-"""Image quilting (Efros and Freeman, SIGGRAPH 2001): more of a texture than there is."""
+"""Image quilting (Efros and Freeman, SIGGRAPH 2001): a large texture from a small one."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Overlaps are compared at a quarter of their resolution: what shows in a seam is coarser.
+# Overlaps are compared at a quarter of their resolution: visible seams are coarser than pixels.
 _COARSE = 4
 
 
 def quilt(
     patches: np.ndarray, width: int, height: int, overlap: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Lay patches beside each other so that their overlaps agree, cut where they agree most.
+    """Tile patches such that their overlaps agree, and cut them where they agree best.
 
     Args:
         patches: Pieces of one texture, uint8 (n, side, side, 3).
-        width: Of the image, pixels.
-        height: Of the image, pixels.
-        overlap: Pixels by which neighbours overlap, a multiple of 4.
-        rng: Picks among the patches that fit well.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        overlap: Overlap of neighbours in pixels, a multiple of 4.
+        rng: Random generator that chooses among the patches that fit well.
 
     Returns:
         uint8 array (height, width, 3).
@@ -27,7 +27,7 @@ def quilt(
     step = side - overlap
     rows, columns = (-(-(n - overlap) // step) for n in (height, width))
     image = np.zeros((rows * step + overlap, columns * step + overlap, 3), np.uint8)
-    # What lies at the left and upper border of every patch, to compare with what is there.
+    # The left and upper borders of every patch, to compare with the patches already placed.
     left, top = _Strips(patches[:, :, :overlap]), _Strips(patches[:, :overlap])
     used = np.zeros(len(patches))
     for row in range(rows):
@@ -39,7 +39,7 @@ def quilt(
                 error += left.error(there[:, :overlap])
             if row:
                 error += top.error(there[:overlap])
-            # Patches laid often stand back: repetitions are what one sees first.
+            # Frequently used patches get a penalty, because repetitions are very visible.
             error *= 1 + used
             chosen = rng.choice(np.argpartition(error, 5)[:5])
             used *= 0.98
@@ -58,14 +58,14 @@ def quilt(
 
 
 class _Strips:
-    """Strips of many patches, to be compared with one."""
+    """Strips of many patches, for comparison with one strip."""
 
     def __init__(self, strips: np.ndarray):
         self.strips = np.stack([_coarse(strip) for strip in strips])
         self.squares = (self.strips**2).sum(axis=1)
 
     def error(self, there: np.ndarray) -> np.ndarray:
-        """Squared differences, plus a little so that none is a perfect match."""
+        """Return squared differences, plus a small number so that no match is perfect."""
         there = _coarse(there)
         return self.squares - 2 * self.strips @ there + (there**2).sum() + there.size
 
@@ -77,10 +77,10 @@ def _coarse(strip: np.ndarray) -> np.ndarray:
 
 
 def _old_side(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Which pixels of an overlap stay: those left of the path from top to bottom of least error.
+    """Return which pixels of an overlap stay: those left of the vertical path with the least error.
 
     Returns:
-        float32 array (length, overlap): 1 left of the path, 0 right of it, softly between.
+        float32 array (length, overlap): 1 left of the path, 0 right of it, smooth in between.
     """
     error = ((old.astype(np.float32) - new) ** 2).sum(axis=-1)
     cost = error.copy()

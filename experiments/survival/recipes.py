@@ -1,4 +1,4 @@
-"""What a cohort consists of, before any slide is made: patients, outcomes, recipes of slides."""
+"""The contents of a cohort before any slide is made: patients, outcomes, recipes of slides."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from experiments.survival.morphology import Latent
 from experiments.survival.scanners import SCANNERS
 from survival.cohort import Cohort
 
-# Of level 0 at 0.5 µm per pixel; 96×80 pixels at 1/16.
+# Largest size of level 0 at 0.5 µm per pixel; that is 96×80 pixels at 1/16.
 LARGEST = 1536, 1280
 # Shares of the patients with one, two and three slides.
 SLIDES = (0.85, 0.10, 0.05)
-# Part of what a slide is made from: to be raised when the same recipe gives another slide.
+# Part of every recipe. Increase it when the same recipe gives another slide.
 VERSION = 1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that a slide depends on.
+    """Everything that determines a slide.
 
     Args:
-        slide: Its path below the cohort's folder.
-        patient: Whose it is.
+        slide: Path of the slide below the cohort's folder.
+        patient: The patient.
         scanner: ``"A"`` or ``"B"``.
-        seed: Of the cohort.
-        latent: What it shows of the tumour.
+        seed: Seed of the cohort.
+        latent: Visible features of the tumour.
         size: Width and height in pixels of 0.5 µm.
         pen: Whether it has pen marks.
         crops: Sources of tissue besides the repository's slide.
@@ -48,7 +48,7 @@ class Recipe:
     crops: tuple[str, ...]
 
     def text(self) -> str:
-        """The recipe as it is kept in the slide's file."""
+        """Return the recipe as stored in the slide's file."""
         return json.dumps({"version": VERSION} | asdict(self))
 
 
@@ -57,12 +57,12 @@ class Patient:
     """A patient of one scanner.
 
     Args:
-        name: Such as ``"A0001"``.
+        name: Name such as ``"A0001"``.
         scanner: ``"A"`` or ``"B"``.
-        seed: Of the cohort.
-        fate: The tumour, and what cannot be seen.
-        outcome: Follow-up.
-        random: Generator of the patient's slides.
+        seed: Seed of the cohort.
+        fate: The tumour, and the patient's other random numbers.
+        outcome: The follow-up.
+        random: Random generator of the patient's slides.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Patient:
 
 
 def random_numbers(seed: int, name: str) -> np.random.Generator:
-    """Return the random numbers of a patient or slide, which depend on nothing else."""
+    """Return the random generator of a patient or slide, which depends on seed and name only."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
@@ -84,14 +84,14 @@ def draw_patients(
     """Draw the patients of a scanner and their outcomes.
 
     Args:
-        seed: Of the cohort.
+        seed: Seed of the cohort.
         scanner: ``"A"`` or ``"B"``.
         count: Number of patients.
-        centre: Its ``event_rate`` times ``count``, rounded, is the number of events.
-        censoring: Times of censoring.
+        centre: The centre. Its ``event_rate`` times ``count``, rounded, is the number of events.
+        censoring: Censoring times.
 
     Returns:
-        The patients; a tumour depends on the seed and the patient's name alone.
+        The patients. A tumour depends only on the seed and the patient's name.
     """
     names = [f"{scanner}{number:04d}" for number in range(1, count + 1)]
     numbers = [random_numbers(seed, name) for name in names]
@@ -108,7 +108,7 @@ def draw_recipes(
     Args:
         patient: The patient.
         crops: Sources of tissue besides the repository's slide.
-        slides: Their number; by default drawn, one to three.
+        slides: Number of slides; by default it is drawn, from one to three.
 
     Yields:
         A recipe for each slide.
@@ -117,7 +117,7 @@ def draw_recipes(
     if slides is None:
         slides = 1 + rng.choice(len(SLIDES), p=SLIDES)
     for number in range(1, 1 + slides):
-        # Another section shows the same tumour a little differently.
+        # Different sections show the same tumour slightly differently.
         shown = {
             kind: round(value + rng.normal(0, 0.15), 4)
             for kind, value in asdict(patient.fate.latent).items()
@@ -135,11 +135,11 @@ def draw_recipes(
 
 
 def manifest(rows: list[tuple[Recipe, Outcome]], coarser: int = 1) -> Cohort:
-    """Return the cohort of recipes and their patients' outcomes, not split yet.
+    """Return the cohort of these recipes and outcomes, before the split.
 
     Args:
         rows: Recipe and outcome of each slide.
-        coarser: Factor on the downsampling at which the slides are to be preprocessed.
+        coarser: Factor on the downsampling of the preprocessing.
     """
     return Cohort.from_frame(
         pd.DataFrame(
@@ -157,7 +157,7 @@ def manifest(rows: list[tuple[Recipe, Outcome]], coarser: int = 1) -> Cohort:
 
 
 def truth(rows: list[tuple[Recipe, Outcome]]) -> pd.DataFrame:
-    """Return, of every slide, what the manifest must not say."""
+    """Return the hidden truth about every slide, which the manifest must not contain."""
     return pd.DataFrame(
         {
             "slide": recipe.slide,

@@ -1,9 +1,9 @@
-"""Two scanners: what each makes of the same tissue.
+"""Two scanners that show the same tissue differently.
 
-Scanner A reads 0.5 µm per pixel (20×) and halves its pyramid's levels twice at a time; scanner B
-reads 0.25 µm per pixel (40×) with a level for every halving, in colours of its own: bluer
-haematoxylin, redder eosin, paler, another gamma, a bluer light, sharper edges. On a quarter of
-scanner B's slides somebody has drawn with a pen.
+Scanner A has 0.5 µm per pixel (20×) and a pyramid with a factor of 4 between levels. Scanner B has
+0.25 µm per pixel (40×) and a factor of 2. It also has other colours: bluer haematoxylin, redder
+eosin, paler stains, another gamma, a bluer light and sharper edges. A quarter of scanner B's slides
+have pen marks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from experiments.survival.tissue import WHITE
 # Optical densities (red, green, blue) of the textures' haematoxylin and eosin, unit length.
 HAEMATOXYLIN = (0.58, 0.74, 0.34)
 EOSIN = (0.25, 0.83, 0.50)
-# What the pens let through; red as in a real crop of TCGA.
+# Colours of light through the pens' ink; red as in a real crop of TCGA.
 PENS = {"red": (205, 22, 24), "green": (40, 140, 75), "blue": (45, 70, 165)}
 
 
@@ -27,19 +27,19 @@ class Scanner:
     """A scanner and the laboratory that stains for it.
 
     Args:
-        name: ``"A"``, ``"B"``.
+        name: ``"A"`` or ``"B"``.
         mpp: Micrometres per level-0 pixel.
         enlarge: Level-0 pixels per pixel of 0.5 µm, along each axis.
-        level_factor: Between one level and the next.
+        level_factor: Factor between one level and the next.
         levels: Number of levels.
-        downsample: At which the slides are preprocessed.
-        haematoxylin: Optical densities of the stain as this scanner sees it.
-        eosin: The same.
-        strength: Mean amount of the stains, against the textures.
-        spread: Standard deviation of the log amount, from slide to slide.
-        gamma: Exponent of its tone curve; above 1 darker.
-        white: Its background (red, green, blue), 0 to 255.
-        sharpness: How much it sharpens edges, 0 not at all.
+        downsample: Downsampling of the preprocessing.
+        haematoxylin: Optical densities of haematoxylin as this scanner sees it.
+        eosin: Optical densities of eosin as this scanner sees it.
+        strength: Mean amounts of both stains, relative to the textures.
+        spread: Standard deviation of the log amount between slides.
+        gamma: Exponent of the tone curve; darker above 1.
+        white: Background colour (red, green, blue), 0 to 255.
+        sharpness: Amount of sharpening; 0 for none.
         pen: Share of the slides with pen marks.
     """
 
@@ -97,13 +97,13 @@ SCANNERS = {"A": A, "B": B}
 def scan(
     picture: Image.Image, scanner: Scanner, pen: bool, rng: np.random.Generator
 ) -> Image.Image:
-    """A picture of tissue as a scanner shows it.
+    """Return an image of tissue as a scanner shows it.
 
     Args:
         picture: RGB, 0.5 µm per pixel, background ``WHITE``.
-        scanner: Which.
-        pen: Whether somebody has drawn on the glass.
-        rng: Draws how strongly this slide was stained, and the pen's strokes.
+        scanner: The scanner.
+        pen: Whether the slide has pen marks.
+        rng: Random generator for the strength of the stains and the strokes of the pen.
 
     Returns:
         RGB image in the scanner's colours and resolution.
@@ -122,7 +122,7 @@ def scan(
 
 
 def _colours(scanner: Scanner, rng) -> ImageFilter.Color3DLUT:
-    """Table of colours: amounts of stain, in the scanner's stains, tone curve and white."""
+    """Return the colour table for the scanner's stains, tone curve and white."""
     stains = _basis(HAEMATOXYLIN, EOSIN)
     amount = np.exp(rng.normal(0, scanner.spread, size=2)) * scanner.strength
     seen = _basis(scanner.haematoxylin, scanner.eosin) * [[amount[0]], [amount[1]], [1]]
@@ -139,13 +139,13 @@ def _colours(scanner: Scanner, rng) -> ImageFilter.Color3DLUT:
 
 
 def _basis(haematoxylin, eosin) -> np.ndarray:
-    """Unit vectors of both stains and of what is neither, in rows."""
+    """Return unit vectors of both stains and of their normal, in rows."""
     rows = np.array([haematoxylin, eosin, np.cross(haematoxylin, eosin)])
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def _draw_pen(picture: Image.Image, rng) -> Image.Image:
-    """Strokes of one pen, bent lines and dots; translucent, and out of focus as on a real crop."""
+    """Draw strokes of one pen, curved and translucent, and out of focus as on a real crop."""
     small = tuple(n // 8 for n in picture.size)
     mask = Image.new("L", small)
     draw = ImageDraw.Draw(mask)

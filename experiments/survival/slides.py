@@ -17,18 +17,18 @@ QUALITY = 80
 def write_slide(
     path: Path, picture: Image.Image, level_factor: int, levels: int, mpp: float, description: str
 ) -> None:
-    """Write a slide, whole or not at all.
+    """Write a slide atomically.
 
-    The sides of a level are those of the one below divided and rounded down, as scanners do: the
-    downsamples that OpenSlide then reports are no whole numbers.
+    The sides of a level are those of the level below, divided and rounded down as scanners do.
+    Therefore the downsamples that OpenSlide reports are not integers.
 
     Args:
         path: The file, ``.tif``.
         picture: Level 0, RGB.
-        level_factor: Between one level and the next.
-        levels: Their number.
+        level_factor: Factor between one level and the next.
+        levels: Number of levels.
         mpp: Micrometres per pixel of level 0.
-        description: Kept in the file, in ASCII; :func:`is_whole` compares it.
+        description: ASCII text stored in the file, which :func:`is_whole` compares.
     """
     with atomically(path) as part, tifffile.TiffWriter(part) as tiff:
         for level in range(levels):
@@ -53,7 +53,7 @@ def write_slide(
 
 
 def is_whole(path: Path, description: str) -> bool:
-    """Whether a slide is there, was made of what is described, and none of it is cut off."""
+    """Return whether a slide exists, has this description, and is not truncated."""
     try:
         with tifffile.TiffFile(path) as tiff:
             ends = [

@@ -1,7 +1,7 @@
-"""Colours of every image brought to one mean and spread, as Reinhard et al. (2001) do.
+"""Normalise the colours of every image to one mean and spread, after Reinhard et al. (2001).
 
-What a user would try first against another scanner's colours. It needs no data of the other
-scanner: every image is brought to the same numbers.
+This is the first thing that users would try against a scanner's colours. It needs no data of
+another scanner, because every image gets the same mean and spread.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MEAN, SPREAD = (60.0, 28.0, -9.0), (11.5, 8.3, 4.3)
 
 
 def normalize(image: np.ndarray) -> np.ndarray:
-    """Brings the tissue of an image to the same mean colour and spread of colours.
+    """Normalise the tissue of an image to a fixed mean and spread of colours.
 
     Args:
         image: uint8, shape (height, width, 3).
 
     Returns:
-        uint8, the same shape; the background stays as it is.
+        uint8 of the same shape; the background is unchanged.
     """
     tissue = image.min(axis=-1) < 225
     if tissue.sum() < 10:
@@ -40,11 +40,11 @@ def normalize(image: np.ndarray) -> np.ndarray:
 
 
 def normalize_images(source: Path, target: Path) -> None:
-    """Writes the normalised images of a folder that ``survival preprocess`` made, and its manifest.
+    """Write normalised images, and the manifest, of a folder made by ``survival preprocess``.
 
     Args:
         source: The folder.
-        target: Gets the same files; those that are there already and not older are kept.
+        target: Folder for the same files; existing ones that are not older are kept.
     """
     with open(source / "manifest.csv", newline="", encoding="utf-8") as file:
         outputs = [row["output"] for row in csv.DictReader(file) if row["status"] == "ok"]

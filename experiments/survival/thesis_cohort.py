@@ -1,11 +1,11 @@
-"""A cohort of two scanners with the sizes and numbers of deaths of the thesis' Table 7.1.
+"""A cohort of two scanners with the sizes and numbers of deaths in Table 7.1 of the thesis.
 
 ::
 
     python -m experiments.survival.thesis_sizes --preset laptop
 
-Scanner A trains, validates and tests; scanner B tests alone, as Table 7.1 has it. The slides are
-those of :mod:`.two_scanner_cohort`, of other patients.
+As in Table 7.1, scanner A has training, validation and test slides, and scanner B has only test
+slides. They are made like those of :mod:`.two_scanner_cohort`, for other patients.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from experiments.survival.tissue import crops_there
 from experiments.thesis import table
 from survival.cohort import Cohort
 
-# The columns of Table 7.1, by scanner and split.
+# The columns of Table 7.1 by scanner and split.
 COLUMNS = {
     "A": {"train": "a_training", "validation": "a_validation", "test": "a_test"},
     "B": {"test": "b_test"},
@@ -38,12 +38,12 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large a part of a cohort is.
+    """The size of a part of a cohort.
 
     Args:
         patients: Number of patients.
         events: Patients who died of the melanoma.
-        slides: Slides of all patients.
+        slides: Number of slides of all patients.
     """
 
     patients: int
@@ -52,7 +52,7 @@ class Sizes:
 
 
 def thesis_sizes() -> dict[str, dict[str, Sizes]]:
-    """Return the sizes of Table 7.1, by scanner and split."""
+    """Return the sizes of Table 7.1 by scanner and split."""
     rows = {row["characteristic"]: row for row in table("7_1")}
     return {
         scanner: {
@@ -68,23 +68,24 @@ def thesis_sizes() -> dict[str, dict[str, Sizes]]:
 def draw_thesis_cohort(
     seed: int, shared: Path | None, coarser: int = 1
 ) -> tuple[Cohort, list[tuple[Recipe, Outcome]]]:
-    """Draw a cohort of the sizes of Table 7.1, without making any slide.
+    """Draw a cohort with the sizes of Table 7.1, without making any slide.
 
-    The baseline hazard of a scanner is the one at which the number of events is the thesis'. Its
-    patients with and without the event are then shared out at random among the splits. The slides
-    of a split are dealt out evenly: 3.01, 1 and 1.06 for each patient of A, one for each of B.
+    The baseline hazard of a scanner is chosen such that the number of events is the thesis'. The
+    scanner's patients with and without the event are then distributed over the splits at random.
+    The slides of a split are distributed evenly: 3.01, 1 and 1.06 for each patient of A, one for
+    each patient of B.
 
     Args:
-        seed: Another seed, other patients.
+        seed: Seed; another one gives other patients.
         shared: Folder of shared data.
-        coarser: Factor on the downsampling at which the slides are to be preprocessed.
+        coarser: Factor on the downsampling of the preprocessing.
 
     Returns:
-        The cohort, split; and the recipe and outcome of each of its slides, for
+        The cohort with its splits; and the recipe and outcome of each of its slides, for
         :func:`.two_scanner_cohort.make_slides`.
 
     Raises:
-        ValueError: The follow-up is not there.
+        ValueError: If the follow-up is missing.
     """
     censoring, crops = Censoring(shared), tuple(crops_there(shared))
     rows, splits = [], []
@@ -118,5 +119,5 @@ def _share_out(patients: list[Patient], sizes: dict[str, Sizes], rng) -> dict[st
 
 
 def _deal(slides: int, patients: int) -> Iterator[int]:
-    """Yield how many slides each patient gets, the first ones one more where it does not divide."""
+    """Yield the number of slides of each patient; the first patients get the remainder."""
     return (slides // patients + (number < slides % patients) for number in range(patients))

@@ -1,14 +1,14 @@
-"""Table 7.2 at the sizes of Table 7.1: how far above noise are the thesis' differences?
+"""Tables 7.1 and 7.2 at the thesis' sizes: do the differences by the penalty exceed the noise?
 
 ::
 
     export RESBUILDER_SHARED=folder/with/cohort/and/slides
     python -m experiments.survival.thesis_sizes --preset laptop --workers 1
 
-One cohort of real tissue with the thesis' numbers of patients, slides and deaths
-(:mod:`.thesis_cohort`). A small network is trained on scanner A, without and with the penalty on
-the mean, from 20 seeds each, and judged on the test slides of A and on all of B: Table 7.1 lists B
-as a test set alone. ``--data-dir`` is where slides, images and runs go, 0.6 GB.
+The cohort of real tissue has the thesis' numbers of patients, slides and deaths
+(:mod:`.thesis_cohort`). Small networks are trained on scanner A, without and with the penalty on
+the mean, from 20 seeds each. They are judged on the test slides of A and on all slides of B, which
+is only a test set in Table 7.1. Slides, images and runs go to ``--data-dir``, 0.6 GB.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 COHORT_SEED = 0
 CANVAS = 48, 40
-# Of the penalty: the weight that the validation slides of the larger cohorts choose.
+# λ without and with the penalty; 1 is the best on the validation slides of the larger cohorts.
 PENALTIES = 0.0, 1.0
 # Settings of the training, seeds.
 PRESETS = {
@@ -43,11 +43,11 @@ SEEDS = {name: seeds for name, (_, seeds) in PRESETS.items()}
 
 
 def sizes_jobs(preset: str, seeds: int) -> dict[str, dict]:
-    """Return the settings of the jobs by name: of each cohort its sizes, then the networks.
+    """Return the settings of the jobs by name: the sizes of each cohort, then the networks.
 
     Args:
         preset: A key of :data:`PRESETS`.
-        seeds: Pairs of networks, at most those of the preset.
+        seeds: Number of pairs of networks, at most that of the preset.
     """
     settings, _ = PRESETS[preset]
     patients, _, cohorts = TWO_SCANNERS["thesis"]
@@ -76,12 +76,12 @@ def sizes_jobs(preset: str, seeds: int) -> dict[str, dict]:
 
 
 def work(job: dict) -> dict:
-    """Do a job: a cohort's sizes, or a network and what it says of the test slides."""
+    """Do one job: the sizes of a cohort, or a network and its predictions of the test slides."""
     return _sizes(job) if job["kind"] == "sizes" else _network(job)
 
 
 def _sizes(job: dict) -> dict:
-    """Sizes and follow-up of a cohort; of that of Table 7.1 also the test slides."""
+    """Return sizes and follow-up of a cohort; for that of Table 7.1, also the test slides."""
     from experiments.survival.thesis_cohort import draw_thesis_cohort
     from experiments.survival.two_scanner_cohort import draw_two_scanners
 
@@ -104,7 +104,7 @@ def _sizes(job: dict) -> dict:
 
 
 def _parts(cohort: Cohort) -> list[dict]:
-    """One row for each scanner and split; months of follow-up are of patients."""
+    """Return one row for each scanner and split; months of follow-up are counted by patient."""
     import numpy as np
 
     parts = []
@@ -151,13 +151,13 @@ def _network(job: dict) -> dict:
 
 
 def shared_folder() -> Path | None:
-    """Return the folder of shared data, which the variable RESBUILDER_SHARED names."""
+    """Return the folder of shared data that the variable RESBUILDER_SHARED names, or None."""
     named = os.environ.get("RESBUILDER_SHARED")
     return Path(named) if named else None
 
 
 def prepare(folder: Path, workers: int) -> None:
-    """Make slides and images of the cohort, as far as they are not there yet."""
+    """Make the missing slides and images of the cohort."""
     from experiments.survival.prepare import prepare_images
     from experiments.survival.thesis_cohort import draw_thesis_cohort
     from experiments.survival.two_scanner_cohort import make_slides
@@ -168,7 +168,7 @@ def prepare(folder: Path, workers: int) -> None:
 
 
 def publish_from(path: Path) -> None:
-    """Write table and figure beside a file of results."""
+    """Write the tables and the figure next to a file of results."""
     from experiments.survival import noise_tables
     from experiments.survival.noise_figure import differences_figure
 
@@ -191,11 +191,11 @@ EXPERIMENTS = (
     *PRESETS,
     seeds=SEEDS,
     mirrored=True,
-    data_help="Folder of cohort, images and networks, made if missing; 0.6 GB.  "
+    data_help="Folder of cohort, images and networks, created if missing; 0.6 GB.  "
     f"[default: {RUNS / 'survival' / 'thesis_cohort'}]",
 )
 def main(preset: str, running: Running) -> None:
-    """Make the cohort, train, write the tables, draw."""
+    """Make the cohort, train, and write the tables and the figure."""
     data = Path(running.data_dir or RUNS / "survival" / "thesis_cohort")
     try:
         prepare(data, running.workers)
@@ -203,7 +203,7 @@ def main(preset: str, running: Running) -> None:
         raise click.UsageError(str(error)) from error
     jobs = sizes_jobs(preset, SEEDS[preset])
     running = replace(running, data_dir=str(data))
-    # Seed after seed, so that what is there is whole whenever it is interrupted.
+    # Seed by seed, so that an interruption leaves complete seeds.
     for seeds in range(1, 1 + running.at_most(SEEDS[preset])):
         only = sizes_jobs(preset, seeds)
         publish_from(measure("survival/thesis_sizes", work, jobs, preset, running, only))

@@ -1,4 +1,4 @@
-"""Tables 7.1 and 7.2 on a page each: every printed cell beside ours, or why ours is missing.
+"""Tables 7.1 and 7.2 on a page each: every printed cell with ours, or why ours is missing.
 
 ``python -m experiments.tables`` writes them from the stored results of chapter 7.
 """
@@ -15,7 +15,7 @@ from experiments.survival.noise import ROWS
 from experiments.survival.thesis_cohort import COLUMNS
 from experiments.thesis import table
 
-# Files of results, without the ending of a preset.
+# Names of the files of results, without the ending of a preset.
 AT_THESIS_SIZES, LARGER = "thesis_sizes", "domain_gap"
 TITLES = {
     "scans": "slides",
@@ -46,7 +46,7 @@ def table_7_1(results: list[dict]) -> str:
     """Return the page of Table 7.1.
 
     Args:
-        results: Of :mod:`.thesis_sizes`; may be empty.
+        results: Results of :mod:`.thesis_sizes`; may be empty.
     """
     cohorts = {}
     for result in results:
@@ -62,8 +62,8 @@ def _thesis_sizes(ours: list[dict]) -> str:
     columns = [(d, split, name) for d, splits in COLUMNS.items() for split, name in splits.items()]
     headings = [f"{dataset}, {split}" for dataset, split, _ in columns]
     lines = [
-        "Table 7.1, melanoma-specific and recurrence-free survival: the thesis / our cohort of its "
-        "sizes\n",
+        "Table 7.1, melanoma-specific and recurrence-free survival: the thesis / our cohort of the "
+        "same sizes\n",
         f"| | {' | '.join(headings)} |",
         "|---" * (1 + len(columns)) + "|",
     ]
@@ -74,14 +74,14 @@ def _thesis_sizes(ours: list[dict]) -> str:
         ]
         lines.append(f"| {TITLES[row['characteristic']]} | {' | '.join(cells)} |")
     return "\n".join(lines) + (
-        "\n\n–: our cohorts have one endpoint, death; the thesis' recurrences have no counterpart. "
-        "The text beside\nTable 7.1 counts images, not scans: 591, 74 and 102 of A for training, "
-        "validation and test.\n"
+        "\n\n–: our cohorts have one endpoint, death, and no counterpart of the thesis' "
+        "recurrences.\nThe thesis' text on Table 7.1 counts images, not scans: 591, 74 and 102 of "
+        "A for training,\nvalidation and test.\n"
     )
 
 
 def _size(characteristic: str, part: dict | None) -> str:
-    """One of our cells of Table 7.1."""
+    """Return one of our cells of Table 7.1."""
     if part is None:
         return "not measured"
     return {
@@ -96,8 +96,9 @@ def _size(characteristic: str, part: dict | None) -> str:
 
 def _larger_sizes(cohorts: list[list[dict]]) -> str:
     lines = [
-        f"The larger cohorts, a network for each scanner (mean over {len(cohorts)} cohorts)\n",
-        "| | slides | patients | with the event | months, mean | months, median |",
+        f"The larger cohorts, with a network for each scanner (mean over {len(cohorts)} cohorts)\n",
+        "| | slides | patients | patients with the event | months of follow-up, mean | months of "
+        "follow-up, median |",
         "|---" * 6 + "|",
     ]
     for same in zip(*cohorts, strict=True):
@@ -121,9 +122,10 @@ def table_7_2(at_sizes: list[dict], larger: list[dict]) -> str:
     groups = gap_tables.penalties(larger)
     chosen = gap_tables.chosen_penalty(larger) if larger else 0.0
     lines = [
-        "Table 7.2, test slides, mean ± standard deviation over seeds. At the thesis' sizes: one "
-        "network, trained on A. Larger cohorts: a network for each scanner\n",
-        "| | | penalty | thesis | ours, at the thesis' sizes | ours, larger cohorts |",
+        "Table 7.2, test slides, mean ± standard deviation over seeds. At the thesis' sizes, one "
+        "network is trained on A. The larger cohorts have a network for each scanner\n",
+        "| slides | metric | penalty | thesis | ours, at the thesis' sizes "
+        "| ours, larger cohorts |",
         "|---" * 6 + "|",
     ]
     for penalty in (False, True):
@@ -141,15 +143,15 @@ def table_7_2(at_sizes: list[dict], larger: list[dict]) -> str:
                     f"| {cell} | {small} | {big} |"
                 )
     return "\n".join(lines) + (
-        "\n\nThe thesis does not give λ; ours is "
-        f"{found.penalty if found else chosen:g}, which the validation slides of the larger "
-        "cohorts choose.\nThe “AUROC of 79.5 %” in the thesis' conclusion is the C-index of A with "
+        "\n\nThe thesis does not state λ. Ours is "
+        f"{found.penalty if found else chosen:g}, the best on the validation slides of the larger "
+        "cohorts.\nThe “AUROC of 79.5 %” in the thesis' conclusion is the C-index of A with "
         "the penalty, 0.795; the AUROC is 0.789.\n"
     )
 
 
 def _results(folder: Path, name: str) -> list[dict]:
-    """The stored results of a script, of whichever preset there is; empty where there are none."""
+    """Return the stored results of a script at either preset; empty if there are none."""
     for path in (folder / f"{name}.json", folder / f"{name}_laptop.json"):
         if path.is_file():
             return stored(path)

@@ -1,8 +1,8 @@
-"""Kinds of real H&E tissue, as textures large enough to cut slides from.
+"""Textures of real H&E tissue that are large enough to cut slides from.
 
-Two sources: the repository's own slide (skin: dermis and epidermis) and, from the folder of shared
-data, two crops of TCGA slides (melanoma, fat). Without the crops the tumour is made of epidermis
-and there is no fat.
+There are two sources: the repository's slide (skin: dermis and epidermis) and two crops of TCGA
+slides (melanoma, fat) in the folder of shared data. Without the crops, the tumour is made of
+epidermis, and the slides have no fat.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 from experiments.survival.quilting import quilt
 
 SLIDE = Path(__file__).parents[2] / "tests" / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
-# Width and height of a texture: slides cut windows of it, turned in eight ways.
+# Width and height of a texture. Slides use windows of it in eight orientations.
 SIZE = 1920, 1920
 MELANOMA, FAT = CROPS = ("tcga-red-pen.png", "low-nuclei-score-level1.png")
-WHITE = 246.0  # of the repository's slide
+WHITE = 246.0  # background of the repository's slide
 MOST_PATCHES = 300
-# Kinds of tissue are told apart at a quarter of the resolution.
+# Kinds of tissue are distinguished at a quarter of the resolution.
 COARSE = 4
 
 
 def crops_there(shared: Path | None) -> list[str]:
-    """Names of the crops of tissue that the shared data hold, of those that are used."""
+    """Return the names of the available crops of tissue in the shared data."""
     return [name for name in CROPS if shared and Path(shared, "slides", name).exists()]
 
 
@@ -35,10 +35,10 @@ def make_textures(shared: Path | None) -> dict[str, np.ndarray]:
     """Quilt one large texture of each kind of tissue, 0.5 µm per pixel.
 
     Args:
-        shared: Folder of shared data; what it lacks is done without.
+        shared: Folder of shared data; missing files are replaced as described above.
 
     Returns:
-        ``dermis``, ``epidermis``, ``tumour`` and perhaps ``fat``: uint8 arrays of ``SIZE``.
+        ``dermis``, ``epidermis``, ``tumour`` and possibly ``fat``: uint8 arrays of ``SIZE``.
     """
     with openslide.OpenSlide(SLIDE) as slide:
         skin = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"))
@@ -48,7 +48,7 @@ def make_textures(shared: Path | None) -> dict[str, np.ndarray]:
         "epidermis": _patches(skin, is_epidermis, side=96, share=0.97, turned=True),
     }
     if (melanoma := _crop(shared, MELANOMA, enlarge=2)) is not None:
-        # Right of the pen, where cells lie densely.
+        # The dense cells to the right of the pen marks.
         tumour = _kinds(melanoma)[1]
         tumour[: 150 // COARSE] = tumour[:, : 400 // COARSE] = False
         kinds["tumour"] = _patches(melanoma, tumour, side=128, share=0.9, turned=True)
@@ -65,12 +65,12 @@ def make_textures(shared: Path | None) -> dict[str, np.ndarray]:
 
 
 def _kinds(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where an image shows collagen, pink, and where cells, blue; at 1/COARSE of its size."""
+    """Return masks of collagen (pink) and of cells (blue), at 1/COARSE of the image's size."""
     small = np.asarray(Image.fromarray(image).reduce(COARSE), np.float32)
     red, _, blue = (gaussian_filter(small[..., c], 14 / COARSE) for c in range(3))
     tissue = uniform_filter((small.min(axis=-1) < 215).astype(np.float32), 64 // COARSE)
     pink, blueish = red - blue > 22, red - blue < 20
-    # Darker is keratin.
+    # Darker pixels are keratin.
     return (tissue > 0.5) & pink, (tissue > 0.85) & blueish & (red > 108) & (red < 175)
 
 
@@ -81,20 +81,20 @@ def _crop(shared: Path | None, name: str, enlarge: int = 1) -> np.ndarray | None
         image = opened.convert("RGB")
     size = tuple(enlarge * n for n in image.size)
     pixels = np.asarray(image.resize(size, Image.Resampling.BICUBIC), np.float32)
-    # As white as the repository's slide where there is no tissue.
+    # The background gets as white as that of the repository's slide.
     pixels = pixels * (WHITE / np.percentile(pixels, 99, axis=(0, 1)))
     return np.clip(pixels, 0, WHITE).astype(np.uint8)
 
 
 def _patches(image, where, side: int, share: float, turned: bool = False) -> np.ndarray:
-    """Squares of an image that lie almost wholly within a kind of tissue.
+    """Return squares of an image that lie almost entirely within a kind of tissue.
 
     Args:
         image: uint8 (height, width, 3).
         where: Mask of the kind at 1/COARSE of the image's size.
-        side: Of the squares, pixels.
-        share: How much of a square must be of the kind.
-        turned: Whether the kind looks the same from all sides.
+        side: Side of the squares in pixels.
+        share: Least share of a square that is of the kind.
+        turned: Whether the kind looks the same in all orientations.
     """
     inside = uniform_filter(where.astype(np.float32), side // COARSE)
     half, step = side // 2 // COARSE, 2
@@ -102,7 +102,7 @@ def _patches(image, where, side: int, share: float, turned: bool = False) -> np.
     corners = corners[:: -(-len(corners) // MOST_PATCHES)]
     patches = np.stack([image[y : y + side, x : x + side] for y, x in corners])
     if turned:
-        # Not mirrored: a mirror image fits best beside itself, and the symmetry would be seen.
+        # No mirror images: they fit best next to the original, and the symmetry would be visible.
         patches = np.concatenate([np.rot90(patches, k, axes=(1, 2)) for k in range(4)])
         patches = patches[:: -(-len(patches) // MOST_PATCHES)]
     return patches

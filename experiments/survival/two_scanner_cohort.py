@@ -1,8 +1,8 @@
-"""The cohort of two scanners: which patients and slides it has, and how the slides are made.
+"""The cohort of two scanners: its patients and slides, and how the slides are made.
 
-The slides are composed of real tissue (:mod:`.tissue`), the hazard depends on what they show
-(:mod:`.morphology`, :mod:`.follow_up`), the censoring is that of real patients. The thesis' cohorts
-are private; this one is larger, and :mod:`.thesis_cohort` has the sizes of its Table 7.1.
+The slides are composed of real tissue (:mod:`.tissue`). The hazard depends on visible features
+(:mod:`.morphology`, :mod:`.follow_up`), and the censoring is that of real patients. The cohorts of
+the thesis are private. This one is larger; :mod:`.thesis_cohort` has the sizes of Table 7.1.
 """
 
 from __future__ import annotations
@@ -44,38 +44,38 @@ def make_cohort(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Cohort:
-    """Makes the slides that are missing, and the table of the cohort.
+    """Make the missing slides, and the tables of the cohort.
 
-    A slide depends on the seed and its name alone: not on the order, the workers, or how many
-    patients there are (their follow-up does, because the share of events is given). Called again
-    after an interruption, it makes what is missing or cut off.
+    A slide depends only on the seed and its name, not on the order, the workers, or the number of
+    patients. (The follow-up does depend on that number, because the share of events is given.)
+    After an interruption, another call makes the slides that are missing or truncated.
 
     Args:
-        folder: Gets the slides in ``A`` and ``B``; ``cohort.csv``, a manifest for ``survival
-            preprocess`` and ``Cohort.read``; and ``truth.csv``, of every slide what the manifest
-            must not say: ``true_log_hazard`` (of the patient, what can be seen of it; higher means
-            an earlier event), ``frailty`` (what cannot), the slide's own ``burden``,
-            ``dispersal``, ``ulceration``, and ``pen``.
+        folder: Folder for the slides in ``A`` and ``B``; for ``cohort.csv``, a manifest for
+            ``survival preprocess`` and ``Cohort.read``; and for ``truth.csv``, the hidden truth
+            about every slide: ``true_log_hazard`` (the visible part, of the patient; higher means
+            an earlier event), ``frailty`` (the invisible part), and the slide's ``burden``,
+            ``dispersal``, ``ulceration`` and ``pen``.
         shared: Folder of shared data: the real follow-up, and crops of tissue.
-        seed: Another seed, other patients.
+        seed: Seed; another one gives other patients.
         patients_a: Number of patients of scanner A.
-        patients_b: Of scanner B.
-        workers: Processes, one core and up to 500 MB each.
-        progress: Called with slides that are there and slides in all.
+        patients_b: Number of patients of scanner B.
+        workers: Number of processes, each with one core and up to 500 MB of memory.
+        progress: Called with the numbers of finished and of all slides.
 
     Returns:
         The cohort, split by patient.
 
     Raises:
-        ValueError: The follow-up is not there, or patients are too few to have events in every
-            split (10 of scanner A and 13 of B are enough).
+        ValueError: If the follow-up is missing, or if there are too few patients for events in
+            every split (10 of scanner A and 13 of B are enough).
     """
     if min(patients_a, patients_b, workers) < 1:
         raise ValueError(
-            f"patients and workers must be positive, not {patients_a} and {patients_b} patients "
-            f"with {workers} workers"
+            f"numbers of patients and workers must be positive; got {patients_a} and {patients_b} "
+            f"patients and {workers} workers"
         )
-    # What is refused, is refused before anything is made.
+    # Invalid arguments are rejected before anything is made.
     cohort, rows = draw_two_scanners(seed, shared, patients_a, patients_b)
     make_slides(Path(folder), cohort, rows, shared, workers, progress)
     return cohort
@@ -87,16 +87,16 @@ def draw_two_scanners(
     """Draw the cohort of :func:`make_cohort` without making any slide.
 
     Args:
-        seed: Another seed, other patients.
+        seed: Seed; another one gives other patients.
         shared: Folder of shared data.
         patients_a: Number of patients of scanner A.
-        patients_b: Of scanner B.
+        patients_b: Number of patients of scanner B.
 
     Returns:
         The cohort, split by patient; and the recipe and outcome of each of its slides.
 
     Raises:
-        ValueError: As :func:`make_cohort`.
+        ValueError: As for :func:`make_cohort`.
     """
     censoring, crops = Censoring(shared), tuple(crops_there(shared))
     rows = [
@@ -116,15 +116,15 @@ def make_slides(
     workers: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Make the slides that are missing, and the tables of a cohort.
+    """Make the missing slides, and the tables of a cohort.
 
     Args:
-        folder: Gets what :func:`make_cohort` describes.
-        cohort: The cohort, split.
+        folder: Folder for the files that :func:`make_cohort` describes.
+        cohort: The cohort with its splits.
         rows: Recipe and outcome of each of its slides.
         shared: Folder of shared data.
-        workers: Processes, one core and up to 500 MB each.
-        progress: Called with slides that are there and slides in all.
+        workers: Number of processes, each with one core and up to 500 MB of memory.
+        progress: Called with the numbers of finished and of all slides.
     """
     for scanner in SCANNERS:
         (folder / scanner).mkdir(parents=True, exist_ok=True)

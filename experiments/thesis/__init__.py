@@ -1,4 +1,4 @@
-"""The thesis' printed tables, for the columns "thesis" beside what we measure."""
+"""The printed tables of the thesis, for the columns "thesis" next to our measurements."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def table(number: str) -> tuple[dict[str, str], ...]:
         number: ``"3_1"``, ``"3_2"``, ``"6_1"``, ``"7_1"`` or ``"7_2"``.
 
     Returns:
-        One dictionary for each row, from column to the text that the thesis prints; an empty
-        text where it prints nothing.
+        One dictionary for each row. It maps a column to the printed text, which is empty where
+        the thesis prints nothing.
 
     Raises:
-        ValueError: If there is no such table.
+        ValueError: If ``number`` is none of these tables.
     """
     path = FOLDER / f"table_{number}.csv"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""What a network is: an immutable description, its JSON and text forms, the start networks."""
+"""Architectures: immutable descriptions of networks, their JSON and text, the start networks."""
 
 from resbuilder.architecture.checks import BLOCK_ORDERS
 from resbuilder.architecture.description import (

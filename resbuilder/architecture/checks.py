@@ -1,4 +1,4 @@
-"""Whether the parts of an architecture fit together."""
+"""Checks that the parts of an architecture fit together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ def _positive(value: object, what: str) -> None:
 
 
 def check(a: Architecture) -> None:
-    """Raise ValueError, saying what is wrong, unless an architecture is possible."""
+    """Check an architecture.
+
+    Raises:
+        ValueError: If its parts do not fit together, or the image is too small for the stages.
+    """
     if not isinstance(a.input_shape, tuple) or len(a.input_shape) != 3:
         raise ValueError(f"input_shape must be (height, width, channels), got {a.input_shape!r}")
     for value in a.input_shape:
@@ -29,9 +33,9 @@ def check(a: Architecture) -> None:
     for value, what in ((a.stem.width, "width"), (a.stem.kernel, "kernel")):
         _positive(value, f"the stem's {what}")
     if a.stem.stride not in (1, 2) or not isinstance(a.stem.pool, bool):
-        raise ValueError(f"the stem's stride must be 1 or 2 and its pool true or false: {a.stem}")
+        raise ValueError(f"the stem needs a stride of 1 or 2 and a boolean pool, got {a.stem}")
     if not all(isinstance(parts, tuple) for parts in (a.stages, *(s.blocks for s in a.stages))):
-        raise ValueError("stages, and the blocks of each stage, must be tuples")
+        raise ValueError("stages and the blocks of each stage must be tuples")
     if not a.stages:
         raise ValueError("an architecture needs at least one stage")
     width = a.stem.width
@@ -44,7 +48,7 @@ def check(a: Architecture) -> None:
             )
         if stage.transition != "projection" and stage.width != width:
             raise ValueError(
-                f"stage {index} has {stage.width} channels but is entered with {width}; only "
+                f"stage {index} has {stage.width} channels, but its input has {width}; only "
                 'transition="projection" changes the width'
             )
         width = stage.width
@@ -53,15 +57,16 @@ def check(a: Architecture) -> None:
             strided = position == 0 and stage.transition == "projection"
             if block.stride not in ((1, 2) if strided else (1,)):
                 raise ValueError(
-                    f"block {block.name!r} has stride {block.stride}; only the first block beside "
-                    "a projection may have stride 2"
+                    f"block {block.name!r} has stride {block.stride}; only the first block of a "
+                    'stage with transition="projection" may have stride 2, all others need 1'
                 )
             if not isinstance(block.name, str) or not re.fullmatch(r"\w+", block.name):
                 raise ValueError(
-                    f"a block's name must be letters, digits and underscores, got {block.name!r}"
+                    "a block's name must consist of letters, digits and underscores, "
+                    f"got {block.name!r}"
                 )
             if block.name in names:
-                raise ValueError(f"each block needs a name of its own, got {block.name!r} twice")
+                raise ValueError(f"each block needs a unique name, got {block.name!r} twice")
             names.add(block.name)
     if min(min(size) for size in a.resolutions()) < 1:
         raise ValueError(

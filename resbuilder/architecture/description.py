@@ -1,13 +1,13 @@
 """The immutable description of a residual network that everything else reads.
 
-An architecture says what the network *is*, not what its weights are::
+An architecture describes the layers of a network, not its weights::
 
     stem convolution → stage 1 → stage 2 → … → global average pooling → dense head
 
-A stage is a run of residual blocks at one resolution and one width; a block is
+A stage is a sequence of residual blocks at one resolution and one width. A block is
 ``x + relu(BN(conv(relu(BN(conv x)))))`` (thesis eq. 4.1). Stages are joined by 2×2 max pooling
-(RB-0Net, fig. 6.1), which keeps the width, or by a strided block beside a 1×1/2 projection
-(ResNet-18, fig. 6.2), which changes it.
+(RB-0Net, fig. 6.1), which keeps the width; or by a strided block with a 1×1/2 projection on the
+skip connection (ResNet-18, fig. 6.2), which may change it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VERSION = 1
 
 
 class Convolution(NamedTuple):
-    """One convolution of an architecture: its Keras layer name and its exact geometry."""
+    """One convolution of an architecture: its Keras layer name and its geometry."""
 
     name: str
     kernel: int
@@ -49,7 +49,7 @@ class Stem:
 class Block:
     """A residual block of two 3×3 convolutions: ``inner`` channels, then the stage's width.
 
-    The name ties a block to its trained weights; it does not take part in comparison, so that two
+    The name links a block to its trained weights. Comparisons ignore it, so that two
     architectures are equal exactly when they describe the same network.
     """
 
@@ -60,7 +60,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """Residual blocks of one width, and how the stage is entered."""
+    """Residual blocks of one width, and the transition from the stage before."""
 
     width: int
     transition: str = "none"
@@ -75,15 +75,15 @@ class Architecture:
         input_shape: (height, width, channels) of one image.
         classes: Number of output logits.
         stem: The first convolution.
-        stages: At least one stage. ``transition="none"`` and ``"pool"`` keep the channel count, so
-            the stage's width must equal that of the stage (or stem) before it; ``"projection"``
-            halves the resolution and may change the width.
-        block_order: ``"conv_bn_relu"`` (eq. 4.1) or ``"bn_conv_relu"``, the order of the code that
-            was released with the paper (batch normalisation before each convolution, also on the
-            image, and a bias).
+        stages: At least one stage. ``transition="none"`` and ``"pool"`` keep the number of
+            channels, so the stage's width must equal that of the stage (or stem) before it.
+            ``"projection"`` halves the resolution and may change the width.
+        block_order: ``"conv_bn_relu"`` (eq. 4.1) or ``"bn_conv_relu"``, the order of the code
+            released with the paper: batch normalization before each convolution, including the
+            one on the image, and convolutions with a bias.
 
     Raises:
-        ValueError: If the parts do not fit together or the image is too small for the stages.
+        ValueError: If the parts do not fit together, or the image is too small for the stages.
     """
 
     input_shape: tuple[int, int, int]
@@ -104,14 +104,14 @@ class Architecture:
 
     @property
     def depth(self) -> int:
-        """Convolutions on the longest path from image to head."""
+        """Number of convolutions on the longest path from image to head."""
         projections = sum(
             stage.transition == "projection" and not _strided(stage) for stage in self.stages
         )
         return 1 + 2 * len(self.blocks) + projections
 
     def resolutions(self) -> tuple[tuple[int, int], ...]:
-        """(height, width) of the feature maps in each stage."""
+        """Return (height, width) of the feature maps in each stage."""
         height, width = self._stem_size()
         sizes = []
         for stage in self.stages:
@@ -127,7 +127,7 @@ class Architecture:
         return (_halve(height, 2), _halve(width, 2)) if self.stem.pool else (height, width)
 
     def convolutions(self) -> Iterator[Convolution]:
-        """All convolutions in the order in which they are applied."""
+        """Yield all convolutions in the order in which they are applied."""
         stem, channels = self.stem, self.input_shape[2]
         image = self.input_shape[:2]
         convolved = _halve(image[0], stem.stride), _halve(image[1], stem.stride)
@@ -147,45 +147,48 @@ class Architecture:
             size_in = size
 
     def block_convolutions(self) -> dict[str, tuple[str, str]]:
-        """Layer names of the two convolutions of each block, by block name."""
+        """Return the layer names of the two convolutions of each block, by block name."""
         return {b.name: (f"{b.name}_conv1", f"{b.name}_conv2") for b in self.blocks}
 
     def widths(self) -> dict[str, int]:
-        """Output channels of each convolution, by name."""
+        """Return the number of output channels of each convolution, by name."""
         return {c.name: c.out_channels for c in self.convolutions()}
 
     # -- changing (always a new architecture) ----------------------------------------------------
 
     def with_widths(self, widths: Mapping[str, int]) -> Architecture:
-        """The same network with other channel counts.
+        """Return the same network with other numbers of channels.
 
         Args:
-            widths: Output channels by convolution name (see :meth:`convolutions`); convolutions
-                that are not named keep theirs. A block whose inner width becomes 0 is left out.
+            widths: Output channels by convolution name (see :meth:`convolutions`). Convolutions
+                that are not named keep theirs. A block whose inner width becomes 0 is removed.
 
         Raises:
-            ValueError: If convolutions whose outputs are added would differ, or a name is unknown.
+            ValueError: If convolutions whose outputs are added would differ in width, or a name
+                is unknown.
         """
         known = self.widths()
         if unknown := sorted(set(widths) - set(known)):
-            raise ValueError(f"no such convolutions: {unknown}; there are {sorted(known)}")
+            raise ValueError(
+                f"unknown convolutions: {unknown}; this architecture has {sorted(known)}"
+            )
         new = {name: int(widths.get(name, width)) for name, width in known.items()}
-        stages, carried = [], new["stem"]
+        stages, entering = [], new["stem"]
         for index, stage in enumerate(self.stages):
             kept = tuple(b for b in stage.blocks if new[f"{b.name}_conv1"] > 0)
-            width = new[f"s{index}_proj"] if stage.transition == "projection" else carried
+            width = new[f"s{index}_proj"] if stage.transition == "projection" else entering
             if differing := [b.name for b in kept if new[f"{b.name}_conv2"] != width]:
                 raise ValueError(
-                    f"blocks {differing} would add an output of another width than the {width} "
+                    f"the outputs of blocks {differing} would differ in width from the {width} "
                     f"channels of stage {index}; convolutions that are added need one width"
                 )
             blocks = tuple(replace(b, inner=new[f"{b.name}_conv1"]) for b in kept)
             stages.append(replace(stage, width=width, blocks=blocks))
-            carried = width
+            entering = width
         return replace(self, stem=replace(self.stem, width=new["stem"]), stages=tuple(stages))
 
     def with_plain_names(self) -> Architecture:
-        """The same network with its blocks named by their place: ``s0b0``, ``s0b1`` and so on."""
+        """Return the same network with blocks named by position: ``s0b0``, ``s0b1`` and so on."""
         stages = tuple(
             replace(
                 stage,
@@ -198,18 +201,21 @@ class Architecture:
     # -- writing and reading ---------------------------------------------------------------------
 
     def to_json(self) -> dict:
-        """A plain dictionary for ``json.dump``, versioned."""
+        """Return a plain, versioned dictionary for ``json.dump``."""
         return {"format": FORMAT, "version": VERSION, **asdict(self)}
 
     @classmethod
     def from_json(cls, data: Mapping | str) -> Architecture:
-        """Read what :meth:`to_json` wrote (a dictionary, or the JSON text itself).
+        """Return the architecture that :meth:`to_json` wrote.
 
-        The ``model_card`` that a run puts beside it is passed over.
+        The key ``model_card``, which a run adds, is ignored.
+
+        Args:
+            data: The dictionary, or its JSON text.
 
         Raises:
-            ValueError: If the text is not JSON, not an architecture, of a newer version, or holds
-                an unknown or missing key or an impossible value.
+            ValueError: If the text is not JSON, is not an architecture or of a newer version, or
+                has an unknown or missing key or an impossible value.
         """
         fields = serialization.read_object(data, FORMAT, VERSION)
         fields.pop("model_card", None)
@@ -223,16 +229,16 @@ class Architecture:
         return record(cls, fields)
 
     def __str__(self) -> str:
-        """One line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``."""
+        """Return one line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``."""
         return text.line(self)
 
     def tree(self) -> str:
-        """Several lines, one for each stage and block, with resolutions and block names."""
+        """Return one line for each stage and block, with resolutions and block names."""
         return text.tree(self)
 
 
 def _halve(side: int, stride: int) -> int:
-    """Output side of a strided operation with SAME padding."""
+    """Return the output side of a strided operation with padding "same": ⌈side / stride⌉."""
     return -(-side // stride)
 
 

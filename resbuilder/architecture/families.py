@@ -1,4 +1,4 @@
-"""The start networks of the thesis, for any number of stages, blocks and widths."""
+"""The start networks of the thesis, with any number of stages, blocks and channels."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def minimal_architecture(
     stages: int | None = None,
     block_order: str = "conv_bn_relu",
 ) -> Architecture:
-    """RB-0Net (fig. 6.1): one convolution, then empty stages separated by 2×2 max pooling.
+    """Return RB-0Net (fig. 6.1): a convolution, then empty stages separated by 2×2 max pooling.
 
     Args:
         input_shape: (height, width, channels).
         classes: Number of classes.
         width: Channels of the convolution.
-        stages: Number of stages; by default three, and one more for each doubling of the image's
-            side beyond 32.
+        stages: Number of stages. By default three, and one more for each doubling of the longer
+            side of the image beyond 32 pixels.
         block_order: See :class:`Architecture`.
     """
     if stages is None:
@@ -42,24 +42,25 @@ def resnet_architecture(
     stem: str = "imagenet",
     block_order: str = "conv_bn_relu",
 ) -> Architecture:
-    """A ResNet of basic blocks; the defaults are ResNet-18 (RB-R18, fig. 6.2).
+    """Return a ResNet of basic blocks; the defaults give ResNet-18 (RB-R18, fig. 6.2).
 
     Args:
         input_shape: (height, width, channels).
         classes: Number of classes.
         widths: Channels of each stage.
-        blocks: Blocks in each stage.
-        stem: ``"imagenet"``, the thesis' 7×7/2 convolution with 3×3/2 max pooling, or ``"small"``,
-            a 3×3 convolution at full resolution for small images.
+        blocks: Number of blocks in each stage.
+        stem: ``"imagenet"``, the thesis' 7×7/2 convolution with 3×3/2 max pooling; or
+            ``"small"``, a 3×3 convolution at full resolution, for small images.
         block_order: See :class:`Architecture`.
 
     Raises:
-        ValueError: If ``widths`` and ``blocks`` differ in length or the stem is unknown.
+        ValueError: If ``widths`` and ``blocks`` differ in length or are empty, or the stem is
+            unknown.
     """
     if len(widths) != len(blocks) or not widths:
         raise ValueError(
-            f"widths and blocks describe the same stages, but have lengths {len(widths)} and "
-            f"{len(blocks)}"
+            f"widths and blocks need one entry for each stage, but have {len(widths)} and "
+            f"{len(blocks)} entries"
         )
     if stem not in ("imagenet", "small"):
         raise ValueError(f'stem must be "imagenet" or "small", got {stem!r}')

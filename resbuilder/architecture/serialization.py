@@ -1,4 +1,4 @@
-"""Versioned JSON objects to dataclasses, with errors for people who edit such files."""
+"""Conversion of versioned JSON objects to dataclasses, with errors for people who edit files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from resbuilder.common.files import parse_json
 
 
 def read_object(data: Mapping | str, format: str, version: int) -> dict:
-    """The fields of a JSON object of a format, at most of a version.
+    """Return the fields of a JSON object, without its format and version, which it checks.
 
     Args:
         data: The object, or its JSON text.
-        format: What its ``"format"`` must be.
+        format: The required value of ``"format"``.
         version: The newest ``"version"`` that this program reads.
 
     Raises:
-        ValueError: If it is not JSON, of another format, or newer.
+        ValueError: If the text is not JSON, or the object has another format or a newer version.
     """
     if isinstance(data, str):
         try:
@@ -29,14 +29,14 @@ def read_object(data: Mapping | str, format: str, version: int) -> dict:
     found = data.get("version")
     if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= version:
         raise ValueError(
-            f"{format} of version {_short(found)}, but this program reads up to {version}; a newer "
-            "one may have written it"
+            f"{format} of version {_short(found)} is not supported: this program reads versions 1 "
+            f"to {version}; a newer release may have written it"
         )
     return {key: value for key, value in data.items() if key not in ("format", "version")}
 
 
 class Dataclass(Protocol):
-    """What every dataclass is to a type checker."""
+    """Any dataclass, as a type checker sees it."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -45,10 +45,15 @@ Record = TypeVar("Record", bound=Dataclass)
 
 
 def record(kind: type[Record], data: object, **converted: object) -> Record:
-    """A dataclass from a JSON object; ``converted`` replaces fields.
+    """Return a dataclass made from a JSON object.
+
+    Args:
+        kind: The dataclass.
+        data: The JSON object.
+        **converted: Fields that replace those of ``data``.
 
     Raises:
-        ValueError: If it is not an object, or a key is unknown or missing.
+        ValueError: If ``data`` is not an object, or a key is unknown or missing.
     """
     name = kind.__name__.lower()
     if not isinstance(data, Mapping):
@@ -62,10 +67,10 @@ def record(kind: type[Record], data: object, **converted: object) -> Record:
 
 
 def items(data: object, key: str) -> list:
-    """The list under a key of a JSON object.
+    """Return the list under a key of a JSON object.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the value is missing or not a list.
     """
     value = data.get(key) if isinstance(data, Mapping) else None
     if not isinstance(value, list | tuple):

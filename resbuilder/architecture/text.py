@@ -1,4 +1,4 @@
-"""An architecture to read: in one line, and as a tree."""
+"""Architectures as text: in one line, and as a tree."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def line(a: Architecture) -> str:
-    """One line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``.
+    """Return one line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``.
 
-    ``↓`` is 2×2 max pooling, ``⇘n`` a projection to n channels, ``i·w`` a block with i inner
-    channels and w channels out.
+    ``↓`` is 2×2 max pooling, ``⇘n`` a projection to n channels, and ``i·w`` a block with i inner
+    and w output channels.
     """
     stem = a.stem
     text = f"{'×'.join(map(str, a.input_shape))} → {stem.width}"
@@ -25,7 +25,7 @@ def line(a: Architecture) -> str:
 
 
 def tree(a: Architecture) -> str:
-    """One line for each stage and block, with resolutions and block names."""
+    """Return one line for each stage and block, with resolutions and block names."""
     stem = a.stem
     pool = ", 3×3/2 max pooling" if stem.pool else ""
     lines = [

@@ -1,4 +1,4 @@
-"""The command line of resbuilder."""
+"""The ``resbuilder`` command."""
 
 from resbuilder.cli.commands import main
 

@@ -9,35 +9,36 @@ from pathlib import Path
 import click
 
 from resbuilder.cli.datasets import datasets
-from resbuilder.cli.settings import configuration, settings
+from resbuilder.cli.settings import configuration, data_dir_option, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by
 from resbuilder.config import FITS, SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
 _out = click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="Run folder to make."
+    "--out", type=click.Path(path_type=Path), required=True, help="Run folder to create"
 )
 _overwrite = click.option(
     "--overwrite",
     is_flag=True,
-    help="Replace a folder that holds a run and nothing else.",
+    help="Replace --out if it holds a run and nothing else",
 )
 _workers = click.option(
     "--workers",
     type=click.IntRange(1, 3),
     default=1,
     show_default=True,
-    help="Trainings at the same time: beside the search No-Reg trainings, or those of a race's "
-    "rung, on GPUs of their own.",
+    help="Trainings to run at the same time, each on its own GPU: those of a rung in a race, the "
+    "No-Reg trainings with --method thesis",
 )
+
 _existing = click.Path(exists=True, path_type=Path)
 
 
 @click.group(cls=Commands, context_settings={"max_content_width": 100})
 @click.version_option(package_name="resbuilder")
 def main() -> None:
-    """Grow and prune residual networks to a FLOPs budget."""
+    """Search, train and use residual networks that fit a FLOPs budget."""
 
 
 @main.command()
@@ -46,12 +47,15 @@ def main() -> None:
 @_overwrite
 @_workers
 def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> None:
-    """Search an architecture for a dataset within a FLOPs budget.
+    """Search for the best architecture within a FLOPs budget.
 
-    Take --method race to get the best network for your images: it trains candidates that fill the
-    budget, drops the worse ones, and trains the best on. Take --method thesis, the default, to
-    reproduce the thesis: it grows and prunes one network, which at an equal number of epochs is
-    less accurate.
+    Use --method race to get the most accurate network for your images: it trains candidates that
+    fill the budget, drops the worse ones, and continues training the best. Use --method thesis,
+    the default, to reproduce the thesis: it grows and prunes one network, which is less accurate
+    after the same number of epochs.
+
+    The run folder --out gets the trained network, a journal and report.html. An interrupted search
+    continues with `resbuilder resume`.
     """
     config = configuration(SearchConfig, config_file, given)
     load_backend()
@@ -65,7 +69,7 @@ def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> No
 @click.argument("run", type=_existing)
 @_workers
 def resume(run: Path, workers: int) -> None:
-    """Go on with a search that was interrupted."""
+    """Resume the interrupted search in the folder RUN."""
     load_backend()
     from resbuilder.pipeline import resume as run_resume
 
@@ -75,8 +79,8 @@ def resume(run: Path, workers: int) -> None:
 
 @main.command()
 @settings(TrainConfig)
-@click.option("--flops", type=float, help="ζ: budget: FLOPs for one image  [any]")
-@click.option("--scale-to-budget", is_flag=True, help="First scale the widths to fill --flops.")
+@click.option("--flops", type=float, help="FLOPs budget per image (ζ)  [default: no budget]")
+@click.option("--scale-to-budget", is_flag=True, help="Scale the widths first to fill --flops")
 @_out
 @_overwrite
 def train(
@@ -87,7 +91,10 @@ def train(
     overwrite: bool,
     **given,
 ) -> None:
-    """Train one architecture: a start network or a JSON file (--start)."""
+    """Train one architecture, without a search.
+
+    --start names it: a known network, a run folder, or a JSON file.
+    """
     config = configuration(TrainConfig, config_file, given)
     load_backend()
     from resbuilder.single import train as train_one
@@ -101,12 +108,23 @@ def train(
 
 @main.command()
 @click.argument("model", type=_existing)
-@click.option("--dataset", help="Name of a dataset, or a folder of images  [that of the run]")
-@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA]")
-@click.option("--split", type=click.Choice(PARTS), default="test", show_default=True)
+@click.option(
+    "--dataset", help="Name of a dataset, or a folder of images  [default: that of the run]"
+)
+@data_dir_option
+@click.option(
+    "--split",
+    type=click.Choice(PARTS),
+    default="test",
+    show_default=True,
+    help="Part of the dataset",
+)
 @json_option
 def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
-    """Evaluate a run's model, or a .keras file, on a part of a dataset."""
+    """Evaluate a trained network on one part of a dataset.
+
+    MODEL is a run folder or a .keras file.
+    """
     load_backend()
     from resbuilder.single import evaluate_single
 
@@ -125,17 +143,17 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
     "--csv",
     "table",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write file, class and all probabilities into this file.",
+    help="Write the class and all probabilities of each image to this CSV file",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a --csv file of this command.")
+@click.option("--overwrite", is_flag=True, help="Replace the --csv file if this command wrote it")
 @json_option
 def predict(
     model: Path, photos: tuple[Path, ...], table: Path | None, overwrite: bool, as_json: bool
 ) -> None:
-    """Say of PHOTOS, files or folders of them, which class they show and how probably.
+    """Classify image files with a trained network.
 
-    MODEL is a run folder, a .keras or .onnx file, or the folder of a SavedModel. Pictures are
-    decoded and resized as those of the training were.
+    MODEL is a run folder, a .keras or .onnx file, or the folder of a SavedModel. PHOTOS are image
+    files, or folders of them. They are decoded and resized like the training images.
     """
     from resbuilder.cli.predictions import check_table, say_predictions
 
@@ -148,19 +166,31 @@ def predict(
 
 
 @main.command()
-@click.option("--dataset", required=True, help="Name of a dataset, or a folder of images.")
-@click.option("--data-dir", help="Folder with <dataset>.npz files [env RESBUILDER_DATA].")
-@click.option("--image-size", help="Side of a folder's images, or HEIGHTxWIDTH [suggested].")
+@click.option("--dataset", required=True, help="Name of a dataset, or a folder of images")
+@data_dir_option
+@click.option(
+    "--image-size",
+    help="Resize images of a folder to squares of this side, or to HEIGHTxWIDTH, in pixels  "
+    "[default: suggested]",
+)
 @click.option(
     "--fit",
     type=click.Choice(FITS),
     default=FITS[0],
     show_default=True,
-    help="How images get that shape.",
+    help="How images of a folder get the new shape: stretched, cropped, or padded with black bars",
 )
-@click.option("--flops", type=click.FloatRange(0, min_open=True), help="Budget ζ [suggested].")
+@click.option(
+    "--flops",
+    type=click.FloatRange(0, min_open=True),
+    help="FLOPs budget per image (ζ)  [default: suggested]",
+)
 def plan(**given) -> None:
-    """Before a search: what the images are, which settings suit them, how long it will take."""
+    """Inspect a dataset and suggest settings for a race.
+
+    Prints what the images are, the suggested settings, an estimate of the time on this machine,
+    and the command that starts the search.
+    """
     load_backend()
     from resbuilder.cli.tables import plan_text
     from resbuilder.plan import plan as make_plan
@@ -171,7 +201,10 @@ def plan(**given) -> None:
 @main.command()
 @click.argument("run", type=_existing)
 def report(run: Path) -> None:
-    """Rebuild figures and report.html from a run folder alone."""
+    """Write report.html and the figures of a search again.
+
+    RUN is a run folder, which may have been moved; nothing else is needed.
+    """
     load_backend()
     _finish(run)
 
@@ -179,12 +212,19 @@ def report(run: Path) -> None:
 @main.command()
 @click.argument("model", type=_existing)
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--format", type=click.Choice(("keras", "saved_model", "onnx")), required=True)
+@click.option(
+    "--format",
+    type=click.Choice(("keras", "saved_model", "onnx")),
+    required=True,
+    help="Format of PATH",
+)
 def export(model: Path, path: Path, format: str) -> None:
-    """Export a saved model (a .keras file or a run folder), checked to compute the same.
+    """Export a trained network to deploy it elsewhere.
 
-    Class names, and how pictures are read, travel with it: `resbuilder predict` takes what is
-    written here.
+    MODEL is a run folder or a .keras file; PATH is the file to write, or the folder of a
+    SavedModel. The command checks that the exported network computes the same outputs. The names
+    of the classes, and how to read image files, are stored in it, so `resbuilder predict` accepts
+    it as MODEL.
     """
     load_backend()
     from resbuilder.card import read_keras_card
@@ -193,9 +233,13 @@ def export(model: Path, path: Path, format: str) -> None:
 
     card = read_keras_card(model_file(model))
     difference = run_export(load_model(model), path, format, card)
-    click.echo(f"{path}: outputs equal to {difference:.1e} of the largest")
+    click.echo(f"{path}: outputs agree with the original's to {difference:.1e} of the largest")
     if card is None:
-        click.echo(f"Warning: {model} does not say which classes it tells apart", err=True)
+        click.echo(
+            f"Warning: {model} does not name its classes, so `resbuilder predict` cannot use "
+            f"{path}",
+            err=True,
+        )
 
 
 main.add_command(datasets)
@@ -206,7 +250,11 @@ def _resume(run: Path) -> str:
 
 
 def _finish(run: Path, result=None) -> None:
-    """Write the report of a search, print its table, and fail if it found nothing."""
+    """Write the report of a search and print its table.
+
+    Raises:
+        ValueError: If the search found no network.
+    """
     from rich.console import Console
 
     from resbuilder.cli.tables import search_table
@@ -216,7 +264,7 @@ def _finish(run: Path, result=None) -> None:
     Console().print(search_table(run))
     click.echo(f"report: {page}")
     if result is not None and result.best is None:
-        raise ValueError(f"no network within the budget was trained: {result.reason}")
+        raise ValueError(f"the search trained no network within the budget: {result.reason}")
 
 
 def _echo_result(part: str, result: dict) -> None:
@@ -224,7 +272,7 @@ def _echo_result(part: str, result: dict) -> None:
     accuracy, loss = result["accuracy"], result["loss"]
     balanced = 100 * result["balanced_accuracy"]
     click.echo(
-        f"{part}: accuracy {100 * accuracy:.2f} %, balanced {balanced:.2f} %, "
+        f"{part}: accuracy {100 * accuracy:.2f} %, balanced accuracy {balanced:.2f} %, "
         f"cross-entropy {loss:.4f}"
     )
 

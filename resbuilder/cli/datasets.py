@@ -1,4 +1,4 @@
-"""The command ``resbuilder datasets`` and what is below it."""
+"""The command ``resbuilder datasets`` and its sub-commands."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from pathlib import Path
 
 import click
 
+from resbuilder.cli.settings import data_dir_option
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option
 
-_data_dir = click.option("--data-dir", help="Folder of the datasets.  [env var: RESBUILDER_DATA]")
-
 
 @click.group(cls=Commands, invoke_without_command=True)
-@_data_dir
+@data_dir_option
 @json_option
 @click.pass_context
 def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> None:
-    """List the datasets and say which are on this machine.
+    """List the known datasets and where their files are.
 
-    `resbuilder datasets prepare` adds those that cannot be downloaded automatically.
+    `resbuilder datasets prepare` adds a dataset from files that you have downloaded yourself.
     """
     if context.invoked_subcommand is not None:
         return None
@@ -33,7 +32,7 @@ def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> Non
     if as_json:
         return echo_json([asdict(listing) for listing in available(data_dir)])
 
-    # Not wrapped to the terminal: paths are there to be copied.
+    # Not wrapped to the terminal's width, so that paths can be copied.
     Console(width=200).print(dataset_table(data_dir))
     return None
 
@@ -41,22 +40,22 @@ def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> Non
 @datasets.command()
 @click.argument("name")
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@_data_dir
-@click.option("--overwrite", is_flag=True, help="Replace NAME.npz if it exists.")
+@data_dir_option
+@click.option("--overwrite", is_flag=True, help="Replace NAME.npz if it exists")
 @click.option(
     "--verify/--no-verify",
     default=True,
     show_default=True,
-    help="Check the SHA-256 of the files, where one is published.",
+    help="Check the SHA-256 of each file, if one is published",
 )
 def prepare(
     name: str, files: tuple[Path, ...], data_dir: str | None, overwrite: bool, verify: bool
 ) -> None:
-    """Turn the FILES of dataset NAME, as downloaded, into what the other commands read.
+    """Add dataset NAME from FILES that you have downloaded.
 
     NAME is mnist, fashion_mnist, emnist, cifar10, cifar100, smallnorb or animals10. FILES are the
-    files that its page offers, still packed, or the folder that holds them. Without the right
-    files, the error says which to download from which page.
+    files from its web page, still packed, or the folder that contains them. If files are missing,
+    the error says which ones to download from which page.
     """
     load_backend()
     from resbuilder.datasets import load

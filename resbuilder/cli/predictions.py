@@ -1,4 +1,4 @@
-"""What ``resbuilder predict`` prints and writes."""
+"""The output of ``resbuilder predict``: text, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ import click
 from resbuilder.common.cli import echo_json
 from resbuilder.common.files import atomically
 from resbuilder.common.replacing import begins_otherwise, check_place
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 
 if TYPE_CHECKING:
     from resbuilder.prediction import Prediction, Predictor
 
 HEADER = ("file", "class", "probability")
-# Classes in a line of text; the others are in the table and in JSON.
+# The most classes in a line of text; CSV and JSON have all of them.
 _SHOWN = 3
 
 
 def check_table(path: Path, overwrite: bool) -> None:
-    """Raise ValueError unless a table of predictions may be written to a path."""
+    """Check that a table of predictions may be written to a path.
+
+    Raises:
+        ValueError: If there is something that may not be replaced, or the folder does not exist.
+    """
     instead = "give --overwrite to replace it, or another file"
     check_place(path, overwrite, lambda p: begins_otherwise(p, ",".join(HEADER)), instead)
 
@@ -32,18 +36,24 @@ def check_table(path: Path, overwrite: bool) -> None:
 def say_predictions(
     network: Predictor, photos: Iterable[Path], table: Path | None, as_json: bool
 ) -> None:
-    """Predict, and say it: in lines of text or as JSON, and in a table where there is to be one.
+    """Predict and print the predictions, as lines of text or as JSON.
+
+    Args:
+        network: The trained network.
+        photos: Image files, and folders of them.
+        table: CSV file to write as well.
+        as_json: Whether to print JSON.
 
     Raises:
-        ValueError: If no picture can be read.
-        click.exceptions.Exit: With status 1 if some cannot be read, which are named.
+        ValueError: If none of the images can be read.
+        click.exceptions.Exit: With status 1 if some of them cannot be read; they are named.
     """
     from resbuilder.prediction import find_pictures
 
     files, others = find_pictures(photos)
     if others:
         named = some(map(click.format_filename, others), 3)
-        click.echo(f"{_count(len(others), 'file')} passed over, no picture: {named}", err=True)
+        click.echo(f"{count(len(others), 'file')} skipped, not an image: {named}", err=True)
     failed: list[Path] = []
 
     def unreadable(file: Path, error: ValueError) -> None:
@@ -59,31 +69,31 @@ def say_predictions(
     else:
         for prediction in found:
             click.echo(f"{click.format_filename(prediction.file)}: {_text(prediction)}")
-    of = f"of {_count(len(files), 'picture')}"
-    for note, count in notes.items():
-        click.echo(f"{count} {of}: {note}", err=True)
+    of = f"of {count(len(files), 'image')}"
+    for note, times in notes.items():
+        click.echo(f"{times} {of}: {note}", err=True)
     if failed:
-        click.echo(f"{len(failed)} {of} cannot be read", err=True)
+        click.echo(f"{len(failed)} {of} could not be read", err=True)
         click.get_current_context().exit(1)
 
 
 def _counted(found: Iterator[Prediction], notes: Counter[str], files: int) -> Iterator[Prediction]:
-    """Pass predictions on, and count their notes; fail where there are none."""
+    """Pass predictions on and count their notes; raise ValueError if there are none."""
     none = True
     for prediction in found:
         none = False
         notes.update(prediction.notes)
         yield prediction
     if none:
-        raise ValueError(f"none of {_count(files, 'picture')} can be read")
+        raise ValueError(f"none of {count(files, 'image')} can be read")
 
 
 def _written(
     found: Iterator[Prediction], path: Path, classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
-    """Pass predictions on, and write them as CSV: whole, or not at all."""
+    """Pass predictions on and write them atomically as CSV."""
     with atomically(path) as part:
-        # Names of files need not be text.
+        # The bytes of a file name need not be valid UTF-8.
         with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             rows = csv.writer(file)
             rows.writerow([*HEADER, *(f"p_{name}" for name in classes)])
@@ -106,7 +116,3 @@ def _json(prediction: Prediction) -> dict:
 def _text(prediction: Prediction) -> str:
     most = sorted(prediction.probabilities.items(), key=lambda pair: -pair[1])[:_SHOWN]
     return ", ".join(f"{name} {100 * share:.1f} %" for name, share in most)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

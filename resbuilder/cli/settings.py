@@ -1,4 +1,4 @@
-"""Options from configuration classes."""
+"""Command-line options made from the configuration classes."""
 
 from __future__ import annotations
 
@@ -10,36 +10,54 @@ from typing import Any, TypeVar
 import click
 
 from resbuilder.common.settings_file import read_settings
-from resbuilder.config import Config, TrainConfig, setting_types
+from resbuilder.common.words import number
+from resbuilder.config import ByMethod, Config, TrainConfig, only_method, setting_types
 
 Command = TypeVar("Command", bound=Callable)
 
+data_dir_option = click.option(
+    "--data-dir", help="Folder with <dataset>.npz files  [default: $RESBUILDER_DATA]"
+)
+
+# The options that --help shows first; the others follow in the order of the fields.
+_FIRST = ("dataset", "method", "flops")
+
 
 def settings(config: type[TrainConfig]) -> Callable[[Command], Command]:
-    """Options for every field of a configuration class of :mod:`resbuilder.config`."""
+    """Return a decorator that gives a command an option for each field of a configuration class."""
     types = setting_types(config)
+    has_methods = "method" in types
+    ordered = sorted(
+        fields(config), key=lambda f: _FIRST.index(f.name) if f.name in _FIRST else len(_FIRST)
+    )
 
     def decorate(command: Command) -> Command:
-        for f in reversed(fields(config)):
-            command = _option(f, types[f.name].kind)(command)
+        for f in reversed(ordered):
+            method = only_method(f.name) if has_methods else None
+            command = _option(f, types[f.name].kind, method)(command)
         return click.option(
             "--config",
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML or JSON file of settings, named as these options; options win.",
+            help="TOML or JSON file with settings, named like these options, which override it",
         )(command)
 
     return decorate
 
 
-def _option(f: Field, kind: type) -> Callable[[Command], Command]:
+def _option(f: Field, kind: type, method: str | None) -> Callable[[Command], Command]:
+    """Return the decorator for one field, which may belong to one method only."""
     metadata = f.metadata
     flag, text = f.name.replace("_", "-"), metadata["help"]
     if metadata["symbol"]:
-        text = f"{metadata['symbol']}: {text}"
-    if f.default is not MISSING and f.default is not None:
-        shown = ("on" if f.default else "off") if kind is bool else f"{f.default}"
-        text += f"  [{shown}]"
+        text += f" ({metadata['symbol']})"
+    notes = [f"{method} only"] if method else []
+    if (default := _default_text(f)) is not None:
+        notes.append(f"default: {default}")
+    if f.default is MISSING:
+        notes.append("required")
+    if notes:
+        text += f"  [{'; '.join(notes)}]"
     if kind is bool:
         return click.option(f"--{flag}/--no-{flag}", f.name, default=None, help=text)
     choices = metadata["choices"]
@@ -47,10 +65,35 @@ def _option(f: Field, kind: type) -> Callable[[Command], Command]:
     return click.option(f"--{flag}", f.name, type=accepted, default=None, help=text)
 
 
+def _default_text(f: Field) -> str | None:
+    """Return the default of a field as ``--help`` shows it; None if there is nothing to show."""
+    if f.metadata["default_text"] is not None:
+        return f.metadata["default_text"]
+    if f.default is MISSING or f.default is None:
+        return None
+    if not isinstance(f.default, ByMethod):
+        return _value_text(f.default)
+    race = _value_text(f.default.race)
+    return race if f.default.thesis is None else f"{_value_text(f.default.thesis)}; race: {race}"
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
 def configuration(kind: type[Config], config_file: Path | None, given: Mapping[str, Any]) -> Config:
-    """The configuration that a file and the options beside it describe."""
+    """Return the configuration that a file and the options, which override it, describe.
+
+    Raises:
+        ValueError: If no dataset is given, the file cannot be read, or a setting is invalid.
+    """
     settings = read_settings(config_file) if config_file else {}
     settings |= {key: value for key, value in given.items() if value is not None}
     if "dataset" not in settings:
-        raise ValueError("which images? give --dataset (see `resbuilder datasets`)")
+        raise ValueError(
+            "no images to train on: give --dataset a name that `resbuilder datasets` lists, or a "
+            "folder of images"
+        )
     return kind.from_mapping(settings)

@@ -1,4 +1,4 @@
-"""The tables that the command line prints."""
+"""Tables and summaries for the terminal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def search_table(run: str | Path) -> Table:
-    """Every architecture of a run: accuracies of the variants on test data, FLOPs, depth."""
+    """Return a table with all architectures of a run: FLOPs, depth and accuracies."""
     history = read_history(run)
     budget = f", budget {history.budget / 1e6:.4g} MFLOPs" if history.budget else ""
-    rungs = "rungs: validation, else " if history.is_race else ""
-    table = Table(title=f"{rungs}test accuracy in %{budget}")
+    what = "Accuracy (rungs: validation, else test)" if history.is_race else "Test accuracy"
+    table = Table(title=f"{what} in %{budget}")
     for heading in ("#", "origin", "MFLOPs", "depth", *history.variants.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
     chosen = ((index, history.chosen(record)) for index, record in history.records.items())
@@ -43,10 +43,10 @@ def search_table(run: str | Path) -> Table:
             row.append("" if value is None else f"{100 * value:.2f}")
         over = None if history.within_budget(record) else "dim"
         table.add_row(*row, style=over)
-    table.caption = "★ best on validation data within the budget; dim: above the budget"
+    table.caption = "★ best validation accuracy within the budget; dim: above the budget"
     if measured:
         table.caption += (
-            "\nbalanced: test accuracy as the mean over the classes, of the best in a row"
+            "\nbalanced: test accuracy averaged over the classes, of the best network in a row"
         )
     if best:
         network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
@@ -55,11 +55,11 @@ def search_table(run: str | Path) -> Table:
 
 
 def plan_text(plan: SearchPlan) -> str:
-    """What was found and is suggested, in lines, and the command that does it."""
+    """Return the facts and suggestions of a plan, one per line, and the command to run it."""
     c = plan.config
     sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
     read = c.image_sides
-    resized = f"; read as {read[0]}×{read[1]}, fit: {c.fit}" if read else ""
+    resized = f"; resized to {read[0]}×{read[1]} (fit: {c.fit})" if read else ""
     more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
     options = {
         "dataset": c.dataset,
@@ -76,22 +76,22 @@ def plan_text(plan: SearchPlan) -> str:
     if minutes < 2:
         took = "less than two minutes"
     lines = [
-        f"images: {plan.train:,} to train, {plan.validation:,} to validate, {plan.test:,} to test",
+        f"images: {plan.train:,} training, {plan.validation:,} validation, {plan.test:,} test",
         f"sizes: {sizes}{more}{resized}",
-        f"classes: {plan.classes}, the smallest has {plan.fewest:,} images to train and validate",
-        f"budget: {c.flops / 1e6:g} MFLOPs for one image",
+        f"classes: {plan.classes}; the smallest has {plan.fewest:,} training and validation images",
+        f"budget: {c.flops / 1e6:g} MFLOPs per image",
         f"candidates: {', '.join(candidate.label for candidate in plan.candidates)}",
         f"race: {plan.race}",
-        f"time: {took} on this machine, with one worker",
+        f"time: {took} on this machine with one worker",
         shlex.join(["resbuilder", "search", "--method=race", *given]),
     ]
     return "\n".join(lines)
 
 
 def dataset_table(data_dir: str | None) -> Table:
-    """The known datasets and where they are."""
+    """Return a table of the known datasets and where their files are."""
     table = Table(box=None)
-    for heading in ("name", "images", "classes", "train / test", "what it is", "here"):
+    for heading in ("name", "image", "classes", "train / test", "description", "found at"):
         table.add_column(heading, no_wrap=True)
     for d in available(data_dir):
         shape = "×".join(map(str, d.shape or ()))

@@ -1,4 +1,5 @@
-"""Plumbing that the packages and the experiments share; needs the base install and no backend.
+"""Utilities shared by the packages and the experiments.
 
-``survival`` imports this and nothing else of ``resbuilder``; ``phs_optimizer`` does not.
+They need only the base installation and no backend. ``survival`` imports nothing else from
+``resbuilder``; ``phs_optimizer`` imports nothing from it at all.
 """

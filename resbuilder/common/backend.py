@@ -1,4 +1,4 @@
-"""Keras without the start-up notes of its backend, and with fast kernels."""
+"""Import Keras without the log messages of its backend, and with fast kernels."""
 
 import importlib.util
 import os
@@ -11,10 +11,10 @@ from importlib.machinery import ModuleSpec
 
 
 def prepare_backend() -> None:
-    """Set how TensorFlow starts; call this before it is imported. It is not imported here.
+    """Set environment variables for TensorFlow; call this before TensorFlow is imported.
 
-    TensorFlow leaves oneDNN out on processors without AVX-512, where convolutions then take up to
-    three times as long. What the user has set stays.
+    Without it, TensorFlow does not use oneDNN on processors without AVX-512, and convolutions take
+    up to three times as long. Variables that the user has set are kept.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "tensorflow" not in sys.modules:
@@ -24,15 +24,15 @@ def prepare_backend() -> None:
 
 
 def load_backend() -> None:
-    """Import Keras without the start-up notes of its backend."""
+    """Import Keras without the log messages of its backend."""
     prepare_backend()
     import keras  # noqa: F401
 
 
 class _Quietly(MetaPathFinder):
-    """Holds back what TensorFlow writes while it is imported.
+    """An import hook that suppresses what TensorFlow writes while it is imported.
 
-    It writes to file descriptor 2 before its own settings take effect.
+    TensorFlow writes to file descriptor 2 before its own log level takes effect.
     """
 
     def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:
@@ -56,7 +56,7 @@ class _Quietly(MetaPathFinder):
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Keep what is written to file descriptor 2, and show it only if something fails."""
+    """Capture what is written to file descriptor 2, and write it only if an exception is raised."""
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as notes:

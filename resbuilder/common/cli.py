@@ -1,7 +1,7 @@
-"""One behaviour for every command line: errors in one line, exit statuses, how to resume.
+"""The behaviour that all commands share: one-line errors, exit statuses, how to resume.
 
-Exit status: 0 success; 1 partial failure, of which the command has said what failed; 2 bad input,
-or an output that cannot be written; 130 after Ctrl-C.
+Exit statuses: 0 success; 1 partial failure (the command has said what failed); 2 bad input, or an
+output that cannot be written; 130 interrupted with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, NoReturn
 
 import click
 
-# What the backends raise when memory runs out has no class in common.
+# The backends' exceptions for exhausted memory have no common base class.
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
 
 
-# Which extra brings a module, where a missing one ends a command.
 BACKENDS = ("tensorflow", "jax", "torch")
+# The extra that installs a module, for the error about a missing module.
 EXTRAS = {
     "sklearn": "search",
     "PIL": "search",
@@ -41,22 +41,24 @@ EXTRAS = {
 
 
 class BadInput(click.ClickException):
-    """One line on standard error and exit status 2."""
+    """An error that is one line on standard error and exit status 2."""
 
     exit_code = 2
 
 
 class OneLineErrors(click.Command):
-    """A command, or mixed into a group: what is wrong is one line, never a traceback.
+    """A command, or a mixin for a group, that reports errors in one line without a traceback.
+
+    Errors of the library name Python arguments; here they name the command's ``--flags`` instead.
 
     Attributes:
-        extra: The extra of the installation that all of the commands need, if there is one.
+        extra: The extra of the installation that all commands need; None if they need none.
     """
 
     extra: str | None = None
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run, and exit with the status that says how it went."""
+        """Run the command and exit with its status."""
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         try:
             kwargs["standalone_mode"] = False
@@ -71,13 +73,13 @@ class OneLineErrors(click.Command):
             sys.exit(130)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; turn bad input into one line."""
+        """Run a command and turn errors about its input into one line."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
         except ValueError as error:
-            raise BadInput(str(error)) from None
+            raise BadInput(_with_flags(str(error), ctx.command)) from None
         except ModuleNotFoundError as error:
             raise BadInput(self._how_to_install(error)) from None
         except OSError as error:
@@ -105,7 +107,7 @@ class OneLineErrors(click.Command):
                 "pip install 'resbuilder[tensorflow]', or set KERAS_BACKEND to one that is"
             )
         extra = EXTRAS.get(module)
-        if extra in (None, "search"):  # Other extras than the commands' own bring these, too.
+        if extra in (None, "search"):  # The commands' own extra installs these modules, too.
             extra = self.extra or extra
         if extra is None:
             raise error
@@ -113,21 +115,16 @@ class OneLineErrors(click.Command):
 
 
 class Command(OneLineErrors):
-    """A command of a group, or on its own."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; its errors name its flags."""
-        with flags_in_errors(self):
-            return super().invoke(ctx)
+    """A command, in a group or on its own."""
 
 
 class Commands(OneLineErrors, click.Group):
-    """A group of commands, in the order in which one needs them.
+    """A group of commands, listed in the order in which users need them.
 
     Args:
-        modules: From the name of a command to the module that defines it under that name, and its
-            line in the group's help. The module is imported only when the command is used.
-        extra: The extra of the installation that all of the commands need.
+        modules: For each command by name, the module that defines it under that name, and its line
+            in the group's help. The module is imported only when the command is used.
+        extra: The extra of the installation that all commands need.
     """
 
     command_class = Command
@@ -149,27 +146,27 @@ class Commands(OneLineErrors, click.Group):
         return list(self.modules) or list(self.commands)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Return a command, importing its module."""
+        """Return a command; its module is imported first."""
         if name in self.modules:
             return getattr(importlib.import_module(self.modules[name][0]), name)
         return super().get_command(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
+        """Write the list of commands without importing their modules."""
         if not self.modules:
             return super().format_commands(ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.modules.items()])
 
 
-# The decorator of a command whose results another program may read with :func:`echo_json`.
+# Decorator for a command that can print its results as JSON; see :func:`echo_json`.
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON and nothing else on standard output."
+    "--json", "as_json", is_flag=True, help="Print the results as JSON on standard output"
 )
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as JSON; numbers that are not finite, which JSON lacks, become null."""
+    """Print a value as JSON; numbers that are not finite become null, as JSON has none."""
     click.echo(json.dumps(_finite(value), indent=1, ensure_ascii=False, allow_nan=False))
 
 
@@ -181,31 +178,31 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-@contextlib.contextmanager
-def flags_in_errors(command: click.Command) -> Iterator[None]:
-    """Name a command's flags where an error of the library names its arguments."""
-    try:
-        yield
-    except ValueError as error:
-        flags = {
-            parameter.name: max(parameter.opts, key=len)
-            for parameter in command.params
-            if isinstance(parameter, click.Option) and parameter.name
-        }
-        text = str(error)
-        for name, flag in flags.items():
-            # A single word may be just a word; a setting begins the message or is assigned.
+def _with_flags(text: str, command: click.Command) -> str:
+    """Replace argument names in an error of the library by the command's ``--flags``.
+
+    ``total_epochs must be positive`` becomes ``--total-epochs must be positive``, and ``give
+    flops=`` becomes ``give --flops``.
+    """
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name:
+            name, flag = parameter.name, max(parameter.opts, key=len)
+            # A name without "_" may be an ordinary word. It is taken for an argument only at the
+            # start of the message, or before "=".
             place = rf"\b{name}\b" if "_" in name else rf"^{name}(?= must| is| has)|\b{name}(?==)"
-            text = re.sub(rf"(?<![-\w])(?:{place})", flag, text)
-        raise BadInput(text) from None
+            # Not within a word, a flag or a path.
+            text = re.sub(rf"(?<![-\w/])(?:{place})(?!/)", flag, text)
+            # "=" without a value only marks an argument in Python.
+            text = re.sub(rf"{flag}=(?=[\s,;:.)]|$)", flag, text)
+    return text
 
 
 @contextlib.contextmanager
 def resumed_by(command: str | None = None) -> Iterator[None]:
-    """On Ctrl-C say which command resumes the work.
+    """Print the command that resumes the work if the user presses Ctrl-C.
 
     Args:
-        command: The command; by default the one that is running.
+        command: The command; by default the running one.
     """
     try:
         yield
@@ -215,7 +212,7 @@ def resumed_by(command: str | None = None) -> Iterator[None]:
 
 
 def this_command() -> str:
-    """Return the running command as one would type it again."""
+    """Return the running command as the user would type it again."""
     arguments = sys.argv[1:]
     if "-m" in sys.orig_argv[: len(sys.orig_argv) - len(arguments)]:
         module = sys.orig_argv[len(sys.orig_argv) - len(arguments) - 1]

@@ -1,6 +1,6 @@
-"""Ray as an executor: what runs in processes of this machine runs on many machines too.
+"""Ray as an executor: tasks that run in processes on one machine can run on many machines.
 
-Everything here is reached with ``--ray`` only, and Ray is not imported without it.
+Only ``--ray`` uses this module, and Ray is not imported without it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-# How often a task is done again whose worker or node was lost, before it is given up.
+# How often a task is run again after its worker or node was lost.
 RETRIES = 3
-# Settings of the environment that a worker needs as the driver has them.
+# Prefixes of the environment variables that a worker gets from the driver.
 _PASSED_ON = ("KERAS_", "RESBUILDER_", "TF_")
 
 Parameters = ParamSpec("Parameters")
@@ -22,22 +22,23 @@ Result = TypeVar("Result")
 
 
 class RayExecutor(Executor):
-    """Runs functions on a Ray cluster, each when a node has what a task needs.
+    """An executor that runs functions on a Ray cluster, each on a node with enough resources.
 
-    Functions and their arguments are pickled; files are read and written by the same path on every
-    node, so the working folder lies in a shared one. A task whose worker was killed, or whose node
-    was lost, is done again, up to three times; so it must be one that can be done again.
+    Functions and their arguments are pickled. Files have the same paths on every node, so the
+    working folder must be on a shared file system. If a worker is killed or a node is lost, its
+    tasks are run again, up to three times; so tasks must be repeatable.
 
     Args:
-        address: ``HOST:PORT`` of a cluster that this machine is a node of, or ``"local"`` for an
-            embedded one, which listens on the loopback interface alone and ends with the executor.
-        workers: Cores of an embedded Ray; a cluster counts its own.
-        cores: Cores of a task.
-        gpus: GPUs of a task, also a part of one. It sees no others, and none when this is 0.
-        memory: GiB of a task, by which Ray decides how many fit on a node; nothing enforces it.
+        address: ``HOST:PORT`` of a cluster that this machine belongs to, or ``"local"`` for an
+            embedded Ray, which listens on the loopback interface only and ends with the executor.
+        workers: Number of tasks at a time in an embedded Ray; ignored for a cluster.
+        cores: Cores per task.
+        gpus: GPUs per task, which may be a fraction. A task sees only these, and none if 0.
+        memory: GiB per task, from which Ray decides how many tasks fit on a node; not enforced.
 
     Raises:
-        ValueError: If Ray is not installed, no cluster answers, or no node has what a task needs.
+        ValueError: If Ray is not installed, no cluster answers, or no node has the resources that
+            a task needs.
 
     Example:
         >>> with RayExecutor("local", workers=2) as cluster:
@@ -56,8 +57,8 @@ class RayExecutor(Executor):
     ):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         if address == "local":
-            # Ray's own switch, for systems where it opens no port to others: it takes the
-            # loopback interface. Asked for 127.0.0.1 it would look for another address.
+            # Ray's own switch for systems on which it must not open ports to other machines: it
+            # then uses the loopback interface. Given 127.0.0.1, it would look for another address.
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         try:
             import ray
@@ -83,14 +84,14 @@ class RayExecutor(Executor):
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(
-                f"Ray at {address} cannot be used: {reason}; a cluster with a token needs "
+                f"Ray at {address} cannot be used: {reason}; if the cluster needs a token, set "
                 "RAY_AUTH_MODE=token here too"
             ) from None
         if address == "local" and (ip := ray.util.get_node_ip_address()) != "127.0.0.1":
             ray.shutdown()
             raise ValueError(
-                f"an embedded Ray would listen on {ip}, because Ray was imported before: leave the "
-                "import to --ray"
+                f"an embedded Ray would listen on {ip} instead of the loopback interface, because "
+                "Ray was imported before; do not import Ray yourself"
             )
         self._ray = ray
         needs = {"CPU": cores, "GPU": gpus, "memory": memory * 2**30}
@@ -112,10 +113,10 @@ class RayExecutor(Executor):
         *args: Parameters.args,
         **kwargs: Parameters.kwargs,
     ) -> Future[Result]:
-        """Hand a task in; its future raises what the function raises.
+        """Submit a task; its future raises what the function raises.
 
-        A task that was given up raises :class:`concurrent.futures.BrokenExecutor`, as processes
-        of this machine do.
+        If the task's worker was lost every time, the future raises
+        :class:`concurrent.futures.BrokenExecutor`, as with processes of this machine.
         """
         outer: Future[Result] = Future()
         reference = self._remote.remote(os.getcwd(), function, args, kwargs)
@@ -123,7 +124,7 @@ class RayExecutor(Executor):
         return outer
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Leave the cluster: tasks that are not done end there. An embedded Ray ends."""
+        """Leave the cluster, which cancels unfinished tasks. An embedded Ray ends."""
         self._ray.shutdown()
 
     def _pass_on(self, inner: Future, outer: Future) -> None:
@@ -136,24 +137,24 @@ class RayExecutor(Executor):
             reason = str(cause).splitlines()[0]
             outer.set_exception(
                 ValueError(
-                    f"a node cannot read its task ({reason}): it needs the Python, the packages "
-                    "and the checkout of the driver"
+                    f"a node cannot read its task ({reason}): it needs the same Python, packages "
+                    "and checkout as the driver"
                 )
             )
         elif cause is not None:
             outer.set_exception(cause)
-        else:  # the worker was killed or its node lost, every time
+        else:  # The worker was killed, or its node was lost, every time.
             text = str(error) or type(error).__name__
             outer.set_exception(BrokenExecutor(" ".join(text.split())))
 
 
 def _check(address: str) -> None:
-    """Refuse at once an address where nobody listens; Ray itself tries for many minutes."""
+    """Raise ValueError at once if no Ray answers; Ray itself would try for many minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(
-            f"{address!r} is no address of a Ray cluster: give HOST:PORT, such as 10.0.0.1:6379, "
-            "or local for a Ray of this command's own"
+            f"{address!r} is not the address of a Ray cluster: give HOST:PORT, such as "
+            "10.0.0.1:6379, or local for a Ray that this command starts and ends"
         )
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -162,11 +163,11 @@ def _check(address: str) -> None:
 
 
 def _in_folder(folder: str, function: Callable[..., Result], args: tuple, kwargs: dict) -> Result:
-    """On a node: paths that do not begin at the root mean what they mean for the driver."""
+    """Run a function on a node, where relative paths mean the same as for the driver."""
     if not Path(folder).is_dir():
         raise ValueError(
-            f"{folder} is not on the node {os.uname().nodename}: the nodes of a cluster need the "
-            "folders of the driver under the same paths, as a shared file system gives them"
+            f"{folder} is not on the node {os.uname().nodename}: every node needs the driver's "
+            "folders under the same paths, as on a shared file system"
         )
     os.chdir(folder)
     return function(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""How figures look: one palette, one style."""
+"""The palette and the style of all figures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-# matplotlib is imported where it is used: a command that needs a colour's name is there at once.
+# matplotlib is imported only where it is used, so that commands start quickly.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
-# Okabe and Ito's palette, told apart with every common colour vision deficiency.
+# Okabe and Ito's palette, which people with any common colour vision deficiency can distinguish.
 BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#B0578D"
 GREEN, RED, GREY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
 
@@ -33,9 +33,9 @@ STYLE: dict[RcKeyType, Any] = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "figure.facecolor": "white",
-    # Names come from data: a dollar sign in one does not start a formula.
+    # Names come from data, where a dollar sign does not start a formula.
     "text.parse_math": False,
-    # The same figure gives the same bytes.
+    # Makes the bytes of an SVG file reproducible.
     "svg.hashsalt": "resbuilder",
 }
 
@@ -44,7 +44,7 @@ def styled(changes: Mapping[RcKeyType, Any] = MappingProxyType({})) -> AbstractC
     """Return the context in which figures are made and saved.
 
     Args:
-        changes: Settings of matplotlib that differ.
+        changes: Settings of matplotlib that differ from the style.
     """
     import matplotlib
 
@@ -59,5 +59,5 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def data_uri(image: bytes, kind: str) -> str:
-    """Return an encoded image (``"png"``, ``"jpeg"``) as a page embeds it."""
+    """Return an encoded image (``"png"``, ``"jpeg"``) as a data URI for an HTML page."""
     return f"data:image/{kind};base64," + base64.b64encode(image).decode("ascii")

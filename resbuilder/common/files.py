@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, folders with one writer, and strict JSON."""
+"""Atomic writes, folders with a single writer, and strict JSON."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")
 def atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path; on success flush its content and rename it to ``path``.
 
-    The temporary name keeps the suffix, is short however long the name is, and differs each time,
-    so two writers never share a file. When the block raises, nothing of it is left, and what was
-    at ``path`` before is still there.
+    The temporary name keeps the suffix, is short however long the name is, and is random, so two
+    writers never share a file. If the block raises, the temporary file is removed, and the file
+    at ``path`` stays as it was.
 
     Args:
-        path: The file to write; its folder exists.
+        path: The file to write; its folder must exist.
 
     Yields:
         The path to write to.
 
     Raises:
-        OSError: If it cannot be written; the error names ``path``, not the temporary file.
+        OSError: If the file cannot be written; the error names ``path``, not the temporary file.
     """
     part = path.with_name(f".{secrets.token_hex(8)}.part{path.suffix}")
     try:
@@ -50,14 +50,14 @@ def atomically(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write a value as JSON, whole or not at all."""
+    """Write a value atomically as JSON."""
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomically(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Read JSON strictly: duplicate keys and NaN are errors, not lost or passed on.
+    """Parse JSON strictly: repeated keys and NaN are errors.
 
     Args:
         text: The text, or its bytes in UTF-8.
@@ -66,7 +66,7 @@ def parse_json(text: str | bytes) -> Any:
         The value.
 
     Raises:
-        ValueError: If it is not JSON, is nested too deeply, repeats a key, or holds NaN.
+        ValueError: If it is not JSON, is nested too deeply, repeats a key, or contains NaN.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -75,15 +75,15 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def is_temporary(path: Path) -> bool:
-    """Return whether a file has a temporary name of :func:`atomically`."""
+    """Return whether a file has a temporary name made by :func:`atomically`."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left under the temporary names of :func:`atomically`.
+    """Remove the temporary files that a killed process left behind.
 
     Args:
-        folder: Where to look, not in its sub-folders; nobody else may be writing there.
+        folder: Where to look, without sub-folders; no other process may be writing there.
     """
     if folder.is_dir():
         for path in folder.iterdir():
@@ -92,17 +92,17 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a folder is missing, or holds at most what a killed process left."""
+    """Return whether a folder is missing, or holds nothing but a lock and temporary files."""
     found = folder.iterdir() if folder.exists() else ()
     return all(path.name == LOCK or is_temporary(path) for path in found)
 
 
 def lock_folder(folder: Path) -> FileLock:
-    """Become the only writer of a folder until the lock is released or the process ends.
+    """Lock a folder for writing until the lock is released or the process ends.
 
     Args:
-        folder: It exists, and gets a file :data:`LOCK`, which stays. The system releases the lock
-            when the process ends, however it ends.
+        folder: An existing folder. It gets a file :data:`LOCK`, which stays. The operating system
+            releases the lock when the process ends, even if it is killed.
 
     Raises:
         ValueError: If another process is writing there.
@@ -119,7 +119,7 @@ def lock_folder(folder: Path) -> FileLock:
 
 @contextlib.contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Make a folder and be its only writer until the block or the process ends.
+    """Create a folder and lock it for writing until the block or the process ends.
 
     Raises:
         ValueError: If another process is writing there.
@@ -137,7 +137,7 @@ def _unique(pairs: list[tuple]) -> dict:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice!r} stands there twice")
+        raise ValueError(f"the key {twice!r} appears twice")
     return table
 
 

@@ -1,4 +1,4 @@
-"""Pages from templates, each one file that needs nothing else."""
+"""HTML pages from templates; each page is one self-contained file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import jinja2
 
 
 def page_template(package: str, **filters: Callable) -> jinja2.Template:
-    """Return ``page.html.j2`` of a package; what is missing in its context is an error.
+    """Return the template ``page.html.j2`` of a package; an undefined variable in it is an error.
 
     Args:
         package: Name of the package that holds the template.
-        **filters: Functions that the template uses by name.
+        **filters: Functions that the template may use as filters, by name.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader(package, "."),

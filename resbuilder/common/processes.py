@@ -1,4 +1,4 @@
-"""Processes of this machine, one GPU each where there are some; they end with what began them."""
+"""Worker processes on this machine, one GPU each if there are GPUs; they end with their parent."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from resbuilder.common.backend import prepare_backend
 def process_pool(
     workers: int, start: Callable[[], None], gpus: list[str] | None = None
 ) -> ProcessPoolExecutor:
-    """Processes that each see one GPU: trainings side by side, none spread over devices.
+    """Return a pool of processes that each see one GPU, so each training runs on one device.
 
     Args:
-        workers: How many. More than there are GPUs share them in turn.
-        start: Called first in each process, a function of a module that imports no backend: what
-            it sets is to be there before.
-        gpus: Which GPUs to share out; all that :func:`visible_gpus` finds by default.
+        workers: Number of processes. If there are fewer GPUs, processes share them.
+        start: Called first in each process. Its module must not import a backend, because ``start``
+            may set what a backend reads when it is imported.
+        gpus: The GPUs to distribute; by default all that :func:`visible_gpus` finds.
     """
     context = multiprocessing.get_context("spawn")
     gpus = visible_gpus() if gpus is None else gpus
@@ -36,12 +36,12 @@ def process_pool(
 
 
 def end_pool(pool: Executor) -> None:
-    """End a pool at once; when this returns, none of its processes on this machine writes.
+    """Terminate a pool; when this returns, none of its processes on this machine writes any more.
 
     Args:
-        pool: Of :func:`process_pool`, or another executor, which is asked to shut down.
+        pool: A pool from :func:`process_pool`, or another executor, which is only shut down.
     """
-    # pool.terminate_workers: Python 3.14
+    # From Python 3.14 on, pool.terminate_workers() does this.
     processes = list((getattr(pool, "_processes", None) or {}).values())
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
@@ -51,13 +51,16 @@ def end_pool(pool: Executor) -> None:
 
 
 def use_threads(threads: int) -> None:
-    """Leave cores to the processes beside this one; call this before TensorFlow is imported."""
+    """Limit this process to some threads, which leaves cores to other processes.
+
+    Call this before TensorFlow is imported.
+    """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     prepare_backend()
 
 
 def visible_gpus() -> list[str]:
-    """What ``CUDA_VISIBLE_DEVICES`` names, or else the indices of all NVIDIA GPUs here."""
+    """Return the GPUs in ``CUDA_VISIBLE_DEVICES``; if unset, the indices of all NVIDIA GPUs."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
@@ -69,18 +72,18 @@ def visible_gpus() -> list[str]:
 
 def _start(gpus: Any, start: Callable[[], None]) -> None:
     if (gpu := gpus.get()) is not None:
-        # Read when a backend first looks for devices, which is not when it is imported.
+        # A backend reads this when it first looks for devices, not when it is imported.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    # Ctrl-C reaches all processes of a terminal; the parent decides what becomes of these.
+    # Ctrl-C reaches all processes of a terminal; only the parent reacts and ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     start()
 
 
 def _end_with_parent() -> None:
-    """A pool's process waits for ever for the next task of a parent that was killed."""
+    """Exit when the parent ends; without this, a worker would wait for ever for its next task."""
     parent = multiprocessing.parent_process()
-    assert parent is not None, "only a process that was started by another calls this"
+    assert parent is not None, "only a worker process calls this"
     parent.join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What ``--overwrite`` may replace: what this program has made, and nothing else."""
+"""Checks that ``--overwrite`` replaces only what this program has written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resbuilder.common.files import is_temporary
 
-# A file tells what it is by its beginning; no header of a table that we write is longer.
+# Bytes at the beginning of a file that tell what it is; no header that we write is longer.
 _HEAD = 65_536
 
 
@@ -21,24 +21,25 @@ def check_place(
     """Check that a file or folder may be written, before the work for it begins.
 
     Args:
-        path: What will be written.
-        overwrite: Whether something that this program has made may be replaced.
-        foreign: Says of what is there why this program cannot have made it; None if it has.
-        instead: What the user may do about something that is there and is not to be replaced.
+        path: The file or folder to write.
+        overwrite: Whether an existing file or folder may be replaced, if this program wrote it.
+        foreign: Returns the reason why this program cannot have written what is at a path, or
+            None if it has.
+        instead: What the user can do if the path exists and must not be replaced.
 
     Returns:
-        Whether something is there, which is to be replaced.
+        Whether the path exists and is to be replaced.
 
     Raises:
-        ValueError: If something is there that may not be replaced, or its folder is missing.
+        ValueError: If the path exists and may not be replaced, or its folder does not exist.
     """
-    # Before the folder: a link that leads nowhere does not exist, and is there.
+    # Checked before the folder. A dangling link does not "exist", but it is in the way.
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise ValueError(f"{path} already exists; {instead}")
         if (reason := foreign(path)) is not None:
             raise ValueError(
-                f"{path} is not overwritten: {reason}; move it away, or choose another place"
+                f"{path} is not overwritten: {reason}; move it away, or choose another path"
             )
         return True
     if not path.absolute().parent.is_dir():
@@ -47,12 +48,15 @@ def check_place(
 
 
 def strangers(folder: Path, known: Iterable[str]) -> str | None:
-    """Say which files in a folder are not among those that this program writes there.
+    """Return a phrase that names the files in a folder that this program does not write there.
 
     Args:
-        folder: It exists. Its empty sub-folders, and what a killed process left, do not count.
-        known: Patterns of the files' paths below it, such as ``"models/*.keras"``. A ``*`` also
-            stands for several folders.
+        folder: An existing folder. Empty sub-folders and temporary files are ignored.
+        known: Patterns of the paths that this program writes, relative to the folder, such as
+            ``"models/*.keras"``. A ``*`` also matches several folders.
+
+    Returns:
+        The phrase, or None if there are no such files.
     """
     patterns = list(known)
     found = sorted(
@@ -69,11 +73,14 @@ def strangers(folder: Path, known: Iterable[str]) -> str | None:
 
 
 def begins_otherwise(path: Path, *beginnings: str) -> str | None:
-    """Say that a file does not begin as those do that this program writes.
+    """Return a phrase that says that this program cannot have written a file.
 
     Args:
         path: The file.
-        *beginnings: It must begin with one of these, or be empty.
+        *beginnings: What files of this program begin with. An empty file is accepted, too.
+
+    Returns:
+        The phrase, or None if the file begins with one of these.
     """
     if path.is_symlink() or not path.is_file():
         return "it is not a file"

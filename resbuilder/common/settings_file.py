@@ -1,4 +1,4 @@
-"""Settings of a command in a TOML or JSON file, for those who would rather not type them again."""
+"""Settings of a command from a TOML or JSON file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from resbuilder.common.files import parse_json
 
-# What a file must hold for an option of a type of click; of any other type it is text.
+# The types of value in a file for each option type of click; for all other types it is text.
 _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
     click.types.BoolParamType: ((bool,), "true or false"),
     click.types.IntParamType: ((int,), "a whole number"),
@@ -24,16 +24,16 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     """Read settings from a TOML or JSON file.
 
     Returns:
-        The settings by name, with ``_`` where the file has ``-``.
+        The settings by name, with ``-`` in names replaced by ``_``.
 
     Raises:
-        ValueError: If the file cannot be read or is not a flat table of settings.
+        ValueError: If the file cannot be read or is not a table of settings.
     """
     path = Path(path)
     parsers: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": parse_json}
     parse = parsers.get(path.suffix)
     if parse is None:
-        raise ValueError(f"a configuration file must end in .toml or .json, got {path}")
+        raise ValueError(f"the name of a configuration file must end in .toml or .json, got {path}")
     try:
         settings = parse(path.read_text(encoding="utf-8"))
     except RecursionError:
@@ -50,13 +50,13 @@ def read_settings(path: str | Path) -> dict[str, Any]:
 
 
 def config_option(*without: str) -> Callable[[Callable], Callable]:
-    """Return a decorator that gives a command ``--config FILE``; options win over the file.
+    """Return a decorator that gives a command ``--config FILE``; options override the file.
 
-    The file names settings as the command's options do. A value must have the option's type: a
+    The file names settings like the command's options. A value must have the option's type: a
     number in quotation marks is an error, and so is ``true`` for a number.
 
     Args:
-        without: Names of options that the file must not hold, such as the output.
+        without: Names of options that the file must not contain, such as the output.
     """
 
     def become_defaults(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -69,13 +69,13 @@ def config_option(*without: str) -> Callable[[Callable], Callable]:
         is_eager=True,
         expose_value=False,
         callback=become_defaults,
-        help="TOML or JSON file of settings, named as these options; options win.",
+        help="TOML or JSON file with settings, named like these options, which override it",
     )
 
 
 def _become_defaults(context: click.Context, path: Path, without: tuple[str, ...]) -> None:
     """Make the settings of a file the defaults of the running command."""
-    # A setting is named as its option is, which may differ from the argument of the function.
+    # A setting has the name of its option, which may differ from that of the function's argument.
     options = {
         max(option.opts, key=len).lstrip("-").replace("-", "_"): option
         for option in context.command.params

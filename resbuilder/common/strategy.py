@@ -1,4 +1,4 @@
-"""One training on several devices of a machine: each batch is divided among them."""
+"""Data-parallel training: each batch is divided among the devices of one machine."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ def devices(strategy: str, batch_size: int) -> int:
 
     Args:
         strategy: ``"one_device"``, or ``"mirrored"`` for all GPUs of the machine (all logical CPU
-            devices, if it has none), each with a copy of the weights.
-        batch_size: Rows of a batch, on all devices together.
+            devices, if it has no GPU), each with a copy of the weights.
+        batch_size: Rows of a batch, over all devices.
 
     Raises:
-        ValueError: If Keras does not run on TensorFlow, or there are more devices than rows.
+        ValueError: If ``"mirrored"`` is used without TensorFlow as the backend, or with more
+            devices than a batch has rows.
     """
     import keras
 
@@ -27,21 +28,20 @@ def devices(strategy: str, batch_size: int) -> int:
         return 1
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f'strategy "mirrored" needs TensorFlow, and Keras runs on {keras.backend.backend()}; '
+            f'strategy "mirrored" needs TensorFlow, but Keras runs on {keras.backend.backend()}; '
             'set KERAS_BACKEND=tensorflow, or choose strategy "one_device"'
         )
     number = _mirrored().num_replicas_in_sync
     if batch_size < number:
         raise ValueError(
             f"a batch of {batch_size} cannot be divided among {number} devices; make batch_size "
-            f"(of all devices together) at least {number}, or name fewer devices in "
-            "CUDA_VISIBLE_DEVICES"
+            f"(over all devices) at least {number}, or name fewer devices in CUDA_VISIBLE_DEVICES"
         )
     return number
 
 
 def strategy_scope(strategy: str, batch_size: int) -> AbstractContextManager:
-    """Return the context in which to build a model that is trained with a strategy.
+    """Return the context in which to build a model to train it with a strategy.
 
     Args:
         strategy: As in :func:`devices`.
@@ -56,12 +56,12 @@ def strategy_scope(strategy: str, batch_size: int) -> AbstractContextManager:
 
 @functools.cache
 def _mirrored() -> Any:
-    """The strategy of the whole process: TensorFlow's collectives do not survive a second one."""
+    """Return this process's only strategy: TensorFlow's collectives break with a second one."""
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(found) == 1:
-        warnings.warn('strategy "mirrored" finds only one device and trains on it', stacklevel=4)
+        warnings.warn('strategy "mirrored" found only one device and trains on it', stacklevel=4)
     return tf.distribute.MirroredStrategy([device.name for device in found])
 
 
@@ -79,23 +79,23 @@ def replicas() -> int:
 def gather(x: Any) -> Any:
     """Return the rows of all devices in their order; on one device ``x`` itself.
 
-    Every device then computes the same from them. The gradient goes back to the device that a row
-    came from, summed over the devices. So if all compute the same loss, divided by their number,
-    each gets the gradient of the undivided loss for its own rows.
+    Every device can then compute the same loss L from all rows. The gradient of a row returns to
+    the device that it came from, summed over the D devices. So if each device minimizes L/D, a
+    device gets D · ∂(L/D)/∂x = ∂L/∂x for its own rows.
 
     Args:
-        x: Tensor of this device, shape (n, ...); n may differ between devices. Or None.
+        x: Tensor of this device, shape (n, ...); n may differ between devices. It may be None.
 
     Returns:
-        Tensor of shape (N, ...), with N rows on all devices together.
+        Tensor of shape (N, ...) with the N rows of all devices, or None.
     """
     if x is None or replicas() == 1:
         return x
     import tensorflow as tf
 
     context = tf.distribute.get_replica_context()
-    # None while Keras builds a model, before there are parts of a batch.
+    # None while Keras builds a model.
     if context is None:
         return x
-    # Gathering forgets all sizes.
+    # all_gather loses the static shape.
     return tf.ensure_shape(context.all_gather(x, axis=0), (None, *x.shape[1:]))

@@ -1,13 +1,14 @@
-"""Small pieces of sentences that messages and pages share."""
+"""Parts of sentences that messages and pages share."""
 
+import re
 from collections.abc import Iterable
 
-# Of one name; a line must stay readable whatever a table holds.
+# The most characters of one name, so that a line stays readable whatever a table holds.
 _LONGEST = 300
 
 
 def some(items: Iterable[object], most: int = 5) -> str:
-    """Return the first items separated by commas, shortened, and how many more there are.
+    """Return the first items, shortened and separated by commas, and the number of the others.
 
     Example:
         >>> some(["a.png", "b.png", "c.png"], 2)
@@ -19,10 +20,20 @@ def some(items: Iterable[object], most: int = 5) -> str:
 
 
 def count(how_many: int, what: str) -> str:
-    """Return ``1 slide``, ``2 slides``."""
-    return f"{how_many} {what}" + ("" if how_many == 1 else "s")
+    """Return a number with its noun, such as ``1 slide`` or ``2 slides``."""
+    return f"{how_many:,} {what}" + ("" if how_many == 1 else "s")
+
+
+def number(value: float) -> str:
+    """Return a number as people write it, with at most six significant digits.
+
+    Example:
+        >>> number(1e8), number(1e-5), number(0.015), number(20)
+        ('1e8', '1e-5', '0.015', '20')
+    """
+    return re.sub(r"e\+?(-?)0*", r"e\1", f"{value:g}")
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its class where it says nothing."""
+    """Return the first line of an error's message, or the name of its class if it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]

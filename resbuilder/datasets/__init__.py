@@ -1,11 +1,11 @@
-"""Image classification data: load it, split it, feed it.
+"""Load, split and batch image classification data.
 
-`load` returns one `Dataset` of numpy arrays whatever the source: scikit-learn, keras.datasets,
-tensorflow_datasets, an `.npz` file or a folder of images. `Split` takes a validation part out of
-the training data: stratified, or of a folder by the content of its files. `ImageReading` says how
-the picture in a file becomes an input, and `read_image` reads it. `Preprocessing` holds the
-training statistics a model scales its raw pixels with, and `Batches` feeds `fit` deterministically,
-with augmentation.
+`load` returns a `Dataset` of numpy arrays from any source: scikit-learn, keras.datasets,
+tensorflow_datasets, an `.npz` file or a folder of images. `Split` takes a validation part from the
+training data, stratified by class; in a folder, the contents of the files decide. `ImageReading`
+says how an image file becomes an input, and `read_image` reads it. `Preprocessing` holds the
+statistics with which a model scales its raw pixels. `Batches` delivers reproducible batches to
+`fit`, with augmentation.
 
 Example:
     >>> data = load("digits")

@@ -1,11 +1,12 @@
-"""Which part a picture belongs to follows from its content, so that other files never change it.
+"""Assign image files to parts by their content, so that other files never change the assignment.
 
-The content of a file gives a number in [0, 1). A picture falls to a part if its number is below the
-part's share. An added file therefore leaves all others where they are, wherever and however they
-are called; and copies of a picture always fall to the same part.
+The hash of a file's content gives a number u in [0, 1), different for each purpose. A file belongs
+to a part with share s if u < s. So adding or renaming files leaves all others in their parts, and
+copies of an image are always in the same part.
 
-A class of few pictures may get none in this way. Then the one with the least number is taken. As a
-file is added, that one may go back to training, but none that was trained on becomes a test image.
+A class with few images may get none in a part in this way. Then its image with the smallest u is
+taken. When files are added later, this image may return to training, but a training image never
+becomes a test image.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ _CHUNK = 2**20
 
 
 def content_of(path: Path) -> str:
-    """Return what tells the content of a file from others: 32 hexadecimal digits of its SHA-256."""
+    """Return what identifies the content of a file: 32 hexadecimal digits of its SHA-256."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while chunk := file.read(_CHUNK):
@@ -29,20 +30,20 @@ def content_of(path: Path) -> str:
 def drawn(
     contents: Sequence[str], labels: np.ndarray, share: float, purpose: str, leave: int
 ) -> np.ndarray:
-    """Draw a part of pictures by their contents.
+    """Draw the images of a part by their contents.
 
-    Every class gets a picture, and keeps some different ones outside the part, as far as it has
-    them.
+    Every class gets at least one image in the part, and keeps some different ones outside of it, if
+    it has enough.
 
     Args:
-        contents: Of each picture.
-        labels: Class of each picture (n,).
-        share: Share of all that falls to the part, between 0 and 1, on average.
-        purpose: What is drawn; each purpose has numbers of its own.
-        leave: How many different pictures of each class must not fall to the part.
+        contents: Content of each image, as from :func:`content_of`.
+        labels: Class of each image, shape (n,).
+        share: Average fraction of all images in the part, between 0 and 1.
+        purpose: Name of the draw; each purpose gives other numbers.
+        leave: How many different images of each class must stay outside the part.
 
     Returns:
-        Which pictures do, bool (n,).
+        Which images are in the part, bool of shape (n,).
     """
     numbers = {content: number(content, purpose) for content in set(contents)}
     classes = [
@@ -62,6 +63,6 @@ def drawn(
 
 
 def number(content: str, purpose: str) -> float:
-    """Return the number in [0, 1) of a content, another for each purpose."""
+    """Return the number in [0, 1) of a content for a purpose."""
     digest = hashlib.sha256(f"{purpose}/{content}".encode()).digest()
     return int.from_bytes(digest[:7], "big") / 2**56

@@ -1,4 +1,4 @@
-"""The one form every source is brought into, and the checks every source must pass."""
+"""The common format of all datasets, and the checks that each dataset must pass."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ SCALINGS = ("unit", "standardize")
 
 @dataclass(frozen=True, eq=False, init=False)
 class Dataset:
-    """Training and test images with labels, checked and in one layout.
+    """Training and test images with labels, checked and in one format.
 
-    Whoever constructs it may pass grey images without a channel axis, labels of shape (n, 1), wider
-    integer types and `class_names=None` (classes are then called by their numbers); the fields
-    always have the form below.
+    The constructor also accepts grey images without a channel axis, labels of shape (n, 1), wider
+    integer types, and `class_names=None`, which names the classes by their numbers. The fields
+    always have the format below.
 
     Attributes:
-        name: What the dataset is called in reports.
+        name: Name of the dataset in reports.
         x_train: Raw pixels (n, height, width, channels); uint8, or float32 if the source has
             floats.
         y_train: Labels (n,), int64 in 0..classes-1.
@@ -32,14 +32,14 @@ class Dataset:
         y_test: As `y_train`.
         class_names: One name per class, in the order of the labels.
         scaling: How `Preprocessing.fit` scales the pixels: "unit" or "standardize".
-        reading: How a picture file becomes such an image; None where the pixels are not of uint8,
-            or not grey or RGB, unless it is given.
-        files: Which files the images were read from; None if they are not of a folder.
-        notes: What was done to the images as they were read, as sentences.
+        reading: How to read an image file in the same way; by default, None if the pixels are not
+            uint8, or not grey or RGB.
+        files: The files from which the images were read; None if they are not from a folder.
+        notes: How the images were converted when they were read, as sentences.
 
     Raises:
-        ValueError: If an array has the wrong shape or type, images and labels differ in number,
-            pixels are not finite, or labels are not 0..classes-1.
+        ValueError: If an array has the wrong shape or type, the numbers of images and labels
+            differ, pixels are not finite, or labels are not 0..classes-1.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Dataset:
         files: FolderFiles | None = None,
         notes: Sequence[str] = (),
     ):
-        """Brings the arrays into the documented form and checks them."""
+        """Convert the arrays to the documented format and check them."""
         if scaling not in SCALINGS:
-            raise ValueError(f"scaling must be one of {SCALINGS}, not {scaling!r}")
+            raise ValueError(f"scaling must be one of {SCALINGS}, got {scaling!r}")
         train, train_labels = _part(x_train, y_train, name, "train")
         test, test_labels = _part(x_test, y_test, name, "test")
         if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
             raise ValueError(
-                f"{name}: x_train has images of {train.shape[1:]} {train.dtype} but x_test of "
-                f"{test.shape[1:]} {test.dtype}; both must be the same"
+                f"{name}: x_train has {train.dtype} images of shape {train.shape[1:]}, but x_test "
+                f"has {test.dtype} images of shape {test.shape[1:]}; both must be the same"
             )
         values = {
             "name": name,
@@ -103,13 +103,13 @@ class Dataset:
         return len(self.class_names)
 
     def split(self, fraction: float = 0.2, seed: int = 0, limit: int | None = None) -> Split:
-        """Return which training images train and which validate.
+        """Split the training images into training and validation images.
 
-        Of a folder that follows from the content of each file, or from what the folder or the
-        record of a run says; otherwise images are drawn by their number.
+        In a folder, the sub-folders or the record of a run decide; if they do not, the content of
+        each file does. In other datasets, images are drawn by their index.
 
         Args:
-            fraction: Share that validates, between 0 and 1.
+            fraction: Fraction of validation images, between 0 and 1.
             seed: Seed of the choice.
             limit: Use only this many images; all by default.
 
@@ -122,14 +122,14 @@ class Dataset:
         if self.files.parts is not None:
             parts = np.array(self.files.parts)
             validation = parts == VALIDATION
-            if (parts == UNUSED).any():  # The run that says so had a limit.
+            if (parts == UNUSED).any():  # The recorded run had a limit.
                 return Split(np.flatnonzero(parts == TRAIN), np.flatnonzero(validation))
         return Split.by_content(
             contents, self.y_train, self.class_names, fraction, seed, limit, validation
         )
 
     def record(self, split: Split) -> DataRecord:
-        """Return what a run has to remember of these data."""
+        """Return what a run records about these data."""
         files = None
         if self.files is not None:
             parts = np.full(len(self.y_train), UNUSED, dtype=object)
@@ -142,7 +142,7 @@ class Dataset:
 
 
 def _reading(images: np.ndarray) -> ImageReading | None:
-    """Return the reading that gives a picture the form of images (n, height, width, channels)."""
+    """Return how to read image files as images (n, height, width, channels), or None."""
     _, height, width, channels = images.shape
     if images.dtype != np.uint8 or channels not in (1, 3):
         return None
@@ -150,12 +150,12 @@ def _reading(images: np.ndarray) -> ImageReading | None:
 
 
 def _part(x: ArrayLike, y: ArrayLike, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the images and labels of a part, which must be as many."""
+    """Return the images and labels of a part, and check that their numbers agree."""
     images = _images(np.asarray(x), f"{name}: x_{part}")
     labels = _labels(np.asarray(y), f"{name}: y_{part}")
     if len(images) != len(labels):
         raise ValueError(
-            f"{name}: x_{part} holds {len(images)} images but y_{part} {len(labels)} labels; "
+            f"{name}: x_{part} has {len(images)} images but y_{part} has {len(labels)} labels; "
             "every image needs exactly one label"
         )
     return images, labels
@@ -164,11 +164,11 @@ def _part(x: ArrayLike, y: ArrayLike, name: str, part: str) -> tuple[np.ndarray,
 def _classes(
     y_train: np.ndarray, y_test: np.ndarray, dataset: str, class_names: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Checks the labels against the names, or names the classes by their numbers."""
+    """Check the labels against the class names, or name the classes by their numbers."""
     present = np.unique(y_train)
     if len(present) < 2:
         raise ValueError(
-            f"{dataset}: y_train holds only class {present[0]}; "
+            f"{dataset}: y_train has only class {present[0]}; "
             "classification needs images of at least two classes"
         )
     if class_names is None:
@@ -184,14 +184,14 @@ def _classes(
     for part, labels in (("y_train", y_train), ("y_test", y_test)):
         if labels.max() >= len(names):
             raise ValueError(
-                f"{dataset}: {part} has a label {labels.max()}, out of range; "
+                f"{dataset}: {part} has the label {labels.max()}, which is out of range; "
                 f"expected 0..{len(names) - 1} ({len(names)} classes)"
             )
     return names
 
 
 def _images(array: np.ndarray, what: str) -> np.ndarray:
-    """Returns (n, height, width, channels) of uint8 or finite float32."""
+    """Return images as an array (n, height, width, channels) of uint8 or finite float32."""
     if array.ndim == 3:
         array = array[..., None]
     if array.ndim != 4 or 0 in array.shape:
@@ -209,23 +209,23 @@ def _images(array: np.ndarray, what: str) -> np.ndarray:
         broken = np.flatnonzero(~np.isfinite(array).all(axis=(1, 2, 3)))
         if len(broken):
             raise ValueError(
-                f"{what} has NaN or infinite pixels in {len(broken)} of {len(array)} images, "
+                f"{what} has NaN or infinite pixels in {len(broken)} of {len(array)} images; "
                 f"the first is image {broken[0]}; remove or repair them"
             )
     elif array.dtype.kind in "iu":
         if array.dtype != np.uint8 and (array.min() < 0 or array.max() > 255):
             raise ValueError(
                 f"{what} has {array.dtype} pixels from {array.min()} to {array.max()}; "
-                "expected 0..255, or floating point for any other range"
+                "expected 0..255, or a floating-point type for any other range"
             )
         array = array.astype(np.uint8, copy=False)
     else:
-        raise ValueError(f"{what} has type {array.dtype}; expected uint8 or floating point pixels")
+        raise ValueError(f"{what} has type {array.dtype}; expected uint8 or floating-point pixels")
     return np.ascontiguousarray(array)
 
 
 def _labels(array: np.ndarray, what: str) -> np.ndarray:
-    """Returns (n,) of int64, none negative."""
+    """Return labels as an array (n,) of int64, none of them negative."""
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim != 1 or len(array) == 0:
@@ -236,5 +236,5 @@ def _labels(array: np.ndarray, what: str) -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise ValueError(f"{what} has type {array.dtype}; expected integer class numbers")
     if array.min() < 0:
-        raise ValueError(f"{what} has a negative label {array.min()}; expected 0..classes-1")
+        raise ValueError(f"{what} has the negative label {array.min()}; expected 0..classes-1")
     return array.astype(np.int64)

@@ -1,4 +1,4 @@
-"""The files that people download for a known dataset: their names, their page, their SHA-256."""
+"""The files to download for the known datasets: their names, web pages and SHA-256 hashes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Download:
-    """What to fetch for one dataset.
+    """What to download for a dataset.
 
     Attributes:
-        page: Where a browser finds the files.
-        files: SHA-256 of each file by its name, as tensorflow_datasets 4.9.10 records it; None
-            where the publisher packs the file on request, so that no hash is fixed.
+        page: Web page with the files.
+        files: SHA-256 of each file by its name, as recorded in tensorflow_datasets 4.9.10; None if
+            the publisher packs the file on request, so that its hash varies.
     """
 
     page: str
@@ -95,7 +95,7 @@ DOWNLOADS = {
     ),
 }
 
-# The folders of Animals10 are named in Italian.
+# The folders of Animals10 have Italian names.
 ANIMALS = {
     "cane": "dog",
     "cavallo": "horse",

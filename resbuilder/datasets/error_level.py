@@ -1,4 +1,4 @@
-"""Error-level analysis: where a JPEG has another history than the rest of it."""
+"""Error level analysis: find parts of a JPEG image with a different history from the rest."""
 
 import io
 
@@ -9,22 +9,22 @@ QUALITIES = range(1, 101)
 
 
 def error_level_analysis(image: np.ndarray, quality: int = 90) -> np.ndarray:
-    """How much every pixel changes when the image is saved as JPEG once more.
+    """Return how much each pixel changes when the image is saved as JPEG again.
 
-    What was saved at about this quality before, on the same grid of 8x8 blocks, hardly changes; a
-    part with another history (pasted, filled in, saved at another quality) changes by another
-    amount and stands out (N. Krawetz, "A Picture's Worth", Black Hat USA 2007). Work on the pixels
-    of the file: resizing or turning an image moves them off the grid of its blocks.
+    Parts that were saved at about this quality before, on the same grid of 8x8 blocks, hardly
+    change. A part with a different history (pasted, filled in, saved at another quality) changes by
+    a different amount and stands out (N. Krawetz, "A Picture's Worth", Black Hat USA 2007). Use the
+    original pixels of the file: resizing or rotating the image moves them off the grid of blocks.
 
     Args:
         image: uint8 pixels (height, width) or (height, width, channels), grey or RGB.
-        quality: Quality of the JPEG, 1 to 100, as Pillow counts it.
+        quality: Quality of the JPEG, 1 to 100, on Pillow's scale.
 
     Returns:
         |image - JPEG(image)|, uint8, of the same shape; in grey levels, not brightened.
 
     Raises:
-        ValueError: If the image is not of that form or the quality out of range.
+        ValueError: If the image has another shape or type, or the quality is out of range.
 
     Example:
         >>> pixels = np.asarray(Image.open("photograph.jpg"))
@@ -36,25 +36,25 @@ def error_level_analysis(image: np.ndarray, quality: int = 90) -> np.ndarray:
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
-    """The pixels of an image that was saved as JPEG and opened again.
+    """Return the pixels of an image after saving it as JPEG and opening it again.
 
     Args:
         image: As for :func:`error_level_analysis`.
-        quality: Likewise.
+        quality: As for :func:`error_level_analysis`.
 
     Returns:
         uint8, of the same shape.
 
     Raises:
-        ValueError: Likewise.
+        ValueError: As :func:`error_level_analysis`.
     """
     check_quality(quality)
     image = np.asarray(image)
     channels = image.shape[2:]
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in ((), (1,), (3,)):
         raise ValueError(
-            f"expected a grey or RGB image of uint8, (height, width) or (height, width, 1 or 3); "
-            f"received {image.dtype} of shape {image.shape}"
+            "expected a grey or RGB image of uint8, (height, width) or (height, width, 1 or 3); "
+            f"got {image.dtype} of shape {image.shape}"
         )
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if channels == (1,) else image).save(
@@ -64,10 +64,10 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 
 def check_quality(quality: int) -> None:
-    """Refuses what is no quality of a JPEG.
+    """Check a JPEG quality.
 
     Raises:
         ValueError: If it is not a whole number from 1 to 100.
     """
     if quality not in QUALITIES:
-        raise ValueError(f"the quality of a JPEG is a whole number from 1 to 100, not {quality!r}")
+        raise ValueError(f"a JPEG quality must be a whole number from 1 to 100, got {quality!r}")

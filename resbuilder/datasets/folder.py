@@ -1,4 +1,4 @@
-"""Folders of images as arrays."""
+"""Read a folder of images as arrays."""
 
 import os
 import warnings
@@ -26,18 +26,18 @@ from resbuilder.datasets.progress import progress
 from resbuilder.datasets.reading import Header, ImageReading, read_header, read_picture
 from resbuilder.datasets.record import DataRecord, RecordedFile
 
-_THREADS = 8  # each holds a whole picture
+_THREADS = 8  # Each has a whole decoded image in memory.
 
 
 @dataclass(frozen=True, eq=False)
 class FolderFiles:
-    """Which files the arrays of a folder were read from.
+    """The files from which the arrays of a folder were read.
 
     Attributes:
-        train: Of x_train, in its order.
-        test: Of x_test, in its order.
-        parts: What each of ``train`` is for (``"train"``, ``"validation"`` or ``"unused"``), where
-            the folder or the record of a run says so; None: that is still to be drawn.
+        train: The files of x_train, in the same order.
+        test: The files of x_test, in the same order.
+        parts: The part of each file in ``train`` (``"train"``, ``"validation"`` or ``"unused"``),
+            if the folder or the record of a run says so; None if they are still to be drawn.
     """
 
     train: tuple[RecordedFile, ...]
@@ -46,14 +46,14 @@ class FolderFiles:
 
 
 class FolderData(NamedTuple):
-    """What was read from a folder.
+    """The data read from a folder.
 
     Attributes:
         arrays: x_train, y_train, x_test and y_test by name.
         classes: Names of the classes.
-        reading: How the pictures were read.
-        files: Which they are; None where they are divided by order.
-        notes: What was done to them, as sentences.
+        reading: How the image files were read.
+        files: The files; None if they were divided by their order.
+        notes: What was skipped and converted, as sentences.
     """
 
     arrays: dict[str, np.ndarray]
@@ -73,30 +73,30 @@ def read_folder(
 ) -> FolderData:
     """Read a folder of images as uint8 arrays.
 
-    Classes are the sub-folders in alphabetical order; images may lie deeper inside them. The folder
-    may be divided into parts (see :func:`.layout.find`). Without a part for tests, about 20 % of
-    the training images become it: those whose content says so (see :mod:`.content`). If every image
-    is grey the arrays have one channel, otherwise three. Files that are exact copies of others
-    never are in two parts: training does without those that are also used for validation or tests.
+    The classes are the sub-folders in alphabetical order; images may be in deeper folders. The
+    folder may be divided into parts (see :func:`.layout.find`). Without a test part, about 20 % of
+    the training images become test images, chosen by their contents (see :mod:`.content`). If every
+    image is grey, the arrays have one channel, otherwise three. Exact copies of an image are never
+    in two parts: copies of validation and test images are left out of training.
 
     Args:
         path: The folder.
-        image_size: Side, or (height, width), that images are brought to; by default the size they
-            have, which must then be the same for all.
+        image_size: Side, or (height, width), to which images are resized; by default their own
+            size, which must then be the same for all.
         ela_quality: See :class:`.ImageReading`.
-        fit: Likewise.
-        record: Of a run: its pictures are read as it read them, and if it names files, these and no
-            others, each for what it was. The three arguments before are then ignored.
-        by_order: Draw the tests by the order of the file names, an exact share of each class, and
-            look for no copies: so a dataset that others know is divided for good.
+        fit: See :class:`.ImageReading`.
+        record: Record of a run. Image files are read as in the run; if it lists files, exactly
+            these are loaded, each into its recorded part. The three arguments before are ignored.
+        by_order: Draw the test images by the order of the file names, an exact fraction of each
+            class, and do not look for copies, so that a public dataset is always divided alike.
 
     Raises:
         ValueError: If there are fewer than two classes, a class has too few images, an image cannot
-            be read, sizes differ without ``image_size``, or files of the record are not there.
+            be read, sizes differ without ``image_size``, or files of the record are missing.
     """
     layout, notes = find(path), []
     found = [file for files in layout.parts.values() for file in files]
-    contents = _each(lambda f: content_of(f.path), found, f"looking at {path.name}")
+    contents = _each(lambda f: content_of(f.path), found, f"scanning {path.name}")
     known = dict(zip(found, contents, strict=True))
     parts = {part: [File(f, known[f]) for f in files] for part, files in layout.parts.items()}
     if record is not None and record.files is not None:
@@ -105,8 +105,8 @@ def read_folder(
         if layout.passed_over:
             named = some(layout.passed_over, LISTED)
             notes.append(
-                f"{path.name}: files passed over, as they are not pictures that can be read here "
-                f"or lie in no class: {len(layout.passed_over)} ({named})"
+                f"{path.name}: files skipped, because they are not images in a supported format or "
+                f"are outside the class folders: {len(layout.passed_over)} ({named})"
             )
         if by_order:
             parts = with_tests_by_order(parts)
@@ -127,7 +127,7 @@ def read_folder(
         arrays[f"y_{part}"] = np.array([file.found.label for file in read])
     if conversions and (record is None or record.files is None):
         done = ", ".join(f"{count} {what}" for what, count in conversions.items())
-        notes.append(f"{path.name}: of {len(train) + len(parts[TEST])} images {done}")
+        notes.append(f"{path.name}: of {len(train) + len(parts[TEST])} images, {done}")
     for note in notes:
         warnings.warn(note, stacklevel=3)
     given = len(parts) > 2
@@ -140,7 +140,7 @@ def read_folder(
 
 
 def sizes(path: Path) -> list[tuple[int, int]]:
-    """Return the (height, width) of each image of a folder, from their headers alone.
+    """Return the (height, width) of each image of a folder, from the files' headers.
 
     Raises:
         ValueError: As :func:`read_folder`.
@@ -150,7 +150,7 @@ def sizes(path: Path) -> list[tuple[int, int]]:
 
 
 def _headers(path: Path, files: list[Found]) -> list[Header]:
-    return _each(lambda f: read_header(f.path), files, f"looking at {path.name}")
+    return _each(lambda f: read_header(f.path), files, f"scanning {path.name}")
 
 
 def _reading(
@@ -160,7 +160,7 @@ def _reading(
     ela_quality: int | None,
     fit: str,
 ) -> ImageReading:
-    """Return the reading that suits the images of a folder."""
+    """Return how to read the images of a folder."""
     headers = _headers(path, files)
     mode = "L" if all(header.grey for header in headers) else "RGB"
     height, width = headers[0].size if image_size is None else _pair(image_size)
@@ -168,18 +168,18 @@ def _reading(
         if image_size is None and header.size != (height, width):
             raise ValueError(
                 f"the images in {path} differ in size: {files[0].path.name} is {height}x{width}, "
-                f"{file.path.name} {header.size[0]}x{header.size[1]} (height x width); give "
+                f"but {file.path.name} is {header.size[0]}x{header.size[1]} (height x width); give "
                 "image_size to resize them"
             )
     return ImageReading(height, width, fit, mode, ela_quality)
 
 
 def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
-    """Return (height, width)."""
+    """Return a size as (height, width)."""
     sides = image_size if isinstance(image_size, (tuple, list)) else (image_size, image_size)
     if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
         raise ValueError(
-            f"image_size must be a positive side or (height, width) in pixels, not {image_size!r}"
+            f"image_size must be a positive side or (height, width) in pixels, got {image_size!r}"
         )
     height, width = sides
     return height, width
@@ -188,7 +188,7 @@ def _pair(image_size: int | tuple[int, int]) -> tuple[int, int]:
 def _decode(
     files: Sequence[Path], reading: ImageReading, label: str, conversions: Counter[str]
 ) -> np.ndarray:
-    """Decode files into one array (n, height, width, channels); count conversions."""
+    """Decode files into one array (n, height, width, channels), and count conversions."""
     pixels = np.empty((len(files), *reading.input_shape), np.uint8)
 
     def read(at: int) -> tuple[str, ...]:
@@ -201,7 +201,7 @@ def _decode(
 
 
 def _each(work: Callable[[Any], Any], items: Sequence[Any], label: str) -> list[Any]:
-    """Work on all items in threads (decoding releases the interpreter), stop at an error."""
+    """Apply a function to all items in threads, as decoding releases the GIL; stop at an error."""
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
         return list(progress(pool.map(work, items), len(items), label))

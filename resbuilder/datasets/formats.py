@@ -1,4 +1,4 @@
-"""Parsers of the formats in which datasets are published: IDX, NORB's matrices, CIFAR's records."""
+"""Parse the formats of published datasets: IDX, NORB's matrices and CIFAR's records."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _CIFAR_IMAGE = (3, 32, 32)
 
 
 def read_idx(content: bytes, name: str) -> np.ndarray:
-    """Return the array of an IDX file of unsigned bytes, as MNIST's page defines the format.
+    """Return the array of an IDX file of unsigned bytes, the format defined on MNIST's page.
 
     Args:
-        content: The file, unpacked. Two zero bytes, the type, the number of dimensions, each
+        content: The unpacked file: two zero bytes, the type, the number of dimensions, each
             dimension as a big-endian 32-bit integer, then the values, last dimension fastest.
-        name: What errors call the file.
+        name: Name of the file for errors.
 
     Raises:
-        ValueError: If it is not such a file, or is cut short.
+        ValueError: If it is not such a file, or is incomplete.
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != _UBYTE or not content[3]:
         raise ValueError(f"{name} is not an IDX file of unsigned bytes")
     begin = 4 + 4 * content[3]
     if len(content) < begin:
-        raise ValueError(f"{name} is cut short")
+        raise ValueError(f"{name} is incomplete")
     shape = np.frombuffer(content[4:begin], ">u4").astype(int)
     return _values(content, begin, np.dtype("u1"), shape.tolist(), name)
 
@@ -35,12 +35,12 @@ def read_norb(content: bytes, name: str) -> np.ndarray:
     """Return the array of one of NORB's binary matrices of bytes or 32-bit integers.
 
     Args:
-        content: The file, unpacked: type, number of dimensions d, max(d, 3) dimensions, each a
+        content: The unpacked file: type, number of dimensions d, max(d, 3) dimensions, each a
             little-endian 32-bit integer, then the values, last dimension fastest.
-        name: What errors call the file.
+        name: Name of the file for errors.
 
     Raises:
-        ValueError: If it is not such a file, or is cut short.
+        ValueError: If it is not such a file, or is incomplete.
     """
     head = np.frombuffer(content[:8], "<i4") if len(content) >= 8 else np.zeros(2, np.int32)
     kind, dimensions = _NORB_TYPES.get(int(head[0])), int(head[1])
@@ -48,7 +48,7 @@ def read_norb(content: bytes, name: str) -> np.ndarray:
         raise ValueError(f"{name} is not a NORB matrix of bytes or 32-bit integers")
     begin = 8 + 4 * max(dimensions, 3)
     if len(content) < begin:
-        raise ValueError(f"{name} is cut short")
+        raise ValueError(f"{name} is incomplete")
     shape = np.frombuffer(content[8:begin], "<i4")[:dimensions]
     return _values(content, begin, kind, shape.tolist(), name)
 
@@ -58,16 +58,16 @@ def read_cifar(content: bytes, labels: int, name: str) -> tuple[np.ndarray, np.n
 
     Args:
         content: Records of `labels` bytes, then 3,072 bytes: red, green and blue, row by row.
-        labels: Labels per record, the finest last: 1 for CIFAR-10; 2 for CIFAR-100, whose first
-            is the coarse class.
-        name: What errors call the file.
+        labels: Labels per record, of which the last is used: 1 for CIFAR-10; 2 for CIFAR-100,
+            whose first label is the coarse class.
+        name: Name of the file for errors.
 
     Raises:
-        ValueError: If the length is not a whole number of records.
+        ValueError: If the length is not a multiple of a record's length.
     """
     record = labels + int(np.prod(_CIFAR_IMAGE))
     if not content or len(content) % record:
-        raise ValueError(f"{name} is not made of records of {record} bytes, or is cut short")
+        raise ValueError(f"{name} does not consist of records of {record} bytes, or is incomplete")
     rows = np.frombuffer(content, np.uint8).reshape(-1, record)
     pixels = rows[:, labels:].reshape(-1, *_CIFAR_IMAGE).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(pixels), rows[:, labels - 1].copy()
@@ -81,7 +81,7 @@ def _values(
     if min(shape) < 0 or found != expected:
         sizes = "×".join(map(str, shape))
         raise ValueError(
-            f"{name} holds {found:,} bytes of values, but its header announces {sizes} of them, "
-            f"{expected:,} bytes"
+            f"{name} has {found:,} bytes of values, but {sizes} values, {expected:,} bytes, "
+            "according to its header"
         )
     return np.frombuffer(content, kind, count, begin).reshape(shape)

@@ -1,4 +1,4 @@
-"""Names of the classes, in the order of the labels."""
+"""Class names of the known datasets, in the order of the labels."""
 
 import string
 

@@ -1,4 +1,4 @@
-"""Image folders as people have them: which files are pictures, of which class, of which part."""
+"""Find the image files in a folder, with their classes and parts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from resbuilder.datasets.reading import is_picture
 
-#: What is a picture by its name; of files without a suffix the content says it.
+#: Suffixes of image files; for files without a suffix, the content decides.
 SUFFIXES = {
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
     *(".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 }
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
-#: What the folder of a part may be called, in any case.
+#: Names that the folder of a part may have, in upper or lower case.
 _PART_NAMES = {
     **dict.fromkeys(("train", "training"), TRAIN),
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
@@ -22,10 +22,10 @@ _PART_NAMES = {
 
 
 class Found(NamedTuple):
-    """A picture file.
+    """An image file.
 
     Attributes:
-        path: Where it lies.
+        path: Its path.
         name: Its path inside the dataset's folder, with slashes.
         label: Number of its class.
     """
@@ -37,13 +37,13 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds.
+    """The contents of a folder.
 
     Attributes:
         classes: Names of the classes, in alphabetical order.
-        parts: Files of each of :data:`PARTS` that the folder has, or of ``TRAIN`` alone where it
-            does not say which files are for what; by label and name.
-        passed_over: Names of the visible files that are in no part.
+        parts: Files of each of :data:`PARTS` that the folder has, sorted by label and name; if it
+            is not divided into parts, all files are in ``TRAIN``.
+        passed_over: Names of the visible files that are skipped.
     """
 
     classes: tuple[str, ...]
@@ -52,14 +52,15 @@ class Layout:
 
 
 def find(path: Path) -> Layout:
-    """Look through a folder: one sub-folder per class, or a folder for each part with them inside.
+    """Find the images in a folder with one sub-folder per class, or with such folders per part.
 
-    Folders are taken for parts if one is for training and another for validation or tests, whatever
-    case their names are in. A single folder called ``train`` among others is a class.
+    Sub-folders are parts if one of them is named as the training part and another as the validation
+    or test part, in upper or lower case. A single sub-folder called ``train`` is a class.
 
     Raises:
-        ValueError: If there are fewer than two classes, a class without images, folders beside
-            those of parts, two for the same part, or parts with different classes.
+        ValueError: If there are fewer than two classes, a class has no images, there are other
+            folders next to those of parts, two folders for the same part, or parts with different
+            classes.
     """
     folders = _folders(path)
     parts = _part_folders(path, folders)
@@ -82,7 +83,7 @@ def find(path: Path) -> Layout:
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the picture files in and below a folder, and the other visible files, sorted."""
+    """Return the image files in and below a folder, and the other visible files, both sorted."""
     pictures: list[Path] = []
     others: list[Path] = []
     for file in _visible(folder):
@@ -93,7 +94,7 @@ def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
-    """Return the folders of parts by part; none where the folders are classes."""
+    """Return the folders of parts by part; none if the folders are classes."""
     parts: dict[str, Path] = {}
     named = [folder for folder in folders if folder.name.casefold() in _PART_NAMES]
     if len(named) < 2:
@@ -102,25 +103,27 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
     for folder in named:
         part = _PART_NAMES[folder.name.casefold()]
         if part in parts:
-            raise ValueError(f"{path} has {listed}: two folders for {part}; leave one of them")
+            raise ValueError(f"{path} has {listed}: two folders for {part}; keep only one of them")
         parts[part] = folder
     if TRAIN not in parts:
-        raise ValueError(f"{path} has {listed} and no folder train; add it, or rename the classes")
+        raise ValueError(
+            f"{path} has {listed}, but no folder train; add it, or rename them if they are classes"
+        )
     if len(named) < len(folders):
         raise ValueError(
             f"{path} has {listed}; expected either classes, or only folders for training, "
-            "validation and test: move the others elsewhere"
+            "validation and test; move the other folders elsewhere"
         )
     return parts
 
 
 def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[str]]:
-    """Return the names of the class folders, their pictures, and the files that are none."""
+    """Return the names of the class folders, their images, and the names of all other files."""
     folders = _folders(path)
     if len(folders) < 2:
         found = f"one, {folders[0].name}" if folders else "none"
         raise ValueError(
-            f"{path} must hold at least two sub-folders of images, one per class; found {found}"
+            f"{path} must have at least two sub-folders of images, one per class; found {found}"
         )
     files, passed_over = [], _loose(path, top)
     for label, folder in enumerate(folders):
@@ -129,7 +132,8 @@ def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[
         passed_over += [file.relative_to(top).as_posix() for file in others]
         if not inside:
             raise ValueError(
-                f"{folder} holds no images ({', '.join(sorted(SUFFIXES))}); add some or remove it"
+                f"{folder} contains no images ({', '.join(sorted(SUFFIXES))}); add some, or remove "
+                "the folder"
             )
         files += sorted(inside, key=lambda file: file.name)
     return tuple(folder.name for folder in folders), files, passed_over
@@ -141,7 +145,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _loose(path: Path, top: Path) -> list[str]:
-    """Return the names of the visible files beside the sub-folders of a folder."""
+    """Return the names of the visible files directly in a folder."""
     files = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
     return sorted(file.relative_to(top).as_posix() for file in files)
 

@@ -1,4 +1,4 @@
-"""The `<name>.npz` route: a dataset as one file that any machine can be handed."""
+"""Read a dataset from an `.npz` file."""
 
 import zipfile
 from pathlib import Path
@@ -14,28 +14,28 @@ LAYOUT = (
 
 
 def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]:
-    """Reads the arrays of a dataset file.
+    """Read the arrays of a dataset file.
 
     Args:
         path: An `.npz` file with x_train, y_train, x_test, y_test and, optionally, class_names
-            (an array of strings). Images are taken as they are stored (EMNIST: upright already).
+            (an array of strings). Images are used as they are stored (EMNIST must be upright).
 
     Returns:
         The four arrays by name, and the class names or None.
 
     Raises:
-        ValueError: If the file cannot be read, holds Python objects, or lacks an array.
+        ValueError: If the file cannot be read, contains Python objects, or lacks an array.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [key for key in ARRAYS if key not in file]
             if missing:
                 raise ValueError(
-                    f"the arrays {', '.join(missing)} are missing, it holds {sorted(file)}"
+                    f"the arrays {', '.join(missing)} are missing, it has {sorted(file)}"
                 )
             names = _names(_array(file, "class_names")) if "class_names" in file else None
             return {key: _array(file, key) for key in ARRAYS}, names
-    except Exception as error:  # numpy and zipfile raise whatever the broken part leads to.
+    except Exception as error:  # numpy and zipfile raise many kinds of exceptions for broken files.
         raise ValueError(
             f"{path} cannot be used as a dataset: {_reason(path, error)}; write it with {LAYOUT}"
         ) from error
@@ -43,19 +43,22 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]
 
 def _array(file: NpzFile, key: str) -> np.ndarray:
     array = file[key]
-    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-        raise ValueError(f"{key} is no array")
+    if not isinstance(array, np.ndarray):  # numpy returns the bytes of other archive members.
+        raise ValueError(f"{key} is not an array")
     return array
 
 
 def _names(array: np.ndarray) -> tuple[str, ...]:
     if array.ndim != 1 or array.dtype.kind not in "US":
-        raise ValueError(f"class_names must be (classes,) of text, not {array.shape} {array.dtype}")
+        raise ValueError(
+            "class_names must be strings of shape (classes,), got "
+            f"{array.dtype} of shape {array.shape}"
+        )
     return tuple(array.astype(str).tolist())
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Says what is wrong; numpy takes whatever is no archive for a pickle."""
+    """Return what is wrong with a file; numpy's error would call any other file a pickle."""
     if not zipfile.is_zipfile(path):
         return "it is not an npz archive"
     return str(error) or type(error).__name__

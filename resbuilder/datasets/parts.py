@@ -1,4 +1,4 @@
-"""Which files of a folder train, validate and test."""
+"""Divide the files of a folder into training, validation and test files."""
 
 import warnings
 from collections import defaultdict
@@ -14,26 +14,34 @@ from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
 from resbuilder.datasets.split import Split
 
 TEST_SHARE = 0.2
-LISTED = 3  # files that a sentence names
+LISTED = 3  # The most files that a message names.
 
 
 class File(NamedTuple):
-    """A file, and what tells it from others."""
+    """A file and the hash of its content."""
 
     found: Found
     content: str
 
     @property
     def recorded(self) -> RecordedFile:
-        """What a run remembers of it."""
+        """What a run records about the file."""
         return RecordedFile(self.found.name, self.content, self.found.label)
 
 
 def without_copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[File]]) -> list[str]:
-    """Take copies of what validates or tests out of the parts before; return what to say.
+    """Remove copies of test files from the other parts, and of validation files from training.
+
+    Args:
+        path: The folder.
+        classes: Names of the classes.
+        parts: The files of each part; changed in place.
+
+    Returns:
+        A sentence about the copies, or nothing if there are none.
 
     Raises:
-        ValueError: If a class then has nothing to train on.
+        ValueError: If a class then has no training image.
     """
     groups: defaultdict[str, list[File]] = defaultdict(list)
     for file in (file for files in parts.values() for file in files):
@@ -45,7 +53,7 @@ def without_copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[F
     first = " = ".join(file.found.name for file in several[0][:2])
     text = f"{path.name}: exact copies of other images: {count}, such as {first}"
     if twice := sum(len({file.found.label for file in group}) > 1 for group in several):
-        text += f"; pictures in more than one class: {twice}"
+        text += f"; images in more than one class: {twice}"
     before = sum(map(len, parts.values()))
     taken: set[str] = set()
     for part in (TEST, VALIDATION, TRAIN):
@@ -53,11 +61,11 @@ def without_copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[F
             parts[part] = [file for file in parts[part] if file.content not in taken]
             taken |= {file.content for file in parts[part]}
     if left := before - sum(map(len, parts.values())):
-        text += f"; left out, as tests or validation have them too: {left}"
+        text += f"; left out, because they are also test or validation images: {left}"
     for label in set(range(len(classes))) - {file.found.label for file in parts[TRAIN]}:
         raise ValueError(
-            f"{path}: every training image of class {classes[label]} is an exact copy of one that "
-            "tests or validates; add others"
+            f"{path}: every training image of class {classes[label]} is an exact copy of a test or "
+            "validation image; add other images"
         )
     return [text]
 
@@ -65,7 +73,16 @@ def without_copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[F
 def with_tests(
     path: Path, classes: tuple[str, ...], parts: dict[str, list[File]], notes: list[str]
 ) -> dict[str, list[File]]:
-    """Draw the test part from the training part.
+    """Draw the test files from the training files.
+
+    Args:
+        path: The folder.
+        classes: Names of the classes.
+        parts: The files of each part that the folder has.
+        notes: Gets a sentence if the folder has a validation part but no test part.
+
+    Returns:
+        The files of each part.
 
     Raises:
         ValueError: If a class has too few different images for all parts.
@@ -75,8 +92,8 @@ def with_tests(
     given = VALIDATION in parts
     if given:
         notes.append(
-            f"{path.name} has no folder for tests: about {TEST_SHARE:.0%} of the training images "
-            "become tests"
+            f"{path.name} has no test folder: about {TEST_SHARE:.0%} of the training images are "
+            "used for testing"
         )
     tests = drawn(contents, labels, TEST_SHARE, TEST, leave=1 if given else 2)
     for label, name in enumerate(classes):
@@ -85,17 +102,17 @@ def with_tests(
         left = len({contents[i] for i in np.flatnonzero(here & ~tests)})
         if not (here & tests).any() or left < (1 if given else 2):
             needed = max(2 if given else 3, different + 1)
-            others = "" if given else ", one to validate"
+            others = "" if given else ", validation"
             raise ValueError(
-                f"{path}: class {name} has {different} different training image(s); it needs at "
-                f"least {needed}: one to train{others}, one to test"
+                f"{path}: class {name} has {different} different training image(s), but needs at "
+                f"least {needed}, for training{others} and testing"
             )
     chosen = [[f for f, t in zip(files, tests, strict=True) if t == is_test] for is_test in (0, 1)]
     return parts | {TRAIN: chosen[0], TEST: chosen[1]}
 
 
 def with_tests_by_order(parts: dict[str, list[File]]) -> dict[str, list[File]]:
-    """Draw the test part from the training part, unless it is there, by the order of the files."""
+    """Draw the test files from the training files, unless given, by the order of the files."""
     if TEST in parts:
         return parts
     files = parts[TRAIN]
@@ -110,15 +127,15 @@ def recorded_parts(
     parts: dict[str, list[File]],
     record: DataRecord,
 ) -> dict[str, list[File]]:
-    """Return the files of a run, each for what it was there.
+    """Return the files that a run recorded, each in its recorded part.
 
     Raises:
-        ValueError: If classes or files are not as they were.
+        ValueError: If classes or files have changed since.
     """
     if classes != record.classes:
         raise ValueError(
-            f"the classes in {path} are now {', '.join(classes)}; the run has "
-            f"{', '.join(record.classes)}: restore the folders, or start a new run"
+            f"the classes in {path} are now {', '.join(classes)}, but the run has "
+            f"{', '.join(record.classes)}; restore the folders, or start a new run"
         )
     here: defaultdict[tuple[str, int], list[File]] = defaultdict(list)
     for file in (file for files in parts.values() for file in files):
@@ -129,22 +146,22 @@ def recorded_parts(
     parts = {part: [] for part in wanted}
     for part, recorded in wanted.items():
         for name, content, label in recorded:
-            there = here.get((content, label))
-            if there is None:
-                missing.append(f"{name} {'has changed' if name in names else 'is not there'}")
+            files = here.get((content, label))
+            if files is None:
+                missing.append(f"{name} {'has changed' if name in names else 'is missing'}")
                 continue
-            # It may have another name now; it keeps its place.
-            parts[part].append(File(there[0].found._replace(name=name), content))
+            # A renamed file keeps its recorded name, and so its place in the order.
+            parts[part].append(File(files[0].found._replace(name=name), content))
     if missing:
         total = sum(map(len, wanted.values()))
         raise ValueError(
-            f"{path} lacks {len(missing)} of the {total} images of the run in their classes: "
+            f"{path} lacks {len(missing)} of the run's {total} images in their classes: "
             f"{some(missing, LISTED)}; restore them, or start a new run"
         )
     known = {content for recorded in wanted.values() for _, content, _ in recorded}
     if new := sum(len(files) for (content, _), files in here.items() if content not in known):
         warnings.warn(
-            f"{path.name}: images added since the run began, which it does without: {new}",
+            f"{path.name}: images added since the run began, which are not used: {new}",
             stacklevel=4,
         )
     if not parts[UNUSED]:

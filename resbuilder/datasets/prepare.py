@@ -1,4 +1,4 @@
-"""Turn the files that people download into what :func:`.load` reads."""
+"""Convert the files that users download into datasets that :func:`.load` can read."""
 
 from __future__ import annotations
 
@@ -33,36 +33,36 @@ def prepare(
     overwrite: bool = False,
     verify: bool = True,
 ) -> Path:
-    """Write a known dataset into the data folder, from the files that its page offers.
+    """Write a known dataset to the data folder, from the files that its web page offers.
 
-    EMNIST is stored with rows and columns exchanged and is put upright. Of SmallNORB's stereo pair
-    the first camera is taken, and of its labels the category.
+    EMNIST is stored with rows and columns exchanged, so its images are transposed. Of SmallNORB's
+    stereo pairs, only the first camera is used, and of its labels only the category.
 
     Args:
         name: A key of ``DOWNLOADS``.
-        files: The files as they were downloaded, still packed, or folders that hold them.
-        data_dir: Where to write; the variable RESBUILDER_DATA by default.
-        overwrite: Replace ``<name>.npz`` if it exists.
-        verify: Check the SHA-256 of each file, where one is published.
+        files: The downloaded files, still packed, or folders that contain them.
+        data_dir: Where to write; by default the folder in the variable RESBUILDER_DATA.
+        overwrite: Whether to replace ``<name>.npz`` if it exists.
+        verify: Whether to check the SHA-256 of each file, if one is published.
 
     Returns:
-        ``<data_dir>/<name>.npz``; of Animals10 the folder ``<data_dir>/animals10``.
+        The path ``<data_dir>/<name>.npz``, or for Animals10 the folder ``<data_dir>/animals10``.
 
     Raises:
-        ValueError: If the dataset is not one of these, a file is missing or is not the published
-            one, or there is no folder to write into.
+        ValueError: If the dataset is unknown, a file is missing or is not the published one, or no
+            folder to write to is given.
     """
     download = DOWNLOADS.get(name)
     if download is None:
-        raise ValueError(f"name must be one of {', '.join(DOWNLOADS)}, not {name!r}")
+        raise ValueError(f"name must be one of {', '.join(DOWNLOADS)}, got {name!r}")
     folder = data_folder(data_dir)
     if folder is None:
-        raise ValueError("no folder to write into: give data_dir, or set RESBUILDER_DATA")
+        raise ValueError("no folder to write to: give data_dir=, or set RESBUILDER_DATA")
     path = folder / (name if name == "animals10" else f"{name}.npz")
     if name == "animals10":
         check_place(path, False, lambda _: None, "delete it to prepare it again")
     else:
-        check_place(path, overwrite, _not_npz, "set overwrite to replace it")
+        check_place(path, overwrite, _not_npz, "give overwrite= to replace it")
     found = _find(name, download, files)
     if verify:
         _verify(download, found)
@@ -103,11 +103,11 @@ def _find(name: str, download: Download, files: Sequence[str | Path]) -> dict[st
         if not item.exists():
             raise ValueError(f"no such file or folder: {item}")
         given += sorted(item.iterdir()) if item.is_dir() else [item]
-    if name == "animals10":  # Kaggle's file has a general name, and people give it another.
+    if name == "animals10":  # Kaggle's file is called archive.zip, so users may rename it.
         zips = [path for path in given if path.suffix == ".zip"]
         if len(zips) != 1:
             raise ValueError(
-                f"animals10 is made from one zip file, not {len(zips)}: download it from "
+                f"animals10 needs exactly one zip file, got {len(zips)}; download it from "
                 f"{download.page}"
             )
         return {"archive.zip": zips[0]}
@@ -115,8 +115,8 @@ def _find(name: str, download: Download, files: Sequence[str | Path]) -> dict[st
     if missing := [wanted for wanted in download.files if wanted not in found]:
         other = ", ".join(path.name for path in given[:3]) or "nothing"
         raise ValueError(
-            f"{name} is made from {', '.join(missing)}, as downloaded and still packed, from "
-            f"{download.page}; found {other}"
+            f"{name} also needs {', '.join(missing)}, still packed, from {download.page}; "
+            f"found {other}"
         )
     return found
 
@@ -182,21 +182,21 @@ def _gunzip(path: Path) -> bytes:
 
 
 def _check(name: str, arrays: dict[str, np.ndarray]) -> None:
-    """Refuse files that do not belong together."""
+    """Raise ValueError if the arrays do not fit each other or the classes."""
     classes = len(_CLASSES[name])
     for part in ("train", "test"):
         images, own = arrays[f"x_{part}"], arrays[f"y_{part}"]
         if images.ndim != 4 or own.ndim != 1 or len(images) != len(own):
             raise ValueError(
                 f"{name}: images {images.shape} and labels {own.shape} of the {part} part do not "
-                "belong together"
+                "fit each other"
             )
         if own.size and int(own.max()) >= classes:
             raise ValueError(f"{name} has {classes} classes, but a {part} label is {own.max()}")
 
 
 def _unpack_animals(path: Path, folder: Path) -> Path:
-    """Write the images of ``raw-img/<class>`` into one folder per class, with English names."""
+    """Write the images in ``raw-img/<class>`` to one folder per class, with English names."""
     with zipfile.ZipFile(path) as archive:
         members = [(m, _animal(m)) for m in archive.namelist()]
         images = [(member, name) for member, name in members if name is not None]
@@ -205,7 +205,7 @@ def _unpack_animals(path: Path, folder: Path) -> Path:
             raise ValueError(
                 f"{path} is not Animals10: it has no images in raw-img/{', raw-img/'.join(lacking)}"
             )
-        # Unpacked next to its place, then renamed: an interrupted command leaves no half of it.
+        # Unpacked to a temporary folder and then renamed, so that no incomplete folder remains.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".animals10.") as part:
             for name in ANIMALS.values():
                 (Path(part) / folder.name / name).mkdir(parents=True)
@@ -218,7 +218,7 @@ def _unpack_animals(path: Path, folder: Path) -> Path:
 
 
 def _animal(member: str) -> str | None:
-    """Return the English class of an image in the archive; None for another member."""
+    """Return the English class of an image in the archive; None for other members."""
     place = PurePosixPath(member)
     known = place.parent.parent.name == "raw-img" and not member.endswith("/")
     return ANIMALS.get(place.parent.name) if known else None

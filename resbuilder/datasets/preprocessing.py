@@ -1,4 +1,4 @@
-"""The affine map from raw pixels to what a network is trained on."""
+"""Scale raw pixels for training."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import numpy as np
 
 from resbuilder.datasets.dataset import SCALINGS
 
-_CHUNK = 4096  # images held as float64 at a time
+_CHUNK = 4096  # Images in memory as float64 at a time.
 
 
 @dataclass(frozen=True)
 class Preprocessing:
     """Scale and offset per channel: x * scale + offset.
 
-    It belongs inside the model, as `keras.layers.Rescaling(scale, offset)`, so that a saved model
-    takes raw pixels and batches carry raw pixels.
+    It is part of the model, as `keras.layers.Rescaling(scale, offset)`, so that saved models and
+    batches use raw pixels.
 
     Attributes:
         scale: One factor per channel.
-        offset: One summand per channel.
+        offset: One offset per channel.
     """
 
     scale: tuple[float, ...]
@@ -26,26 +26,26 @@ class Preprocessing:
 
     @classmethod
     def fit(cls, x: np.ndarray, scaling: str, indices: np.ndarray | None = None) -> "Preprocessing":
-        """Finds the map for training data.
+        """Fit scale and offset to training data.
 
-        "unit" brings pixels to [0, 1]: bytes are divided by 255; floating point pixels stay if none
-        exceeds 1 and are divided by the largest one otherwise (digits: 16). "standardize" gives
-        every channel mean 0 and variance 1 over `x`; a constant channel is only centred.
+        "unit" scales pixels to [0, 1]: uint8 pixels are divided by 255; floating-point pixels are
+        divided by the largest one (digits: 16), unless none exceeds 1. "standardize" gives every
+        channel mean 0 and variance 1 over `x`; a constant channel is only centred.
 
         Args:
             x: Training pixels (n, height, width, channels).
             scaling: "unit" or "standardize".
-            indices: The images of `x` to fit on, without a copy of them; all by default. Pass
+            indices: The images of `x` to use, which are not copied; all by default. Pass
                 `split.train`, so that the validation part stays unseen.
 
         Returns:
             The preprocessing.
 
         Raises:
-            ValueError: If `scaling` is unknown, or "unit" meets negative pixels.
+            ValueError: If `scaling` is unknown, or "unit" is used with negative pixels.
         """
         if scaling not in SCALINGS:
-            raise ValueError(f"scaling must be one of {SCALINGS}, not {scaling!r}")
+            raise ValueError(f"scaling must be one of {SCALINGS}, got {scaling!r}")
         indices = np.arange(len(x)) if indices is None else np.asarray(indices)
         chunks = [indices[at : at + _CHUNK] for at in range(0, len(indices), _CHUNK)]
         channels = x.shape[-1]
@@ -55,12 +55,12 @@ class Preprocessing:
                 least = min(float(x[chunk].min()) for chunk in chunks)
                 if least < 0:
                     raise ValueError(
-                        f'scaling "unit" needs pixels >= 0, but the least is {least}; '
+                        f'scaling "unit" needs pixels >= 0, but the smallest is {least}; '
                         'use "standardize"'
                     )
                 largest = max(1.0, *(float(x[chunk].max()) for chunk in chunks))
             return cls(scale=(1 / largest,) * channels, offset=(0.0,) * channels)
-        # Two passes: the variance about the mean does not cancel as E[x^2] - E[x]^2 would.
+        # Two passes, because E[x^2] - E[x]^2 would suffer from cancellation.
         pixels = len(indices) * x.shape[1] * x.shape[2]
         axes = (0, 1, 2)
         mean = sum(x[chunk].sum(axis=axes, dtype=np.float64) for chunk in chunks) / pixels
@@ -70,6 +70,6 @@ class Preprocessing:
         return cls(scale=tuple(scale.tolist()), offset=tuple((-mean * scale).tolist()))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Applies the map to raw pixels, as the layer in the model does; float32."""
+        """Scale raw pixels as the layer in the model does; returns float32."""
         scale, offset = np.array(self.scale, np.float32), np.array(self.offset, np.float32)
         return np.asarray(x, np.float32) * scale + offset

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 def progress(items: Iterable[Item], total: int, label: str) -> Iterable[Item]:
-    """Passes `items` on, with a bar on standard error in a terminal or where there are many."""
+    """Pass ``items`` on, with a bar on standard error in a terminal or for many items."""
     console = Console(stderr=True)
     hidden = not console.is_terminal and total <= _MANY
     return track(items, label, total=total, console=console, disable=hidden)

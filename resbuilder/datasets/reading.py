@@ -1,8 +1,8 @@
-"""How the picture in a file becomes the array that a network takes: the same in every command.
+"""Read an image file as the array that a network takes, in the same way in every command.
 
-Pictures come in many forms: turned by their EXIF data, transparent, with 16 bits, with a palette,
-in the colours of a printer, as several frames. Each is brought to 8 bits of grey or RGB, upright,
-in one size; what was done to it is noted, so that nothing is lost without a word.
+Image files come in many forms: rotated by their EXIF data, transparent, with 16 bits, with a
+palette, in CMYK, with several frames. Each is converted to 8-bit grey or RGB, upright, in one size.
+The conversions are noted, so that nothing is lost silently.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,40 +17,40 @@ from PIL import Image, ImageOps
 from resbuilder.datasets.error_level import check_quality, error_level_analysis
 
 FITS = ("stretch", "crop", "letterbox")
-# Formats that Pillow reads by itself: for EPS, for one, it would start another program.
+# Formats that Pillow decodes itself. For others, such as EPS, it would start another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
-TURNED = "turned upright (EXIF)"
-ON_WHITE = "transparent and laid on white"
+TURNED = "rotated upright (EXIF)"
+ON_WHITE = "placed on a white background (transparency)"
 REDUCED = "reduced from 16 bits to 8"
-PALETTE = "converted from the colours of a palette"
+PALETTE = "converted from a colour palette"
 PRINT = "converted from CMYK"
 FIRST = "reduced to the first of several frames or pages"
 
-_ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height
+_ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height.
 _GREY = ("1", "L", "LA", "La")
 _COLOUR = {"P": PALETTE, "PA": PALETTE, "CMYK": PRINT}
-# Of a picture of 12 bits in 16 no more than this is left in 8.
+# A 12-bit image stored in 16 bits keeps only levels below this one in 8 bits.
 _LEAST_LEVEL = 17
-# A JPEG is decoded at an eighth to a whole of its size, at least this many times that wanted.
+# A large JPEG is decoded at a fraction of its size, but at least at this many times the target.
 _DRAFT = 2
 
 
 @dataclass(frozen=True)
 class ImageReading:
-    """What is read from a picture file: an array (height, width, channels) of uint8.
+    """How to read an image file as an array (height, width, channels) of uint8.
 
     Attributes:
         height: Rows of the array.
         width: Columns of the array.
-        fit: What brings a picture of another shape to height and width: ``"stretch"`` changes its
-            proportions, ``"crop"`` cuts off its edges evenly, ``"letterbox"`` adds black bars.
-        mode: ``"L"`` for one channel of grey, ``"RGB"`` for three.
-        ela_quality: Adds the channels of :func:`.error_level.error_level_analysis` at this JPEG
-            quality behind those of the picture; None for none.
+        fit: How to resize an image with other proportions: ``"stretch"`` changes its proportions,
+            ``"crop"`` cuts off its edges evenly, ``"letterbox"`` adds black bars.
+        mode: ``"L"`` for one grey channel, ``"RGB"`` for three channels.
+        ela_quality: JPEG quality of :func:`.error_level.error_level_analysis`, whose channels are
+            appended to those of the image; None for no such channels.
 
     Raises:
-        ValueError: If a value is not of these.
+        ValueError: If a value is invalid.
 
     Example:
         >>> reading = ImageReading(48, 64, fit="crop")
@@ -71,11 +71,11 @@ class ImageReading:
     def __post_init__(self) -> None:
         for side in (self.height, self.width):
             if not isinstance(side, int) or isinstance(side, bool) or side < 1:
-                raise ValueError(f"height and width must be positive whole numbers, not {side!r}")
+                raise ValueError(f"height and width must be positive whole numbers, got {side!r}")
         if self.fit not in FITS:
-            raise ValueError(f"fit must be one of {FITS}, not {self.fit!r}")
+            raise ValueError(f"fit must be one of {FITS}, got {self.fit!r}")
         if self.mode not in ("L", "RGB"):
-            raise ValueError(f"mode must be 'L' or 'RGB', not {self.mode!r}")
+            raise ValueError(f"mode must be 'L' or 'RGB', got {self.mode!r}")
         if self.ela_quality is not None:
             check_quality(self.ela_quality)
 
@@ -90,15 +90,15 @@ class ImageReading:
         return self.height, self.width, len(self.mode) * (1 if self.ela_quality is None else 2)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dictionary for JSON."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the reading that :meth:`to_json` wrote.
+        """Return the object from the dictionary of :meth:`to_json`.
 
         Raises:
-            ValueError: If a field is missing, unknown, or not what it should be.
+            ValueError: If a field is missing, unknown or invalid.
         """
         names = {f.name for f in fields(cls)}
         if not isinstance(data, Mapping) or set(data) != names:
@@ -107,11 +107,11 @@ class ImageReading:
 
 
 class Picture(NamedTuple):
-    """What was read from a file.
+    """The image in a file.
 
     Attributes:
         pixels: (height, width, channels), uint8.
-        conversions: What was done beside resizing, of :data:`TURNED` and the others here.
+        conversions: How it was converted apart from resizing: :data:`TURNED` and the like.
     """
 
     pixels: np.ndarray
@@ -119,11 +119,11 @@ class Picture(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a file says before it is decoded.
+    """What is known about an image before it is decoded.
 
     Attributes:
-        size: Height and width as seen upright.
-        grey: Whether the picture has no colours.
+        size: Height and width of the upright image.
+        grey: Whether the image has no colours.
     """
 
     size: tuple[int, int]
@@ -131,37 +131,37 @@ class Header(NamedTuple):
 
 
 def read_image(path: str | Path, reading: ImageReading) -> np.ndarray:
-    """Read a picture as training, evaluation and prediction do.
+    """Read an image file as in training, evaluation and prediction.
 
     Args:
         path: The file.
-        reading: What is read from it.
+        reading: How to read it.
 
     Returns:
-        (height, width, channels), uint8.
+        Array (height, width, channels), uint8.
 
     Raises:
-        ValueError: If the file is not a picture, is damaged, or holds what 8 bits cannot.
+        ValueError: If the file is not an image, is damaged, or cannot be reduced to 8 bits.
     """
     return read_picture(path, reading).pixels
 
 
 def read_picture(path: str | Path, reading: ImageReading) -> Picture:
-    """Read a picture as :func:`read_image`, and note what was done to it.
+    """Read an image file like :func:`read_image`, and return its conversions, too.
 
-    Error-level analysis looks at the pixels of the file; what it finds is turned and resized with
-    the picture.
+    Error level analysis uses the original pixels of the file. Its result is then rotated and
+    resized like the image.
     """
     noted: list[str] = []
     with _opened(path) as image:
-        deep = _has_16_bits(image)  # first: reading the EXIF data of a PNG decodes it
+        deep = _has_16_bits(image)  # Before the EXIF data, whose reading decodes a PNG.
         orientation = image.getexif().get(_ORIENTATION, 1)
         if orientation in range(2, 9):
             noted.append(TURNED)
         if reading.ela_quality is None:
             _draft(image, reading, turned=orientation > 4)
         converted = _eight_bits(image, reading.mode, deep, noted)
-        # Of a TIFF, decoding has turned the pixels and removed the tag.
+        # Decoding a TIFF rotates the pixels and removes the tag.
         orientation = image.getexif().get(_ORIENTATION, 1)
         planes = [converted]
         if reading.ela_quality is not None:
@@ -173,21 +173,21 @@ def read_picture(path: str | Path, reading: ImageReading) -> Picture:
 
 
 def read_header(path: str | Path) -> Header:
-    """Return size and kind of a picture without decoding it.
+    """Return the size of an image, and whether it is grey, without decoding it.
 
     Raises:
-        ValueError: If the file is not a picture.
+        ValueError: If the file is not an image.
     """
     with _opened(path) as image:
         width, height = image.size
-        # Pillow gives the size of a TIFF upright already.
+        # Pillow returns the upright size for a TIFF.
         upright = image.format == "TIFF" or image.getexif().get(_ORIENTATION, 1) <= 4
         grey = image.mode in _GREY or image.mode.startswith("I;16")
         return Header((height, width) if upright else (width, height), grey)
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether a file begins as a picture does, whatever it is called."""
+    """Return whether a file begins like an image file, whatever its name."""
     try:
         with Image.open(path, formats=FORMATS):
             return True
@@ -196,7 +196,7 @@ def is_picture(path: Path) -> bool:
 
 
 def _draft(image: Image.Image, reading: ImageReading, turned: bool) -> None:
-    """Have a large JPEG decoded at a fraction of its size; it needs far less memory and time."""
+    """Make Pillow decode a large JPEG at a fraction of its size, to save memory and time."""
     height, width = reading.size[::-1] if turned else reading.size
     across, down = width / image.width, height / image.height
     if reading.fit != "stretch":
@@ -206,10 +206,10 @@ def _draft(image: Image.Image, reading: ImageReading, turned: bool) -> None:
 
 
 def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> Image.Image:
-    """Return a picture in a mode of 8 bits; note what that took.
+    """Return an image in an 8-bit mode, and note the conversions.
 
     Raises:
-        ValueError: If too little would be left of it.
+        ValueError: If its range of values is unknown, or it would lose too many levels.
     """
     if getattr(image, "is_animated", False):
         noted.append(FIRST)
@@ -220,8 +220,8 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise ValueError(
-            f"its pixels are of type {'float' if image.mode == 'F' else 'int32'}, whose range is "
-            "not known; convert it to 8 bits"
+            f"its pixels have type {'float' if image.mode == 'F' else 'int32'}, whose range of "
+            "values is unknown; convert it to 8 bits"
         )
     if image.has_transparency_data:
         layer = image.convert("RGBA")
@@ -234,20 +234,20 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
         brightest = max(_extremes(band)[1] for band in image.split())
         if brightest < _LEAST_LEVEL:
             raise ValueError(
-                f"of its 16 bits the upper ones are unused: reduced to 8, only levels up to "
+                f"it has 16 bits, but the upper ones are unused: in 8 bits, only levels up to "
                 f"{brightest} of 255 would be left; scale it to 8 bits"
             )
     return image
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Return whether a file has 16 bits a channel; of RGB Pillow gives the upper 8."""
+    """Return whether a file has 16 bits per channel; of 16-bit RGB, Pillow returns the upper 8."""
     tiles = getattr(image, "tile", ())
     return image.mode.startswith("I;16") or any(";16" in str(tile[-1]) for tile in tiles)
 
 
 def _extremes(band: Image.Image) -> tuple[float, float]:
-    """Return the least and the largest value of a picture of one channel."""
+    """Return the least and the largest value of an image with one channel."""
     low, high = band.getextrema()
     if isinstance(low, tuple) or isinstance(high, tuple):
         raise TypeError(f"expected one channel, got {band.mode}")
@@ -255,7 +255,7 @@ def _extremes(band: Image.Image) -> tuple[float, float]:
 
 
 def _fitted(image: Image.Image, orientation: int, reading: ImageReading) -> Image.Image:
-    """Return a picture turned upright and brought to its size."""
+    """Return an image rotated upright and resized."""
     image.getexif()[_ORIENTATION] = orientation
     image = ImageOps.exif_transpose(image)
     size = reading.width, reading.height
@@ -270,7 +270,7 @@ def _fitted(image: Image.Image, orientation: int, reading: ImageReading) -> Imag
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[Image.Image]:
-    """Open a picture; whatever goes wrong with it names the file."""
+    """Open an image file; any error in the block becomes a ValueError that names the file."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             yield image

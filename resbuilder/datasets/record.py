@@ -1,4 +1,4 @@
-"""What a run remembers of its data: classes, how pictures are read, and which file was for what."""
+"""What a run records about its data: classes, how image files are read, and the parts of files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from typing import Any, NamedTuple, Self
 
 from resbuilder.datasets.reading import ImageReading
 
-#: Parts of the files of a run: those of a dataset, and what a limit of training images left over.
+#: The parts of a run's files: those of a dataset, and files beyond a limit of training images.
 UNUSED = "unused"
 RECORDED = ("train", "validation", "test", UNUSED)
 
 
 class RecordedFile(NamedTuple):
-    """A picture file of a run.
+    """An image file of a run.
 
     Attributes:
         name: Its path inside the dataset's folder, with slashes.
-        content: Of it, see :func:`.content.content_of`.
+        content: Hash of its content, from :func:`.content.content_of`.
         label: Number of its class.
     """
 
@@ -27,13 +27,13 @@ class RecordedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class DataRecord:
-    """What a run remembers of its data.
+    """What a run records about its data.
 
     Attributes:
         classes: Names of the classes, in the order of the labels.
-        reading: How a picture becomes an input of the network; None where inputs are not pictures.
-        files: Of a folder the files of each of :data:`RECORDED`; None for other data.
-        notes: What was done to the data, as sentences for the reader.
+        reading: How an image file becomes an input of the network; None if it cannot be one.
+        files: For a folder, the files of each part in :data:`RECORDED`; None for other data.
+        notes: How the data were converted, as sentences for the reader.
     """
 
     classes: tuple[str, ...]
@@ -42,7 +42,7 @@ class DataRecord:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dictionary for JSON."""
         files = self.files
         return {
             "classes": list(self.classes),
@@ -53,10 +53,10 @@ class DataRecord:
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """Return the record that :meth:`to_json` wrote; fields that are not known are ignored.
+        """Return the record from the dictionary of :meth:`to_json`; unknown fields are ignored.
 
         Raises:
-            ValueError: If a field is missing or is not what it should be.
+            ValueError: If a field is missing or invalid.
         """
         if not isinstance(data, Mapping) or {"classes", "reading", "files", "notes"} - set(data):
             raise ValueError("it must have classes, reading, files and notes")
@@ -76,15 +76,15 @@ class DataRecord:
 
 def _texts(value: Any, name: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{name!r} must be a list of texts")
+        raise ValueError(f"{name!r} must be a list of strings")
     return tuple(value)
 
 
 def _files(value: Any, part: str, classes: tuple[str, ...]) -> tuple[RecordedFile, ...]:
-    def whole(file: Any) -> bool:
+    def valid(file: Any) -> bool:
         kinds = isinstance(file, list) and [type(v) for v in file] == [str, str, int]
         return kinds and file[2] in range(len(classes))
 
-    if not isinstance(value, list) or not all(map(whole, value)):
+    if not isinstance(value, list) or not all(map(valid, value)):
         raise ValueError(f"'files.{part}' must be a list of names, contents and labels")
     return tuple(RecordedFile(*file) for file in value)

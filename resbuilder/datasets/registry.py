@@ -1,4 +1,4 @@
-"""Datasets by name: which are known, which are on this machine, and `load`."""
+"""Load datasets by name or path, and list those that are known or on this machine."""
 
 import difflib
 import os
@@ -19,13 +19,13 @@ VARIABLE = "RESBUILDER_DATA"
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a dataset before it is read."""
+    """What is known about a dataset before it is read."""
 
     description: str
     train: int
     test: int
     shape: tuple[int, int, int]
-    class_names: Sequence[str] | None  # None: as the source names them
+    class_names: Sequence[str] | None  # None: named by the source.
     scaling: str = "unit"
     classes: int = 10
 
@@ -54,16 +54,16 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class Listing:
-    """One line of `available`.
+    """An entry of `available`.
 
     Attributes:
-        name: What `load` takes.
-        description: What is on the images.
-        train: Number of training images; None for own data, which is not opened for the list.
+        name: Name for `load`.
+        description: What the images show.
+        train: Number of training images; None for a user's own data, which are not opened.
         test: Number of test images, or None.
-        shape: Height, width, channels, or None.
+        shape: Height, width and channels, or None.
         classes: Number of classes, or None.
-        where: Where it lies on this machine; None if `load` would have to download it.
+        where: Path on this machine; None if `load` would have to download the data.
     """
 
     name: str
@@ -76,18 +76,18 @@ class Listing:
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names of the known datasets."""
+    """Return the names of the known datasets."""
     return tuple(_KNOWN)
 
 
 def available(data_dir: str | Path | None = None) -> list[Listing]:
-    """Lists the known datasets, then one's own `.npz` files and image folders in the data folder.
+    """List the known datasets, then the user's `.npz` files and image folders in the data folder.
 
     Args:
-        data_dir: The data folder; the variable RESBUILDER_DATA by default.
+        data_dir: The data folder; by default that in the variable RESBUILDER_DATA.
 
     Returns:
-        One record per dataset.
+        One entry per dataset.
     """
     base = data_folder(data_dir)
     found = [
@@ -110,29 +110,30 @@ def load(
     fit: str = "stretch",
     record: DataRecord | None = None,
 ) -> Dataset:
-    """Loads a dataset.
+    """Load a dataset.
 
-    Looked up in this order: `<name>.npz` in the data folder; a known name; a folder of images of
-    that name in the data folder; a path to an `.npz` file or a folder of images. Only known names
-    are downloaded, and only if they are not on this machine.
+    The name is looked up in this order: `<name>.npz` in the data folder; a known name; a folder of
+    images of that name in the data folder; a path to an `.npz` file or a folder of images. Only
+    known datasets are downloaded, and only if they are not on this machine.
 
     Args:
-        name: One of `names()`, the name of own data in the data folder, or a path.
-        data_dir: The data folder; the variable RESBUILDER_DATA by default.
-        image_size: For folders of images: side, or (height, width), to resize to. Animals10 is
-            resized to 300x300 by default, other folders keep their size.
-        ela_quality: For folders of images: add error-level-analysis channels at this JPEG quality.
-        fit: For folders of images: how an image of another shape is brought to its size, see
+        name: One of `names()`, the name of a user's data in the data folder, or a path.
+        data_dir: The data folder; by default that in the variable RESBUILDER_DATA.
+        image_size: For folders of images: side, or (height, width), to resize to. By default,
+            Animals10 is resized to 300x300, and other folders keep their size.
+        ela_quality: For folders of images: add error level analysis as channels, at this JPEG
+            quality.
+        fit: For folders of images: how to resize images of another shape, see
             :class:`.ImageReading`.
-        record: For folders of images: what a run remembers of its data. Its pictures are read as
-            there; if it names files, these and no others, each for what it was in the run.
+        record: For folders of images: what a run recorded about its data. Image files are read in
+            the same way. If it lists files, exactly these are loaded, each into its recorded part.
 
     Returns:
         The dataset.
 
     Raises:
-        ValueError: If the name is unknown, the data is missing and cannot be downloaded, or the
-            data is not usable; the text says what to do.
+        ValueError: If the name is unknown, the data are missing and cannot be downloaded, or the
+            data are not usable; the message says what to do.
     """
     base = data_folder(data_dir)
     name = str(name)
@@ -143,11 +144,11 @@ def load(
         raise _missing(name, "it has no automatic download")
     if path is None or path.is_file():
         if image_size is not None:
-            raise ValueError(f"image_size is for folders of images; {name} has its own size")
+            raise ValueError(f"image_size is for folders of images, but {name} is not one")
         if ela_quality is not None:
-            raise ValueError(f"ela_quality is for folders of images; {name} comes without files")
+            raise ValueError(f"ela_quality is for folders of images, but {name} is not one")
         if fit != "stretch":
-            raise ValueError(f"fit is for folders of images; {name} comes without files")
+            raise ValueError(f"fit is for folders of images, but {name} is not one")
     class_names, of_folder = None, dict[str, Any]()
     if path is None:
         arrays = _read_known(name, base)
@@ -169,7 +170,7 @@ def load(
 
 
 def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
-    """Returns whether a dataset is a folder of images that has no name among the known ones.
+    """Return whether a dataset is a folder of images and not a known dataset.
 
     Args:
         name: As for :func:`load`.
@@ -182,40 +183,40 @@ def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
 def image_sizes(
     name: str | Path, data_dir: str | Path | None = None
 ) -> list[tuple[int, int]] | None:
-    """Returns the (height, width) of each image of a folder; None for what is not a folder.
+    """Return the (height, width) of each image of a folder; None for other datasets.
 
     Args:
         name: As for :func:`load`.
         data_dir: As for :func:`load`.
 
     Raises:
-        ValueError: If it is not a folder of images, or an image cannot be read.
+        ValueError: If the folder is not a folder of images, or an image cannot be read.
     """
     path = _local(str(name), data_folder(data_dir))
     return None if path is None or path.is_file() else sizes(path)
 
 
 def absolute_name(name: str, data_dir: str | Path | None = None) -> str:
-    """Returns what :func:`load` takes for the same dataset from any working directory.
+    """Return the name with which :func:`load` finds the same dataset from any working directory.
 
     Args:
         name: As for :func:`load`.
         data_dir: As for :func:`load`.
 
     Raises:
-        ValueError: If the data folder is none.
+        ValueError: If the data folder is not a folder.
     """
     base = data_folder(data_dir)
     path = _local(name, base)
-    # Only a plain name is looked for in the data folder.
-    found_there = base is not None and path is not None and path.parent == base
-    if path is None or name in _KNOWN or (found_there and name == Path(name).name):
+    # A path with slashes is never looked up in the data folder.
+    in_data_folder = base is not None and path is not None and path.parent == base
+    if path is None or name in _KNOWN or (in_data_folder and name == Path(name).name):
         return name
     return str(path.absolute())
 
 
 def data_folder(data_dir: str | Path | None) -> Path | None:
-    """Returns the data folder, or None if neither the argument nor the variable names one."""
+    """Return the data folder, or None if neither the argument nor the variable names one."""
     given = data_dir if data_dir is not None else os.environ.get(VARIABLE)
     if not given:
         return None
@@ -227,12 +228,12 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
 
 
 def _local(name: str, base: Path | None) -> Path | None:
-    """Returns the `.npz` file or the folder of images that stands for a name, if there is one."""
+    """Return the `.npz` file or the folder of images for a name, or None."""
     folders: list[Path] = []
     if base is not None and name == Path(name).name:
         if (base / f"{name}.npz").is_file():
             return base / f"{name}.npz"
-        folders = [base / name / "raw-img", base / name]  # as Kaggle packs Animals10
+        folders = [base / name / "raw-img", base / name]  # Kaggle's layout of Animals10.
     if name == "animals10":
         return next((folder for folder in folders if folder.is_dir()), None)
     if name in _KNOWN:
@@ -247,11 +248,11 @@ def _path(text: str | Path) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{text}: this machine knows no home folder of that name") from None
+        raise ValueError(f"{text}: this home folder is unknown; give the full path") from None
 
 
 def _has_folders(path: Path) -> bool:
-    """Says whether a path is a folder with folders in it that may be looked into."""
+    """Return whether a path is a readable folder with sub-folders."""
     try:
         return any(inside.is_dir() for inside in path.iterdir())
     except OSError:
@@ -259,7 +260,7 @@ def _has_folders(path: Path) -> bool:
 
 
 def _where(name: str, base: Path | None) -> str | None:
-    """Says where a known dataset lies on this machine."""
+    """Return where a known dataset is on this machine, or None."""
     path = _local(name, base)
     if path is None and name in sources.KERAS:
         path = sources.find_keras(name)
@@ -271,7 +272,7 @@ def _where(name: str, base: Path | None) -> str | None:
 
 
 def _read_known(name: str, base: Path | None) -> dict:
-    """Reads a known dataset from its own source."""
+    """Read a known dataset from its source."""
     try:
         if name == "digits":
             return sources.read_digits()
@@ -283,7 +284,7 @@ def _read_known(name: str, base: Path | None) -> dict:
 
 
 def _unknown(name: str, base: Path | None) -> ValueError:
-    """Returns the error for what is neither a known name nor there as a path."""
+    """Return the error for a name that is neither a known dataset nor an existing path."""
     if name != Path(name).name:
         kind = "file" if name.endswith(".npz") else "folder"
         return ValueError(
@@ -298,19 +299,19 @@ def _unknown(name: str, base: Path | None) -> ValueError:
     near = difflib.get_close_matches(name, [*_KNOWN, *own], 3, cutoff=0.5)
     meant = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else "."
     return ValueError(
-        f"unknown dataset {name!r}{meant} The known ones are {', '.join(_KNOWN)}. For your own "
-        "data give the path of a folder of images (one sub-folder per class), or put "
-        f"{name}.npz into data_dir or the folder named by {VARIABLE}"
+        f"unknown dataset {name!r}{meant} Known datasets are {', '.join(_KNOWN)}. For your own "
+        "data, give the path of a folder of images (one sub-folder per class), or put "
+        f"{name}.npz into data_dir or the folder in {VARIABLE}"
     )
 
 
 def _missing(name: str, reason: str) -> ValueError:
-    """Return the error that says which files to fetch, and what to do with them."""
-    reason = " ".join(reason.split())[:300]  # one line, whatever the libraries write
+    """Return the error that says which files to download, and what to do with them."""
+    reason = " ".join(reason.split())[:300]  # One line, whatever the libraries write.
     download = DOWNLOADS[name]
     images = ", or images in animals10/<class>/," if name == "animals10" else ""
     return ValueError(
         f"{name} is not on this machine ({reason}). Download {', '.join(download.files)} from "
         f"{download.page} and run `resbuilder datasets prepare {name} FILES`; or put "
-        f"{name}.npz{images} into data_dir or the folder named by {VARIABLE}, written with {LAYOUT}"
+        f"{name}.npz{images} into data_dir or the folder in {VARIABLE}, written with {LAYOUT}"
     )

@@ -1,8 +1,8 @@
-"""Where the known datasets come from: scikit-learn, keras.datasets, tensorflow_datasets.
+"""The sources of the known datasets: scikit-learn, keras.datasets, tensorflow_datasets.
 
-Every reader returns the arrays x_train, y_train, x_test, y_test by name; every `find` function says
-where the data lies on this machine already, or None. A download is tried only if the host answers
-within seconds, because the libraries themselves retry for minutes on a machine without network.
+Every ``read`` function returns the arrays x_train, y_train, x_test, y_test by name. Every ``find``
+function returns where the data already are on this machine, or None. A download is tried only if
+the host answers within seconds, because without a network the libraries would retry for minutes.
 """
 
 import os
@@ -16,11 +16,11 @@ import numpy as np
 from resbuilder.datasets.progress import progress
 from resbuilder.datasets.split import Split
 
-TEST_FRACTION, TEST_SEED = 0.2, 0  # of digits, which comes without a test part
-_TIMEOUT = 10  # seconds for the host of a download to answer
+TEST_FRACTION, TEST_SEED = 0.2, 0  # For digits, which have no test part.
+_TIMEOUT = 10  # Seconds in which the host of a download must answer.
 _BATCH = 1024
 
-# name: (a file that is downloaded, the files in Keras' cache once it is)
+# name: (a file to download, the files in Keras' cache after the download)
 _KERAS_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _FASHION = (
     "train-labels-idx1-ubyte.gz",
@@ -39,7 +39,7 @@ KERAS = {
     "cifar100": (f"{_CIFAR_URL}cifar-100-python.tar.gz", ("cifar-100-python-target_archive",)),
 }
 
-# name: (name in tensorflow_datasets, feature with the label, host of the download)
+# name: (name in tensorflow_datasets, feature that is the label, host of the download)
 TFDS = {
     "emnist": ("emnist/byclass", "label", "https://biometrics.nist.gov/"),
     "smallnorb": ("smallnorb", "label_category", "https://cs.nyu.edu/"),
@@ -47,13 +47,13 @@ TFDS = {
 
 
 class NotHereError(Exception):
-    """The data is not on this machine and could not be fetched; the text says why."""
+    """The data are not on this machine and could not be downloaded; the message says why."""
 
 
 def read_digits() -> dict[str, np.ndarray]:
-    """Reads scikit-learn's 1,797 digits, 8x8, floats from 0 to 16.
+    """Read scikit-learn's 1,797 digits, 8x8 pixels, floats from 0 to 16.
 
-    They come without a test part: a stratified 20 % is taken with the fixed seed 0.
+    They have no test part, so a stratified 20 % is drawn with the fixed seed 0.
     """
     from sklearn.datasets import load_digits
 
@@ -67,7 +67,7 @@ def read_digits() -> dict[str, np.ndarray]:
 
 
 def find_keras(name: str) -> Path | None:
-    """Returns Keras' cached copy of a dataset."""
+    """Return the path of Keras' cached copy of a dataset, or None."""
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
     files = [home / file for file in KERAS[name][1]]
     if not all(file.exists() for file in files):
@@ -76,7 +76,7 @@ def find_keras(name: str) -> Path | None:
 
 
 def read_keras(name: str) -> dict[str, np.ndarray]:
-    """Reads mnist, fashion_mnist, cifar10 or cifar100 through keras.datasets.
+    """Read mnist, fashion_mnist, cifar10 or cifar100 through keras.datasets.
 
     Raises:
         NotHereError: If it is neither cached nor downloadable.
@@ -85,13 +85,13 @@ def read_keras(name: str) -> dict[str, np.ndarray]:
         _check_host(KERAS[name][0])
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras raises a bare Exception when a download fails
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
         raise NotHereError(str(error)) from error
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 
 
 def find_tfds(name: str, data_dir: Path | None) -> Path | None:
-    """Returns the folder of a prepared dataset, in `data_dir` or tensorflow_datasets' own place."""
+    """Return the folder of a prepared dataset, in ``data_dir`` or where tfds keeps its data."""
     for base in (data_dir, _tfds_home()):
         if base is not None:
             infos = base.glob(f"{TFDS[name][0]}/*/dataset_info.json")
@@ -102,10 +102,10 @@ def find_tfds(name: str, data_dir: Path | None) -> Path | None:
 
 
 def read_tfds(name: str, data_dir: Path | None) -> dict[str, np.ndarray]:
-    """Reads emnist or smallnorb through tensorflow_datasets, preparing it once if need be.
+    """Read emnist or smallnorb through tensorflow_datasets, which prepares them if necessary.
 
-    EMNIST is stored with rows and columns exchanged and is put upright. Of SmallNORB's stereo pair
-    one camera is taken, and of its labels the category.
+    EMNIST is stored with rows and columns exchanged, so its images are transposed. Of SmallNORB's
+    stereo pairs, only one camera is used, and of its labels only the category.
 
     Raises:
         NotHereError: If it is neither prepared nor downloadable, or the prepared copy is broken.
@@ -125,7 +125,7 @@ def read_tfds(name: str, data_dir: Path | None) -> dict[str, np.ndarray]:
         arrays = {}
         for part in ("train", "test"):
             total = builder.info.splits[part].num_examples
-            # Only what is used is decoded: SmallNORB has a second image per example.
+            # Decode only what is used, as SmallNORB has a second image per example.
             wanted = tfds.decode.PartialDecoding({"image": True, label_key: True})
             stored = builder.as_dataset(split=part, decoders=wanted).batch(_BATCH)
             pixels = np.empty((total, *builder.info.features["image"].shape), np.uint8)
@@ -138,25 +138,25 @@ def read_tfds(name: str, data_dir: Path | None) -> dict[str, np.ndarray]:
             arrays[f"y_{part}"] = labels
         return arrays
     except ImportError as error:
-        # Version 4.9.10 uses the second without requiring it.
+        # Version 4.9.10 needs importlib_resources, but does not require it.
         hint = "pip install tensorflow-datasets importlib_resources"
         raise NotHereError(f"{error}: {hint}") from error
-    except Exception as error:  # tensorflow_datasets raises its own and TensorFlow's errors
+    except Exception as error:  # tensorflow_datasets raises its own and TensorFlow's errors.
         raise NotHereError(f"{type(error).__name__}: {error}") from error
 
 
 def _tfds_home() -> Path:
-    """Returns where tensorflow_datasets keeps prepared data by default."""
+    """Return the folder in which tensorflow_datasets keeps prepared data by default."""
     return Path(os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
 
 def _check_host(url: str) -> None:
-    """Asks the host of a download for a sign of life, through the proxies of the environment."""
+    """Raise NotHereError unless the host of a download answers; proxies are respected."""
     request = urllib.request.Request(url, method="HEAD")
     try:
         urllib.request.urlopen(request, timeout=_TIMEOUT).close()
     except urllib.error.HTTPError:
-        pass  # it answered; whether the file is there the download will show
+        pass  # The host answered; the download will show whether the file exists.
     except OSError as error:
         reason = getattr(error, "reason", error)
         raise NotHereError(f"no connection to {request.host}: {reason}") from error

@@ -1,4 +1,4 @@
-"""A validation part, taken out of the training data only."""
+"""Split the training data into a training and a validation part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from resbuilder.datasets.content import drawn, number
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which training images train and which validate.
+    """The indices of the training and of the validation images.
 
     Attributes:
         train: Ascending indices into the training data, int64.
@@ -25,18 +25,18 @@ class Split:
     def stratified(
         cls, labels: np.ndarray, fraction: float = 0.2, seed: int = 0, limit: int | None = None
     ) -> "Split":
-        """Splits so that every class keeps its share in both parts.
+        """Split so that both parts have the same proportions of classes.
 
-        The numbers per class follow the largest remainder, so the validation part holds exactly
-        round(fraction * n) images (as far as every class keeps one in each part). The same
+        The validation part has exactly round(fraction * n) images, distributed over the classes by
+        the largest remainder method; every class keeps at least one image in each part. The same
         arguments give the same split on every machine.
 
         Args:
             labels: Labels (n,) of the training data.
-            fraction: Share of the images that validates, between 0 and 1.
+            fraction: Fraction of validation images, between 0 and 1.
             seed: Seed of the choice.
-            limit: Use only this many of the training images, chosen with the same class shares;
-                all of them if there are no more.
+            limit: Use only this many training images, with the same proportions of classes; all if
+                there are fewer.
 
         Returns:
             The split.
@@ -52,13 +52,13 @@ class Split:
         classes, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
             raise ValueError(
-                f"class {classes[counts.argmin()]} has 1 image; every class needs at least 2, "
-                "one to train and one to validate"
+                f"class {classes[counts.argmin()]} has 1 image; every class needs at least 2, one "
+                "for training and one for validation"
             )
         if limit is not None and limit < 2 * len(classes):
             raise ValueError(
                 f"limit={limit} training images are too few: {len(classes)} classes need at least "
-                f"2 each, {2 * len(classes)}"
+                f"2 each, so {2 * len(classes)}"
             )
         rng = np.random.default_rng(seed)
         members = [rng.permutation(np.flatnonzero(labels == label)) for label in classes]
@@ -82,22 +82,23 @@ class Split:
         limit: int | None = None,
         validation: np.ndarray | None = None,
     ) -> Self:
-        """Splits files so that what one is for depends on its content alone (:mod:`.content`).
+        """Split files so that the part of each depends only on its content (:mod:`.content`).
 
         Args:
-            contents: Content of each training file, as :func:`.content.content_of` gives it.
+            contents: Content of each training file, as from :func:`.content.content_of`.
             labels: Labels (n,) of the files.
             classes: Names of the classes.
-            fraction: Share of the files that validates, between 0 and 1, on average.
+            fraction: Average fraction of validation files, between 0 and 1.
             seed: Seed of the choice.
-            limit: Use only this many of the files, with the same class shares.
-            validation: Which files validate, bool (n,), where that is known; then nothing is drawn.
+            limit: Use only this many files, with the same proportions of classes.
+            validation: Which files are for validation, bool (n,), if that is known; then none are
+                drawn.
 
         Returns:
             The split.
 
         Raises:
-            ValueError: If ``limit`` is too small, or a class has no file to train or to validate.
+            ValueError: If ``limit`` is too small, or a class has no training or validation file.
         """
         _check(fraction)
         used = np.ones(len(labels), bool)
@@ -118,13 +119,13 @@ class Split:
             validation[kept] = chosen
         split = cls(np.flatnonzero(used & ~validation), np.flatnonzero(used & validation))
         for label, name in enumerate(classes):
-            for part, what in ((split.train, "train"), (split.validation, "validate")):
+            for part, what in ((split.train, "training"), (split.validation, "validation")):
                 if not (labels[part] == label).any():
                     here = np.flatnonzero(used & (labels == label)).tolist()
                     different = len({contents[i] for i in here})
                     raise ValueError(
-                        f"class {name} has no image to {what}: it has {different} different "
-                        f"image(s) to train and validate, and needs at least "
+                        f"class {name} has no {what} image: it has {different} different image(s) "
+                        f"for training and validation, but needs at least "
                         f"{max(2, different + 1)}; add some"
                     )
         return split
@@ -133,20 +134,20 @@ class Split:
 def _check(fraction: float) -> None:
     if not 0 < fraction < 1:
         raise ValueError(
-            f"the validation fraction must lie between 0 and 1 (both excluded), not {fraction}"
+            f"the validation fraction must be between 0 and 1 (both excluded), got {fraction}"
         )
 
 
 def _limited(
     contents: Sequence[str], groups: np.ndarray, purpose: str, limit: int, least: int
 ) -> np.ndarray:
-    """Returns which files stay, bool (n,), with the shares of all groups."""
+    """Return which files to use, bool (n,), with the same proportions of the groups."""
     names, counts = np.unique(groups, return_counts=True)
     low = np.minimum(counts, least)
     if limit < low.sum():
         raise ValueError(
-            f"limit={limit} training images are too few: there must be at least {low.sum()}, one "
-            "of each class to train and one to validate"
+            f"limit={limit} training images are too few: at least {low.sum()} are needed, one of "
+            "each class for training and one for validation"
         )
     used = np.zeros(len(groups), bool)
     for name, count in zip(names, _allocate(counts, limit, low, counts), strict=True):
@@ -157,12 +158,17 @@ def _limited(
 
 
 def _allocate(counts: np.ndarray, total: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Deals `total` over the classes in proportion to `counts`, by largest remainder in bounds."""
+    """Distribute ``total`` over the classes in proportion to ``counts``, within bounds.
+
+    This is the largest remainder method. With exact shares s_k = total · counts_k / Σ counts, class
+    k first gets ⌊s_k⌋, clipped to its bounds. Then ones are added where the remainder s_k − n_k is
+    largest, or taken where it is smallest, until the sum is ``total``.
+    """
     total = min(max(total, low.sum()), high.sum())
     share = counts * (total / counts.sum())
-    dealt = np.clip(np.floor(share).astype(int), low, high)
-    while dealt.sum() < total:
-        dealt[np.argmax(np.where(dealt < high, share - dealt, -np.inf))] += 1
-    while dealt.sum() > total:
-        dealt[np.argmin(np.where(dealt > low, share - dealt, np.inf))] -= 1
-    return dealt
+    numbers = np.clip(np.floor(share).astype(int), low, high)
+    while numbers.sum() < total:
+        numbers[np.argmax(np.where(numbers < high, share - numbers, -np.inf))] += 1
+    while numbers.sum() > total:
+        numbers[np.argmin(np.where(numbers > low, share - numbers, np.inf))] -= 1
+    return numbers

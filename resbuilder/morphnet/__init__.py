@@ -1,4 +1,4 @@
-"""MorphNet on Keras models: which channels to keep, how wide to be, and models rebuilt to match."""
+"""MorphNet for Keras models: choosing channels and widths, and rebuilding models to match."""
 
 from resbuilder.morphnet.change import OutputChange, output_change
 from resbuilder.morphnet.gradual import GradualPruning

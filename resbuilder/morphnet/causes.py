@@ -1,4 +1,4 @@
-"""Why the outputs of a model moved when channels were removed."""
+"""Why removing channels changed the outputs of a model."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from resbuilder.morphnet.removal import emitted
 
 @dataclass(frozen=True)
 class Causes:
-    """How much each cause alone moves the outputs: root mean squares, over their spread.
+    """Change of the outputs due to each cause alone: root mean square, relative to their spread.
 
     Attributes:
-        channels: Removed channels that vary, or have another mean than the weights say.
-        borders: Padding, which is zero and not the constant; and rounding.
+        channels: Change due to removed channels that vary, or whose mean differs from the
+            estimate.
+        borders: Change due to padding with zeros instead of the constants, and to rounding.
         layer: Name of the layer whose removed inputs vary most.
-        varied: By how much, over what the inputs that stay emit (root mean squares).
+        varied: Root mean square of their variation, relative to that layer's other inputs.
     """
 
     channels: float
@@ -33,27 +34,27 @@ class Causes:
 
     def __str__(self) -> str:
         text = (
-            f"removed channels that are not constant move them by {self.channels:.1%}, borders "
-            f"where padding is not the constant by {self.borders:.1%}"
+            f"removed channels that are not constant change them by {self.channels:.1%}, borders "
+            f"where padding differs from the constant by {self.borders:.1%}"
         )
         if self.channels < self.borders:
-            return f"{text}. Train the smaller model on for an epoch"
+            return f"{text}. Fine-tune the smaller model for an epoch"
         return (
-            f"{text}. Those that {self.layer!r} reads vary most, by {self.varied:.2g} of its other "
-            "inputs. Train longer, lower the threshold, or train the smaller model on"
+            f"{text}. The removed inputs of {self.layer!r} vary most, by {self.varied:.2g} of its "
+            "other inputs. Train longer, lower the threshold, or fine-tune the smaller model"
         )
 
 
 def causes(graph: ChannelGraph, dead: np.ndarray, small: keras.Model, images: Any) -> Causes:
-    """Find out why outputs moved.
+    """Measure how much each cause contributes to the change of the outputs.
 
-    Between the model and the smaller one lies a third: the old one, whose removed channels emit the
-    constants that stand for them. It differs from the old one by the channels alone, and from the
-    new one by the borders alone.
+    The measurement uses an intermediate model: the old one with its removed channels replaced by
+    the constants that stand for them. It differs from the old model only in these channels, and
+    from the smaller one only at borders.
 
     Args:
-        graph: The model before.
-        dead: All channels that went, bool array (size,).
+        graph: The old model.
+        dead: All removed channels, bool array (size,).
         small: The model without them.
         images: A batch for the models' input.
     """

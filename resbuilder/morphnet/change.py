@@ -1,4 +1,4 @@
-"""How far the outputs of a model moved when it was changed."""
+"""How much the outputs of a model change when the model is changed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from keras import ops
 
 @dataclass(frozen=True)
 class OutputChange:
-    """How far outputs moved on given images.
+    """Change of the outputs on given images.
 
     Attributes:
         largest: Largest absolute change of an output.
-        relative: Root mean square of the change, over the outputs' standard deviation.
+        relative: Root mean square of the change, divided by the outputs' standard deviation.
         same_class: Share of the images with the same largest output; None without classes.
         images: Number of images.
     """
@@ -28,28 +28,28 @@ class OutputChange:
 
     def __str__(self) -> str:
         text = (
-            f"outputs on {self.images} images moved by {self.relative:.2%} of their spread (RMS), "
-            f"by {self.largest:.3g} at most"
+            f"outputs on {self.images} images changed by {self.relative:.2%} of their spread "
+            f"(RMS), by {self.largest:.3g} at most"
         )
         return text if self.same_class is None else f"{text}; same class for {self.same_class:.1%}"
 
 
 def output_change(before: keras.Model, after: keras.Model, images: Any) -> OutputChange:
-    """Compare the outputs of two models on the same images, in inference.
+    """Compare the outputs of two models on the same images, in inference mode.
 
     Args:
         before: A model.
-        after: Another with the same inputs and outputs.
-        images: A batch for the models' input, or a list of batches.
+        after: Another model with the same inputs and outputs.
+        images: A batch for the models' input, or a list with a batch for each input.
 
     Returns:
-        The :class:`OutputChange`; of several outputs, over all of them.
+        The :class:`OutputChange`, over all outputs together.
     """
     return change_of(_outputs(before, images), _outputs(after, images))
 
 
 def change_of(old: list[np.ndarray], new: list[np.ndarray]) -> OutputChange:
-    """Compare outputs on the same images, float arrays (images, …)."""
+    """Return the change between outputs on the same images, float arrays (images, …)."""
     changes = np.concatenate([(b - a).ravel() for a, b in zip(old, new, strict=True)])
     spread = np.sqrt(np.mean(np.concatenate([(a - a.mean(axis=0)).ravel() ** 2 for a in old])))
     relative = float(np.sqrt(np.mean(changes**2)))

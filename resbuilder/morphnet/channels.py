@@ -1,4 +1,20 @@
-"""Which old channel each new channel of a tensor is, and copying weights accordingly."""
+"""Maps from new to old channels of every tensor, and copying weights by them.
+
+A map m of a tensor is an int array (new channels,): its new channel j is the old channel m[j], or
+a new one if m[j] = −1. The maps of producers (convolutions, dense layers) are chosen; all others
+follow, so that each new tensor is the old one restricted to its surviving channels:
+
+    keep, mix   the map that all inputs have in common
+    concat      the maps of the inputs, each shifted by the channels before it
+    tile        p·C + m[c] at index p·C′ + c, for each position p (Flatten; C old, C′ new channels)
+    untile      the map that all positions have in common
+    depthwise   outputs g·n … g·n + n − 1 for each surviving group g of n outputs
+    slice       positions within the slice of its channels that survive
+
+Invariant: for a kernel with the maps i and o of its inputs and outputs, the new weight is
+W′[…, a, b] = W[…, i[a], o[b]] where both are ≥ 0; all others keep their initial values. The same
+holds for every axis of every weight that runs over channels.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +32,14 @@ from resbuilder.morphnet.steps import Step
 
 @dataclass(frozen=True, eq=False)
 class LayerMaps:
-    """What happens to the channels of one layer.
+    """Maps of the channels of one layer.
 
     Attributes:
         rule: The layer's :class:`.ChannelRule`.
         inputs: Map of the channels that its kernel reads (from its first input).
-        outputs: Map of the channels it puts out.
-        first: For a separable convolution, map of the channels that it reads itself.
+        outputs: Map of its output channels.
+        first: Map of the layer's own input channels. It differs from ``inputs`` only for a
+            separable convolution, whose pointwise kernel reads the depthwise outputs.
     """
 
     rule: ChannelRule
@@ -31,7 +48,7 @@ class LayerMaps:
     first: Map
 
     def axes(self, weight: keras.Variable) -> dict[int, Map]:
-        """Map of each axis of one of the layer's weights that runs over channels."""
+        """Return the map of each axis of a weight of the layer that runs over channels."""
         rank = len(weight.shape)
         if not rank:
             return {}
@@ -50,37 +67,37 @@ _KERNELS = {
 
 
 def tensor_maps(graph: ChannelGraph, channels: Mapping[str, Map]) -> list[Map]:
-    """Carry a choice of output channels through a model.
+    """Propagate a choice of output channels through a model.
 
     Args:
-        graph: The model before the change, analysed without ``cut_flatten``.
-        channels: For convolutions and dense layers by name, the map of their output channels.
-            Layers that are not named keep theirs, or follow a named layer with which they share
-            them all.
+        graph: The model before the change, analyzed without ``cut_flatten``.
+        channels: Maps of the output channels of convolutions and dense layers, by name. A layer
+            that is not named keeps its channels, or follows a named layer with which it shares
+            all of them.
 
     Returns:
         The map of the output channels of each step.
 
     Raises:
-        ValueError: If a name is unknown, a number is not that of a channel, or tensors that are
-            added would no longer fit each other.
+        ValueError: If a name is unknown, a channel number does not exist, or tensors that are
+            added would no longer match.
     """
-    chosen = _complete(graph, channels)
+    chosen = _maps_of_producers(graph, channels)
     maps: list[Map] = []
     for step in graph.steps:
-        maps.append(_propagate(step, [maps[i] for i in step.inputs], chosen))
+        maps.append(_output_map(step, [maps[i] for i in step.inputs], chosen))
     return maps
 
 
 def maps_without(graph: ChannelGraph, dead: np.ndarray) -> list[Map]:
-    """The map of each step's output channels when those that are dead leave.
+    """Return the map of each step's output channels after removing the dead ones.
 
     Args:
         graph: The model before the change.
         dead: Bool array (size,) of ids.
 
     Raises:
-        ValueError: If what a layer needs whole, such as a group of channels, would not stay whole.
+        ValueError: If a group of channels that a layer needs as a whole would be split.
     """
     return tensor_maps(
         graph, {s.name: np.flatnonzero(~dead[graph.out_ids(s)]) for s in graph.producers()}
@@ -88,7 +105,7 @@ def maps_without(graph: ChannelGraph, dead: np.ndarray) -> list[Map]:
 
 
 def layer_maps(graph: ChannelGraph, maps: list[Map]) -> dict[str, LayerMaps]:
-    """:class:`LayerMaps` for each layer by name, from the maps of all tensors."""
+    """Return :class:`LayerMaps` for each layer by name, from the maps of all tensors."""
     result: dict[str, LayerMaps] = {}
     for n, step in enumerate(graph.steps):
         read = maps[step.inputs[0]] if step.inputs else maps[n]
@@ -99,12 +116,12 @@ def layer_maps(graph: ChannelGraph, maps: list[Map]) -> dict[str, LayerMaps]:
 
 
 def channel_maps(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, LayerMaps]:
-    """:class:`LayerMaps` for each layer by name, from a choice of channels: :func:`tensor_maps`."""
+    """Return :class:`LayerMaps` by layer name for a choice of channels, see :func:`tensor_maps`."""
     return layer_maps(graph, tensor_maps(graph, channels))
 
 
 def named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Layers of a model and of the models inside it, with their names as in a ChannelGraph."""
+    """Yield the layers of a model and of nested models, with their names in a ChannelGraph."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from named_layers(layer, f"{prefix}{layer.name}/")
@@ -118,19 +135,19 @@ def paired_weights(
     maps: Mapping[str, LayerMaps],
     added: Collection[str] = (),
 ) -> Iterator[tuple[keras.Variable, keras.Variable, dict[int, Map]]]:
-    """Weights that two models have in common, by layer name.
+    """Yield the weights that two models have in common, by layer name.
 
     Args:
         target: Model to copy to.
         source: Model to copy from.
-        maps: Channel maps by layer name; layers without are taken unchanged.
-        added: Names of layers that have a bias in the target alone.
+        maps: Channel maps by layer name. Layers without a map are copied unchanged.
+        added: Names of layers that have a bias in the target only.
 
     Yields:
         (target variable, source variable, {axis: map of that axis}).
 
     Raises:
-        ValueError: If layers of the same name are of different types or have different weights.
+        ValueError: If layers with the same name have different types or different weights.
     """
     old_layers = dict(named_layers(source))
     for name, new in named_layers(target):
@@ -142,7 +159,8 @@ def paired_weights(
         if type(new) is not type(old) or names[0] != names[1]:
             raise ValueError(
                 f"layer {name!r} is {type(new).__name__} with the weights {names[0]} in one "
-                f"model, {type(old).__name__} with {names[1]} in the other; give them other names"
+                f"model, but {type(old).__name__} with {names[1]} in the other; give the layers "
+                "different names"
             )
         for variable, reference in zip(variables, old.weights, strict=True):
             axes = maps[name].axes(reference) if name in maps else {}
@@ -150,29 +168,29 @@ def paired_weights(
 
 
 def _own_name(weight: keras.Variable) -> str:
-    """A weight's name; those that were given none are numbered by Keras, over all models."""
+    """Return a weight's name, without the number that Keras gives to unnamed weights."""
     return re.sub(r"^variable_\d+$", "variable", weight.name)
 
 
 def copy_by_channel(
     target: keras.Variable, source: keras.Variable, axes: Mapping[int, Map]
 ) -> None:
-    """Copy a variable; entries of new channels keep the target's value.
+    """Copy a variable by channel; entries of new channels keep the target's values.
 
     Args:
         target: Variable to write.
         source: Variable to read.
-        axes: Map of each axis whose channels change; the others are taken unchanged.
+        axes: Map of each axis whose channels change; all other axes are copied unchanged.
 
     Raises:
-        ValueError: If the target does not have the shape that results.
+        ValueError: If the target does not have the resulting shape.
     """
     index = [axes.get(axis, np.arange(n)) for axis, n in enumerate(source.shape)]
     shape = tuple(map(len, index))
     if tuple(target.shape) != shape:
         raise ValueError(
-            f"{target.path} has the shape {tuple(target.shape)}; {shape} was expected from "
-            f"{tuple(source.shape)} and the channels given: name every layer whose width changed"
+            f"{target.path} has the shape {tuple(target.shape)}, but copying the given channels "
+            f"of {tuple(source.shape)} needs {shape}: name every layer whose width changed"
         )
     value = np.array(target.numpy())
     new = np.ix_(*(np.flatnonzero(i >= 0) for i in index))
@@ -181,13 +199,14 @@ def copy_by_channel(
     target.assign(value)
 
 
-def _complete(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, Map]:
+def _maps_of_producers(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, Map]:
+    """Return the map of every convolution and dense layer from those that were given."""
     producers = {step.name: step for step in graph.producers()}
     unknown = sorted(set(channels) - set(producers))
     if unknown:
         raise ValueError(
-            f"channels are given for {', '.join(unknown)}, but the convolutions and dense layers "
-            f"of the model are {', '.join(producers)}"
+            f"channels are given for unknown layers {', '.join(unknown)}; the convolutions and "
+            f"dense layers of the model are {', '.join(producers)}"
         )
     chosen, by_ids = {}, {}
     for name, numbers in channels.items():
@@ -201,7 +220,7 @@ def _complete(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, Map
         ):
             raise ValueError(
                 f"channels of {name!r} must be a list of channel numbers from 0 to {width - 1}, or "
-                f"-1 for new channels, got {numbers!r} (for a bool array use np.flatnonzero)"
+                f"-1 for new channels, got {numbers!r} (convert a bool array with np.flatnonzero)"
             )
         chosen[name] = numbers
         by_ids[graph.out_ids(producers[name]).tobytes()] = numbers
@@ -212,8 +231,8 @@ def _complete(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict[str, Map
     return chosen
 
 
-def _propagate(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
-    """Map of a step's output channels; the same cases as for the ids in graph.py."""
+def _output_map(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
+    """Return the map of a step's output channels; graph.py has the same cases for ids."""
     if step.makes_channels:
         return chosen[step.name]
     if step.kind in ("input", "opaque", "reduce"):
@@ -242,14 +261,14 @@ def _propagate(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
     broadcast = [m for m, w in zip(inputs, widths, strict=True) if w != step.out_channels]
     if any(not np.array_equal(same[0], m) for m in same[1:]) or any(len(m) != 1 for m in broadcast):
         raise ValueError(
-            f"the inputs of {step.name!r} would no longer fit each other: the layers before it "
-            "share their channels and must keep the same ones, in the same order"
+            f"the inputs of {step.name!r} would no longer match: the layers before it share "
+            "their channels and must keep the same ones, in the same order"
         )
     return same[0]
 
 
 def _whole_groups(step: Step, channels: Map) -> Map:
-    """Old numbers of the groups that a map of channels consists of, (groups,); -1 for a new one."""
+    """Return the old numbers of the groups in a map of channels, (groups,); -1 for a new group."""
     members = step.in_channels[0] // step.groups
     if len(channels) % members == 0:
         rows = channels.reshape(-1, members)
@@ -258,13 +277,13 @@ def _whole_groups(step: Step, channels: Map) -> Map:
         if (new | (rows == whole).all(axis=1)).all():
             return np.where(new, -1, rows[:, 0] // members)
     raise ValueError(
-        f"{step.name!r} works on groups of {members} channels, which must stay or go whole, in "
-        "their order"
+        f"{step.name!r} works on groups of {members} channels; keep or remove each group as a "
+        "whole, and keep the order of its channels"
     )
 
 
 def _gathered(step: Step, channels: Map) -> Map:
-    """Map of what a reshape makes of positions laid side by side."""
+    """Return the map after a reshape that gathers the positions that Flatten laid out."""
     width = step.out_channels
     rows = step.in_channels[0] // width
     if len(channels) % rows == 0:
@@ -272,18 +291,18 @@ def _gathered(step: Step, channels: Map) -> Map:
         if (old >= 0).all() and (old - width * np.arange(rows)[:, None] == old[0]).all():
             return old[0]
     raise ValueError(
-        f"{step.name!r} lays {rows} positions of {width} channels out; the layers before it must "
-        "keep the same channels at each position, and cannot get new ones"
+        f"{step.name!r} reshapes its input to {rows} positions of {width} channels; the layers "
+        "before it must keep the same channels at each position, and cannot get new ones"
     )
 
 
 def _sliced(step: Step, channels: Map) -> Map:
-    """Map of a slice: where the channels that it takes went, in terms of its own channels."""
+    """Return the map of a slice, in numbers of the slice's own channels."""
     assert step.index is not None
     own = np.full(step.in_channels[0], -1)
     own[step.index] = np.arange(len(step.index))
     if (channels < 0).any():
-        raise ValueError(f"{step.name!r} takes a slice of channels, which cannot get new ones")
+        raise ValueError(f"{step.name!r} slices its input, which cannot get new channels")
     found = own[channels]
     found = found[found >= 0]
     return found[::-1] if len(step.index) > 1 and step.index[0] > step.index[-1] else found

@@ -1,14 +1,19 @@
-"""What a channel that is removed would have said on average, for whatever reads it.
+"""Mean outputs of removed channels, which are folded into the layers that read them.
 
-A channel that is dead still emits something behind a batch normalization: relu(β), say. Removing it
-is exact when this constant moves to what reads the channel: Σ_positions w·constant into the bias of
-a convolution or dense layer.
+A dead channel still has a nonzero output after a batch normalization, for example relu(β). Let a
+convolution or dense layer read the channels x, of which the set D is removed. Its bias becomes
 
-Without data, 128 samples of each channel are carried through the network instead of images. They
-are independent, normally distributed where a sum of many makes them so (mean b + Σw·E[x], variance
-Σw²·Var[x] behind a convolution), and as the statistics say behind a normalization: mean β, standard
-deviation |γ|·σ/√(σ²+ε). What does not vary is carried exactly. A removed channel counts as the
-constant that replaces it, so what reads removed channels alone does not vary either.
+    b′ = b + Σ_{i ∈ D} E[x_i] · Σ_positions w_i
+
+which leaves its outputs unchanged if the removed channels are constant and the kernel lies within
+the image.
+
+Without images, E[x] follows from the weights: 128 samples of each channel pass through the network
+instead of images. They are independent and normally distributed, after a convolution with mean
+b + Σ w·E[x] and variance Σ w²·Var[x] (a sum of many terms), and after a batch normalization with
+mean β and standard deviation |γ|·σ/√(σ²+ε) (its moving statistics). Invariant: constants pass
+exactly. A removed channel counts as its constant, so a channel computed from removed channels
+alone is constant too.
 """
 
 from __future__ import annotations
@@ -32,14 +37,14 @@ SAMPLES = 128
 
 
 def expected_values(graph: ChannelGraph, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Mean of each channel of every tensor, from the weights alone.
+    """Estimate the mean of each channel of every tensor from the weights alone.
 
     Args:
-        graph: The analysed model.
-        kept: For the output of each step, which channels stay, bool arrays (channels,).
+        graph: The analyzed model.
+        kept: Which output channels of each step stay, bool arrays (channels,).
 
     Returns:
-        For the output of each step, a float32 array (channels,).
+        A float32 array (channels,) for the output of each step.
     """
     rng = np.random.default_rng(0)
     samples: list[np.ndarray] = []
@@ -53,15 +58,15 @@ def expected_values(graph: ChannelGraph, kept: Sequence[np.ndarray]) -> list[np.
 def measured_values(
     graph: ChannelGraph, images: Any, expected: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Mean of each channel of every tensor that a convolution or dense layer reads, on images.
+    """Measure on images the mean of each channel that a convolution or dense layer reads.
 
     Args:
-        graph: The analysed model.
-        images: A batch for the model's input, or a list of batches.
-        expected: What :func:`expected_values` returns; the values of all other tensors.
+        graph: The analyzed model.
+        images: A batch for the model's input, or a list with a batch for each input.
+        expected: Means from :func:`expected_values`, used for all other tensors.
 
     Returns:
-        For the output of each step, a float32 array (channels,).
+        A float32 array (channels,) for the output of each step.
     """
     result = list(expected)
 
@@ -77,7 +82,7 @@ def measured_values(
 
 
 def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
-    """What the removed channels add to each output of a convolution or dense layer.
+    """Return what the removed channels add to each output of a convolution or dense layer.
 
     Args:
         step: The convolution or dense layer.
@@ -85,26 +90,27 @@ def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
         removed: Which of them are removed, bool (inputs,).
 
     Returns:
-        Float array (outputs,). Exact where all of the kernel lies inside the image; where that is
-        less than half of the image, the mean over its positions.
+        Float array (outputs,). It is exact for output positions whose whole window lies inside
+        the image. If these are fewer than half, it is the mean over all output positions.
     """
     return _taps(step)[removed].T @ means[removed]
 
 
 def _taps(step: Step) -> np.ndarray:
-    """Σ over the kernel's positions that read the image, (inputs, outputs)."""
+    """Return the sum of the kernel over its positions, weighted by _inside, (inputs, outputs)."""
     kernel = kernel_of(step).astype("float64")
     total = np.tensordot(_inside(step, kernel.shape[:-2]), kernel, kernel.ndim - 2)
-    # An output of a transposed convolution meets one in ∏ strides of the kernel's positions.
+    # On average, an output of a transposed convolution gets 1/∏ strides of the kernel positions.
     return total / prod(step.layer.strides) if step.kind == "conv_transpose" else total
 
 
 def _inside(step: Step, size: tuple[int, ...]) -> np.ndarray:
-    """How much each position of a kernel counts, float array of its size.
+    """Return the weight of each kernel position, a float array of the kernel's size.
 
-    1 where at least half of the windows lie inside the image as a whole: for these the sum is
-    exact. Else the share of the windows in which the position reads the image and not the zeros
-    around it: on small images the sum is then right on average, and on an image of one pixel exact.
+    If at least half of the windows lie entirely inside the image, all weights are 1, and the sum
+    is exact for these windows. Otherwise the weight is the share of windows in which the position
+    reads the image, not the padding. On small images the sum is then right on average, and for an
+    image of one pixel it is exact.
     """
     layer = step.layer
     sides = (step.in_shapes[0][:-1], step.out_shape[:-1])
@@ -130,7 +136,7 @@ def _inside(step: Step, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np.ndarray:
-    """Samples of a step's output, (SAMPLES, channels)."""
+    """Return samples of a step's output, (SAMPLES, channels)."""
     channels = step.out_channels
     if step.kind in ("input", "opaque"):
         return _normal(rng, np.zeros(channels), np.ones(channels))
@@ -164,22 +170,23 @@ def _convolved(step: Step, x: np.ndarray, stay: np.ndarray, rng) -> np.ndarray:
     squares = np.square(kernel).reshape(-1, *kernel.shape[-2:]).sum(axis=0)
     taps = _taps(step)
     if step.kind == "depthwise":
-        # Of each group, (groups, members) against (members, groups, outputs of a group).
+        # For each group: (groups, members) times (members, groups, outputs of a group).
         shape = (kernel.shape[-2], step.groups, -1)
         mean, variance = (v.reshape(step.groups, -1) for v in (mean, variance))
-        centre, spread = (
+        center, variance = (
             np.einsum("gm,mgo->go", v, w.reshape(shape)).ravel()
             for v, w in ((mean, taps), (variance, squares))
         )
     else:
-        centre, spread = mean @ taps, variance @ squares
-    own = step.layer
-    if not (step.rule.kind == "separable" and step.kind == "depthwise"):
-        centre = centre + _weight(own, "bias", np.zeros(len(centre)))
-    values = _normal(rng, centre, np.sqrt(spread))
-    if step.rule.kind == "separable" and step.kind == "depthwise":
+        center, variance = mean @ taps, variance @ squares
+    # A separable convolution has its bias and activation after its second, pointwise step.
+    unfinished = step.rule.kind == "separable" and step.kind == "depthwise"
+    if not unfinished:
+        center = center + _weight(step.layer, "bias", np.zeros(len(center)))
+    values = _normal(rng, center, np.sqrt(variance))
+    if unfinished:
         return values
-    activation = getattr(own, "activation", None)
+    activation = getattr(step.layer, "activation", None)
     return values if activation is None else _array(activation(ops.convert_to_tensor(values)))
 
 
@@ -195,7 +202,7 @@ def _batch_normalized(layer, x: np.ndarray, rng) -> np.ndarray:
 
 
 def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
-    """Layer and group normalization, exactly for groups in which no channel varies."""
+    """Return samples after layer or group normalization, exact for groups without variation."""
     channels = x.shape[-1]
     gamma, beta = _weight(step.layer, "gamma", np.ones(channels)), _weight(step.layer, "beta", 0.0)
     varying = _normal(rng, np.broadcast_to(beta, channels), np.abs(gamma))
@@ -210,7 +217,7 @@ def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
 
 
 def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
-    """The step's own arithmetic on the samples, each an image of one position."""
+    """Apply the step's own computation to the samples, each an image with one position."""
     known = {
         id(tensor): ops.convert_to_tensor(
             x.reshape(SAMPLES, *(1,) * (len(shape) - 1), x.shape[-1]).astype("float32")
@@ -218,17 +225,17 @@ def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
         for tensor, shape, x in zip(step.node.input_tensors, step.in_shapes, read, strict=True)
     }
     args, kwargs = step.node.arguments.fill_in(known)
-    # Not the layer itself, which may insist on the size of its images.
+    # Call `call`, because the layer itself may check the size of its images.
     call = step.layer.call
     if "training" in inspect.signature(call).parameters:
         kwargs = kwargs | {"training": False}
     made = _array(call(*args, **kwargs))
-    # A constant or a weight for each position leaves as many positions as it has.
+    # If the layer has a constant or weight for each position, the output has all positions.
     return made.reshape(SAMPLES, -1, made.shape[-1]).mean(axis=1)
 
 
 def _normal(rng: np.random.Generator, mean: Any, deviation: Any) -> np.ndarray:
-    """Samples (SAMPLES, channels) with exactly these means: quantiles in random order."""
+    """Return samples (SAMPLES, channels) with exactly these means: quantiles in random order."""
     quantiles = ndtri((np.arange(SAMPLES) + 0.5) / SAMPLES)
     quantiles = np.repeat(quantiles[:, None] / quantiles.std(), len(mean), axis=1)
     return mean + deviation * rng.permuted(quantiles, axis=0)

@@ -1,4 +1,4 @@
-"""What a call of a layer does to channels: the attributes of the steps that it is."""
+"""What a layer call does to channels: the attributes of the steps that represent it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,26 @@ _OPAQUE = ChannelRule("opaque")
 
 
 def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tuple[str, dict]]:
-    """Name suffix and attributes of each step that a call is; ValueError where it cannot be one."""
+    """Yield the name suffix and the attributes of each step that represents a call.
+
+    Args:
+        node: The call in Keras' graph.
+        shapes: Shapes of its inputs, without the batch axis.
+        outputs: Shapes of its outputs, without the batch axis.
+        on_image: Whether the inputs are the image or computed from it without a kernel.
+
+    Raises:
+        ValueError: If the effect of the call on channels is not supported.
+    """
     cls = type(node.operation)
     if why := refusal(cls):
-        raise ValueError(f"{why}; register_layer(cls, rule) takes a rule of your own")
+        raise ValueError(f"{why}; define your own rule with register_layer(cls, rule)")
     rule = rule_of(cls)
     last = len(outputs[0])
     for shape in outputs:
         if not shape or shape[-1] is None:
             raise ValueError(
-                f"the number of channels is unknown in {shape}; give Input a fixed shape"
+                f"the number of channels in {shape} is unknown; give Input a fixed shape"
             )
     if rule is not None:
         try:
@@ -40,8 +50,7 @@ def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tupl
             yield "", dict(kind="opaque", rule=_OPAQUE, out_shape=shape, part=part)
         return
     raise ValueError(
-        "its effect on channels is not known; say what it does with "
-        "resbuilder.morphnet.register_layer"
+        "its effect on channels is unknown; describe it with resbuilder.morphnet.register_layer"
     )
 
 
@@ -76,7 +85,7 @@ def _kernel(node, rule, shapes, outputs, last):
         yield "", common | dict(kind="depthwise", groups=shapes[0][-1])
     elif groups != 1:
         if rule.kind != "conv":
-            raise ValueError(f"groups are supported in convolutions only, got groups={groups}")
+            raise ValueError(f"only convolutions can have groups, got groups={groups}")
         yield "", common | dict(kind="depthwise", groups=groups, rule=GROUPED)
     else:
         yield "", common | dict(kind=rule.kind)
@@ -86,7 +95,7 @@ def _check_weights(layer) -> None:
     if getattr(layer, "lora_enabled", False):
         raise ValueError(
             f"it has LoRA enabled (rank {layer.lora_rank}), so its kernel is a sum; save and "
-            "load the model, which merges it, and shrink what was loaded"
+            "load the model to merge it, then shrink the loaded model"
         )
     if getattr(layer, "quantization_mode", None):
         raise ValueError(
@@ -95,13 +104,13 @@ def _check_weights(layer) -> None:
         )
     if _has_weights(getattr(layer, "activation", None)):
         raise ValueError(
-            f"its activation {type(layer.activation).__name__} has weights; make it a layer of "
-            "its own behind this one"
+            f"its activation {type(layer.activation).__name__} has weights; make it a separate "
+            "layer after this one"
         )
 
 
 def _has_weights(activation: Any) -> bool:
-    """Whether an activation is a layer that makes weights; Keras does so late, or never."""
+    """Return whether an activation is a layer with weights, which Keras may not have built yet."""
     plain = keras.layers.Layer.build
     return isinstance(activation, keras.layers.Layer) and type(activation).build is not plain
 
@@ -136,12 +145,12 @@ def _keep(node, rule, shapes, outputs, last):
         raise ValueError("it pads the axis of channels")
     if channels not in widths or any(w not in (1, channels) for w in widths):
         raise ValueError(
-            f"it makes {channels} channels of {', '.join(map(str, widths))}, which do not "
+            f"it turns {', '.join(map(str, widths))} channels into {channels}, which do not "
             "correspond to each other"
         )
     constants = [a for a in node.arguments._flat_arguments if per_channel(a)]
     if any(a.shape[-1] != channels for a in constants):
-        raise ValueError(f"a constant of the shape {tuple(constants[0].shape)} widens its input")
+        raise ValueError(f"a constant of shape {tuple(constants[0].shape)} widens its input")
     elementwise = kind != "keep" or _is_elementwise(getattr(layer, "activation", None), channels)
     yield "", dict(kind="keep" if elementwise and kind == "keep" else "mix", rule=rule)
 
@@ -156,7 +165,7 @@ def _reshape(node, rule, shapes, outputs, last):
     if getattr(node.operation, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")
     before, after = shapes[0][-1], outputs[0][-1]
-    # Channels run fastest, before and after: index p·C + c is channel c.
+    # Channels are the last axis before and after, so index p·C + c is channel c of position p.
     if after % before == 0:
         yield "", dict(kind="tile", rule=rule)
     elif before % after == 0:
@@ -181,25 +190,28 @@ def _slice(node, rule, shapes, outputs, last):
     _, taken = sliced_key(node, len(shapes[0]))
     if not isinstance(taken, slice):
         raise ValueError(
-            "channels must be taken by a slice such as x[..., :1], which keeps their axis, got "
-            f"{taken!r}"
+            "channels must be selected by a slice such as x[..., :1], which keeps their axis, "
+            f"got {taken!r}"
         )
     index = channels[taken]
     if (np.abs(np.diff(index)) > 1).any():
         raise ValueError(
-            f"it takes channels in steps of {taken.step}, and those left after pruning would not "
-            "be evenly spaced; take neighbouring channels, x[..., :n]"
+            f"it takes channels in steps of {taken.step}, which would not be evenly spaced after "
+            "pruning; take adjacent channels, x[..., :n]"
         )
     whole = np.array_equal(index, channels)
     yield "", dict(kind="keep" if whole else "slice", rule=rule, index=None if whole else index)
 
 
 def sliced_key(node: Any, rank: int) -> tuple[tuple, Any]:
-    """Key of ``x[key]`` for everything but channels, and for channels.
+    """Return the key of ``x[key]`` for all axes but the last, and the key for channels.
 
     Args:
         node: The call.
         rank: Rank of x without the batch axis.
+
+    Raises:
+        ValueError: If the key adds an axis.
     """
     key = [*node.arguments.args, *node.arguments.kwargs.values()][1]
     key = tuple(key) if isinstance(key, (list, tuple)) else (key,)
@@ -238,7 +250,9 @@ _DESCRIBE: dict[str, Callable] = {
 
 
 def _is_elementwise(function: Any, channels: int) -> bool:
-    """Whether an activation treats channels apart; tried out, because it may be anybody's.
+    """Return whether an activation treats each channel separately.
+
+    This is tested on numbers, because the activation may be any function.
 
     Raises:
         ValueError: If it changes the number of channels.

@@ -1,4 +1,4 @@
-"""Surgery tried out before a model is trained, so that it cannot fail afterwards."""
+"""A dry run of the surgery before a model is trained, so that it cannot fail afterwards."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from resbuilder.morphnet.rebuild import rebuild
 
 
 def check_surgery(graph: ChannelGraph) -> None:
-    """Rebuild the model with a channel less in every layer, to know now that it will work.
+    """Check that a model can be rebuilt, by rebuilding it with one channel less in every layer.
 
     Raises:
-        ValueError: If it does not; the message names the layer.
+        ValueError: If the model cannot be rebuilt. The message names the layer.
     """
     dead = np.zeros(graph.size, bool)
     groups: dict[tuple[str, ...], list[int]] = {}
@@ -32,14 +32,11 @@ def check_surgery(graph: ChannelGraph) -> None:
             if tuple(new.shape) != shape:
                 raise ValueError(
                     f"the weight {old.path} would have the shape {tuple(new.shape)}, not {shape}; "
-                    "give its layer a rule of its own with register_layer"
+                    "define a rule for its layer with register_layer"
                 )
     except ValueError as error:
-        raise ValueError(f"this model could not be made again with fewer channels: {error}") from (
-            error
-        )
+        raise ValueError(f"this model cannot be rebuilt with fewer channels: {error}") from error
     except Exception as error:
         raise ValueError(
-            "this model could not be made again with fewer channels: "
-            f"{type(error).__name__}: {error}"
+            f"this model cannot be rebuilt with fewer channels: {type(error).__name__}: {error}"
         ) from error

@@ -1,4 +1,4 @@
-"""A model run step by step, so that one can look at each tensor or change it on its way."""
+"""Running a model step by step, so that a function can inspect or change each tensor."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from keras import ops
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.steps import Step
 
-#: Function (number of a step, the tensors it reads) that returns the tensors it shall read.
+#: Function (number of a step, its input tensors) that returns the input tensors to use instead.
 Visit = Callable[[int, list[Any]], list[Any]]
 
 
 def forward(graph: ChannelGraph, images: Any, visit: Visit | None = None) -> list[Any]:
-    """Outputs of a model in inference, computed step by step.
+    """Return the outputs of a model in inference mode, computed step by step.
 
     Args:
-        graph: The analysed model.
-        images: A batch for the model's input, or a list with one for each of its inputs.
-        visit: Called before each step with its number and what it reads; what it returns is read
-            instead.
+        graph: The analyzed model.
+        images: A batch for the model's input, or a list with a batch for each input.
+        visit: Called before each step with the step's number and input tensors; returns the input
+            tensors to use instead.
 
     Returns:
-        The output tensors, a list.
+        A list of the output tensors.
     """
     feed = {id(t): x for t, x in zip(graph.model.inputs, as_inputs(graph, images), strict=True)}
     last_use = {i: n for n, step in enumerate(graph.steps) for i in step.inputs}
@@ -49,23 +49,23 @@ def forward(graph: ChannelGraph, images: Any, visit: Visit | None = None) -> lis
 
 
 def as_inputs(graph: ChannelGraph, images: Any) -> list[Any]:
-    """One batch for each of a model's inputs, in their order.
+    """Return one batch for each of a model's inputs, in their order.
 
     Args:
-        graph: The analysed model.
-        images: A batch, a list of batches, or a dict of batches by the names of the inputs.
+        graph: The analyzed model.
+        images: A batch, a list of batches, or a dict of batches by input name.
 
     Raises:
-        ValueError: If there are more or fewer, one has another shape, or a name is not that of an
-            input.
+        ValueError: If the number of batches, the name of one or its shape does not match the
+            model's inputs.
     """
     batches = images
     if isinstance(images, dict):
         names = _input_names(graph)
         if set(names) != set(images):
             raise ValueError(
-                f"data are given for the inputs {', '.join(map(repr, images))}; the model's are "
-                f"{', '.join(map(repr, names))}"
+                f"data are given for the inputs {', '.join(map(repr, images))}, but the model's "
+                f"inputs are {', '.join(map(repr, names))}"
             )
         batches = [images[name] for name in names]
     batches = list(batches) if isinstance(batches, (list, tuple)) else [batches]
@@ -77,21 +77,20 @@ def as_inputs(graph: ChannelGraph, images: Any) -> list[Any]:
     )
     if not fits:
         raise ValueError(
-            f"data of the shapes {given} (without the batch axis) were given; the model takes "
-            f"{expected}"
+            f"data have the shapes {given} (without the batch axis), but the model takes {expected}"
         )
     return batches
 
 
 def _input_names(graph: ChannelGraph) -> list[str]:
-    """Names by which Keras takes a dict of inputs: the keys of the model's own dict, if any."""
+    """Return the names of a dict of inputs as Keras takes it: the model's own keys, if any."""
     struct = getattr(graph.model, "_inputs_struct", None)
     keys = {id(t): key for key, t in struct.items()} if isinstance(struct, dict) else {}
     return [keys.get(id(t), t.name) for t in graph.model.inputs]
 
 
 def evaluate(step: Step, read: Sequence[Any]) -> Any:
-    """What a step makes of the tensors that it reads, in inference."""
+    """Return the output of a step for the given input tensors, in inference mode."""
     if step.kind == "slice":
         return ops.take(read[0], step.index, axis=-1)
     if step.rule.kind == "separable":
@@ -112,7 +111,7 @@ def _separable(step: Step, x: Any) -> Any:
     x = ops.cast(x, layer.compute_dtype)
     if step.kind == "depthwise":
         rank = len(step.kernel_size)
-        # As Keras does: a tuple of unequal strides is refused by TensorFlow's kernel.
+        # As in Keras, because TensorFlow's kernel rejects a tuple of unequal strides.
         strides = layer.strides if rank > 1 else layer.strides[0]
         return ops.depthwise_conv(
             x,

@@ -1,9 +1,9 @@
-"""The same regularizer computed by Google's own program (``engine="google"``).
+"""The same regularizer computed by Google's implementation (``engine="google"``).
 
-Google's morph_net crawls a TensorFlow graph from the outputs of a network back to its inputs. Such
-a graph is traced once, as a function of all weights: the term stays differentiable with respect to
-them, wherever the function is called, and the images that are fed to it are never computed with,
-because none of the results depends on them.
+Google's morph_net crawls a TensorFlow graph from the outputs of a network back to its inputs. This
+module traces such a graph once, as a function of all weights, so the term stays differentiable
+with respect to them wherever the function is called. The images fed to it are placeholders: none
+of the results depends on them, so nothing is computed from them.
 
 References:
     github.com/google-research/morph-net, commit d9286a1. It is not on PyPI.
@@ -31,27 +31,27 @@ def require_morph_net() -> None:
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f'engine="google" works on TensorFlow graphs, and Keras runs on '
-            f'{keras.backend.backend()}; set KERAS_BACKEND=tensorflow or take engine="native"'
+            f'engine="google" needs TensorFlow, but Keras runs on {keras.backend.backend()}; set '
+            'KERAS_BACKEND=tensorflow or use engine="native"'
         )
     try:
         import morph_net.network_regularizers.flop_regularizer  # noqa: F401
     except ImportError as error:
         raise ValueError(
             f'engine="google" needs Google\'s morph_net ({error}), which is not on PyPI: '
-            f'pip install "{SOURCE}", or take engine="native"'
+            f'pip install "{SOURCE}", or use engine="native"'
         ) from None
 
 
 class GoogleRegularizer(NativeRegularizer):
     """A :class:`NativeRegularizer` whose values are computed by Google's implementation.
 
-    The arguments and what is returned are those of ``MorphNetRegularizer(..., strict=True)``: the
-    rules are strict whatever ``strict`` says. Latency alone has other values: Google's also counts
-    the memory that additions, ReLUs and batch normalizations move.
+    Arguments and results are those of ``MorphNetRegularizer(..., strict=True)``: the rules are
+    strict whatever the value of ``strict``. Only latency differs, because Google's also counts
+    the memory traffic of additions, ReLUs and batch normalizations.
 
     Raises:
-        ValueError: As :class:`NativeRegularizer`, :func:`require_morph_net` and
+        ValueError: As for :class:`NativeRegularizer`, :func:`require_morph_net` and
             :func:`readable_model`, or if an image size is unknown.
     """
 
@@ -71,20 +71,20 @@ class GoogleRegularizer(NativeRegularizer):
         if any(None in shape for shape in self._images):
             raise ValueError(
                 f'engine="google" needs a fixed image size, got {self._images}; build the model '
-                "with one"
+                "with a fixed size"
             )
         self._weights, self._function = self._trace(model)
 
     def regularization_term(self) -> Any:
-        """The term, a float32 scalar tensor (in units of the resource times r)."""
+        """Return the term, a float32 scalar tensor in units of the resource times r."""
         return self._results()["term"]
 
     def cost(self) -> Any:
-        """Resource that the alive channels use, a float32 scalar tensor."""
+        """Return the cost of the alive channels, a float32 scalar tensor."""
         return self._results()["cost"]
 
     def exact_cost(self) -> int | float:
-        """Resource that Google's alive channels use, an int (latency: a float, in seconds)."""
+        """Return the exact cost of the alive channels, an int (latency: a float, in seconds)."""
         results = self._results()
         if self.resource == "latency":
             return float(results["cost"])
@@ -95,12 +95,12 @@ class GoogleRegularizer(NativeRegularizer):
         return int(self._parts[0][0].cost(a_in, a_out).sum())
 
     def alive(self) -> dict[str, np.ndarray]:
-        """Which output channels are alive, a bool array (channels,) for each convolution."""
+        """Return which output channels are alive, a bool array (channels,) per convolution."""
         kept = {step.name for step in self.graph.producers() if step.kind != "dense"}
         return {name: alive for name, alive in self._of_layers("alive_out") if name in kept}
 
     def group_values(self) -> dict[str, np.ndarray]:
-        """R of the output channels of every convolution and dense layer, float arrays."""
+        """Return R of the output channels of each convolution and dense layer, float arrays."""
         made = self.graph.widths()
         return {name: values for name, values in self._of_layers("values") if name in made}
 
@@ -114,7 +114,7 @@ class GoogleRegularizer(NativeRegularizer):
         return self._function(images, weights)
 
     def _trace(self, model):
-        """The weights with the types that they are fed in, and the function of them."""
+        """Return the weights with their types in the trace, and the traced function of them."""
         import tensorflow as tf
 
         network = readable_model(model, self.algorithm)
@@ -146,15 +146,15 @@ class GoogleRegularizer(NativeRegularizer):
         return [(weight, variable.dtype) for variable, weight in pairs], function
 
     def _analyse(self, tensors: dict) -> dict:
-        """Google's results as tensors.
+        """Return Google's results as tensors.
 
         Args:
-            tensors: Of a traced graph, the network's outputs (``"boundary"``) and what the costly
-                layers read and put out (``"in"`` and ``"out"``).
+            tensors: Tensors of the traced graph: the network's outputs (``"boundary"``), and the
+                inputs and outputs of the costly layers (``"in"`` and ``"out"``).
 
         Returns:
-            ``"term"`` and ``"cost"``; for each costly layer ``"alive_in"``, ``"alive_out"`` and
-            ``"values"`` (R of its outputs), (channels,) each.
+            ``"term"`` and ``"cost"``; and for each costly layer ``"alive_in"``, ``"alive_out"``
+            and ``"values"`` (R of its outputs), each of shape (channels,).
         """
         import tensorflow as tf
         from morph_net.network_regularizers.cost_calculator import CostCalculator
@@ -163,7 +163,7 @@ class GoogleRegularizer(NativeRegularizer):
         calculator = CostCalculator(manager, self._resource_function())
 
         def vectors(tensor):
-            """R and alive of a tensor's channels; those without a source stay."""
+            """Return R and alive of a tensor's channels; without a source they are alive."""
             found = manager.get_regularizer(tensor.op)
             if found is None:
                 channels = tensor.shape[-1]
@@ -179,10 +179,10 @@ class GoogleRegularizer(NativeRegularizer):
         }
 
     def _crawl(self, boundary: list):
-        """Google's manager of channel groups, found from the operations of a graph's outputs."""
+        """Return Google's manager of channel groups for the output operations of a graph."""
         from morph_net.network_regularizers import flop_regularizer
 
-        # The groups are the same whatever the resource.
+        # The groups do not depend on the resource.
         kind = {
             "group_lasso": flop_regularizer.GroupLassoFlopsRegularizer,
             "gamma": flop_regularizer.GammaFlopsRegularizer,
@@ -205,7 +205,7 @@ class GoogleRegularizer(NativeRegularizer):
 
 
 class _FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Inference in the one operation that Google's crawl knows as batch normalization."""
+    """Batch normalization in inference, as the one operation that Google's crawl recognizes."""
 
     def call(self, inputs, training=None, mask=None):
         import tensorflow as tf
@@ -223,17 +223,18 @@ class _FusedBatchNormalization(keras.layers.BatchNormalization):
 
 
 def readable_model(model: keras.Model, algorithm: str) -> keras.Model:
-    """The same model as Google's crawl can read it: in float32, with fused batch normalization.
+    """Return a copy that Google's crawl can read: float32, with fused batch normalization.
 
     Args:
         model: A built functional or sequential Keras model.
-        algorithm: Criterion of MorphNet; gamma needs every batch normalization fused.
+        algorithm: Criterion of MorphNet. ``"gamma"`` needs every batch normalization fused.
 
     Returns:
-        A model of the same layer names, with weights of its own.
+        A model with the same layer names and its own weights.
 
     Raises:
-        ValueError: If gamma meets a batch normalization of anything but images.
+        ValueError: If ``algorithm`` is ``"gamma"`` and a batch normalization has an input other
+            than images.
     """
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
@@ -245,8 +246,8 @@ def readable_model(model: keras.Model, algorithm: str) -> keras.Model:
                 kind = _FusedBatchNormalization
             elif algorithm == "gamma":
                 raise ValueError(
-                    f'engine="google" with algorithm="gamma" knows batch normalization of images '
-                    f"only; layer {layer.name!r} normalizes {layer.output.shape[1:]}"
+                    f'engine="google" with algorithm="gamma" supports batch normalization of '
+                    f"images only, but layer {layer.name!r} normalizes {layer.output.shape[1:]}"
                 )
         return kind.from_config(config)
 

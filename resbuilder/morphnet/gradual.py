@@ -1,4 +1,4 @@
-"""Pruning while a network trains, little by little."""
+"""Gradual pruning during training."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from resbuilder.morphnet.selection import Cost, removable, select
 
 
 class GradualPruning(keras.callbacks.Callback):
-    """Prune in ``fit``: more and more channels are held at zero, and the rest learns to do without.
+    """Prune gradually in ``fit``, so that the network adapts while it loses channels.
 
-    At the start of each epoch t of [begin, end] the budget is
+    At the start of each epoch t from ``begin`` to ``end``, the budget as a share of the whole is
 
         b(t) = b_end + (1 − b_end)·(1 − (t − begin + 1)/(end − begin + 1))³
 
-    of the whole (Zhu and Gupta 2018): much goes early, little late. Which channels go is decided by
-    importances at that time; those that have gone do not come back. Their scale and shift behind a
-    normalization, or else their kernel and bias, are set to zero after every batch, so that the
-    network computes what it will compute without them. Train for some epochs beyond ``end``.
+    (Zhu and Gupta 2018): most channels are removed early. Importances at that time decide which
+    ones; removed channels do not return. After every batch, their scale and shift in a
+    normalization, or else their kernel and bias, are set to zero, so that the network computes
+    what it will compute without them. Train for a few epochs after ``end``.
 
     Args:
-        flops: Budget at the end, as for :func:`.prune`.
-        parameters: Likewise; exactly one of the two must be given.
-        begin: First epoch, from 0, at whose start channels go.
-        end: Epoch at whose start the last channels go. A ``fit`` whose ``initial_epoch`` lies
-            beyond it prunes to the whole budget at once.
+        flops: Final budget, as for :func:`.prune`. Give either this or ``parameters``.
+        parameters: Final budget in parameters, as for :func:`.prune`.
+        begin: First epoch at whose start channels are removed, counted from 0.
+        end: Last epoch at whose start channels are removed. If ``initial_epoch`` of ``fit`` is
+            greater, the network is pruned to the final budget at once.
         importance: As for :func:`.prune`.
         data: As for :func:`.prune`, for ``importance="taylor"``.
-        at_least: Channels that every layer keeps, at least 1.
+        at_least: Number of channels ≥ 1 that every layer keeps.
         keep: Names of layers that keep all their channels.
-        verbose: Whether to print a line for each epoch in which channels go.
+        verbose: Whether to print a line for each epoch in which channels are removed.
 
     Raises:
-        ValueError: If an argument is not one of the above. When training starts: if the network has
-            a layer that is not understood or the budget cannot be met.
+        ValueError: If an argument is not one of the above. When training starts: if the network
+            has an unsupported layer, or the budget cannot be met.
 
     Example:
         >>> network = keras.Sequential(
@@ -74,9 +74,9 @@ class GradualPruning(keras.callbacks.Callback):
         super().__init__()
         self.resource, self.given = one_budget(flops, parameters)
         if not 0 <= begin <= end:
-            raise ValueError(f"0 <= begin <= end must hold, got begin={begin} and end={end}")
+            raise ValueError(f"begin and end need 0 <= begin <= end, got {begin} and {end}")
         if at_least < 1:
-            raise ValueError(f"at_least must be 1 or more while training, got {at_least}")
+            raise ValueError(f"at_least must be 1 or more in training, got {at_least}")
         self.begin, self.end = begin, end
         self.importance = importance
         self.images, self.labels = split(data)
@@ -86,11 +86,11 @@ class GradualPruning(keras.callbacks.Callback):
 
     @property
     def network(self) -> keras.Model:
-        """The network in training; inside a ``RegularizedModel``, the one that it wraps."""
+        """The network being trained; for a ``RegularizedModel``, the network that it wraps."""
         return getattr(self.model, "network", self.model)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Read the network, and find out now whether the budget can be met."""
+        """Analyze the network, and check that the budget can be met."""
         graph = self.graph = ChannelGraph(self.network)
         self.cost = Cost(graph, self.resource)
         everything = np.ones(graph.size, bool)
@@ -105,12 +105,12 @@ class GradualPruning(keras.callbacks.Callback):
             self.alive = everything
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Choose the channels that go."""
+        """Choose the channels to remove in this epoch."""
         if epoch < self.begin:
             return
         self._sync()
         assert self.alive is not None
-        # A training that is resumed may begin beyond the end.
+        # A resumed training may begin after `end`.
         done = min(1.0, (epoch - self.begin + 1) / (self.end - self.begin + 1))
         part = self.budget + int((self.whole - self.budget) * (1 - done) ** 3)
         before = int(self.alive.sum())
@@ -126,27 +126,27 @@ class GradualPruning(keras.callbacks.Callback):
             )
         self._masks = _masks(self.graph, ~self.alive)
         self._hold()
-        gone = before - int(self.alive.sum())
-        if self.verbose and (gone or epoch <= self.end):
+        removed = before - int(self.alive.sum())
+        if self.verbose and (removed or epoch <= self.end):
             print(
-                f"pruning: {gone} channels of {self.graph.size} go, "
-                f"{self.cost.total(self.alive):,} {self.resource} of {self.whole:,} stay"
+                f"pruning: removed {removed} of {self.graph.size} channels, "
+                f"{self.cost.total(self.alive):,} of {self.whole:,} {self.resource} left"
             )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Hold what has gone at zero."""
+        """Set the weights of removed channels to zero again."""
         if self._masks:
             self._sync()
             self._hold()
 
     def pruned(self) -> keras.Model:
-        """The trained network without the channels that have gone.
+        """Return the trained network without the removed channels.
 
         Raises:
             ValueError: If no training has begun.
         """
         if self.alive is None:
-            raise ValueError("there is nothing to prune yet; pass this callback to fit first")
+            raise ValueError("nothing has been pruned yet; pass this callback to fit first")
         small = without(self.graph, ~self.alive)
         if self.verbose:
             print(summarize(self.network, small))
@@ -157,14 +157,14 @@ class GradualPruning(keras.callbacks.Callback):
             variable.assign(variable * mask)
 
     def _sync(self) -> None:
-        """On JAX the weights of a model in training live in its training loop."""
+        """Write the weights back to the model; on JAX, the training loop holds them."""
         sync = getattr(self.model, "jax_state_sync", None)
         if sync is not None:
             sync()
 
 
 def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, np.ndarray]]:
-    """For weights, what to multiply them with so that dead channels emit what zero leads to."""
+    """Return the weights of dead channels with masks (0 or 1) that set these channels to zero."""
     result = []
     for step in graph.steps:
         layer = step.layer

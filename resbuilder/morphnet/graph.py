@@ -1,9 +1,13 @@
-"""Which channels of a Keras model belong together, and which layers make and read them.
+"""Channel groups of a Keras model, and the layers that produce and read them.
 
-Every channel of every tensor gets an integer id. Layers that keep channels (batch normalization,
-activations, pooling, additions) hand the ids on, and ids of tensors that are added are merged;
-convolutions and dense layers make new ones. Channels with the same id live and die together: this
-is MorphNet's grouping, the transitive closure of "keeps channels".
+Every channel of every tensor gets an integer id. Convolutions and dense layers create new ids.
+Layers that keep channels (batch normalization, activations, pooling, additions) pass ids on, and
+ids of tensors that are added are merged. So two channels have the same id exactly if a chain of
+such layers connects them: the transitive closure of "keeps channels", which is MorphNet's grouping
+(arXiv 1711.06798). It is computed as connected components.
+
+Invariant: channels with the same id are kept or removed together. Ids that are neither fixed nor
+mixed can be removed independently of each other.
 """
 
 from __future__ import annotations
@@ -21,13 +25,13 @@ from resbuilder.morphnet.walk import walk
 
 @dataclass(frozen=True, eq=False)
 class WidthGroup:
-    """Channels that the same layers make: one number says how many there are.
+    """Channels produced by the same layers, which therefore share one width.
 
     Attributes:
-        ids: Their ids.
-        layers: Names of the convolutions and dense layers that make them; none for the image.
-        fixed: Whether their number cannot be chosen: it is given from outside (image, output of
-            the model), or they are parts of a tensor that is taken apart.
+        ids: Ids of the channels.
+        layers: Names of the convolutions and dense layers that produce them; none for the image.
+        fixed: Whether the width cannot be chosen, because it is given from outside (image or
+            output of the model) or the tensor is sliced.
     """
 
     ids: np.ndarray
@@ -39,26 +43,26 @@ class ChannelGraph:
     """Ids of the channels of every tensor of a functional model.
 
     Args:
-        model: A built functional or sequential Keras model, channels last, without layers that
-            share weights. Layers of a model inside it are named ``"inner/layer"``.
-        cut_flatten: Give the output of Flatten and Reshape ids of its own, as Google's
-            implementation does. By default position p, channel c of a flattened image (index
-            p·C + c) keeps the id of channel c.
+        model: A built functional or sequential Keras model, channels last, without shared
+            weights. Layers of a nested model are named ``"inner/layer"``.
+        cut_flatten: Whether the output of Flatten and Reshape gets new ids, as in Google's
+            implementation. By default, position p, channel c of a flattened image (index p·C + c)
+            keeps the id of channel c.
 
     Attributes:
         model: The model.
         steps: Its calls in topological order, a list of :class:`Step`.
         ids: One int array (channels,) for the output of each step.
-        outputs: Numbers of the steps that make the model's outputs.
+        outputs: Numbers of the steps that produce the model's outputs.
         size: Number of distinct ids, which are 0 … size − 1.
         fixed: Bool array (size,): channels whose number is given from outside, because they belong
             to the image, to an output of the model, or to a map that is broadcast over channels.
-        mixed: Bool array (size,): channels that a layer computes with all together, such as a
-            layer normalization. If one of them left, even a zero, the others would change.
-        scaled: Bool array (size,): channels that a batch or group normalization with γ scales.
+        mixed: Bool array (size,): channels that a layer combines, such as a layer normalization.
+            Removing one of them, even a zero, would change the others.
+        scaled: Bool array (size,): channels scaled by a batch or group normalization with γ.
 
     Raises:
-        ValueError: If a layer's effect on channels is not known; the message names it.
+        ValueError: If a layer's effect on channels is unknown. The message names the layer.
 
     Example:
         >>> from resbuilder import build_model, minimal_architecture
@@ -77,7 +81,7 @@ class ChannelGraph:
         sliced: list[np.ndarray] = [np.zeros(0, int)]
         for step in self.steps:
             inputs = [labels[i] for i in step.inputs]
-            out = _propagate(step, inputs, merger, cut_flatten)
+            out = _output_labels(step, inputs, merger, cut_flatten)
             labels.append(out)
             if step.kind in ("input", "opaque", "reduce"):
                 fixed.append(out)
@@ -107,27 +111,27 @@ class ChannelGraph:
                 self.scaled[self.out_ids(step)] = True
 
     def producers(self) -> list[Step]:
-        """Convolutions and dense layers: the steps that make new channels."""
+        """Return the steps that make new channels: convolutions and dense layers."""
         return [step for step in self.steps if step.makes_channels]
 
     def costly(self) -> list[Step]:
-        """The steps that cost something: convolutions, depthwise too, and dense layers."""
+        """Return the steps with a cost: convolutions (also depthwise) and dense layers."""
         return [step for step in self.steps if step.makes_channels or step.kind == "depthwise"]
 
     def in_ids(self, step: Step) -> np.ndarray:
-        """Ids of the channels that a step reads, int array (channels,)."""
+        """Return the ids of a step's (first) input, int array (channels,)."""
         return self.ids[step.inputs[0]]
 
     def out_ids(self, step: Step) -> np.ndarray:
-        """Ids of the channels that a step puts out, int array (channels,)."""
+        """Return the ids of a step's output, int array (channels,)."""
         return self.ids[self._number[step]]
 
     def widths(self) -> dict[str, int]:
-        """Number of output channels of every convolution and dense layer, by layer name."""
+        """Return the output channels of each convolution and dense layer, by layer name."""
         return {step.name: step.out_channels for step in self.producers()}
 
     def width_groups(self) -> tuple[WidthGroup, ...]:
-        """The ids, partitioned by the set of layers that make them."""
+        """Return the ids partitioned by the set of layers that produce them."""
         made_by: list[list[str]] = [[] for _ in range(self.size)]
         for step in self.producers():
             for i in np.unique(self.out_ids(step)):
@@ -139,17 +143,17 @@ class ChannelGraph:
         return tuple(WidthGroup(np.array(ids), *key) for key, ids in groups.items())
 
     def readers(self, step: Step) -> list[Step]:
-        """Steps that read what a step makes, once for each time that they read it."""
+        """Return the steps that read a step's output, one entry for each time they read it."""
         return self._readers[self._number[step]]
 
     def is_output(self, step: Step) -> bool:
-        """Whether what a step makes is an output of the model."""
+        """Return whether a step's output is an output of the model."""
         return self._number[step] in self.outputs
 
     def is_normalized(self, step: Step) -> bool:
-        """Whether whatever a step makes passes a batch or group normalization before it is used.
+        """Return whether each use of a step's output is after a batch or group normalization.
 
-        Then its kernel has no scale: twice the kernel gives the same outputs.
+        Its kernel then has no scale: doubling the kernel does not change the model's outputs.
         """
         waiting, seen = [step], set()
         while waiting:
@@ -165,12 +169,12 @@ class ChannelGraph:
         return True
 
     def counts(self, tensors: list[np.ndarray]) -> np.ndarray:
-        """How often each id occurs in each of the given id arrays: int array (tensors, size)."""
+        """Return how often each id occurs in each of the id arrays, int array (tensors, size)."""
         return np.array([np.bincount(t, minlength=self.size) for t in tensors])
 
 
 class _Merger:
-    """Labels of channels, and which of them belong together."""
+    """Labels of channels, and the pairs of labels that belong together."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -184,12 +188,12 @@ class _Merger:
         self.pairs.append((a, b))
 
     def together(self, rows: np.ndarray) -> np.ndarray:
-        """Merge the labels (groups, members) of each row; returns one for each, (groups,)."""
+        """Merge the labels in each row (groups, members); return one label per row, (groups,)."""
         self.merge(np.repeat(rows[:, 0], rows.shape[1]), rows.ravel())
         return rows[:, 0]
 
     def groups(self) -> tuple[int, np.ndarray]:
-        """How many groups there are, and the group of each label, int array (labels,)."""
+        """Return the number of groups, and the group of each label, int array (labels,)."""
         nothing = np.zeros(0, int)
         rows = np.concatenate([nothing, *(a for a, _ in self.pairs)])
         columns = np.concatenate([nothing, *(b for _, b in self.pairs)])
@@ -197,15 +201,15 @@ class _Merger:
         return connected_components(edges, directed=False)
 
 
-def _propagate(
+def _output_labels(
     step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool
 ) -> np.ndarray:
-    """Labels of a step's output channels, int array (channels,)."""
+    """Return the labels of a step's output channels, int array (channels,)."""
     channels = step.out_channels
     if step.kind == "concat":
         return np.concatenate(inputs)
     if step.kind == "depthwise":
-        # All inputs of a group of a convolution live and die together, and so do its outputs.
+        # The inputs of a group of a convolution, and its outputs, can only be removed together.
         groups = merger.together(inputs[0].reshape(step.groups, -1))
         return np.repeat(groups, channels // step.groups)
     if step.kind == "tile" and not cut_flatten:
@@ -217,7 +221,7 @@ def _propagate(
     if step.kind in ("keep", "mix"):
         if step.normalizes and step.kind == "keep" and step.groups > 1:
             merger.together(inputs[0].reshape(step.groups, -1))
-        # A tensor with one channel is broadcast: it scales or shifts the others, and stays apart.
+        # A tensor with one channel is broadcast over the others, so it is not merged with them.
         same = [labels for labels in inputs if len(labels) == channels]
         for other in same[1:]:
             merger.merge(same[0], other)

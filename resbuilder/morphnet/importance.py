@@ -1,14 +1,14 @@
-"""How much a network would lose with each of its channels: by weights, scales or gradients.
+"""Importance of each channel, from weights, scales of normalizations, or gradients.
 
-An importance is a number I ≥ 0 for each channel id. Kernels before a batch normalization have no
-scale (twice the kernel gives the same outputs), so the magnitude is that of the kernel as the
-normalization applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different layers cannot be compared: their
-squares are divided by the sum over the layers that share the channels (:func:`shares`).
+An importance is a number I ≥ 0 for each channel id. A kernel before a batch normalization has no
+scale (doubling it does not change the outputs), so its magnitude is taken as the normalization
+applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different layers are not comparable, so their squares are
+divided by the sum over the layers that share the channels (:func:`shares`).
 
-Taylor's importance compares them all. Let every layer read m + g·(x − m) instead of x, where m is
-the channel's mean and g a gate for each channel and image. To remove the channel and fold its mean
-is to go from g = 1 to g = 0, and I = mean over images of (∂L/∂g)² estimates, up to a factor, what
-the loss rises by (Theis et al. 2018, Molchanov et al. 2019).
+The Taylor importance is comparable across layers. Let each layer read m + g·(x − m) instead of x,
+where m is the channel's mean and g a gate for each channel and image. Removing the channel and
+folding its mean changes g from 1 to 0. Up to a factor, I = mean over images of (∂L/∂g)² estimates
+the resulting increase of the loss (Theis et al. 2018, Molchanov et al. 2019).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ IMPORTANCES = ("magnitude", "gamma", "taylor")
 
 
 def magnitudes(graph: ChannelGraph) -> np.ndarray:
-    """Norm of the kernel of each channel, as normalizations apply it; float array (size,).
+    """Return the kernel norm of each channel as normalizations apply it, float array (size,).
 
-    The root mean square over all layers that make the channel.
+    It is the root mean square over all layers that produce the channel.
     """
 
     def value(step: Step) -> np.ndarray:
@@ -49,10 +49,10 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
 
 
 def gammas(graph: ChannelGraph) -> np.ndarray:
-    """|γ| of the normalizations of each channel, root mean square; float array (size,).
+    """Return the root mean square of |γ| over each channel's normalizations, array (size,).
 
     Raises:
-        ValueError: If a channel that could be removed has no normalization with a scale.
+        ValueError: If a channel that could be removed has no normalization with a scale γ.
     """
     found = [
         (step, np.abs(step.layer.gamma.numpy()))
@@ -63,22 +63,22 @@ def gammas(graph: ChannelGraph) -> np.ndarray:
         ids = graph.out_ids(step)
         if not (graph.scaled | graph.fixed | graph.mixed)[ids].all():
             raise ValueError(
-                f"importance='gamma' needs a normalization with a scale behind every layer, and "
-                f"there is none behind {step.name!r}; take importance='magnitude'"
+                "importance='gamma' needs a normalization with a scale after every layer, but "
+                f"{step.name!r} has none; use importance='magnitude'"
             )
     return _root_mean_square(graph, found)
 
 
 def shares(graph: ChannelGraph, values: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """Squares of values, divided by their sum over the living channels of the same layers.
+    """Return squared values divided by their sum over the alive channels of the same layers.
 
     Args:
-        graph: The analysed model.
+        graph: The analyzed model.
         values: Float array (size,).
         alive: Bool array (size,).
 
     Returns:
-        Float array (size,): which share of its width group each channel is.
+        Float array (size,): the share of each channel in its width group.
     """
     squares = np.square(values)
     result = np.zeros(graph.size)
@@ -96,15 +96,16 @@ def taylor(
     alive: np.ndarray,
     batch: int = 32,
 ) -> np.ndarray:
-    """Taylor's importance of each channel; float array (size,).
+    """Return the Taylor importance of each channel, float array (size,).
 
     Args:
-        graph: The analysed model.
+        graph: The analyzed model.
         images: Images, or a list with one array for each input of the model.
-        labels: What the loss takes.
-        loss: A Keras loss, its name, or a function (labels, outputs) of losses by image.
-        alive: Bool array (size,): channels that are not are taken for removed.
-        batch: Images at a time.
+        labels: Labels as the loss takes them.
+        loss: A Keras loss, its name, or a function (labels, outputs) that returns one loss per
+            image.
+        alive: Bool array (size,). All other channels count as removed.
+        batch: Number of images per batch.
     """
     inputs = as_inputs(graph, images)
     function = _loss_by_image(loss)
@@ -128,7 +129,7 @@ def taylor(
 
 
 def gradient(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
-    """Gradient of a scalar function of one tensor, on every backend."""
+    """Return the gradient of a scalar function of one tensor, on any backend."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

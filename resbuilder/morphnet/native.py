@@ -2,7 +2,7 @@
 
 References:
     A. Gordon et al., MorphNet: Fast & Simple Resource-Constrained Structure Learning of Deep
-    Networks, CVPR 2018, arXiv:1711.06798. The rules are those of its authors' implementation,
+    Networks, CVPR 2018, arXiv:1711.06798. The rules follow the authors' implementation,
     github.com/google-research/morph-net.
 """
 
@@ -19,12 +19,12 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.resources import RESOURCES, Coefficients, coefficients
 from resbuilder.morphnet.steps import Step
 
-#: Google's two.
+#: The two algorithms of Google's implementation.
 ALGORITHMS = ("group_lasso", "gamma")
 
 
 class NativeRegularizer:
-    """MorphNet's values, computed in ``keras.ops``: see :func:`.MorphNetRegularizer`.
+    """MorphNet's regularizer, computed with ``keras.ops``; see :func:`.MorphNetRegularizer`.
 
     Attributes:
         graph: The :class:`ChannelGraph` of the model.
@@ -46,8 +46,8 @@ class NativeRegularizer:
             raise ValueError(f"algorithm must be one of {(*ALGORITHMS, 'auto')}, got {algorithm!r}")
         if strict and algorithm == "auto":
             raise ValueError(
-                "algorithm='auto' is not one of Google's, which strict=True (and engine='google') "
-                f"reproduce; take one of {ALGORITHMS}"
+                "strict=True and engine='google' reproduce Google's implementation, which does not "
+                f"have algorithm='auto'; use one of {ALGORITHMS}"
             )
         if resource not in RESOURCES:
             raise ValueError(f"resource must be one of {RESOURCES}, got {resource!r}")
@@ -56,11 +56,14 @@ class NativeRegularizer:
         rates = (peak_flops, bandwidth)
         if resource == "latency" and not all(rate is not None and rate > 0 for rate in rates):
             raise ValueError(
-                "latency needs peak_flops (FLOP/s) and bandwidth (bytes/s), both positive, "
-                f"got {peak_flops} and {bandwidth}"
+                "resource='latency' needs peak_flops (FLOP/s) and bandwidth (bytes/s), both "
+                f"positive, got {peak_flops} and {bandwidth}"
             )
         if resource != "latency" and rates != (None, None):
-            raise ValueError(f"peak_flops and bandwidth belong to latency, not to {resource!r}")
+            raise ValueError(
+                "peak_flops and bandwidth are only for resource='latency'; leave them out with "
+                f"{resource!r}"
+            )
         self.graph = ChannelGraph(model, cut_flatten=strict)
         self.algorithm = algorithm
         self.resource = resource
@@ -85,7 +88,7 @@ class NativeRegularizer:
             self._parts = [(coefficients(self.graph, resource), 1)]
 
     def regularization_term(self) -> Any:
-        """The term, a float32 scalar tensor (in units of the resource times r)."""
+        """Return the term, a float32 scalar tensor in units of the resource times r."""
         values, alive = self._groups()
         inputs, outputs = (m.astype("float32") for m in (self._inputs, self._outputs))
         a_in, a_out = ops.matmul(inputs, alive), ops.matmul(outputs, alive)
@@ -98,7 +101,7 @@ class NativeRegularizer:
         return ops.sum(term)
 
     def cost(self) -> Any:
-        """Resource that the alive channels use, a float32 scalar tensor."""
+        """Return the cost of the alive channels, a float32 scalar tensor."""
         _, alive = self._groups()
         a_in = ops.matmul(self._inputs.astype("float32"), alive)
         a_out = ops.matmul(self._outputs.astype("float32"), alive)
@@ -106,7 +109,7 @@ class NativeRegularizer:
         return ops.sum(costs[0] if len(costs) == 1 else ops.maximum(*costs))
 
     def exact_cost(self) -> int | float:
-        """Resource that the alive channels use, an int (latency: a float, in seconds)."""
+        """Return the exact cost of the alive channels, an int (latency: a float, in seconds)."""
         alive = self._alive_ids().astype(np.int64)
         a_in, a_out = self._inputs @ alive, self._outputs @ alive
         if self.resource == "latency":
@@ -115,10 +118,11 @@ class NativeRegularizer:
         return int(self._parts[0][0].cost(a_in, a_out).sum())
 
     def alive(self) -> dict[str, np.ndarray]:
-        """Which output channels are alive, a bool array (channels,) for each layer by name.
+        """Return which output channels of each layer are alive, bool arrays (channels,) by name.
 
-        Convolutions and dense layers, without those whose channels all have to stay (the logits,
-        what a layer normalization reads); with ``strict`` every convolution and no dense layer.
+        The layers are convolutions and dense layers, except those whose channels must all stay
+        (the logits, inputs of a layer normalization). With ``strict`` they are all convolutions
+        and no dense layers.
         """
         alive = self._alive_ids()
         kept = self.graph.fixed | self.graph.mixed
@@ -129,9 +133,10 @@ class NativeRegularizer:
         }
 
     def group_values(self) -> dict[str, np.ndarray]:
-        """R of the output channels of every convolution and dense layer, float arrays (channels,).
+        """Return R of the output channels of each layer, float arrays (channels,) by name.
 
-        Channels without a source (the logits, by default) have 0.
+        The layers are all convolutions and dense layers. Channels without a source (by default
+        the logits) have R = 0.
         """
         values = ops.convert_to_numpy(self._groups()[0])
         return {s.name: values[self.graph.out_ids(s)] for s in self.graph.producers()}
@@ -140,8 +145,8 @@ class NativeRegularizer:
         return ops.convert_to_numpy(self._groups()[1]) > 0.5
 
     def _groups(self) -> tuple[Any, Any]:
-        """R and alive (1.0 or 0.0) of every channel id, two float32 tensors (size,)."""
-        # The last entry stands for channels without a source: R = 0, always alive.
+        """Return R and alive (1.0 or 0.0) of every channel id, two float32 tensors (size,)."""
+        # The last entry represents channels without a source: R = 0, always alive.
         r = [self._source_value(source) for source in self._sources]
         values = ops.concatenate([*r, ops.zeros((1,), "float32")])
         alive = ops.concatenate(
@@ -154,9 +159,9 @@ class NativeRegularizer:
         )
 
     def _source_value(self, source: _Source) -> Any:
-        """The values r of a source, a float32 tensor (channels,)."""
-        # Read from the layer at every call: inside a JAX training step the variables' values are
-        # those of the step, not those of the time of construction.
+        """Return the values r of a source, a float32 tensor (channels,)."""
+        # Read the layer at every call: in a JAX training step, its variables have the values of
+        # the step, not those at construction.
         step = source.step
         if source.value == "gamma":
             return ops.abs(ops.cast(step.layer.gamma, "float32"))
@@ -176,7 +181,7 @@ class NativeRegularizer:
         return r * float(np.sqrt(weights)) / deviation
 
     def _float_parts(self) -> list[Coefficients]:
-        """Coefficients in units of the resource (seconds for latency), float32 tensors."""
+        """Return coefficients in units of the resource (latency: seconds), float32 tensors."""
         return [
             Coefficients(*(ops.convert_to_tensor(v / rate, "float32") for v in vars(part).values()))
             for part, rate in self._parts
@@ -185,13 +190,13 @@ class NativeRegularizer:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A step whose weights say how alive its channels are.
+    """A step whose weights determine the values r of its channels.
 
     Attributes:
         step: The step.
         value: ``"gamma"``: r = |γ|; ``"norm"``: r = √mean(w²).
-        scaled_by: A batch normalization without γ that the step's outputs go through: then
-            r = ‖w‖/√(σ²+ε), their standard deviation behind it, leaving out that of the inputs.
+        scaled_by: A batch normalization without γ that the step's outputs pass through. Then
+            r = ‖w‖/√(σ²+ε), their standard deviation after it if the inputs have variance 1.
     """
 
     step: Step
@@ -208,7 +213,7 @@ def _sources(graph: ChannelGraph, algorithm: str) -> list[_Source]:
 
 
 def _automatic(graph: ChannelGraph) -> list[_Source]:
-    """Every normalization with γ, and the kernels whose norm says something or all there is."""
+    """Return all normalizations with γ, and all kernels not always followed by one."""
     sources = [
         _Source(step, "gamma")
         for step in graph.steps
@@ -230,23 +235,23 @@ def _normalizations(graph: ChannelGraph) -> list[Step]:
     sources = [s for s in graph.steps if s.normalizes]
     if not sources:
         raise ValueError(
-            "algorithm='gamma' needs BatchNormalization layers and the model has none; "
+            "algorithm='gamma' needs BatchNormalization layers, but the model has none; "
             "use algorithm='group_lasso' or 'auto'"
         )
     for step in sources:
         if step.layer.gamma is None:
             raise ValueError(
                 f"algorithm='gamma' needs the scale of {step.name!r}; build it with scale=True, or "
-                "use algorithm='auto', which takes the kernel's norm there"
+                "use algorithm='auto', which takes the kernel's norm instead"
             )
     return sources
 
 
 def _members(graph: ChannelGraph, sources: list[_Source], kept: np.ndarray) -> np.ndarray:
-    """For each channel id the entries of the concatenated sources, int array (size, most sources).
+    """Return the entries of the concatenated sources for each id, int array (size, most sources).
 
-    Rows are padded by repeating an entry; ids without a source, or that have to stay, point to the
-    entry after the last.
+    R and alive of an id are the maximum over its entries, so rows are padded by repeating an
+    entry. Ids without a source, and ids that must stay, point to the entry after the last.
     """
     ids = np.concatenate([np.zeros(0, int)] + [graph.out_ids(s.step) for s in sources])
     members: list[list[int]] = [[] for _ in range(graph.size)]

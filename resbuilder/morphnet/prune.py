@@ -18,7 +18,7 @@ from resbuilder.morphnet.rebuild import can_live_without
 from resbuilder.morphnet.removal import closed, without
 from resbuilder.morphnet.selection import Cost, select
 
-#: Times that an importance from data is computed again on the way.
+#: Number of stages of pruning by an importance from data, which is measured before each.
 _DATA_STEPS = 5
 
 
@@ -34,39 +34,41 @@ def prune(
     keep: Collection[str] = (),
     verbose: bool = True,
 ) -> keras.Model:
-    """Remove the channels that matter least, until the network fits a budget.
+    """Remove the least important channels until a trained network fits a budget.
 
-    Channels that belong together go together (:class:`ChannelGraph`), those with the least
-    importance per FLOP (or parameter) saved first. What a removed channel emits on average is
-    folded into the layers that read it, as :func:`shrink` does. The result is an ordinary Keras
-    model; train it on for a few epochs.
+    Channels that belong together are removed together (:class:`ChannelGraph`), those with the
+    least importance per FLOP (or parameter) saved first. The mean output of a removed channel is
+    folded into the layers that read it, as in :func:`shrink`. The result is an ordinary Keras
+    model; fine-tune it for a few epochs.
 
     Args:
-        network: A trained functional or sequential Keras model, also with models inside it.
-        flops: Budget: a number up to 1 is a share of what the network has, a larger one is
-            absolute. 2 FLOPs for each multiply-add of convolutions and dense layers, one image.
-            Exactly one of ``flops`` and ``parameters`` must be given. A float 1.0 is a share, an
-            int 1 is absolute.
-        parameters: Likewise; all weights count, as in ``count_params``.
-        importance: ``"magnitude"``: kernels' norms as normalizations apply them; ``"gamma"``: the
-            scales of normalizations; ``"taylor"``: what the loss rises by, from its gradients on
-            ``data``, the best of the three where labelled images are at hand.
-        data: Some training images with labels, (x, y), or images x alone; a few hundred will do.
-            Needed for ``"taylor"``. If given, what removed channels emit is measured on them, and
-            so are the statistics of batch normalizations after pruning.
-        loss: A Keras loss or its name, for ``"taylor"``; by default the compiled one.
-        at_least: Channels that every layer keeps. With 0, residual branches may die altogether and
-            are left out.
+        network: A trained functional or sequential Keras model, which may contain nested models.
+        flops: FLOPs budget for one image, with 2 FLOPs for each multiply-add of convolutions and
+            dense layers. A float up to 1.0 is a share of the network's FLOPs. An int or a larger
+            number is absolute, so 1 means one FLOP and 1.0 all of them. Give either this or
+            ``parameters``.
+        parameters: Budget in parameters, given in the same way. All weights count, as in
+            ``count_params``.
+        importance: ``"magnitude"``: norms of the kernels as normalizations apply them.
+            ``"gamma"``: scales of normalizations. ``"taylor"``: the increase of the loss,
+            estimated from its gradients on ``data``; the best of the three if you have labeled
+            images.
+        data: Some training images with labels, (x, y), or images x alone; a few hundred are
+            enough. Needed for ``"taylor"``. If given, the means of removed channels are measured
+            on them, and so are the statistics of batch normalizations after pruning.
+        loss: A Keras loss or its name, for ``"taylor"``. By default the compiled loss.
+        at_least: Number of channels that every layer keeps. With 0, whole residual branches may
+            be removed.
         keep: Names of layers that keep all their channels.
         verbose: Whether to print the :class:`PruningSummary`.
 
     Returns:
-        A new model with the same layer names. If the network was compiled, so is the new one, and
-        the optimizer's state is taken over by channel.
+        A new model with the same layer names. If the network was compiled, the new model is
+        compiled too, and inherits the optimizer's state by channel.
 
     Raises:
-        ValueError: If an argument is not one of the above, the budget cannot be met, or the network
-            has a layer that is not understood.
+        ValueError: If an argument is not one of the above, the budget cannot be met, or the
+            network has an unsupported layer.
 
     Example:
         >>> network = keras.Sequential(
@@ -100,7 +102,7 @@ def prune(
 
     alive = chosen(at_least)
     if not at_least and not can_live_without(graph, closed(graph, ~alive)):
-        # Branches that may die one by one, but not all of them together.
+        # Each of these branches may be removed, but not all of them together.
         alive = chosen(1)
     small = without(graph, ~alive, images=images)
     if images is not None:
@@ -113,18 +115,18 @@ def prune(
 def ranking(
     graph: ChannelGraph, importance: str, images: Any, labels: Any, loss: Any
 ) -> Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]:
-    """A function of the living channels that returns an importance for :func:`.select`.
+    """Return a function of the alive channels that returns an importance for :func:`.select`.
 
     Raises:
-        ValueError: If the importance is unknown, or what it needs was not given.
+        ValueError: If the importance is unknown, or lacks labels, a loss or scales it needs.
     """
     if importance not in IMPORTANCES:
         raise ValueError(f"importance must be one of {IMPORTANCES}, got {importance!r}")
     if importance == "taylor":
         if labels is None or loss is None:
             raise ValueError(
-                "importance='taylor' needs the gradient of a loss: give data=(x, y), and loss=... "
-                f"if the network is not compiled; got {'no ' if labels is None else ''}labels and "
+                "importance='taylor' needs the gradient of a loss: give data=(x, y), and loss if "
+                f"the network is not compiled; got {'no ' if labels is None else ''}labels and "
                 f"loss={loss!r}"
             )
 
@@ -133,12 +135,18 @@ def ranking(
             return lambda _: values
 
         return measured
-    values = magnitudes(graph) if importance == "magnitude" else gammas(graph)
-    return lambda _: lambda alive: shares(graph, values, alive)
+    measure = magnitudes if importance == "magnitude" else gammas
+    measure(graph)  # a missing scale is an error now, not when channels are chosen
+
+    def current(alive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        values = measure(graph)
+        return lambda alive: shares(graph, values, alive)
+
+    return current
 
 
 def absolute(given: float, whole: int, resource: str) -> int:
-    """A budget as an absolute number: a float up to 1 is a share of the whole.
+    """Return a budget as an absolute number: a float up to 1 is a share of the whole.
 
     Raises:
         ValueError: If it is not a positive number, or exceeds the whole.
@@ -150,18 +158,21 @@ def absolute(given: float, whole: int, resource: str) -> int:
     is_share = not isinstance(given, (int, np.integer)) and given <= 1
     budget = int(given * whole) if is_share else int(given)
     if budget > whole:
-        raise ValueError(f"the network has {whole:,} {resource}, fewer than the {budget:,} asked")
+        raise ValueError(
+            f"the network has {whole:,} {resource}, fewer than the budget of {budget:,}"
+        )
     return budget
 
 
 def recalibrate(network: keras.Model, images: Any) -> None:
     """Set the moving statistics of all batch normalizations to those of some images.
 
-    Each layer is measured behind those before it that have been set already. Labels are not needed.
+    The layers are measured in order, each with the new statistics of those before it. Labels are
+    not needed.
 
     Args:
-        network: A functional or sequential model; its statistics are changed.
-        images: A batch for its input: a few hundred images.
+        network: A functional or sequential model, whose statistics are changed.
+        images: A batch for its input, of a few hundred images.
     """
     graph = ChannelGraph(network)
 
@@ -180,14 +191,14 @@ def recalibrate(network: keras.Model, images: Any) -> None:
 
 @dataclass(frozen=True)
 class PruningSummary:
-    """What pruning made of a network.
+    """A network before and after pruning.
 
     Attributes:
-        flops: Before and after, for one image; None where the image size is unknown.
-        parameters: Before and after.
-        widths: Output channels of each convolution and dense layer, before and after; 0 where a
-            layer was left out.
-        outputs: How far the outputs moved on the images given, in words; None without.
+        flops: FLOPs before and after, for one image; None if the image size is unknown.
+        parameters: Parameters before and after.
+        widths: Output channels of each convolution and dense layer before and after; 0 after if
+            the layer was removed.
+        outputs: Change of the outputs on given images, in words; None without images.
     """
 
     flops: tuple[int, int] | None
@@ -204,18 +215,18 @@ class PruningSummary:
         lines.append(f"{len(changed)} of {len(self.widths)} layers are narrower:")
         longest = max(map(len, changed), default=0)
         for name, (before, after) in changed.items():
-            left = f"{after:>5}" if after else "  left out"
+            left = f"{after:>5}" if after else "  removed"
             lines.append(f"  {name:<{longest}} {before:>5} → {left}")
         return "\n".join(lines + ([self.outputs] if self.outputs else []))
 
 
 def summarize(before: keras.Model, after: keras.Model, images: Any = None) -> PruningSummary:
-    """Compare a network with what pruning made of it.
+    """Compare a network before and after pruning.
 
     Args:
         before: The network.
         after: The pruned network, with the same layer names.
-        images: A batch on which to compare their outputs; None: they are not compared.
+        images: A batch on which to compare the outputs; None does not compare them.
     """
     old, new = ChannelGraph(before), ChannelGraph(after)
     left = new.widths()
@@ -224,7 +235,7 @@ def summarize(before: keras.Model, after: keras.Model, images: Any = None) -> Pr
             Cost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new)
         )
         flops = (before_flops, after_flops)
-    except ValueError:  # The image size is unknown.
+    except ValueError:  # the image size is unknown
         flops = None
     return PruningSummary(
         flops,
@@ -239,14 +250,14 @@ def _line(what: str, before: int, after: int) -> str:
 
 
 def one_budget(flops: float | None, parameters: float | None) -> tuple[str, float]:
-    """Return the name of the resource that has a budget, and its budget as given.
+    """Return the name of the resource that has a budget, and the budget as given.
 
     Raises:
         ValueError: If both budgets are given, or neither.
     """
     if (flops is None) == (parameters is None):
         raise ValueError(
-            f"give one budget, flops or parameters, got flops={flops!r} and "
+            f"give one budget, either flops or parameters, got flops={flops!r} and "
             f"parameters={parameters!r}"
         )
     if flops is not None:
@@ -256,10 +267,10 @@ def one_budget(flops: float | None, parameters: float | None) -> tuple[str, floa
 
 
 def split(data: Any) -> tuple[Any, Any]:
-    """Images and labels of (x, y), or of images x alone, whose labels are None.
+    """Return images and labels of (x, y), or images x and None.
 
     Raises:
-        ValueError: If it is a tuple of another length.
+        ValueError: If ``data`` is a tuple of another length.
     """
     if isinstance(data, tuple):
         if len(data) != 2:

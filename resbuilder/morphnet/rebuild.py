@@ -1,9 +1,9 @@
-"""The same model with other channels: its graph, and the graphs of the models inside it, again.
+"""Rebuilding a model, and the models nested in it, with other channels.
 
-A tensor of the old model is *built* in the new one, or *empty*: all its channels are removed, or
-*constant*: it is computed from removed channels alone. A constant is absorbed where it meets a
-built tensor, by addition or as a gate: there the new model has a Rescaling. That is how a dead
-residual branch is bypassed.
+A tensor of the old model is *built* in the new one; or it is *empty*, if all its channels are
+removed; or *constant*, if it is computed from removed channels alone. Where a constant meets a
+built tensor, by addition or as a gate, it is absorbed: the new model has a Rescaling there, or
+nothing. This is how a dead residual branch is bypassed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BUILT, EMPTY, CONSTANT = "built", "empty", "constant"
 
 
 def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
-    """What becomes of each tensor: ``"built"``, ``"empty"`` or ``"constant"``.
+    """Return the fate of each tensor: ``"built"``, ``"empty"`` or ``"constant"``.
 
     Args:
         graph: The model before the change.
@@ -51,8 +51,8 @@ def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
             fate = BUILT
         else:
             raise ValueError(
-                f"all channels before {step.name!r} are dead on one side, and it is not an "
-                f"addition or multiplication that could be left out; {_KEEP_ONE}"
+                f"all channels of one input of {step.name!r} are dead, and it is not an addition "
+                f"or multiplication that could be bypassed; {_KEEP_ONE}"
             )
         result.append(fate)
     for n in graph.outputs:
@@ -68,7 +68,7 @@ _KEEP_ONE = "keep the best channel of such layers with shrink(..., at_least=1)"
 
 
 def can_live_without(graph: ChannelGraph, dead: np.ndarray) -> bool:
-    """Whether a network can be built of the channels that are not dead, a bool array (size,)."""
+    """Return whether a network can be built without the dead channels, bool array (size,)."""
     try:
         fates(graph, maps_without(graph, dead))
     except ValueError:
@@ -77,7 +77,11 @@ def can_live_without(graph: ChannelGraph, dead: np.ndarray) -> bool:
 
 
 def _absorbs(step: Step, read: list[str]) -> bool:
-    """Whether a merge with constants among its inputs is affine in the one that is left."""
+    """Return whether a step with constant inputs is affine in its one built input.
+
+    An addition absorbs constants with any number of built inputs. Other steps are tested at five
+    equally spaced points, where second differences of an affine function are 0.
+    """
     if read.count(BUILT) != 1 or EMPTY in read:
         return isinstance(step.layer, keras.layers.Add) and EMPTY not in read
     built = read.index(BUILT)
@@ -89,7 +93,7 @@ def _absorbs(step: Step, read: list[str]) -> bool:
 
 
 def _at(step: Step, values: Sequence[np.ndarray], built: int, value: float) -> np.ndarray:
-    """The step at one position, with one number in all channels of its built input."""
+    """Evaluate a step at one position, with one number in all channels of its built input."""
     read = [np.full_like(v, value) if i == built else v for i, v in enumerate(values)]
     tensors = [
         ops.convert_to_tensor(v.reshape(*(1,) * len(shape), -1), "float32")
@@ -104,22 +108,22 @@ def rebuild(
     constants: Sequence[np.ndarray] | None = None,
     biased: Collection[str] = (),
 ) -> keras.Model:
-    """A model with the same layers and other channels, freshly initialised and not compiled.
+    """Return a model with the same layers but other channels, with random weights, not compiled.
 
     Args:
-        graph: The model before.
+        graph: The old model.
         maps: Map of the channels of each of its tensors.
-        constants: Values (channels,) of each tensor where it is constant; None: there is none.
+        constants: Values (channels,) of each tensor that is constant; None for zeros.
         biased: Names of convolutions and dense layers that get a bias.
 
     Raises:
-        ValueError: If a layer cannot be built with these channels; the message names it.
+        ValueError: If a layer cannot be built with these channels. The message names the layer.
     """
     return _Builder(graph, maps, constants, biased).top()
 
 
 class _Builder:
-    """Goes through a model as :func:`.walk` does, building as it goes."""
+    """Walks through a model in the order of :func:`.walk`, and builds the new one."""
 
     def __init__(self, graph, maps, constants, biased) -> None:
         self.graph, self.maps, self.constants, self.biased = graph, maps, constants, biased
@@ -134,14 +138,18 @@ class _Builder:
         return model
 
     def take(self, count: int) -> list[int]:
-        """Numbers of the next steps."""
+        """Return the numbers of the next steps, and advance."""
         self.at += count
         return list(range(self.at - count, self.at))
 
     def visit(
         self, model: keras.Model, inputs: list[int] | None, prefix: str
     ) -> tuple[keras.Model | None, list[int]]:
-        """Builds a model; returns it, None when nothing of it is left, and its outputs' numbers."""
+        """Build a model.
+
+        Returns:
+            The model, or None if nothing of it is left; and the numbers of its outputs.
+        """
         inner = functional(model)
         numbers: dict[int, int] = {}
         tensors: dict[int, Any] = {}
@@ -206,7 +214,7 @@ class _Builder:
         tensors[id(old)] = tensor
 
     def _build(self, node, made: list[int], numbers: dict, tensors: dict) -> None:
-        """Adds what a call becomes in the new model."""
+        """Add a call to the new model."""
         step = self.graph.steps[made[0]]
         read = [numbers[id(t)] for t in node.input_tensors]
         built = [i for i, n in enumerate(read) if self.fates[n] == BUILT]
@@ -239,15 +247,15 @@ class _Builder:
         try:
             results = keras.tree.flatten(operation(*args, **kwargs))
         except Exception as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
+            lines = str(error).strip().splitlines() or [type(error).__name__]
             raise ValueError(
                 f"layer {self.graph.steps[made[0]].name!r} ({type(node.operation).__name__}) "
-                f"cannot be called with fewer channels: {told[0]}"
+                f"cannot be called with fewer channels: {lines[0]}"
             ) from error
         tensors |= {id(t): new for t, new in zip(node.outputs, results, strict=True)}
 
     def _absorb(self, step: Step, n: int, read: list[int], built: list[int], left: list) -> Any:
-        """A merge with constants becomes a Rescaling of what is left, or nothing."""
+        """Replace a step with constant inputs by a Rescaling of its built input, or by nothing."""
         values = [
             self.constants[i] if self.constants is not None else np.zeros(w)
             for i, w in zip(read, step.in_channels, strict=True)
@@ -285,7 +293,7 @@ class _Builder:
             tensors[id(output)] = source[(*before, _as_slice(where, part.name))]
 
     def operation(self, step: Step, n: int) -> Any:
-        """The layer for the new model; operations without channels of their own stay the same."""
+        """Return the layer or operation for the new model; only those with channels change."""
         layer = step.layer
         name = type(layer).__name__
         if not isinstance(layer, keras.layers.Layer):
@@ -302,7 +310,7 @@ class _Builder:
             raise
         except Exception as error:
             raise ValueError(
-                f"layer {step.name!r} ({name}) cannot be made again from its configuration: {error}"
+                f"layer {step.name!r} ({name}) cannot be created from its configuration: {error}"
             ) from error
 
     def _clone(self, layer: keras.layers.Layer, step: Step) -> keras.layers.Layer:
@@ -314,7 +322,7 @@ class _Builder:
             config[_width_name(config, step)] = len(channels.outputs)
         if step.name in self.biased:
             config["use_bias"] = True
-        # A layer without weights may be called several times, each time with other channels.
+        # A layer without weights may be called several times, with different channels.
         clones = self.clones.setdefault(layer, [])
         for known, clone in clones:
             if known == config:
@@ -326,18 +334,18 @@ class _Builder:
 
 
 def _width_name(config: dict, step: Step) -> str:
-    """The entry of the configuration of a custom layer that holds its width."""
+    """Return the name of the entry for the width in a custom layer's configuration."""
     for name in ("filters", "units"):
         if config.get(name) == step.out_channels:
             return name
     raise ValueError(
-        f"layer {step.name!r} has no filters or units in its configuration; say in its ChannelRule "
-        "what changes there"
+        f"layer {step.name!r} has no filters or units in its configuration; give its ChannelRule "
+        "a config function that changes the width"
     )
 
 
 def _as_slice(where: list[int], name: str) -> slice:
-    """The slice that takes these channels."""
+    """Return the slice that takes these channels."""
     steps = set(np.diff(where).tolist()) or {1}
     if len(steps) > 1 or 0 in steps:
         raise ValueError(f"the channels that {name!r} takes would no longer be evenly spaced")

@@ -1,4 +1,4 @@
-"""A model without some of its channels, with what they emit taken into what reads them."""
+"""Removing channels from a model, with their mean outputs folded into the layers that read them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ def without(
     at_least: int = 0,
     images: Any = None,
 ) -> keras.Model:
-    """The model without some channels, with what they emit folded into what reads them.
+    """Return the model without some channels, with their mean outputs folded into its weights.
 
     Args:
-        graph: The analysed model.
+        graph: The analyzed model.
         dead: Channels to remove, bool array (size,) of ids.
         at_least: As for :func:`shrink`.
-        images: A batch on which to measure what the removed channels emit; None: it is estimated
-            from the weights.
+        images: A batch on which to measure the means; None estimates them from the weights.
     """
     dead = closed(graph, spared(graph, dead, at_least))
     kept = [~dead[ids] for ids in graph.ids]
@@ -45,9 +44,10 @@ def without(
     for step, values in shifts.items():
         layer = layers[step.name]
         if layer.use_bias:
-            # A new bias holds what its initializer gave it.
+            # A new bias has random values, so do not add to it.
             layer.bias.assign(values if step.name in biased else layer.bias.numpy() + values)
             continue
+        # A normalization subtracts its mean, so the outputs lack `values` on both sides.
         for reader in _normalizations(graph, step):
             mean = layers[reader.name].moving_mean
             mean.assign(mean.numpy() - values)
@@ -55,19 +55,22 @@ def without(
 
 
 def emitted(graph: ChannelGraph, dead: np.ndarray, images: Any = None) -> list[np.ndarray]:
-    """Mean of each channel of every tensor, float32 arrays (channels,): what takes its place.
+    """Return the mean of each channel of every tensor, float32 arrays (channels,).
 
     Args:
-        graph: The analysed model.
-        dead: All channels that go, bool array (size,), as :func:`closed` returns.
-        images: A batch on which to measure it; None: it is estimated from the weights.
+        graph: The analyzed model.
+        dead: All removed channels, bool array (size,), as returned by :func:`closed`.
+        images: A batch on which to measure the means; None estimates them from the weights.
     """
     means = expected_values(graph, [~dead[ids] for ids in graph.ids])
     return means if images is None else measured_values(graph, images, means)
 
 
 def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
-    """The dead channels without those that layers need to keep ``at_least`` channels each."""
+    """Return the dead channels except those that layers need to keep ``at_least`` channels.
+
+    A layer with too few alive channels keeps the dead ones with the largest kernels.
+    """
     if at_least < 0:
         raise ValueError(f"at_least must not be negative, got {at_least}")
     dead = dead.copy()
@@ -85,7 +88,7 @@ def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
 
 
 def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
-    """The dead channels and those that only layers make which read nothing but dead ones."""
+    """Return the dead channels, and all channels that depend only on dead ones."""
     dead = dead.copy()
     while True:
         living = np.zeros(graph.size, bool)
@@ -103,7 +106,7 @@ def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
 def _shifts(
     graph: ChannelGraph, maps: Sequence[Map], kept: list[np.ndarray], means: list[np.ndarray]
 ) -> dict[Step, np.ndarray]:
-    """What the removed inputs of steps add to each of their outputs that stays, where not 0."""
+    """Return what the removed inputs of each step add to its remaining outputs, if not all 0."""
     result = {}
     fate = fates(graph, maps)
     for n, step in enumerate(graph.steps):
@@ -114,8 +117,8 @@ def _shifts(
         if values.any():
             if not hasattr(step.layer, "use_bias"):
                 warnings.warn(
-                    f"layer {step.name!r} has no use_bias, so it cannot take over what the removed "
-                    "channels before it emit; the outputs change",
+                    f"layer {step.name!r} has no use_bias, so the mean outputs of removed channels "
+                    "cannot be folded into it; the outputs change",
                     stacklevel=2,
                 )
                 continue
@@ -124,13 +127,13 @@ def _shifts(
 
 
 def may_gain_bias(graph: ChannelGraph, step: Step) -> bool:
-    """Whether a step needs a new bias to take over what its removed inputs emit."""
+    """Return whether a step needs a new bias to absorb the means of its removed inputs."""
     without_bias = step.makes_channels and not getattr(step.layer, "use_bias", True)
     return without_bias and not _normalizations(graph, step)
 
 
 def _normalizations(graph: ChannelGraph, step: Step) -> list[Step]:
-    """The batch normalizations that a step without bias hands its outputs to, if nothing else."""
+    """Return the batch normalizations after a step without bias, if only they read its outputs."""
     activation = getattr(step.layer, "activation", None)
     readers = graph.readers(step)
     fits = not graph.is_output(step) and all(

@@ -1,4 +1,4 @@
-"""Keras models made again with other widths, and the weights of the channels that stay."""
+"""Resizing a Keras model: a copy with other widths that inherits the channels that stay."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def resize(model: keras.Model, channels: Mapping[str, Map]) -> keras.Model:
 
     Args:
         model: A built functional or sequential Keras model.
-        channels: For convolutions and dense layers by name, an int array: new output channel j is
-            the old channel ``channels[name][j]``, or freshly initialised where that is -1. Layers
-            that are added to each other need the same array; naming one of them is enough.
+        channels: Int arrays for convolutions and dense layers, by name. New output channel j is
+            the old channel ``channels[name][j]``, or has random weights if that is -1. Layers
+            whose outputs are added need the same array; naming one of them is enough.
 
     Returns:
-        A new model with the same layer names. If the model was compiled, so is the new one, and the
-        optimizer's state is taken over by channel.
+        A new model with the same layer names. If the model was compiled, the new model is compiled
+        too, and inherits the optimizer's state by channel.
 
     Raises:
-        ValueError: If the channels do not fit the model or each other, or a layer has none left.
+        ValueError: If the channels do not match the model or each other, or a layer has none left.
     """
     graph = ChannelGraph(model)
     maps = tensor_maps(graph, channels)
@@ -35,39 +35,43 @@ def resize(model: keras.Model, channels: Mapping[str, Map]) -> keras.Model:
         if step.makes_channels and not len(numbers):
             raise ValueError(
                 f"layer {step.name!r} would have no channel left; keep one, or use shrink, which "
-                "leaves out a residual branch that is dead"
+                "can remove a dead residual branch"
             )
     return with_weights(graph, maps, rebuild(graph, maps))
 
 
 def expand_model(model: keras.Model, widths: Mapping[str, int]) -> keras.Model:
-    """Widen layers with freshly initialised channels.
+    """Widen layers by channels with random weights.
 
     Args:
-        model: A built functional Keras model.
-        widths: New width of layers by name, as in :attr:`Expansion.widths`; not below the old one.
+        model: A built functional or sequential Keras model.
+        widths: New widths of layers by name, as in :attr:`Expansion.widths`; at least the old ones.
 
     Returns:
-        A new model, as :func:`resize`. Old channels keep their weights and their order.
+        A new model, as from :func:`resize`. Old channels keep their weights and their order.
 
     Raises:
-        ValueError: If a width is below that of the model, or as :func:`resize`.
+        ValueError: If a width is smaller than the model's, or as for :func:`resize`.
     """
     return resize(model, widened(ChannelGraph(model), widths))
 
 
 def widened(graph: ChannelGraph, widths: Mapping[str, int]) -> dict[str, Map]:
-    """The channels, for :func:`resize` and ``inherit``, that widen layers.
+    """Return channels that widen layers, as :func:`resize` and ``inherit`` take them.
 
-    Where a layer's channels belong to several width groups (its output is added to a
+    If a layer's channels belong to several width groups (because its output is added to a
     concatenation), each group grows at its own end.
 
     Args:
-        graph: The model before.
-        widths: New width of layers by name.
+        graph: The old model.
+        widths: New widths of layers by name.
 
     Returns:
-        Map of output channels for each layer named.
+        Map of output channels for each named layer.
+
+    Raises:
+        ValueError: If a width is smaller than the old one, or contradicts those of layers with
+            which the layer shares channels.
     """
     groups = graph.width_groups()
     group_of = np.zeros(graph.size, int)
@@ -92,4 +96,10 @@ def widened(graph: ChannelGraph, widths: Mapping[str, int]) -> dict[str, Map]:
             [np.append(run, [-1] * added.get(of[run[0]], 0)) for run in runs if len(run)]
             or [np.zeros(0)]
         ).astype(int)
+        if len(of) and len(result[name]) != widths[name]:
+            raise ValueError(
+                f"layer {name!r} would get {len(result[name])} channels instead of {widths[name]}, "
+                "because it shares them with other layers; give the widths of all these layers, "
+                "so that they match"
+            )
     return result

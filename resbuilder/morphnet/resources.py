@@ -1,16 +1,20 @@
-"""What channels cost: FLOPs, model size, activations and latency, as functions of alive channels.
+"""Cost of channels: FLOPs, model size, activations and latency as functions of alive channels.
 
-For every convolution and dense layer with A_in alive input and A_out alive output channels, and
-R_in and R_out the sums of their regularization values,
+For each convolution and dense layer, let A_in and A_out be the numbers of alive input and output
+channels, and R_in and R_out the sums of their regularization values. Then
 
     cost = b · A_in · A_out + c_in · A_in + c_out · A_out
     term = b · (A_in · R_out + A_out · R_in) + r_in · R_in + r_out · R_out
 
-with b = 2·H_out·W_out·k_h·k_w for FLOPs (the input's H·W for a transposed convolution, 2·positions
-for a dense layer), b = k_h·k_w for model size, c_out = r_out = 1 for activations (output channels,
-as Google's implementation counts them). A depthwise convolution has no b: its FLOPs are C·A_out,
-its term C·(R_in + R_out). A convolution with groups, which live and die whole, counts likewise; its
-C has the inputs of one group as a factor.
+- FLOPs: b = 2·H_out·W_out·k_h·k_w (H·W of the input for a transposed convolution; 2·positions for
+  a dense layer).
+- Model size: b = k_h·k_w.
+- Activations: c_out = r_out = 1, that is, output channels, as in Google's implementation.
+
+A depthwise convolution has b = 0: its FLOPs are C·A_out, and its term is C·(R_in + R_out). The same
+holds for a convolution with groups, each of which can only be removed as a whole; its C has the
+number of inputs of one group as a factor. The rules are those of Google's implementation
+(github.com/google-research/morph-net, commit d9286a1).
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from numpy.typing import DTypeLike
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.steps import Step
 
-# b, c_in, c_out, r_in and r_out of a layer.
+# b, c_in, c_out, r_in and r_out of one layer.
 Row: TypeAlias = tuple[int, int, int, int, int]
 
 RESOURCES = ("flops", "model_size", "activation", "latency")
@@ -42,31 +46,28 @@ class Coefficients:
     r_out: np.ndarray
 
     def cost(self, a_in: Any, a_out: Any) -> Any:
-        """Cost of each layer (layers,) from its alive input and output channels (layers,)."""
+        """Return the cost of each layer, (layers,), from its alive channels A, (layers,)."""
         return self.b * a_in * a_out + self.c_in * a_in + self.c_out * a_out
 
     def term(self, a_in: Any, a_out: Any, r_in: Any, r_out: Any) -> Any:
-        """Regularization term of each layer (layers,)."""
+        """Return the regularization term of each layer, (layers,)."""
         return self.b * (a_in * r_out + a_out * r_in) + self.r_in * r_in + self.r_out * r_out
 
     def astype(self, dtype: DTypeLike) -> Coefficients:
-        """The same coefficients in another type."""
+        """Return the same coefficients in another type."""
         return Coefficients(*(np.asarray(v, dtype) for v in vars(self).values()))
 
 
 def coefficients(graph: ChannelGraph, resource: str) -> Coefficients:
-    """Coefficients of a resource for the layers ``graph.costly()``.
+    """Return the coefficients of a resource for the layers ``graph.costly()``.
 
     Args:
-        graph: The analysed model.
-        resource: ``"flops"``, ``"model_size"`` (kernel weights), ``"activation"``, or ``"memory"``:
-            bytes that a layer reads and writes (inputs, outputs and kernel) for one image.
-
-    Returns:
-        The :class:`Coefficients`.
+        graph: The analyzed model.
+        resource: ``"flops"``, ``"model_size"`` (kernel weights), ``"activation"``, or ``"memory"``
+            (bytes of inputs, outputs and kernel that a layer moves for one image).
 
     Raises:
-        ValueError: If an image size that the resource depends on is not known.
+        ValueError: If the resource depends on an unknown image size.
     """
     rows = [_ROWS[resource](step) for step in graph.costly()]
     return Coefficients(*np.array(rows, np.int64).reshape(-1, 5).T)
@@ -114,7 +115,7 @@ def _positions(step: Step, shape: tuple[int | None, ...]) -> int:
     known = [side for side in shape if side is not None]
     if len(known) < len(shape):
         raise ValueError(
-            f"layer {step.name!r} has the shape {shape}: its cost depends on the image size; "
-            "build the model with a fixed one"
+            f"layer {step.name!r} has the shape {shape}, and its cost depends on the image size; "
+            "build the model with a fixed size"
         )
     return prod(known[:-1])

@@ -1,4 +1,4 @@
-"""What each kind of layer does to channels, as a table that users can extend."""
+"""Rules for how each kind of layer treats channels, which users can extend."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import Any
 import keras
 import numpy as np
 
-#: A map: int array (new channels,) of old channel numbers, -1 for a channel that is new.
+#: A map: int array (new channels,) of old channel numbers, -1 for new channels.
 Map = np.ndarray
 
 #: Kinds that a custom layer may have.
 KINDS = ("keep", "mix", "conv", "dense", "depthwise")
-#: Kinds of layers that make channels, so that their width can be chosen.
+#: Kinds of layers that make new channels, so that their width can be chosen.
 PRODUCERS = ("conv", "conv_transpose", "dense")
 
 
 @dataclass(frozen=True)
 class ChannelRule:
-    """How a layer carries channels, and what changes in it when they do.
+    """How a layer treats channels, and what changes in it when they change.
 
     Attributes:
-        kind: ``"keep"``: output channel c depends on channel c of the inputs alone. ``"mix"``: it
-            keeps the channels' number and order, but computes with all of them (a softmax, a layer
-            normalization), so none can leave without changing the others. ``"conv"`` and
-            ``"dense"`` make new channels from all inputs through a ``kernel`` whose last two axes
-            are inputs and outputs. ``"depthwise"`` has a ``kernel`` whose last two axes are inputs
-            and a multiplier.
+        kind: ``"keep"``: output channel c depends only on channel c of the inputs. ``"mix"``: the
+            channels keep their number and order, but the layer combines them (a softmax, a layer
+            normalization), so removing one would change the others. ``"conv"`` and ``"dense"``
+            make new channels from all inputs through a ``kernel`` whose last two axes are inputs
+            and outputs. ``"depthwise"`` has a ``kernel`` whose last two axes are inputs and a
+            multiplier.
         config: Function (config, inputs, outputs) that returns the layer's configuration for other
-            channels, where the arguments are ``get_config()`` and the maps of its channels: int
-            arrays of old channel numbers, -1 for a new channel. None: nothing changes but
-            ``filters`` or ``units``.
-        axes: For weights by name, which axes run over channels: ``{axis: "inputs" | "outputs"}``.
-            By default the last axis of everything but ``kernel`` runs over outputs.
+            channels. Its arguments are ``get_config()`` and the maps of the layer's channels: int
+            arrays of old channel numbers, -1 for new channels. With None, only ``filters`` or
+            ``units`` changes.
+        axes: For weights by name, the axes that run over channels: ``{axis: "inputs" |
+            "outputs"}``. By default, the last axis of every weight but ``kernel`` runs over
+            outputs.
     """
 
     kind: str
@@ -44,18 +45,17 @@ class ChannelRule:
 
 
 def register_layer(cls: type[keras.Operation], rule: str | ChannelRule) -> None:
-    """Say what a layer of your own does to channels.
+    """Register how a custom layer treats channels.
 
-    The rule holds for the class and those derived from it. Registering a class again replaces its
-    rule.
+    The rule applies to the class and its subclasses. Registering a class again replaces its rule.
 
     Args:
         cls: The class of the layer or operation.
-        rule: A :class:`ChannelRule`, or its kind when nothing else needs to be said.
+        rule: A :class:`ChannelRule`, or only its kind if that is enough.
 
     Raises:
-        ValueError: If the kind is not one of those a :class:`ChannelRule` may have, or ``cls`` is
-            not a class of Keras layers or operations.
+        ValueError: If ``cls`` is not a class of Keras layers or operations, or the kind is not
+            one that a :class:`ChannelRule` may have.
 
     Example:
         >>> class Scale(keras.layers.Layer):  # y = x·s, one s for each channel
@@ -76,7 +76,7 @@ def register_layer(cls: type[keras.Operation], rule: str | ChannelRule) -> None:
 
 
 def rule_of(cls: type) -> ChannelRule | None:
-    """The rule of a class, None where there is none."""
+    """Return the rule of a class, or None."""
     for base in cls.__mro__:
         if base in _REGISTERED:
             return _REGISTERED[base]
@@ -86,14 +86,14 @@ def rule_of(cls: type) -> ChannelRule | None:
 
 
 def refusal(cls: type) -> str | None:
-    """Why layers of a class are refused by name, None where they are not."""
+    """Return why layers of a class are not supported, or None."""
     if any(base in _REGISTERED for base in cls.__mro__):
         return None
     return next((_REFUSED[n] for n in map(_plain, cls.__mro__) if n in _REFUSED), None)
 
 
 def is_spatial(cls: type) -> bool:
-    """Whether a layer only moves, repeats or averages positions: its channels keep their mean."""
+    """Return whether a layer only moves, repeats or averages positions, which keeps means."""
     return any(_plain(base) in _SPATIAL for base in cls.__mro__)
 
 
@@ -110,18 +110,18 @@ def _filtered(config: dict, inputs: Map, outputs: Map) -> dict:
 
 
 def _grouped(config: dict, inputs: Map, outputs: Map) -> dict:
-    """A convolution with groups, which live and die whole."""
+    """Change a convolution with groups, each of which stays or is removed as a whole."""
     per_group = config["filters"] // config["groups"]
     return config | {"filters": len(outputs), "groups": len(outputs) // per_group}
 
 
 def _per_channel(*names: str) -> Callable[[dict[str, Any], Map, Map], dict[str, Any]]:
-    """Entries of a configuration that may hold one number for each channel."""
+    """Return a function that changes entries that may hold one number for each channel."""
 
     def config(config: dict, inputs: Map, outputs: Map) -> dict:
         def entry(name: str) -> Any:
             value = config[name]
-            if isinstance(value, dict):  # An array, serialized.
+            if isinstance(value, dict):  # a serialized array
                 value = np.asarray(keras.saving.deserialize_keras_object(value)).tolist()
             return taken(value, outputs, f"{name} of {config['name']!r}")
 
@@ -131,16 +131,18 @@ def _per_channel(*names: str) -> Callable[[dict[str, Any], Map, Map], dict[str, 
 
 
 def taken(value: Any, channels: Map, what: str) -> Any:
-    """Entries of a constant (…, channels), as a nested list; a constant for all stays as it is.
+    """Select channels of a constant (…, channels), as a nested list.
+
+    A constant with a single channel, which applies to all, is returned unchanged.
 
     Raises:
-        ValueError: If a channel is new, for which the constant has no entry.
+        ValueError: If a channel is new, because the constant has no entry for it.
     """
     array = np.asarray(value)
     if array.ndim == 0 or array.shape[-1] == 1:
         return value
     if (channels < 0).any():
-        raise ValueError(f"{what} is given for each channel and has no value for new ones")
+        raise ValueError(f"{what} has one value for each channel, but none for new channels")
     return array[..., channels].tolist()
 
 
@@ -156,7 +158,7 @@ _SPATIAL = {
     *("RandomShear", "RandomPerspective", "RandomErasing", "RandomElasticTransform"),
     *("Mean", "Max", "Min", "Amax", "Amin", "Sum"),
 }
-# Others whose output channel c depends on channel c of their inputs only.
+# All whose output channel c depends only on channel c of their inputs.
 _KEEP = _SPATIAL | {
     *("ReLU", "LeakyReLU", "PReLU", "ELU", "Activation", "BatchNormalization"),
     *("Add", "Subtract", "Multiply", "Divide", "Average", "Maximum", "Minimum"),
@@ -202,8 +204,8 @@ _RULES: dict[str, ChannelRule] = dict.fromkeys(_KEEP, ChannelRule("keep")) | {
 }
 GROUPED = ChannelRule("depthwise", _grouped, {"kernel": {-1: "outputs"}})
 
-_ATTENTION = "attention lets every position read every other through learned queries and keys"
-_RECURRENT = "recurrent layers use their channels again at the next position"
+_ATTENTION = "attention connects all positions through learned queries and keys"
+_RECURRENT = "recurrent layers read their own channels at the next position"
 _REFUSED = {
     **dict.fromkeys(
         (

@@ -1,8 +1,14 @@
-"""Which channels to remove so that what is left fits a budget, losing as little as possible.
+"""Selecting channels to remove so that the rest fits a budget, with as little loss as possible.
 
-Greedy: the channels with the least importance per resource saved go first. Both change as channels
-go (a layer's cost is a product of two widths), so they are computed again each time a twentieth of
-the way is done.
+The selection is greedy: channels i with the least importance per cost, I_i / s_i, go first, where
+s_i is what removing i saves. With A_in = Σ n_in,i and A_out = Σ n_out,i over the alive channels,
+which occur n_in,i and n_out,i times in the inputs and outputs of a layer,
+
+    cost = Σ_layers b · A_in · A_out + c_in · A_in + c_out · A_out
+    s_i = Σ_layers n_in,i · (b · A_out + c_in) + n_out,i · (b · A_in + c_out) − b · n_in,i · n_out,i
+
+Both I and s change as channels are removed, because a layer's cost is a product of two widths. So
+they are computed again each time a twentieth of the remaining excess over the budget is saved.
 """
 
 from __future__ import annotations
@@ -21,15 +27,15 @@ _STRIDE = 0.05
 
 
 class Cost:
-    """Cost of the channels that are alive.
+    """Cost of the alive channels.
 
-    FLOPs are 2 for each multiply-add of convolutions and dense layers; parameters are all weights,
-    as ``count_params`` counts them. Among them are the biases that layers without one get when
-    channels before them are removed. Such a bias is left out if what was removed emits 0; then the
-    network has fewer parameters than counted, never more.
+    FLOPs are 2 for each multiply-add of convolutions and dense layers. Parameters are all weights,
+    as in ``count_params``, including biases that layers without one get when channels before them
+    are removed. Such a bias is omitted if the removed channels emit 0, so the network never has
+    more parameters than counted here.
 
     Args:
-        graph: The analysed model.
+        graph: The analyzed model.
         resource: ``"flops"`` or ``"parameters"``.
     """
 
@@ -49,7 +55,7 @@ class Cost:
         self.bias_outputs = graph.counts([graph.out_ids(s) for s in gaining]).reshape(shape)
 
     def _count_others(self, graph: ChannelGraph) -> None:
-        """Count the weights that are not kernels, for each channel."""
+        """Count the weights other than kernels, by channel."""
         kernels = {(step.layer, step.kernel) for step in graph.steps}
         last = {step.layer: n for n, step in enumerate(graph.steps)}
         for layer, n in last.items():
@@ -64,17 +70,17 @@ class Cost:
                     self.constant += size
 
     def total(self, alive: np.ndarray) -> int:
-        """Cost of the living channels, an int."""
+        """Return the cost of the alive channels."""
         living = alive.astype(np.int64)
         a_in, a_out = self.inputs @ living, self.outputs @ living
         layers = self.coefficients.cost(a_in, a_out).sum()
         return int(layers + (self.linear + self._new_biases(alive)) @ living + self.constant)
 
     def savings(self, alive: np.ndarray) -> np.ndarray:
-        """What removing each channel alone would save, an int64 array (size,).
+        """Return what removing each channel alone would save, an int64 array (size,).
 
-        The bias that a layer gets when it loses its first input is not subtracted: all channels
-        that it loses share that cost.
+        The bias that a layer gets when it loses its first input is not subtracted, because all
+        channels that the layer loses share that cost.
         """
         living, c = alive.astype(np.int64), self.coefficients
         a_in, a_out = self.inputs @ living, self.outputs @ living
@@ -83,7 +89,7 @@ class Cost:
         return saved - both + self.linear + self._new_biases(alive)
 
     def _new_biases(self, alive: np.ndarray) -> np.ndarray:
-        """New bias entries that each channel has, int64 (size,)."""
+        """Return the number of new bias entries of each channel, int64 (size,)."""
         lost = self.bias_inputs @ (~alive).astype(np.int64) > 0
         left = self.bias_inputs @ alive.astype(np.int64) > 0
         return self.bias_outputs.T @ (lost & left).astype(np.int64)
@@ -99,20 +105,21 @@ def select(
     at_least: int = 1,
     keep: Collection[str] = (),
 ) -> np.ndarray:
-    """Channels that stay within a budget.
+    """Select channels to keep so that their cost is within a budget.
 
     Args:
-        graph: The analysed model.
-        cost: What counts.
-        budget: The most that it may be.
-        importance: Function of the living channels, bool (size,), that returns what the network
-            loses with each channel, float (size,).
-        alive: Channels to start from; None: all.
-        at_least: Distinct channels that every layer keeps. With 0, a residual branch may die.
+        graph: The analyzed model.
+        cost: Cost of channels.
+        budget: Upper limit of the cost.
+        importance: Function of the alive channels, bool (size,), that returns the importance of
+            each channel, float (size,).
+        alive: Channels to start from; None for all.
+        at_least: Number of distinct channels that every layer keeps. With 0, a residual branch
+            may lose all its channels.
         keep: Names of layers that keep all their channels.
 
     Returns:
-        Bool array (size,) of ids.
+        Bool array (size,) of the channels that stay.
 
     Raises:
         ValueError: If the budget cannot be met, or a name is unknown.
@@ -136,22 +143,22 @@ def select(
         if not saved:
             raise ValueError(
                 f"the budget of {budget:,} cannot be met: with {at_least} channel(s) left in every "
-                f"layer that may be pruned it is {total:,}"
+                f"layer that may be pruned, the network still needs {total:,}"
             )
     return state
 
 
 def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
-    """Channels that may be removed, a bool array (size,) of ids.
+    """Return the channels that may be removed, a bool array (size,) of ids.
 
     Raises:
-        ValueError: If there are none, or a name in ``keep`` is not that of a layer.
+        ValueError: If there are none, or ``keep`` names an unknown layer.
     """
     producers = {step.name: step for step in graph.producers()}
     if unknown := sorted(set(keep) - set(producers)):
         raise ValueError(
-            f"keep names {', '.join(unknown)}; the convolutions and dense layers of the model are "
-            f"{', '.join(producers)}"
+            f"keep names unknown layers {', '.join(unknown)}; the convolutions and dense layers of "
+            f"the model are {', '.join(producers)}"
         )
     made = np.zeros(graph.size, bool)
     for step in producers.values():
@@ -161,14 +168,14 @@ def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
         result[graph.out_ids(producers[name])] = False
     if not result.any():
         raise ValueError(
-            "no channel of this model may be removed: they are outputs, are named in keep, or are "
-            "computed with all together (layer normalization, softmax)"
+            "no channel of this model may be removed: all are outputs, named in keep, or combined "
+            "with others (layer normalization, softmax)"
         )
     return result
 
 
 class _Least:
-    """Makes layers keep their last channels, except in branches that may die."""
+    """Makes every layer keep ``at_least`` channels, or one outside of removable branches."""
 
     def __init__(self, graph: ChannelGraph, at_least: int, candidates: np.ndarray):
         if at_least < 0:
@@ -188,7 +195,7 @@ class _Least:
         self.left = [int(alive[ids].sum()) for ids in self.layers]
 
     def allows(self, i: int) -> bool:
-        """Whether channel i may go; counts it as gone if so."""
+        """Return whether channel i may be removed; if so, count it as removed."""
         if any(self.left[n] <= self.limits[n] for n in self.of[i]):
             return False
         for n in self.of[i]:
@@ -197,7 +204,7 @@ class _Least:
 
 
 def _can_die(graph: ChannelGraph, ids: np.ndarray, candidates: np.ndarray) -> bool:
-    """Whether the network works without these channels altogether."""
+    """Return whether the network can be built without all of these channels."""
     if not candidates[ids].all():
         return False
     dead = np.zeros(graph.size, bool)

@@ -1,4 +1,4 @@
-"""Channels that are not alive leave a model, and what it computes stays."""
+"""Removing the channels of a model that are not alive, while preserving its outputs."""
 
 from __future__ import annotations
 
@@ -22,38 +22,42 @@ def shrink(
     at_least: int = 0,
     check: Any = None,
 ) -> keras.Model:
-    """Remove the channels that are not alive, and keep what the network computes.
+    """Remove the channels that are not alive, while preserving the network's outputs.
 
-    A removed channel may still emit something: relu(β) behind a batch normalization, say. What it
-    is expected to emit is taken into the bias of the convolutions and dense layers that read it, or
-    into the moving mean of the batch normalization behind them, or a bias that is added. So
+    A removed channel may still have a nonzero output, for example relu(β) after a batch
+    normalization. Its mean is folded into the layers that read it: into their bias (added if
+    necessary), or into the moving mean of a batch normalization after them. Therefore
 
-    * where a removed channel emits a constant (γ = 0, or all weights that feed it are 0), the
-      outputs stay equal, except that a convolution with ``padding="same"`` reads zeros outside the
-      image, not the constant: its outputs at the border differ, unless the constant is 0;
-    * otherwise the outputs move by as much as the channel varies.
+    * if a removed channel is constant (γ = 0, or all weights that feed it are 0), the outputs do
+      not change, except at borders: a convolution with ``padding="same"`` reads zeros outside the
+      image instead of the constant, so its outputs there differ unless the constant is 0;
+    * otherwise, the outputs change as much as the channel varies.
 
-    A residual branch with a layer of which no channel is alive is left out; what it adds is a
-    constant. Elsewhere ``at_least`` keeps a channel in such a layer.
+    A residual branch is removed if one of its layers has no alive channel; what it adds is a
+    constant. Outside of such branches, use ``at_least`` to keep a channel in each layer.
 
     Args:
         model: A built functional or sequential Keras model.
-        alive: Bool array (channels,) for layers by name, as
-            :meth:`MorphNetRegularizer.alive` returns. Layers that share channels with a named one
-            lose them too; all others keep theirs.
-        at_least: Channels that every layer keeps, those of the largest kernels where fewer are
-            alive. With 0, a layer without any must lie in a branch that can be left out.
-        check: Images, a batch for the model's input. How far the outputs move on them is printed.
-            Beyond one per cent of their spread a warning says why: channels that still vary, or
-            borders.
+        alive: Bool arrays (channels,) for layers by name, as returned by
+            :meth:`MorphNetRegularizer.alive`. Layers that share channels with a named layer lose
+            them too; all others keep their channels.
+        at_least: Number of channels that every layer keeps: if fewer are alive, those with the
+            largest kernels. With 0, a layer without alive channels must be in a branch that can
+            be removed.
+        check: A batch of images for the model's input. Prints how much the outputs change on
+            them. If they change by more than one percent of their spread, a warning explains why:
+            channels that still vary, or borders.
 
     Returns:
-        A new model with the same layer names. If the model was compiled, so is the new one, and the
-        optimizer's state is taken over by channel.
+        A new model with the same layer names. If the model was compiled, the new model is compiled
+        too, and inherits the optimizer's state by channel.
 
     Raises:
-        ValueError: If a mask does not fit its layer or another, or no channel is left of a layer
-            that cannot be left out.
+        ValueError: If a mask does not match its layer or another mask, or a layer that cannot be
+            removed has no channel left.
+
+    Warns:
+        UserWarning: If ``check`` is given and the outputs change by more than one percent.
     """
     graph = ChannelGraph(model)
     dead = closed(graph, spared(graph, dead_ids(graph, alive), at_least))
@@ -71,25 +75,26 @@ def shrink(
 
 
 def dead_ids(graph: ChannelGraph, alive: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Ids of the channels that masks say are not alive, a bool array (size,).
+    """Return the ids of channels that are not alive according to masks, a bool array (size,).
 
     Raises:
-        ValueError: If a name is unknown, a mask does not fit its layer, or masks contradict.
+        ValueError: If a name is unknown, a mask does not match its layer, or two masks contradict
+            each other.
     """
     producers = {step.name: step for step in graph.producers()}
     dead, living = np.zeros(graph.size, bool), np.zeros(graph.size, bool)
     for name, mask in alive.items():
         if name not in producers:
             raise ValueError(
-                f"a mask is given for {name!r}; the convolutions and dense layers of the model are "
-                f"{', '.join(producers)}"
+                f"a mask is given for the unknown layer {name!r}; the convolutions and dense "
+                f"layers of the model are {', '.join(producers)}"
             )
         mask = np.asarray(mask)
         width = producers[name].out_channels
         if mask.shape != (width,) or mask.dtype != bool:
             raise ValueError(
-                f"layer {name!r} has {width} channels; its mask must be a bool array of the shape "
-                f"({width},), got {mask.dtype} of the shape {mask.shape}"
+                f"layer {name!r} has {width} channels, so its mask must be a bool array of shape "
+                f"({width},), got {mask.dtype} of shape {mask.shape}"
             )
         ids = graph.out_ids(producers[name])
         dead[ids[~mask]] = True
@@ -97,6 +102,6 @@ def dead_ids(graph: ChannelGraph, alive: Mapping[str, np.ndarray]) -> np.ndarray
         if (dead & living).any():
             raise ValueError(
                 f"the mask of {name!r} contradicts that of a layer with which it shares channels "
-                "(their outputs are added, or they are groups): both must keep the same ones"
+                "(their outputs are added, or they are groups): both must keep the same channels"
             )
     return dead

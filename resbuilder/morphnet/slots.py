@@ -1,4 +1,4 @@
-"""Slots of an optimizer (momenta, …) for a changed network, from the one before."""
+"""Copying the slots of an optimizer (momenta, …) to a changed network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def copy_slots(
     source: keras.Model,
     pairs: Iterable[tuple[keras.Variable, keras.Variable, Mapping[int, Map]]],
 ) -> None:
-    """Copy what an optimizer knows of each weight, by channel, and its scalars but the rate.
+    """Copy an optimizer's slots by channel, and its scalars except for the learning rate.
 
     Args:
-        target_optimizer: Optimizer to write to, built or not.
+        target_optimizer: Optimizer to write to; built if necessary.
         target: Its model.
-        source_optimizer: Optimizer to read from, of the same class. One that has not been built has
+        source_optimizer: Optimizer to read from, of the same class. If it is not built, there is
             nothing to copy.
         source: Its model.
-        pairs: What :func:`.paired_weights` yields.
+        pairs: Pairs of weights from :func:`.paired_weights`.
     """
     if not source_optimizer.built:
         return
@@ -39,8 +39,8 @@ def copy_slots(
                 copy_by_channel(slot, reference, axes)
     for name in new_rest.keys() & old_rest.keys() - {"learning_rate"}:
         for new, old in zip(new_rest[name], old_rest[name], strict=False):
-            # Adafactor's factored statistics do not name their weight; they start fresh. A copy,
-            # because JAX gives up a variable's array when a training step updates it.
+            # Only scalars: Adafactor's factored statistics do not name their weight, so they
+            # start again. Copy, because a JAX training step invalidates a variable's old array.
             if len(new.shape) == 0:
                 new.assign(old.numpy())
 
@@ -48,14 +48,14 @@ def copy_slots(
 def _slots(
     optimizer: keras.optimizers.Optimizer, model: keras.Model
 ) -> tuple[dict[int, dict[str, keras.Variable]], dict[str, list[keras.Variable]]]:
-    """Slots of an optimizer by weight, and its other variables by name.
+    """Return the slots of an optimizer by weight, and its other variables by name.
 
     Keras names the slot of a weight after the weight's path, with "_" for "/", and the slot. Paths
-    are not unique: layers of the same name in two nested models have the same. But optimizers make
-    each kind of slot in the order of the weights, so the k-th slot of a path belongs to its k-th
-    weight. Where there are more or fewer slots than weights, none of them is assigned.
+    are not unique: layers with the same name in two nested models have the same path. But
+    optimizers create each kind of slot in the order of the weights, so the k-th slot of a path
+    belongs to its k-th weight. If the numbers of slots and weights differ, none is assigned.
 
-    Of the other variables there are several of one name when the optimizer wraps another.
+    Several other variables can have the same name if the optimizer wraps another.
 
     Returns:
         {id of the weight: {slot name: variable}} and {name: [variable, …]}.

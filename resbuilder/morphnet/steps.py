@@ -17,28 +17,29 @@ from resbuilder.morphnet.rules import GROUPED, PRODUCERS, ChannelRule
 class Step:
     """One call of a layer, as far as channels are concerned.
 
-    A separable convolution is two steps, and a split is one for each of its parts.
+    A separable convolution is two steps, and a split is one step for each of its parts.
 
     Attributes:
-        kind: ``"input"``; ``"conv"``, ``"conv_transpose"`` and ``"dense"`` make new channels;
-            ``"depthwise"`` repeats them (each group of them, when a convolution has groups),
-            ``"tile"`` (Flatten, Reshape) lays them out once for each position and ``"untile"``
-            gathers them again, ``"concat"`` puts them side by side, ``"slice"`` takes some,
-            ``"keep"`` hands them on, ``"mix"`` too but computes with all of them, ``"reduce"``
-            makes one number of them, ``"opaque"`` is anything done to the image.
+        kind: What the step does with channels. ``"input"`` is an image. ``"conv"``,
+            ``"conv_transpose"`` and ``"dense"`` make new channels. ``"depthwise"`` repeats them
+            (for a convolution with groups: each group of them). ``"tile"`` (Flatten, Reshape)
+            lays them out once for each position, and ``"untile"`` gathers them again.
+            ``"concat"`` concatenates and ``"slice"`` selects channels. ``"keep"`` passes them on;
+            ``"mix"`` does too, but combines them; ``"reduce"`` turns them into one. ``"opaque"``
+            is any preprocessing of the image.
         layer: The Keras layer, or an operation such as an addition of tensors.
-        name: Its name; inside a nested model ``"model/layer"``.
-        inputs: Numbers of the tensors it reads; step number n makes tensor number n.
-        in_shapes: Their shapes without the batch axis, channels last.
+        name: Name of the layer; inside a nested model ``"model/layer"``.
+        inputs: Numbers of the tensors that the step reads; step number n makes tensor number n.
+        in_shapes: Shapes of these tensors without the batch axis, channels last.
         out_shape: Shape of the output without the batch axis, channels last.
         node: The call in Keras' graph.
         rule: The layer's :class:`ChannelRule`.
-        kernel: Name of the attribute that holds the kernel, of what has one.
-        kernel_size: Size of the kernel, () for a dense layer and what has none.
+        kernel: Name of the attribute that holds the kernel, or None.
+        kernel_size: Size of the kernel; () for a dense layer or without a kernel.
         groups: Number of groups of a depthwise step or a group normalization.
-        index: For a slice, the input channels it takes, int array (out channels,).
-        part: Which output of the node this is.
-        mixes: Whether its output is computed with all channels.
+        index: Input channels that a slice selects, int array (out channels,).
+        part: Index of this output among the outputs of the node.
+        mixes: Whether each output channel depends on all of them, as with a softmax activation.
     """
 
     kind: str
@@ -73,16 +74,16 @@ class Step:
 
     @property
     def normalizes(self) -> bool:
-        """Whether it is a batch or group normalization: what comes before it has no scale."""
+        """Whether it is a batch or group normalization, which cancels the scale of its input."""
         return isinstance(
             self.layer, (keras.layers.BatchNormalization, keras.layers.GroupNormalization)
         )
 
 
 def kernel_of(step: Step) -> np.ndarray:
-    """Kernel of a step as an array whose last axes are inputs and outputs.
+    """Return the kernel of a step as an array whose last two axes are inputs and outputs.
 
-    For a depthwise step of G groups: (…, inputs of a group, outputs), for all groups in turn.
+    For a depthwise step they are the inputs of one group, and the outputs of all groups in turn.
     """
     value = ops.convert_to_numpy(getattr(step.layer, str(step.kernel)))
     if step.kind == "conv_transpose":
@@ -94,18 +95,18 @@ def kernel_of(step: Step) -> np.ndarray:
 
 def _channels(shape: tuple[int | None, ...]) -> int:
     channels = shape[-1]
-    assert channels is not None, "a step whose channels are unknown is refused when it is made"
+    assert channels is not None, "describe() refuses steps with an unknown number of channels"
     return channels
 
 
 def positions(shape: tuple[int | None, ...]) -> int | None:
-    """Number of positions of a tensor of a shape without batch axis, None where it is unknown."""
+    """Return the number of positions of a shape without batch axis, or None if unknown."""
     known = [side for side in shape[:-1] if side is not None]
     return prod(known) if len(known) == len(shape) - 1 else None
 
 
 def per_channel(argument: Any) -> bool:
-    """Whether an argument of a call is an array with more than one channel."""
+    """Return whether an argument of a call is a constant array with more than one channel."""
     if isinstance(argument, keras.KerasTensor) or not hasattr(argument, "shape"):
         return False
     return len(argument.shape) > 0 and argument.shape[-1] != 1

@@ -1,4 +1,4 @@
-"""Weights, compilation and optimizer state that a model hands to the one made from it."""
+"""What a rebuilt model inherits: weights, compilation and optimizer state."""
 
 from __future__ import annotations
 
@@ -22,13 +22,20 @@ from resbuilder.morphnet.slots import copy_slots
 def with_weights(
     graph: ChannelGraph, maps: Sequence[Map], result: keras.Model, biased: Any = ()
 ) -> keras.Model:
-    """Give a rebuilt model the weights, and the compilation, of the one before."""
+    """Copy weights, compilation and optimizer state to a rebuilt model, and return it.
+
+    Args:
+        graph: The old model.
+        maps: Map of the channels of each of its tensors.
+        result: The rebuilt model.
+        biased: Names of layers that have a bias in the rebuilt model only.
+    """
     model = graph.model
     pairs = list(paired_weights(result, model, layer_maps(graph, list(maps)), biased))
     for new, old, axes in pairs:
         copy_by_channel(new, old, axes)
     for _, layer in named_layers(result):
-        # Normalization computes with values derived from its weights.
+        # A Normalization layer computes with values derived from its weights.
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
     if getattr(model, "compiled", False):
@@ -38,15 +45,15 @@ def with_weights(
 
 
 def _compile_as(result: keras.Model, model: keras.Model) -> None:
-    """Compile a rebuilt model like the one before, and warn of what cannot be taken over."""
+    """Compile a rebuilt model like the old one, and warn about what cannot be copied."""
     try:
         result.compile_from_config(model.get_compile_config())
     except (TypeError, ValueError):
-        # A custom loss or metric that is not registered with Keras.
+        # A custom loss or metric is not registered with Keras.
         pass
     if getattr(result, "optimizer", None) is not None:
         return
-    # What the model was compiled with, as objects; a custom compile method may record none.
+    # The objects that the model was compiled with; a custom compile method may not record them.
     record = getattr(getattr(model, "_compile_config", None), "config", {})
     kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
     dropped = []
@@ -60,21 +67,20 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
     try:
         result.compile(optimizer, loss=model.loss, **kept)
     except (TypeError, ValueError):
-        # A custom compile method, with arguments of its own.
+        # A custom compile method has other arguments.
         dropped = [*dropped, *kept]
         result.compile(optimizer, loss=model.loss)
     if dropped:
         warnings.warn(
             f"the new model is compiled without {', '.join(sorted(dropped))}, which cannot be "
-            "copied. "
-            "Register losses and metrics of your own with "
+            "copied. Register custom losses and metrics with "
             "keras.saving.register_keras_serializable, or compile the new model again",
             stacklevel=2,
         )
 
 
 def _own_metric(metric: Any) -> Any:
-    """The same metric with a state of its own; names and functions have none."""
+    """Return a copy of a metric with its own state; names and functions have none."""
     if isinstance(metric, keras.metrics.Metric):
         return type(metric).from_config(metric.get_config())
     return metric

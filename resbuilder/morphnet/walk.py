@@ -1,4 +1,4 @@
-"""A functional Keras model as a list of steps, each saying how a layer carries channels."""
+"""A functional Keras model as a list of steps, which say how each layer treats channels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from resbuilder.morphnet.steps import Step
 
 
 def functional(model: keras.Model) -> keras.Model:
-    """The functional model that a functional or built sequential model is.
+    """Return a functional model itself, or the functional model inside a sequential one.
 
     Raises:
-        ValueError: If it is neither.
+        ValueError: If the model is neither functional nor a built sequential model.
     """
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
@@ -23,19 +23,19 @@ def functional(model: keras.Model) -> keras.Model:
         raise ValueError(
             f"expected a built functional Keras model, got {type(model).__name__}"
             f"{f' {model.name!r}' if hasattr(model, 'name') else ''}; "
-            "build a Sequential model first, and pass the inner model of a subclassed one"
+            "build a Sequential model first; of a subclassed model, pass the functional one inside"
         )
     return model
 
 
 def nodes(model: keras.Model) -> Iterator[Any]:
-    """The calls of a functional model in topological order."""
+    """Yield the calls of a functional model in topological order."""
     for _, at_depth in sorted(functional(model)._nodes_by_depth.items(), reverse=True):
         yield from at_depth
 
 
 def walk(model: keras.Model) -> tuple[list[Step], list[int]]:
-    """List the calls of a functional model, and of the models inside it, in topological order.
+    """List the calls of a functional model and its nested models in topological order.
 
     Args:
         model: A built functional or sequential Keras model, channels last.
@@ -44,28 +44,28 @@ def walk(model: keras.Model) -> tuple[list[Step], list[int]]:
         The steps, and the numbers of the model's output tensors.
 
     Raises:
-        ValueError: If a layer's effect on channels is not known, or the model has another form.
+        ValueError: If a layer's effect on channels is unknown, or the model is not functional.
     """
     walker = _Walker()
     return walker.steps, walker.visit(functional(model), None, "")
 
 
 class _Walker:
-    """The steps so far, and what is known about their tensors."""
+    """Collects steps, and what is known about their tensors."""
 
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.called: set[keras.Operation] = set()
-        # Whether only what is done to the image has led to a tensor, step by step.
+        # For each step, whether its output is the image or computed from it without a kernel.
         self.image: list[bool] = []
 
     def visit(self, model: keras.Model, inputs: list[int] | None, prefix: str) -> list[int]:
-        """Adds the steps of a model; returns the numbers of its outputs."""
+        """Add the steps of a model, and return the numbers of its outputs."""
         numbers: dict[int, int] = {}
         if inputs is not None:
             if len(inputs) != len(model.inputs):
                 raise ValueError(
-                    f"model {prefix[:-1]!r} has {len(model.inputs)} inputs and is called with "
+                    f"model {prefix[:-1]!r} has {len(model.inputs)} inputs but is called with "
                     f"{len(inputs)}; call it with all of them"
                 )
             numbers = {id(t): n for t, n in zip(model.inputs, inputs, strict=True)}
@@ -74,7 +74,7 @@ class _Walker:
             if layer in self.called and getattr(layer, "weights", None):
                 raise ValueError(
                     f"layer {prefix + layer.name!r} is called twice; shared weights cannot be "
-                    "resized: give each call a layer of its own"
+                    "resized: use a separate layer for each call"
                 )
             if node.is_input and id(outputs[0]) in numbers:
                 continue
@@ -110,7 +110,7 @@ class _Walker:
         return made[-1:] if len(outputs) == 1 else made
 
     def _output_shapes(self, node: Any, shapes: list) -> list[tuple[int | None, ...]]:
-        """Shapes of a node's outputs; known better where a nested model left sides open."""
+        """Return the shapes of a node's outputs, with sizes that a nested model left open."""
         outputs = node.outputs
         if not node.is_input and [tuple(t.shape[1:]) for t in node.input_tensors] != shapes:
             known = {

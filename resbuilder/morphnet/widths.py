@@ -1,8 +1,15 @@
-"""How wide the layers may be within a budget: MorphNet's expansion, solved in integers.
+"""The largest widths within a budget: MorphNet's expansion, solved exactly in integers.
 
 F(c) is the exact integer cost of the network with c_g channels in width group g. The expansion
-takes the largest κ with F(round(κ·c′)) ≤ ζ, where c′ are the alive counts. (The factor √(ζ/F)
-undershoots, because the first and the last layer scale linearly.)
+takes the largest κ with F(round(κ·c′)) ≤ ζ, where c′ are the alive counts and ζ is the budget.
+(Google's implementation takes κ = √(ζ/F(c′)), which undershoots because the cost of the first and
+last layers is linear in κ.)
+
+F(round(κ·c′)) is a nondecreasing step function of κ. It can only change where some κ·c′_g passes
+n + ½ for an integer n (times ``round_to``). So :func:`largest_widths` bisects with the invariant
+"low fits, high does not", and then steps from one such κ to the next, in exact fractions, until
+one does not fit. Halves are rounded up, so each such κ already has the wider layer, and the first
+that does not fit is the least upper bound.
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ class Expansion:
     """Widths that fill a budget.
 
     Attributes:
-        widths: Output channels of every convolution and dense layer, by name.
+        widths: Output channels of each convolution and dense layer, by name.
         kappa: κ, the least upper bound of the factors that fit the budget.
         cost: Exact cost of these widths.
     """
@@ -46,25 +53,26 @@ def expand(
 ) -> Expansion:
     """Scale all widths by one factor, as far as the budget allows.
 
-    With ``intensity`` I the result is c* = (1 − I)·c + I·e, rounded, where c are the original
-    widths and e the expanded ones. When c fits the budget and c* does not (the cost is not linear),
+    With ``intensity`` I, the result is c* = (1 − I)·c + I·e, rounded, where c are the original
+    widths and e the expanded ones. If c fits the budget and c* does not (the cost is not linear),
     c* is scaled down until it fits.
 
     Args:
-        graph: Structure of the network whose cost is meant (after removal of dead blocks).
+        graph: The network to expand, after removal of dead blocks.
         widths: c′ for each layer by name: an int, or the bool array (channels,) of alive channels.
             One layer for each width group is enough.
         budget: ζ, in units of the resource.
         resource: ``"flops"``, ``"model_size"`` or ``"activation"``.
         intensity: I_M in [0, 1].
-        round_to: Widths become multiples of this, and at least one multiple.
+        round_to: Unit of the widths, which become positive multiples of it.
 
     Returns:
         The :class:`Expansion`.
 
     Raises:
-        ValueError: If even one channel (or ``round_to``) everywhere exceeds the budget, widths of
-            layers that share their channels differ, or an argument is not one of the above.
+        ValueError: If one channel (or ``round_to``) in every layer already exceeds the budget,
+            layers that share their channels have different widths, or an argument is not one of
+            the above.
     """
     if resource not in INTEGER_RESOURCES:
         raise ValueError(f"resource must be one of {INTEGER_RESOURCES}, got {resource!r}")
@@ -77,7 +85,7 @@ def expand(
     if least > budget:
         raise ValueError(
             f"the budget of {budget} {resource} is too small: {round_to} channel(s) in every layer "
-            f"already need {least}; raise the budget or take a smaller network"
+            f"already need {least}; raise the budget or use a smaller network"
         )
     alive = problem.group_widths(widths)
     if not any(alive):
@@ -94,7 +102,7 @@ def expand(
 
 
 def rounded(kappa: Fraction | int, base: Sequence[Fraction | int], unit: int = 1) -> list[int]:
-    """κ·base to the nearest multiples of a unit (halves up), at least one unit."""
+    """Round κ·base to the nearest multiples of a unit (halves up), at least one unit each."""
     steps = (floor(kappa * b / Fraction(unit) + Fraction(1, 2)) for b in base)
     return [unit * max(1, step) for step in steps]
 
@@ -106,11 +114,12 @@ def largest_widths(
 
     Args:
         base: Widths to scale, not all 0.
-        fits: Whether widths are within the budget. One unit everywhere must be.
+        fits: Function that says whether widths are within the budget. If widths do not fit, no
+            larger ones may fit. One unit in every layer must fit.
         unit: Widths are rounded to multiples of it.
 
     Returns:
-        The least upper bound of the κ whose rounded widths fit, and these widths.
+        The least upper bound of the factors κ that fit, and the rounded widths just below it.
     """
     low, high = Fraction(0), Fraction(1)
     while fits(rounded(high, base, unit)):
@@ -118,7 +127,7 @@ def largest_widths(
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if fits(rounded(middle, base, unit)) else (low, middle)
-    # Widths change only where κ·base passes half a unit: step on exactly until one exceeds.
+    # Step exactly to each κ at which a width changes, until the widths do not fit.
     while True:
         result = rounded(low, base, unit)
         following = min(
@@ -145,7 +154,7 @@ class _Problem:
         self.outputs = self._linear([graph.out_ids(s) for s in costly])
 
     def _linear(self, tensors: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Channels of tensors as M·w + m of the free widths w, in integers of any size."""
+        """Return M and m so that M·w + m are the channels of tensors for free widths w."""
         counts = self.graph.counts(tensors)
         slopes = [counts[:, g.ids].sum(axis=1) // len(g.ids) for g in self.free]
         ids = np.concatenate([np.zeros(0, int)] + [g.ids for g in self.free])
@@ -170,9 +179,9 @@ class _Problem:
             if step.name in widths and step.name in group.layers and np.isin(ids, group.ids).all():
                 given[step.name] = int(np.sum(widths[step.name]))
         if not given:
-            raise ValueError(f"no width given for any of the layers {', '.join(group.layers)}")
+            raise ValueError(f"no width is given for any of the layers {', '.join(group.layers)}")
         if len(set(given.values())) > 1:
-            raise ValueError(f"layers that share their channels must be equally wide, got {given}")
+            raise ValueError(f"layers that share their channels need the same width, got {given}")
         return next(iter(given.values()))
 
     def layer_widths(self, widths: Sequence[int]) -> dict[str, int]:

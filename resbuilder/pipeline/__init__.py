@@ -1,4 +1,4 @@
-"""The search itself: its loop, and the work behind each step."""
+"""The search: the loop of the thesis, the race, and the work of each step."""
 
 from resbuilder.pipeline.api import SearchResult, resume, search
 

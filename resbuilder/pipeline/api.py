@@ -1,4 +1,4 @@
-"""Starting a search, going on with one, and what it leaves."""
+"""Start a search, resume one, and use its result."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
 from resbuilder.pipeline.loop import Loop
 from resbuilder.pipeline.race import Race, entrants, entrants_of
+from resbuilder.pipeline.trainings import architecture_key
 from resbuilder.progress import SearchProgress, notice
 from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner, read_data
 from resbuilder.run.events import RACE_ORIGINS
@@ -32,13 +33,13 @@ from resbuilder.training.callbacks import check_factory
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search leaves.
+    """The result of a search.
 
     Attributes:
         run: The run folder.
-        best: The winner, with ``index``, ``variant``, ``accuracy_validation`` and
-            ``accuracy_test``; None if nothing within the budget was trained.
-        architecture: The winning architecture, or None.
+        best: The best training, with ``index``, ``variant``, ``accuracy_validation`` and
+            ``accuracy_test``; None if no network within the budget was trained.
+        architecture: The best architecture, or None.
         reason: Why the search ended.
     """
 
@@ -48,18 +49,18 @@ class SearchResult:
     reason: str
 
     def model(self) -> keras.Model:
-        """Load the winning network: raw pixels in, logits out.
+        """Load the best network as a Keras model from raw pixels to logits.
 
         Raises:
             ValueError: If there is none.
         """
         if self.best is None:
-            raise ValueError(f"no network within the budget was trained: {self.reason}")
+            raise ValueError(f"the search trained no network within the budget: {self.reason}")
         return load_network(self.run / BEST_MODEL)
 
     def report(self) -> Path:
-        """Write ``report.html`` and its figures into the run folder."""
-        from resbuilder.report import write_report  # matplotlib is not needed for a search
+        """Write ``report.html`` and its figures to the run folder, and return its path."""
+        from resbuilder.report import write_report  # A search itself does not need matplotlib.
 
         return write_report(self.run)
 
@@ -72,20 +73,21 @@ def search(
     workers: int = 1,
     callbacks: CallbackFactory | None = None,
 ) -> SearchResult:
-    """Search an architecture.
+    """Search for an architecture.
 
     Args:
         config: All settings.
-        out: The run folder to make.
+        out: The run folder to create.
         overwrite: Whether an existing run folder may be replaced.
         progress: Where to show progress; on standard error by default.
-        workers: Trainings at the same time: the search's own, and in processes beside it No-Reg
-            trainings, or others of a race. A script must expect those processes:
-            ``if __name__ == "__main__":``.
-        callbacks: A function that is called for each training with its :class:`.TrainingInfo` and
-            returns Keras callbacks, to log it with W&B, MLflow or as CSV. Their ``model`` is the
-            trainer, whose attribute ``network`` is the network. They may not end a training. With
-            several workers the function goes to their processes: it must be one of a module.
+        workers: Number of trainings at the same time: one in this process, the others (No-Reg
+            trainings, or trainings of a race) in further processes. These import the main script,
+            so it needs ``if __name__ == "__main__":``.
+        callbacks: A function that takes the :class:`.TrainingInfo` of each training and returns
+            Keras callbacks, for example to log it with W&B, MLflow or as CSV. Their ``model`` is
+            the trainer; its attribute ``network`` is the network. They must not stop a training.
+            With several workers, the function is sent to other processes, so it must be defined at
+            the top level of a module.
 
     Returns:
         The result; everything else is in the run folder.
@@ -94,7 +96,8 @@ def search(
         ValueError: If the data cannot be found or read, the budget is too small for the start
             network or the candidates, there are too few epochs for a race, a contender cannot be
             found or read, the folder exists, the engine cannot run here, or ``callbacks`` is not
-            such a function. Nothing is written then. Later also if a callback ends a training.
+            such a function. Nothing is written in these cases. Later, also if a callback stops a
+            training.
 
     Example:
         >>> config = SearchConfig(
@@ -115,7 +118,7 @@ def search(
     if config.method == RACE:
         nodes = entrants(config, data)
         with Run.create(out, config, overwrite, data.record()) as run:
-            return _go(
+            return _run(
                 run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
             )
     config = with_start(config, data.dataset, say)
@@ -123,12 +126,12 @@ def search(
     if config.flops < (least := least_flops(start)):
         raise ValueError(
             f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "
-            f"these images, with one channel in every layer, needs {least:,}; raise the budget"
+            f"these images, with one channel in every layer, needs {least:,}; increase the budget"
         )
     _warn_of_size(start, config)
     _warn_of_threshold(config)
     with Run.create(out, config, overwrite, data.record()) as run:
-        return _go(
+        return _run(
             run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
         )
 
@@ -139,18 +142,18 @@ def resume(
     workers: int = 1,
     callbacks: CallbackFactory | None = None,
 ) -> SearchResult:
-    """Go on with a search that was interrupted, or return the result of a finished one.
+    """Resume an interrupted search, or return the result of a finished one.
 
     Args:
-        run_folder: The folder of the search.
+        run_folder: The run folder of the search.
         progress: As in :func:`search`.
-        workers: As in :func:`search`; not necessarily as many as before.
-        callbacks: As in :func:`search`; trainings that are done already do not ask for any.
+        workers: As in :func:`search`; the number may differ from before.
+        callbacks: As in :func:`search`; not called for trainings that are already done.
 
     Raises:
-        ValueError: If this is not the folder of a search, its data can no longer be read or are not
-            those it began with, its journal is that of another method, another process works on
-            it, or ``callbacks`` does not do.
+        ValueError: If this is not the folder of a search, its data can no longer be read or have
+            changed, its journal was written by another method, another process is using it, or
+            ``callbacks`` is not a suitable function.
     """
     check_factory(callbacks, workers)
     with Run.open(run_folder) as run:
@@ -159,67 +162,69 @@ def resume(
         _refuse_other_method(run)
         if run.config.method == RACE:
             nodes = entrants_of(run, data)
-            return _go(
+            return _run(
                 run, data, lambda: Race(run, data, nodes, progress, pool, workers, callbacks), pool
             )
-        if run.journal.has("architecture 0"):
-            start = run.journal.get(ArchitectureEvent, "architecture 0").architecture
+        if run.journal.has(architecture_key(0)):
+            start = run.journal.get(ArchitectureEvent, architecture_key(0)).architecture
         else:
             start = start_architecture(run.config, data.dataset)
-        return _go(
+        return _run(
             run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
         )
 
 
 def _refuse_other_method(run: Run[SearchConfig]) -> None:
-    """Raise ValueError where a journal was not written by the method of the settings."""
+    """Raise ValueError if a journal was not written by the method of the settings."""
     for event in run.journal.of(ArchitectureEvent):
         method = RACE if event.origin in RACE_ORIGINS else THESIS
         if method != run.config.method:
             raise ValueError(
-                f'the journal of {run.path} is that of a search of method "{method}", and its '
-                f'settings say "{run.config.method}"; restore them, or start a new run'
+                f'the journal of {run.path} is that of a search with method "{method}", but its '
+                f'settings say "{run.config.method}"; restore the files, or start a new run'
             )
 
 
 def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
-    """Say so where networks will be far above the budget until MorphNet has shrunk them."""
-    budget, begins = config.flops, cost(start).flops
-    if begins > budget:
+    """Warn if networks will exceed the budget by far before the first MorphNet step."""
+    budget, initial = config.flops, cost(start).flops
+    if initial > budget:
         warnings.warn(
-            f"the start costs {begins / 1e6:,.4g} MFLOPs, more than the budget of "
-            f"{budget / 1e6:,.4g}; take a smaller width or image_size, or a larger budget",
+            f"the start network needs {initial / 1e6:,.4g} MFLOPs, more than the budget of "
+            f"{budget / 1e6:,.4g}; choose a smaller width or image_size, or a larger budget",
             stacklevel=3,
         )
-    dearest = dearest_flops(start, config.block_flops) - begins
+    dearest = dearest_flops(start, config.block_flops) - initial
     if dearest > 2 * budget:
         warnings.warn(
-            f"a block at full resolution costs {dearest / 1e6:,.4g} MFLOPs, "
-            f"{dearest / budget:,.0f} times the budget: trainings before the first MorphNet step "
-            "may be slow and large; take a smaller width, or insert_share",
+            f"a block at full resolution needs {dearest / 1e6:,.4g} MFLOPs, "
+            f"{dearest / budget:,.0f} times the budget, so trainings before the first MorphNet "
+            "step may be slow and need much memory; choose a smaller width, or set insert_share",
             stacklevel=3,
         )
 
 
 def _warn_of_threshold(config: SearchConfig) -> None:
-    """Say so where a block is removed unless training enlarges its weights."""
-    begins = NEAR_ZERO * math.sqrt(2 / math.pi)  # mean |w| of a normal distribution
-    judged = config.insert_init == "last_conv" and config.layer_statistic == "mean"
-    if judged and config.tau_layer >= begins:
+    """Warn if new blocks start below the threshold at which they are removed."""
+    # The weights are drawn from N(0, σ²), so E|w| = σ √(2/π).
+    initial = NEAR_ZERO * math.sqrt(2 / math.pi)
+    applies = config.insert_init == "last_conv" and config.layer_statistic == "mean"
+    if applies and config.tau_layer >= initial:
         warnings.warn(
-            f"τ_Λ = {config.tau_layer:g} is above {begins:.1g}, the mean |w| at which the last "
-            "convolution of an inserted block begins: a block is removed unless training enlarges "
-            "its weights; take a smaller tau_layer",
+            f"τ_Λ = {config.tau_layer:g} is above {initial:.1g}, the initial mean |w| of the last "
+            "convolution of an inserted block, so a block is removed unless training enlarges its "
+            "weights; choose a smaller tau_layer",
             stacklevel=3,
         )
 
 
-def _go(
+def _run(
     run: Run[SearchConfig],
     data: TrainingData,
     make: Callable[[], Loop | Race],
     pool: ProcessPoolExecutor | None,
 ) -> SearchResult:
+    """Check that the data are those of the run, search, and end the processes of the pool."""
     found = DataEvent.from_json(data.fingerprint())
     data.check_same(run.journal.step(DataEvent, "data", lambda: found).sha256, run.path)
     try:

@@ -1,10 +1,10 @@
-"""Trainings that do not wait for each other, so they may run in processes beside the search.
+"""Trainings that are independent of each other, so they can run in other processes.
 
-They are the thesis' No-Reg trainings, and the networks in a rung of a race. What they give does not
-depend on where they run: each has its own seeds, and reads its weights from the run folder. Their
-records are written by the search alone, No-Reg trainings of an architecture always between the
-With-Reg training of the next one and what follows it. Before it can go on there, the search does
-trainings itself that no process has begun.
+They are the thesis' No-Reg trainings, and the trainings in a rung of a race. Their results do not
+depend on where they run: each has its own seeds, and reads its weights from the run folder. Only
+the search writes their events, always in the same order: the No-Reg trainings of an architecture
+come right after the With-Reg training of the next one. While it waits for them there, the search
+executes trainings that no other process has begun.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from resbuilder.training import CallbackFactory, TrainingData
 
 @dataclass(eq=False)
 class Awaited:
-    """A training: in a process once it has a future, done here once it has an outcome."""
+    """A training: it has a future if another process does it, an outcome if it was done here."""
 
     node: Node
     variant: str
@@ -40,17 +40,17 @@ class Awaited:
     outcome: TrainingEvent | None = None
 
 
-#: Has a step recorded: node, variant, and what computes the event.
+#: Records a step: takes node, variant, and the function that computes the event.
 Recorder = Callable[[Node, str, Callable[[], TrainingEvent]], object]
 
 
 class Ways(NamedTuple):
-    """How a training is done; each returns its event.
+    """The functions that execute a training; each returns its event.
 
     Attributes:
-        alone: In a search of one process.
-        here: In this process, while others run beside it.
-        elsewhere: In such a process: a function of a module, perhaps partial.
+        alone: For a search with a single process.
+        here: For this process, while there are other processes.
+        elsewhere: For another process, so it can be pickled.
     """
 
     alone: Callable[[Node, str], TrainingEvent]
@@ -59,15 +59,15 @@ class Ways(NamedTuple):
 
 
 class BackgroundTrainings:
-    """Does trainings, and has their events written in the order in which they were begun.
+    """Executes trainings, and records their events in the order in which they were begun.
 
     Args:
-        run: The run, for its settings and where it lies.
-        ways: How a training is done.
-        progress: Where to say that a process was killed.
-        record: Writes an event.
-        executor: Where trainings run; None for this process, each at once.
-        workers: Trainings at the same time, this process' own included.
+        run: The run, for its settings and its path.
+        ways: How to execute a training.
+        progress: Where to report that a process was killed.
+        record: Records an event.
+        executor: Where trainings run; None to execute each at once in this process.
+        workers: Number of trainings at the same time, including one in this process.
     """
 
     def __init__(
@@ -80,39 +80,39 @@ class BackgroundTrainings:
         workers: int = 1,
     ):
         self.ways, self.progress, self.record, self.executor = ways, progress, record, executor
-        # Without the journal, which has one writer.
+        # Without the journal, which has one writer only.
         self._folder = RunFolder(run.path, run.config)
         self._processes = workers - 1
         self._begun: deque[Awaited] = deque()
-        # Not handed in before a process is free: what the executor has cannot be taken back.
+        # Submitted only when a process is free, because the executor never gives a task back.
         self._waiting: deque[Awaited] = deque()
-        self._handed_in = 0
+        self._running = 0
         self._lock = threading.Lock()
 
     def begin(self, node: Node, variant: str, done: bool) -> None:
-        """Have a training done, unless the journal has it."""
+        """Begin a training, unless it is in the journal already (``done``)."""
         training = Awaited(node, variant)
         self._begun.append(training)
         if self.executor is None:
             self.collect()
         elif not done:
             self._waiting.append(training)
-            self._hand_in(self.executor)
+            self._submit(self.executor)
 
-    def collect(self, before: Node | None = None) -> None:
-        """Have the events written of the trainings that were begun, at most up to a node's."""
-        while self._begun and self._begun[0].node is not before:
+    def collect(self, until: Node | None = None) -> None:
+        """Record the events of all begun trainings, or only of those before a node's."""
+        while self._begun and self._begun[0].node is not until:
             training = self._begun.popleft()
             self.record(training.node, training.variant, functools.partial(self._outcome, training))
 
-    def _hand_in(self, executor: Executor, ended: Future[TrainingEvent] | None = None) -> None:
-        """Give each free process a training; called by the executor, too, when one has ended."""
+    def _submit(self, executor: Executor, ended: Future[TrainingEvent] | None = None) -> None:
+        """Give each free process a training; the executor calls this, too, when one has ended."""
         begun: list[Future[TrainingEvent]] = []
         with self._lock:
-            self._handed_in -= ended is not None
-            # Broken or shut down: what waits is trained here, or not at all.
+            self._running -= ended is not None
+            # If the executor is broken or shut down, waiting trainings stay in this process.
             with contextlib.suppress(RuntimeError):
-                while self._waiting and self._handed_in < self._processes:
+                while self._waiting and self._running < self._processes:
                     training = self._waiting[0]
                     future = executor.submit(
                         self.ways.elsewhere, self._folder, training.node, training.variant
@@ -120,12 +120,13 @@ class BackgroundTrainings:
                     training.future = future
                     begun.append(future)
                     self._waiting.popleft()
-                    self._handed_in += 1
-        for future in begun:  # Not while locked: of one that has ended it calls at once.
-            future.add_done_callback(functools.partial(self._hand_in, executor))
+                    self._running += 1
+        # Without the lock, because the callback of a future that has ended runs at once.
+        for future in begun:
+            future.add_done_callback(functools.partial(self._submit, executor))
 
     def _outcome(self, training: Awaited) -> TrainingEvent:
-        """Return what a training gave; while it runs elsewhere, do others here."""
+        """Return the event of a training; while another process does it, execute others here."""
         if self.executor is None:
             return self.ways.alone(training.node, training.variant)
         while training.outcome is None and not (training.future and training.future.done()):
@@ -142,8 +143,8 @@ class BackgroundTrainings:
             return training.future.result()
         except BrokenExecutor:
             self.progress.say(
-                "a process that trained beside the search was killed, as systems do when memory "
-                "runs out; its training is done here"
+                "a worker process was killed, probably because memory ran out; its training is "
+                "executed in the main process"
             )
             return self._here(training)
 
@@ -154,21 +155,21 @@ class BackgroundTrainings:
 def train_no_reg(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
-    """Do a training in another process, and save its network for the search to judge."""
+    """Execute a training in another process, and save its network for the search."""
     trainings = Trainings(folder, data_of(folder), None, callbacks)
     return trainings.train_no_reg(node, variant)
 
 
 def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor | None:
-    """Return processes for trainings, one less than trainings at the same time.
+    """Return the processes for trainings, one fewer than the number of workers.
 
-    The search keeps the first GPU, and they share the others, if there are any.
+    The search keeps the first GPU, and the processes share the others, if there are any.
 
     Returns:
-        The processes; None where one training at a time is asked for.
+        The pool of processes; None for a single worker.
 
     Raises:
-        ValueError: If every training is to have all GPUs.
+        ValueError: If the number is below 1, or the strategy gives every training all GPUs.
     """
     if workers == 1:
         return None
@@ -176,12 +177,12 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
         raise ValueError(f"workers must be at least 1, got {workers}")
     if config.strategy == "mirrored":
         raise ValueError(
-            f'{workers} workers share out the GPUs, and strategy "mirrored" takes all of them for '
-            'one training; take one worker, or strategy "one_device"'
+            f'{workers} workers divide the GPUs among them, but strategy "mirrored" uses all of '
+            'them for one training; use one worker, or strategy "one_device"'
         )
     gpus = visible_gpus()
     if gpus:
-        # Else TensorFlow would take the memory of every GPU that it sees.
+        # Otherwise TensorFlow would reserve the memory of every GPU that it sees.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     threads = max(1, (os.cpu_count() or 1) // workers)
@@ -190,11 +191,11 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
 
 
 def _use_threads(threads: int) -> None:
-    """Give the search's own trainings the threads of those beside it, so that all round alike."""
+    """Use the same number of threads as in the other processes, so that all round alike."""
     if keras.backend.backend() == "tensorflow" and "TF_NUM_INTRAOP_THREADS" not in os.environ:
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # TensorFlow is already at work in this process.
+        with contextlib.suppress(RuntimeError):  # TensorFlow has already started in this process.
             tf.config.threading.set_intra_op_parallelism_threads(threads)
 
 

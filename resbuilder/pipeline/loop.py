@@ -1,19 +1,19 @@
-"""The search: grow by random blocks, prune by LayerLasso and MorphNet (thesis fig. 4.3).
+"""The thesis' search: grow by random blocks, prune with LayerLasso and MorphNet (fig. 4.3).
 
 ::
 
     repeat n_M times:
         train from scratch with all regularizers
-        repeat n_Λ times:   insert one block → train on → remove blocks
+        repeat n_Λ times:   insert a block → continue training → remove blocks
         MorphNet: shrink to the alive channels, expand to the FLOPs budget
-    train what the last MorphNet step left
+    train the result of the last MorphNet step
 
-Every architecture is trained *With Reg*. Two trainings follow that nothing waits for: *No Reg WI*
-from the With-Reg weights and *No Reg RI* from random initialisation. Decisions use validation
-accuracy; test accuracy is only reported.
+Every architecture is trained *With Reg*. Two more trainings follow, whose results the loop does not
+need: *No Reg WI* starts from the With-Reg weights, *No Reg RI* from random weights. Decisions use
+validation accuracy; test accuracy is only reported.
 
-Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`); what a
-step computes is in :mod:`resbuilder.pipeline.steps`.
+Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`). The work
+of the steps is in :mod:`resbuilder.pipeline.steps`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.pipeline.background import BackgroundTrainings, Ways, train_no_reg
 from resbuilder.pipeline.steps import Steps
-from resbuilder.pipeline.trainings import Channels, Node
+from resbuilder.pipeline.trainings import Channels, Node, architecture_key, training_key
 from resbuilder.progress import SearchProgress, accuracy_text
 from resbuilder.run import (
     ArchitectureEvent,
@@ -51,7 +51,7 @@ from resbuilder.variants import NO_REG_RI, NO_REG_WI, VARIANTS, WITH_REG
 
 
 class Loop:
-    """Walks through a search step by step; steps that the journal has are not done again."""
+    """Executes a search step by step; steps that are in the journal are not executed again."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Loop:
         self.round = 0
 
     def go(self) -> FinishedEvent:
-        """Search until all rounds are done or the network breaks down; return the last event."""
+        """Search until all rounds are done or no network is left; return the last event."""
         with self.progress:
             try:
                 self.rounds()
@@ -99,7 +99,7 @@ class Loop:
             return self.journal.step(FinishedEvent, "finished", lambda: self.steps.finish(reason))
 
     def rounds(self) -> None:
-        """Do the loops of fig. 4.3."""
+        """Execute the loops of fig. 4.3."""
         c = self.config
         node = self.add(self.start, START)
         parent: Node | None = None
@@ -112,14 +112,14 @@ class Loop:
             for done in range(c.insertions):
                 grown = self.insert(node)
                 if grown is None:
-                    self.progress.say("no new place for a block is left in this round")
+                    self.progress.say("no position for a new block is left in this round")
                     self.progress.fewer((c.insertions - done) * len(VARIANTS))
                     break
                 self.train(grown, node)
                 node = self.prune(grown, self.gain(grown, node))
             before = node
             node, channels = self.morphnet(before)
-            # Without channels to inherit the result is trained from scratch.
+            # Without channels to inherit, the result is trained from scratch.
             parent = None if channels is None else before
 
     # -- the steps -------------------------------------------------------------------------------
@@ -154,14 +154,14 @@ class Loop:
             activations=counted.activations,
             depth=architecture.depth,
         )
-        self.journal.step(ArchitectureEvent, _architecture(index), lambda: event)
+        self.journal.step(ArchitectureEvent, architecture_key(index), lambda: event)
         size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {architecture.depth}"
         self.progress.say(f"{index:3d} {origin}, {size}: {architecture}")
         return node
 
     def train(self, node: Node, parent: Node | None, channels: Channels | None = None) -> None:
         """Train the three variants of an architecture."""
-        inserted = self.journal.get(ArchitectureEvent, _architecture(node.index)).inserted
+        inserted = self.journal.get(ArchitectureEvent, architecture_key(node.index)).inserted
         training = self.training(
             node,
             WITH_REG,
@@ -170,15 +170,15 @@ class Loop:
         if not training.finite:
             raise BreakDown(f"the training of architecture {node.index} did not stay finite")
         for variant in (NO_REG_WI, NO_REG_RI):
-            done = self.journal.has(_training(node.index, variant))
+            done = self.journal.has(training_key(node.index, variant))
             self.background.begin(node, variant, done)
-        self.background.collect(before=node)
+        self.background.collect(until=node)
 
     def training(
         self, node: Node, variant: str, compute: Callable[[], TrainingEvent]
     ) -> TrainingEvent:
         """Do one training, and remove the models that are no longer needed."""
-        key = _training(node.index, variant)
+        key = training_key(node.index, variant)
         replayed = self.journal.has(key)
         event = self.journal.step(TrainingEvent, key, compute)
         self.steps.tidy()
@@ -189,7 +189,7 @@ class Loop:
         return event
 
     def insert(self, node: Node) -> Node | None:
-        """Insert one block at random; return None when no place gives a new architecture."""
+        """Insert a block at random; return None if no position gives a new architecture."""
         index = len(self.nodes)
         trained = {n.architecture for n in self.nodes if n.source == n.index}
         rng = np.random.default_rng(self.steps.seed(index, "position"))
@@ -204,14 +204,16 @@ class Loop:
         return self.add(architecture, INSERTION, node, inserted=(f"n{index}",), position=place)
 
     def prune(self, node: Node, gain: float | None) -> Node:
-        """Remove the blocks that LayerLasso drove below τ_Λ, unless the momentum forbids it."""
+        """Remove the blocks that LayerLasso has driven below τ_Λ, unless momentum keeps them."""
         judged = self.journal.step(
             RemovalEvent,
             f"removal {node.index}",
             lambda: self.steps.blocks_to_remove(node, gain),
         )
         if judged.kept_by_momentum and gain is not None:
-            self.progress.say(f"  momentum: validation accuracy rose by {100 * gain:.2f} points")
+            self.progress.say(
+                f"  momentum keeps all blocks: validation accuracy rose by {100 * gain:.2f} points"
+            )
         if not judged.removed:
             return node
         architecture = remove_blocks(node.architecture, judged.removed)
@@ -219,12 +221,13 @@ class Loop:
         evaluated = self.journal.step(
             EvaluationEvent, f"evaluation {pruned.index}", lambda: self.steps.evaluate(pruned)
         )
-        told = accuracy_text(evaluated.validation.accuracy, evaluated.test.accuracy)
-        self.progress.say(f"  as it stands: {told}")
+        results = accuracy_text(evaluated.validation.accuracy, evaluated.test.accuracy)
+        self.progress.say(f"  before further training: {results}")
         return pruned
 
     def morphnet(self, node: Node) -> tuple[Node, Channels | None]:
-        """Shrink and expand; return the result, and which channels it inherits, if any."""
+        """Shrink and expand a network; return the result, and the channels that it inherits."""
+        # Leave room for the blocks of the next round.
         coming = self.config.insertions if self.round + 1 < self.config.rounds else 0
         budget = self.config.flops - coming * (self.config.block_flops or 0)
         step = self.journal.step(
@@ -247,26 +250,16 @@ class Loop:
         return result, step.channels if self.config.inherit_channels else None
 
     def gain(self, grown: Node, node: Node) -> float:
-        """Return the validation accuracy that an insertion has added."""
+        """Return the gain in validation accuracy by an insertion."""
         return self.accuracy(grown) - self.accuracy(node)
 
     def accuracy(self, node: Node) -> float:
         """Return the validation accuracy after the training that gave a node its weights.
 
-        For a network that has just lost blocks this is that of the training before: as it stands it
-        may be far worse, and the next insertion would seem good whatever it is worth.
+        For a network that has just lost blocks, this is the accuracy before the removal. Right
+        after the removal it may be far worse, and then any insertion would look like a gain.
         """
-        training = self.journal.get(TrainingEvent, _training(node.source, WITH_REG))
+        training = self.journal.get(TrainingEvent, training_key(node.source, WITH_REG))
         if training.validation.accuracy is None:
             raise BreakDown(f"the accuracy of architecture {node.source} is not finite")
         return training.validation.accuracy
-
-
-def _architecture(index: int) -> str:
-    """Return the key of a new architecture's step."""
-    return f"architecture {index}"
-
-
-def _training(index: int, variant: str) -> str:
-    """Return the key of a training's step."""
-    return f"training {index} {variant}"

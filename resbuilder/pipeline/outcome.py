@@ -1,4 +1,4 @@
-"""The end of a search: its winner in its place, and what it confuses."""
+"""The end of a search: save the best network and compute its confusion matrix."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from resbuilder.training import TrainingData
 
 
 def finish(run: Run[SearchConfig], data: TrainingData, reason: str) -> FinishedEvent:
-    """Put the winner in its place and count what it confuses on the test data."""
+    """Save the best network as ``models/best.keras``, and return the last event of the search."""
     d, journal = data.dataset, run.journal
     best = best_training(journal.events, run.config.flops)
     confusion = None
@@ -49,7 +49,7 @@ def finish(run: Run[SearchConfig], data: TrainingData, reason: str) -> FinishedE
 
 
 def _winner(training: TrainingEvent | None) -> Winner | None:
-    # A training whose validation accuracy is not finite never is the best.
+    # A training whose validation accuracy is not finite is never the best.
     if training is None or training.validation.accuracy is None:
         return None
     return Winner(

@@ -1,13 +1,13 @@
-"""The race: candidates that all fill ζ train side by side, the worse drop out, the best trains on.
+"""The race: train candidates that all fill ζ, drop the worse ones, and train the best further.
 
 The schedule is in :mod:`resbuilder.race.schedule`. Decisions use the cross-entropy of averaged
-weights on validation data. Contenders, if there are any, do not take part: each is trained for as
-many epochs as the whole race has, with the same options and half a cosine of its own, so that what
-the race found can be compared with each of them at equal cost.
+weights on validation data. Contenders, if there are any, do not take part in the race. Each is
+trained for as many epochs as the whole race, with the same options and its own cosine schedule, so
+that the result of the race can be compared with each of them at equal cost.
 
 Each training and each decision is a step of the journal (:mod:`resbuilder.run.journal`). A training
-goes on from the file that the one before it left, so a resumed run computes exactly what an
-uninterrupted one does.
+starts from the file that the training before it has saved, so a resumed run computes exactly the
+same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ from resbuilder.costs import cost
 from resbuilder.model import load_network
 from resbuilder.pipeline.background import BackgroundTrainings, Ways, data_of
 from resbuilder.pipeline.outcome import finish
-from resbuilder.pipeline.trainings import Node, Trainings, network_file
+from resbuilder.pipeline.trainings import (
+    Node,
+    Trainings,
+    architecture_key,
+    network_file,
+    training_key,
+)
 from resbuilder.progress import SearchProgress, percent
 from resbuilder.race import (
     RacePlan,
@@ -48,7 +54,7 @@ from resbuilder.training import CallbackFactory, Trainer, TrainingData
 from resbuilder.training.callbacks import refuse_to_stop
 from resbuilder.variants import COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
 
-# Share of a contender's steps in which its rate rises.
+# Fraction of a contender's steps in which its learning rate rises.
 WARMUP = 0.05
 
 
@@ -57,9 +63,9 @@ class Entrant(Node):
     """A candidate or a contender.
 
     Attributes:
-        label: What it is called.
+        label: Its name.
         origin: ``"candidate"`` or ``"contender"``.
-        plan: The race that it belongs to.
+        plan: The epochs of the race.
     """
 
     label: str
@@ -68,12 +74,12 @@ class Entrant(Node):
 
     @property
     def depth(self) -> int:
-        """Blocks in a stage, at most."""
+        """The largest number of blocks in a stage."""
         return max(len(stage.blocks) for stage in self.architecture.stages)
 
 
 def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
-    """Return who takes part in a race, candidates first, then contenders.
+    """Return the candidates of a race, and then its contenders.
 
     Raises:
         ValueError: If the budget is too small for the candidates or a contender, a contender cannot
@@ -83,7 +89,7 @@ def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
     shape, classes, depths = dataset.input_shape, dataset.classes, config.candidate_depths
     space = candidates(shape, classes, config.flops, depths, config.block_order)
     against = contenders(config, dataset)
-    return _lined_up(
+    return _entrants(
         config,
         [
             *((CANDIDATE, c.label, c.architecture) for c in space),
@@ -93,26 +99,30 @@ def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
 
 
 def entrants_of(run: Run[SearchConfig], data: TrainingData) -> list[Entrant]:
-    """Return who takes part in a race that was begun: those of its journal, once all are there."""
+    """Return the candidates and contenders of a race that has begun, from its journal.
+
+    All of them are in the journal before the first training.
+    """
     if next(run.journal.of(TrainingEvent), None) is None:
         return entrants(run.config, data)
-    there = [
+    recorded = [
         (event.origin, event.label, event.architecture) for event in run.journal.of(EntrantEvent)
     ]
-    return _lined_up(run.config, there)
+    return _entrants(run.config, recorded)
 
 
-def _lined_up(config: SearchConfig, there: list[tuple[str, str, Architecture]]) -> list[Entrant]:
-    count = sum(origin == CANDIDATE for origin, *_ in there)
+def _entrants(config: SearchConfig, networks: list[tuple[str, str, Architecture]]) -> list[Entrant]:
+    """Return numbered entrants from their origins, labels and architectures."""
+    count = sum(origin == CANDIDATE for origin, *_ in networks)
     plan = race_plan(config.total_epochs or 0, count)
     return [
         Entrant(index, network, None, index, label, origin, plan)
-        for index, (origin, label, network) in enumerate(there)
+        for index, (origin, label, network) in enumerate(networks)
     ]
 
 
 class Race:
-    """Walks through a race step by step; steps that the journal has are not done again."""
+    """Executes a race step by step; steps that are in the journal are not executed again."""
 
     def __init__(
         self,
@@ -138,7 +148,7 @@ class Race:
         )
 
     def go(self) -> FinishedEvent:
-        """Race until all epochs are spent; return the last event."""
+        """Execute the race until all epochs are spent; return the last event."""
         with self.progress:
             self.introduce()
             winner, reason = None, "all epochs are spent"
@@ -159,7 +169,7 @@ class Race:
             return last
 
     def break_down(self, node: Entrant, why: str) -> str:
-        """Record that the race itself found nothing; return the reason of its end."""
+        """Record that the race found no network; return the reason for its end."""
         event = BreakDownEvent(index=node.index, reason=why)
         self.journal.step(BreakDownEvent, "breakdown", lambda: event)
         reason = f"break-down: {why}"
@@ -167,15 +177,15 @@ class Race:
         return reason
 
     def introduce(self) -> None:
-        """Say what the race will cost, and record who takes part.
+        """Print the epochs of the race, and record its candidates and contenders.
 
         Raises:
-            ValueError: If the journal has others, since a file of a contender has changed.
+            ValueError: If they differ from the journal, as the file of a contender has changed.
         """
-        beside = len(self.contenders)
+        others = len(self.contenders)
         self.progress.say(
-            f"race of {self.plan}"
-            + (f"; {beside} contender(s) × {self.plan.total} beside it" if beside else "")
+            f"race: {self.plan}"
+            + (f", and {others} × {self.plan.total} for contenders" if others else "")
         )
         for node in self.nodes:
             counted = cost(node.architecture)
@@ -194,13 +204,13 @@ class Race:
                 depth=node.architecture.depth,
                 label=node.label,
             )
-            key = f"architecture {node.index}"
+            key = architecture_key(node.index)
             recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
             if recorded != event:
                 raise ValueError(
-                    f"{node.origin} {node.label} is now {node.architecture}, and the journal of "
+                    f"{node.origin} {node.label} is now {node.architecture}, but the journal of "
                     f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
-                    "file it was read from, or start a new run"
+                    "file from which it was read, or start a new run"
                 )
             size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
             self.progress.say(
@@ -208,9 +218,10 @@ class Race:
             )
 
     def rungs(self) -> Entrant:
-        """Let all but one candidate drop out; return that one, with all epochs that are left.
+        """Train the rungs; return the remaining candidate, with all epochs that are left.
 
-        Fewer than planned are in a rung where losses were not finite before.
+        If losses were not finite, later rungs have fewer candidates than planned, and more epochs
+        are left for the cooldown.
         """
         racing, left = self.candidates, self.plan.total
         for rung in range(len(self.plan.rungs)):
@@ -231,10 +242,10 @@ class Race:
         return replace(racing[0], plan=replace(self.plan, cooldown=left))
 
     def halve(self, rung: int, racing: list[Entrant]) -> HalvingEvent:
-        """Judge who goes on."""
+        """Decide which candidates remain after a rung."""
         losses = [self.loss(node, RUNGS[rung]) for node in racing]
         stay = self.plan.stay(rung)
-        across = rung + 1 == len(self.plan.rungs)
+        across = rung + 1 == len(self.plan.rungs)  # Only the last rung compares depths.
         kept = survivors(losses, [node.depth for node in racing], stay, across)
         return HalvingEvent(
             rung=rung,
@@ -244,18 +255,20 @@ class Race:
         )
 
     def loss(self, node: Entrant, variant: str) -> float | None:
-        """Return the validation loss after a training that is done; None: it diverged."""
-        training = self.journal.get(TrainingEvent, _training(node.index, variant))
+        """Return the validation loss after a finished training; None if it diverged."""
+        training = self.journal.get(TrainingEvent, training_key(node.index, variant))
         return training.validation.loss if training.finite else None
 
     def train(self, nodes: list[Entrant], variant: str) -> None:
-        """Have trainings done that do not wait for each other."""
+        """Begin trainings that are independent of each other."""
         for node in nodes:
-            self.background.begin(node, variant, self.journal.has(_training(node.index, variant)))
+            self.background.begin(
+                node, variant, self.journal.has(training_key(node.index, variant))
+            )
 
     def training(self, node: Node, variant: str, compute: Callable[[], TrainingEvent]) -> None:
         """Record one training."""
-        key = _training(node.index, variant)
+        key = training_key(node.index, variant)
         replayed = self.journal.has(key)
         event = self.journal.step(TrainingEvent, key, compute)
         validation = event.validation
@@ -270,22 +283,22 @@ class Race:
         )
 
     def tidy(self, nodes: list[Entrant], last: FinishedEvent | None = None) -> None:
-        """Remove the networks of those that dropped out, at the end all but the winner's."""
+        """Remove the networks that dropped out; at the end, all but the winner's."""
         names = []
         if last is not None and last.best is not None:
             names.append(network_file(last.best.index, last.best.variant))
             self.progress.say(
-                f"the best by validation accuracy, {percent(last.best.accuracy_validation)}: "
+                f"best validation accuracy: {percent(last.best.accuracy_validation).strip()}, by "
                 f"{self.nodes[last.best.index].label}"
             )
         self.run.keep_models(*names, at_work=tuple(f"{node.index:03d}_" for node in nodes))
 
 
 class RaceTrainings(Trainings):
-    """Trains entrants in a run folder and saves them there."""
+    """Trains candidates and contenders and saves them in a run folder."""
 
     def train(self, node: Node, variant: str) -> TrainingEvent:
-        """Do one training of an entrant, from where the one before has left it."""
+        """Execute one training of an entrant, starting from the training before it."""
         if not isinstance(node, Entrant):
             raise TypeError(f"only entrants race, got {type(node).__name__}")
         self._trainer = None
@@ -296,7 +309,7 @@ class RaceTrainings(Trainings):
             epochs=node.plan.epochs(variant),
             schedule="constant" if rung else "cosine",
             warmup=WARMUP if variant == WHOLE else 0.0,
-            # At the end of a cosine nothing is left to average over.
+            # Averages gain nothing when the learning rate falls to 0.
             ema=self._decay() if rung else None,
         )
         seed = self.seed(node.index, "weights")
@@ -307,14 +320,14 @@ class RaceTrainings(Trainings):
         callbacks = self._callbacks(
             node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config
         )
-        # In rungs test data would take time and decide nothing.
+        # Decisions after rungs do not use test data, so their evaluation would only take time.
         result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not rung)
         refuse_to_stop(result, config)
         trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def _decay(self) -> float:
-        """Return the decay of the averages: over about an epoch, if not the one that is set."""
+        """Return the decay of the averages: the configured one, or over about one epoch."""
         steps = -(-len(self.data.split.train) // self.config.batch_size)
         return self.config.ema or min(0.9999, max(0.9, 1 - 1 / steps))
 
@@ -322,14 +335,10 @@ class RaceTrainings(Trainings):
 def train_entrant(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
-    """Do a training in another process."""
+    """Execute a training in another process."""
     return RaceTrainings(folder, data_of(folder), None, callbacks).train(node, variant)
 
 
 def _same(event: EntrantEvent) -> EntrantEvent:
+    """Return the event, as the function that a step of the journal needs."""
     return event
-
-
-def _training(index: int, variant: str) -> str:
-    """Return the key of a training's step."""
-    return f"training {index} {variant}"

@@ -1,6 +1,6 @@
-"""The work behind each step of a search: trainings, judgements, evaluations.
+"""The work of each step of a thesis search: trainings, decisions, evaluations.
 
-Every method returns the event that the journal keeps.
+Every public method that does a step returns the event for the journal.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from resbuilder.variants import VARIANTS, WITH_REG
 
 
 class Steps(Trainings):
-    """Does the work of a search, and knows from the journal what was done before.
+    """Does the work of a search, for which it also reads the journal.
 
     Args:
         run: The run.
-        data: What is trained on.
+        data: The data to train on.
         progress: Where to show a training's epochs, or None.
-        callbacks: Makes a user's own callbacks for a training, or None.
+        callbacks: Function that returns a user's callbacks for a training, or None.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Steps(Trainings):
         self.run, self.journal = run, run.journal
 
     def train_and_judge(self, node: Node, variant: str) -> TrainingEvent:
-        """Train without MorphNet's and LayerLasso's terms; save the network if it is the best.
+        """Train without the MorphNet and LayerLasso terms; save the network if it is the best.
 
-        In a process beside the search nobody knows which is the best: there each network is saved,
-        and :meth:`tidy` removes it when the journal has its event.
+        Another process cannot know the best network so far. So it saves each network, and
+        :meth:`tidy` removes it once its event is in the journal.
         """
         trainer, event = self._train_no_reg(node, variant)
         if self.best(and_then=event) is event:
@@ -64,7 +64,12 @@ class Steps(Trainings):
         return event
 
     def blocks_to_remove(self, node: Node, gain: float | None) -> RemovalEvent:
-        """Judge which blocks go, after a gain in accuracy or None (thesis sec. 4.2)."""
+        """Decide which blocks to remove (thesis sec. 4.2).
+
+        Args:
+            node: The trained architecture.
+            gain: Gain in validation accuracy by the last insertion; None without one.
+        """
         c = self.config
         lasso = layer_lasso_of(self._load(node.source), node.architecture, c)
         removable = lasso.removable()
@@ -80,20 +85,20 @@ class Steps(Trainings):
         )
 
     def evaluate(self, node: Node) -> EvaluationEvent:
-        """Evaluate an architecture as a removal left it, with the weights that stay."""
+        """Evaluate an architecture right after a removal, with the remaining weights."""
         trainer = Trainer(node.architecture, self.data, self.config, 0, regularized=False)
         inherit(trainer.network, self._load(node.source))
         validation, test = (Scores(**trainer.evaluate(p)) for p in ("validation", "test"))
         return EvaluationEvent(index=node.index, validation=validation, test=test)
 
     def channels_to_keep(self, node: Node, round: int, budget: float) -> MorphNetEvent:
-        """Judge which channels stay, and find the widths that fill a budget of FLOPs again."""
+        """Decide which channels to keep, and find widths that fill a FLOPs budget again."""
         c, a = self.config, node.architecture
         network = build_model(a, self.data.preprocessing)
         inherit(network, self._load(node.source))
         regularizer = morphnet_of(network, c)
         alive = regularizer.alive()
-        judged = MorphNetEvent(
+        decision = MorphNetEvent(
             round=round,
             index=node.index,
             alive={name: int(mask.sum()) for name, mask in alive.items()},
@@ -104,9 +109,9 @@ class Steps(Trainings):
         try:
             step = morph(a, alive, regularizer.group_values(), int(budget), c.intensity)
         except BreakDown as error:
-            return replace(judged, dead=str(error))
+            return replace(decision, dead=str(error))
         return MorphNetStep(
-            **vars(judged),
+            **vars(decision),
             widths_shrunk=step.shrunk.widths(),
             widths_after=step.result.widths(),
             flops_shrunk=cost(step.shrunk).flops,
@@ -124,12 +129,17 @@ class Steps(Trainings):
     def best(
         self, any_size: bool = False, and_then: TrainingEvent | None = None
     ) -> TrainingEvent | None:
-        """Return the best No-Reg training so far, or as it would be with one more."""
+        """Return the best No-Reg training so far.
+
+        Args:
+            any_size: Whether to ignore the budget.
+            and_then: A training that is not yet in the journal.
+        """
         events = [*self.journal.events, *(() if and_then is None else (and_then,))]
         return best_training(events, None if any_size else self.config.flops)
 
     def tidy(self) -> None:
-        """Keep the best network, the weights to go on from, and those of running trainings."""
+        """Remove networks except the best one, the last With-Reg one, and those still in use."""
         trainings = list(self.journal.of(TrainingEvent))
         with_reg = [event for event in trainings if event.variant == WITH_REG]
         count = Counter(event.index for event in trainings)
@@ -140,7 +150,7 @@ class Steps(Trainings):
 
 
 def _positions(architecture: Architecture) -> dict[str, BlockPlace]:
-    """Return where each block is: stage, place in it, and place among all convolutions."""
+    """Return the position of each block: in its stage, and among all convolutions."""
     order = list(architecture.widths())
     return {
         block.name: BlockPlace(

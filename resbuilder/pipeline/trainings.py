@@ -1,8 +1,8 @@
-"""The trainings of a search: what they need is a run folder, not its journal.
+"""The trainings of a search, which need the run folder but not its journal.
 
-So No-Reg trainings can also run in processes beside the search. Every training reads its weights
-from the run folder, also those of a network trained a moment ago: a resumed run computes exactly
-what an uninterrupted one does.
+So No-Reg trainings can run in other processes. Every training reads its initial weights from the
+run folder, even those of a network that was just trained, so that a resumed run computes exactly
+the same as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from resbuilder.training import CallbackFactory, Trainer, TrainingData, Training
 from resbuilder.training.callbacks import callbacks_for, refuse_to_stop
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG
 
-#: For each channel of a convolution which channel of the network before it is, or -1.
+#: For each convolution, the old index of each channel, or -1 for a new channel.
 Channels = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class Node:
-    """An architecture of the run, and the With-Reg weights that it carries.
+    """An architecture of the run and the source of its With-Reg weights.
 
     Attributes:
         index: Number of the architecture.
-        architecture: The network.
-        parent: Number of the architecture it was made from; None for the start.
+        architecture: The architecture.
+        parent: Number of the architecture from which it was made; None for the start.
         source: Number of the architecture whose With-Reg training gave it its weights.
     """
 
@@ -48,13 +48,13 @@ class Node:
 
 
 class Trainings:
-    """Trains networks in a run folder and saves them there.
+    """Trains networks and saves them in a run folder.
 
     Args:
-        folder: Where networks lie, and how to train.
-        data: What is trained on.
+        folder: The run folder, with the settings.
+        data: The data to train on.
         progress: Where to show a training's epochs, or None.
-        callbacks: Makes a user's own callbacks for a training, or None.
+        callbacks: Function that returns a user's callbacks for a training, or None.
     """
 
     def __init__(
@@ -75,13 +75,14 @@ class Trainings:
         channels: Channels | None,
         inserted: Sequence[str],
     ) -> TrainingEvent:
-        """Train with all terms: from scratch, or from what the parent's weights have in common.
+        """Train with all terms, from scratch or from inherited weights.
 
         Args:
-            node: What to train.
-            parent: Whose With-Reg weights and optimizer state to go on from; None for scratch.
-            channels: The channels to inherit after a MorphNet step, else None.
-            inserted: Names of the blocks that are new.
+            node: The architecture to train.
+            parent: The node whose With-Reg weights and optimizer state to inherit; None to train
+                from scratch.
+            channels: The channels to inherit after a MorphNet step; otherwise None.
+            inserted: Names of the new blocks.
         """
         trainer = self._trainer_of(node)
         trainer.reset()
@@ -99,13 +100,13 @@ class Trainings:
         return event
 
     def train_no_reg(self, node: Node, variant: str) -> TrainingEvent:
-        """Train without MorphNet's and LayerLasso's terms, and save the network."""
+        """Train without the MorphNet and LayerLasso terms, and save the network."""
         trainer, event = self._train_no_reg(node, variant)
         self._save(trainer, node, variant)
         return event
 
     def seed(self, *what: object) -> int:
-        """Return a seed of its own for each purpose, whatever was drawn before."""
+        """Return a seed that depends only on the run's seed and the purpose."""
         text = "/".join(map(str, (self.config.seed, *what)))
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
 
@@ -133,7 +134,7 @@ class Trainings:
     def _callbacks(
         self, node: Node, variant: str, what: str, config: TrainConfig
     ) -> list[keras.callbacks.Callback]:
-        """Return what shows and logs a training of a node, and a user's own callbacks."""
+        """Return the callbacks that show and log a training, and those of the user."""
         callbacks: list[keras.callbacks.Callback] = []
         if self.progress is not None:
             callbacks.append(self.progress.training(what, config.epochs))
@@ -165,5 +166,15 @@ class Trainings:
 
 
 def network_file(index: int, variant: str) -> str:
-    """Return the name of a saved network."""
+    """Return the file name of a saved network."""
     return f"{index:03d}_{variant}.keras"
+
+
+def architecture_key(index: int) -> str:
+    """Return the key of the step that records an architecture."""
+    return f"architecture {index}"
+
+
+def training_key(index: int, variant: str) -> str:
+    """Return the key of a training's step."""
+    return f"training {index} {variant}"

@@ -1,4 +1,4 @@
-"""A race: who takes part, for how many epochs, and who goes on."""
+"""The parts of a race: its candidates and contenders, its epochs, and which candidates remain."""
 
 from resbuilder.race.contenders import contenders, training_config
 from resbuilder.race.schedule import RacePlan, race_plan, survivors

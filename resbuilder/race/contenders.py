@@ -14,18 +14,18 @@ from resbuilder.surgery import scale_to_budget
 
 
 def contenders(config: SearchConfig, dataset: Dataset) -> dict[str, Architecture]:
-    """Return the networks that a configuration names, by name, each scaled to fill ζ.
+    """Return the contenders that a configuration names, by name, each scaled to fill ζ.
 
     Raises:
-        ValueError: If the network does not exist, its file cannot be read, it was made for other
-            images or classes, or it does not fit the budget.
+        ValueError: If a contender is unknown, its file cannot be read, it was made for other images
+            or classes, or it does not fit the budget.
     """
     found: dict[str, Architecture] = {}
     for name in config.contender_names:
         if name not in CONTENDERS and not name.endswith(".json"):
             raise ValueError(
-                f"no contender {name!r}: there are {', '.join(CONTENDERS)}, or give the .json file "
-                "of an architecture"
+                f"unknown contender {name!r}; give {', '.join(CONTENDERS)}, or the .json file of "
+                "an architecture"
             )
         label = name if name in CONTENDERS else Path(name).stem
         if label in found:
@@ -40,7 +40,7 @@ def contenders(config: SearchConfig, dataset: Dataset) -> dict[str, Architecture
 
 
 def training_config(config: SearchConfig, **changes: Any) -> TrainConfig:
-    """Return the settings of one training of a race: those of the search, and changes."""
+    """Return the settings of one training of a race: those of the search, with changes."""
     shared = config.to_json()
     names = {f.name for f in fields(TrainConfig)}
     settings = {name: value for name, value in shared.items() if name in names}

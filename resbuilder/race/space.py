@@ -1,8 +1,8 @@
-"""The networks that a race tries: where the trunk starts, how many stages, how deep; all fill ζ.
+"""The candidates of a race: how each begins, its stages and its depth; all fill ζ.
 
-At a fixed number of FLOPs the resolution at which a network begins decides how wide it can be: half
-the side allows twice the channels. What is best depends on images, budget and time, so a race tries
-all of these:
+At a fixed number of FLOPs, the resolution at which a network begins decides how wide it can be:
+half the side allows twice the channels. What is best depends on the images, the budget and the
+epochs, so a race tries all of these:
 
 ===== ======================================================
 name  begins with
@@ -14,10 +14,10 @@ s2p   a 3×3/2 convolution, then 3×3/2 max pooling
 s2p+  the same, then a stage without blocks
 ===== ======================================================
 
-The digits behind the name are the blocks of each stage. Widths double from stage to stage. Of deep
-networks, with two or more blocks in a stage, there are those that begin with s1, s1p and s1p+: they
-are narrow and slow to start, and may be the best in the end. With two blocks, s1 is ResNet-18 with
-a stem for small images.
+The digits after the name are the numbers of blocks in the stages. Widths double from stage to
+stage. Deep networks, with two or more blocks per stage, begin only with s1, s1p and s1p+: they are
+narrow and learn slowly at first, but may be the best in the end. With two blocks per stage, s1 is
+ResNet-18 with a stem for small images.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from resbuilder.surgery import least_flops, scale_to_budget
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network of the space.
+    """A candidate.
 
     Attributes:
-        label: Where its trunk starts, and the blocks of each stage: ``s1p+ 0111``.
-        depth: Blocks in each stage that has some.
-        architecture: The network, scaled to ζ.
+        label: How it begins, and the number of blocks in each stage, such as ``s1p+ 0111``.
+        depth: Blocks in each stage that has blocks.
+        architecture: The architecture, scaled to ζ.
     """
 
     label: str
@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class _Trunk:
-    """How a network begins: stride of the stem, pooling, stages without blocks."""
+    """How a network begins: stride of the stem, pooling, number of stages without blocks."""
 
     stride: int
     pool: bool
@@ -62,9 +62,9 @@ _TRUNKS = {
     "s2p+": _Trunk(2, True, 1),
 }
 _FINE = ("s1", "s1p", "s1p+")
-# Stages with blocks at most, with one block in each and with more; the last is 2×2 at least.
+# The most stages with blocks, for one and for more blocks per stage; the least side of a stage.
 _SHALLOW_STAGES, _DEEP_STAGES, _LEAST_SIDE = 3, 4, 2
-# Shallow networks with fewer channels were never near the best.
+# Shallow networks with a narrower stem were never near the best.
 _LEAST_WIDTH = 8
 
 
@@ -77,26 +77,27 @@ def candidates(
 ) -> list[Candidate]:
     """Return the candidates for images of a shape, each scaled to fill a budget.
 
-    Networks of one block a stage that would begin with fewer than 8 channels are left out, unless
-    all would.
+    Networks with one block per stage that would begin with fewer than 8 channels are left out,
+    unless all of them would.
 
     Args:
         input_shape: (height, width, channels).
         classes: Number of classes.
-        flops: ζ, FLOPs for one image.
-        depths: Blocks in each stage that has some.
+        flops: ζ, the FLOPs budget per image.
+        depths: Numbers of blocks to try, for each stage that has blocks.
         block_order: See :class:`Architecture`.
 
     Raises:
-        ValueError: If the budget is not a positive number or too small for each of them.
+        ValueError: If the images are too small, or the budget is not a positive number or too
+            small for every candidate.
     """
     if not 0 < flops < math.inf:
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
     unscaled = list(_unscaled(input_shape, classes, depths, block_order))
     if not unscaled:
         raise ValueError(
-            f"images of {input_shape[0]}×{input_shape[1]} pixels are too small for a race; they "
-            f"need at least {_LEAST_SIDE} pixels a side"
+            f"images of {input_shape[0]}×{input_shape[1]} pixels are too small for a race; each "
+            f"side must have at least {_LEAST_SIDE} pixels"
         )
     least = {c.label: least_flops(c.architecture) for c in unscaled}
     fitting = [
@@ -108,12 +109,12 @@ def candidates(
         smallest = min(least, key=lambda label: least[label])
         raise ValueError(
             f"a budget of {flops:,.0f} FLOPs is too small: the smallest candidate, {smallest} with "
-            f"one channel in every layer, needs {least[smallest]:,}; raise the budget"
+            f"one channel in every layer, needs {least[smallest]:,}; increase the budget"
         )
     shallow = [c for c in fitting if c.depth == 1]
     narrow = [c for c in shallow if c.architecture.stem.width < _LEAST_WIDTH]
     dropped = [] if len(narrow) == len(shallow) else narrow
-    # Small images leave room for so few stages that two names may mean one network.
+    # For small images with few stages, two labels may describe the same network; the first is kept.
     return list({c.architecture: c for c in reversed(fitting) if c not in dropped}.values())[::-1]
 
 
@@ -121,7 +122,7 @@ def _unscaled(
     shape: tuple[int, int, int], classes: int, depths: Iterable[int], order: str
 ) -> Iterable[Candidate]:
     side = min(shape[:2])
-    # One more for each doubling of the side beyond 32 pixels.
+    # One more stage without blocks for each doubling of the side beyond 32 pixels.
     more = max(0, (side - 1).bit_length() - 5)
     for depth in depths:
         for name, trunk in _TRUNKS.items():
@@ -142,7 +143,7 @@ def _unscaled(
 
 
 def _stages(side: int) -> int:
-    """Return how many stages there can be, each of half the side of the one before."""
+    """Return how many stages are possible if each has half the side of the one before it."""
     count = 0
     while side >= _LEAST_SIDE:
         count, side = count + 1, -(-side // 2)

@@ -1,4 +1,4 @@
-"""From a run folder alone to figures and one self-contained HTML page."""
+"""Make figures and one self-contained HTML page from a run folder."""
 
 from resbuilder.report.history import History, Record, Score, read_history, summary_rows
 from resbuilder.report.page import write_report

@@ -1,4 +1,4 @@
-"""Accuracy and depth over the architectures of a search (figs. 6.3, 6.14)."""
+"""Plot accuracy and depth over the architectures of a search (figs. 6.3, 6.14)."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def accuracy_plot(history: History) -> Plot | None:
         )
         percent_axis(axes.yaxis)
     validation.set_title("Validation accuracy", pad=17)
-    test.set_title("Test accuracy (reported, never used to decide)")
+    test.set_title("Test accuracy (not used for decisions)")
     test.sharey(validation)
     _depth_panel(depth, records)
     depth.set_xlim(-0.7, len(records) - 0.3)
     for axes in (validation, test, depth):
         _morphnet_lines(axes, records, labelled=axes is validation)
     figure.legend(handles=_accuracy_legend(history), loc="outside upper center", ncols=4)
-    return Plot("accuracy", "Accuracy and depth over architectures", _told(history), figure)
+    return Plot("accuracy", "Accuracy and depth over architectures", _caption(history), figure)
 
 
 def _variant_line(axes, history: History, variant: str, split: str, color, marker) -> None:
@@ -110,7 +110,7 @@ def _morphnet_lines(axes, records: list[Record], labelled: bool) -> None:
 
 
 def widest_of_first_stage(architecture: Architecture) -> int:
-    """Return the number at a MorphNet line: the largest width of the first stage."""
+    """Return the largest width of stem and first stage, which is shown at a MorphNet line."""
     stage = architecture.stages[0]
     return max(architecture.stem.width, stage.width, *(b.inner for b in stage.blocks), 0)
 
@@ -129,10 +129,12 @@ def _accuracy_legend(history: History) -> list[Line2D]:
         handles.append(_mark("P", GREEN, "block inserted", markeredgecolor="white"))
     if "removal" in origins:
         handles.append(_mark("X", RED, "block removed", markeredgecolor="white"))
-        handles.append(_mark("x", RED, "as it stands after a removal", markeredgewidth=1.8))
+        handles.append(_mark("x", RED, "right after a removal", markeredgewidth=1.8))
     if "morphnet" in origins:
         handles.append(
-            Line2D([], [], color=GREY, linestyle=(0, (4, 3)), label="MorphNet (widest of stage 0)")
+            Line2D(
+                [], [], color=GREY, linestyle=(0, (4, 3)), label="MorphNet (widest layer, stage 0)"
+            )
         )
     return handles
 
@@ -143,7 +145,7 @@ def _mark(marker: str, color: str, label: str, **style) -> Line2D:
     )
 
 
-def _told(history: History) -> str:
+def _caption(history: History) -> str:
     records = list(history.records.values())
     best = max(history.scores(), key=lambda s: s.validation)
     first = max(
@@ -153,11 +155,11 @@ def _told(history: History) -> str:
     )
     if len(records) == 1:
         return (
-            f"The start network alone: its best validation accuracy is {percent(best.validation)}."
+            f"Only the start network: its best validation accuracy is {percent(best.validation)}."
         )
     return (
-        f"From the start network ({first.label.split(' ', 1)[1]}, {percent(first.validation)} on "
-        f"validation data) to the highest point, {percent(best.validation)} ({best.label}), "
-        f"while depth went from {records[0].depth} to at most {max(r.depth for r in records)} "
+        f"The validation accuracy rises from {percent(first.validation)} of the start network "
+        f"({first.label.split(' ', 1)[1]}) to {percent(best.validation)} at best ({best.label}). "
+        f"The depth grows from {records[0].depth} to at most {max(r.depth for r in records)} "
         "convolutions."
     )

@@ -1,4 +1,4 @@
-"""The strip of architectures (thesis figs. 6.4–6.13): one column for each, one row a round."""
+"""Draw the architectures (thesis figs. 6.4–6.13): a column for each, and a row for each round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resbuilder.common.figures import GREEN, GREY, INK, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import WIDTH, Plot, percent, si
 
-# Everything is placed in inches.
+# All lengths are in inches.
 GUTTER = 0.85
 LEGEND = 0.45
 HEADER = 0.22
@@ -29,10 +29,10 @@ PLAIN, TRUNK = "#BFD7EA", "#C9CDD3"
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution as a box: its channels, and what happened to the block it belongs to."""
+    """A convolution as a box: its channels, and what happened to its block."""
 
     channels: int
-    kind: str  # "trunk", "block", "inserted" or "removed"
+    kind: str  # "trunk", "block", "inserted" or "removed".
     ends_block: bool = True
 
 
@@ -70,19 +70,20 @@ def architectures_plot(history: History) -> Plot | None:
             _texts(axes, history, records[index], x, top, depths, layer)
         top += HEADER + FOOTER + ROW_GAP + sum(depths) * layer + STAGE_GAP * (len(depths) - 1)
     caption = (
-        f"Each column is one network, image at the top; the width of a box is its channels (at "
-        f"most {widest})."
+        f"Each column is a network, with its input at the top. The width of a box shows its "
+        f"channels (at most {widest})."
     )
     if len(records) > 1:
         at_first, at_last = (len(records[i].architecture.blocks) for i in (0, -1))
         caption += (
-            f" From {at_first} to {at_last} residual blocks over {len(records)} architectures."
+            f" The first of the {len(records)} architectures has {at_first} residual blocks, the "
+            f"last has {at_last}."
         )
-    return Plot("architectures", "The architectures, one after another", caption, figure)
+    return Plot("architectures", "All architectures in order", caption, figure)
 
 
 def _rows(records: list[Record]) -> list[list[int]]:
-    """Return places in ``records``: a new row at each MorphNet step or where one is full."""
+    """Return indices into ``records``, with a new row at each MorphNet step or if one is full."""
     rows: list[list[int]] = []
     for place, record in enumerate(records):
         if not rows or record.origin == "morphnet" or len(rows[-1]) == MOST_COLUMNS:
@@ -92,7 +93,7 @@ def _rows(records: list[Record]) -> list[list[int]]:
 
 
 def _stages(record: Record, history: History) -> list[list[Layer]]:
-    """Return layers by stage; blocks that were just removed stay visible where they were."""
+    """Return the layers by stage, including blocks that were just removed."""
     a = record.architecture
     present = {block.name: block for block in a.blocks}
     parent = None if record.parent is None else history.records[record.parent]
@@ -117,8 +118,8 @@ def _stages(record: Record, history: History) -> list[list[Layer]]:
 
 
 def _depths(columns: list[list[list[Layer]]]) -> list[int]:
-    """Return the most layers of each stage in a row, so that stages line up."""
-    # In a race some have fewer stages than others.
+    """Return the largest number of layers of each stage in a row, so that stages are aligned."""
+    # In a race, networks may differ in the number of stages.
     stages = max(map(len, columns))
     return [max([1, *(len(c[s]) for c in columns if s < len(c))]) for s in range(stages)]
 
@@ -217,7 +218,7 @@ def _legend(axes, records: list[Record]) -> None:
         )
     )
     handles.append(
-        Line2D([], [], linestyle="", label="below: FLOPs (▲ above the budget), best validation")
+        Line2D([], [], linestyle="", label="below: FLOPs (▲ above the budget), validation accuracy")
     )
     axes.legend(
         handles=handles, loc="upper left", ncols=6, fontsize=8, columnspacing=1.2, handlelength=1.4

@@ -1,4 +1,4 @@
-"""What the best network confuses, class by class."""
+"""Plot the recall of each class and the confusion matrix of the best network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from resbuilder.common.figures import BLUE, INK
 from resbuilder.report.history import History
 from resbuilder.report.style import Plot, new_figure, percent, percent_axis
 
-MOST_CLASSES = 20  # above, a heat map cannot be read and bars are those of the worst classes
+# With more classes, a heat map is not readable, and only the hardest classes are shown.
+MOST_CLASSES = 20
 
 
 def classes_plot(history: History) -> Plot | None:
-    """Plot the recall of each class, and the confusion matrix where it can be read."""
+    """Plot the recall of each class, and the confusion matrix if there are few classes."""
     matrix, names = confusion(history)
     if matrix is None:
         return None
@@ -48,15 +49,15 @@ def classes_plot(history: History) -> Plot | None:
     )
     worst = order[0]
     caption = (
-        f"On test data the hardest class is “{names[worst]}”: {percent(recall[worst])} of its "
-        f"{int(matrix[worst].sum())} images are recognised."
+        f"On test data, the hardest class is “{names[worst]}”: {percent(recall[worst])} of its "
+        f"{int(matrix[worst].sum())} images are classified correctly."
     )
-    return Plot("classes", "Per-class errors of the best network", caption, figure)
+    return Plot("classes", "Results of the best network by class", caption, figure)
 
 
 def _heat_map(figure, axes, matrix: np.ndarray, names: list[str]) -> None:
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # The root lets single confusions be seen beside a diagonal near 1.
+    # The square root makes rare confusions visible, as the diagonal is near 1.
     axes.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
     ticks = range(len(names))
     axes.set_xticks(ticks, [shorten(n) for n in names], rotation=45, ha="right", fontsize=8)
@@ -74,11 +75,14 @@ def _heat_map(figure, axes, matrix: np.ndarray, names: list[str]) -> None:
         )
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    axes.set_title("Confusion, images")
+    axes.set_title("Confusion matrix (number of images)")
 
 
 def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
-    """Return the best network's test confusion (rows true, columns predicted), class names."""
+    """Return the confusion matrix of the best network on test data, and the class names.
+
+    Rows are true classes, columns predicted ones. The matrix is None for an unfinished run.
+    """
     finished = history.finished
     if finished is None or not finished.confusion:
         return None, []
@@ -86,12 +90,12 @@ def confusion(history: History) -> tuple[np.ndarray | None, list[str]]:
 
 
 def class_recall(matrix: np.ndarray) -> np.ndarray:
-    """Return the share of each class that is recognised; 0 for a class without images."""
+    """Return the recall of each class; 0 for a class without images."""
     return np.diag(matrix) / np.maximum(matrix.sum(axis=1), 1)
 
 
 def most_confused(matrix: np.ndarray, names: list[str], count: int = 8) -> list[dict]:
-    """Return the largest off-diagonal entries: classes, images, share of the true class."""
+    """Return the largest off-diagonal entries: classes, images, fraction of the true class."""
     off = matrix - np.diag(np.diag(matrix))
     order = np.argsort(-off, axis=None, kind="stable")[:count]
     pairs = []
@@ -110,5 +114,5 @@ def most_confused(matrix: np.ndarray, names: list[str], count: int = 8) -> list[
 
 
 def shorten(name: str, length: int = 14) -> str:
-    """Return a class name that fits beside an axis."""
+    """Return a class name that is short enough for an axis."""
     return name if len(name) <= length else name[: length - 1] + "…"

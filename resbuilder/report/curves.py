@@ -1,4 +1,4 @@
-"""Training curves of the best architecture."""
+"""Plot the training curves of the best architecture."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def curves_plot(history: History) -> Plot | None:
     percent_axis(panels[1].yaxis)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     caption = (
-        f"Architecture #{best.record.index}: solid on validation data, dashed on training data as "
-        "the network saw it (with augmentation and every term of the loss, where these are on)."
+        f"Architecture #{best.record.index}: solid lines are on validation data, dashed lines on "
+        "training data during training (with augmentation, and with all active terms of the loss)."
     )
     return Plot("training", "Training curves of the best architecture", caption, figure)

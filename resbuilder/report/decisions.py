@@ -1,4 +1,4 @@
-"""The search's decisions in words, in the order in which they were taken."""
+"""Describe the decisions of a search in words, in order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from resbuilder.run.events import REMOVAL, START
 
 @dataclass(frozen=True)
 class Decision:
-    """What was decided: when (ISO, UTC), of which kind (one word), and why."""
+    """A decision: its time (ISO, UTC), its kind in a word or two, and its text with the reason."""
 
     time: str
     kind: str
@@ -32,27 +32,27 @@ class Decision:
 
 
 def decisions(history: History) -> list[Decision]:
-    """Return what was decided and why, in order.
+    """Return the decisions of a search with their reasons, in order.
 
     Args:
         history: From :func:`resbuilder.report.read_history`.
     """
-    told = ((entry.time, _told(history, entry.event)) for entry in history.entries)
-    return [Decision(time, *words) for time, words in told if words is not None]
+    described = ((entry.time, _described(history, entry.event)) for entry in history.entries)
+    return [Decision(time, *words) for time, words in described if words is not None]
 
 
-def _told(history: History, event: Event) -> tuple[str, str] | None:
-    """Return kind and text of a decision; None for an event that decides nothing."""
+def _described(history: History, event: Event) -> tuple[str, str] | None:
+    """Return kind and text of a decision; None for an event that is not a decision."""
     match event:
         case EntrantEvent():
-            return "Enter", f"#{event.index}: the {event.origin} {event.label}, {_size(event)}."
+            return event.origin.capitalize(), f"#{event.index} {event.label}: {_size(event)}."
         case HalvingEvent():
-            return "Halve", _halving(event, history)
+            return "Rung", _halving(event, history)
         case ArchitectureEvent():
             return _architecture(event)
         case TrainingEvent(finite=False):
             return "Warning", (
-                f"#{event.index} {history.variants[event.variant]}: the loss was not finite; "
+                f"#{event.index} {history.variants[event.variant]}: the loss was not finite, so "
                 "this training does not count."
             )
         case RemovalEvent():
@@ -60,9 +60,9 @@ def _told(history: History, event: Event) -> tuple[str, str] | None:
         case MorphNetEvent():
             return "MorphNet", f"#{event.index}: {_morphnet(event)}"
         case ExhaustedEvent():
-            return "Exhausted", f"Round {event.round}: no new place for a block is left."
+            return "Insert", f"Round {event.round}: no position for a new block is left."
         case BreakDownEvent():
-            return "Break-down", f"#{event.index}: {event.reason}."
+            return "Early end", f"#{event.index}: {event.reason}."
         case FinishedEvent():
             return "Finished", f"{event.reason}; {_best(history)}."
     return None
@@ -79,7 +79,7 @@ def _architecture(event: ArchitectureEvent) -> tuple[str, str]:
         return "Insert", f"{number} is {parent} with {blocks} inserted in {where}: {size}."
     if event.origin == REMOVAL:
         return "Remove", f"{number} is {parent} without {', '.join(event.removed)}: {size}."
-    return "Resize", f"{number} is {parent} with the widths that MorphNet gave: {size}."
+    return "Resize", f"{number} is {parent} with the widths from MorphNet: {size}."
 
 
 def _size(event: ArchitectureEvent) -> str:
@@ -96,26 +96,26 @@ def _halving(event: HalvingEvent, history: History) -> str:
         )
 
     out = tuple(i for i in event.indices if i not in event.kept)
-    text = f"by validation loss after rung {event.rung + 1} go on: {named(event.kept) or 'none'}"
-    return f"{text}; out: {named(out)}." if out else f"{text}."
+    text = f"kept after rung {event.rung + 1}, by validation loss: {named(event.kept) or 'none'}"
+    return f"{text}; dropped: {named(out)}." if out else f"{text}."
 
 
 def _removal(event: RemovalEvent) -> tuple[str, str]:
     known = [(value, block) for block, value in event.values.items() if value is not None]
     low = ", ".join(f"{block} ({value:.2g})" for value, block in known if value < event.threshold)
     limit = f"τ_Λ = {event.threshold:g}"
-    kind = "Judge"
+    kind = "LayerLasso"
     if event.removed:
         text = f"below {limit}, to be removed: {low}."
     elif event.kept_by_momentum:
         kind, text = "Momentum", f"below {limit}, but kept by momentum: {low}."
     elif known:
         least, weakest = min(known, key=lambda pair: pair[0])
-        text = f"nothing to remove; {weakest} is the weakest block, {least:.2g} ({limit})."
+        text = f"nothing to remove; the weakest block is {weakest} with {least:.2g} ({limit})."
     else:
-        text = "nothing to remove; there are no blocks."
+        text = "nothing to remove; the network has no blocks."
     if event.gain is not None:
-        text += f" The insertion changed validation accuracy by {points(event.gain)}."
+        text += f" The insertion changed the validation accuracy by {points(event.gain)}."
     return kind, f"#{event.index}: {text}"
 
 
@@ -130,7 +130,7 @@ def _morphnet(event: MorphNetEvent) -> str:
     )
     text += "." if event.kappa is None else f" (κ = {event.kappa:.3g})."
     if event.removed_blocks:
-        text += f" Blocks without channels left out: {', '.join(event.removed_blocks)}."
+        text += f" Removed blocks without alive channels: {', '.join(event.removed_blocks)}."
     return text
 
 

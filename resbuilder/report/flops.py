@@ -1,4 +1,4 @@
-"""FLOPs against accuracy, with the budget and the Pareto front (figs. 5.1 to 5.3)."""
+"""Plot accuracy over FLOPs, with the budget and the Pareto front (figs. 5.1 to 5.3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from resbuilder.variants import VARIANTS
 
 
 def flops_plot(history: History) -> Plot | None:
-    """Plot cost against accuracy, with budget and Pareto front (thesis figs. 5.1–5.3)."""
+    """Plot validation accuracy over FLOPs, with budget and Pareto front (thesis figs. 5.1–5.3)."""
     scores = list(history.scores())
     if not scores:
         return None
@@ -61,21 +61,25 @@ def flops_plot(history: History) -> Plot | None:
         axes.axvspan(history.budget, max(right, history.budget), color=RED, alpha=0.06, linewidth=0)
         axes.set_xlim(left, right)
     percent_axis(axes.yaxis)
-    axes.set_xlabel("FLOPs for one image")
+    axes.set_xlabel("FLOPs per image")
     axes.set_ylabel("validation accuracy")
     figure.legend(loc="outside upper center", ncols=3)
     above = len({s.record.index for s in scores if not history.within_budget(s.record)})
     trained = len({s.record.index for s in scores})
     caption = (
-        f"On the Pareto front, where nothing cheaper is as accurate on validation data: "
-        f"{len(front)} of {len(scores)} trained networks. Above the budget: {above} of {trained} "
-        "trained architectures."
+        f"{len(front)} of {len(scores)} trained networks are on the Pareto front: no network with "
+        f"fewer FLOPs is as accurate on validation data. {above} of {trained} trained "
+        "architectures are above the budget."
     )
-    return Plot("flops", "FLOPs against accuracy", caption, figure)
+    return Plot("flops", "Accuracy over FLOPs", caption, figure)
 
 
 def pareto_front(scores: list[Score]) -> list[Score]:
-    """Return the networks that no cheaper or equally cheap one matches on validation data."""
+    """Return the Pareto front: no other network with at most its FLOPs is as accurate.
+
+    Accuracy is on validation data. Sorted by FLOPs, a network is on the front if its accuracy
+    exceeds that of all networks before it.
+    """
     front: list[Score] = []
     for score in sorted(scores, key=lambda s: (s.record.flops, -s.validation)):
         if not front or score.validation > front[-1].validation:

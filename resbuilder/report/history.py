@@ -1,4 +1,4 @@
-"""What a run folder says: its journal, read into records that figures, page and tables share."""
+"""Read a run folder into the records that figures, page and tables share."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, kw_only=True)
 class Record(ArchitectureEvent):
-    """One architecture of a search with everything that was measured on it.
+    """An architecture of a search with all of its results.
 
     Attributes:
         trainings: Its trainings by variant.
-        evaluation: How good it was as a removal left it, else None.
-        label: What it is called in a race, else empty.
+        evaluation: Its results right after a removal, before further training; otherwise None.
+        label: Its name in a race; otherwise empty.
     """
 
     trainings: dict[str, TrainingEvent]
@@ -45,18 +45,18 @@ class Record(ArchitectureEvent):
     label: str = ""
 
     def accuracy(self, variant: str | None, split: str = "validation") -> float | None:
-        """Return the accuracy in 0..1, or None where it was not measured or not finite.
+        """Return the accuracy in 0..1; None if it was not measured or not finite.
 
         Args:
-            variant: Which training (:mod:`resbuilder.variants`); None for the network as it stood
-                after a removal.
+            variant: Variant of the training (:mod:`resbuilder.variants`); None for the results
+                right after a removal.
             split: ``"validation"`` or ``"test"``.
         """
         scores = self._scores(variant, split)
         return None if scores is None else scores.accuracy
 
     def balanced_accuracy(self, variant: str | None, split: str = "validation") -> float | None:
-        """Return the balanced accuracy in 0..1, or None where it was not measured or not finite.
+        """Return the balanced accuracy in 0..1; None if it was not measured or not finite.
 
         Args:
             variant: As for :meth:`accuracy`.
@@ -72,7 +72,7 @@ class Record(ArchitectureEvent):
         return measured.validation if split == "validation" else measured.test
 
     def score(self, variant: str) -> Score | None:
-        """Return what a training gave; None without a finite validation accuracy."""
+        """Return the results of a training; None without a finite validation accuracy."""
         validation = self.accuracy(variant)
         if validation is None:
             return None
@@ -81,11 +81,11 @@ class Record(ArchitectureEvent):
 
 @dataclass(frozen=True)
 class Score:
-    """One network of a search: an architecture and the training that gave it its weights.
+    """A trained network of a search: an architecture and one of its trainings.
 
     Attributes:
         record: The architecture.
-        variant: Which of its trainings.
+        variant: Variant of the training.
         validation: Validation accuracy in 0..1.
         test: Test accuracy in 0..1; None if it was not finite.
     """
@@ -97,26 +97,26 @@ class Score:
 
     @property
     def label(self) -> str:
-        """For instance ``#7 No Reg WI``, or in a race ``#2 s1p+ 0111``."""
+        """A short name, such as ``#7 No Reg WI``, or in a race ``#2 s1p+ 0111``."""
         return f"#{self.record.index} {self.record.label or VARIANTS[self.variant]}"
 
     @property
     def balanced_test(self) -> float | None:
-        """Balanced test accuracy in 0..1; None where it was not measured or not finite."""
+        """Balanced test accuracy in 0..1; None if it was not measured or not finite."""
         return self.record.balanced_accuracy(self.variant, "test")
 
 
 @dataclass
 class History:
-    """Everything a run folder records, finished or not.
+    """Everything in a run folder, whether the run is finished or not.
 
     Attributes:
         run_dir: The folder.
         config: Settings of the search, flat.
-        environment: Versions, hardware, command; empty if the run left none.
-        entries: The lines of the journal, in order.
+        environment: Versions, hardware and command; empty if not recorded.
+        entries: The entries of the journal, in order.
         records: Architectures by index, in order.
-        notes: What was odd about the folder, as sentences for the reader.
+        notes: Notes on the data and the journal, as sentences for the reader.
     """
 
     run_dir: Path
@@ -132,39 +132,39 @@ class History:
 
     @property
     def finished(self) -> FinishedEvent | None:
-        """The closing event, or None for a run that is under way or was killed."""
+        """The last event; None for a run that is not finished."""
         return next(iter(self.of(FinishedEvent)), None)
 
     @property
     def breakdown(self) -> BreakDownEvent | None:
-        """Why regularisation ended the search early, or None."""
+        """The event that ended the search early, or None."""
         return next(iter(self.of(BreakDownEvent)), None)
 
     @property
     def is_race(self) -> bool:
-        """Whether the method of the search is ``"race"``; earlier searches do not say."""
+        """Whether the method of the search is ``"race"``; early runs do not record the method."""
         return self.config.get("method", THESIS) == RACE
 
     @property
     def variants(self) -> dict[str, str]:
-        """What the trainings of an architecture are called, by variant."""
+        """The names of the trainings of an architecture, by variant."""
         return RACE_VARIANTS if self.is_race else VARIANTS
 
     def chosen(self, record: Record) -> Score | None:
-        """Return the best network of an architecture that may be the result of the search."""
+        """Return an architecture's best network among those that can be the search's result."""
         scores = (record.score(variant) for variant in self.variants if variant in FINAL)
         return max(filter(None, scores), key=lambda s: s.validation, default=None)
 
     @property
     def budget(self) -> float | None:
-        """FLOPs budget ζ."""
+        """The FLOPs budget ζ, or None."""
         flops = self.config.get("flops")
         if isinstance(flops, bool) or not isinstance(flops, int | float):
             return None
         return flops if abs(flops) < math.inf else None
 
     def within_budget(self, record: Record) -> bool:
-        """Return whether an architecture respects ζ; between MorphNet steps some do not."""
+        """Return whether an architecture is within ζ; between MorphNet steps it may not be."""
         return self.budget is None or record.flops <= self.budget
 
     def scores(self) -> Iterator[Score]:
@@ -173,21 +173,20 @@ class History:
             yield from filter(None, map(record.score, self.variants))
 
     def best_of(self, record: Record) -> Score | None:
-        """Return the better of one architecture's two No Reg trainings on validation data."""
+        """Return the better of an architecture's two No Reg trainings on validation data."""
         scores = filter(None, map(record.score, (NO_REG_WI, NO_REG_RI)))
         return max(scores, key=lambda s: s.validation, default=None)
 
     def best(self, any_size: bool = False) -> Score | None:
-        """Return the best network by the search's own rule.
+        """Return the best network so far, by the rule of the search.
 
-        That is a No Reg training or one that ends a race, with the highest validation accuracy;
-        among equals the smaller network.
+        See :func:`resbuilder.run.best_training`.
 
         Args:
             any_size: Also consider architectures above the budget.
 
         Returns:
-            The best so far, or None if there is none.
+            The best network, or None if there is none.
         """
         events = (entry.event for entry in self.entries)
         training = best_training(events, None if any_size else self.budget)
@@ -196,11 +195,11 @@ class History:
         return self.records[training.index].score(training.variant)
 
     def epochs_behind(self, score: Score) -> int:
-        """Return how many epochs the weights of a network have seen since they were random.
+        """Return for how many epochs the weights of a network were trained since they were random.
 
-        With Reg and No Reg WI go on from the With-Reg trainings before them, back to the start or
-        to the last MorphNet step after which the search trained from scratch. In a race each
-        training goes on from the one before.
+        With Reg and No Reg WI continue the With-Reg trainings before them, back to the start or to
+        the last MorphNet step after which the search trained from scratch. In a race, each training
+        continues the one before it.
         """
         if self.is_race:
             trainings = score.record.trainings
@@ -216,13 +215,13 @@ class History:
         record = score.record
         while record.origin not in from_scratch and record.parent is not None:
             record = self.records[record.parent]
-            # A network as a removal left it was not trained itself.
+            # The result of a removal is not trained itself.
             epochs += record.trainings[WITH_REG].epochs if record.trainings else 0
         return epochs
 
 
 def read_history(run_dir: str | Path) -> History:
-    """Read what a run left, also of one that is unfinished or was killed.
+    """Read a run folder, also of a run that is unfinished or was killed.
 
     Args:
         run_dir: A run folder.
@@ -231,16 +230,16 @@ def read_history(run_dir: str | Path) -> History:
         The parsed :class:`History`.
 
     Raises:
-        ValueError: If this is not a run folder, was written by a newer version, or the journal is
-            damaged elsewhere than in its last line.
+        ValueError: If this is not the run folder of a search, was written by a newer version, or
+            the journal is damaged, other than in its last line.
     """
     run_dir = Path(run_dir)
     config = read_config(run_dir, "search")
     journal = run_dir / "journal.jsonl"
-    entries, whole = read_journal(journal)
+    entries, complete = read_journal(journal)
     history = History(run_dir, config, read_environment(run_dir), entries, _records(entries))
-    if journal.exists() and whole < journal.stat().st_size:
-        history.notes.append("The journal's last line was cut off and is left out here.")
+    if journal.exists() and complete < journal.stat().st_size:
+        history.notes.append("The last line of the journal is incomplete and was ignored.")
     if (data := read_data(run_dir, other_data=True)) is not None:
         history.notes += data.notes
     return history
@@ -255,10 +254,9 @@ def summary_rows(history: History) -> list[dict]:
     Returns:
         Rows with ``index``, ``round``, ``origin`` (in a race with the network's name),
         ``architecture`` (one line), ``flops``, ``parameters``, ``depth``, ``within_budget``, and
-        accuracies in 0..1 or None:
-        ``<variant>_validation`` and ``<variant>_test`` for each variant, and
-        ``removal_validation`` and ``removal_test`` for a network as it stood after a removal; and
-        ``balanced_test``, the balanced accuracy of the best network that may be the result.
+        accuracies in 0..1 or None: ``<variant>_validation`` and ``<variant>_test`` for each
+        variant; ``removal_validation`` and ``removal_test`` right after a removal; and
+        ``balanced_test``, the balanced accuracy of the best network that can be the result.
     """
     rows = []
     for record in history.records.values():

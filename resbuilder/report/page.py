@@ -38,15 +38,15 @@ RACE_PLOTS = (race_plot, architectures_plot, classes_plot)
 
 
 def write_report(run_dir: str | Path) -> Path:
-    """Make the figures and the page of a run, finished or not, from its folder alone.
+    """Write the figures and the page of a run, whether it is finished or not.
 
-    Every file is replaced at once, so that a reader never meets half of one.
+    Every file is replaced atomically, so that readers never see a part of one.
 
     Args:
-        run_dir: A run folder.
+        run_dir: A run folder; nothing else is needed.
 
     Returns:
-        Path of ``report.html``; figures lie in ``figures/`` as PNG and SVG.
+        The path of ``report.html``. The figures are in ``figures/`` as PNG and SVG.
 
     Raises:
         ValueError: If the folder cannot be read (see :func:`read_history`).
@@ -97,7 +97,7 @@ def _context(history: History) -> dict:
         start, verdict = history.records.get(0), search_verdict(history, best, images)
         compared = {"start network": start, "best architecture": best}
         chosen = best and (
-            f"the best of {candidates} candidates by its validation accuracy of "
+            f"chosen from {candidates} trained networks by its validation accuracy of "
             f"{percent(best.validation)}"
         )
     return {
@@ -131,32 +131,32 @@ def _context(history: History) -> dict:
 
 
 def dataset_name(history: History) -> str:
-    """Return what the images are called: of a path its last part."""
+    """Return the name of the dataset, which is the last part of a path."""
     name = str(history.config.get("dataset", "data"))
     return Path(name).name.removesuffix(".npz") or name
 
 
 def _compared(found: Mapping[str, Score | Record | None]) -> list[tuple[str, Record]]:
-    """Return titles and architectures of those that are there, each architecture once."""
+    """Return titles and architectures of those that exist, each architecture once."""
     records = ((t, f.record if isinstance(f, Score) else f) for t, f in found.items())
     return list({r.index: (title, r) for title, r in records if r is not None}.values())
 
 
 def _state(history: History) -> dict:
-    """Return how the run ended: a word for the badge, and a sentence."""
+    """Return how the run ended: words for the badge, and a sentence."""
     if history.breakdown is not None:
         reason = history.breakdown.reason
         return {
             "kind": "broken",
-            "word": "broke down",
-            "text": f"The search ended early: {reason}. What follows was reached until then.",
+            "word": "ended early",
+            "text": f"The search ended early: {reason}. This page shows the results until then.",
         }
     if history.finished is None:
         return {
             "kind": "unfinished",
             "word": "unfinished",
-            "text": "The journal has no end: the search is still under way or was interrupted "
-            "(“resbuilder resume” goes on). What follows is the state so far.",
+            "text": "The search is still running or was interrupted; “resbuilder resume” continues "
+            "it. This page shows the results so far.",
         }
     return {"kind": "finished", "word": "finished", "text": ""}
 

@@ -1,4 +1,4 @@
-"""A race in a figure and in words: loss over epochs, who dropped out, and what contenders reach."""
+"""Describe a race: its figure of loss over epochs, its winner and its best contender."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#56B4E9", "#8C6D31", GREY)
 
 
 def race_plot(history: History) -> Plot | None:
-    """Plot the validation loss of each entrant over the epochs behind its weights."""
+    """Plot the validation loss of each network over the epochs of its weights."""
     racing = [r for r in history.records.values() if r.trainings]
     if not racing:
         return None
@@ -38,24 +38,24 @@ def race_plot(history: History) -> Plot | None:
         )
         if not contender and COOLDOWN not in record.trainings:
             axes.plot(epochs[-1], losses[-1], "x", color=INK, markersize=7, markeredgewidth=1.6)
-    axes.set_xlabel("epochs behind the weights")
+    axes.set_xlabel("epochs since random weights")
     axes.set_ylabel("validation cross-entropy")
     whole_axis(axes.xaxis)
     handles, _ = axes.get_legend_handles_labels()
     handles.append(
-        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or still racing")
+        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or not yet done")
     )
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
-        "In the rungs the loss is that of averaged weights at a constant rate; × is where a "
-        "candidate dropped out, or stands now. The winner's cooldown and the contenders (dashed) "
-        "end with a rate of 0, which lowers their loss at the end."
+        "In the rungs, the loss is that of averaged weights at a constant learning rate; × marks "
+        "where a candidate dropped out, or is now. In the winner's cooldown and the contenders "
+        "(dashed), the learning rate falls to 0, which lowers their loss at the end."
     )
     return Plot("race", "The race", caption, figure)
 
 
 def _curve(record: Record) -> tuple[list[int], list[float]]:
-    """Return epochs behind the weights, and the validation loss after each."""
+    """Return the epochs of a network's weights, and the validation loss after each."""
     losses: list[float] = []
     for variant in RACE_VARIANTS:
         if (training := record.trainings.get(variant)) is not None:
@@ -65,13 +65,13 @@ def _curve(record: Record) -> tuple[list[int], list[float]]:
 
 
 def race_winner(history: History) -> Score | None:
-    """Return what the race itself has found; None before its cooldown has ended."""
+    """Return the winner of the race, without contenders; None before its cooldown has ended."""
     scores = (s for s in history.scores() if s.variant == COOLDOWN)
     return next(scores, None)
 
 
 def best_contender(history: History) -> Score | None:
-    """Return the contender that is best on validation data, of those that are trained."""
+    """Return the best trained contender on validation data."""
     scores = (s for s in history.scores() if s.variant == WHOLE)
     return max(scores, key=lambda s: s.validation, default=None)
 
@@ -80,7 +80,8 @@ def chosen_among(history: History, best: Score) -> str:
     """Return how the best network was chosen, in words."""
     if best.variant == WHOLE:
         return (
-            f"a contender, as its validation accuracy of {percent(best.validation)} is the highest"
+            f"a contender, because its validation accuracy of {percent(best.validation)} is the "
+            "highest"
         )
     count = sum(r.origin == CANDIDATE for r in history.records.values())
     return (

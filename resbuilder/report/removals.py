@@ -1,4 +1,4 @@
-"""Which blocks LayerLasso judged, where they were, and the verdict (fig. 6.18)."""
+"""Plot the decisions of LayerLasso on blocks by their position (fig. 6.18)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from resbuilder.run import RemovalEvent
 
 @dataclass(frozen=True)
 class Judgement:
-    """What LayerLasso said of a block.
+    """A decision of LayerLasso on a block.
 
     Attributes:
-        block: Its name.
-        value: The smaller statistic of |w| of its convolutions.
-        stage: Its stage.
-        relative: Its place among all convolutions: 0 is the stem, 1 the last.
-        threshold: τ_Λ, below which a block is removed.
+        block: Name of the block.
+        value: The smaller statistic of |w| of its two convolutions.
+        stage: Index of its stage.
+        relative: Its position among all convolutions: 0 is the stem, 1 the last one.
+        threshold: τ_Λ; a block with a smaller value is removed.
         verdict: ``"kept"``, ``"kept by momentum"`` or ``"removed"``.
     """
 
@@ -60,8 +60,8 @@ def removals_plot(history: History) -> Plot | None:
     log_axis(values.yaxis)
     values.axhline(judged[-1].threshold, color=GREY, linestyle="--", label="threshold τ_Λ")
     values.set_xlim(-0.03, 1.03)
-    values.set_xlabel("place of the block among all convolutions (0 = stem, 1 = the last)")
-    values.set_title("LayerLasso value, smallest of a block")
+    values.set_xlabel("position of the block among all convolutions (0: stem, 1: last)")
+    values.set_title("LayerLasso value (smaller one of the block)")
     numbers = sorted({j.stage for j in judged})
     bottom = np.zeros(len(numbers))
     for verdict, (color, _) in styles.items():
@@ -71,19 +71,19 @@ def removals_plot(history: History) -> Plot | None:
         stages.bar([str(s) for s in numbers], counts, bottom=bottom, color=color, width=0.6)
         bottom += counts
     stages.set_xlabel("stage")
-    stages.set_title("Judgements by stage")
+    stages.set_title("Decisions by stage")
     whole_axis(stages.yaxis)
     figure.legend(*values.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     gone = sum(j.verdict == "removed" for j in judged)
     caption = (
-        f"{gone} of {len(judged)} judgements removed a block; every block is judged again after "
-        "each training, so one block can appear several times."
+        f"{gone} of {len(judged)} decisions removed a block. LayerLasso decides on every block "
+        "after each training, so a block can appear several times."
     )
     return Plot("removals", "Where blocks were kept and removed", caption, figure)
 
 
 def judgements(history: History) -> list[Judgement]:
-    """Return every verdict of LayerLasso, in order."""
+    """Return all decisions of LayerLasso, in order."""
     judged = []
     for event in history.of(RemovalEvent):
         for block, value in event.values.items():

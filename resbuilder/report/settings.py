@@ -1,21 +1,22 @@
-"""The settings of a search beside the symbols that the thesis gives them."""
+"""The settings of a search with their symbols in the thesis."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
 
+from resbuilder.common.words import number
 from resbuilder.config import SearchConfig
 
 
 def settings_rows(config: dict) -> list[dict]:
-    """Return all settings of a run, those with a symbol of the thesis first.
+    """Return all settings of a run; those with a symbol in the thesis come first.
 
     Args:
         config: Settings by name, as in ``config.json``.
 
     Returns:
-        Rows with ``name``, ``symbol`` (empty where the thesis has none), ``value`` and ``help``.
+        Rows with ``name``, ``symbol`` (empty if the thesis has none), ``value`` and ``help``.
     """
     known: dict[str, Mapping] = {f.name: f.metadata for f in fields(SearchConfig)}
     rows = [
@@ -35,4 +36,4 @@ def _text(value) -> str:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return number(value) if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""How the network that was found is used: lines to paste, which run on this machine."""
+"""Code and commands that use the best network on this machine, to be copied from the report."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from resbuilder.run import BEST_MODEL
 
 @dataclass(frozen=True)
 class Use:
-    """Lines for a user.
+    """Code and commands for a user.
 
     Attributes:
-        python: A program.
-        shell: Commands.
-        pictures: Whether picture files can be given to the network.
+        python: A Python program.
+        shell: Shell commands.
+        pictures: Whether the network can classify image files.
     """
 
     python: str
@@ -27,11 +27,11 @@ class Use:
 
 
 def use_of(history: History) -> Use | None:
-    """Return how the best network of a run is used; None if it does not say what it tells apart."""
+    """Return how to use the best network of a run; None if it does not name its classes."""
     run = history.run_dir.resolve()
     try:
         card = read_keras_card(run / BEST_MODEL) if (run / BEST_MODEL).is_file() else None
-    except ValueError:  # A damaged file is not the report's to complain of.
+    except ValueError:  # A damaged model file must not prevent the report.
         card = None
     if card is None:
         return None
@@ -48,7 +48,7 @@ def _with_pictures(run: Path, dataset: str) -> str:
 from resbuilder import Predictor
 
 network = Predictor({str(run)!r})
-photos = {dataset!r}  # pictures, or folders of them
+photos = {dataset!r}  # image files, or folders of them
 for found in islice(network.predict(photos), 10):
     print(found.file, found.label, f"{{found.probability:.1%}}")"""
 

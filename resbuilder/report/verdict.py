@@ -1,4 +1,4 @@
-"""What a search has found, and how it compares, in sentences."""
+"""Describe the result of a search, and compare it with other networks, in sentences."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from resbuilder.run.events import CONTENDER
 from resbuilder.variants import NO_REG_RI, WHOLE
 
 NOT_COMPARED = (
-    "No comparison with a hand-made network at equal total cost was made; “--method race "
-    "--contenders resnet-20,rb-r18” makes one."
+    "No hand-made network was trained for comparison at equal total cost; “--method race "
+    "--contenders resnet-20,rb-r18” does so."
 )
-Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+Z95 = 1.959964  # Two-sided 95 % quantile of the normal distribution.
 
 
 def finding(history: History, best: Score | None, images: int | None) -> str:
-    """Say in one sentence what the search has found."""
+    """Return one sentence about the best network of the search."""
     if best is None:
         return _nothing(history)
-    size = f"{si(best.record.flops)}FLOPs an image and {si(best.record.parameters)} parameters"
-    right = "an unknown share" if best.test is None else percent(best.test)
+    size = f"{si(best.record.flops)}FLOPs per image and {si(best.record.parameters)} parameters"
+    right = "an unknown fraction" if best.test is None else percent(best.test)
     of = "the test images" if images is None else f"{images:,} test images"
     text = f"The best network classifies {right} of {of} correctly"
     if (interval := interval_of(best, images)) is not None:
@@ -31,13 +31,13 @@ def finding(history: History, best: Score | None, images: int | None) -> str:
 
 
 def search_verdict(history: History, best: Score | None, images: int | None) -> list[str]:
-    """Compare the best network with the start network trained equally long, in sentences."""
+    """Return sentences that compare the best network with the start network."""
     if best is None:
         return [_nothing(history)]
     sentences = []
     start = history.records[0]
     if best.record is start:
-        return ["That is the start network: no other within the budget was better.", NOT_COMPARED]
+        return ["It is the start network: no other within the budget was better.", NOT_COMPARED]
     if (before := history.best_of(start)) is not None:
         sentences.append(
             f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
@@ -47,9 +47,9 @@ def search_verdict(history: History, best: Score | None, images: int | None) -> 
     if ours is not None and theirs is not None:
         epochs = best.record.trainings[NO_REG_RI].epochs
         sentences.append(
-            f"Both trained equally long, {epochs} epochs from random weights (No Reg RI): "
-            f"{percent(ours)} against {percent(theirs)} on test data, "
-            f"{_difference(ours, theirs, images)}"
+            f"Trained equally long, for {epochs} epochs from random weights (No Reg RI), the best "
+            f"architecture reaches {percent(ours)} and the start network {percent(theirs)}, a "
+            f"difference of {_difference(ours, theirs, images)}"
         )
     if not history.within_budget(start):
         sentences.append("The start network itself is above the budget.")
@@ -57,7 +57,7 @@ def search_verdict(history: History, best: Score | None, images: int | None) -> 
 
 
 def race_verdict(history: History, best: Score | None, images: int | None) -> list[str]:
-    """Compare what the race found with the best contender at equal total cost, in sentences."""
+    """Return sentences that compare the winner of the race with the best contender."""
     found, contender = race_winner(history), best_contender(history)
     if best is None:
         return [_nothing(history)]
@@ -65,20 +65,23 @@ def race_verdict(history: History, best: Score | None, images: int | None) -> li
         named = any(r.origin == CONTENDER for r in history.records.values())
         return ["No contender has been trained to its end yet." if named else NOT_COMPARED]
     epochs = contender.record.trainings[contender.variant].epochs
-    there = [r for r in history.records.values() if r.origin == CONTENDER]
-    trained = sum(WHOLE in r.trainings for r in there)
-    of = f" of the {trained} of {len(there)} contenders trained so far"
+    contenders = [r for r in history.records.values() if r.origin == CONTENDER]
+    trained = sum(WHOLE in r.trainings for r in contenders)
+    so_far = f" among those trained so far ({trained} of {len(contenders)})"
     text = (
-        f"The best contender on validation data{'' if trained == len(there) else of}, "
-        f"{contender.record.label}, was trained for all "
-        f"{epochs} epochs that the race had for all of its candidates, so at equal total cost"
+        f"The best contender on validation data{'' if trained == len(contenders) else so_far}, "
+        f"{contender.record.label}, was trained for all {epochs} epochs that the race had for all "
+        "of its candidates, so at equal total cost"
     )
     if found is None:
-        return [f"{text}; the race itself found nothing."]
-    text += f": {percent(found.test)} of the race's winner against {percent(contender.test)}"
+        return [f"{text}; the race itself found no network."]
+    text += (
+        f": on test data, the race's winner reaches {percent(found.test)} and this contender "
+        f"{percent(contender.test)}"
+    )
     if found.test is None or contender.test is None:
         return [f"{text}."]
-    return [f"{text} on test data, {_difference(found.test, contender.test, images)}"]
+    return [f"{text}, a difference of {_difference(found.test, contender.test, images)}"]
 
 
 def _nothing(history: History) -> str:
@@ -96,14 +99,14 @@ def _difference(ours: float, theirs: float, images: int | None) -> str:
     a, b = (wilson(p, images) for p in (ours, theirs))
     apart = a[0] > b[1] or b[0] > a[1]
     return text + (
-        ", beyond what chance in the test images explains (the 95 % intervals do not overlap)."
+        ", more than the choice of test images explains (the 95 % intervals do not overlap)."
         if apart
-        else ", within what chance in the test images may explain (the 95 % intervals overlap)."
+        else ", which the choice of test images may explain (the 95 % intervals overlap)."
     )
 
 
 def interval_of(best: Score | None, images: int | None) -> tuple[float, float] | None:
-    """Return the 95 % interval of a test accuracy; None where it or the images are not known."""
+    """Return the 95 % interval of a test accuracy; None if it or the images are unknown."""
     if best is None or best.test is None or images is None:
         return None
     return wilson(best.test, images)
@@ -112,12 +115,15 @@ def interval_of(best: Score | None, images: int | None) -> tuple[float, float] |
 def wilson(share: float, count: int) -> tuple[float, float]:
     """Return Wilson's 95 % interval of a binomial proportion.
 
+    With proportion p, n trials and quantile z, it is
+    (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n).
+
     Args:
-        share: Observed proportion, 0..1.
-        count: Number of trials.
+        share: Observed proportion p, 0..1.
+        count: Number of trials n.
 
     Returns:
-        Lower and upper end, within 0..1 also at the extremes.
+        Lower and upper end, always within 0..1.
     """
     scale = 1 + Z95**2 / count
     centre = (share + Z95**2 / (2 * count)) / scale

@@ -1,4 +1,4 @@
-"""Widths over MorphNet steps (fig. 5.5)."""
+"""Plot widths over MorphNet steps (fig. 5.5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resbuilder.report.history import History
 from resbuilder.report.style import Plot, new_figure, whole_axis
 from resbuilder.run import MorphNetStep
 
-# Stages need more colours than variants; hue and marker change together.
+# Colour and marker of each stage.
 STAGE_STYLE = (
     (BLUE, "o"),
     (ORANGE, "s"),
@@ -22,7 +22,7 @@ STAGE_STYLE = (
 
 
 def widths_plot(history: History) -> Plot | None:
-    """Plot channels after each MorphNet step (thesis fig. 5.5)."""
+    """Plot the number of channels after each MorphNet step (thesis fig. 5.5)."""
     steps = history.of(MorphNetStep)
     if not steps:
         return None
@@ -42,7 +42,7 @@ def widths_plot(history: History) -> Plot | None:
         if f"{name}_conv1" in convs:
             color, marker = STAGE_STYLE[stage % len(STAGE_STYLE)]
             _width_line(inner, steps, f"{name}_conv1", color, marker, f"stage {stage}")
-    trunk.set_title("Stem and stages (equal where added)")
+    trunk.set_title("Stem and stages (equal if added)")
     inner.set_title("Inside blocks (first convolution)")
     trunk.set_ylabel("channels")
     for axes in (trunk, inner):
@@ -59,14 +59,14 @@ def widths_plot(history: History) -> Plot | None:
     final = steps[-1].widths_after
     caption = (
         f"After {len(steps)} MorphNet step{'s' * (len(steps) > 1)} the stem has "
-        f"{final.get('stem', '–')} channels; it started with {start.architecture.stem.width}. "
-        "Lines start at the width before the first step; bars show the alive channels."
+        f"{final.get('stem', '–')} channels; at the start it had {start.architecture.stem.width}. "
+        "Lines start at the width before the first step; dashes mark the alive channels."
     )
     return Plot("widths", "Widths over MorphNet rounds", caption, figure)
 
 
 def _trunk_groups(a: Architecture) -> list[tuple[str, str, tuple[str, str]]]:
-    """Return one convolution for each width that stages share, with label and style."""
+    """Return a convolution for each width that stages share, with its label and style."""
     groups = [("stem", [0])]
     for index, stage in enumerate(a.stages[1:], start=1):
         if stage.transition == "projection":

@@ -1,4 +1,4 @@
-"""The folder of a run, its journal and the events in it, and which training is the best."""
+"""A run folder, its journal with the events in it, and the best training of a run."""
 
 from resbuilder.run.best import best_training
 from resbuilder.run.data import read_data

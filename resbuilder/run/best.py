@@ -1,4 +1,4 @@
-"""Which training of a run is the best so far."""
+"""Find the best training of a run so far."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from resbuilder.variants import FINAL
 def best_training(events: Iterable[Event], flops: float | None) -> TrainingEvent | None:
     """Return the best training of a journal by validation accuracy.
 
-    Only trainings whose networks may be the result count: those without regularization terms, and
-    in a race those that have ended with a rate of 0.
-
-    Among equals the smaller network wins, then the earlier training.
+    Only trainings whose networks can be the result count: those without MorphNet and LayerLasso,
+    and in a race those whose learning rate has fallen to 0. Ties go to the network with fewer
+    FLOPs, then to the earlier training.
 
     Args:
-        events: Of all kinds, in the order of the journal.
-        flops: The budget; architectures above it do not count. None: any size.
+        events: All events, in the order of the journal.
+        flops: The FLOPs budget; architectures above it do not count. None for no budget.
 
     Returns:
         The training, or None if there is none.

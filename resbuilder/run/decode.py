@@ -1,8 +1,8 @@
-"""Dataclasses from JSON and back, checked against the types of their fields.
+"""Convert dataclasses to JSON and back, and check values against the types of the fields.
 
-A field may be text, a number, true or false, null, one of these or null, ``tuple[kind, ...]``,
-``Mapping[str, kind]``, another dataclass, or a class with ``to_json`` and ``from_json`` of its own.
-``Annotated[kind, Check(...)]`` demands more than a type can say.
+A field may be a string, a number, true or false, one of these or null, ``tuple[kind, ...]``,
+``Mapping[str, kind]``, another dataclass, or a class that has ``to_json`` and ``from_json``.
+``Annotated[kind, Check(...)]`` adds a condition that a type cannot express.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Check:
-    """What a value must be besides its type.
+    """A condition on a value in addition to its type.
 
     Attributes:
-        wording: What is expected, as it follows "must be".
-        fits: Whether a value of the type is as expected.
+        wording: What is expected, as the words after "must be".
+        fits: Returns whether a value of the type meets the condition.
     """
 
     wording: str
@@ -35,7 +35,7 @@ Whole = Annotated[int, Check("a whole number", lambda value: value >= 0)]
 
 
 def encode(value: Any) -> Any:
-    """Return a value as what ``json.dump`` writes: a dataclass as an object of its fields."""
+    """Return a value in the form that ``json.dump`` writes; a dataclass becomes a dictionary."""
     if hasattr(value, "to_json"):
         return encode(value.to_json())
     if is_dataclass(value):
@@ -48,14 +48,14 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], data: Mapping[str, Any]) -> T:
-    """Return a dataclass made of an object that was read from JSON.
+    """Return a dataclass with the values of an object that was read from JSON.
 
     Args:
-        kind: The dataclass; every field without a default must be given.
-        data: Its fields by name. Others are ignored: a later version may have added them.
+        kind: The dataclass; every field without a default is required.
+        data: Its fields by name. Others are ignored, as a later version may have added them.
 
     Raises:
-        ValueError: If a field is missing or is not what its type says.
+        ValueError: If a field is missing or its value does not have the right type.
     """
     values = {}
     declared: type = kind
@@ -80,13 +80,13 @@ def _optional(kind: type) -> set[str]:
 
 
 def _read(hint: Any, value: Any, name: str, otherwise: str = "") -> Any:
-    """Return the value that a hint describes; errors speak of ``name``.
+    """Return a value from JSON as the type that a hint describes.
 
     Args:
-        hint: A type of the kinds above.
-        value: What JSON has in its place.
-        name: Where it stands: the field, and the place in it.
-        otherwise: What would be possible too, as it follows the wording.
+        hint: One of the types above.
+        value: The value in JSON.
+        name: Name of the field and the position in it, for errors.
+        otherwise: Another accepted value, as the words after the wording.
     """
 
     def require(fits: bool, wording: str) -> None:
@@ -131,6 +131,6 @@ def _read(hint: Any, value: Any, name: str, otherwise: str = "") -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value is a number that reports can calculate with."""
+    """Return whether a value is a number that is finite and not too large for computations."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
     return real and abs(value) < 1e300 and math.isfinite(value)

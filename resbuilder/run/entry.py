@@ -1,4 +1,4 @@
-"""A line of a journal: an event, with the key of its step and the time."""
+"""An entry of a journal: an event with the key of its step and the time."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from resbuilder.run.events import (
 
 @dataclass(frozen=True)
 class UnknownEvent(Event):
-    """An event that this version does not know; a later one may have written it."""
+    """An event of an unknown kind, which a later version may have written."""
 
     name: str
     content: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as they were."""
+        """Return the fields unchanged."""
         return dict(self.content)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a journal: a step that is done.
+    """A line of a journal: a finished step.
 
     Attributes:
         n: Number of the line, from 0.
-        time: When it was written (ISO, UTC); empty if the journal does not say.
-        key: Of the step; each stands in a journal once.
-        event: What the step gave.
+        time: When it was written (ISO, UTC); empty if unknown.
+        key: Key of the step, which is unique in the journal.
+        event: The result of the step.
     """
 
     n: int
@@ -45,28 +45,28 @@ class Entry:
     event: Event
 
     def to_json(self) -> dict[str, Any]:
-        """Return the object of the line."""
+        """Return the JSON object of the line."""
         head = {"n": self.n, "time": self.time, "event": self.event.name, "key": self.key}
         return head | self.event.to_json()
 
     @classmethod
     def from_json(cls, data: Any, n: int) -> Self:
-        """Return the entry that a line holds.
+        """Return the entry of a line.
 
         Args:
-            data: What JSON has there.
+            data: The JSON value of the line.
             n: The number that the line should have.
 
         Raises:
-            ValueError: If it is not an entry, has another number, or its event lacks something.
+            ValueError: If it is not an entry, has another number, or its event is invalid.
         """
         if not isinstance(data, dict) or not all(
             isinstance(data.get(name), str) for name in ("event", "key")
         ):
-            raise ValueError('it is no object with the texts "event" and "key"')
+            raise ValueError('it must be an object with the strings "event" and "key"')
         number = data.get("n", n)
         if type(number) is not int or number != n:
-            raise ValueError(f"it is number {number!r} and should be {n}")
+            raise ValueError(f"its number is {number!r}, but should be {n}")
         if not isinstance(time := data.get("time", ""), str):
             raise ValueError(f"'time' must be text, got {repr(time)[:60]}")
         return cls(n, time, data["key"], _event(data["event"], data))

@@ -1,6 +1,6 @@
-"""What a search writes into its journal: one class for each kind of event.
+"""The events that a search writes to its journal: one class for each kind.
 
-The fields of a class are those of the JSON object, with the same names and in the same order.
+The fields of a class have the same names and order as those of the JSON object.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Counts = Annotated[
 
 @dataclass(frozen=True)
 class Scores:
-    """How good a network is on a part of the data; None where that was not finite.
+    """Results of a network on a part of the data; a value that was not finite is None.
 
     Attributes:
-        accuracy: Share of the images that it recognizes, in 0..1.
+        accuracy: Fraction of correctly classified images, in 0..1.
         loss: Cross-entropy.
-        balanced_accuracy: Mean of that share over the classes; None also where it was not measured,
-            as in the first runs, and then not in the journal.
+        balanced_accuracy: Accuracy averaged over the classes, in 0..1. None also if it was not
+            measured, as in runs of early versions; then the journal does not have it.
     """
 
     accuracy: float | None
@@ -44,14 +44,14 @@ class Scores:
     balanced_accuracy: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dictionary for JSON."""
         found = vars(self).items()
         return {k: v for k, v in found if k != "balanced_accuracy" or v is not None}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block is: index of the stage, and index among its blocks."""
+    """The position of a block: index of the stage, and index among the blocks of the stage."""
 
     stage: Whole
     position: Whole
@@ -59,7 +59,7 @@ class Place:
 
 @dataclass(frozen=True)
 class BlockPlace(Place):
-    """Where a block is, also among all convolutions: 0 is the stem, 1 the last."""
+    """The position of a block, also among all convolutions: 0 is the stem, 1 the last one."""
 
     relative: float
 
@@ -70,7 +70,7 @@ class Winner:
 
     Attributes:
         index: Number of its architecture.
-        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``; of a race ``"cooldown"`` or ``"whole"``.
+        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``; in a race ``"cooldown"`` or ``"whole"``.
         accuracy_validation: Accuracy in 0..1 on validation data, by which it was chosen.
         accuracy_test: Accuracy in 0..1 on test data; None if it was not finite.
     """
@@ -82,7 +82,7 @@ class Winner:
 
 
 class Event:
-    """An event of a journal; ``name`` is what the journal calls its kind."""
+    """An event of a journal; ``name`` is the name of its kind in the journal."""
 
     name: str
 
@@ -92,20 +92,20 @@ class Event:
             KINDS[name] = cls
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields as JSON has them."""
+        """Return the fields as a dictionary for JSON."""
         return {key: encode(value) for key, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the event that :meth:`to_json` wrote; fields that are not known are ignored.
+        """Return the event from the dictionary of :meth:`to_json`; unknown fields are ignored.
 
         Raises:
-            ValueError: If a field is missing or is not what it should be.
+            ValueError: If a field is missing or invalid.
         """
         return decode(cls, data)
 
 
-#: The class of each kind, by the name that the journal has for it.
+#: The class of each kind of event, by its name in the journal.
 KINDS: dict[str, type[Event]] = {}
 
 
@@ -124,15 +124,15 @@ class ArchitectureEvent(Event, name="architecture"):
 
     Attributes:
         index: Number of the architecture in the search, from 0.
-        round: MorphNet round it belongs to.
-        origin: ``"start"``, ``"insertion"``, ``"removal"`` or ``"morphnet"``; what takes part in a
-            race is an :class:`EntrantEvent`.
-        parent: Index of the architecture it was made from; None for the start.
-        inserted: Names of the blocks it has and its parent has not.
-        removed: Names of the blocks its parent has and it has not.
-        position: Where a block was inserted, else None.
-        architecture: The network.
-        flops: For one image, 2 for each multiply-add.
+        round: MorphNet round, from 0.
+        origin: ``"start"``, ``"insertion"``, ``"removal"`` or ``"morphnet"``. The networks of a
+            race are :class:`EntrantEvent` instead.
+        parent: Index of the architecture from which it was made; None for the start.
+        inserted: Names of the blocks that its parent does not have.
+        removed: Names of the blocks that only its parent has.
+        position: Where a block was inserted; otherwise None.
+        architecture: The architecture.
+        flops: FLOPs per image, 2 for each multiply-add.
         parameters: Trainable parameters.
         activations: Output elements of convolutions and dense head.
         depth: Convolutions on the longest path.
@@ -154,10 +154,10 @@ class ArchitectureEvent(Event, name="architecture"):
 
 @dataclass(frozen=True, kw_only=True)
 class EntrantEvent(ArchitectureEvent):
-    """A network that takes part in a race, or is compared with it.
+    """A candidate or a contender of a race.
 
     Attributes:
-        label: What it is called, such as ``"s1p+ 0111"`` or ``"resnet-20"``.
+        label: Its name, such as ``"s1p+ 0111"`` or ``"resnet-20"``.
     """
 
     label: str
@@ -165,13 +165,13 @@ class EntrantEvent(ArchitectureEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class HalvingEvent(Event, name="halving"):
-    """Who goes on after a rung of a race.
+    """The decision which candidates remain after a rung of a race.
 
     Attributes:
         rung: Number of the rung, from 0.
-        indices: The architectures in it.
-        losses: Validation cross-entropy of each; None where it was not finite.
-        kept: Those that go on, the best first.
+        indices: Numbers of the architectures in the rung.
+        losses: Validation cross-entropy of each; None if it was not finite.
+        kept: Numbers of those that remain, the best first.
     """
 
     rung: Whole
@@ -186,14 +186,14 @@ class TrainingEvent(Event, name="training"):
 
     Attributes:
         index: Number of the architecture.
-        variant: Which of its trainings: a key of :data:`resbuilder.variants.VARIANTS`, or of
+        variant: Variant of the training: a key of :data:`resbuilder.variants.VARIANTS` or
             :data:`resbuilder.variants.RACE_VARIANTS`.
-        epochs: Epochs that were trained.
-        seconds: Time that the epochs took.
+        epochs: Number of epochs.
+        seconds: Time of all epochs.
         finite: Whether losses and weights stayed finite.
-        history: Loss and accuracy by epoch, on training and (``val_…``) on validation data.
-        validation: Result on validation data.
-        test: Result on test data; without values after a rung, which test data do not see.
+        history: Loss and accuracy by epoch, on training data and (``val_…``) on validation data.
+        validation: Results on validation data.
+        test: Results on test data; empty after a rung, which is not evaluated on test data.
     """
 
     index: Whole
@@ -208,7 +208,7 @@ class TrainingEvent(Event, name="training"):
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationEvent(Event, name="evaluation"):
-    """How good an architecture is as a removal left it."""
+    """Results of an architecture right after blocks were removed, without further training."""
 
     index: Whole
     validation: Scores
@@ -217,16 +217,16 @@ class EvaluationEvent(Event, name="evaluation"):
 
 @dataclass(frozen=True, kw_only=True)
 class RemovalEvent(Event, name="removal"):
-    """Which blocks LayerLasso removes.
+    """The decision which blocks LayerLasso removes.
 
     Attributes:
-        index: Number of the architecture that was judged.
-        values: Of each block the smaller statistic of |w| of its convolutions.
-        positions: Of each block where it is.
-        threshold: τ_Λ, below which a block is removed.
-        gain: What the last insertion changed of the validation accuracy; None without insertion.
+        index: Number of the architecture.
+        values: For each block, the smaller statistic of |w| of its two convolutions.
+        positions: Position of each block.
+        threshold: τ_Λ; blocks with a smaller value are removed.
+        gain: Change of the validation accuracy by the last insertion; None without an insertion.
         kept_by_momentum: Whether blocks below the threshold stay because the gain was large.
-        removed: Names of the blocks that go.
+        removed: Names of the removed blocks.
     """
 
     index: Whole
@@ -240,13 +240,13 @@ class RemovalEvent(Event, name="removal"):
 
 @dataclass(frozen=True, kw_only=True)
 class MorphNetEvent(Event, name="morphnet"):
-    """A MorphNet step; it is a :class:`MorphNetStep` unless the network broke down.
+    """A MorphNet step; a :class:`MorphNetStep` unless no network is left.
 
     Attributes:
         round: MorphNet round, from 0.
-        index: Number of the architecture that was judged.
-        alive: Alive channels of each convolution.
-        widths_before: Channels of each convolution.
+        index: Number of the architecture.
+        alive: Number of alive channels of each convolution.
+        widths_before: Number of channels of each convolution.
         flops_before: FLOPs of the architecture.
         dead: Why no network is left; None if there is one.
     """
@@ -261,17 +261,18 @@ class MorphNetEvent(Event, name="morphnet"):
 
 @dataclass(frozen=True, kw_only=True)
 class MorphNetStep(MorphNetEvent):
-    """A MorphNet step and the network that it left.
+    """A MorphNet step and the resulting network.
 
     Attributes:
-        widths_shrunk: Channels of each convolution that is left, the alive ones.
-        widths_after: Channels of each after scaling to the budget.
-        flops_shrunk: FLOPs with the alive channels alone.
+        widths_shrunk: Number of channels of each remaining convolution after shrinking.
+        widths_after: Number of channels of each convolution after scaling to the budget.
+        flops_shrunk: FLOPs after shrinking.
         flops_after: FLOPs after scaling.
-        kappa: Factor of the scaling.
+        kappa: Scaling factor of the widths.
         removed_blocks: Names of the blocks without alive channels.
-        channels: For each channel of a convolution of the result which old one it is, or -1.
-        result: The network.
+        channels: For each channel of a convolution of the result, the index of the old channel, or
+            -1 for a new one.
+        result: The resulting architecture.
     """
 
     widths_shrunk: Mapping[str, Whole]
@@ -286,14 +287,14 @@ class MorphNetStep(MorphNetEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class ExhaustedEvent(Event, name="exhausted"):
-    """No place was left in a round where a block would make a new architecture."""
+    """No position was left in a round at which a block would give a new architecture."""
 
     round: Whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class BreakDownEvent(Event, name="breakdown"):
-    """Regularization ended the search early: at which architecture, and why."""
+    """The search ended early: at which architecture, and why."""
 
     index: Whole
     reason: str
@@ -305,10 +306,11 @@ class FinishedEvent(Event, name="finished"):
 
     Attributes:
         reason: Why it ended.
-        seconds: Time in all trainings.
-        best: The best network within the budget, if one was trained.
-        best_any_size: The best network of any size.
-        confusion: Test images by true (row) and predicted class, of the best network.
+        seconds: Time of all trainings.
+        best: The best network within the budget; None if none was trained.
+        best_any_size: The best network of any size; None if none was trained.
+        confusion: Confusion matrix of the best network on test data: rows are true classes,
+            columns predicted classes.
         class_names: Names of the classes.
     """
 

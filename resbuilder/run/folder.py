@@ -1,4 +1,4 @@
-"""The folder of a run: where everything lies and how it is made and opened again."""
+"""A run folder: its files, and how it is created and opened again."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.datasets import DataRecord
 from resbuilder.run.journal import Journal
 
-#: 2 may hold a race, which programs that write 1 cannot read. 3 remembers its data, where programs
-#: that write 2 would divide a folder differently.
+#: Version of the format of run folders. Since 2, a run may be a race. Since 3, a run records its
+#: data; programs of format 2 would divide a folder differently.
 FORMAT = 3
 CONFIG, DATA = "config.json", "data.json"
 BEST_MODEL = Path("models", "best.keras")
-#: All files that a run folder may hold; one with others is never overwritten.
+#: All files that a run folder may contain; a folder with other files is never overwritten.
 FILES = (
     *(CONFIG, DATA, "environment.json", "journal.jsonl", LOCK),
     *("models/best.keras", "models/[0-9]*_*.keras"),
@@ -44,17 +44,17 @@ FILES = (
     "tensorboard/*events.out.tfevents.*",
 )
 
-#: Settings of a run: a training's or a search's.
+#: The settings of a run: of a training or a search.
 C = TypeVar("C", bound=TrainConfig)
 
 
 @dataclass
 class RunFolder(Generic[C]):
-    """Where the things of a run lie, for a process that is not its writer.
+    """The paths in a run folder, for a process that does not write its journal.
 
     Attributes:
         path: The folder.
-        config: Its settings.
+        config: The settings of the run.
     """
 
     path: Path
@@ -62,19 +62,20 @@ class RunFolder(Generic[C]):
 
     @property
     def models(self) -> Path:
-        """Folder of the saved models."""
+        """The folder of the saved models."""
         return self.path / "models"
 
     @property
     def best(self) -> Path:
-        """The best model of the run."""
+        """The file of the run's best model."""
         return self.path / BEST_MODEL
 
 
 class Run(RunFolder[C]):
-    """A run folder: ``config.json``, ``data.json``, ``journal.jsonl``, ``models/`` and others.
+    """A run folder: ``config.json``, ``data.json``, ``journal.jsonl``, ``models/`` and more.
 
-    Use :meth:`create` or :meth:`open`, as a context manager: a run has one writer at a time.
+    Call :meth:`create` or :meth:`open`, and use the result as a context manager, which locks the
+    folder: a run has one writer at a time.
     """
 
     def __init__(self, path: Path, config: C):
@@ -95,29 +96,27 @@ class Run(RunFolder[C]):
     def create(
         cls, path: str | Path, config: C, overwrite: bool = False, data: DataRecord | None = None
     ) -> Run[C]:
-        """Make a new run folder.
+        """Create a new run folder.
 
-        It is made under another name and renamed, so that a folder of this name is a whole run.
+        It is created under another name and then renamed, so that a folder of this name is always
+        a complete run.
 
         Args:
-            path: The folder to make.
+            path: The folder to create.
             config: Settings of the run.
             overwrite: Whether an existing run folder may be replaced.
-            data: What it has to remember of its data; it must where they are a folder of images.
+            data: What to record about the data; required if they are a folder of images.
 
         Raises:
-            ValueError: If the folder holds something and may not be overwritten, holds anything
-                that is not of a run, or another process works in it.
+            ValueError: If the folder is not empty and may not be overwritten, contains files that
+                do not belong to a run, or is in use by another process.
         """
         path = Path(path).absolute()
         old, replaced = None, path.with_name(f".{path.name}.old")
-        if replaced.exists() and not path.exists():  # killed between the two renames below
+        if replaced.exists() and not path.exists():  # Killed between the two renames below.
             os.rename(replaced, path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            instead = (
-                "give another folder, resume the run in it, or say that it may be overwritten "
-                "(--overwrite)"
-            )
+            instead = "give another folder, resume the run in it, or replace it with --overwrite"
             check_place(path, overwrite, _foreign, instead)
             lock_folder(path).release()
             old = replaced
@@ -139,45 +138,46 @@ class Run(RunFolder[C]):
 
     @staticmethod
     def open(path: str | Path) -> Run[SearchConfig]:
-        """Open the folder of a search to go on with it.
+        """Open the folder of a search to resume it.
 
         Raises:
-            ValueError: If it is not the folder of a search, is damaged, of a newer format, was made
-                on another backend, another process works in it, or it is an unfinished run of
-                format 1 with a cosine schedule, which meant another one then.
+            ValueError: If it is not the folder of a search, is damaged, has a newer format, was
+                begun on another backend, is in use by another process, or is an unfinished run of
+                format 1 with a cosine schedule, whose meaning has changed.
         """
         written, settings = _read_settings(path, "search")
         config = SearchConfig.from_mapping(settings)
-        begun = read_environment(path)
-        made = begun.get("backend", "an unknown backend")
-        if made != keras.backend.backend():
+        recorded = read_environment(path)
+        backend = recorded.get("backend", "an unknown backend")
+        if backend != keras.backend.backend():
             raise ValueError(
-                f"{path} was begun on {made} and Keras runs on {keras.backend.backend()} here, "
-                f"where the numbers would differ; set KERAS_BACKEND={made}"
+                f"{path} was begun on {backend}, but Keras runs on {keras.backend.backend()} here, "
+                f"where the numbers would differ; set KERAS_BACKEND={backend}"
             )
-        if made == "tensorflow" and begun.get("onednn") != _onednn():
+        if backend == "tensorflow" and recorded.get("onednn") != _onednn():
             warnings.warn(
-                f"{path} was begun with TF_ENABLE_ONEDNN_OPTS={begun.get('onednn')}, here it is "
-                f"{_onednn()}: the numbers from here on may differ from those of an uninterrupted "
-                "run",
+                f"{path} was begun with TF_ENABLE_ONEDNN_OPTS={recorded.get('onednn')}, but here "
+                f"it is {_onednn()}: the numbers from here on may differ from those of an "
+                "uninterrupted run",
                 stacklevel=2,
             )
         run = Run(Path(path).absolute(), config)
         if written == 1 and config.schedule == "cosine" and not run.journal.has("finished"):
             run.__exit__()
             raise ValueError(
-                f'{path} was begun with schedule "cosine" by a resbuilder whose cosine fell once '
-                "an epoch; now it falls with every step, so the trainings from here on could not "
-                "be compared with those before; start the search again in another folder"
+                f'{path} was begun with schedule "cosine" by a version of resbuilder in which the '
+                "learning rate fell once per epoch. Now it falls with every step, so the remaining "
+                "trainings could not be compared with those before. Start the search again in "
+                "another folder"
             )
         return run
 
     def keep_models(self, *names: str, at_work: tuple[str, ...] = ()) -> None:
-        """Remove every saved model but those named and the winner of a finished run.
+        """Remove all saved models except those named and the winner of a finished run.
 
         Args:
-            names: Files to keep.
-            at_work: Beginnings of names to keep. Files that are being written stay anyway.
+            names: Names of files to keep.
+            at_work: Prefixes of names to keep. Files that are being written always stay.
         """
         for path in self.models.glob("*.keras"):
             kept = path.name in (*names, self.best.name)
@@ -186,7 +186,7 @@ class Run(RunFolder[C]):
 
 
 def _foreign(path: Path) -> str | None:
-    """Say why a folder is not that of a run alone."""
+    """Return why a folder is not a run folder, or contains other files; None if it is one."""
     try:
         read_config(path)
     except ValueError as error:
@@ -199,10 +199,10 @@ def read_config(path: str | Path, kind: str | None = None) -> dict:
 
     Args:
         path: The folder.
-        kind: ``"search"`` or ``"train"`` if it must be the run of that command.
+        kind: ``"search"`` or ``"train"`` if that command must have written the folder.
 
     Raises:
-        ValueError: If it is not a run folder or not of that kind, damaged, or of a newer format.
+        ValueError: If it is not a run folder of that kind, is damaged, or has a newer format.
     """
     return _read_settings(path, kind)[1]
 
@@ -211,7 +211,7 @@ def _read_settings(path: str | Path, kind: str | None) -> tuple[int, dict]:
     """Return the format of a run folder and its settings; see :func:`read_config`."""
     file = Path(path) / CONFIG
     if Path(path).exists() and not Path(path).is_dir():
-        raise ValueError(f"{path} is not a run folder but a file")
+        raise ValueError(f"{path} is a file, not a run folder")
     try:
         settings = parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -223,18 +223,19 @@ def _read_settings(path: str | Path, kind: str | None) -> tuple[int, dict]:
     found, made_by = settings.pop("format"), settings.pop("kind")
     if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ValueError(
-            f"{path} is a run folder of format {found}, this program reads up to {FORMAT}; it was "
-            "written by a newer resbuilder: update"
+            f"{path} is a run folder of format {found}, but this version reads formats up to "
+            f"{FORMAT}; update resbuilder"
         )
     if kind not in (None, made_by):
         raise ValueError(
-            f"{path} is the folder of `resbuilder {made_by}`, expected that of `resbuilder {kind}`"
+            f"{path} is the folder of a `resbuilder {made_by}`, expected that of a `resbuilder "
+            f"{kind}`"
         )
     return found, settings
 
 
 def read_environment(path: str | Path) -> dict:
-    """Return what :func:`environment` said when the run was begun; empty if it left nothing.
+    """Return the :func:`environment` in which a run was begun; empty if it is not recorded.
 
     Args:
         path: The run folder.
@@ -250,12 +251,12 @@ def read_environment(path: str | Path) -> dict:
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{file} cannot be read: it is no object")
+        raise ValueError(f"{file} cannot be read: it is not a JSON object")
     return found
 
 
 def environment() -> dict:
-    """Return versions, hardware and command, for users who want to repeat the run."""
+    """Return versions, hardware and command, for users who want to repeat a run."""
     packages = {}
     for name in ("keras", keras.backend.backend(), "numpy", "scikit-learn"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -277,7 +278,7 @@ def environment() -> dict:
 
 
 def _onednn() -> str | None:
-    """What TensorFlow was told about oneDNN, which rounds otherwise; None: nothing."""
+    """Return the setting for oneDNN, which rounds differently; None if it is not set."""
     return os.environ.get("TF_ENABLE_ONEDNN_OPTS")
 
 
@@ -298,7 +299,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the source this program runs from, if it is a git checkout."""
+    """Return the commit of the source code, if it is in a git checkout."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str:
@@ -307,6 +308,7 @@ def _commit() -> str | None:
         return done.stdout.strip()
 
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        git("ls-files", "--error-unmatch", here.name)  # not installed inside another checkout
+        # Fails if this package is installed inside another project's checkout.
+        git("ls-files", "--error-unmatch", here.name)
         return git("describe", "--always", "--dirty", "--abbrev=12")
     return None

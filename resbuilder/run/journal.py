@@ -1,8 +1,8 @@
-"""The journal of a run: one JSON object a line, appended, and the memory that resuming rests on.
+"""The journal of a run: a file to which one JSON object per line is appended, for resuming.
 
-A run is a sequence of *steps*, each with a key. A step whose key is in the journal is not done
-again: its recorded outcome is returned. So a resumed run walks through the same code as a fresh
-one, takes the same decisions, and starts computing where the journal ends.
+A run is a sequence of *steps*, each with a key. A step whose key is in the journal is not executed
+again: its recorded event is returned. So a resumed run executes the same code as a new one, takes
+the same decisions, and starts computing where the journal ends.
 """
 
 from __future__ import annotations
@@ -25,43 +25,43 @@ E = TypeVar("E", bound=Event)
 
 
 class Journal:
-    """Appends entries to ``journal.jsonl`` and remembers the steps that are done.
+    """The finished steps of a run, in ``journal.jsonl``.
 
     Args:
-        path: The file; made when missing. A last line that was cut short, as a crash or a full
-            disk leaves it, is dropped with a warning.
+        path: The file; created if missing. An incomplete last line, after a crash or on a full
+            disk, is dropped with a warning.
 
     Attributes:
         entries: All entries, in order.
 
     Raises:
-        ValueError: If a line before the last is not an entry.
+        ValueError: If a line before the last one is not an entry.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self.entries, whole = read_journal(path)
-        if path.exists() and whole < path.stat().st_size:
+        self.entries, complete = read_journal(path)
+        if path.exists() and complete < path.stat().st_size:
             warnings.warn(
-                f"{path} ended in the middle of a line; that line is dropped and its step done "
-                "again",
+                f"{path} ended in the middle of a line; the line is dropped, and its step is "
+                "executed again",
                 stacklevel=2,
             )
             with open(path, "r+b") as file:
-                file.truncate(whole)
+                file.truncate(complete)
         self._events = {entry.key: entry.event for entry in self.entries}
 
     def step(self, kind: type[E], key: str, compute: Callable[[], E]) -> E:
-        """Do a step once: return its event, computing and appending it if it is not there yet.
+        """Return the event of a step; compute and append it first if the journal lacks it.
 
         Args:
-            kind: What the step gives.
-            key: Of the step.
-            compute: Does it.
+            kind: Class of the event.
+            key: Key of the step.
+            compute: Executes the step.
 
         Raises:
-            ValueError: If the journal has another kind of event for this step, or the event holds
-                what a journal must not hold, such as NaN. Nothing is written then.
+            ValueError: If the journal has another kind of event for this step, or the event has a
+                value that a journal must not contain, such as NaN. Nothing is written then.
         """
         if key not in self._events:
             self._append(key, compute())
@@ -72,15 +72,15 @@ class Journal:
         return key in self._events
 
     def get(self, kind: type[E], key: str) -> E:
-        """Return the event of a step that is done.
+        """Return the event of a finished step.
 
         Raises:
-            ValueError: If it is of another kind.
+            ValueError: If it is another kind of event.
         """
         event = self._events[key]
         if not isinstance(event, kind):
             raise ValueError(
-                f"{self.path}: the step {key!r} is of the kind {event.name!r}, expected "
+                f"{self.path}: the step {key!r} has an event {event.name!r}, expected "
                 f"{kind.name!r}; the file was changed or damaged: restore it, or start a new run"
             )
         return event
@@ -97,7 +97,7 @@ class Journal:
     def _append(self, key: str, event: Event) -> None:
         n, time = len(self.entries), datetime.now(UTC).isoformat("T", "seconds")
         line = json.dumps(Entry(n, time, key, event).to_json(), ensure_ascii=False, allow_nan=False)
-        # What a resumed run would read, not what this one computed: the two must not differ.
+        # Use what a resumed run would read, and not what was computed, so that both are equal.
         entry = Entry.from_json(json.loads(line), n)
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
@@ -117,21 +117,21 @@ def read_journal(path: Path) -> tuple[list[Entry], int]:
     """Read a journal without changing it.
 
     Returns:
-        The entries, and how many bytes of the file they take up: less than its size when the last
-        line was cut short.
+        The entries, and their length in bytes, which is less than the file's size if the last line
+        is incomplete.
 
     Raises:
-        ValueError: If a line before the last is not JSON, or an entry lacks something or does not
-            follow those before it.
+        ValueError: If a line before the last one is not JSON, or an entry is invalid or contradicts
+            those before it.
     """
     entries: list[Entry] = []
-    whole, checks = 0, RecordChecks()
+    complete, checks = 0, RecordChecks()
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         try:
             data = parse_json(line)
             if not line.endswith(b"\n"):
-                raise ValueError("not a whole record")
+                raise ValueError("the line is incomplete")
         except ValueError as error:
             if number == len(lines):
                 break
@@ -142,12 +142,12 @@ def read_journal(path: Path) -> tuple[list[Entry], int]:
         except ValueError as error:
             raise _damaged(path, number, error) from None
         entries.append(entry)
-        whole += len(line)
-    return entries, whole
+        complete += len(line)
+    return entries, complete
 
 
 def _damaged(path: Path, number: int, error: Exception) -> ValueError:
     return ValueError(
-        f"{path}, line {number}, is not a record of a run ({error}); the file was changed or "
-        "damaged: restore it, or start a new run"
+        f"{path}, line {number}, is not a valid entry ({error}); the file was changed or damaged: "
+        "restore it, or start a new run"
     )

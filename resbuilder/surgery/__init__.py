@@ -1,4 +1,4 @@
-"""Changing a network: blocks come and go, and trained weights follow."""
+"""Changes to a network: inserting and removing blocks, scaling widths, inheriting weights."""
 
 from resbuilder.surgery.inherit import inherit
 from resbuilder.surgery.moves import (

@@ -1,4 +1,4 @@
-"""Weights and optimizer slots for a changed network, from the one before."""
+"""Inherited weights: copying weights and optimizer slots to a changed network."""
 
 from __future__ import annotations
 
@@ -18,33 +18,32 @@ def inherit(
     target_optimizer: keras.optimizers.Optimizer | None = None,
     source_optimizer: keras.optimizers.Optimizer | None = None,
 ) -> None:
-    """Copy what two networks have in common.
+    """Copy the weights that two networks have in common.
 
-    Layers are matched by name. Layers that only the target has keep their fresh weights, and
-    channels that only the target has keep theirs.
+    Layers are matched by name. Layers and channels that only the target has keep their weights.
 
     Args:
         target: Built model to write to.
         source: Built model to read from.
-        channels: For the source's convolutions and dense layers by name, an int array: output
-            channel j of the target is the source's channel ``channels[name][j]``, or new where that
-            is -1. None when no width differs.
-        target_optimizer: Optimizer of the target; is built when it is not.
+        channels: Int arrays for the source's convolutions and dense layers, by name. Output
+            channel j of the target is the source's channel ``channels[name][j]``, or new if that
+            is -1. None if all widths are equal.
+        target_optimizer: Optimizer of the target; built if necessary.
         source_optimizer: Optimizer of the source, of the same class. Its slots (momenta, …) are
-            copied like the weights they belong to, new entries stay at the optimizer's initial
-            value; scalars such as ``iterations`` are copied too, except the learning rate. One that
-            has not been built has nothing to copy.
+            copied like the weights they belong to; slots of new weights keep their initial
+            values. Scalars such as ``iterations`` are copied too, except for the learning rate.
+            An optimizer that is not built has nothing to copy.
 
     Raises:
-        ValueError: If layers of the same name do not fit each other or the channels, only one
-            optimizer is given, or the optimizers are of different classes.
+        ValueError: If layers of the same name fit neither each other nor the channels, only one
+            optimizer is given, or the optimizers have different classes.
     """
     if (target_optimizer is None) != (source_optimizer is None):
         raise ValueError("pass both target_optimizer and source_optimizer, or neither")
     if type(target_optimizer) is not type(source_optimizer):
         raise ValueError(
-            f"optimizer slots need the same class, got {type(target_optimizer).__name__} and "
-            f"{type(source_optimizer).__name__}"
+            "optimizer slots can only be copied between optimizers of one class, got "
+            f"{type(target_optimizer).__name__} and {type(source_optimizer).__name__}"
         )
     maps = channel_maps(ChannelGraph(source), channels) if channels is not None else {}
     pairs = list(paired_weights(target, source, maps))

@@ -1,4 +1,4 @@
-"""Where a residual block may go and how one comes and goes (thesis sec. 4.1, 4.2)."""
+"""Insertion and removal of residual blocks (thesis sec. 4.1, 4.2)."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from resbuilder.architecture import Architecture, Block, Stage
 from resbuilder.costs import cost
 
 ATTEMPTS = 10
-# Standard deviation of the last convolution's weights, or γ of the last normalisation.
+# Standard deviation of the last convolution's weights, or γ of the last normalization.
 NEAR_ZERO = 1e-2
 
 INSERT_INITS = ("last_conv", "last_gamma", "glorot")
 
 
 class Position(NamedTuple):
-    """Place of a block: index of the stage, and index among its blocks."""
+    """Position of a block: index of the stage, and index among its blocks."""
 
     stage: int
     position: int
 
 
 def insertion_positions(architecture: Architecture) -> list[Position]:
-    """Every place where a block can be inserted.
+    """Return every position where a block can be inserted.
 
-    A block never goes before the stem or after the pooling that ends the network, nor before the
-    strided block that opens a projection stage: that place belongs to the end of the stage before.
+    A block is never inserted before the stem or after the final pooling, nor before the strided
+    block at the start of a projection stage, which is the end of the previous stage.
     """
     return [
         Position(index, position)
@@ -46,14 +46,15 @@ def insert_block(
     """Insert a block whose two convolutions have the width of the preceding layer.
 
     Args:
-        architecture: Where to insert.
+        architecture: Architecture to insert into.
         where: One of :func:`insertion_positions`.
         name: Name of the new block.
-        most_flops: What the block may cost for one image: its inner width is the largest that stays
-            within, but at least one channel and at most the thesis' width, which None takes.
+        most_flops: Upper limit of the block's FLOPs for one image. Its inner width is the largest
+            one within this limit, between one channel and the width of the preceding layer. None
+            takes the latter, as the thesis does.
 
     Raises:
-        ValueError: If there is no such place.
+        ValueError: If no block can be inserted at this position.
     """
     if where not in insertion_positions(architecture):
         raise ValueError(
@@ -69,20 +70,20 @@ def insert_block(
 
     if most_flops is None:
         return grown(stage.width)
-    # A block's cost is proportional to its inner width.
+    # A block's FLOPs are proportional to its inner width.
     one_channel = cost(grown(1)).flops - cost(architecture).flops
     return grown(min(stage.width, max(1, int(most_flops // one_channel))))
 
 
 def remove_blocks(architecture: Architecture, names: Iterable[str]) -> Architecture:
-    """Remove blocks; the skip connection (or projection) of each remains.
+    """Remove blocks, but keep the skip connection (or projection) of each.
 
     Raises:
-        ValueError: If a name is not that of a block.
+        ValueError: If a name is unknown.
     """
     names = set(names)
     if unknown := names - {block.name for block in architecture.blocks}:
-        raise ValueError(f"no such blocks: {sorted(unknown)}")
+        raise ValueError(f"unknown blocks: {sorted(unknown)}")
     stages = tuple(
         replace(stage, blocks=tuple(b for b in stage.blocks if b.name not in names))
         for stage in architecture.stages
@@ -97,20 +98,20 @@ def draw_insertion(
     rng: np.random.Generator,
     most_flops: float | None = None,
 ) -> tuple[Architecture, Position] | None:
-    """Insert a block at random so that the result is new (thesis sec. 4.1).
+    """Insert a block at a random position so that the architecture is new (thesis sec. 4.1).
 
-    A stage is drawn uniformly, then a place in it. After ten draws that gave a known architecture,
-    all places are tried in random order.
+    First a stage is drawn uniformly, then a position in it. If ten draws give only known
+    architectures, all positions are tried in random order.
 
     Args:
-        architecture: Where to insert.
-        seen: Architectures that were trained before.
+        architecture: Architecture to insert into.
+        seen: Architectures that were already trained.
         name: Name of the new block.
         rng: Source of randomness.
-        most_flops: What the block may cost, see :func:`insert_block`.
+        most_flops: Upper limit of the block's FLOPs, see :func:`insert_block`.
 
     Returns:
-        The new architecture and the place, or None when every place gives a known one.
+        The new architecture and the position, or None if every position gives a known one.
     """
     positions = insertion_positions(architecture)
     for _ in range(ATTEMPTS):
@@ -129,25 +130,26 @@ def draw_insertion(
 def initialise_block(
     model: keras.Model, block: str, scheme: str = "last_conv", seed: int = 0
 ) -> None:
-    """Give a new block weights that start it near the identity.
+    """Set the weights of a new block so that it starts near the identity.
 
-    Only the *last* convolution or its normalisation starts near zero: an inner convolution that
-    starts below MorphNet's threshold would be dead at once.
+    Only the *last* convolution or its normalization starts near zero, because an inner
+    convolution that starts below MorphNet's threshold would be dead at once.
 
     Args:
-        model: The network that holds the block.
+        model: The network with the block.
         block: Name of the block.
         scheme: ``"last_conv"`` draws the last convolution from N(0, 1e-2²) (thesis: weights of
-            order 1e-2); ``"last_gamma"`` sets γ of the last batch normalisation to 1e-2, which
-            keeps the block near the identity also while normalisation by batch statistics undoes
-            the scale of the convolution; ``"glorot"`` leaves the usual start (released code).
+            order 1e-2). ``"last_gamma"`` sets γ of the last batch normalization to 1e-2. This
+            keeps the block near the identity even in training, where normalization by batch
+            statistics undoes the scale of the convolution. ``"glorot"`` keeps the usual
+            initialization (released code).
         seed: Seed of the draw.
 
     Raises:
         ValueError: If the scheme is unknown.
     """
     if scheme not in INSERT_INITS:
-        raise ValueError(f"the initialisation must be one of {INSERT_INITS}, got {scheme!r}")
+        raise ValueError(f"scheme must be one of {INSERT_INITS}, got {scheme!r}")
     if scheme == "last_conv":
         kernel = model.get_layer(f"{block}_conv2").kernel
         rng = np.random.default_rng([seed, zlib.crc32(block.encode())])

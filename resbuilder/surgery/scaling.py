@@ -1,4 +1,4 @@
-"""Architectures of another width: the MorphNet step, and scaling to a budget."""
+"""Changes of width: the MorphNet step, and scaling an architecture to a FLOPs budget."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from resbuilder.surgery.moves import remove_blocks
 
 
 class BreakDown(Exception):
-    """Regularization has killed the network; the run ends with the best so far."""
+    """Raised when regularization has killed the network; the run ends with the best so far."""
 
 
 @dataclass(frozen=True)
 class MorphStep:
-    """What one MorphNet step makes of an architecture.
+    """Result of one MorphNet step.
 
     Attributes:
-        shrunk: The architecture with the alive channels only, blocks without any left out.
+        shrunk: The architecture with only its alive channels, without the removed blocks.
         result: The shrunk architecture expanded to the budget.
-        kappa: Factor of the expansion.
+        kappa: Factor κ of the expansion.
         removed: Names of the blocks that had no alive channel.
-        channels: For each convolution of the result, which old channel each of its channels is,
-            -1 for new ones, as :func:`resbuilder.surgery.inherit` reads it.
+        channels: For each convolution of the result, the old index of each of its channels, or -1
+            for new channels, as :func:`resbuilder.surgery.inherit` reads them.
     """
 
     shrunk: Architecture
@@ -42,32 +42,34 @@ class MorphStep:
 
 
 def least_architecture(architecture: Architecture) -> Architecture:
-    """The same network with one channel everywhere."""
+    """Return the same network with one channel in every layer."""
     return architecture.with_widths(dict.fromkeys(architecture.widths(), 1))
 
 
 def least_flops(architecture: Architecture) -> int:
-    """FLOPs of the same network with one channel everywhere: no budget below can be met."""
+    """Return the FLOPs with one channel in every layer, the smallest budget that can be met."""
     return cost(least_architecture(architecture)).flops
 
 
 def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
-    """Scale all widths by one factor to the largest network within a budget, and fill the rest.
+    """Scale all widths by one factor to the largest network within a budget, then fill the rest.
 
-    One factor κ leaves up to a tenth of the budget where channels are few, as it widens several
-    layers in one step. What is left goes to single layers, a channel at a time, first to the one
-    that a larger κ would widen first, until no layer can be widened within the budget.
+    One factor κ leaves up to a tenth of the budget unused if there are few channels, because it
+    widens several layers in one step. The rest goes to single groups of layers, one channel at a
+    time, first to the group g that a growing κ would widen next: the one with the smallest
+    (w_g + 1/2) / c_g, where c_g is its original and w_g its current width. In the result, no
+    group can be widened by one channel within the budget.
 
     Args:
-        architecture: What to scale.
-        flops: ζ, FLOPs for one image.
+        architecture: Architecture to scale.
+        flops: Budget ζ, FLOPs for one image.
 
     Raises:
-        ValueError: If one channel everywhere already exceeds the budget, or it is no positive
-            number.
+        ValueError: If the budget is not a positive number, or one channel in every layer already
+            exceeds it.
     """
     if not 0 < flops < math.inf:
-        raise ValueError(f"a budget must be a positive number of FLOPs, got {flops}")
+        raise ValueError(f"the budget must be a positive number of FLOPs, got {flops}")
     if (least := least_flops(architecture)) > flops:
         raise ValueError(
             f"a budget of {flops:,.0f} FLOPs is too small: with one channel in every layer this "
@@ -86,7 +88,7 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
 
     _, widths = largest_widths(base, fits)
     while True:
-        # The factor at which a group would get its next channel.
+        # Sort by the factor κ at which a group would get its next channel.
         order = sorted(range(len(base)), key=lambda g: (widths[g] + 0.5) / base[g])
         wider = ([w + (g == chosen) for g, w in enumerate(widths)] for chosen in order)
         grown = next(filter(fits, wider), None)
@@ -96,7 +98,7 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
 
 
 def _width_groups(architecture: Architecture) -> list[list[str]]:
-    """Return the convolutions that must be equally wide, as their outputs are added."""
+    """Return groups of convolutions that need one width because their outputs are added."""
     groups = [["stem"]]
     trunk = groups[0]
     for index, stage in enumerate(architecture.stages):
@@ -120,16 +122,16 @@ def morph(
 
     Args:
         architecture: The trained architecture.
-        alive: Which channels of each convolution are alive, as
-            :meth:`resbuilder.morphnet.MorphNetRegularizer.alive` returns.
-        values: Their values R, as ``group_values`` returns: where the budget has no room for all
-            that are alive, the largest stay.
-        flops: ζ, FLOPs for one image.
-        intensity: I_M; 1 takes the expanded widths, 0 keeps the old ones.
+        alive: Which channels of each convolution are alive, as returned by
+            :meth:`resbuilder.morphnet.MorphNetRegularizer.alive`.
+        values: The values R of the channels, as returned by ``group_values``. If the budget has
+            no room for all alive channels, those with the largest values stay.
+        flops: Budget ζ, FLOPs for one image.
+        intensity: I_M from 0 to 1: 1 takes the expanded widths, 0 keeps the old ones.
 
     Raises:
-        BreakDown: If the stem or a stage has no alive channel, or the blocks are so many that one
-            channel everywhere exceeds the budget.
+        BreakDown: If the stem or a stage has no alive channel, or if one channel in every layer
+            already exceeds the budget because the network has too many blocks.
     """
     counts = {c.name: int(np.sum(alive[c.name])) for c in architecture.convolutions()}
     removed = tuple(

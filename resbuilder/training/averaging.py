@@ -1,11 +1,12 @@
-"""Averages of a network's weights over the steps of a training.
+"""Exponential moving averages of a network's weights over the steps of a training.
 
-At a constant learning rate the weights wander around a minimum, and their average lies deeper in
-it. Keras' own ``use_ema`` averages what is trained alone. Here batch normalization's moving
-statistics are averaged too, so that they fit the averaged kernels.
+At a constant learning rate the weights oscillate around a minimum, and their average has a lower
+loss. Keras' own ``use_ema`` averages only trainable weights. Here the moving statistics of batch
+normalization are averaged too, so that they fit the averaged kernels.
 
-With n steps done the decay is min(ema, (1 + n)/(10 + n)): at first the average covers about the
-last tenth of the steps, so that the start is soon forgotten.
+After step n with weights w, the average is a ← d·a + (1 − d)·w with decay
+d = min(ema, (1 + n)/(10 + n)). At first it covers about the last tenth of the steps, so that it
+soon forgets the initial weights.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class AveragedWeights:
     """Averages of all weights of a network, kept as weights of the model that trains it.
 
     Args:
-        owner: The model that is trained; it gets a weight for each of the network's.
-        network: What is averaged.
-        ema: The decay per step that is not exceeded, in (0, 1).
+        owner: The model that is trained; it gets one weight for each weight of the network.
+        network: The network whose weights are averaged.
+        ema: The largest decay per step, in (0, 1).
     """
 
     def __init__(self, owner: keras.Model, network: keras.Model, ema: float):
@@ -34,7 +35,7 @@ class AveragedWeights:
                 shape=weight.shape,
                 initializer="zeros",
                 trainable=False,
-                # All devices have the same weights.
+                # The weights are the same on all devices.
                 aggregation="only_first_replica",
                 name=f"average_{number}",
             )
@@ -42,12 +43,16 @@ class AveragedWeights:
         ]
 
     def restart(self) -> None:
-        """Begin with the present weights."""
+        """Reset the averages to the current weights."""
         for average, weight in zip(self._averages, self._weights, strict=True):
             average.assign(_copy(weight))
 
     def update(self, steps: Any) -> None:
-        """Take in the weights after a step; ``steps`` are done, a float scalar."""
+        """Update the averages with the weights after a step.
+
+        Args:
+            steps: Number of steps done, a float scalar.
+        """
         decay = ops.minimum(self._ema, (1 + steps) / (10 + steps))
         for average, weight in zip(self._averages, self._weights, strict=True):
             new = ops.stop_gradient(ops.convert_to_tensor(weight))
@@ -63,14 +68,14 @@ class AveragedWeights:
 
 
 class JudgedByAverages(keras.callbacks.Callback):
-    """Puts the averages in place of the weights while `fit` validates."""
+    """Makes ``fit`` validate the averages instead of the current weights."""
 
     def __init__(self, averages: AveragedWeights):
         super().__init__()
         self._averages = averages
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Exchange them."""
+        """Exchange weights and averages."""
         self._averages.swap()
 
     def on_test_end(self, logs: dict | None = None) -> None:
@@ -79,5 +84,5 @@ class JudgedByAverages(keras.callbacks.Callback):
 
 
 def _copy(variable: keras.Variable) -> np.ndarray:
-    """The value, in memory of its own: torch's arrays share theirs with the variable."""
+    """Return the value in separate memory; torch's arrays share their memory with the variable."""
     return np.array(ops.convert_to_numpy(variable))

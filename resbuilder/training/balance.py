@@ -1,7 +1,7 @@
-"""Classes of different sizes: weights that make up for them, and an accuracy that does not hide it.
+"""Imbalanced classes: weights that compensate for them, and the balanced accuracy.
 
-Where nine of ten images are of one class, a network that knows no other is right on 90 % of them;
-its balanced accuracy is that of chance.
+If nine of ten images belong to one class, a network that always predicts this class has an accuracy
+of 90 %, but its balanced accuracy is that of chance.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from keras import ops
 
 
 class BalancedAccuracy(keras.metrics.Metric):
-    """The mean over the classes of the share of their images that are recognized.
-
-    Classes without images do not count.
+    """The mean recall: (1/K) Σ_k hits_k / images_k over the K classes that have images.
 
     Args:
         classes: Number of classes.
-        name: Of the metric.
-        dtype: Of its variables.
+        name: Name of the metric.
+        dtype: Data type of its variables.
 
     Example:
         >>> metric = BalancedAccuracy(2)
@@ -44,23 +42,26 @@ class BalancedAccuracy(keras.metrics.Metric):
         self._hits.assign_add(ops.sum(here * ops.cast(hit, self.dtype)[:, None], axis=0))
 
     def result(self):
-        """Return the balanced accuracy of what was counted, in 0..1."""
+        """Return the balanced accuracy of all batches counted so far, in 0..1."""
         images = ops.convert_to_tensor(self._images)
-        there = ops.cast(images > 0, self.dtype)
+        present = ops.cast(images > 0, self.dtype)
         return ops.divide_no_nan(
-            ops.sum(ops.divide_no_nan(ops.convert_to_tensor(self._hits), images)), ops.sum(there)
+            ops.sum(ops.divide_no_nan(ops.convert_to_tensor(self._hits), images)), ops.sum(present)
         )
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return a weight for each class: inversely proportional to its images, 1 on average over them.
+    """Return a weight for each class, inversely proportional to its number of images.
+
+    The weight of class k is n / (K · images_k), with n images and K classes that have images. So
+    the weights average 1 over the images.
 
     Args:
-        labels: Of the training images (n,).
+        labels: Labels of the training images, shape (n,).
         classes: Number of classes; those without images get 0.
 
     Returns:
-        Weights (classes,), float32.
+        Weights of shape (classes,), float32.
     """
     counts = np.bincount(labels, minlength=classes)
     present = (counts > 0).sum()

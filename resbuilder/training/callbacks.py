@@ -1,4 +1,4 @@
-"""A user's own Keras callbacks: made for each training, which learns nothing from them."""
+"""Keras callbacks that a user adds to each training; they must not change its result."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from resbuilder.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainingInfo:
-    """Which training callbacks are made for.
+    """The training for which callbacks are created.
 
     Attributes:
-        name: Unique in the run and fit for a file's name, such as ``"003_no_reg_ri"``;
-            ``"training"`` where there is only one.
-        title: The same for people: ``"No Reg RI, architecture 3"``.
+        name: Name that is unique in the run and valid as a file name, such as
+            ``"003_no_reg_ri"``; ``"training"`` if the run has only one training.
+        title: Name for people, such as ``"No Reg RI, architecture 3"``.
         run: The run folder.
-        architecture: The network.
-        config: The settings. In a race ``epochs``, ``schedule``, ``warmup`` and ``ema`` are those
+        architecture: The architecture.
+        config: The settings. In a race, ``epochs``, ``schedule``, ``warmup`` and ``ema`` are those
             of this training.
         index: Number of the architecture in the run.
-        variant: Which of its trainings: ``"with_reg"``, ``"no_reg_wi"`` or ``"no_reg_ri"``; in a
-            race ``"rung_1"`` and so on, ``"cooldown"`` or ``"whole"``; else ``"training"``.
+        variant: Variant of the training: ``"with_reg"``, ``"no_reg_wi"`` or ``"no_reg_ri"``; in a
+            race ``"rung_1"`` and so on, ``"cooldown"`` or ``"whole"``; otherwise ``"training"``.
     """
 
     name: str
@@ -39,7 +39,7 @@ class TrainingInfo:
     variant: str = "training"
 
 
-#: Called once for each training, in the process that does it.
+#: Called once for each training, in the process that runs it.
 CallbackFactory = Callable[[TrainingInfo], Iterable[keras.callbacks.Callback]]
 
 
@@ -48,26 +48,25 @@ def check_factory(factory: CallbackFactory | None, workers: int = 1) -> None:
 
     Args:
         factory: The function, or None.
-        workers: Trainings at the same time; those in other processes get a copy of it.
+        workers: Number of trainings at the same time; other processes get a copy of the function.
 
     Raises:
-        ValueError: If it is not a function, or cannot be sent to the other processes.
+        ValueError: If it is not a function, or cannot be sent to other processes.
     """
     if factory is None:
         return
     if not callable(factory) or isinstance(factory, keras.callbacks.Callback):
         raise ValueError(
-            "callbacks must be a function that is called for each training and returns its Keras "
+            "callbacks must be a function that takes a training and returns a list of Keras "
             f"callbacks, such as lambda training: [...], got {type(factory).__name__}"
         )
     if workers > 1:
         try:
             ForkingPickler.dumps(factory)
-        except Exception as error:  # Whatever the parts of a callable raise.
+        except Exception as error:  # Pickling can raise any exception.
             raise ValueError(
-                f"callbacks must be a function of a module to reach the processes of {workers} "
-                f"workers, and this one cannot be pickled ({error}); define it with def at the "
-                "top of a file, or take one worker"
+                f"callbacks cannot be pickled to send it to the processes of {workers} workers "
+                f"({error}); define it with def at the top level of a module, or use one worker"
             ) from None
 
 
@@ -77,7 +76,7 @@ def callbacks_for(
     """Return a user's callbacks for a training.
 
     Raises:
-        ValueError: If the function returns something else.
+        ValueError: If the function returns anything but callbacks.
     """
     if factory is None:
         return []
@@ -86,24 +85,25 @@ def callbacks_for(
     for callback in made:
         if not isinstance(callback, keras.callbacks.Callback):
             raise ValueError(
-                f"callbacks must return a list of Keras callbacks for {training.name}, and there "
-                f"is {callback!r} among what it returned"
+                f"callbacks must return a list of Keras callbacks, but for {training.name} it "
+                f"returned {callback!r}"
             )
     return made
 
 
 def refuse_to_stop(result: dict, config: TrainConfig) -> None:
-    """Refuse a training of a search that a callback ended: it could not be compared with others.
+    """Raise an error if a callback stopped a training, which makes it incomparable with others.
 
     Args:
-        result: What :meth:`.Trainer.fit` returned.
+        result: The result of :meth:`.Trainer.fit`.
         config: The settings of the training.
 
     Raises:
-        ValueError: If it had fewer epochs than its settings say, and did not diverge.
+        ValueError: If the training had fewer epochs than its settings say, and did not diverge.
     """
     if result["finite"] and result["epochs"] < config.epochs:
         raise ValueError(
-            f"a callback ended a training after {result['epochs']} of {config.epochs} epochs; a "
-            "search compares trainings of equal length: leave it out (EarlyStopping, for instance)"
+            f"a callback stopped a training after {result['epochs']} of {config.epochs} epochs, "
+            "but a search compares trainings of equal length; remove the callback that stops them, "
+            "such as EarlyStopping"
         )

@@ -1,4 +1,4 @@
-"""The three parts of a dataset, ready for training: one split and one preprocessing for all."""
+"""A dataset ready for training: its three parts, with one split and one preprocessing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from resbuilder.variants import PARTS
 if TYPE_CHECKING:
     from resbuilder.training.resident import ResidentData
 
-# Larger data stay where they are, be it in a file that is mapped into memory.
+# Larger data are not copied to tensors; they may be in a memory-mapped file.
 MOST_RESIDENT_BYTES = 2**30
 
 
@@ -39,15 +39,15 @@ class TrainingData:
 
     @classmethod
     def load(cls, config, record: DataRecord | None = None) -> TrainingData:
-        """Load what a :class:`resbuilder.TrainConfig` names.
+        """Load the data that a :class:`resbuilder.TrainConfig` names.
 
         Args:
             config: The settings.
-            record: What a run remembers of these data (:func:`resbuilder.run.read_data`): of a
-                folder its very files are loaded, each for what it was there.
+            record: What a run recorded about these data (:func:`resbuilder.run.read_data`). Of a
+                folder, exactly the recorded files are loaded, each into its recorded part.
 
         Raises:
-            ValueError: If the data cannot be found or read, or are not those of the record.
+            ValueError: If the data cannot be found or read, or differ from the record.
         """
         dataset = load(
             config.dataset,
@@ -62,11 +62,11 @@ class TrainingData:
         return cls(dataset, split, fitted)
 
     def record(self) -> DataRecord:
-        """Return what a run has to remember of these data."""
+        """Return what a run records about these data."""
         return self.dataset.record(self.split)
 
     def fingerprint(self) -> dict:
-        """What tells these data from others: sizes, and a hash of the labels and some images."""
+        """Return what identifies these data: shapes, and a hash of the labels and some images."""
         d, digest = self.dataset, hashlib.sha256()
         for array in (d.y_train, d.y_test, d.x_train[::101], d.x_test[::101]):
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -77,19 +77,19 @@ class TrainingData:
         }
 
     def check_same(self, recorded: str, run: str | Path) -> None:
-        """Check that these are the data that a run began with.
+        """Check that these are the data with which a run began.
 
         Args:
-            recorded: The hash of :meth:`fingerprint` that the run has recorded.
-            run: The run folder, for the error.
+            recorded: The hash of :meth:`fingerprint` in the run's journal.
+            run: The run folder, for the error message.
 
         Raises:
-            ValueError: If they are others.
+            ValueError: If the data are different.
         """
         if self.fingerprint()["sha256"] != recorded:
             raise ValueError(
-                f"the images of {self.dataset.name} are not those that the run in {run} began "
-                "with; give it the same data"
+                f"the images of {self.dataset.name} are not those with which the run in {run} "
+                "began; restore the original data"
             )
 
     def batches(
@@ -99,12 +99,12 @@ class TrainingData:
         augmentation: Augmentation | None = None,
         seed: int = 0,
     ) -> Batches:
-        """Batches of raw pixels and labels; the training part is shuffled.
+        """Return batches of raw pixels and labels; the training part is shuffled.
 
         Args:
             part: ``"train"``, ``"validation"`` or ``"test"``.
-            batch_size: Images in a batch.
-            augmentation: Random shifts and flips, for the training part.
+            batch_size: Images per batch.
+            augmentation: Random shifts and flips; applied to the training part only.
             seed: Seed of shuffling and augmentation.
 
         Raises:
@@ -119,7 +119,7 @@ class TrainingData:
 
     @functools.cached_property
     def resident(self) -> ResidentData | None:
-        """All parts in tensors, made once; None if they are too large, or not on TensorFlow."""
+        """All parts as tensors, created once; None if they are too large or without TensorFlow."""
         parts = {part: self._part(part) for part in PARTS}
         images = sum(len(indices) for _, _, indices in parts.values())
         size = images * self.dataset.x_train[0].nbytes
@@ -130,7 +130,7 @@ class TrainingData:
         return ResidentData({p: (x[indices], y[indices]) for p, (x, y, indices) in parts.items()})
 
     def _part(self, part: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pixels, labels, and which of them belong to a part."""
+        """Return pixels, labels, and the indices of those that belong to a part."""
         d = self.dataset
         if part == "test":
             return d.x_test, d.y_test, np.arange(len(d.y_test))

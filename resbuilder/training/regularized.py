@@ -1,7 +1,7 @@
 """A thin trainer model that adds regularization terms to the loss of the network it wraps.
 
-The terms live in the trainer alone: the network stays a plain functional model, so a checkpoint or
-an exported file knows nothing of them, and ``evaluate`` reports the task's loss.
+Only the trainer has the terms. The network stays a plain functional model, so checkpoints and
+exported files do not contain them, and ``evaluate`` reports the task loss alone.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from resbuilder.training.schedule import RateSchedule
 class RegularizedModel(keras.Model):
     """Trains ``network`` on its task loss plus Σ λ·term.
 
-    Made in the scope of a ``tf.distribute.MirroredStrategy``, it is trained as on one device:
-    batch normalization takes the statistics of the whole batch, the loss is the mean over the whole
-    batch however it is divided, and the terms count once.
+    If it is created in the scope of a ``tf.distribute.MirroredStrategy``, the training computes the
+    same as on one device: batch normalization uses the statistics of the whole batch, the loss is
+    the mean over the whole batch however it is divided, and the terms count once.
 
     Args:
         network: The functional model to train; its weights are shared, not copied.
         terms: Functions without arguments that return a scalar tensor computed from the network's
             variables, such as ``MorphNetRegularizer(...).regularization_term``.
-        label_smoothing: ε, the share of each label that is spread over all classes, in training
-            alone. ``y_pred`` must be logits.
-        schedule: Sets the optimizer's learning rate before each step; None leaves it alone.
-        ema: Decay of the weights' averages (:class:`.averaging.AveragedWeights`); None for none.
-        class_weights: Weight of each class in the task loss of training (classes,); ``y`` must be
-            class numbers. None: all alike.
+        label_smoothing: ε, the fraction of each label that is spread over all classes, in training
+            only. ``y_pred`` must be logits.
+        schedule: Sets the optimizer's learning rate before each step; None leaves it unchanged.
+        ema: Decay of the averaged weights (:class:`.averaging.AveragedWeights`); None for no
+            averaging.
+        class_weights: Weight of each class in the task loss, in training only, shape (classes,);
+            ``y`` must be class numbers. None weights all classes equally.
 
     Attributes:
-        averages: The averages, or None.
+        averages: The averaged weights, or None.
 
     Example:
         >>> from sklearn.datasets import load_digits
@@ -62,13 +63,13 @@ class RegularizedModel(keras.Model):
         ema: float | None = None,
         class_weights: np.ndarray | None = None,
     ):
-        # torch takes no dot in a module's name, and keras.applications has mobilenet_1.00_224.
+        # torch allows no dot in a module's name, but keras.applications has mobilenet_1.00_224.
         super().__init__(name=f"regularized_{network.name}".replace(".", "_"))
         self.network = network
-        # Plain attributes hidden from Keras' tracking: the regularizers hold the network's layers.
+        # A function hides the terms from Keras' tracking, as they refer to the network's layers.
         self._terms = lambda: terms
-        # Weights, not Python numbers: they can change between fits of a compiled step on every
-        # backend (a float would be frozen into JAX's and XLA's trace).
+        # λ are weights and not Python numbers, so that they can change between two calls of `fit`
+        # without compiling the step again (JAX and XLA would treat a float as a constant).
         self.strengths = {
             term: self.add_weight(
                 shape=(), initializer="zeros", trainable=False, name=f"lambda_{term}"
@@ -103,12 +104,12 @@ class RegularizedModel(keras.Model):
             ValueError: If there is no such term.
         """
         if unknown := sorted(set(strengths) - set(self.strengths)):
-            raise ValueError(f"no such terms: {unknown}; there are {sorted(self.strengths)}")
+            raise ValueError(f"unknown terms: {unknown}; expected {sorted(self.strengths)}")
         for term, variable in self.strengths.items():
             variable.assign(strengths.get(term, 0.0))
 
     def begin(self, steps: int) -> None:
-        """Begin a training of the given number of steps: schedule and averages start again."""
+        """Reset schedule and averages for a training of the given number of steps."""
         if self._counts_steps:
             self._step.assign(0)
             self._steps.assign(steps)
@@ -116,9 +117,9 @@ class RegularizedModel(keras.Model):
             self.averages.restart()
 
     def train_step(self, *arguments):
-        """Keras' step, at the rate of the schedule and followed by the averages.
+        """Set the learning rate, do Keras' training step, and update the averages.
 
-        Under JAX a step takes and returns the values of all variables.
+        Under JAX, a step takes and returns the values of all variables.
         """
         if not self._counts_steps:
             return super().train_step(*arguments)
@@ -142,7 +143,7 @@ class RegularizedModel(keras.Model):
             self.averages.update(ops.cast(self._step, "float32"))
 
     def _changed(self, state: tuple, change: Callable[[], None]) -> tuple:
-        """Return JAX's values of the variables after a change to the variables."""
+        """Return JAX's values of the variables after applying a change to the variables."""
         *groups, metrics = state
         variables = (
             self.trainable_variables,
@@ -160,15 +161,15 @@ class RegularizedModel(keras.Model):
         return (*new, metrics)
 
     def call(self, inputs, training=None):
-        """The network's outputs."""
+        """Return the network's outputs."""
         if self._replicas > 1:
             return call_part(self.network, inputs, training)
         return self.network(inputs, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """The task loss, and in training the terms."""
-        # Keras' mean over each device's rows, and then over devices, is another one where a batch
-        # does not divide evenly. So every device takes the mean over all rows.
+        """Return the task loss, and in training add the terms."""
+        # Keras would average over each device's rows and then over the devices, which differs from
+        # the mean over the batch if it does not divide evenly. So every device uses all rows.
         y, y_pred, sample_weight = tree.map_structure(gather, (y, y_pred, sample_weight))
         weights = None
         if training and self._class_weights is not None:
@@ -179,14 +180,15 @@ class RegularizedModel(keras.Model):
         if not training:
             return loss
         if self._label_smoothing:
-            # (1 − ε)·CE(y) + ε·mean over classes k of CE(k) = CE(y) + ε·(z_y − mean z): the
-            # logarithm of the sum of exponentials is in all of them.
+            # With logits z and CE(k) = log Σ exp z − z_k, label smoothing adds ε·(z_y − mean z):
+            # (1 − ε)·CE(y) + ε·mean over k of CE(k) = CE(y) + ε·(z_y − mean z), because all CE(k)
+            # share the logarithm.
             hit = ops.one_hot(ops.cast(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
             smoothed = ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1)
             added = ops.mean(smoothed if weights is None else weights * smoothed)
             loss += self._aggregate_additional_loss(self._label_smoothing * added)
         for term, value in self._terms().items():
-            # Keras scales what is added to a per-replica loss by the number of replicas.
+            # _aggregate_additional_loss divides by the number of devices, so a term counts once.
             added = ops.cast(self.strengths[term], "float32") * value()
             loss += self._aggregate_additional_loss(ops.cast(added, loss.dtype))
         return loss
@@ -198,10 +200,10 @@ class RegularizedModel(keras.Model):
         self.network.save(filepath, overwrite=overwrite, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """What Keras does before the first step on several devices, to build the metrics.
+        """Build the metrics from one device's part of a batch.
 
-        It takes the mean over the devices of their parts of a batch, for the shape alone, and fails
-        where they differ in size. One of the parts will do.
+        On several devices, Keras averages their parts of the first batch only to get a shape, which
+        fails if the parts differ in size. The part of one device is enough.
         """
         if iterator is not None and self._replicas > 1:
             parts = self.distribute_strategy.experimental_local_results

@@ -1,4 +1,4 @@
-"""A network on a part of a batch: no rows at all, and statistics over all devices."""
+"""Run a network on one device's part of a batch, which may be empty, with common statistics."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from contextvars import ContextVar
 import keras
 from keras import ops, tree
 
-# 1 where the device at work has rows of the batch, 0 where it was left with none. TensorFlow
-# traces each device's part in a thread of its own.
+# 1 if the current device has rows of the batch, 0 if it has none. A context variable, because
+# TensorFlow traces each device's part in a separate thread.
 _present = ContextVar("present", default=1.0)
 
 
 def call_part(network: keras.Model, inputs, training):
-    """Outputs of a network for the rows of this device, of which there may be none.
+    """Return the outputs of a network for the rows of this device, which may be none.
 
-    TensorFlow's convolutions do not all stand an empty batch, so a row of zeros is computed with
-    in its place, which counts neither in the outputs nor in what :func:`normalize_together` takes.
+    Some of TensorFlow's convolutions fail on an empty batch. So an empty batch is replaced by a row
+    of zeros, which counts neither in the outputs nor in the statistics of
+    :func:`normalize_together`.
     """
     rows = ops.shape(tree.flatten(inputs)[0])[0]
     filled = tree.map_structure(
@@ -35,10 +36,11 @@ def call_part(network: keras.Model, inputs, training):
 
 
 def normalize_together(network: keras.Model) -> None:
-    """Let batch normalization, in training, take mean and variance over the rows of all devices.
+    """Make batch normalization, in training, use the mean and variance of all devices' rows.
 
     Keras' own ``synchronized=True`` would be saved with the network, which then only TensorFlow
-    could load; and it takes the difference of two means for the variance, which rounds more.
+    could load. It also computes the variance as E[x²] − E[x]², which has larger rounding errors
+    than the two passes here.
     """
     for layer in network._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -46,6 +48,7 @@ def normalize_together(network: keras.Model) -> None:
 
 
 def _moments(axes, x, mask=None):
+    """Return mean and variance over the given axes and over the rows of all devices."""
     import tensorflow as tf
 
     def total(*parts):

@@ -1,7 +1,8 @@
-"""Data that lie where the model does: a training step looks its images up by itself.
+"""Data in tensors on the model's device, from which a training step gathers its own images.
 
-A pipeline that hands over batches costs more than a step of a small network. Here the steps are
-handed two numbers, and what they compute begins with gathering, shifting and mirroring pixels.
+For a small network, an input pipeline that delivers batches takes longer than the training step.
+Here a step receives only the begin and end of its batch, and itself gathers, shifts and mirrors
+the pixels.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ResidentData:
-    """All parts of a dataset in tensors, made once for all trainings.
+    """All parts of a dataset in tensors, created once for all trainings.
 
     Args:
         parts: Pixels (n, height, width, channels) and labels (n,) of each part by name, the
@@ -35,12 +36,12 @@ class ResidentData:
         self._spans = dict(zip(parts, itertools.pairwise(edges), strict=True))
         self._pixels = tf.constant(np.concatenate(pixels))
         self._labels = tf.constant(np.concatenate(labels))
-        # What is random in the present epoch; see Batches.draw.
+        # The random choices for the current epoch; see Batches.draw.
         self._order = tf.Variable(np.arange(edges[1]), trainable=False)
         self._moves = tf.Variable(np.zeros((edges[1], 3), np.int64), trainable=False)
 
     def spans(self, part: str, batch_size: int) -> tf.data.Dataset:
-        """Return where each batch of a part begins and ends, int64 (2,)."""
+        """Return the begin and end of each batch of a part, as int64 tensors of shape (2,)."""
         import tensorflow as tf
 
         start, stop = self._spans[part]
@@ -50,11 +51,11 @@ class ResidentData:
         )
 
     def shuffled(self, batches: Batches) -> keras.callbacks.Callback:
-        """Return what gives a `fit` the batches that `batches` would give it."""
+        """Return the callback with which ``fit`` gets the same batches as from ``batches``."""
         return _Draw(batches, self._order, self._moves)
 
     def training_batch(self, span: tf.Tensor, moved: bool) -> tuple[tf.Tensor, tf.Tensor]:
-        """Look up a batch of the training part in the order of this epoch, moved or not."""
+        """Return a batch of the training part in this epoch's order, augmented if ``moved``."""
         import tensorflow as tf
 
         chosen = self._order[span[0] : span[1]]
@@ -65,7 +66,7 @@ class ResidentData:
         return tf.cast(pixels, tf.float32), tf.gather(self._labels, chosen)
 
     def batch(self, span: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Look up a batch as it lies there."""
+        """Return a batch in the stored order, without augmentation."""
         import tensorflow as tf
 
         pixels = self._pixels[span[0] : span[1]]
@@ -73,16 +74,16 @@ class ResidentData:
 
 
 class ResidentModel(RegularizedModel):
-    """A :class:`RegularizedModel` whose steps also take spans of resident data.
+    """A :class:`RegularizedModel` whose steps also accept spans of resident data.
 
-    What `fit` and `evaluate` take otherwise, they still take.
+    ``fit`` and ``evaluate`` still accept everything else that Keras accepts.
 
     Args:
-        network: As there.
-        terms: As there.
-        data: What the spans are of.
-        augmented: Whether images are moved in training.
-        options: Further arguments, as there.
+        network: As for :class:`RegularizedModel`.
+        terms: As for :class:`RegularizedModel`.
+        data: The data to which the spans refer.
+        augmented: Whether training images are shifted and flipped.
+        options: Further arguments of :class:`RegularizedModel`.
     """
 
     def __init__(self, network, terms, data: ResidentData, augmented: bool, **options):
@@ -90,20 +91,20 @@ class ResidentModel(RegularizedModel):
         self._data, self._augmented = data, augmented
 
     def train_step(self, data):
-        """A step on a batch, or on the images of a span of the training part."""
+        """Train on a batch, or on a span of the training part."""
         if not isinstance(data, tuple):
             data = self._data.training_batch(data, self._augmented)
         return super().train_step(data)
 
     def test_step(self, data):
-        """Judge a batch, or the images of a span."""
+        """Evaluate a batch, or a span."""
         if not isinstance(data, tuple):
             data = self._data.batch(data)
         return super().test_step(data)
 
 
 class _Draw(keras.callbacks.Callback):
-    """Draws order and moves of each epoch, counted from 1 as `fit` does with batches."""
+    """Draws the order and the moves of each epoch, with epochs counted as :class:`Batches` does."""
 
     def __init__(self, batches: Batches, order: tf.Variable, moves: tf.Variable):
         super().__init__()
@@ -117,7 +118,11 @@ class _Draw(keras.callbacks.Callback):
 
 
 def _moved(x: tf.Tensor, chosen: tf.Tensor, moves: tf.Tensor) -> tf.Tensor:
-    """Gather shifted and mirrored images, as in :mod:`resbuilder.datasets.batches`."""
+    """Gather shifted and mirrored images, with the same result as ``Batches``.
+
+    Pixel (r, c) of an image comes from row r − down and column c − right (mirrored: of the reversed
+    columns), clipped to the image, so that edge pixels are repeated.
+    """
     import tensorflow as tf
 
     height, width, channels = x.shape[1:]

@@ -1,4 +1,4 @@
-"""The learning rate of each step: a rise, then constant or half a cosine down to 0."""
+"""The learning rate of each step: a linear warm-up, then constant or a cosine down to 0."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from keras import ops
 
 @dataclass(frozen=True)
 class RateSchedule:
-    """The learning rate as a function of the step, of N in all.
+    """The learning rate as a function of the step n of N.
 
-    It rises linearly over the first ``warmup``·N steps. Then it is constant, or falls to 0 along
-    half a cosine.
+    It rises linearly over the first W = ``warmup``·N steps. Then it is constant, or falls as
+    peak · (1 + cos(π (n − W)/(N − W)))/2, which is half a period of a cosine.
 
     Attributes:
-        peak: The rate that is reached.
-        cosine: Whether it falls again.
-        warmup: Share of the steps in which it rises.
+        peak: The largest learning rate.
+        cosine: Whether the rate falls after the warm-up.
+        warmup: Fraction of the steps in which the rate rises.
     """
 
     peak: float
@@ -27,11 +27,11 @@ class RateSchedule:
     warmup: float
 
     def rate(self, step: Any, steps: Any) -> Any:
-        """Return the rate of a step, as a scalar tensor.
+        """Return the learning rate of a step, as a scalar tensor.
 
         Args:
-            step: Number of the step, from 0; a float scalar.
-            steps: N, a float scalar.
+            step: n, counted from 0; a float scalar.
+            steps: N; a float scalar.
         """
         rising = self.warmup * steps
         share = (step - rising) / ops.maximum(steps - rising, 1.0)

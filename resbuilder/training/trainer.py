@@ -1,4 +1,4 @@
-"""Training one architecture: with all regularizers, or without, from any start."""
+"""Train one architecture, with or without regularizers, from any initial weights."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ from resbuilder.training.data import TrainingData
 from resbuilder.training.regularized import RegularizedModel
 from resbuilder.training.schedule import RateSchedule
 
-# Pixels of a batch in evaluation: 256 images of 32×32. More are not faster.
+# Pixels per batch in evaluation: 256 images of 32×32. Larger batches are not faster.
 EVALUATED_PIXELS = 2**18
-# FLOPs after which a training step comes back to Python: well below a second on a core.
+# FLOPs, and steps, after which training returns to Python: well below a second on one core.
 EXECUTED_FLOPS, MOST_STEPS = 4 * 10**9, 16
 
 
 class Trainer:
-    """Everything needed to train one architecture, compiled once for all its variants.
+    """Trains one architecture; the training step is compiled once for all variants.
 
-    The three variants differ only in their starting weights and in λ, which are weights of the
-    trainer, so one traced training step serves them all.
+    The three variants differ only in their initial weights and in λ. λ are weights of the trainer,
+    so the same traced training step serves all variants.
 
     Args:
-        architecture: What to train.
-        data: The dataset's parts.
-        config: A :class:`resbuilder.TrainConfig`; with the settings of a
-            :class:`resbuilder.SearchConfig` the regularizers can be switched on.
+        architecture: The architecture to train.
+        data: The data.
+        config: A :class:`resbuilder.TrainConfig`. The regularizers need a
+            :class:`resbuilder.SearchConfig`.
         seed: Seed of the initial weights.
-        regularized: Whether the MorphNet and LayerLasso terms are part of the compiled step.
+        regularized: Whether the compiled step includes the MorphNet and LayerLasso terms.
     """
 
     def __init__(self, architecture: Architecture, data: TrainingData, config, seed, regularized):
         self.architecture, self.data, self.config = architecture, data, config
-        # Neither XLA nor several devices can look up parts of what lies in memory.
-        looked_up = config.strategy == "one_device" and not config.jit_compile
-        self._resident = data.resident if looked_up else None
+        # Spans of resident data work neither with XLA nor on several devices.
+        resident = config.strategy == "one_device" and not config.jit_compile
+        self._resident = data.resident if resident else None
         c = config
         self._augmentation = Augmentation(c.shift, c.flip) if c.shift or c.flip else None
         with strategy_scope(config.strategy, config.batch_size):
@@ -101,7 +101,7 @@ class Trainer:
         self.optimizer.build(self.model.trainable_variables)
 
     def reset(self, weights: Path | None = None) -> None:
-        """Start again with a fresh optimizer, and initial weights or those of a saved network."""
+        """Reset the optimizer, and the weights to the initial ones or those of a saved network."""
         if weights is None:
             for variable, value in zip(self.network.weights, self._initial, strict=True):
                 variable.assign(value)
@@ -111,19 +111,20 @@ class Trainer:
             variable.assign(value)
 
     def fit(self, seed: int, regularize: bool, callbacks=(), test: bool = True) -> dict:
-        """Train for the configured epochs from the present weights and optimizer state.
+        """Train for the configured epochs from the current weights and optimizer state.
 
-        With ``ema`` the network then has the averaged weights, and the results are theirs.
+        With ``ema``, the network has the averaged weights afterwards, and the results are theirs.
 
         Args:
             seed: Seed of shuffling and augmentation.
-            regularize: Whether the MorphNet and LayerLasso terms are on. L2 always is.
+            regularize: Whether to use the MorphNet and LayerLasso terms. L2 is always used.
             callbacks: Further Keras callbacks.
-            test: Whether to evaluate on test data, too; else loss and accuracy there are None.
+            test: Whether to evaluate on test data; otherwise its loss and accuracy are None.
 
         Returns:
-            What the journal keeps: epochs, seconds, whether all stayed finite, the history by
-            epoch, and loss, accuracy and balanced accuracy on validation and test data.
+            What the journal records: epochs, seconds, whether losses and weights stayed finite,
+            the history by epoch, and loss, accuracy and balanced accuracy on validation and test
+            data.
         """
         c = self.config
         strengths = {"l2": c.lambda_l2}
@@ -137,13 +138,13 @@ class Trainer:
         batches, shuffling = self.shuffled(seed)
         self.model.begin(c.epochs * len(batches))
         began = time.monotonic()
-        # Everything random has a seed of its own. A global one would make TensorFlow prepare all
+        # Everything random gets its own seed. Setting a global seed would make TensorFlow trace all
         # compiled steps again, which takes as long as a short training.
         history = self.model.fit(
             batches,
             validation_data=self.unchanged("validation"),
             epochs=c.epochs,
-            shuffle=False,  # Batches shuffle themselves, by seed and epoch
+            shuffle=False,  # Batches are shuffled already, by seed and epoch.
             verbose=0,
             callbacks=[*callbacks, *shuffling],
         ).history
@@ -160,19 +161,19 @@ class Trainer:
             "seconds": seconds,
             "finite": self._finite(history),
             "history": curves,
-            # The last epoch has judged these weights on the validation part already.
+            # The last epoch has already evaluated these weights on the validation part.
             "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")}
             | {"balanced_accuracy": _number(balanced[-1])},
             "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
         }
 
     def evaluate(self, part: str) -> dict:
-        """Loss (cross-entropy alone), accuracy and balanced accuracy on a part of the data."""
+        """Return loss (cross-entropy only), accuracy and balanced accuracy on a part."""
         result = self.model.evaluate(self.unchanged(part), return_dict=True, verbose=0)
         return {key: _number(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
 
     def shuffled(self, seed: int) -> tuple[Any, list[keras.callbacks.Callback]]:
-        """Return training batches for ``model.fit``, and callbacks that it needs with them."""
+        """Return training batches for ``model.fit``, and the callbacks that they need."""
         batch_size = self.config.batch_size
         batches = self.data.batches("train", batch_size, self._augmentation, seed)
         if self._resident is None:
@@ -180,20 +181,20 @@ class Trainer:
         return self._resident.spans("train", batch_size), [self._resident.shuffled(batches)]
 
     def unchanged(self, part: str) -> Any:
-        """Return the images of a part as they are for ``model.evaluate``, in large batches."""
+        """Return a part in large batches for ``model.evaluate``, in order and not augmented."""
         height, width, _ = self.data.dataset.input_shape
         size = max(self.config.batch_size, EVALUATED_PIXELS // (height * width))
         batches = self.data.batches if self._resident is None else self._resident.spans
         return batches(part, size)
 
     def save(self, path: Path, to_go_on: bool = False) -> None:
-        """Write network, model card and optimizer state as ``.keras``, whole or not at all.
+        """Write the network, its model card and the optimizer's state atomically to ``.keras``.
 
         Args:
             path: The file.
-            to_go_on: Whether the file is there to train on from: after a training with ``ema`` the
-                weights are then those of the last step, which the optimizer's state belongs to,
-                and not their averages.
+            to_go_on: Whether to save the network for further training. After a training with
+                ``ema``, this saves the weights of the last step, which the optimizer's state
+                belongs to, instead of their averages.
         """
         last = self.model.averages if to_go_on else None
         if last is not None:
@@ -205,12 +206,14 @@ class Trainer:
             last.swap()
 
     def _steps_per_execution(self) -> int:
-        """How many steps TensorFlow takes without coming back to Python, where it can.
+        """Return how many steps TensorFlow executes before it returns to Python.
 
-        Small networks only: others gain nothing, and progress is seen after each execution.
+        Only small networks gain from more than one step, and progress is shown only after each
+        execution.
         """
         if self._resident is None:
             return 1
+        # A training step needs about three times the FLOPs of a forward pass.
         flops = 3 * self.config.batch_size * cost(self.architecture).flops
         return min(MOST_STEPS, 1 + EXECUTED_FLOPS // flops)
 
@@ -231,10 +234,10 @@ class Trainer:
 
 
 def morphnet_of(network: keras.Model, config) -> NativeRegularizer:
-    """The MorphNet regularizer that a configuration asks for.
+    """Return the MorphNet regularizer that a configuration describes.
 
-    Without the checks of ``MorphNetRegularizer``: architectures change here, not models, and group
-    lasso before normalizations is what the thesis does.
+    It does without the checks of ``MorphNetRegularizer``: a search changes architectures, not
+    models, and the thesis applies group lasso before normalizations.
     """
     return ENGINES[config.engine](
         network,
@@ -247,14 +250,14 @@ def morphnet_of(network: keras.Model, config) -> NativeRegularizer:
 
 
 def layer_lasso_of(network: keras.Model, architecture: Architecture, config) -> LayerLasso:
-    """The LayerLasso that a configuration asks for."""
+    """Return the LayerLasso that a configuration describes."""
     return LayerLasso(
         network, architecture.block_convolutions(), config.tau_layer, config.layer_statistic
     )
 
 
 def _optimizer(network: keras.Model, config) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW that decays kernels alone."""
+    """Return Adam, or AdamW with decay of the kernels only."""
     if not config.weight_decay:
         return keras.optimizers.Adam(config.learning_rate)
     optimizer = keras.optimizers.AdamW(config.learning_rate, weight_decay=config.weight_decay)
@@ -264,11 +267,11 @@ def _optimizer(network: keras.Model, config) -> keras.optimizers.Optimizer:
 
 
 def _release_traces(optimizer) -> None:
-    """Keep TensorFlow from holding on to every training step that was ever traced.
+    """Avoid a memory leak: TensorFlow would keep every training step that was ever traced.
 
-    The sum of gradients over replicas, an identity on one device, leaves a reference to the traced
-    graph that is never freed (Keras 3.15 on TensorFlow 2.21; about 30 MB for a ResNet-20), and a
-    search traces one for each architecture. On one device the sum is left out.
+    The optimizer sums gradients over devices, which on one device does nothing but leave a
+    reference to the traced graph that is never freed (Keras 3.15 on TensorFlow 2.21; about 30 MB
+    for a ResNet-20). A search traces one graph per architecture. On one device, the sum is skipped.
     """
     if keras.backend.backend() != "tensorflow":
         return
@@ -279,6 +282,6 @@ def _release_traces(optimizer) -> None:
 
 
 def _number(value) -> float | None:
-    """A JSON number, or None for what is not finite."""
+    """Return a number for JSON, or None if it is not finite."""
     value = float(value)
     return value if math.isfinite(value) else None

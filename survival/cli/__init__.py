@@ -10,24 +10,24 @@ from resbuilder.common.cli import Commands
 COMMANDS = {
     "demo": (
         "survival.cli.demo",
-        "Go from slides to the report, on slides and a cohort made on the spot.",
+        "Run every step, from slides to report, on generated slides and patients.",
     ),
     "preprocess": (
         "survival.cli.preprocess",
-        "Turn whole-slide images into inputs of a network.",
+        "Convert whole-slide images into input images for a network.",
     ),
     "cohort": (
         "survival.cli.cohort",
-        "Make and check the table of slides, patients and follow-up.",
+        "Build, check and split the table of slides, patients and follow-up.",
     ),
-    "train": ("survival.cli.train", "Train a Cox network on the images of slides."),
+    "train": ("survival.cli.train", "Train a Cox network on slide images."),
     "evaluate": (
         "survival.cli.evaluate",
-        "Predict the slides of MANIFEST with the network of RUN, and say how good that is.",
+        "Compute and evaluate risk scores for other slides with a trained network.",
     ),
     "report": (
         "survival.cli.report",
-        "Write one HTML page about the trainings in the folders RUN...",
+        "Write an HTML report about one or more trainings.",
     ),
 }
 
@@ -40,4 +40,4 @@ COMMANDS = {
 )
 @click.version_option(package_name="resbuilder")
 def main() -> None:
-    """Predict the risk of patients from whole-slide images: from the slides to the report."""
+    """Estimate patients' risk from whole-slide images, from the slide files to a report."""

@@ -1,4 +1,4 @@
-"""A bar that shows how much of some work is done."""
+"""A progress bar for work that is counted in items."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[float, int], None]]:
-    """Show a bar on standard error until the block ends.
+    """Show a progress bar on standard error until the block ends.
 
     Args:
-        what: Is done; stands before the bar.
+        what: What is being processed; the label of the bar.
 
     Yields:
-        A function that takes how much is done, and of how much. The bar appears when it is first
-        called: what is refused before is refused in one line.
+        A function ``update(done, total)``. The bar appears at its first call, so input that is
+        rejected before that produces only the one-line error.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn

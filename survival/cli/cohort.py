@@ -1,4 +1,4 @@
-"""``survival cohort from-gdc|from-cbioportal|split|check|summary``: slides and follow-up."""
+"""``survival cohort from-gdc|from-cbioportal|split|check|summary``: the cohort's manifest."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ from survival.names import find_files
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV file to write.",
 )
 _endpoints = click.option(
     "--endpoint",
@@ -34,50 +37,55 @@ _endpoints = click.option(
     multiple=True,
     default=("OS",),
     show_default=True,
-    help="Repeat for several: the first becomes time and event, DSS then dss_time, dss_event. "
-    "Patients who lack one of them are left out.",
+    metavar=f"[{'|'.join(ENDPOINTS)}]",
+    help="Endpoint: OS death, DSS death from the disease, PFS progression, DFS recurrence. "
+    "Repeatable: the first fills the columns time and event; a further one, such as DSS, fills "
+    "dss_time and dss_event. Patients who lack one of them are left out.",
 )
 _images = click.option(
     "--images",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="What `survival preprocess` wrote: copies of a slide under two names are found.",
+    help="Output folder of `survival preprocess`, to find copies of a slide under two names.",
 )
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing cohort.")
 
 
 @click.group(cls=Commands)
 def cohort() -> None:
-    """Make and check the table of slides, patients and follow-up."""
+    """Build, check and split the table of slides, patients and follow-up."""
 
 
 @cohort.command("from-gdc")
 @click.argument("clinical", type=click.Path(exists=True, path_type=Path))
 @click.argument("slides", type=_file, required=False)
 @_endpoints
-@click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
+@click.option("--dataset", help="Name of the dataset.  [the project, such as TCGA-SKCM]")
 @click.option(
     "--follow-up",
     type=_file,
-    help="GDC's table of follow-ups (follow_up.tsv), where CLINICAL lacks it.",
+    help="GDC's follow-up table (follow_up.tsv), if CLINICAL does not contain it.",
 )
 @click.option(
     "--samples",
     type=click.Path(exists=True, path_type=Path),
-    help="GDC's table of samples (sample.tsv), or the biospecimen archive: patients are at risk "
-    "from the day on which the specimen was taken.",
+    help="GDC's sample table (sample.tsv) or biospecimen archive. Patients then count as at risk "
+    "only from the day on which their specimen was taken.",
 )
 @_out
 @_overwrite
 def from_gdc(
     clinical, slides, endpoints, dataset, follow_up, samples, out: Path, overwrite: bool
 ) -> None:
-    """Make a cohort of CLINICAL, a clinical export of GDC, and SLIDES.
+    """Build a cohort from a GDC clinical export.
 
-    CLINICAL is the portal's archive as downloaded (.tar.gz), a folder of its tables, or the
-    clinical table of an older export. Since 2025 the last follow-up stands in a table of its own:
-    the archive has it; beside a single table give it with --follow-up. SLIDES is a GDC manifest
-    or sample sheet, whose diagnostic slides (-DX, .svs) are taken. Without SLIDES each patient
-    stands for one slide. Times are in months; GDC's days are divided by 30.4375.
+    CLINICAL is the archive as downloaded from the GDC portal (.tar.gz), a folder with its tables,
+    or the clinical table of an older export. Since 2025 GDC keeps the last follow-up in a separate
+    table. The archive contains it; with a single clinical table, add it with --follow-up.
+
+    SLIDES is a GDC manifest or sample sheet. Only its diagnostic slides (-DX, .svs) are used.
+    Without SLIDES there is one row per patient, and the column "slide" holds the patient's name.
+
+    Times are in months: GDC's days divided by 30.4375.
     """
     _check_out(out, overwrite)
     made = cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up, samples)
@@ -88,23 +96,24 @@ def from_gdc(
 @click.argument("clinical", type=_file)
 @click.argument("slides", type=_file, required=False)
 @_endpoints
-@click.option("--dataset", help="Name of the dataset  [the project, such as TCGA-SKCM]")
+@click.option("--dataset", help="Name of the dataset.  [the project, such as TCGA-SKCM]")
 @_out
 @_overwrite
 def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: bool) -> None:
-    """Make a cohort of CLINICAL, the patient file of a cBioPortal study, and SLIDES.
+    """Build a cohort from a cBioPortal patient file.
 
-    CLINICAL is data_clinical_patient.txt; SLIDES a GDC manifest or sample sheet, whose diagnostic
-    slides (-DX, .svs) are taken. Without SLIDES each patient stands for one slide. Times are in
-    months. Where CLINICAL tells when the tumour was taken (SUBMITTED_TUMOR_DX_DAYS_TO), patients
-    are at risk from then on.
+    CLINICAL is the study's file data_clinical_patient.txt. Times are in months. If it says when
+    the tumour was removed (SUBMITTED_TUMOR_DX_DAYS_TO), patients count as at risk only from then.
+
+    SLIDES is a GDC manifest or sample sheet. Only its diagnostic slides (-DX, .svs) are used.
+    Without SLIDES there is one row per patient, and the column "slide" holds the patient's name.
     """
     _check_out(out, overwrite)
     _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset), out, slides)
 
 
 def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
-    """Write a cohort that was made of public files, and say who is not in it."""
+    """Write a cohort built from public files, and list the patients and slides not in it."""
     made.cohort.write(out)
     left_out = [f"{patient} ({why})" for patient, why in made.left_out.items()]
     _list("patient", f"left out ({made.outcomes['left out']})", left_out)
@@ -114,14 +123,21 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
     click.echo(f"{out}: {_size(made.cohort)}; time in months")
     _say_who_enters_late(made.cohort)
     if slides is None:
-        click.echo("the column slide holds the patients' names: replace them by those of slides")
+        click.echo("the column slide holds patient names: replace them with the slides' file names")
 
 
 @cohort.command()
 @click.argument("manifest", type=_file)
 @_images
-@click.option("--validation", default=0.15, show_default=True, help="Share of the patients.")
-@click.option("--test", default=0.15, show_default=True, help="Share of the patients.")
+@click.option(
+    "--validation",
+    default=0.15,
+    show_default=True,
+    help="Fraction of the patients in the validation split.",
+)
+@click.option(
+    "--test", default=0.15, show_default=True, help="Fraction of the patients in the test split."
+)
 @click.option("--seed", default=0, show_default=True, help="Random seed of the split.")
 @click.option("--again", is_flag=True, help="Replace the split that MANIFEST already has.")
 @time_column
@@ -132,11 +148,16 @@ def _write_made(made: GdcCohort, out: Path, slides: Path | None) -> None:
 def split(
     manifest: Path, images, validation, test, seed, again, time, event, event_is, out, overwrite
 ) -> None:
-    """Split MANIFEST by patient, stratified by event and dataset; the rest is for training."""
+    """Split a cohort for training, validation and testing.
+
+    All slides of a patient go into the same split. Patients with and without the event, and those
+    of each dataset, are divided in the same proportions. Patients in neither the validation nor
+    the test split are used for training.
+    """
     _check_out(out, overwrite)
     whole = Cohort.read(manifest, time, event, event_is=event_is)
     if whole.split.any() and not again:
-        raise ValueError(f"{manifest} is split already; give --again to replace its split")
+        raise ValueError(f"{manifest} is already split; give --again to replace its split")
     parts = split_by_patient(whole, validation, test, seed)
     _check_copies(parts, images)
     parts.write(out)
@@ -149,17 +170,21 @@ def split(
 @click.option(
     "--slides",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder below which every slide must be; copies of a slide under two names are found.",
+    help="Folder with the slides: every slide must exist in it or its sub-folders. Also finds "
+    "copies of a slide under two names.",
 )
 @_images
-@click.option("--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable.")
+@click.option("--dataset", "datasets", multiple=True, help="Check only this dataset; repeatable.")
 @time_column
 @event_column
 @event_is
 def check(
     manifest: Path, slides: Path | None, images, datasets, time: str, event: str, event_is
 ) -> None:
-    """Check MANIFEST and name everything that is wrong with it, with its row."""
+    """Check a cohort and list every problem with its row.
+
+    Exit status: 0 if the cohort can be used (there may be warnings), 2 if it cannot.
+    """
     try:
         checked = Cohort.read(
             manifest, time, event, folder=slides, need_events=not datasets, event_is=event_is
@@ -169,19 +194,19 @@ def check(
             checked = Cohort.from_frame(part, time, event, source=str(manifest))
     except ManifestError as error:
         for problem in error.problems:
-            click.echo(problem, err=True)
+            click.echo(problem.replace("event_is", "--event-is"), err=True)
         count = len(error.problems)
-        raise ValueError(f"{manifest} cannot be used; problems, listed above: {count}") from None
+        raise ValueError(f"{manifest} cannot be used; problems listed above: {count}") from None
     _check_copies(checked, images)
     if slides is not None:
         files = find_files(list(checked.slide), slides)
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
-    click.echo(f"{manifest}: {_size(checked)}; nothing is wrong")
+    click.echo(f"{manifest}: {_size(checked)}; no problems found")
     _say_who_enters_late(checked)
     if checked.further:
-        click.echo(f"further columns, kept as they are: {', '.join(checked.further)}")
+        click.echo(f"other columns, kept unchanged: {', '.join(checked.further)}")
     if not checked.split.any():
-        click.echo("it is not split yet: see `survival cohort split`")
+        click.echo("the cohort is not split yet: use `survival cohort split`")
     _warn_of(without_events(checked))
 
 
@@ -193,7 +218,10 @@ def check(
 @time_unit
 @json_option
 def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json: bool) -> None:
-    """Print slides, patients, events and follow-up per dataset and split."""
+    """Print slides, patients, events and follow-up of a cohort.
+
+    One row per dataset and split. Follow-up is the median by the reverse Kaplan–Meier method.
+    """
     whole = Cohort.read(manifest, time, event, need_events=False, event_is=event_is)
     whole = whole.in_unit(time_unit)
     if as_json:
@@ -204,7 +232,7 @@ def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json:
 
 
 def _check_copies(rows: Cohort, images: Path | None) -> None:
-    """Refuse one slide under two names, where images of the slides are given."""
+    """Refuse a slide under two names, if images of the slides are given."""
     if images is not None:
         from survival.images import CanvasImages
 
@@ -223,7 +251,10 @@ def _list(what: str, why: str, names) -> None:
 def _say_who_enters_late(rows: Cohort) -> None:
     if late := int(summarize(rows).iloc[-1].enter_late):
         enter = "enters" if late == 1 else "enter"
-        click.echo(f"{count(late, 'patient')} {enter} late (column entry): at risk from then on")
+        click.echo(
+            f"{count(late, 'patient')} {enter} late (column entry) and "
+            f"{'counts' if late == 1 else 'count'} as at risk only from then on"
+        )
 
 
 def _warn_of(problems: list[str]) -> None:
@@ -241,9 +272,9 @@ def _print_summary(rows: Cohort) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    unit = f"in {rows.time_unit}" if rows.time_unit else "in the unit of the times"
+    unit = f"in {rows.time_unit}" if rows.time_unit else "in the time unit of the manifest"
     late = bool(rows.entry.any())
-    since = " since the entry" if late else ""
+    since = " since entry" if late else ""
     table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier{since}, {unit}")
     headings = ["dataset", "split", "slides", "patients", "events", "event rate", "follow-up"]
     if late:

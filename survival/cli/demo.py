@@ -1,4 +1,4 @@
-"""``survival demo``: every step from slides to the report, on slides made on the spot."""
+"""``survival demo``: every step from slides to the report, on generated slides."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from resbuilder.common.files import is_empty, only_writer
 from resbuilder.common.replacing import strangers
 from survival.cli.bar import progress_bar
 
-# Its presence says that the folder is this command's.
+# Marks a folder as written by this command.
 MARK = "demo.txt"
 MADE, PAGE = ("slides", "images", "run"), "report.html"
-# All files that it writes.
+# All files that the command writes.
 FILES = (
     MARK,
     PAGE,
@@ -28,9 +28,9 @@ FILES = (
     *(f"run/{name}" for name in ("*.csv", "model.keras", "settings.json", "lock")),
 )
 SIMULATED = (
-    "A demonstration. The tissue is real, one micrograph of scikit-image cut into pieces. "
-    "Patients, scanners and outcomes are simulated: the more of a section is stained brown, the "
-    "earlier the event, on average. Nothing here says anything about patients."
+    "This is a demonstration. The tissue is real: one micrograph from scikit-image, cut into "
+    "pieces. Patients, scanners and outcomes are simulated: the more of a section is stained "
+    "brown, the earlier the event, on average. No result here says anything about real patients."
 )
 
 
@@ -40,15 +40,17 @@ SIMULATED = (
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("survival-demo"),
     show_default=True,
-    help="Folder for everything; goes on there if it was interrupted.",
+    help="Folder for all output.",
 )
-@click.option("--overwrite", is_flag=True, help="Make a finished demonstration again.")
+@click.option("--overwrite", is_flag=True, help="Replace a finished demonstration.")
 def demo(out: Path, overwrite: bool) -> None:
-    """Go from slides to the report, on slides and a cohort made on the spot.
+    """Run every step, from slides to report, on generated slides and patients.
 
-    Slides of two scanners are written with real tissue and simulated outcomes. The commands that
-    are then run are printed: preprocess, cohort split, train, evaluate, report. It takes about two
-    minutes on two cores and needs no network. Run it again to resume an interrupted demonstration.
+    The demonstration writes slides of two scanners, with real tissue and simulated outcomes. It
+    then prints and runs these commands: preprocess, cohort split, train, evaluate and report.
+
+    It takes about two minutes on two cores and needs no internet connection. Run the same command
+    again to resume an interrupted demonstration.
     """
     _refuse(out, overwrite)
     with only_writer(out), resumed_by():
@@ -61,13 +63,13 @@ def demo(out: Path, overwrite: bool) -> None:
 
 
 def _refuse(out: Path, overwrite: bool) -> None:
-    """Refuse a folder that holds other things, or a finished demonstration."""
+    """Refuse a folder that holds other files, or a finished demonstration."""
     if not is_empty(out) and not (out / MARK).is_file():
-        raise ValueError(f"{out} holds other things: choose another folder with --out")
+        raise ValueError(f"{out} holds other files: choose another folder with --out")
     if (out / PAGE).exists() and not overwrite:
         raise ValueError(
-            f"{out / PAGE} exists: open it; give --overwrite to make everything again, or another "
-            "--out"
+            f"{out / PAGE} already exists: open it in a browser, give --overwrite to run "
+            "everything again, or choose another folder with --out"
         )
     if overwrite and out.exists() and (why := strangers(out, FILES)):
         raise ValueError(f"{out} is not overwritten: {why}; move it away, or choose another --out")
@@ -117,7 +119,7 @@ def _run_commands(out: Path) -> None:
 
 
 def _run(command: click.Command, *arguments: object) -> None:
-    """Print a command line and do what it says."""
+    """Print a command line and run it."""
     words = _say(command.name or "", *arguments)
     with command.make_context(command.name, words) as context:
         command.invoke(context)

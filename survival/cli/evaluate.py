@@ -1,4 +1,4 @@
-"""``survival evaluate``: how far a network's risks carry over to other slides."""
+"""``survival evaluate``: how well a network's risk scores carry over to other slides."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ from survival.cli.options import cohort_options, read_cohort
 @click.command(cls=Command)
 @click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @cohort_options("slides, patients and follow-up")
-@click.option("--name", help="What the evaluation is called.  [the manifest's name]")
-@click.option("--overwrite", is_flag=True, help="Replace an evaluation of that name.")
+@click.option(
+    "--name",
+    help="Name of the evaluation.  [file name of the manifest, followed by the chosen datasets]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing evaluation of that name.")
 @json_option
 def evaluate(
     run, manifest, images, datasets, time, event, event_is, time_unit, name, overwrite, as_json
 ) -> None:
-    """Predict the slides of MANIFEST with the network of RUN, and say how good that is.
+    """Compute and evaluate risk scores for other slides with a trained network.
 
-    All slides are predicted; those of the split "test" are judged, or all, if there is none. The
-    predictions go to RUN/evaluations, where `survival report RUN` finds them.
+    RUN is the output folder of `survival train`. Every slide of the manifest gets a risk score;
+    a higher score means a higher risk. C-index and AUROC are computed on the split "test", or on
+    all slides if there is no such split.
+
+    The scores are written to RUN/evaluations, where `survival report RUN` finds them.
     """
-    # Only what is judged needs events.
+    # Only the slides that are evaluated need events.
     cohort = read_cohort(manifest, datasets, time, event, event_is, time_unit, need_events=False)
     tested = cohort.split == "test"
     if not cohort.event[tested if tested.any() else slice(None)].any():
         what = "split 'test' has" if tested.any() else "the cohort has"
-        raise ValueError(f"{manifest}: {what} no event, so nothing can be compared in it")
+        raise ValueError(f"{manifest}: {what} no event, so risk scores cannot be evaluated on it")
     load_backend()
     from survival.cli.progress import PredictionProgress
     from survival.cli.scores import print_scores, scores
@@ -49,16 +55,16 @@ def evaluate(
     rows = judged(table)
     if known := known_patients(finished.predictions, rows):
         click.echo(
-            f"Warning: {len(known)} of {rows['patient'].nunique()} patients have the name "
-            "of one whom this network was trained or chosen on; if they are the same people, the "
-            "scores are too good",
+            f"Warning: {len(known)} of {rows['patient'].nunique()} patients have the same name "
+            "as a patient in the network's training or validation split; if they are the same "
+            "people, the results are too optimistic",
             err=True,
         )
     trained_on = [finished.settings.get(key) for key in ("time_column", "event_column")]
     if trained_on != [time, event]:
         click.echo(
-            f"Warning: the network was trained on {' and '.join(map(str, trained_on))}, and is "
-            f"judged by {time} and {event}",
+            "Warning: the network was trained on the columns "
+            f"{' and '.join(map(str, trained_on))}, but is evaluated on {time} and {event}",
             err=True,
         )
     which = "all" if len(rows) == len(table) else "test"
@@ -66,10 +72,10 @@ def evaluate(
         found = scores(table)
     except ValueError as error:
         found = None
-        click.echo(f"Warning: no scores: {error}", err=True)
+        click.echo(f"Warning: no C-index and AUROC: {error}", err=True)
     if as_json:
         listed = None if found is None else found.to_dict("records")
         return echo_json({"predictions": str(out), "judged": which, "scores": listed})
     if found is not None:
         print_scores(found, which)
-    click.echo(f"predictions: {out}")
+    click.echo(f"risk scores: {out}")

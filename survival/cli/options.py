@@ -1,4 +1,4 @@
-"""Options that several commands have: which cohort, of which endpoint, and its images."""
+"""Options that several commands share: the cohort, its endpoint and its images."""
 
 from __future__ import annotations
 
@@ -8,30 +8,37 @@ from pathlib import Path
 import click
 import numpy as np
 
-time_column = click.option("--time", default="time", show_default=True, help="Column of the times.")
+time_column = click.option(
+    "--time", default="time", show_default=True, help="Column with the follow-up times."
+)
 event_column = click.option(
-    "--event", default="event", show_default=True, help="Column of the events (1, 0 = censored)."
+    "--event",
+    default="event",
+    show_default=True,
+    help="Column with the events (1 = event, 0 = censored).",
 )
 
 time_unit = click.option(
-    "--time-unit", help="Unit of the times, for figures and tables.  [the manifest's time_unit]"
+    "--time-unit",
+    help="Unit of the times, such as months; labels figures and tables.  [column time_unit of the "
+    "manifest]",
 )
 event_is = click.option(
     "--event-is",
     metavar="VALUE",
-    help="Value of the event column that means an event; every other one then means none.  "
-    "[1, true, Dead and the like]",
+    help="The value of the event column that means an event; every other value then means "
+    "censored.  [1, true, yes, Dead, 1:DECEASED and similar]",
 )
 
 
 def cohort_options(manifest: str) -> Callable:
-    """Return the options of a cohort, from ``--manifest`` to ``--time-unit``.
+    """Return the options that describe a cohort, from ``--manifest`` to ``--time-unit``.
 
     Args:
-        manifest: What the manifest must hold.
+        manifest: What the manifest must contain, for the help text.
 
     Returns:
-        A decorator of a command; :func:`read_cohort` takes what they give.
+        A decorator for a command. Pass the options' values to :func:`read_cohort`.
     """
 
     def decorate(command: Callable) -> Callable:
@@ -41,19 +48,22 @@ def cohort_options(manifest: str) -> Callable:
             event_column,
             time_column,
             click.option(
-                "--dataset", "datasets", multiple=True, help="Only of this dataset; repeatable."
+                "--dataset",
+                "datasets",
+                multiple=True,
+                help="Use only the slides of this dataset; repeatable.",
             ),
             click.option(
                 "--images",
                 type=click.Path(exists=True, file_okay=False, path_type=Path),
                 required=True,
-                help="What `survival preprocess` wrote.",
+                help="Output folder of `survival preprocess`.",
             ),
             click.option(
                 "--manifest",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
                 required=True,
-                help=f"CSV of {manifest}: see `survival cohort`.",
+                help=f"CSV file with {manifest}; see `survival cohort`.",
             ),
         ):
             command = option(command)
@@ -71,17 +81,17 @@ def read_cohort(
     time_unit: str | None,
     need_events: bool = True,
 ):
-    """Return the cohort of a manifest, or the part of it that is of some datasets.
+    """Return the cohort of a manifest, or only the part that belongs to some datasets.
 
-    Says on standard error who is left out, with their outcomes.
+    Print on standard error how many slides and patients are left out, and with which outcomes.
 
     Args:
-        manifest: The file.
-        datasets: Names; all if there are none.
-        time: Column of the times.
-        event: Column of the events.
-        event_is: Its value that means an event.
-        time_unit: Unit of the times, where the manifest does not say it.
+        manifest: The CSV file.
+        datasets: Names of the datasets to use; empty for all.
+        time: Column with the follow-up times.
+        event: Column with the events.
+        event_is: The value of that column that means an event; None for the usual spellings.
+        time_unit: Unit of the times, if the manifest does not state it.
         need_events: Whether every split of the manifest must contain an event.
     """
     from survival.cohort import Cohort, Outcomes

@@ -11,7 +11,7 @@ import click
 from resbuilder.common.cli import Command, resumed_by
 from survival.cli.bar import progress_bar
 
-# Slides whose notes are printed; a cohort of fluorescence has one for each.
+# The most notes that are printed: a fluorescence cohort has one for every slide.
 NOTES = 20
 
 
@@ -21,7 +21,7 @@ class Canvas(click.ParamType):
     name = "WIDTHxHEIGHT"
 
     def convert(self, value, param, ctx):
-        """Two whole numbers."""
+        """Return width and height as two whole numbers."""
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d+)[x×](\d+)", value)
@@ -41,61 +41,81 @@ class Canvas(click.ParamType):
     required=True,
 )
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Output folder."
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the images.",
 )
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder in which MANIFEST's slides lie.  [that of the manifest]",
+    help="Folder that contains the slides of MANIFEST.  [the folder of MANIFEST]",
 )
-@click.option("--downsample", type=float, help="Slide pixels per image pixel.  [64]")
-@click.option("--mpp", type=float, help="Instead: micrometres per image pixel.")
 @click.option(
-    "--canvas", type=Canvas(), default="2500x2000", show_default=True, help="Size of the images."
+    "--downsample", type=float, help="Slide pixels per image pixel, along each axis.  [64]"
 )
-@click.option("--fit", is_flag=True, help="Reduce slides further that exceed the canvas.")
+@click.option("--mpp", type=float, help="Micrometres per image pixel, instead of --downsample.")
 @click.option(
-    "--icc", is_flag=True, help="Convert colours to sRGB where a slide has a colour profile."
+    "--canvas",
+    type=Canvas(),
+    default="2500x2000",
+    show_default=True,
+    help="Width and height of the images in pixels.",
+)
+@click.option(
+    "--fit",
+    is_flag=True,
+    help="Shrink slides that are too large for the canvas, instead of reporting an error.",
+)
+@click.option(
+    "--icc", is_flag=True, help="Convert colours to sRGB if the slide has a colour profile."
 )
 @click.option(
     "--slide-mpp",
     type=float,
-    help="Micrometres per slide pixel, for slides that do not know their own.",
+    help="Micrometres per slide pixel, for slides whose file does not state it.",
 )
 @click.option(
     "--exact",
     is_flag=True,
-    help="Decode JPEG tiles in full: slower, and differs by at most one grey level.",
+    help="Decode JPEG tiles at full size. Slower; pixels differ by at most one grey level.",
 )
-@click.option("--hash", is_flag=True, help="Add a hash (xxh3) of each slide's whole file.")
+@click.option("--hash", is_flag=True, help="Also record a hash (xxh3) of each whole slide file.")
 @click.option(
-    "--workers", type=click.IntRange(1), help="Slides at the same time.  [number of processors]"
+    "--workers",
+    type=click.IntRange(1),
+    help="Number of slides processed at the same time.  [number of processors]",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=300,
     show_default=True,
-    help="Seconds without progress after which a slide is given up.",
+    help="Give up on a slide after this many seconds without progress.",
 )
-@click.option("--overwrite", is_flag=True, help="Make images again that have other settings.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace images that were made with other settings."
+)
 @click.option(
     "--ray",
     metavar="ADDRESS",
-    help="Slides over the nodes of a Ray cluster (HOST:PORT), or a Ray of this command's own "
-    "(local); one core and 1 GiB each.",
+    help="Distribute the slides over a Ray cluster (HOST:PORT), or over a Ray instance started "
+    "for this command (local). Each slide takes one core and 1 GiB of memory.",
 )
 def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **settings) -> None:
-    """Turn whole-slide images into inputs of a network.
+    """Convert whole-slide images into input images for a network.
 
-    SLIDES are slides and folders, which are searched with their sub-folders; MANIFEST is a CSV
-    file with a column "slide" and, for slides with settings of their own, "downsample", "mpp" or
-    "slide_mpp".
+    SLIDES are slide files and folders; folders are searched with their sub-folders. MANIFEST is a
+    CSV file with a column "slide". Its optional columns "downsample", "mpp" and "slide_mpp" set
+    these options for each slide.
 
-    Every slide becomes a PNG, centred on white; manifest.csv says where each comes from, and why
-    a slide failed; contact_sheet_1.jpg, ... show them all. Run again, it makes what is missing.
+    Each slide becomes a PNG image of the same size, centred on a white canvas. In the output
+    folder, manifest.csv records how each image was made, or why a slide failed. The files
+    contact_sheet_1.jpg, ... show all images at a glance. Run the same command again to make only
+    the images that are missing.
 
-    Exit status: 0; 1 if some slides failed; 2 if all did, or nothing was begun.
+    Exit status: 0 if every slide succeeded, 1 if some failed, 2 if all failed or the command could
+    not start.
     """
     from survival.slides.batch import cpus, preprocess_slides
 
@@ -108,16 +128,18 @@ def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **setti
         click.echo(f"Note: {_printable(row['slide'])}: {row['notes']}", err=True)
     if len(noted) > NOTES:
         more = len(noted) - NOTES
-        click.echo(f"Note: {more} more slides have notes, see {out / 'manifest.csv'}", err=True)
+        click.echo(f"Note: {more} more slides have notes: see {out / 'manifest.csv'}", err=True)
     failed = [row for row in rows if row["status"] != "ok"]
     for row in failed:
         click.echo(f"{_printable(row['slide'])}: {_printable(row['reason'])}", err=True)
     ending = f"; {len(failed)} failed" if failed else ""
-    click.echo(f"{len(rows) - len(failed)} of {len(rows)} slides are images in {out}{ending}")
+    click.echo(
+        f"{len(rows) - len(failed)} of {len(rows)} slides converted to images in {out}{ending}"
+    )
     if failed:
         click.get_current_context().exit(1 if len(failed) < len(rows) else 2)
 
 
 def _printable(text: str) -> str:
-    """Names of files need not be text."""
+    """Return a text that can be printed, even from a file name that is not valid UTF-8."""
     return os.fsencode(text).decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""What a person sees while a network is trained or predicts."""
+"""Progress on the terminal while a network is trained or computes risk scores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class EpochProgress(keras.callbacks.Callback):
-    """Bars for epochs and steps on a terminal, and a line for each epoch everywhere.
+    """Show bars for epochs and steps on a terminal, and print a line after each epoch.
+
+    Without a terminal, only the lines are printed. Use it as a context manager.
 
     Args:
-        epochs: How many there will be.
-
-    Use as a context manager.
+        epochs: Number of epochs of the training.
     """
 
     def __init__(self, epochs: int):
@@ -34,17 +34,17 @@ class EpochProgress(keras.callbacks.Callback):
         self._bars.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Moves the bars."""
+        """Update both bars."""
         self._began = time.monotonic()
         self._bars.update(self._epochs, completed=epoch, visible=True)
         self._bars.reset(self._steps, total=self.params["steps"], visible=True)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the second bar."""
+        """Update the bar of the steps."""
         self._bars.update(self._steps, completed=batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Says how the epoch went."""
+        """Print the epoch's loss, metrics and duration."""
         self._bars.update(self._epochs, completed=epoch + 1)
         parts = [f"{name} {value:.4f}" for name, value in (logs or {}).items()]
         seconds = f"{time.monotonic() - self._began:.1f} s"
@@ -57,12 +57,12 @@ class EpochProgress(keras.callbacks.Callback):
 
 
 class PredictionProgress(keras.callbacks.Callback):
-    """A bar over the batches of a prediction. Use as a context manager."""
+    """Show a bar over the batches of a prediction. Use it as a context manager."""
 
     def __init__(self):
         super().__init__()
         self._bars = _bars()
-        self._batches = self._bars.add_task("predicting", total=None)
+        self._batches = self._bars.add_task("computing risk scores", total=None)
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -72,7 +72,7 @@ class PredictionProgress(keras.callbacks.Callback):
         self._bars.stop()
 
     def on_predict_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the bar."""
+        """Update the bar."""
         self._bars.update(self._batches, completed=batch + 1, total=self.params["steps"])
 
 

@@ -1,4 +1,4 @@
-"""``survival report``: folders of trainings become one page."""
+"""``survival report``: one HTML page about one or more run folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.bar import progress_bar
 from survival.cli.options import time_unit
 
-# How every report begins.
+# The beginning of every report, by which `--overwrite` recognises one.
 PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="survival">'
 
 
@@ -25,33 +25,47 @@ PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" conten
     metavar="RUN...",
 )
 @click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HTML to write."
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="HTML file to write.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing report.")
 @click.option(
     "--horizon",
     type=click.FloatRange(0, min_open=True),
-    help="Time for calibration and AUROC.  [median follow-up of the training patients, moved to "
-    "where every dataset has events and is still followed]",
+    help="Time at which calibration and AUROC are evaluated.  [median follow-up of the training "
+    "patients, moved to where every dataset has events and patients under follow-up]",
 )
 @click.option(
-    "--groups", type=click.IntRange(2, 4), default=2, show_default=True, help="Groups of risk."
+    "--groups",
+    type=click.IntRange(2, 4),
+    default=2,
+    show_default=True,
+    help="Number of risk groups.",
 )
 @click.option(
     "--repeats",
     type=click.IntRange(1),
     default=1000,
     show_default=True,
-    help="Bootstrap draws for the intervals.",
+    help="Bootstrap repeats for the confidence intervals.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Their seed.")
-@click.option("--anonymous", is_flag=True, help="Leave out the names of slides and patients.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Random seed of the bootstrap.",
+)
+@click.option("--anonymous", is_flag=True, help="Omit the names of slides and patients.")
 @time_unit
 def report(runs: tuple[Path, ...], out: Path, overwrite: bool, **options) -> None:
-    """Write one HTML page about the trainings in the folders RUN...
+    """Write an HTML report about one or more trainings.
 
-    The page judges runs together that differ only in their data, such as one for each scanner.
-    Runs with other settings stand beside them. It also shows what `survival evaluate` has added.
+    Each RUN is an output folder of `survival train`. Trainings that differ only in their data,
+    such as one per scanner, are evaluated together. Trainings with other settings are shown next
+    to them. The report includes the results that `survival evaluate` added to the folders.
     """
     check_place(out, overwrite, lambda path: begins_otherwise(path, PAGE))
     load_backend()

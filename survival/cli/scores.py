@@ -1,4 +1,4 @@
-"""How good predictions are, as a table on the terminal."""
+"""C-index and AUROC of risk scores, as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from survival.run import follow_up, judged
 
 
 def scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return C-index and AUROC with intervals per dataset and over all of them.
+    """Return C-index and AUROC with intervals, per dataset and over all datasets.
 
     Args:
-        predictions: As in :attr:`survival.run.Run.predictions`; the split ``test`` counts, or
-            everything if there is none.
+        predictions: As in :attr:`survival.run.Run.predictions`. The split ``test`` is evaluated,
+            or all rows if there is no such split.
 
     Returns:
         The columns of :func:`survival.metrics.cross_dataset_table`.
 
     Raises:
-        ValueError: Nothing can be compared.
+        ValueError: No two patients can be compared, in one of the rows.
     """
     slides = judged(predictions)
     return cross_dataset_table(
@@ -34,13 +34,13 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def print_scores(rows: pd.DataFrame, which: str) -> None:
-    """Print what :func:`scores` returned as a table.
+    """Print the result of :func:`scores` as a table.
 
     Args:
-        rows: The scores.
-        which: The slides that were judged, ``"test"`` or ``"all"``.
+        rows: The result.
+        which: The slides that were evaluated, ``"test"`` or ``"all"``.
     """
-    table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals by patient")
+    table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals, patients resampled")
     for i, heading in enumerate(("data", "slides", "slides with event", "C-index", "AUROC")):
         table.add_column(heading, justify="right" if i else "left")
     for row in rows.itertuples():

@@ -1,4 +1,4 @@
-"""The cohort: slides, patients and their follow-up, from public files to a checked manifest."""
+"""The cohort: slides, patients and their follow-up, read from public files or a manifest."""
 
 from survival.cohort.checks import SPLITS, ManifestError
 from survival.cohort.clinical import ENDPOINTS, FollowUp, read_clinical

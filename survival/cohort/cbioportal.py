@@ -1,8 +1,9 @@
-"""cBioPortal's patient file: a status and months for every endpoint, below ``#`` lines.
+"""cBioPortal's patient file: for every endpoint a status and a time in months.
 
-Its TCGA studies of the PanCancer Atlas define the endpoints as the TCGA Clinical Data Resource
-does (Liu et al. 2018): OS death from any cause; DSS death with tumour; PFS progression, new tumour
-or death with tumour; DFS a new tumour after the patient was free of disease.
+The file begins with comment lines (``#``). The PanCancer Atlas studies of TCGA define the
+endpoints as the TCGA Clinical Data Resource does (Liu et al. 2018). OS: death from any cause.
+DSS: death with tumour. PFS: progression, new tumour or death with tumour. DFS: a new tumour after
+the patient was free of disease.
 """
 
 from __future__ import annotations
@@ -10,22 +11,22 @@ from __future__ import annotations
 import pandas as pd
 
 MISSING = {"", "NA", "N/A", "NAN", "[NOT AVAILABLE]", "[NOT APPLICABLE]", "[UNKNOWN]"}
-# Days from the diagnosis to that of the tumour that was submitted; Firehose studies of melanoma.
+# Days from the first diagnosis to that of the submitted tumour; in Firehose studies of melanoma.
 SAMPLED = "SUBMITTED_TUMOR_DX_DAYS_TO"
-DAYS_PER_MONTH = 365 / 12  # as cBioPortal counts
-# Statuses of studies older than the prefix 0: or 1:.
+DAYS_PER_MONTH = 365 / 12  # cBioPortal's convention
+# Statuses of older studies, which lack the prefix 0: or 1:.
 STATUSES = {"LIVING": 0, "DECEASED": 1, "DISEASEFREE": 0, "RECURRED/PROGRESSED": 1}
 
 
 def recognises(raw: pd.DataFrame) -> bool:
-    """Whether these are the columns of cBioPortal's patient file."""
+    """Return whether a table has the columns of cBioPortal's patient file."""
     return {"PATIENT_ID", "OS_STATUS", "OS_MONTHS"} <= set(raw.columns)
 
 
 def patients(raw: pd.DataFrame) -> pd.DataFrame:
-    """One row per patient: project, metastasis, and of each endpoint the latest follow-up.
+    """Return one row per patient: project, metastasis and the latest follow-up per endpoint.
 
-    Where the file tells when the tumour was taken, ``sampled`` is that in months.
+    If the file says when the tumour was removed, the column ``sampled`` holds it in months.
     """
     by_patient = raw.groupby("PATIENT_ID", sort=False)
     result = pd.DataFrame(index=by_patient.size().index)
@@ -59,11 +60,11 @@ def patients(raw: pd.DataFrame) -> pd.DataFrame:
 
 
 def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    """Return what is known of an endpoint for every patient.
+    """Return what is known about an endpoint for every patient.
 
     Returns:
-        ``time`` in months, ``event``, ``missing`` (why the patient cannot be used, or ``""``), and
-        ``outcome``: 1 or 0 where the status is known, else NaN.
+        ``time`` in months; ``event``; ``missing``, the reason why the patient cannot be used, or
+        ``""``; and ``outcome``, 1 or 0 if the status is known, else NaN.
     """
     unknown = float("nan")
     result = pd.DataFrame(
@@ -85,6 +86,6 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
 
 
 def _event(status: str) -> float:
-    """``1:DECEASED`` and the like as 1, ``0:...`` as 0, anything else as NaN."""
+    """Return 1 for ``1:DECEASED`` and similar, 0 for ``0:...``, NaN for anything else."""
     code = status.partition(":")[0].strip().upper()
     return {"0": 0, "1": 1, **STATUSES}.get(code, float("nan"))

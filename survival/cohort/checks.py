@@ -1,4 +1,4 @@
-"""What can be wrong with a cohort manifest: everything is named at once, with its rows."""
+"""Checks of a cohort manifest, which report all problems at once, with their rows."""
 
 from __future__ import annotations
 
@@ -16,49 +16,50 @@ from survival.names import find_files
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
-# downsample and mpp are for the preprocessing, which may treat every slide differently.
-OPTIONAL = ("entry", "dataset", "split", "time_unit", "downsample", "mpp")
-# Rows that a line names.
+# Settings of single slides for the preprocessing.
+OF_SLIDES = ("downsample", "mpp", "slide_mpp")
+OPTIONAL = ("entry", "dataset", "split", "time_unit", *OF_SLIDES)
+# The most further rows that one line lists.
 MOST_ROWS = 5
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")
 
 
 class Problems:
-    """Collects what is wrong with rows, one line for each cause."""
+    """Collect problems of rows and report one line per cause."""
 
     def __init__(self) -> None:
         self._by_cause: dict[str, list[tuple[int, str]]] = defaultdict(list)
 
     def add(self, row: int, cause: str, text: str | None = None) -> None:
-        """Add what is wrong with a row.
+        """Add a problem of a row.
 
         Args:
-            row: Its number.
-            cause: Same for all rows with the same fault.
-            text: What the message says of this row; by default the cause.
+            row: The row's number in the file.
+            cause: The same text for all rows with the same kind of problem.
+            text: What the message says about this row; by default the cause.
         """
         self._by_cause[cause].append((row, text or cause))
 
     def lines(self) -> list[str]:
-        """Return a line per cause, in the order of the first rows."""
+        """Return one line per cause, ordered by its first row."""
         lines = []
         for rows in sorted(self._by_cause.values(), key=lambda found: found[0][0]):
             (row, text), others = rows[0], [str(other) for other, _ in rows[1:]]
             if others:
-                text += f"; likewise in row {some(others, MOST_ROWS)}"
+                text += f"; also in row {some(others, MOST_ROWS)}"
             lines.append(f"row {row}: {text}")
         return lines
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be used.
+    """Raised for a manifest that cannot be used.
 
     Attributes:
-        problems: One line for each cause, in the order of the rows.
+        problems: One line per cause, ordered by row.
     """
 
     def __init__(self, source: str | Path, problems: list[str]):
-        # A cell may be longer than anybody would read.
+        # A cell may hold a very long text.
         self.problems = tuple(p if len(p) <= 500 else f"{p[:500]}..." for p in problems)
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         super().__init__(f"{source} has {count}:\n  " + ";\n  ".join(self.problems))
@@ -71,18 +72,18 @@ def find_problems(
     folder: str | Path | None = None,
     need_events: bool = True,
 ) -> list[str]:
-    """Check a manifest.
+    """Return the problems of a manifest.
 
     Args:
-        table: Strings or numbers; the index is the row that a problem is reported at.
-        time: Column of the follow-up times.
-        event: Column of the events, 1 = event, 0 = censored.
-        folder: What the slides' paths are relative to; if given, the files must exist, in it or,
-            by a file name that occurs once, in a sub-folder.
+        table: Strings or numbers. Its index holds the row numbers that problems report.
+        time: Column with the follow-up times.
+        event: Column with the events, 1 = event, 0 = censored.
+        folder: Folder to which the slides' paths are relative. If given, every slide must exist
+            there or, if its file name occurs only once, in a sub-folder.
         need_events: Whether every split must contain an event.
 
     Returns:
-        One line for each cause; empty if nothing is wrong.
+        One line per cause; empty if nothing is wrong.
 
     Raises:
         ValueError: ``folder`` is not a folder.
@@ -90,7 +91,7 @@ def find_problems(
     required = (*REQUIRED, time, event)
     missing = [c for c in dict.fromkeys(required) if c not in table.columns]
     there = ", ".join(map(str, table.columns)) or "none"
-    # A name that somebody chose is more likely wrong than the table: nothing else is said then.
+    # A column name chosen by the user is more likely wrong than the table: report only that.
     chosen = {"time": time, "event": event}
     mistyped = [(n, c) for n, c in chosen.items() if c != n and c in missing]
     if mistyped:
@@ -101,7 +102,7 @@ def find_problems(
     if missing or time == event:
         return problems
     if table.empty:
-        return [*problems, "there are no rows"]
+        return [*problems, "the table has no rows"]
     found = Problems()
     times = _times(table[time], time, found)
     events = _events(table[event], event, found)
@@ -119,12 +120,14 @@ def find_problems(
             raise ValueError(f"{folder} is not a folder")
         _files(table["slide"], folder, found)
     if "time_unit" in table and len(units := set(table["time_unit"])) > 1:
-        problems.append(f"time_unit must be the same in all rows; it is {sorted(map(str, units))}")
+        # Not by the column's name, which an error on the command line would turn into a flag.
+        listed = ", ".join(sorted(map(str, units)))
+        problems.append(f"the unit of time must be the same in all rows, not {listed}")
     problems += found.lines()
     if need_events:
         problems += [
-            f"{f'split {split!r}' if split else 'the cohort'} has no event: nothing can be learned "
-            "from it or compared in it"
+            f"{f'split {split!r}' if split else 'the cohort'} has no event: it can be used neither "
+            "for training nor for evaluation"
             for split in dict.fromkeys(splits)
             if not (events[splits == split] == 1).any()
         ]
@@ -134,7 +137,7 @@ def find_problems(
 def _number(cell: Any) -> float:
     """Return the cell as a number, NaN if it is not one."""
     if isinstance(cell, str) and "_" in cell:
-        return math.nan  # Python reads 1_0 as 10; a user hardly means that.
+        return math.nan  # Python reads 1_0 as 10, which a user hardly means.
     try:
         return float(cell)
     except (TypeError, ValueError):
@@ -142,7 +145,7 @@ def _number(cell: Any) -> float:
 
 
 def is_blank(cell: object) -> bool:
-    """Return whether a cell holds nothing: None, NaN or blanks."""
+    """Return whether a cell is empty: None, NaN or white space."""
     return cell is None or cell != cell or not str(cell).strip()
 
 
@@ -158,29 +161,32 @@ def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -
             found.add(
                 row,
                 f"{name} is a date",
-                f"{text}; give the time from diagnosis to event or last visit, such as 12.5 months",
+                f"{text}; give the time from diagnosis to the event or last visit as a number, "
+                "such as 12.5 for months",
             )
         else:
             text = f"{name} {cell!r} is not a number"
             comma = (
-                " (decimal point, not comma; no separator of thousands)" if "," in str(cell) else ""
+                " (use a decimal point, not a comma, and no thousands separator)"
+                if "," in str(cell)
+                else ""
             )
             found.add(row, f"{name} is not a number{comma}", text + comma)
     return times
 
 
 def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> pd.Series:
-    """When patients came under observation: 0, or a time before the end of their follow-up."""
+    """Return when patients came under observation: 0, or a time before their follow-up ends."""
     missing = "; give 0 for a patient who is followed from the start"
     entries = _times(cells, "entry", found, missing)
-    # As they are kept in training: two times may become one in float32.
+    # Compared as in training: in float32 two close times may become equal.
     late = entries.astype("float32") >= times.astype("float32")
     for row in cells.index[(entries > 0) & late]:
         found.add(
             row,
-            f"entry is not before {time}",
-            f"entry {entries[row]:g} is not before {time} {times[row]:g}: a patient who was never "
-            "under observation does not belong in the cohort",
+            f"entry is not earlier than {time}",
+            f"entry {entries[row]:g} is not earlier than {time} {times[row]:g}: remove a patient "
+            "who was never under observation",
         )
     return entries
 
@@ -191,12 +197,11 @@ def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
         if is_blank(cell):
             found.add(row, f"{name} is missing")
         else:
-            text = f"{name} {cell!r} is neither 1 (event) nor 0, nor a word for it"
             found.add(
                 row,
                 f"{name} {cell!r}",
-                f"{text} such as Dead or Alive; say which value is the event: --event-is on the "
-                "command line, event_is in Python",
+                f"{name} {cell!r} is not 1 (event), 0 (censored) or a word such as Dead or Alive; "
+                "state with event_is which value means an event",
             )
     return events
 
@@ -216,7 +221,7 @@ def _splits(splits: pd.Series, found: Problems) -> None:
     if not splits.any():
         return  # not split yet
     for row, split in splits[~splits.isin(SPLITS)].items():
-        text = f"split {split!r} is none of {', '.join(SPLITS)}" if split else "split is missing"
+        text = f"split {split!r} is not one of {', '.join(SPLITS)}" if split else "split is missing"
         found.add(row, text)
 
 
@@ -225,12 +230,12 @@ def _files(slides: pd.Series, folder: Path, found: Problems) -> None:
     there = find_files(list(dict.fromkeys(named.values())), folder)
     for row, slide in named.items():
         if slide not in there:
-            text = f"there is no file {slide!r} in {folder} or its sub-folders"
-            found.add(row, "there is no file", text)
+            text = f"file not found in {folder} or its sub-folders: {slide!r}"
+            found.add(row, "file not found", text)
 
 
 def _patients(patients, times, events, entries, splits, found: Problems) -> None:
-    """One patient: one split, one follow-up."""
+    """Add patients with more than one split, follow-up or entry."""
     first: dict = {}
     for row, patient in patients.items():
         before = first.setdefault(patient, row)
@@ -240,7 +245,7 @@ def _patients(patients, times, events, entries, splits, found: Problems) -> None
             found.add(
                 row,
                 f"patient {patient!r} is in two splits",
-                f"patient {patient!r} is in split {splits[row]!r} here and in "
+                f"patient {patient!r} is in split {splits[row]!r} here, but in "
                 f"{splits[before]!r} in row {before}",
             )
         here, there = ((times[r], events[r]) for r in (row, before))
@@ -248,13 +253,13 @@ def _patients(patients, times, events, entries, splits, found: Problems) -> None
             found.add(
                 row,
                 f"patient {patient!r} has two follow-ups",
-                f"patient {patient!r} has time {here[0]:g}, event {here[1]:g} here and time "
-                f"{there[0]:g}, event {there[1]:g} in row {before}",
+                f"patient {patient!r} has time {here[0]:g} and event {here[1]:g} here, but time "
+                f"{there[0]:g} and event {there[1]:g} in row {before}",
             )
         if entries[row] != entries[before] and not np.isnan(entries[[row, before]]).any():
             found.add(
                 row,
                 f"patient {patient!r} has two entries",
-                f"patient {patient!r} has entry {entries[row]:g} here and {entries[before]:g} in "
+                f"patient {patient!r} has entry {entries[row]:g} here, but {entries[before]:g} in "
                 f"row {before}",
             )

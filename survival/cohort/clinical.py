@@ -1,4 +1,4 @@
-"""Clinical files of GDC and cBioPortal: one row per patient, one time and event per endpoint."""
+"""Clinical files of GDC and cBioPortal, read as one time and event per patient and endpoint."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ ENDPOINTS = ("OS", "DSS", "PFS", "DFS")
 
 @dataclass(frozen=True)
 class FollowUp:
-    """What a clinical file says about its patients.
+    """The patients of a clinical file and their follow-up.
 
     Attributes:
-        table: One row per patient with known follow-up for all endpoints asked for; index the
-            patient, columns ``project``, ``metastasis`` (whether the tumour is coded as a
-            metastasis), ``sampled`` (months until the tumour was taken, only in files that say it)
-            and, for each endpoint, ``OS_time`` (months, ≥ 0) and ``OS_event``.
-        left_out: The other patients, and why each is left out.
-        outcomes: Whether the first endpoint's event happened to those left out, shape (patients,):
-            1 or 0 where it is known, although not when, else NaN.
+        table: One row per patient whose follow-up is known for all requested endpoints. The index
+            is the patient. Columns: ``project``; ``metastasis``, whether the tumour is coded as a
+            metastasis; ``sampled``, months until the tumour was removed, only if the file states
+            it; and for each endpoint a time in months, ≥ 0, and an event, such as ``OS_time`` and
+            ``OS_event``.
+        left_out: The other patients, each with the reason.
+        outcomes: Whether the patients left out had the first endpoint's event, shape (patients,):
+            1 or 0 if that is known, even without a time, else NaN.
     """
 
     table: pd.DataFrame
@@ -44,23 +45,25 @@ def read_clinical(
 ) -> FollowUp:
     """Read an export of the GDC portal (2019 to today) or cBioPortal's patient file.
 
-    Times are in months. GDC gives days, which are divided by 30.4375; cBioPortal's months are
-    taken as they are (it divides by 30.417). Of several rows of one patient the latest follow-up
-    counts; negative follow-up becomes 0, with a warning.
+    Times are in months. GDC gives days, which are divided by 30.4375. cBioPortal's months are used
+    unchanged (it divides days by 30.417). If a patient has several rows, the latest follow-up
+    counts. Negative follow-up becomes 0, with a warning.
 
     Args:
-        path: The file, separated by tabs or commas; or GDC's archive or a folder with its tables,
-            of which the clinical table and that of follow-ups are read; or a table as a frame.
-        follow_up: GDC's table of follow-ups, where it is not in ``path``.
+        path: The clinical table, separated by tabs or commas; or GDC's archive or a folder with
+            its tables, from which the clinical and the follow-up table are read; or a pandas
+            frame.
         endpoints: Any of ``"OS"`` (death), ``"DSS"`` (death from the disease), ``"PFS"``
-            (progression) and ``"DFS"`` (recurrence), as the layout's module defines them.
+            (progression) and ``"DFS"`` (recurrence). :mod:`survival.cohort.gdc_clinical` and
+            :mod:`survival.cohort.cbioportal` give their exact definitions.
+        follow_up: GDC's follow-up table, if ``path`` does not contain it.
 
     Returns:
         Follow-up of the patients who have all of the endpoints.
 
     Raises:
-        ValueError: An unknown endpoint, neither layout, no patient with an endpoint, or patients
-            left out for whom the outcome is known to be the other one (see
+        ValueError: An endpoint is unknown; the file has neither layout; no patient has an
+            endpoint; or all patients with the opposite outcome would be left out (see
             :func:`~survival.cohort.left_out.check_left_out`).
     """
     if not endpoints or set(endpoints) - set(ENDPOINTS) or len(set(endpoints)) < len(endpoints):
@@ -77,7 +80,7 @@ def read_clinical(
     for endpoint in endpoints:
         known = layout.follow_up(patients, endpoint)
         if known["missing"].ne("").all():
-            raise ValueError(_nobody(path, endpoint, layout, patients, known["missing"]))
+            raise ValueError(_no_patient(path, endpoint, layout, patients, known["missing"]))
         result[f"{endpoint}_time"] = _clipped(known["time"], endpoint)
         result[f"{endpoint}_event"] = known["event"]
         for patient, why in known["missing"][known["missing"] != ""].items():
@@ -90,7 +93,7 @@ def read_clinical(
         outcomes,
         f"patients of {path} without follow-up "
         f"({some(f'{why}: {n}×' for why, n in reasons.items())})",
-        "since 2025 GDC keeps the last follow-up in a table of its own: give that too, or the "
+        "since 2025 GDC keeps the last follow-up in a separate table: give that as well, or the "
         "portal's archive"
         if layout is gdc_clinical and any("last_follow_up" in why for why in reasons.index)
         else None,
@@ -101,7 +104,7 @@ def read_clinical(
 def _patients(
     path: str | Path | pd.DataFrame, follow_up: str | Path | pd.DataFrame | None
 ) -> tuple[ModuleType, pd.DataFrame]:
-    """Return the layout of an export, and its patients."""
+    """Return the layout module of an export, and its patients."""
     tables = read_tables(path, comment="#")
     if isinstance(path, pd.DataFrame):
         path = "the table"
@@ -109,20 +112,25 @@ def _patients(
     for name, table in separate.items():
         if not gdc_clinical.is_follow_up(table):
             raise ValueError(
-                f"{name} is not GDC's table of follow-ups (with the case's submitter_id and "
+                f"{name} is not GDC's follow-up table (with the case's submitter_id and "
                 f"days_to_follow_up): its columns are {some(table.columns, 8) or 'none'}"
             )
     follow_ups = [t for t in (tables | separate).values() if gdc_clinical.is_follow_up(t)]
     for layout in (cbioportal, gdc_clinical):
         found = {name: table for name, table in tables.items() if layout.recognises(table)}
         if len(found) > 1:
-            raise ValueError(f"{path} holds several clinical tables: {some(found)}; give one")
+            raise ValueError(
+                f"{path} contains several clinical tables: {some(found)}; give only one of them"
+            )
         if found:
             (raw,) = found.values()
             if layout is gdc_clinical:
                 return layout, gdc_clinical.patients(raw, follow_ups)
             if separate:
-                raise ValueError(f"{path} is cBioPortal's: it goes with no table of follow-ups")
+                raise ValueError(
+                    f"{path} is cBioPortal's patient file, which cannot be combined with GDC's "
+                    "follow-up table"
+                )
             return layout, cbioportal.patients(raw)
     columns = {column: None for table in tables.values() for column in table.columns}
     raise ValueError(
@@ -132,12 +140,12 @@ def _patients(
     )
 
 
-def _nobody(path, endpoint, layout, patients, missing: pd.Series) -> str:
+def _no_patient(path, endpoint, layout, patients, missing: pd.Series) -> str:
     others = [e for e in ENDPOINTS if layout.follow_up(patients, e)["missing"].eq("").any()]
     reasons = some(f"{why} ({n}×)" for why, n in missing.value_counts().items())
     return (
-        f"{path} has {endpoint} of no patient: {reasons or 'it has no rows'}; "
-        f"endpoints it has: {', '.join(others) or 'none'}"
+        f"{path} gives {endpoint} for no patient: {reasons or 'it has no rows'}; "
+        f"endpoints that it gives: {', '.join(others) or 'none'}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Clinical exports as a portal gives them: one table, a folder of tables, or an archive."""
+"""Clinical exports of a portal: one table, a folder of tables, or an archive."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pandas as pd
 
 from survival.cohort.tables import parse_table, read_table
 
-# What GDC's archives hold their tables as.
+# The suffix of the tables in GDC's archives.
 TABLES = ".tsv"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
-# No clinical table of a project comes near this size; a file that unpacks to more is not one.
+# Far above the size of any project's clinical table. Larger files are refused unread.
 MOST_BYTES = 2**28
 
 
@@ -24,16 +24,16 @@ def read_tables(
     """Read the tables of an export.
 
     Args:
-        path: A table, a folder with tables in it (not in its sub-folders), or an archive of them
-            (``.tar.gz``, ``.tgz``, ``.tar``, ``.zip``), which is read without unpacking it; or a
-            table as a frame.
+        path: A table; a folder of tables (sub-folders are ignored); an archive of tables
+            (``.tar.gz``, ``.tgz``, ``.tar``, ``.zip``), which is read without unpacking it to
+            disk; or a pandas frame.
         comment: See :func:`~survival.cohort.tables.read_table`.
 
     Returns:
         The tables by name, in alphabetical order.
 
     Raises:
-        ValueError: No table, a table that cannot be read, or a broken archive.
+        ValueError: The export has no table, a table cannot be read, or the archive is damaged.
     """
     if isinstance(path, pd.DataFrame):
         cells = path.fillna("").astype(str).apply(lambda column: column.str.strip())
@@ -48,12 +48,12 @@ def read_tables(
     else:
         return {str(path): read_table(path, comment)}
     if not tables:
-        raise ValueError(f"{path} holds no table ({TABLES})")
+        raise ValueError(f"{path} contains no table ({TABLES})")
     return tables
 
 
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each table of an archive."""
+    """Yield name and content of each table in an archive."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -66,18 +66,18 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
                 for member in archive:
                     if member.isfile() and _is_table(member.name):
                         _check_size(path, member.name, member.size)
-                        if content := archive.extractfile(member):  # always, of a file
+                        if content := archive.extractfile(member):  # never None for a file
                             yield f"{path}:{member.name}", content.read()
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # no such file, no permission
         raise ValueError(
-            f"{path} is not a whole archive (.tar.gz or .zip): download it again"
+            f"{path} is not a complete archive (.tar.gz or .zip): download it again"
         ) from None
 
 
 def _is_table(name: str) -> bool:
-    # Archives made on a Mac hold a shadow ._NAME of each file.
+    # Archives made on macOS contain a metadata file ._NAME for each file NAME.
     base = name.rpartition("/")[2]
     return base.lower().endswith(TABLES) and not base.startswith("._")
 

@@ -1,4 +1,4 @@
-"""From public clinical files and lists of slides to a cohort."""
+"""Build a cohort from public clinical files and lists of slides."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ from survival.cohort.slide_list import read_slide_list
 
 @dataclass(frozen=True)
 class GdcCohort:
-    """A cohort from public files, and who is not in it.
+    """A cohort built from public files, and the patients and slides that are not in it.
 
     Attributes:
-        cohort: One row per slide; without a list of slides one row per patient, the patient
-            standing for the slide.
+        cohort: One row per slide. Without a list of slides, one row per patient, with the
+            patient's name as the slide.
         without_slide: Patients with follow-up but no slide.
-        without_patient: Slides of patients that the clinical file does not have.
-        left_out: Patients without usable follow-up or never at risk, and why.
-        outcomes: Of the patients without a slide and without follow-up, as far as it is known,
-            whether they had the event.
+        without_patient: Slides of patients who are not in the clinical file.
+        left_out: Patients without usable follow-up, or never at risk, each with the reason.
+        outcomes: How many of the patients in ``"without slide"`` and ``"left out"`` had the event.
     """
 
     cohort: Cohort
@@ -46,33 +45,33 @@ def cohort_from_gdc(
     follow_up: str | Path | pd.DataFrame | None = None,
     samples: str | Path | pd.DataFrame | None = None,
 ) -> GdcCohort:
-    """Make a cohort of a clinical file and a list of slides.
+    """Build a cohort from a clinical file and a list of slides.
 
-    Where it is known when the specimens were taken, from ``samples`` or from cBioPortal's file,
-    patients are at risk from then on (column ``entry``); see :mod:`survival.cohort.sampling`. Left
-    out is then who has a metastasis but no such day, or no follow-up after it.
+    If it is known when the specimens were taken, from ``samples`` or from cBioPortal's file,
+    patients count as at risk only from then on (column ``entry``; see
+    :mod:`survival.cohort.sampling`). Patients are then left out if the day is unknown and the
+    specimen is a metastasis, or if they have no follow-up after it.
 
     Args:
-        clinical: A clinical export of GDC, old or new: a table, a folder of tables, or the
-            portal's archive; or cBioPortal's patient file; or a table as a frame.
-        slides: A GDC manifest or sample sheet; diagnostic slides (-DX, .svs) are chosen.
-        endpoints: The first becomes the columns ``time`` (months) and ``event``, every further
-            one ``dss_time``, ``dss_event`` and so on; see
-            :func:`~survival.cohort.read_clinical`.
-        dataset: Name of the dataset; by default the project (TCGA-SKCM).
-        follow_up: GDC's table of follow-ups, where ``clinical`` lacks it.
-        samples: GDC's table of samples (``sample.tsv``), or the biospecimen archive or a folder
-            with it.
+        clinical: A clinical export of GDC, old or new (a table, a folder of tables, or the
+            portal's archive); or cBioPortal's patient file; or a pandas frame.
+        slides: A GDC manifest or sample sheet. Only its diagnostic slides (-DX, .svs) are used.
+        endpoints: The first fills the columns ``time`` (months) and ``event``; further ones fill
+            ``dss_time``, ``dss_event`` and so on. See :func:`~survival.cohort.read_clinical`.
+        dataset: Name of the dataset; by default the project, such as TCGA-SKCM.
+        follow_up: GDC's follow-up table, if ``clinical`` does not contain it.
+        samples: GDC's sample table (``sample.tsv``), the biospecimen archive, or a folder with
+            the table.
 
     Returns:
-        The cohort, not split yet, and who is not in it.
+        The cohort, not yet split, and the patients and slides that are not in it.
 
     Raises:
-        ValueError: Files of another kind, no patient with the endpoint, no slide of a patient, or
-            a cohort of which all have the event only because others are left out.
+        ValueError: A file is of another kind; no patient has the endpoint; no slide belongs to a
+            patient; or only one outcome would remain because patients are left out.
 
     Warns:
-        UserWarning: Those left out differ in outcome from those kept.
+        UserWarning: The outcomes of the patients left out differ from those kept.
     """
     known = read_clinical(clinical, endpoints, follow_up)
     if isinstance(clinical, pd.DataFrame):
@@ -93,7 +92,7 @@ def cohort_from_gdc(
             raise ValueError(
                 f"none of the {len(listed)} slides in {slides} belongs to one of the "
                 f"{len(patients)} patients with follow-up in {clinical} (first slide "
-                f"{listed['slide'].iloc[0]}, first patient {patients.index[0]}): are both of the "
+                f"{listed['slide'].iloc[0]}, first patient {patients.index[0]}): are both from the "
                 "same project?"
             )
     event = patients[f"{endpoints[0]}_event"].astype(float)
@@ -101,7 +100,7 @@ def cohort_from_gdc(
         event.drop(index=list(without_slide)),
         event[list(without_slide)],
         f"patients without a slide in {slides}",
-        refuse=False,  # a list of a few slides is the user's choice
+        refuse=False,  # which slides to list is the user's choice
     )
     by_sample = None if samples is None else months_by_sample(samples)
     found = entries(rows, patients, by_sample)
@@ -110,7 +109,7 @@ def cohort_from_gdc(
         what = "slides show" if slides else "patients have, by their ICD-10 code,"
         _warn_of_metastases(rows, what)
     else:
-        # Two decimals of a month still tell days apart.
+        # Two decimals of a month still distinguish days.
         entry = found[0].round(2)
         times = patients[[f"{endpoint}_time" for endpoint in endpoints]].astype(float).round(2)
         late = never_at_risk(entry, times) | found[1]
@@ -136,7 +135,7 @@ def cohort_from_gdc(
 
 
 def _without(rows: pd.DataFrame, late: dict[str, str], event: pd.Series) -> pd.DataFrame:
-    """The rows of patients who are at risk at some time; whether the others differ is checked."""
+    """Return the rows of patients who are ever at risk, and compare the others' outcomes."""
     rows = rows[~rows["patient"].isin(late)]
     if rows.empty:
         named = some(f"{patient} ({why})" for patient, why in late.items())
@@ -144,21 +143,21 @@ def _without(rows: pd.DataFrame, late: dict[str, str], event: pd.Series) -> pd.D
     check_left_out(
         event[rows["patient"].unique()],
         event[list(late)],
-        "patients with a metastasis of unknown day, or without follow-up after their specimen was "
-        "taken",
+        "patients with a metastasis taken on an unknown day, or without follow-up after their "
+        "specimen was taken",
     )
     return rows
 
 
 def _warn_of_metastases(rows: pd.DataFrame, what: str) -> None:
-    """Warn of slides whose patients could not die before the metastasis was taken."""
+    """Warn if patients are in the cohort only because they lived until a metastasis was taken."""
     metastases = rows["slide"][rows["metastasis"]]
     if len(metastases):
         warnings.warn(
-            f"{len(metastases)} of {len(rows)} {what} a metastasis ({some(metastases, 2)}), "
-            "but time counts from the diagnosis of the primary tumour: until the metastasis was "
-            "taken the patient could not die, which makes these patients look safer than they are; "
-            "say when it was taken: in a column entry, the time from diagnosis, or for GDC with "
-            "the table of samples (--samples)",
+            f"{len(metastases)} of {len(rows)} {what} a metastasis ({some(metastases, 2)}), but "
+            "time counts from the diagnosis of the primary tumour. Such a patient must have "
+            "survived until the metastasis was taken, so the risk looks lower than it is. Give the "
+            "time from diagnosis until the specimen was taken in a column entry, or for GDC give "
+            "the sample table (--samples, in Python samples)",
             stacklevel=3,
         )

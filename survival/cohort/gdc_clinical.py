@@ -1,16 +1,17 @@
 """Clinical exports of the GDC portal.
 
-In the layouts of 2019 (``submitter_id``, one row per treatment, ``--`` for missing), of 2020
-(``case_submitter_id``) and since 2024 (``cases.submitter_id``, ``demographic.vital_status``,
-``diagnoses.days_to_last_follow_up``). Days count from the case's index date, for TCGA the first
-diagnosis.
+Three layouts are read: that of 2019 (``submitter_id``, one row per treatment, ``--`` for missing
+values), that of 2020 (``case_submitter_id``), and that since 2024 (``cases.submitter_id``,
+``demographic.vital_status``, ``diagnoses.days_to_last_follow_up``). Days count from the case's
+index date, which for TCGA is the first diagnosis.
 
-Since 2025 the last follow-up stands in a table of its own, ``follow_up.tsv``, with several rows per
-case (``follow_ups.days_to_follow_up``); ``diagnoses.days_to_last_follow_up`` is then empty or gone.
+Since 2025 the last follow-up is in a separate table, ``follow_up.tsv``, with several rows per case
+(``follow_ups.days_to_follow_up``). ``diagnoses.days_to_last_follow_up`` is then empty or absent.
 
-OS: death from any cause. DSS: death whose ``cause_of_death`` is cancer; other deaths censor.
-PFS: the first recurrence or progression, or death from any cause. DFS: the first recurrence or
-death. An export without any day of recurrence cannot tell progression from none: it has neither.
+Endpoints. OS: death from any cause. DSS: death whose ``cause_of_death`` is cancer; other deaths
+are censored. PFS: the first recurrence or progression, or death from any cause. DFS: the first
+recurrence, or death from any cause. An export that gives no day of recurrence at all has neither
+PFS nor DFS: in it, "no recurrence" and "not recorded" look the same.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ MISSING = {"", "--", "'--", "not reported", "unknown", "not allowed to collect",
 
 
 def recognises(raw: pd.DataFrame) -> bool:
-    """Return whether these are the columns of a clinical export with the vital status."""
+    """Return whether a table has the columns of a clinical export with vital status."""
     return _patient_column(raw) is not None and bool(_columns(raw, "vital_status"))
 
 
 def is_follow_up(raw: pd.DataFrame) -> bool:
-    """Return whether these are the columns of a table of follow-ups."""
+    """Return whether a table has the columns of a follow-up table."""
     return (
         _patient_column(raw) is not None
         and bool(_columns(raw, "days_to_follow_up"))
@@ -48,10 +49,10 @@ def patients(raw: pd.DataFrame, follow_ups: Sequence[pd.DataFrame] = ()) -> pd.D
 
     Args:
         raw: The clinical table.
-        follow_ups: Tables of follow-ups of the same cases.
+        follow_ups: Follow-up tables of the same cases.
 
     Raises:
-        ValueError: A table of follow-ups has none of the patients.
+        ValueError: A follow-up table contains none of the patients.
     """
     raw, misplaced = realign(raw)
     misplaced |= _not_days(raw, "days_to_death") | _not_days(raw, "days_to_last_follow_up")
@@ -83,29 +84,29 @@ def patients(raw: pd.DataFrame, follow_ups: Sequence[pd.DataFrame] = ()) -> pd.D
 def _with_follow_ups(
     raw: pd.DataFrame, misplaced: pd.Series, follow_ups: Sequence[pd.DataFrame]
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Append the rows of follow-ups: all that is known of a patient is taken over their rows."""
+    """Append the rows of the follow-up tables to the clinical rows of the same patients."""
     column = _patient_column(raw)
     for table in follow_ups:
         own = _patient_column(table)
-        of_us = table[table[own].isin(raw[column])].rename(columns={own: column})
-        if of_us.empty:
+        shared = table[table[own].isin(raw[column])].rename(columns={own: column})
+        if shared.empty:
             raise ValueError(
-                f"none of the {table[own].nunique()} patients in the table of follow-ups (first "
+                f"none of the {table[own].nunique()} patients in the follow-up table (first "
                 f"{some(table[own].head(1))}) is in the clinical table (first "
-                f"{some(raw[column].head(1))}): are both of the same project?"
+                f"{some(raw[column].head(1))}): are both from the same project?"
             )
-        raw = pd.concat([raw, of_us], ignore_index=True).fillna("")
-        misplaced = pd.concat([misplaced, pd.Series(False, of_us.index)], ignore_index=True)
+        raw = pd.concat([raw, shared], ignore_index=True).fillna("")
+        misplaced = pd.concat([misplaced, pd.Series(False, shared.index)], ignore_index=True)
     return raw, misplaced
 
 
 def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
-    """Return what is known of an endpoint for every patient.
+    """Return what is known about an endpoint for every patient.
 
     Returns:
-        ``time`` in months, ``event``, ``missing`` (why the patient cannot be used, or ``""``), and
-        ``outcome``: 1 or 0 where it is known whether the event happened, even if not when, else
-        NaN.
+        ``time`` in months; ``event``; ``missing``, the reason why the patient cannot be used, or
+        ``""``; and ``outcome``, 1 or 0 if it is known whether the event happened, even without a
+        day, else NaN.
     """
     p = patients
     death = p["death"].where(p["dead"])
@@ -123,14 +124,14 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
         if first.isna().all():
             missing[:] = "the export gives no days_to_recurrence"
         event |= first.notna()
-        # Of the living a day after the last visit is known all the same; nobody relapses when dead.
+        # A relapse after the last visit counts for the living. After death it must be an error.
         days = first.where(first.lt(days) | ~p["dead"]).fillna(days)
-    # What follows makes even the end of follow-up unknown.
+    # In these cases even the end of follow-up is unknown.
     missing[~p["dead"] & p["last"].isna()] = "no days_to_last_follow_up"
     missing[p["dead"] & p["death"].isna()] = "dead without days_to_death"
     missing[p["alive"] & p["death"].notna()] = "alive, but with days_to_death"
     missing[~p["dead"] & ~p["alive"]] = "vital status unknown"
-    missing[p["misplaced"]] = "values stand in the wrong columns"
+    missing[p["misplaced"]] = "values are in the wrong columns"
     outcome = event.astype(float)
     if endpoint == "DSS":
         outcome[p["dead"] & (p["cause"] == "")] = np.nan
@@ -147,12 +148,12 @@ def _patient_column(raw: pd.DataFrame) -> str | None:
 
 
 def _columns(raw: pd.DataFrame, name: str) -> list[str]:
-    """The columns of that name, whatever entity stands before it."""
+    """Return the columns of that name, with or without an entity prefix such as ``cases.``."""
     return [c for c in raw.columns if c.rpartition(".")[2] == name]
 
 
 def _text(raw: pd.DataFrame, name: str) -> pd.Series:
-    """The first value of each row in columns of that name, ``""`` where all are missing."""
+    """Return each row's first value in columns of that name, ``""`` if all are missing."""
     result = pd.Series("", raw.index, dtype=object)
     for column in _columns(raw, name):
         value = raw[column].where(~raw[column].str.lower().isin(MISSING), "")
@@ -161,7 +162,7 @@ def _text(raw: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _days(raw: pd.DataFrame, *names: str, least: bool = False) -> pd.Series:
-    """The latest (or earliest) of each row's numbers in columns of these names, NaN for none."""
+    """Return each row's largest (or smallest) number in columns of these names, or NaN."""
     columns = [c for name in names for c in _columns(raw, name)]
     if not columns:
         return pd.Series(np.nan, raw.index)
@@ -170,21 +171,21 @@ def _days(raw: pd.DataFrame, *names: str, least: bool = False) -> pd.Series:
 
 
 def _not_days(raw: pd.DataFrame, name: str) -> pd.Series:
-    """Whether something else than a number of days is given, and not just missing."""
+    """Return whether a cell holds a value that is not a number of days."""
     return _text(raw, name).ne("") & _days(raw, name).isna()
 
 
 def _warn_of_contradictions(patients) -> None:
     if len(patients):
         warnings.warn(
-            f"{len(patients)} patient(s) are dead in one row and alive in another, taken as dead: "
-            f"{some(patients)}",
+            f"{len(patients)} patient(s) are dead in one row and alive in another, and are taken "
+            f"as dead: {some(patients)}",
             stacklevel=4,
         )
 
 
 def _warn_of_origin(raw: pd.DataFrame, patient: pd.Series) -> None:
-    """Warn where days do not count from the diagnosis of the primary tumour."""
+    """Warn of patients whose days do not count from the diagnosis of the primary tumour."""
     kind = _text(raw, "classification_of_tumor").str.lower()
     is_primary = _text(raw, "diagnosis_is_primary_disease").str.lower()
     primary = (kind.eq("primary") | is_primary.isin(("true", "yes"))).groupby(patient).any()
@@ -196,13 +197,13 @@ def _warn_of_origin(raw: pd.DataFrame, patient: pd.Series) -> None:
     moved = diagnosis.abs().groupby(patient).min().reindex(primary.index) > 0
     for patients, what in (
         (only_metastasis, "have no diagnosis of a primary tumour, only of a metastasis"),
-        (other_date, "count days from another index date than diagnosis"),
+        (other_date, "count days from an index date other than the diagnosis"),
         (moved, "have a first diagnosis that is not day 0"),
     ):
         if patients.any():
             named = some(patients.index[patients])
             warnings.warn(
                 f"{patients.sum()} patient(s) {what}: their time does not begin at the diagnosis "
-                f"of the primary tumour and does not compare with the others': {named}",
+                f"of the primary tumour and cannot be compared with the others': {named}",
                 stacklevel=4,
             )

@@ -1,8 +1,8 @@
-"""Rows of GDC exports whose values stand left of their columns.
+"""Repair of GDC exports in which values are shifted to the left of their columns.
 
-Exports of 2019 left out the fields that a living patient lacks instead of writing ``--``, so that
-everything behind them moved to the left: read by its header, such a row has an age for
-days_to_death and a treatment for days_to_last_follow_up.
+Exports of 2019 omitted the fields that a living patient lacks, instead of writing ``--``. All
+later values of the row moved to the left. Read by the header, such a row has an age in
+days_to_death and a treatment in days_to_last_follow_up.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import pandas as pd
 
 from resbuilder.common.words import some
 
-# Fields with a form of their own: ICD-O-3 (8500/3) and ICD-10 (C50.9).
+# Fields with an unmistakable format: ICD-O-3 (8500/3) and ICD-10 (C50.9).
 FORMS = {"morphology": re.compile(r"\d{4}/\d$"), "icd_10_code": re.compile(r"[A-Z]\d\d(\.\w+)?$")}
 NO_CODE = {"", "--", "'--", "not reported", "unknown"}
-MOST = 6  # Columns that a row may have moved.
+MOST = 6  # The largest shift that is considered, in columns.
 
 
 def realign(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Moves displaced rows back, as far as two independent codes prove where they stand.
+    """Move shifted rows back, if two independent codes agree on the shift.
 
-    Where the morphology and the ICD-10 code both stand the same number of columns left of their
-    header, all columns from the morphology on, the follow-up among them, are moved back by it.
-    Before the morphology fields may be missing in unknown places: of these only a vital status
-    that stands alone in the row is kept, and a day of death is not believed.
+    If the morphology and the ICD-10 code are both found the same number of columns to the left of
+    their header, all columns from the morphology on, which include the follow-up, are moved back
+    by that number. Left of the morphology, fields may be missing at unknown places. There, the
+    vital status is kept if the row contains exactly one, and the day of death is discarded.
 
     Args:
-        raw: An export in any layout; only that of 2019 is looked at.
+        raw: An export in any layout; only that of 2019 is changed.
 
     Returns:
-        The export with the rows moved back, and whether a row is displaced but cannot be moved.
+        The export with the rows moved back, and for each row whether it is shifted by an unknown
+        number of columns.
     """
     lost = pd.Series(False, raw.index)
     order = ("days_to_death", "vital_status", "morphology", "icd_10_code", "days_to_last_follow_up")
@@ -61,9 +62,9 @@ def realign(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
         moved.append(raw.index[i])
     if moved:
         warnings.warn(
-            f"{len(moved)} of {len(raw)} rows have values left of their columns and were moved "
-            f"back by their morphology and ICD-10 code (row {some(moved)}); a new export would be "
-            "safer",
+            f"{len(moved)} of {len(raw)} rows have values to the left of their columns and were "
+            f"moved back according to their morphology and ICD-10 code (row {some(moved)}); a new "
+            "export would be safer",
             stacklevel=4,
         )
     return pd.DataFrame(cells, raw.index, raw.columns), lost

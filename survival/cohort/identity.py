@@ -1,7 +1,7 @@
-"""The same slide under two names: in two splits, or as that of two patients.
+"""Find copies of one slide under two names, in two splits or for two patients.
 
-A network that has seen a slide in training knows the answer for its copy in the test split, and a
-slide that stands for two patients has two outcomes. Names do not tell: contents do.
+A network that was trained on a slide knows the answer for its copy in the test split, and a slide
+that belongs to two patients has two outcomes. Names cannot reveal this, so contents are compared.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ _CHUNK = 2**20
 
 
 def contents_of_files(paths: Sequence[Path]) -> list[str]:
-    """Return a text for each file that is the same for files with the same bytes, anywhere.
+    """Return a text for each file that is equal exactly for files with equal bytes.
+
+    The texts can be stored and compared with those of other files.
 
     Args:
-        paths: The files; all are read.
+        paths: The files; all of them are read.
 
     Raises:
         OSError: A file cannot be read.
@@ -30,10 +32,10 @@ def contents_of_files(paths: Sequence[Path]) -> list[str]:
 
 
 def copies_among(paths: Sequence[Path]) -> list[str]:
-    """Return what :func:`contents_of_files` does, where it matters among these files, else ``""``.
+    """Return the texts of :func:`contents_of_files` for files of equal size, else ``""``.
 
-    Only files of equal size are read: those of another size differ anyway. Of a MIRAX slide the
-    file itself says nothing, because its data lie in a folder beside it.
+    Files of different sizes differ anyway, so they are not read. A MIRAX file (.mrxs) also gets
+    ``""``: its image data are in a separate folder.
 
     Args:
         paths: The files.
@@ -53,12 +55,11 @@ def check_contents(cohort: Cohort, contents: Sequence[str]) -> None:
     """Refuse a cohort in which one slide has two patients or is in two splits.
 
     Args:
-        cohort: n slides.
-        contents: A text for each slide that is the same for copies of one slide, ``""`` where
-            nothing is known; n of them.
+        cohort: A cohort of n slides.
+        contents: n texts, equal for copies of one slide; ``""`` if the content is unknown.
 
     Raises:
-        ValueError: With every such pair.
+        ValueError: There is such a pair; the error lists all of them.
     """
     problems = []
     for rows in _copies(contents):
@@ -72,21 +73,23 @@ def check_contents(cohort: Cohort, contents: Sequence[str]) -> None:
                 problems.append(f"{pair} in splits {splits[0]!r} and {splits[1]!r}")
     if problems:
         raise ValueError(
-            f"{len(problems)} pair(s) of slides have the same content: {some(problems)}; one of "
-            "each pair is a copy: remove it, or correct its patient"
+            f"{len(problems)} pair(s) of slides have the same content: {some(problems)}; remove "
+            "the copy in each pair, or correct its patient"
         )
 
 
 def known_slides(
     slides: Sequence[str], contents: Sequence[str], learnt: Sequence[str], seen: Sequence[str]
 ) -> list[str]:
-    """Return which slides a network was trained or chosen on, by name or by content.
+    """Return the slides that were in a network's training or validation split.
+
+    Slides are recognised by name or by content.
 
     Args:
         slides: Names of n slides.
-        contents: As in :func:`check_contents`, n of them.
-        learnt: Names of the slides that the network was trained or chosen on.
-        seen: Their contents; none where the run does not have them.
+        contents: n texts as in :func:`check_contents`.
+        learnt: Names of the slides in the network's training and validation split.
+        seen: Contents of those slides; empty if the run does not record them.
     """
     by_name, known = dict(zip(learnt, seen or [""] * len(learnt), strict=True)), set(seen) - {""}
     return [
@@ -97,9 +100,9 @@ def known_slides(
 
 
 def _are_different(content: str, other: str) -> bool:
-    """Return whether contents prove that slides of one name differ.
+    """Return whether contents prove that two slides of one name differ.
 
-    Hashes of another kind do not compare, and those of tiles differ between levels of one slide.
+    Hashes of different kinds cannot be compared, and tile hashes differ between levels of a slide.
     """
     kind = content.partition(":")[0]
     comparable = bool(content and other) and kind == other.partition(":")[0] and kind != "tiles"

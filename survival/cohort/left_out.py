@@ -1,4 +1,4 @@
-"""Who is left out of a cohort, and whether the outcome of those who remain is biased by it."""
+"""Check whether leaving patients out of a cohort biases the outcomes of those who remain."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import fisher_exact
 
-# Below this probability a difference in outcome is not taken for chance.
+# Below this p-value a difference in outcome is not attributed to chance.
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """How many had an event.
+    """Numbers of patients by outcome.
 
     Attributes:
-        event: Number with the event.
-        censored: Number known to be without it.
-        unknown: Number of whom it is not known.
+        event: Patients with the event.
+        censored: Patients known not to have had it.
+        unknown: Patients whose outcome is unknown.
     """
 
     event: int
@@ -29,7 +29,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, outcomes: ArrayLike) -> Outcomes:
-        """Count outcomes: 1 event, 0 none, NaN unknown; one per patient."""
+        """Count outcomes, one per patient: 1 event, 0 no event, NaN unknown."""
         values = np.asarray(outcomes, float)
         event, censored = int((values == 1).sum()), int((values == 0).sum())
         return cls(event, censored, len(values) - event - censored)
@@ -46,26 +46,26 @@ def check_left_out(
     remedy: str | None = None,
     refuse: bool = True,
 ) -> None:
-    """Compare the outcome of those left out with that of those kept.
+    """Compare the outcomes of the patients left out with those of the patients kept.
 
     Leaving out patients because of their outcome biases everything that is learned from the rest.
-    Patients without a date of their last visit are typically the living: without them a cohort
-    consists of the dead.
+    For example, patients without a date of their last visit are typically alive: without them,
+    only patients who died remain.
 
     Args:
-        kept: Outcomes of the patients who are kept, 1 or 0, NaN where unknown.
-        left_out: Likewise of those left out.
-        what: Who is left out, for the message.
-        remedy: What the user may do about it.
-        refuse: Whether a one-sided cohort is an error.
+        kept: Outcomes of the patients who are kept: 1 or 0, NaN if unknown.
+        left_out: Outcomes of the patients who are left out.
+        what: Which patients are left out, for the message.
+        remedy: What the user can do about it.
+        refuse: Whether it is an error if only one outcome remains.
 
     Raises:
-        ValueError: All who are kept have the event, and some who are left out are known not to,
-            or the other way around; and that is more than chance.
+        ValueError: Only one outcome remains, patients with the other outcome are left out, and
+            this is unlikely to be chance (Fisher's exact test, p < 0.05).
 
     Warns:
-        UserWarning: The shares with the event differ by more than chance (Fisher's exact test,
-            p < 0.05), or only one outcome would remain.
+        UserWarning: The fractions with the event differ by more than chance (the same test), or
+            only one outcome remains.
     """
     inside, outside = Outcomes.of(kept), Outcomes.of(left_out)
     advice = f"; {remedy}" if remedy else ""
@@ -77,14 +77,15 @@ def check_left_out(
     if inside.event + inside.censored and one_sided:
         text = (
             f"only patients {'without' if inside.event == 0 else 'with'} the event would remain "
-            f"({inside}), while there are others among {what} ({outside}){advice}"
+            f"({inside}), because others are left out: {what} ({outside}){advice}"
         )
         if refuse and p < LEVEL:
             raise ValueError(text)
         warnings.warn(text, stacklevel=3)
     elif p < LEVEL:
         warnings.warn(
-            f"those left out differ in outcome from those kept, which biases the cohort: {what}: "
-            f"{outside}; kept: {inside} (Fisher's exact test, p = {p:.2g}){advice}",
+            "the patients left out differ in outcome from those kept, which biases the cohort. "
+            f"Left out: {what}: {outside}; kept: {inside} (Fisher's exact test, p = {p:.2g})"
+            f"{advice}",
             stacklevel=3,
         )

@@ -1,4 +1,4 @@
-"""The cohort: which slide belongs to which patient, and what became of the patient."""
+"""The cohort: which slide belongs to which patient, and the patients' follow-up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from resbuilder.common.words import some
-from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.checks import OF_SLIDES, SPLITS, ManifestError, find_problems, is_blank
 from survival.cohort.spelling import decimal_points, standard_columns, standard_events
 from survival.cohort.tables import read_table
 from survival.names import look_alikes
@@ -27,31 +27,31 @@ KINDS = {"time": float, "event": bool, "entry": float}
 
 @dataclass(frozen=True, eq=False, init=False)
 class Cohort:
-    """Slides with the follow-up of their patients, one row per slide; checked and unchangeable.
+    """Slides with the follow-up of their patients, one row per slide; checked and immutable.
 
-    As a CSV file it has the columns ``slide`` (the file's path), ``patient``, a time, an event, and
-    optionally ``entry`` (the time from which on the patient was under observation), ``dataset``
-    (the scanner or hospital), ``split`` (``train``, ``validation``, ``test``), ``time_unit`` (the
-    same in all rows, such as ``months``), ``downsample`` or ``mpp`` for the preprocessing, and
-    pairs ``NAME_time``, ``NAME_event`` of further endpoints. Further columns, such as age or stage,
-    are kept as they are.
+    A cohort's CSV file, the manifest, has the columns ``slide`` (the file's path), ``patient``, a
+    time and an event. Optional columns are ``entry`` (the time at which observation of the patient
+    began), ``dataset`` (the scanner or hospital), ``split`` (``train``, ``validation`` or
+    ``test``), ``time_unit`` (the same in all rows, such as ``months``), ``downsample``, ``mpp`` and
+    ``slide_mpp`` for the preprocessing, and pairs ``NAME_time``, ``NAME_event`` for further
+    endpoints. Other columns, such as age or stage, are kept unchanged.
 
     Args:
-        slide: Names of the slides, each once, shape (n,).
-        patient: Whose slide it is, shape (n,).
-        time: Follow-up ≥ 0 until event or censoring, shape (n,); months, as in the thesis.
-        event: Whether the event was seen (True) or the patient censored before, shape (n,).
-        dataset: Name of the dataset of every slide, shape (n,); by default all in one, ``"all"``.
-        split: Split of every slide, shape (n,); by default ``""``, not split yet.
-        further: Further columns by name, shape (n,) each, as text.
-        time_column: What the column of ``time`` is called in a file.
-        event_column: What the column of ``event`` is called in a file.
-        entry: Time from which on the patient was under observation (left truncation), before
-            ``time``, shape (n,); 0, the default, from the start.
+        slide: Names of the slides, without duplicates, shape (n,).
+        patient: Patient of each slide, shape (n,).
+        time: Follow-up ≥ 0 until event or censoring, shape (n,); in months in the thesis.
+        event: Whether the event was observed (True) or the patient was censored, shape (n,).
+        dataset: Dataset of each slide, shape (n,); by default ``"all"`` for all of them.
+        split: Split of each slide, shape (n,); by default ``""``, not yet split.
+        further: Further columns by name, as text, shape (n,) each.
+        time_column: Name of the column for ``time`` in a file.
+        event_column: Name of the column for ``event`` in a file.
+        entry: Time at which observation of the patient began (left truncation), shape (n,), in
+            the unit of ``time`` and less than it. By default 0: observed from the start.
 
     Raises:
-        ManifestError: Something is wrong with a row; all problems are listed, with rows numbered
-            as in the file that :meth:`write` would make.
+        ManifestError: A row is invalid. All problems are listed; rows are numbered as in the file
+            that :meth:`write` would write.
 
     Example:
         >>> cohort = Cohort.read("cohort.csv")
@@ -100,7 +100,7 @@ class Cohort:
                     f"every column must have shape ({n},) as slide has; {name} has shape "
                     f"{np.shape(values)}"
                 )
-        # As it will be kept, or 1 and "1" would be two patients until then.
+        # Convert before checking: otherwise 1 and "1" would be two patients in the checks.
         columns |= {
             name: [v if is_blank(v) else str(v) for v in values]
             for name, values in columns.items()
@@ -129,29 +129,30 @@ class Cohort:
     ) -> Cohort:
         """Read and check a manifest.
 
-        Column names match whatever their case. Events may be 1 and 0, true and false, or words
-        such as Dead and Alive. Where cells are separated by semicolons or tabs, times may have
-        decimal commas. A column ``entry`` belongs to every endpoint.
+        Column names are matched regardless of case. Events may be 1 and 0, true and false, or
+        words such as Dead and Alive. In files separated by semicolons or tabs, times may have
+        decimal commas. The column ``entry`` applies to every endpoint.
 
         Args:
-            path: A CSV file.
-            time: Column of the times.
-            event: Column of the events.
-            folder: If given, every slide must be a file there, see :func:`find_problems`.
+            path: The CSV file.
+            time: Column with the follow-up times.
+            event: Column with the events.
+            folder: If given, every slide must be a file in this folder or its sub-folders.
             need_events: Whether every split must contain an event.
             event_is: The value of the event column that means an event; every other value then
-                means none.
+                means censored.
 
         Returns:
             The cohort.
 
         Raises:
-            ManifestError: All problems with their rows; the header is row 1.
+            ManifestError: The manifest is invalid. All problems are listed with their rows; the
+                header is row 1.
             ValueError: The file is not a table.
 
         Warns:
-            UserWarning: Names of patients or slides that look alike; an unknown column with nearly
-                the name of a known one.
+            UserWarning: Names of patients or slides look alike, or an unknown column's name is
+                close to a known one.
         """
         return cls.from_frame(
             read_table(path), time, event, folder, str(path), need_events, event_is
@@ -168,14 +169,14 @@ class Cohort:
         need_events: bool = True,
         event_is: str | None = None,
     ) -> Cohort:
-        """Make a cohort of a pandas frame with a manifest's columns, one row per slide.
+        """Build a cohort from a pandas frame with a manifest's columns, one row per slide.
 
         Args:
-            frame: The index is the row that a problem is reported at.
-            time: Column of the times.
-            event: Column of the events.
-            folder: If given, every slide must be a file there.
-            source: What the error calls the frame.
+            frame: The rows. The index holds the row numbers that errors report.
+            time: Column with the follow-up times.
+            event: Column with the events.
+            folder: If given, every slide must be a file in this folder or its sub-folders.
+            source: Name of the frame in errors.
             need_events: Whether every split must contain an event.
             event_is: See :meth:`read`.
 
@@ -183,13 +184,13 @@ class Cohort:
             The cohort.
 
         Raises:
-            ManifestError: All problems.
+            ManifestError: The frame is invalid. All problems are listed.
 
         Warns:
             UserWarning: See :meth:`read`.
         """
         frame = standard_columns(frame, time, event)
-        frame = decimal_points(frame, {time, "entry", "downsample", "mpp"})
+        frame = decimal_points(frame, {time, "entry", *OF_SLIDES})
         if event in frame and event != time:
             frame = frame.assign(**{event: standard_events(frame[event], event_is)})
         problems = find_problems(frame, time, event, folder, need_events)
@@ -207,31 +208,30 @@ class Cohort:
 
     @property
     def time_unit(self) -> str | None:
-        """The unit of the times, such as ``"months"``; None if the manifest does not say it."""
+        """Unit of the times, such as ``"months"``; None if the manifest does not state it."""
         units = self.further.get("time_unit")
         return str(units[0]) or None if units is not None and len(units) else None
 
     def in_unit(self, time_unit: str | None) -> Cohort:
-        """Return the cohort with the unit of its times.
+        """Return the cohort with a stated unit of its times. The times do not change.
 
         Args:
-            time_unit: Such as ``"months"``; None: as the manifest says.
+            time_unit: The unit, such as ``"months"``; None keeps the manifest's.
 
         Raises:
-            ValueError: The manifest says another unit.
+            ValueError: The manifest states another unit.
         """
         if time_unit is None or time_unit == self.time_unit:
             return self
         if self.time_unit is not None:
             raise ValueError(
-                f"the manifest says that times are in {self.time_unit} (column time_unit), not in "
-                f"{time_unit}"
+                f"the manifest states that its times are in {self.time_unit}, not in {time_unit}"
             )
         units = _frozen([time_unit] * len(self), str)
         return replace(self, further=dict(self.further) | {"time_unit": units})
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the rows with a manifest's columns; a copy."""
+        """Return a copy of the rows as a pandas frame with a manifest's columns."""
         columns = {
             "slide": self.slide,
             "patient": self.patient,
@@ -246,7 +246,7 @@ class Cohort:
         return pd.DataFrame(columns | dict(self.further))
 
     def write(self, path: str | Path) -> None:
-        """Write the CSV file, whole or not at all; :meth:`read` gives the same cohort."""
+        """Write the CSV file atomically; :meth:`read` returns an equal cohort."""
         with atomically(Path(path)) as part:
             self.to_frame().to_csv(part, index=False)
 
@@ -254,21 +254,21 @@ class Cohort:
         return len(self.slide)
 
     def y_true(self, strata: bool = False) -> np.ndarray:
-        """Return what the loss and the metrics compare predictions with.
+        """Return the targets for the loss and the metrics.
 
         Args:
             strata: Whether to add the dataset as stratum, numbered in alphabetical order.
 
         Returns:
-            Time, event and, if asked for, stratum in columns; shape (n, 2) or (n, 3). If a patient
-            enters late: time, event, stratum (0 unless asked for), weight 1 and entry, shape
-            (n, 5). float32.
+            Columns time, event and, with ``strata``, stratum; float32, shape (n, 2) or (n, 3). If
+            any patient enters late, the columns are time, event, stratum (0 without ``strata``),
+            weight 1 and entry, shape (n, 5).
         """
         stratum = np.unique(self.dataset, return_inverse=True)[1] if strata else None
         return make_targets(self.time, self.event, stratum, self.entry).astype("float32")
 
     def select(self, rows: np.ndarray) -> Cohort:
-        """Return the rows that a boolean mask or an array of positions picks."""
+        """Return the rows that a boolean mask or an array of positions selects."""
         names = ("slide", "patient", "time", "event", "dataset", "split", "entry")
         columns = {name: getattr(self, name)[rows] for name in names}
         further = {name: values[rows] for name, values in self.further.items()}
@@ -283,7 +283,7 @@ class Cohort:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         if split not in self.split:
-            there = ", ".join(sorted(set(self.split) - {""})) or "none: split the cohort first"
+            there = ", ".join(sorted(set(self.split) - {""})) or "none (split the cohort first)"
             raise ValueError(f"the cohort has no slides in split {split!r}; its splits: {there}")
         return self.select(self.split == split)
 
@@ -305,8 +305,8 @@ def _warn_of_look_alikes(frame: pd.DataFrame) -> None:
         if groups := look_alikes(map(str, frame[column])):
             named = some((" and ".join(map(repr, group)) for group in groups), 3)
             warnings.warn(
-                f"{len(groups)} group(s) of {column} names look alike and are taken as different: "
-                f"{named}; if they are the same, write them in one way",
+                f"{len(groups)} group(s) of {column} names look alike but are treated as "
+                f"different: {named}; if they are the same, use one spelling",
                 stacklevel=4,
             )
 

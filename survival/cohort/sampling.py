@@ -1,9 +1,13 @@
-"""When the specimens were taken, and so from when on their patients are at risk.
+"""Delayed entry: patients are at risk only from the day on which their specimen was taken.
 
-GDC: ``days_to_sample_procurement`` of the table of samples (``sample.tsv`` of the biospecimen
-archive), days from the index date to the procedure that gave the sample. Its ``days_to_collection``
-is the day on which the biobank received the sample, often years later: it is not used. cBioPortal:
-``SUBMITTED_TUMOR_DX_DAYS_TO`` of the patient file, which the Firehose studies of melanoma have.
+GDC gives that day in ``days_to_sample_procurement`` of its sample table (``sample.tsv`` in the
+biospecimen archive), in days from the index date. Its ``days_to_collection`` is not used: that is
+the day on which the biobank received the sample, often years later. cBioPortal gives the day in
+``SUBMITTED_TUMOR_DX_DAYS_TO`` of the patient file, in the Firehose studies of melanoma.
+
+The entry of a patient is the latest day on which one of the patient's specimens was taken:
+entry = max over specimens of max(0, day). Before it the patient could not have died, or there
+would be no slide.
 """
 
 from __future__ import annotations
@@ -18,22 +22,23 @@ from survival.cohort.gdc_clinical import DAYS_PER_MONTH
 
 SAMPLE = ("samples.submitter_id", "sample_submitter_id")
 DAYS = ("samples.days_to_sample_procurement", "days_to_sample_procurement")
-# TCGA-EE-A2GO-06A: patient and kind of sample; the vial behind them (A frozen, Z embedded) is of
-# the same specimen. From 10 on the kinds are normal tissue.
+# TCGA-EE-A2GO-06A: patient, sample type and vial. Vials (A frozen, Z embedded) come from the same
+# specimen. Sample types from 10 on are normal tissue.
 _BARCODE = r"(TCGA-\w\w-\w{4}-0\d)"
 
 
 def months_by_sample(samples: str | Path | pd.DataFrame) -> pd.Series:
-    """Return months from the index date until each tumour sample was taken.
+    """Return the months from the index date until each tumour sample was taken.
 
     Args:
-        samples: GDC's table of samples, a folder or an archive with it, or a table as a frame.
+        samples: GDC's sample table, a folder or an archive with it, or a pandas frame.
 
     Returns:
-        Index ``TCGA-XX-XXXX-06`` (patient and kind of sample); of several vials the latest.
+        Months with the index ``TCGA-XX-XXXX-06`` (patient and sample type); the latest if there
+        are several vials.
 
     Raises:
-        ValueError: There is no such table, or it tells of no tumour sample.
+        ValueError: There is no such table, or it gives the day of no tumour sample.
     """
     tables = read_tables(samples)
     found = [(t, *columns) for t in tables.values() if all(columns := _columns(t))]
@@ -41,7 +46,7 @@ def months_by_sample(samples: str | Path | pd.DataFrame) -> pd.Series:
     if not found:
         there = {column: None for table in tables.values() for column in table.columns}
         raise ValueError(
-            f"{name} is not GDC's table of samples (sample.tsv of the biospecimen archive, with "
+            f"{name} is not GDC's sample table (sample.tsv of the biospecimen archive, with "
             f"{SAMPLE[0]} and {DAYS[0]}): its columns are {some(there, 8) or 'none'}"
         )
     parts = [
@@ -55,8 +60,8 @@ def months_by_sample(samples: str | Path | pd.DataFrame) -> pd.Series:
     known = known[known.index.notna()]
     if known.empty:
         raise ValueError(
-            f"{name} gives days_to_sample_procurement of no tumour sample of TCGA: write the times "
-            "until the samples were taken into a column entry"
+            f"{name} gives days_to_sample_procurement for no tumour sample of TCGA: put the time "
+            "until each specimen was taken into a column entry of the manifest instead"
         )
     return known.groupby(level=0).max() / DAYS_PER_MONTH
 
@@ -64,22 +69,22 @@ def months_by_sample(samples: str | Path | pd.DataFrame) -> pd.Series:
 def entries(
     rows: pd.DataFrame, patients: pd.DataFrame, by_sample: pd.Series | None
 ) -> tuple[pd.Series, dict[str, str]] | None:
-    """Return from when on patients are at risk: since the last of their specimens was taken.
+    """Return the time from which each patient is at risk: when the last specimen was taken.
 
     Args:
-        rows: One row per slide: ``patient``, ``metastasis`` and, where it is known, ``sample``.
-        patients: Index the patient; ``sampled`` (months) where the clinical file knows it.
-        by_sample: From :func:`months_by_sample`.
+        rows: One row per slide: ``patient``, ``metastasis`` and, if known, ``sample``.
+        patients: Index the patient; column ``sampled`` (months) if the clinical file states it.
+        by_sample: From :func:`months_by_sample`, or None.
 
     Returns:
-        Months of each patient of ``rows``, 0 for a primary tumour of which nothing is said; and
-        patients with a metastasis of which it is not known when it was taken, with the reason. None
-        where nothing is known of anybody.
+        The entry of each patient in ``rows`` in months, 0 for a primary tumour without a day; and
+        the patients with a metastasis taken on an unknown day, with the reason. None if no day is
+        known for any patient.
     """
     if by_sample is not None:
         if "sample" in rows:
             months = rows["sample"].map(by_sample)
-        else:  # Which of the patient's samples it will be is open: at risk since the last.
+        else:  # The slide may be of any of the patient's samples: at risk from the last one.
             patient = by_sample.index.str.slice(stop=-3)
             months = rows["patient"].map(by_sample.groupby(patient).max())
     elif "sampled" in patients:
@@ -93,11 +98,11 @@ def entries(
 
 
 def never_at_risk(entry: pd.Series, times: pd.DataFrame) -> dict[str, str]:
-    """Return who has left before the specimen was taken, with the reason.
+    """Return the patients whose follow-up ends before the specimen was taken, with the reason.
 
     Args:
-        entry: Months by patient.
-        times: Months of follow-up, columns ``OS_time`` and so on, by patient.
+        entry: Entry in months, by patient.
+        times: Follow-up in months, by patient; columns ``OS_time`` and so on.
     """
     first = times.loc[entry.index].min(axis=1)
     late = entry.index[(entry > 0) & (entry.to_numpy() >= first.to_numpy())]

@@ -1,4 +1,4 @@
-"""GDC's lists of files: which diagnostic slide belongs to which patient."""
+"""GDC's file lists: which diagnostic slide belongs to which patient."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 from resbuilder.common.words import some
 from survival.cohort.tables import read_table
 
-# TCGA-EE-A2GO-06Z-00-DX1.<uuid>.svs: patient, sample type (01 primary, 06 and 07 metastasis),
-# and DX for a diagnostic (paraffin) slide; TS, MS and BS are frozen sections.
+# TCGA-EE-A2GO-06Z-00-DX1.<uuid>.svs: patient, sample type (01 primary, 06 and 07 metastasis), and
+# DX for a diagnostic (paraffin) slide. TS, MS and BS are frozen sections.
 DIAGNOSTIC = re.compile(
     r"(?P<patient>TCGA-\w\w-\w{4})-(?P<sample>\d\d)\w?-\d\d-DX\w*(\..*)?\.svs$", re.IGNORECASE
 )
@@ -27,20 +27,19 @@ def read_slide_list(path: str | Path) -> pd.DataFrame:
         path: The file, separated by tabs, with a column ``filename`` or ``File Name``.
 
     Returns:
-        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX), ``sample`` (the
-        patient and kind of sample, TCGA-XX-XXXX-06) and ``metastasis`` (whether the slide shows
-        one).
+        One row per slide: ``slide`` (file name), ``patient`` (TCGA-XX-XXXX), ``sample`` (patient
+        and sample type, TCGA-XX-XXXX-06) and ``metastasis`` (whether the slide shows one).
 
     Raises:
-        ValueError: No such columns, no diagnostic slide, or a sample sheet whose Case ID is not
-            the patient in the file name.
+        ValueError: The columns are missing, no file is a diagnostic slide, or the Case ID of a
+            sample sheet differs from the patient in the file name.
     """
     table = read_table(path, comment="#")
     column = next((c for c in FILE_NAME if c in table.columns), None)
     if column is None:
         raise ValueError(
-            f"{path} is neither a GDC manifest (with column filename) nor a GDC sample sheet (with "
-            f"column 'File Name'): its columns are {some(table.columns, 8)}"
+            f"{path} is neither a GDC manifest (with a column 'filename') nor a GDC sample sheet "
+            f"(with a column 'File Name'): its columns are {some(table.columns, 8)}"
         )
     matches = table[column].map(DIAGNOSTIC.match)
     slides = table[matches.notna()].drop_duplicates(column)
@@ -48,8 +47,8 @@ def read_slide_list(path: str | Path) -> pd.DataFrame:
         example = f", such as {table[column].iloc[0]}" if len(table) else ""
         raise ValueError(
             f"none of the {len(table)} files in {path} is a TCGA diagnostic slide "
-            f"(TCGA-XX-XXXX-...-DX1....svs){example}; at GDC choose data type 'Slide Image' and "
-            "experimental strategy 'Diagnostic Slide'"
+            f"(TCGA-XX-XXXX-...-DX1....svs){example}; on the GDC portal choose data type 'Slide "
+            "Image' and experimental strategy 'Diagnostic Slide'"
         )
     if len(slides) < len(table):
         others = table[column][matches.isna()]
@@ -74,6 +73,7 @@ def read_slide_list(path: str | Path) -> pd.DataFrame:
         wrong = [row for row in result.index if cases[row] != {result["patient"][row]}]
         if wrong:
             raise ValueError(
-                f"{path}: the Case ID is not the patient in the file name in row {some(wrong)}"
+                f"{path}: the Case ID differs from the patient in the file name in row "
+                f"{some(wrong)}"
             )
     return result.reset_index(drop=True)

@@ -1,7 +1,7 @@
-"""Tables as people write them, turned into the spelling that a cohort has.
+"""Convert the spellings that people use in tables to those of a cohort.
 
-Column names match whatever their case; events may be words; numbers may have decimal commas where
-the file separates its cells by something else.
+Column names are matched regardless of case, events may be words, and numbers may have decimal
+commas in files whose cells are not separated by commas.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no e
 _CODED = re.compile(r"([01])\s*:.*")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# How similar a column's name must be to a known one to be taken for a slip.
+# How similar an unknown column name must be to a known one to be reported as a possible typo.
 _SIMILAR = 0.75
 
 
 def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
-    """Return a table whose known columns have their usual names.
+    """Return a table in which known columns have their standard names.
 
     Args:
         table: The table.
         chosen: Names of columns that the user chose, such as that of the times.
 
     Warns:
-        UserWarning: A column that is not known has nearly the name of one that is: it may be a
-            slip, and is not used.
+        UserWarning: The name of an unknown column is close to a known one. It may be a typo; the
+            column is not used.
     """
     known = dict.fromkeys((*REQUIRED, *chosen, *OPTIONAL))
     there = list(map(str, table.columns))
@@ -62,17 +62,17 @@ def is_endpoint(name: str) -> bool:
 
 
 def standard_events(cells: pd.Series, event_is: str | None = None) -> pd.Series:
-    """Return events as ``"1"`` and ``"0"``; cells that are neither stay as they are.
+    """Return events as ``"1"`` and ``"0"``; other cells stay unchanged.
 
     Args:
         cells: Numbers, truth values or words such as ``Dead`` and ``Alive``.
-        event_is: The word that means an event; every other word then means none.
+        event_is: The word that means an event; every other word then means censored.
 
     Raises:
-        ValueError: No cell is ``event_is``.
+        ValueError: No cell equals ``event_is``.
 
     Warns:
-        UserWarning: With ``event_is``: which words were taken for no event, and how often.
+        UserWarning: With ``event_is``: which words were taken as censored, and how often.
     """
     words = cells.map(lambda cell: "" if is_blank(cell) else str(cell).strip())
     if event_is is not None:
@@ -96,7 +96,7 @@ def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Ser
         )
     others = counts.drop(words[hit].unique())
     warnings.warn(
-        f"events: {int(hit.sum())} × {event_is!r}; taken for no event: "
+        f"events: {int(hit.sum())} × {event_is!r}; taken as censored: "
         f"{some((f'{n} × {word!r}' for word, n in others.items()), 10) or 'none'}",
         stacklevel=4,
     )
@@ -111,10 +111,11 @@ def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Ser
 
 
 def decimal_points(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """Return a table with decimal points where a file not separated by commas has commas.
+    """Return a table in which decimal commas are replaced by decimal points.
 
-    A comma stays, and is a problem later, where it may separate thousands: in a file separated by
-    commas, and in a column whose commas all stand before three digits, such as 1,234.
+    A comma that may separate thousands stays, and is reported as a problem later: in a file whose
+    cells are separated by commas, and in a column such as 1,234 in which every comma is followed
+    by three digits.
     """
     if table.attrs.get("delimiter", ",") == ",":
         return table

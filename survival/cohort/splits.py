@@ -15,27 +15,31 @@ from survival.cohort.manifest import Cohort
 def split_by_patient(
     cohort: Cohort, validation: float = 0.15, test: float = 0.15, seed: int = 0
 ) -> Cohort:
-    """Puts every patient into one split, with all slides.
+    """Assign every patient, with all slides, to one split.
 
-    Patients with and without the event, and those of every dataset, are shared out in the same
-    proportions. Who goes where depends on the patients and the seed alone: not on the order of
-    the rows, the platform or the version of a random number generator.
+    Patients with and without the event, and those of every dataset, are divided in the same
+    proportions. The split depends only on the patients' names, events and datasets, and on the
+    seed. It does not depend on the order of the rows, the platform or the version of a random
+    number generator.
+
+    Patients are sorted by event, dataset and a hash of seed and name, and dealt out in this order.
+    Each goes to the split with the largest deficit, share × (patients dealt) − (patients in it).
 
     Args:
-        cohort: A cohort; a split that it has is replaced.
-        validation: Share of the patients in the validation split, ≥ 0.
-        test: Share of the patients in the test split, ≥ 0; the rest is for training.
-        seed: Another seed, another split.
+        cohort: A cohort; an existing split is replaced.
+        validation: Fraction of the patients in the validation split, ≥ 0.
+        test: Fraction of the patients in the test split, ≥ 0; the rest is for training.
+        seed: Random seed of the split.
 
     Returns:
         The cohort with its ``split``.
 
     Raises:
-        ValueError: Shares that leave nothing to train on, or fewer patients with an event than
-            splits.
+        ValueError: The fractions leave nothing to train on, or there are fewer patients with an
+            event than splits.
     """
     for name, share in (("validation", validation), ("test", test)):
-        number(name, share, "a share of the patients, 0 ≤ share < 1,", lambda v: 0 <= v < 1)
+        number(name, share, "a fraction of the patients, ≥ 0 and < 1", lambda v: 0 <= v < 1)
     if validation + test >= 1:
         raise ValueError(f"validation + test = {validation + test:g} leaves nothing to train on")
     shares = dict(zip(SPLITS, (1 - validation - test, validation, test), strict=True))
@@ -44,8 +48,8 @@ def split_by_patient(
     with_event = sum(event for event, _ in strata.values())
     if with_event < len(shares):
         raise ValueError(
-            f"{with_event} patient(s) with an event cannot give each of {len(shares)} splits one; "
-            "leave a split out (share 0)"
+            f"{with_event} patient(s) with an event are too few for {len(shares)} splits, each of "
+            "which needs one; omit a split by giving it the fraction 0"
         )
 
     def position(patient: str) -> tuple[bool, tuple[str, ...], bytes]:
@@ -55,10 +59,10 @@ def split_by_patient(
     split_of: dict[str, str] = {}
     count = dict.fromkeys(shares, 0)
     for i, patient in enumerate(sorted(strata, key=position)):
-        # The split furthest behind its share of the patients so far; within every stratum, which
-        # is a run of this order, no split is then off its share by more than two patients.
+        # Invariant: each stratum is a contiguous part of this order, so within every stratum a
+        # split deviates from its share by at most two patients.
         behind = {split: shares[split] * (i + 1) - count[split] for split in shares}
-        # Events come first in the order: no split may remain without one.
+        # Patients with events come first. The last of them go to splits that have none yet.
         without = [split for split in shares if not count[split]]
         choices = without if 0 < with_event - i <= len(without) else list(shares)
         split_of[patient] = max(choices, key=behind.__getitem__)
@@ -68,7 +72,7 @@ def split_by_patient(
 
 
 def _strata(cohort: Cohort) -> dict[str, tuple[bool, tuple[str, ...]]]:
-    """Of every patient: whether the event was seen, and the datasets with a slide."""
+    """Return for every patient whether the event was observed, and the datasets with a slide."""
     events: dict[str, bool] = {}
     datasets: dict[str, set[str]] = {}
     for patient, event, dataset in zip(cohort.patient, cohort.event, cohort.dataset, strict=True):

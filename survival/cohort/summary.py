@@ -1,4 +1,4 @@
-"""How large a cohort is, how many events it has, how long it was followed (thesis Table 7.1)."""
+"""Size, events and follow-up of a cohort (thesis Table 7.1)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from survival.cohort.manifest import Cohort
 
 
 def summarize(cohort: Cohort) -> pd.DataFrame:
-    """The rows of thesis Table 7.1: every dataset, its splits, and all of them together.
+    """Return the rows of thesis Table 7.1: every dataset, its splits, and all together.
 
     Args:
-        cohort: Split or not.
+        cohort: The cohort, split or not.
 
     Returns:
         Columns ``dataset`` and ``split`` (``"all"`` for all together), ``slides``, ``patients``,
-        ``events`` (patients with one), ``event_rate`` (events per patient), ``enter_late``
-        (patients with an entry above 0) and ``median_follow_up`` (see :func:`median_follow_up`),
-        which counts from the entry.
+        ``events`` (patients with an event), ``event_rate`` (fraction of the patients),
+        ``enter_late`` (patients with an entry above 0) and ``median_follow_up``, which counts from
+        the entry (see :func:`median_follow_up`).
     """
     everything = np.ones(len(cohort), bool)
     datasets = {name: cohort.dataset == name for name in sorted(set(cohort.dataset))}
@@ -37,10 +37,12 @@ def summarize(cohort: Cohort) -> pd.DataFrame:
 
 
 def without_events(cohort: Cohort) -> list[str]:
-    """Datasets, and splits of them, that cannot be judged by themselves, one line each.
+    """Return one line for each dataset, or split of one, that has no event.
+
+    Such a part cannot be evaluated on its own.
 
     Args:
-        cohort: Split or not.
+        cohort: The cohort, split or not.
     """
     table = summarize(cohort)
     return [
@@ -64,23 +66,23 @@ def _sizes(cohort: Cohort) -> dict:
 
 
 def median_follow_up(time: np.ndarray, event: np.ndarray) -> float:
-    """Median follow-up by the reverse Kaplan–Meier estimator (Schemper & Smith 1996).
+    """Return the median follow-up by the reverse Kaplan–Meier estimator (Schemper & Smith 1996).
 
-    Who had the event might have been followed further: the roles of event and censoring are
-    exchanged, and the median of the time to censoring is taken.
+    Patients who had the event might have been followed longer. The roles of event and censoring
+    are therefore exchanged: the result is the median time to censoring.
 
     Args:
-        time: Follow-up, one per patient, shape (n,). Of those who enter late, since their entry:
-            how they would have been censored before is not known.
-        event: Whether the event was seen, shape (n,).
+        time: Follow-up, one per patient, shape (n,). For patients who enter late it counts from
+            the entry, because censoring before the entry is unknown.
+        event: Whether the event was observed, shape (n,).
 
     Returns:
-        The first time at which at most half would not have been censored, in the unit of
-        ``time``; NaN if it is never reached.
+        The first time at which the estimated fraction not yet censored is at most one half, in
+        the unit of ``time``; NaN if it is never reached.
     """
     times, probability = kaplan_meier_estimator(
         np.asarray(event, bool), np.asarray(time, float), reverse=True
     )
-    # A half that rounding errors have left a little above one.
+    # The tolerance covers a probability of exactly 1/2 that rounding has pushed above it.
     reached = times[probability <= 0.5 + 1e-12]
     return float(reached[0]) if len(reached) else float("nan")

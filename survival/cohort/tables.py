@@ -1,4 +1,4 @@
-"""Tables of text: CSV and TSV files, cell by cell as they stand, rows numbered as in the file."""
+"""Read CSV and TSV files as text, cell by cell, with rows numbered as in the file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
         comment: Lines before the header that begin with this are skipped.
 
     Returns:
-        Strings without surrounding blanks; the index is the line in the file, the header being
-        line 1 where nothing stands before it.
+        Strings without surrounding white space. The index is the line number in the file; the
+        header is line 1 unless comments precede it.
 
     Raises:
-        ValueError: The file is not text, is empty, names a column twice, or has rows with more or
-            fewer cells than the header (a download that was cut off).
+        ValueError: The file is not text or is empty, a column name occurs twice, or a row has
+            more or fewer cells than the header, as in a truncated download.
     """
     return parse_table(Path(path).read_bytes(), str(path), comment)
 
@@ -33,20 +33,20 @@ def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.Dat
 
     Args:
         content: Text in UTF-8.
-        name: What errors call the table.
+        name: Name of the table in errors.
         comment: See :func:`read_table`.
 
     Returns:
-        As :func:`read_table`; ``attrs["delimiter"]`` says what separates the cells.
+        As :func:`read_table`; ``attrs["delimiter"]`` is the character that separates the cells.
     """
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise ValueError(
-            f"{name} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip), save a "
-            "spreadsheet as CSV UTF-8"
+            f"{name} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip) first, and "
+            "save a spreadsheet as CSV UTF-8"
         ) from None
-    # Not splitlines(): it also breaks at separators that occur within texts.
+    # Not splitlines(), which also breaks at separators that occur within texts.
     lines = [f"{line}\n" for line in text.split("\n")]
     first = 0
     while comment and first < len(lines) and lines[first].startswith(comment):
@@ -54,7 +54,7 @@ def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.Dat
     if first == len(lines) or not lines[first].strip():
         raise ValueError(f"{name} has no header row")
     delimiter = max("\t;,", key=lines[first].count)
-    # Exports separated by tabs quote nothing: a quotation mark there is part of a text.
+    # Exports separated by tabs do not quote cells: a quotation mark is part of the text.
     reader = csv.reader(
         lines[first:],
         delimiter=delimiter,
@@ -74,9 +74,9 @@ def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.Dat
     ragged = [line for line, row in rows.items() if len(row) != len(header)]
     if ragged:
         raise ValueError(
-            f"{name}: {len(ragged)} row(s) do not have the {len(header)} cells of the header: "
-            f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file cut "
-            "off, or is there a decimal comma?"
+            f"{name}: {len(ragged)} row(s) do not have {len(header)} cells as the header does: "
+            f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file "
+            "truncated, or does it use decimal commas?"
         )
     table = pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
     table.attrs["delimiter"] = delimiter

@@ -1,4 +1,4 @@
-"""The Cox loss: of a batch, of a batch on several devices, of a batch larger than the memory."""
+"""The Cox loss: for a batch, a batch on several devices, or a batch too large for memory."""
 
 from survival.losses.cox import CoxPHLoss
 from survival.losses.large_batch import LargeBatchModel

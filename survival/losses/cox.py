@@ -1,4 +1,4 @@
-"""The Cox loss as Keras takes it."""
+"""The Cox loss as a Keras loss."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ MEAN_PENALTY_FORMS = ("squared_mean", "squared_sum")
 class CoxPHLoss(keras.losses.Loss):
     r"""Negative log partial likelihood of Cox' proportional hazards (thesis eqs. 7.3 and 7.6).
 
-    With the model's output h, a log-hazard (a higher one means an earlier event), weights w
-    (1 unless given) and risk sets R_i = {j: entry_j < time_i ≤ time_j, same stratum} of the batch
-    B, where without entries all rows are at risk from the start,
+    The model's output h is a log-hazard: a higher value means a higher risk and an earlier event.
+    For a batch B with event indicators δ and weights w (1 unless given),
 
         L = (1/N) Σ_{i ∈ B} w_i δ_i (log Σ_{j ∈ R_i} w_j exp(h_j) − h_i) + P.
 
-    The risk sets are those of the batch: of the whole batch, also where
-    ``tf.distribute.MirroredStrategy`` divides it among replicas. A batch without events has
-    L = P. Sums are exact to float32 however far the log-hazards are spread.
+    The risk set of row i is R_i = {j ∈ B: entry_j < time_i ≤ time_j, same stratum}. Without
+    entries all rows are at risk from the start. If ``tf.distribute.MirroredStrategy`` divides a
+    batch among replicas, the risk sets are still those of the whole batch. A batch without events
+    has L = P. Sums are exact to float32 for any spread of the log-hazards.
 
-    The **normalization** N decides what a learning rate and ``mean_penalty`` mean:
+    The **normalization** N determines the scale of the learning rate and of ``mean_penalty``:
 
     ============  =============  ============================================================
-    ``"events"``  Σ w_i δ_i      the mean over events: the loss hardly depends on how many rows
-                                 are censored, and every batch counts the same
-    ``"batch"``   Σ w_i          the mean over rows: a batch counts by its share of events, and
-                                 the loss is smaller by that share
-    ``"sum"``     1              the sum over events, as eq. (7.3) is printed
+    ``"events"``  Σ w_i δ_i      mean over events: the loss hardly depends on how many rows are
+                                 censored, and every batch counts the same
+    ``"batch"``   Σ w_i          mean over rows: a batch counts in proportion to its fraction of
+                                 events, and the loss is smaller by that factor
+    ``"sum"``     1              sum over events, as eq. (7.3) is printed
     ============  =============  ============================================================
 
-    The **mean penalty** P keeps the predictions of all batches in one range; the partial
-    likelihood alone does not change when a constant is added to all h. It is not divided by N:
+    The **mean penalty** P keeps the log-hazards of all batches in one range. Without it the loss
+    does not change if a constant is added to all h. P is not divided by N:
 
     ==================  ===================  ================================================
-    ``"squared_mean"``  λ · (mean h)²        what the thesis' text asks for
-    ``"squared_sum"``   λ/Σw · (Σ w h)²      eq. (7.6) as printed: the number of rows times more
+    ``"squared_mean"``  λ · (mean h)²        as described in the thesis' text
+    ``"squared_sum"``   λ/Σw · (Σ w h)²      eq. (7.6) as printed; larger by the factor Σw
     ==================  ===================  ================================================
 
-    The sample weights of ``fit`` become the weights w, and a row of weight 0 is as if it was not
-    there: fill batches up with such rows where all must have one size.
+    Here mean h = Σ w h / Σ w. The sample weights of ``fit`` become the weights w. A row of weight
+    0 has no effect, so batches can be padded to one size with such rows.
 
     Args:
         ties: ``"breslow"`` or ``"efron"``, see
@@ -61,14 +61,14 @@ class CoxPHLoss(keras.losses.Loss):
         name: Name of the loss.
 
     Call arguments:
-        y_true: Shape (n, 2) to (n, 5): time, event (1 = happened), stratum, weight, entry. Where
-            only an entry is needed, give stratum 0 and weight 1. Arrays are checked; tensors, as
-            in ``fit``, are not: see :func:`survival.losses.check_targets`.
+        y_true: Shape (n, 2) to (n, 5): time, event (1 = observed, 0 = censored), stratum, weight,
+            entry. To give only an entry, set stratum 0 and weight 1. Arrays are checked; tensors,
+            as in ``fit``, are not: see :func:`survival.losses.check_targets`.
         y_pred: Log-hazards, shape (n,) or (n, 1).
         sample_weight: Shape (n,) or (n, 1).
 
     Raises:
-        ValueError: An unknown option, a negative λ, or shapes that do not fit.
+        ValueError: An option is unknown, λ is negative, or shapes do not match.
 
     Example:
         >>> import numpy as np
@@ -98,7 +98,7 @@ class CoxPHLoss(keras.losses.Loss):
                     f"{option} must be one of {', '.join(map(repr, allowed))}, not {value!r}"
                 )
         mean_penalty = number("mean_penalty", mean_penalty, "a number >= 0", lambda v: v >= 0)
-        # Times would lose their order in half precision, so it does not follow floatx down.
+        # In half precision distinct times would become equal, so use at least float32.
         double = keras.config.floatx() == "float64"
         super().__init__(name=name, dtype="float64" if double else "float32")
         self.ties = ties
@@ -107,12 +107,12 @@ class CoxPHLoss(keras.losses.Loss):
         self.mean_penalty_form = mean_penalty_form
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """The loss of a batch, a scalar."""
+        """Return the loss of a batch, a scalar."""
         if isinstance(y_true, np.ndarray | list | tuple):
             y_true = checked_values(y_true)
         y_true = ops.cast(y_true, self.dtype)
         if sample_weight is not None:
-            # Weights change the risk sets; Keras would multiply the finished terms by them.
+            # Weights enter the risk sets. Keras would only multiply the rows' losses by them.
             y_true = with_weight(y_true, sample_weight)
         y_pred = ops.cast(y_pred, self.dtype)
         check_shape(y_true.shape)
@@ -120,10 +120,10 @@ class CoxPHLoss(keras.losses.Loss):
         return super().__call__(gather(y_true), gather(ops.reshape(y_pred, (-1, 1))))
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """The loss of the batch, once for each row.
+        """Return the loss of the batch, repeated for each row.
 
-        A vector, because Keras divides the mean of a vector by the number of replicas, which all
-        have the same rows here, but not a scalar.
+        Every replica computes the loss of the whole batch, so it must be divided by the number of
+        replicas. Keras does that for a vector of losses, but not for a scalar.
         """
         log_hazard = ops.reshape(y_pred, (-1,))
         weight = y_true[:, 3] if y_true.shape[1] > 3 else ops.ones_like(log_hazard)
@@ -142,7 +142,7 @@ class CoxPHLoss(keras.losses.Loss):
         return ops.broadcast_to(loss, ops.shape(log_hazard))
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
+        """Return the arguments of the constructor."""
         return {
             "ties": self.ties,
             "normalization": self.normalization,
@@ -153,5 +153,5 @@ class CoxPHLoss(keras.losses.Loss):
 
 
 def _ratio(numerator, denominator):
-    """Their ratio, and the numerator (which is 0 then) where the denominator is 0."""
+    """Return numerator / denominator; if the denominator is 0, the numerator, which is then 0."""
     return numerator / ops.where(denominator > 0, denominator, 1.0)

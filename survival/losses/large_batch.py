@@ -1,4 +1,4 @@
-"""The exact gradient of a loss over a large batch, in the memory of a small one."""
+"""The exact gradient of a loss over a large batch, in the memory of a micro-batch."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from survival.checks import whole_number
 
 
 class LargeBatchModel(keras.Model):
-    """Trains ``network`` on large batches, of which only a micro-batch is in memory at a time.
+    """Train ``network`` on large batches with the activations of only a micro-batch in memory.
 
-    A Cox loss does not add up over parts of a batch, since rows compete with each other, so
-    accumulating the gradients of small batches is something else. Here the log-hazards h of the
-    whole batch are computed first, micro-batch by micro-batch and without keeping activations;
-    then the loss and ∂L/∂h; then each micro-batch once more, to carry its part of ∂L/∂h back to
-    the weights. The result is the gradient of the whole batch for one more forward pass.
+    A Cox loss is not a sum over parts of a batch, because rows compete with each other. The
+    gradients of small batches therefore do not add up to that of the large one. A step here has
+    three passes, where M runs over the micro-batches and θ are the weights:
 
-    Both passes see the same random numbers, and the states of layers (statistics of batch
-    normalization, which are those of each micro-batch, and random seeds) move on once in a step.
-    Losses that layers add when they are called, such as activity regularizers, are not seen;
-    weight regularizers are. Compiling by XLA is off by default on TensorFlow, where it would need
-    more memory, and has to be on (the default) on JAX. Under ``MirroredStrategy`` each replica
-    works through its own micro-batches; the network must not have states then.
+        1. h = network(x), one micro-batch at a time, without keeping activations;
+        2. L(h) and g = ∂L/∂h, for the whole batch;
+        3. ∂L/∂θ = Σ_M g_Mᵀ ∂h_M/∂θ, computing each micro-batch again with its activations.
+
+    The result is the gradient of the whole batch, for one additional forward pass.
+
+    Invariant: passes 1 and 3 compute the same h. Both see the same random numbers, and the states
+    of layers (random seeds and the statistics of batch normalization, which are those of each
+    micro-batch) advance once per step.
+
+    Limits: losses that layers add when they are called, such as activity regularizers, are
+    ignored; weight regularizers are not. Compilation by XLA is off by default on TensorFlow, where
+    it would need more memory, and must be on (the default) on JAX. Under ``MirroredStrategy`` each
+    replica processes its own micro-batches, and the network must not have states.
 
     Args:
-        network: The model to train, with one output (n, ...); its weights are shared, not copied.
-            It must be built.
+        network: The model to train, already built, with one output (n, ...). Its weights are
+            shared, not copied.
         micro_batch_size: Rows in memory at a time.
-        load: Makes a micro-batch's inputs for the network (an array) of its rows of x (an array),
-            where not even the inputs of a whole batch fit into the memory: x are then the numbers
-            of images in place of images, for example. It is called twice in a step, and must
-            give the same both times.
+        load: Function from a micro-batch's rows of x (an array) to the network's inputs (an
+            array), for inputs that do not fit into memory as a whole batch. x can then hold, for
+            example, the indices of images. It is called twice per step and must return the same
+            inputs both times.
 
     Raises:
-        ValueError: If ``micro_batch_size`` is no positive whole number.
+        ValueError: If ``micro_batch_size`` is not a positive whole number.
 
     Example:
         >>> from survival import CoxPHLoss, vgg_survival_model
@@ -49,7 +55,7 @@ class LargeBatchModel(keras.Model):
         >>> model = LargeBatchModel(network, micro_batch_size=2)
         >>> model.compile("adam", CoxPHLoss())
         >>> history = model.fit(images, targets, batch_size=8, verbose=0)
-        >>> model.save("network.keras")  # just the network
+        >>> model.save("network.keras")  # saves only the network
     """
 
     def __init__(
@@ -63,16 +69,19 @@ class LargeBatchModel(keras.Model):
         self.network = network
         self.micro_batch_size = micro_batch_size
         self.load = load
-        # What "auto" looks at when it decides whether to compile.
+        # Keras reads this when it resolves jit_compile="auto".
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The network's outputs, one micro-batch after the other."""
+        """Return the network's outputs, computed one micro-batch after the other."""
         return _BACKENDS[keras.backend.backend()].forward(self, inputs, training)
 
     def train_step(self, *args: Any) -> Any:
-        """One step; on JAX it is Keras' own, where :meth:`call` recomputes instead of storing."""
+        """Take one training step.
+
+        On JAX it is Keras' own step: there, :meth:`call` recomputes activations for the gradient.
+        """
         steps = _STEPS.get(keras.backend.backend())
         if steps is None:
             return super().train_step(*args)
@@ -94,11 +103,11 @@ class LargeBatchModel(keras.Model):
         self.network.save(filepath, overwrite=overwrite, **kwargs)
 
     def micro_batches(self, inputs):
-        """How many micro-batches there are (a tensor where the batch's size is unknown)."""
+        """Return the number of micro-batches, a tensor if the size of the batch is unknown."""
         return -(-_rows(inputs) // self.micro_batch_size)
 
     def micro_batch(self, inputs, index):
-        """Rows of the micro-batch ``index``; the last one is filled up with rows of the first."""
+        """Return the inputs of micro-batch ``index``; the last is padded with the first rows."""
         rows = index * self.micro_batch_size + ops.arange(self.micro_batch_size, dtype="int32")
         rows = rows % _rows(inputs)
         part = tree.map_structure(lambda x: ops.take(x, rows, axis=0), inputs)
@@ -108,49 +117,49 @@ class LargeBatchModel(keras.Model):
         return _BACKENDS[keras.backend.backend()].loaded(self, load, part)
 
     def record_loss(self, loss, inputs, replicas=1):
-        """Takes the loss of a step into the running mean that Keras shows."""
+        """Add the loss of a step to the running mean that Keras shows."""
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss * replicas, sample_weight=_rows(inputs))
 
 
 def _load_floats(load: Callable[[np.ndarray], np.ndarray], part: Any) -> np.ndarray:
-    """What ``load`` gives, as the backends' callbacks take it."""
+    """Return the result of ``load`` as the float32 array that the backends' callbacks expect."""
     return np.asarray(load(np.asarray(part)), "float32")
 
 
 class _Backend(Protocol):
-    """What every backend does in its own way; all tensors are its own."""
+    """What each backend implements, with its own tensors."""
 
     @staticmethod
     def loaded(model: LargeBatchModel, load: Callable[[Any], np.ndarray], part: Any) -> Any:
-        """The network's inputs for the rows of a micro-batch."""
+        """Return the network's inputs for the rows of a micro-batch."""
 
     @staticmethod
     def forward(model: LargeBatchModel, inputs: Any, training: bool | None) -> Any:
-        """The network's outputs for a batch."""
+        """Return the network's outputs for a batch."""
 
 
 class _Steps(_Backend, Protocol):
-    """The three parts of a step, where Keras' own would keep the activations of a whole batch."""
+    """The three passes of a step, for backends whose own step would keep all activations."""
 
     @staticmethod
     def outputs(model: LargeBatchModel, x: Any) -> Any:
-        """The network's outputs, without keeping activations."""
+        """Return the network's outputs without keeping activations (pass 1)."""
 
     @staticmethod
     def loss_gradients(
         model: LargeBatchModel, x: Any, y: Any, output: Any, sample_weight: Any
     ) -> tuple[Any, list | None]:
-        """The gradients of the loss: in the outputs, and directly in the weights."""
+        """Return ∂L/∂outputs, and the weights' direct gradients from regularizers (pass 2)."""
 
     @staticmethod
     def backward(model: LargeBatchModel, x: Any, cotangent: Any, gradients: list | None) -> list:
-        """The gradients in the weights, with those that come through the outputs."""
+        """Return the weights' gradients, including those through the outputs (pass 3)."""
 
 
 class _TensorFlow:
-    """The three parts of a step as graphs of constant size."""
+    """The three passes as loops, whose graphs have a constant size."""
 
     @staticmethod
     def loaded(model, load, part):
@@ -188,7 +197,7 @@ class _TensorFlow:
             tape.watch(output)
             loss = model.compute_loss(x, y, output, sample_weight, training=True)
             scaled = model.optimizer.scale_loss(loss)
-        # Each replica's loss is divided by their number; what is shown is the whole.
+        # Each replica's loss is divided by the number of replicas; record the undivided loss.
         model.record_loss(loss, x, tf.distribute.get_strategy().num_replicas_in_sync)
         sources = [output, *(v.value for v in model.trainable_variables)]
         cotangent, *gradients = tape.gradient(
@@ -201,7 +210,7 @@ class _TensorFlow:
         import tensorflow as tf
 
         size, count = model.micro_batch_size, model.micro_batches(x)
-        # Rows that fill up the last micro-batch have no part in the loss.
+        # Rows that pad the last micro-batch get the cotangent 0: they are not part of the loss.
         cotangent = tf.concat([cotangent, tf.zeros_like(cotangent[:1])], axis=0)
 
         def body(index, gradients):
@@ -224,7 +233,7 @@ class _TensorFlow:
 
 
 class _Torch:
-    """The same with plain loops."""
+    """The three passes as plain loops."""
 
     @staticmethod
     def loaded(model, load, part):
@@ -272,7 +281,7 @@ class _Torch:
 
 
 class _Jax:
-    """A scan whose steps are computed again for the gradient."""
+    """A scan whose iterations are recomputed for the gradient."""
 
     @staticmethod
     def loaded(model, load, part):
@@ -306,5 +315,5 @@ _BACKENDS: dict[str, _Backend] = {**_STEPS, "jax": _Jax}
 
 
 def _rows(inputs):
-    """The number of rows of some tensors."""
+    """Return the number of rows of the inputs."""
     return ops.shape(tree.flatten(inputs)[0])[0]

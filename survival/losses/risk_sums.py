@@ -1,9 +1,15 @@
-"""Sums over risk sets: running sums of exponentials that neither overflow nor vanish.
+"""Sums over risk sets: running sums of exponentials that neither overflow nor underflow.
 
-Rows are sorted so that those at risk longest come first; the risk set of a row is then all rows
-before it in its stratum. A sum of exponentials is kept as a pair (peak, total) that stands for
-total·exp(peak), where peak is the largest exponent met so far. Each risk set thus has its own
-scale, so its sum keeps full precision however far the log-hazards of other risk sets are away.
+Rows are sorted from the longest time to the shortest. The risk set of row i is then row i and the
+``reach`` rows before it in its stratum:
+
+    S_i = Σ_{j = i − reach_i}^{i} w_j exp(h_j).
+
+Every partial sum is kept as a pair (peak, total) that means total·exp(peak). Invariant: peak is
+the largest exponent in the sum. So each risk set has its own scale, and its sum keeps full
+precision however different the log-hazards in other risk sets are. Two sums are added by
+
+    (p, a) + (q, b) = (m, a·exp(p − m) + b·exp(q − m)),  m = max(p, q).
 """
 
 from __future__ import annotations
@@ -12,29 +18,30 @@ from typing import Any
 
 from keras import ops
 
-# Stands for log 0: exp(LOWEST - x) is 0 for every exponent x that occurs, and never NaN. It is the
-# same number in float32 and float64.
+# Represents log 0: exp(LOWEST - x) is 0 for every exponent x that occurs, and never NaN. It is
+# exactly representable in float32 and float64.
 LOWEST = -(2.0**100)
 BLOCK = 32
-# Where the number of rows is unknown while the graph is built, so many levels of blocks.
+# Levels of blocks if the number of rows is unknown when the graph is built.
 LEVELS = 2
-# Up to so many rows, few large operations are faster than many small ones.
+# Up to this many rows, few large operations are faster than many small ones.
 FEW = 4096
 
 
 def risk_sums(peak: Any, total: Any, reach: Any, levels: int = LEVELS) -> tuple[Any, Any]:
-    """Running sums Σ total·exp(peak) over each row and the ``reach`` rows before it.
+    """Return running sums Σ total·exp(peak) over each row and the ``reach`` rows before it.
 
-    In blocks: the sums within each block of rows, then by recursion the sums over whole blocks,
-    which are carried into the blocks that follow. The work is O(n) for a fixed size of blocks, and
-    the result is differentiable in ``total``: peaks are scales, so their gradient is zero.
+    Rows are divided into blocks. First come the sums within each block; then, by recursion, the
+    running sums over whole blocks; then the latter are carried into the blocks that follow. The
+    work is O(n) for a fixed block size. The result is differentiable with respect to ``total``.
+    Peaks only set the scale of each sum, so their gradient is zero.
 
     Args:
-        peak: Exponents, shape (n,), without a gradient. A row that must not count has ``LOWEST``.
+        peak: Exponents, shape (n,), without a gradient; ``LOWEST`` for a row that must not count.
         total: Factors ≥ 0, shape (n,).
-        reach: How many rows before each row belong to its sum, shape (n,), int32. From one row to
-            the next it grows by 1, or falls to 0: a new sum begins there.
-        levels: How often to divide into blocks where n is not known.
+        reach: Number of rows before each row that belong to its sum, shape (n,), int32. From one
+            row to the next it grows by 1, or falls to 0 where a new stratum begins.
+        levels: Depth of the recursion if n is unknown.
 
     Returns:
         Peaks and totals of the sums, both of shape (n,).
@@ -51,7 +58,7 @@ def risk_sums(peak: Any, total: Any, reach: Any, levels: int = LEVELS) -> tuple[
     carried_peak, carried_total = risk_sums(
         peak[:, -1], total[:, -1], reach[:, -1] // BLOCK, levels - 1
     )
-    # The sum carried into a block is the one up to the end of the block before it.
+    # The sum at the end of the block before. Only rows whose reach extends into it take it.
     carried_peak = ops.roll(carried_peak, 1)[:, None]
     carried_total = ops.roll(carried_total, 1)[:, None]
     carried_peak = ops.where(reach > ops.arange(BLOCK, dtype="int32"), carried_peak, LOWEST)
@@ -68,14 +75,14 @@ def larger(x: Any, other: Any) -> Any:
 
 
 def _add(peak, total, other_peak, other_total):
-    """The sum of two sums."""
+    """Return the sum of two sums, each a pair (peak, total)."""
     highest = larger(peak, other_peak)
     total = total * ops.exp(peak - highest) + other_total * ops.exp(other_peak - highest)
     return highest, total
 
 
 def _by_pairs(peak, total, reach):
-    """Sums along the last axis, by a table of who is in whose sum."""
+    """Return the sums along the last axis, by a table of which row is in which sum."""
     position = ops.arange(ops.shape(peak)[-1], dtype="int32")
     distance = position[:, None] - position
     within = (distance >= 0) & (distance <= reach[..., None])
@@ -85,7 +92,11 @@ def _by_pairs(peak, total, reach):
 
 
 def _by_doubling(peak, total, reach):
-    """Sums along the rows of a table (blocks, BLOCK): over 1, 2, 4, ... entries."""
+    """Return the sums within the rows of a table (blocks, BLOCK), by doubling their length.
+
+    Invariant: before each step, entry i holds the sum over itself and the min(reach_i, step − 1)
+    entries before it. Adding the sum of entry i − step, if reach_i ≥ step, doubles the length.
+    """
     reach = ops.minimum(reach, ops.arange(BLOCK, dtype="int32"))
     step = 1
     while step < BLOCK:
@@ -96,7 +107,7 @@ def _by_doubling(peak, total, reach):
 
 
 def _in_blocks(x, rows, filler):
-    """A table with rows of length BLOCK, filled up at the end."""
+    """Return a table with rows of length BLOCK, padded at the end with ``filler``."""
     missing = -rows % BLOCK
     if not (isinstance(missing, int) and missing == 0):
         x = ops.concatenate([x, ops.full((missing,), filler, dtype=x.dtype)])

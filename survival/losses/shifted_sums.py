@@ -4,20 +4,21 @@ All log-hazards are shifted by the middle of their range, c = (max h + min h)/2,
 
     S_k = Σ_{time_j ≥ t_k} w_j exp(h_j − c)
 
-is a running sum of positive terms over rows sorted from the longest time to the shortest, one entry
-for each distinct time t_k. Nothing is subtracted, so each sum has a relative error of at most n
-times that of float64. exp neither overflows nor vanishes as long as max h − min h is at most
+is a running sum of positive terms over rows sorted from the longest time to the shortest, with one
+entry for each distinct time t_k. Nothing is subtracted, so each sum has a relative error of at most
+n times that of float64. exp neither overflows nor underflows as long as max h − min h is at most
 :data:`SPREAD`. With E_k = Σ w_i δ_i over the events at t_k, Breslow's form is
 
     L = Σ_k E_k (log S_k + c) − Σ_i w_i δ_i h_i,
     ∂L/∂h_j = w_j exp(h_j − c) Σ_{k: t_k ≤ time_j} E_k / S_k − w_j δ_j,
 
-where the last sum runs over the entries from the end. Efron's form divides each E_k into the d_k
-events there: the r-th has the sum S_k − (r/d_k) D_k with D_k = Σ w exp(h − c) over these events,
-which is at least D_k/d_k, so that little is lost in the difference.
+where the sum over k is a running sum from the shortest time on. Efron's form divides each E_k
+among the d_k events at t_k: for the r-th, S_k is replaced by S_k − (r/d_k) D_k, with
+D_k = Σ w exp(h − c) over these events. This is at least D_k/d_k, so the difference loses few
+digits.
 
-It serves rows of one stratum without entries on TensorFlow, and on torch in the memory of a CPU.
-:mod:`.risk_sums` serves all others without entries, and larger spreads.
+The method is used for rows of one stratum without entries, on TensorFlow and on torch with tensors
+on the CPU. :mod:`.risk_sums` is used in all other cases without entries, and for larger spreads.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from typing import Any
 
 import numpy as np
 
-# exp(±650) is within the range of float64 by a factor of 1e25, enough for any sum.
+# After the shift |h − c| ≤ 650. exp(±650) leaves a factor of 1e25 to the limits of float64, which
+# is enough for any sum.
 SPREAD = 1300.0
 
 
 def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, np.ndarray] | None:
-    """Return the loss and its gradient in the log-hazards.
+    """Return the loss and its gradient with respect to the log-hazards.
 
     Args:
         y: Time, event and, optionally, stratum and weight; shape (n, 2), (n, 3) or (n, 4).
@@ -41,12 +43,12 @@ def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, n
         ties: ``"breslow"`` or ``"efron"``.
 
     Returns:
-        The sum over events and its gradient, shape (n,), float64; None where there are several
-        strata, log-hazards too far apart or not finite, or no rows.
+        The sum over events and its gradient, shape (n,), float64. None if n is 0, if there are
+        several strata, or if log-hazards are not finite or too far apart.
     """
     if not len(y) or (y.shape[1] > 2 and (y[:, 2] != y[0, 2]).any()):
         return None
-    order = np.argsort(-y[:, 0])  # tied rows in any order
+    order = np.argsort(-y[:, 0])  # the order of tied rows does not matter
     time, event, h = y[order, 0], y[order, 1].astype("float64"), h[order].astype("float64")
     weight: np.ndarray | None = None
     if y.shape[1] > 3:
@@ -54,7 +56,7 @@ def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, n
         there = weight > 0
         if not there.any():
             return 0.0, np.zeros(len(y))
-        # Whatever stands in a row that does not count, even NaN, it must not reach the others.
+        # A row of weight 0 may hold any value, even NaN, which must not affect the others.
         h = np.where(there, h, h[there][0])
         event *= there
     highest, lowest = h.max(), h.min()
@@ -94,7 +96,7 @@ def loss_and_gradient(y: np.ndarray, h: np.ndarray, ties: str) -> tuple[float, n
 
 
 def _logs(events: np.ndarray, sums: np.ndarray) -> tuple[float, np.ndarray]:
-    """Σ events·log(sums), and events/sums; both 0 in rows without events."""
+    """Return Σ events·log(sums) and the array events/sums; rows without events contribute 0."""
     positive = np.where(events > 0, sums, 1.0)
     return float(events @ np.log(positive)), events / positive
 
@@ -104,12 +106,12 @@ def _from_the_end(values: np.ndarray) -> np.ndarray:
 
 
 def on_torch(y: Any, h: Any, ties: str) -> Any | None:
-    """Return the loss of torch tensors on a CPU; None where this way does not serve.
+    """Return the loss of torch tensors on the CPU; None if this method cannot be used.
 
     Args:
         y: As for :func:`loss_and_gradient`.
-        h: Likewise, shape (n,), float32 or float64.
-        ties: Likewise.
+        h: Log-hazards, shape (n,), float32 or float64.
+        ties: ``"breslow"`` or ``"efron"``.
     """
     if h.device.type != "cpu" or y.requires_grad:
         return None
@@ -122,7 +124,7 @@ def _torch_function() -> Any:
     import torch
 
     class Known(torch.autograd.Function):
-        """A loss whose value and gradient are known."""
+        """A loss whose value and gradient have already been computed."""
 
         @staticmethod
         def forward(ctx, h, loss, gradient):
@@ -139,13 +141,13 @@ def _torch_function() -> Any:
 
 
 def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) -> Any:
-    """Return the loss of TensorFlow's tensors, in a graph too.
+    """Return the loss of TensorFlow tensors, eagerly or in a graph.
 
     Args:
         y: As for :func:`loss_and_gradient`, float32 or float64.
-        h: Likewise, shape (n,).
-        ties: Likewise.
-        otherwise: Computes the loss of ``h`` where this way does not serve.
+        h: Log-hazards, shape (n,).
+        ties: ``"breslow"`` or ``"efron"``.
+        otherwise: Computes the loss of ``h`` if this method cannot be used.
     """
     import tensorflow as tf
 
@@ -157,14 +159,14 @@ def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) ->
         there = weight > 0
         highest = tf.reduce_max(tf.where(there, double, -np.inf))
         lowest = tf.reduce_min(tf.where(there, double, np.inf))
-    serves = highest - lowest <= SPREAD  # False if one of them is NaN
+    usable = highest - lowest <= SPREAD  # False if one of them is NaN
     if y.shape[1] > 2:
-        serves &= tf.reduce_all(y[:, 2] == y[:1, 2])
-    # Without rows that count there is no middle.
+        usable &= tf.reduce_all(y[:, 2] == y[:1, 2])
+    # If all rows have weight 0, the range is empty.
     middle = tf.stop_gradient(tf.where(highest >= lowest, (highest + lowest) / 2, 0.0))
 
-    # Value and gradient come out of the branches together: XLA cannot go back through a branch
-    # whose shapes it does not know.
+    # The branches return value and gradient together: XLA cannot differentiate a branch of unknown
+    # shape.
     @tf.custom_gradient
     def loss(h):
         def shifted():
@@ -177,21 +179,21 @@ def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) ->
                 value = otherwise(h)
             return value, tf.convert_to_tensor(tape.gradient(value, h))
 
-        value, gradient = tf.cond(serves, shifted, scanned)
+        value, gradient = tf.cond(usable, shifted, scanned)
         return value, lambda upstream: upstream * gradient
 
     return loss(h)
 
 
 def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tuple[Any, Any]:
-    """What :func:`loss_and_gradient` computes, in shapes that are known before the values are."""
+    """Compute the same as :func:`loss_and_gradient`, with shapes that do not depend on values."""
     import tensorflow as tf
 
     rows = tf.shape(h)[0]
     time, event = y[:, 0], tf.cast(y[:, 1], "float64")
     if time.dtype == tf.float32:
-        # Of numbers that are not negative the bits have the order of the numbers, and integers
-        # are sorted in half the time. Adding 0 turns -0 into 0.
+        # The bits of non-negative floats, read as integers, have the same order, and integers are
+        # sorted in half the time. Adding 0 turns -0 into 0.
         order = tf.argsort(-tf.bitcast(time + 0.0, tf.int32))
     else:
         order = tf.argsort(-time)
@@ -206,7 +208,7 @@ def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tup
     columns = tf.stack([hazard, event, multiplicity], axis=1)
     hazard, event, multiplicity = tf.unstack(tf.gather(columns, order), axis=1)
     time = tf.gather(time, order)
-    # Cut to the rows, of which there may be none.
+    # The slice is needed for 0 rows, because pad adds one entry.
     run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))[:rows]
 
     def of_run(values):

@@ -1,4 +1,4 @@
-"""What a Cox loss is compared with: time, event, and optionally stratum, weight and entry."""
+"""Targets of a Cox loss: time, event, and optionally stratum, weight and entry."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 COLUMNS = ("time", "event", "stratum", "weight", "entry")
-# Integers up to here are exact in float32, in which targets are kept.
+# The largest integer up to which all integers are exact in float32, the type of the targets.
 _LARGEST_STRATUM = 2**24
 
 
 def check_targets(y_true: ArrayLike) -> np.ndarray:
-    """Checks the targets of a Cox loss before training.
+    """Check the targets of a Cox loss before training.
 
     Args:
-        y_true: Array (n, 2) to (n, 5). Columns: follow-up time ≥ 0 in any unit, of which float32
-            keeps seven digits; event, 1 if it happened then and 0 if the row was censored;
-            stratum, a whole number: only rows of one stratum compete; weight ≥ 0, where a row of
-            weight 0 does not exist; entry, the time from which on the row was under observation
-            (left truncation), 0 if from the start, else before its time.
+        y_true: Array of shape (n, 2) to (n, 5) with these columns: time, the follow-up ≥ 0 in any
+            unit, of which float32 keeps seven digits; event, 1 if it was observed at that time and
+            0 if the row was censored; stratum, a whole number, because only rows of one stratum
+            are compared; weight ≥ 0, where a row of weight 0 has no effect; entry, the time at
+            which observation began (left truncation), 0 for the start, otherwise before the time.
 
     Returns:
         The targets as a float32 array.
 
     Raises:
-        ValueError: A wrong shape, a value that is missing, infinite or out of its range, or no
-            event at all, from which nothing can be learned.
+        ValueError: The shape is wrong; a value is missing, infinite or out of range; or there is
+            no event to learn from.
     """
     y = checked_values(y_true)
     weight = y[:, 3] if y.shape[1] > 3 else 1
     if not np.any(y[:, 1] * weight > 0):
         raise ValueError(
-            f"targets hold no event among {len(y)} rows (column 1 is 0 everywhere, or its rows "
-            "have weight 0): a Cox model learns from events only"
+            f"targets contain no event among {len(y)} rows (column 1 is 0 everywhere, or rows with "
+            "an event have weight 0): a Cox model learns only from events"
         )
     return y
 
 
 def checked_values(y_true: ArrayLike) -> np.ndarray:
-    """As :func:`check_targets`, but without events there is no error."""
+    """Check targets as :func:`check_targets` does, but accept targets without events."""
     try:
         y = np.asarray(y_true, dtype="float64")
     except (TypeError, ValueError):
@@ -52,7 +52,7 @@ def checked_values(y_true: ArrayLike) -> np.ndarray:
     check_shape(y.shape)
     faults = {
         0: (~(np.isfinite(y[:, 0]) & (y[:, 0] >= 0)), "a time must be finite and >= 0"),
-        1: (~np.isin(y[:, 1], (0, 1)), "an event must be 1 (happened) or 0 (censored)"),
+        1: (~np.isin(y[:, 1], (0, 1)), "an event must be 1 (observed) or 0 (censored)"),
     }
     if y.shape[1] > 2:
         whole = (np.abs(y[:, 2]) <= _LARGEST_STRATUM) & (y[:, 2] == np.round(y[:, 2]))
@@ -60,7 +60,7 @@ def checked_values(y_true: ArrayLike) -> np.ndarray:
     if y.shape[1] > 3:
         faults[3] = (~(np.isfinite(y[:, 3]) & (y[:, 3] >= 0)), "a weight must be finite and >= 0")
     if y.shape[1] > 4:
-        # Of what is kept: two times may become one in float32.
+        # Compared as they are stored: in float32 two close times may become equal.
         time, entry = y[:, 0].astype("float32"), y[:, 4].astype("float32")
         early = (entry == 0) | ((entry > 0) & (entry < time))
         faults[4] = (~early, "an entry must be 0 (from the start), or > 0 and before the time")
@@ -75,7 +75,7 @@ def checked_values(y_true: ArrayLike) -> np.ndarray:
 
 
 def check_shape(shape: Sequence[int | None]) -> None:
-    """Checks the shape of targets; unknown sizes pass.
+    """Check the shape of targets; unknown sizes are accepted.
 
     Raises:
         ValueError: If it is not (n, 2), (n, 3), (n, 4) or (n, 5).
@@ -88,17 +88,17 @@ def check_shape(shape: Sequence[int | None]) -> None:
 
 
 def with_weight(y_true: Any, weight: Any) -> Any:
-    """Targets with one more factor on the weight of each row.
+    """Return targets in which the weight of each row is multiplied by a further weight.
 
     Args:
         y_true: Targets, shape (n, 2) to (n, 5).
         weight: Shape (n,) or (n, 1), ≥ 0, or booleans (a mask).
 
     Returns:
-        Targets of shape (n, 4), or (n, 5) where there are entries.
+        Targets of shape (n, 4), or (n, 5) with entries.
 
     Raises:
-        ValueError: If there is not one weight for each row.
+        ValueError: If the number of weights differs from the number of rows.
     """
     y_true = ops.convert_to_tensor(y_true)
     weight = ops.cast(weight, y_true.dtype)
@@ -117,7 +117,7 @@ def with_weight(y_true: Any, weight: Any) -> Any:
 def check_one_per_row(
     name: str, shape: Sequence[int | None], targets_shape: Sequence[int | None]
 ) -> None:
-    """Checks that a tensor of ``shape`` has one value for each row of targets.
+    """Check that a tensor of ``shape`` has one value for each row of targets.
 
     Raises:
         ValueError: If it does not.

@@ -1,4 +1,4 @@
-"""How good predicted risks are, over whole splits; a higher score means a higher risk."""
+"""Metrics of risk scores over whole splits; a higher score means a higher risk."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from survival.metrics.risk_groups import numbers_at_risk as numbers_at_risk
     from survival.metrics.risk_groups import risk_thresholds as risk_thresholds
 
-# Loaded on first use, so that metrics alone do not wait for Keras and its backend.
+# Loaded on first use, so that most metrics do not need to load Keras and its backend.
 _HOMES = {
     "BaselineHazard": "breslow",
     "ConcordanceIndexCallback": "callback",

@@ -1,4 +1,4 @@
-"""Arrays as the metrics take them: follow-up and scores of a whole split, checked."""
+"""Checked input of the metrics: follow-up and scores of a whole split."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from sksurv.util import Surv
 
 
 def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Times and events of ``y_true``.
+    """Return the times and events of ``y_true``.
 
     Args:
-        y_true: Time ≥ 0, event (1 = event, 0 = censored) and possibly a stratum in columns, shape
-            (n, 2) or (n, 3); or these, weight 1 and entry, shape (n, 5), as
-            :meth:`survival.cohort.Cohort.y_true` gives and the loss takes.
+        y_true: Columns time ≥ 0, event (1 = event, 0 = censored) and optionally stratum, shape
+            (n, 2) or (n, 3); or time, event, stratum, weight 1 and entry, shape (n, 5). These are
+            the targets of the loss and of :meth:`survival.cohort.Cohort.y_true`.
 
     Returns:
         Times (float64) and events (bool), shape (n,) each.
 
     Raises:
-        ValueError: Another shape, negative or missing times, events other than 0 and 1, entries
-            that are not before the time, other weights than 1.
+        ValueError: The shape is wrong, a time is negative or missing, an event is not 0 or 1, an
+            entry is neither 0 nor less than its time, or a weight is not 1.
     """
     y_true = np.asarray(y_true, "float64")
     if y_true.ndim != 2 or y_true.shape[1] not in (2, 3, 5):
@@ -45,7 +45,7 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         weight, entry = y_true[:, 3], y_true[:, 4]
         if (weight != 1).any():
             raise ValueError(
-                f"metrics take no weights: the fourth column of y_true must be 1, not "
+                f"metrics do not support weights: the fourth column of y_true must be 1, not "
                 f"{weight[weight != 1][0]}"
             )
         wrong = ~((entry == 0) | ((entry > 0) & (entry < time)))
@@ -59,15 +59,15 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
 
 
 def entries(y_true: ArrayLike) -> np.ndarray | None:
-    """When each row came under observation.
+    """Return the time at which observation of each row began.
 
-    A row is at risk at the times t with entry < t ≤ time; with −∞ also at time 0.
+    A row is at risk at times t with entry < t ≤ time. The entry −∞ includes time 0.
 
     Args:
-        y_true: As :func:`follow_up` takes it.
+        y_true: As for :func:`follow_up`.
 
     Returns:
-        float64, shape (n,), −∞ for rows from the start; None if all are.
+        float64, shape (n,), −∞ for rows observed from the start; None if that holds for all.
     """
     y_true = np.asarray(y_true, "float64")
     if y_true.shape[1] < 5 or not (y_true[:, 4] > 0).any():
@@ -76,12 +76,12 @@ def entries(y_true: ArrayLike) -> np.ndarray | None:
 
 
 def refuse_entries(y_true: ArrayLike, measure: str, reason: str) -> None:
-    """Raise a ValueError if somebody enters late.
+    """Raise a ValueError if any row enters late.
 
     Args:
-        y_true: As :func:`follow_up` takes it.
-        measure: What is not defined then, as a sentence begins.
-        reason: Why.
+        y_true: As for :func:`follow_up`.
+        measure: The measure that is then not defined, capitalised to begin a sentence.
+        reason: Why it is not defined.
     """
     if (entry := entries(y_true)) is not None:
         late = int((entry > 0).sum())
@@ -92,18 +92,18 @@ def refuse_entries(y_true: ArrayLike, measure: str, reason: str) -> None:
 
 
 def scores(risk: ArrayLike, n: int, name: str = "risk") -> np.ndarray:
-    """Predictions as a vector.
+    """Return risk scores as a vector.
 
     Args:
-        risk: Higher = higher risk, shape (n,) or, as Keras predicts, (n, 1).
-        n: How many there must be.
-        name: What the error calls them.
+        risk: Scores, higher = higher risk, shape (n,) or, as Keras models return, (n, 1).
+        n: Expected number of scores.
+        name: Name of the scores in errors.
 
     Returns:
         float64, shape (n,).
 
     Raises:
-        ValueError: Another shape, or values that are not finite.
+        ValueError: The shape is wrong, or values are not finite.
     """
     risk = np.asarray(risk, "float64")
     if risk.shape not in ((n,), (n, 1)):
@@ -117,17 +117,17 @@ def scores(risk: ArrayLike, n: int, name: str = "risk") -> np.ndarray:
 
 
 def labels(values: ArrayLike, n: int, name: str) -> np.ndarray:
-    """Names or numbers of groups as a vector.
+    """Return names or numbers of groups as a vector.
 
     Raises:
-        ValueError: Another shape than (n,).
+        ValueError: The shape is not (n,).
     """
     values = np.asarray(values)
     if values.shape != (n,):
-        raise ValueError(f"{name} must have shape ({n},), one per prediction, not {values.shape}")
+        raise ValueError(f"{name} must have shape ({n},), one value per row, not {values.shape}")
     return values
 
 
 def structured(time: np.ndarray, event: np.ndarray) -> np.ndarray:
-    """Times and events as scikit-survival takes them."""
+    """Return times and events as the structured array that scikit-survival expects."""
     return Surv.from_arrays(event, time)

@@ -1,4 +1,4 @@
-"""Intervals of metrics: patients drawn again and again, with all their slides."""
+"""Bootstrap intervals of metrics, which resample patients with all their slides."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels
 
-# With fewer patients who had the event, draws hardly differ, and an interval of them feigns
-# certainty.
+# With fewer patients who had the event, the draws hardly differ, and an interval computed from
+# them would be misleadingly narrow.
 FEWEST_EVENTS = 5
 
 
@@ -19,10 +19,10 @@ class Interval(NamedTuple):
     """A metric with its interval.
 
     Attributes:
-        value: The metric of the data themselves.
-        low: Lower end.
-        high: Upper end; both NaN where there are too few events for an interval.
-        repeats: Draws in which the metric was defined.
+        value: The metric of the data, without resampling.
+        low: Lower end of the interval.
+        high: Upper end; both ends are NaN if there are too few events for an interval.
+        repeats: Number of draws in which the metric was defined.
     """
 
     value: float
@@ -44,18 +44,18 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval, clustered by patient.
+    """Return the percentile bootstrap interval of a metric, clustered by patient.
 
-    Patients are drawn with replacement, each with all slides: slides of one patient are no
-    independent observations, and an interval that took them for such would be too narrow.
+    Patients are drawn with replacement, each with all slides. The slides of one patient are not
+    independent; treating them as independent would make the interval too narrow.
 
     Args:
-        metric: Called as ``metric(*rows)``; raises ValueError where it is not defined.
+        metric: Called as ``metric(*rows)``; raises ValueError if it is not defined.
         *rows: Arrays with n rows each, such as ``y_true`` and the scores.
-        patient: Whose slide each row is, shape (n,); by default every row is a patient.
-        repeats: Draws.
-        level: Share of the draws within the interval.
-        seed: The same seed, the same interval.
+        patient: Patient of each row, shape (n,); by default every row is a patient.
+        repeats: Number of draws.
+        level: Coverage of the interval, between 0 and 1.
+        seed: Random seed of the draws.
 
     Returns:
         The metric of all rows and its interval.
@@ -75,13 +75,15 @@ def bootstrap_interval(
     if not rows:
         raise ValueError("bootstrap_interval needs the arrays that the metric takes")
     if not 0 < level < 1:
-        raise ValueError(f"level must lie between 0 and 1, not {level}")
+        raise ValueError(f"level must be between 0 and 1, not {level}")
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
     arrays = [np.asarray(array) for array in rows]
     n = len(arrays[0])
     if any(len(array) != n for array in arrays):
-        raise ValueError(f"all arrays must have as many rows: {[len(array) for array in arrays]}")
+        raise ValueError(
+            f"all arrays must have the same number of rows, not {[len(array) for array in arrays]}"
+        )
     patient = np.arange(n) if patient is None else labels(patient, n, "patient")
     value = float(metric(*arrays))
     _, number = np.unique(patient.astype(str), return_inverse=True)
@@ -94,7 +96,7 @@ def bootstrap_interval(
         chosen = np.concatenate([slides[i] for i in drawn])
         try:
             values.append(float(metric(*(array[chosen] for array in arrays))))
-        except ValueError:  # nothing comparable among those drawn
+        except ValueError:  # no comparable patients in this draw
             continue
     if len(values) < max(1, repeats / 2):
         raise ValueError(
@@ -114,19 +116,20 @@ def event_interval(
     repeats: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """:func:`bootstrap_interval` of a metric of follow-up, if there are events enough for one.
+    """Return :func:`bootstrap_interval` of a metric, if there are enough events for an interval.
 
     Args:
         metric: Called as ``metric(y_true, *rows)``.
         y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         *rows: Further arrays with n rows, such as the scores.
-        patient: Whose slide each row is, shape (n,); by default every row is a patient.
-        until: Later events do not count for the metric.
-        repeats: Draws.
-        seed: The same seed, the same interval.
+        patient: Patient of each row, shape (n,); by default every row is a patient.
+        until: Time after which events do not count for the metric.
+        repeats: Number of draws.
+        seed: Random seed of the draws.
 
     Returns:
-        The metric of all rows; its 95 % interval, or NaN if fewer than 5 patients had the event.
+        The metric of all rows with its 95 % interval, or NaN as both ends if fewer than 5 patients
+        had the event.
 
     Raises:
         ValueError: The metric is not defined for the data, or in most of the draws.

@@ -15,23 +15,26 @@ from survival.metrics.arrays import entries, follow_up, labels, scores
 class BaselineHazard:
     """Breslow's estimator of the cumulative baseline hazard (Breslow 1972), per stratum.
 
-    H₀(t) = Σ_{i: δ_i = 1, t_i ≤ t} 1 / Σ_{j: e_j < t_i ≤ t_j} exp(ĥ_j) with entries e (without them
-    all are at risk from the start), and a patient with log-hazard ĥ survives t with probability
-    S(t | ĥ) = exp(−H₀(t) exp(ĥ)). Computed with logarithms, so that log-hazards may lie any
-    distance apart (scikit-survival's loses all digits at 40).
+    With times t, events δ, log-hazards ĥ and entries e (−∞ without entries),
+
+        H₀(t) = Σ_{i: δ_i = 1, t_i ≤ t} 1 / Σ_{j: e_j < t_i ≤ t_j} exp(ĥ_j).
+
+    A patient with log-hazard ĥ is without the event at time t with probability
+    S(t | ĥ) = exp(−H₀(t) exp(ĥ)). Sums are computed as logarithms, so any spread of the log-hazards
+    is allowed (scikit-survival loses all digits at a spread of 40).
 
     Args:
         y_true: Time and event of the training data, shape (n, 2) or (n, 3), or with entries, shape
             (n, 5).
-        log_hazard: The network's predictions for them, shape (n,) or (n, 1).
-        stratum: Group with a hazard of its own (the scanner), shape (n,); by default the third
-            column of ``y_true``, or one group for all.
+        log_hazard: Log-hazards of the same rows, shape (n,) or (n, 1).
+        stratum: Stratum of each row, such as its scanner, shape (n,). Each stratum gets a separate
+            hazard. By default the third column of ``y_true``, or one stratum for all.
 
     Attributes:
-        strata: The groups.
+        strata: The strata.
 
     Raises:
-        ValueError: A stratum without an event.
+        ValueError: A stratum has no event.
 
     Example:
         >>> time_and_event = [[10, 1], [20, 0], [30, 1], [40, 1]]
@@ -57,15 +60,15 @@ class BaselineHazard:
 
     @property
     def strata(self) -> tuple:
-        """The groups that have a hazard of their own."""
+        """The strata, each with a separate baseline hazard."""
         return tuple(self._curves)
 
     def cumulative_hazard(self, times: ArrayLike, stratum: Hashable = None) -> np.ndarray:
-        """The cumulative baseline hazard H₀.
+        """Return the cumulative baseline hazard H₀.
 
         Args:
             times: Times within the stratum's follow-up, shape (k,).
-            stratum: Which; may be left out if there is only one.
+            stratum: The stratum; may be omitted if there is only one.
 
         Returns:
             H₀ at the times, shape (k,).
@@ -75,19 +78,19 @@ class BaselineHazard:
     def survival(
         self, log_hazard: ArrayLike, times: ArrayLike, stratum: ArrayLike | None = None
     ) -> np.ndarray:
-        """Probabilities of being without the event at given times.
+        """Return the probabilities of being without the event at given times.
 
         Args:
-            log_hazard: Predictions, shape (n,) or (n, 1).
+            log_hazard: Log-hazards, shape (n,) or (n, 1).
             times: Times within the stratum's follow-up, shape (k,).
-            stratum: Of all rows one, or of each row, shape (n,); may be left out if there is
-                only one.
+            stratum: One stratum for all rows, or one per row, shape (n,); may be omitted if there
+                is only one.
 
         Returns:
             Probabilities, shape (n, k).
 
         Raises:
-            ValueError: An unknown stratum, or a time behind its follow-up.
+            ValueError: A stratum is unknown, or a time is after the end of its follow-up.
         """
         log_hazard = scores(log_hazard, np.shape(log_hazard)[0], "log_hazard")
         if stratum is None or np.ndim(stratum) == 0:
@@ -114,7 +117,7 @@ class BaselineHazard:
         times = np.atleast_1d(np.asarray(times, "float64"))
         if not ((times >= 0) & (times <= end)).all():
             raise ValueError(
-                f"times must lie within the follow-up of stratum {stratum!r}, 0 to {end:g}, not "
+                f"times must be within the follow-up of stratum {stratum!r}, 0 to {end:g}, not "
                 f"{times.min():g} to {times.max():g}"
             )
         return log_h0[np.searchsorted(knots, times, side="right")]
@@ -130,16 +133,16 @@ def _strata(stratum: ArrayLike | None, y_true: ArrayLike, n: int) -> np.ndarray:
 def _log_cumulative_hazard(
     time: np.ndarray, event: np.ndarray, log_hazard: np.ndarray, entry: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Event times, log H₀ before the first and from each on, and the end of follow-up."""
+    """Return the event times, log H₀ before the first and from each one on, and the last time."""
     knots, deaths = np.unique(time[event], return_counts=True)
     if entry is None:
         order = np.argsort(-time, kind="stable")
-        # log Σ exp(ĥ_j) over those with a time as long or longer.
+        # log Σ exp(ĥ_j) over rows with the same or a longer time.
         at_risk = np.logaddexp.accumulate(log_hazard[order])
         last = len(time) - 1 - np.searchsorted(time[order][::-1], knots, side="left")
         log_sums = at_risk[last]
     else:
-        # One risk set after the other: a difference of running sums would lose digits.
+        # Each risk set separately: a difference of running sums would lose digits.
         log_sums = np.array(
             [logsumexp(log_hazard[(entry < knot) & (knot <= time)]) for knot in knots]
         )

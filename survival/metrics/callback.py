@@ -1,4 +1,4 @@
-"""A callback that puts the concordance index of a whole split into the logs."""
+"""A callback that adds the concordance index of a whole split to the logs."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from survival.metrics.concordance import count_pairs, harrell_c
 
 
 class ConcordanceIndexCallback(keras.callbacks.Callback):
-    """Computes Harrell's C over all of a split at the end of every epoch.
+    """Compute Harrell's C over a whole split at the end of every epoch.
 
-    A metric of Keras is the mean over batches, and in a batch of five hardly anybody can be
-    compared: the concordance index of a split is not the mean of those of its batches. This one
-    predicts the whole split and puts the index into the logs, where ``History``,
+    A Keras metric is a mean over batches. The concordance index of a split is not the mean over
+    its batches: in a batch of five, hardly any two patients can be compared. This callback computes
+    the log-hazards of the whole split and adds the index to the logs, where ``History``,
     ``EarlyStopping(monitor="val_cindex", mode="max")`` and ``ModelCheckpoint`` find it. Put it
     before them in the list of callbacks.
 
     Args:
         validation_data: ``(x, y_true)`` arrays, or a dataset that yields batches ``(x, y_true)``
             (``tf.data.Dataset``, ``keras.utils.PyDataset``, a torch ``DataLoader``) and can be
-            gone through again in every epoch. ``y_true`` has columns time and event, and perhaps
-            an entry, as the loss takes it; the model predicts log-hazards, higher = higher risk.
-        name: Name in the logs.
-        batch_size: Batch of the prediction from arrays; Keras' default if None.
+            iterated over repeatedly. ``y_true`` are targets as for the loss: time, event and
+            optionally more. The model's output is a log-hazard, higher = higher risk.
+        name: Name of the index in the logs.
+        batch_size: Batch size when predicting from arrays; None for Keras' default.
 
     Raises:
-        ValueError: In ``fit``, if nobody in the split can be compared.
+        ValueError: In ``fit``, if no two patients in the split can be compared.
 
     Example:
         >>> from survival import CoxPHLoss
@@ -73,20 +73,20 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Fails before the first epoch, not after it, if nothing can be compared."""
+        """Raise an error before the first epoch if no two patients can be compared."""
         if isinstance(self.validation_data, (tuple, list)):
             y_true = self.validation_data[1]
             count_pairs(y_true, np.zeros(len(y_true))).c_index()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the index into the logs; NaN, with a warning, if the training has diverged."""
+        """Add the index to the logs; NaN, with a warning, if the training has diverged."""
         y_true, log_hazard = self._predict()
         if np.isfinite(log_hazard).all():
             value = harrell_c(y_true, log_hazard)
         else:
             value = float("nan")
             warnings.warn(
-                f"epoch {epoch + 1}: {self.name} is NaN, because predictions are not finite: the "
+                f"epoch {epoch + 1}: {self.name} is NaN because log-hazards are not finite: the "
                 "training has diverged; a smaller learning rate may help",
                 stacklevel=2,
             )
@@ -100,14 +100,14 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
             return np.asarray(y_true), np.asarray(predicted, "float64")
         y_true, predicted = [], []
         for batch in _batches(self.validation_data):
-            # In one pass: a dataset that shuffles has another order in the next.
+            # In one pass, because a dataset that shuffles has a different order in the next.
             y_true.append(keras.ops.convert_to_numpy(batch[1]))
             predicted.append(np.asarray(self.model.predict_on_batch(batch[0]), "float64"))
         return np.concatenate(y_true), np.concatenate(predicted)
 
 
 def _batches(data):
-    """The batches of a dataset; a PyDataset is a sequence that does not end by itself."""
+    """Return an iterator over the batches of a dataset; a PyDataset ends only by its length."""
     if isinstance(data, keras.utils.PyDataset):
         return (data[i] for i in range(len(data)))
     return iter(data)

@@ -1,4 +1,4 @@
-"""Scores of several datasets (scanners) judged together, as in thesis Table 7.2."""
+"""Joint evaluation of scores from several datasets (scanners), as in thesis Table 7.2."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell
 
 
 def standardise_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
-    """Shifts and scales the scores of every dataset to mean 0 and standard deviation 1.
+    """Shift and scale the scores of every dataset to mean 0 and standard deviation 1.
 
-    A scanner whose scores all lie higher than another's then no longer looks like a risk; nor
-    does it if its patients really are at higher risk.
+    This removes a difference between scanners that has nothing to do with risk. It also removes a
+    real difference, if the patients of one scanner are at higher risk.
 
     Args:
         risk: Scores, shape (n,) or (n, 1).
@@ -35,19 +35,19 @@ def standardise_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
 
 
 def merged_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """Harrell's C of all datasets together, scores standardised per dataset."""
+    """Return Harrell's C over all datasets together, with scores standardised per dataset."""
     return harrell_c(y_true, standardise_per_dataset(risk, dataset))
 
 
 def merged_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """AUROC of the event of all datasets together, scores standardised per dataset."""
+    """Return the AUROC over all datasets together, with scores standardised per dataset."""
     return auroc(y_true, standardise_per_dataset(risk, dataset))
 
 
 def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """Harrell's C over pairs of patients of the same dataset only.
+    """Return Harrell's C over pairs of patients from the same dataset only.
 
-    Scores of different datasets never compete, whatever their range.
+    Scores of different datasets are never compared.
 
     Args:
         y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
@@ -55,10 +55,10 @@ def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> 
         dataset: Dataset of every row, shape (n,).
 
     Returns:
-        Concordant pairs of all datasets per comparable pair of all datasets.
+        The fraction of concordant pairs among the comparable pairs of all datasets.
 
     Raises:
-        ValueError: Nothing can be compared in any dataset.
+        ValueError: No two patients can be compared in any dataset.
     """
     parts = _parts(y_true, risk, dataset).values()
     counts = [count_pairs(*part) for part in parts]
@@ -66,7 +66,7 @@ def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> 
 
 
 def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """AUROC of the event over pairs of patients of the same dataset only.
+    """Return the AUROC over pairs of patients from the same dataset only.
 
     Args:
         y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
@@ -74,7 +74,7 @@ def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike)
         dataset: Dataset of every row, shape (n,).
 
     Returns:
-        The mean of the datasets' areas, weighted by their pairs with and without the event.
+        The mean of the datasets' areas, weighted by their numbers of pairs (with, without event).
 
     Raises:
         ValueError: No dataset has patients with and without the event.
@@ -86,7 +86,9 @@ def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike)
             areas.append(auroc(y, r))
             pairs.append(event.sum() * (~event).sum())
     if not pairs:
-        raise ValueError("an AUROC needs patients with and without the event in one dataset")
+        raise ValueError(
+            "an AUROC within datasets needs a dataset with patients with and without the event"
+        )
     return float(np.average(areas, weights=pairs))
 
 
@@ -98,24 +100,25 @@ def cross_dataset_table(
     repeats: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Thesis Table 7.2: every dataset alone, and all of them in three ways.
+    """Return thesis Table 7.2: every dataset alone, and all of them combined in three ways.
 
     Args:
         y_true: Time and event, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores, shape (n,) or (n, 1).
         dataset: Dataset of every row, shape (n,).
-        patient: Whose slide each row is, shape (n,), for the bootstrap.
-        repeats: Draws of the bootstrap.
-        seed: Its seed.
+        patient: Patient of each row, shape (n,), for the bootstrap.
+        repeats: Bootstrap draws.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        Columns ``data`` (a dataset's name, ``"merged"``: scores as they are, ``"standardised"``:
-        per dataset, standardised anew in every draw, ``"within"``: pairs within a dataset),
-        ``slides``, ``events``, ``c_index``, ``c_low``, ``c_high``, ``auroc``, ``auroc_low``,
-        ``auroc_high`` (95 % intervals, NaN where fewer than 5 patients had the event).
+        One row per way. Column ``data`` is a dataset's name, ``"merged"`` (scores unchanged),
+        ``"standardised"`` (per dataset, again in every draw) or ``"within"`` (only pairs within a
+        dataset). The other columns are ``slides``, ``events``, ``c_index``, ``c_low``, ``c_high``,
+        ``auroc``, ``auroc_low`` and ``auroc_high``. Intervals are 95 %, and NaN if fewer than 5
+        patients had the event.
 
     Raises:
-        ValueError: Nothing can be compared in one of the rows.
+        ValueError: In one of the rows no two patients can be compared.
     """
     time, event = follow_up(y_true)
     n = len(time)
@@ -150,7 +153,7 @@ def cross_dataset_table(
 
 
 def _parts(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> dict:
-    """Follow-up and scores of every dataset."""
+    """Return the follow-up and scores of every dataset."""
     time, _ = follow_up(y_true)
     y_true, risk = np.asarray(y_true), scores(risk, len(time))
     dataset = labels(dataset, len(time), "dataset")

@@ -1,4 +1,4 @@
-"""One score per patient, from those of several slides."""
+"""One score per patient, from the scores of the patient's slides."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class PatientScores(NamedTuple):
     """Scores of patients, in the order in which they first occur.
 
     Attributes:
-        y_true: Time and event, as many columns as for the slides.
+        y_true: Time and event, with the same columns as for the slides.
         risk: Scores, shape (patients,).
-        patient: Their names, shape (patients,).
-        first: Row of each patient's first slide, to pick other columns by, shape (patients,).
+        patient: Names of the patients, shape (patients,).
+        first: Row of each patient's first slide, shape (patients,), to select other columns by.
     """
 
     y_true: np.ndarray
@@ -32,19 +32,19 @@ class PatientScores(NamedTuple):
 def per_patient(
     y_true: ArrayLike, risk: ArrayLike, patient: ArrayLike, how: str = "mean"
 ) -> PatientScores:
-    """Aggregates the scores of each patient's slides.
+    """Aggregate the scores of each patient's slides.
 
     Args:
         y_true: Time and event of the slides, shape (n, 2), (n, 3) or (n, 5).
         risk: Scores of the slides, shape (n,) or (n, 1).
-        patient: Whose slide each row is, shape (n,).
-        how: ``"mean"``, or ``"max"``: the worst slide decides.
+        patient: Patient of each row, shape (n,).
+        how: ``"mean"``, or ``"max"`` for the slide with the highest risk.
 
     Returns:
         One row per patient.
 
     Raises:
-        ValueError: A patient whose slides have different follow-up.
+        ValueError: The slides of a patient have different follow-up.
     """
     if how not in WAYS:
         raise ValueError(f"how must be one of {', '.join(map(repr, WAYS))}, not {how!r}")
@@ -59,8 +59,8 @@ def per_patient(
     if not same.all():
         other = int(np.flatnonzero(~same)[0])
         raise ValueError(
-            f"rows {first[number[other]]} and {other} are slides of one patient with different "
-            "times or events, or entries: a patient has one follow-up"
+            f"rows {first[number[other]]} and {other} are slides of one patient but have different "
+            "times, events or entries: a patient has one follow-up"
         )
     order = np.argsort(first)
     aggregated = np.array([WAYS[how](risk[number == i]) for i in order])

@@ -1,4 +1,4 @@
-"""Groups of risk: their Kaplan–Meier curves, numbers at risk and log-rank test."""
+"""Risk groups: Kaplan–Meier curves, numbers at risk and the log-rank test."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class KaplanMeier(NamedTuple):
     """The Kaplan–Meier curve of one group: a step function, constant from each time on.
 
     Attributes:
-        group: Which group, as it was given.
-        times: Where the curve may change, beginning with 0, shape (k,).
-        survival: Probability of being without the event from there on, shape (k,).
-        low: Lower 95 % bound (log-log transformed), shape (k,).
+        group: The group's label, as given by the caller.
+        times: Times at which the curve may change, beginning with 0, shape (k,).
+        survival: Probability of being without the event from each time on, shape (k,).
+        low: Lower 95 % bound (log-log transformation), shape (k,).
         high: Upper 95 % bound, shape (k,).
-        censored: Times at which somebody was censored.
-        patients: Size of the group.
-        events: Events in it.
+        censored: Times at which patients were censored, without duplicates.
+        patients: Number of patients in the group.
+        events: Number of events in the group.
     """
 
     group: Any
@@ -37,7 +37,7 @@ class KaplanMeier(NamedTuple):
     events: int
 
     def at(self, time: float) -> tuple[float, float, float]:
-        """Survival at a time and its bounds; NaN behind the last follow-up, where it is unknown."""
+        """Return survival at a time and its bounds; NaN after the last follow-up."""
         if time > self.times[-1] and self.survival[-1] > 0:
             return (float("nan"),) * 3
         i = np.searchsorted(self.times, time, side="right") - 1
@@ -45,40 +45,46 @@ class KaplanMeier(NamedTuple):
 
 
 class LogRank(NamedTuple):
-    """Log-rank test of the hypothesis that all groups have the same hazard."""
+    """Result of the log-rank test of the hypothesis that all groups have the same hazard."""
 
     statistic: float
     p_value: float
 
 
 def risk_thresholds(risk: ArrayLike, groups: int = 2) -> np.ndarray:
-    """Scores that cut into equally large groups; take those of the training data.
+    """Return the scores that divide patients into groups of equal size.
+
+    Compute the thresholds from the training data, and apply them to the test data.
 
     Args:
         risk: Scores, shape (n,) or (n, 1).
-        groups: How many groups; 2 cuts at the median.
+        groups: Number of groups; 2 divides at the median.
 
     Returns:
         Increasing thresholds, shape (groups − 1,).
 
     Raises:
-        ValueError: Too many equal scores to tell that many groups apart.
+        ValueError: There are too many equal scores for that many groups.
     """
     risk = scores(risk, np.shape(risk)[0])
     if groups < 2 or groups > len(risk):
         raise ValueError(f"groups must be between 2 and the {len(risk)} patients, not {groups}")
     thresholds = np.quantile(risk, np.arange(1, groups) / groups)
     if len(np.unique(assign_risk_groups(risk, thresholds))) < groups:
-        raise ValueError(f"the scores have too many equal values for {groups} groups; take fewer")
+        raise ValueError(
+            f"the scores have too many equal values for {groups} groups; use fewer groups"
+        )
     return thresholds
 
 
 def assign_risk_groups(risk: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
-    """Numbers of risk groups: 0 = lowest risk; above a threshold begins the next group.
+    """Return the number of each row's risk group; 0 is the lowest risk.
+
+    A score equal to a threshold belongs to the lower group.
 
     Args:
         risk: Scores, shape (n,) or (n, 1).
-        thresholds: Increasing, from :func:`risk_thresholds`.
+        thresholds: Increasing thresholds, from :func:`risk_thresholds`.
 
     Returns:
         Integers, shape (n,).
@@ -88,11 +94,11 @@ def assign_risk_groups(risk: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
 
 
 def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
-    """Kaplan–Meier curves by group.
+    """Return one Kaplan–Meier curve per group.
 
-    With delayed entry the product over the risk sets {entry < t ≤ time}. Where few have entered
-    early on, one event may take the curve to 0 for good: look at the numbers at risk. Where
-    nobody is at risk from the start, the curve holds for those who survive the first entry.
+    With delayed entry the risk sets are {entry < t ≤ time}. If few patients have entered early on,
+    a single event can bring the curve to 0 permanently, so look at the numbers at risk. If nobody
+    is at risk from the start, the curve describes those who survive until the first entry.
 
     Args:
         y_true: Time and event, one row per patient, shape (n, 2) or (n, 3), or with entries,
@@ -112,9 +118,9 @@ def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
             times, survival, (low, high) = kaplan_meier_estimator(e, t, conf_type="log-log")
         else:
             times, survival, low, high = _with_entries(t, e, entry[group == name])
-        # Where nothing has happened yet the transformation has no bounds.
+        # Before the first event the transformation gives no bounds.
         low, high = (np.where(survival == 1, 1.0, bound) for bound in (low, high))
-        start = times[0] > 0  # the curve begins at 0 with everybody
+        start = times[0] > 0  # let the curve begin at time 0 with survival 1
         times, survival, low, high = (
             np.r_[first, values] if start else values
             for first, values in ((0.0, times), (1.0, survival), (1.0, low), (1.0, high))
@@ -127,8 +133,8 @@ def kaplan_meier(y_true: ArrayLike, group: ArrayLike) -> list[KaplanMeier]:
 def _with_entries(
     time: np.ndarray, event: np.ndarray, entry: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The curve of one group whose patients enter at −∞ or late: times, survival and bounds."""
-    # By ranks, with the start at 0: scikit-survival takes no negative times.
+    """Return times, survival and bounds of a group whose patients enter at −∞ or late."""
+    # By ranks, with the start at 0, because scikit-survival does not accept negative times.
     times, place = np.unique(np.r_[time, entry[np.isfinite(entry)]], return_inverse=True)
     begin = np.zeros(len(time))
     begin[np.isfinite(entry)] = place[len(time) :] + 1
@@ -140,11 +146,11 @@ def _with_entries(
 
 
 def numbers_at_risk(y_true: ArrayLike, group: ArrayLike, times: ArrayLike) -> np.ndarray:
-    """How many of each group are still followed, without the event, just before given times.
+    """Return how many patients of each group are at risk just before given times.
 
     Args:
-        y_true: Time and event, shape (n, 2) or (n, 3), or with entries, shape (n, 5): those who
-            enter later are not counted yet.
+        y_true: Time and event, shape (n, 2) or (n, 3), or with entries, shape (n, 5). Patients who
+            enter later are not yet counted.
         group: Group of every patient, shape (n,).
         times: Times, shape (k,).
 
@@ -161,18 +167,19 @@ def numbers_at_risk(y_true: ArrayLike, group: ArrayLike, times: ArrayLike) -> np
 
 
 def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
-    """Log-rank test between all groups.
+    """Return the log-rank test between all groups.
 
     Args:
         y_true: Time and event, one row per patient, shape (n, 2) or (n, 3), or with entries,
-            shape (n, 5): patients then count among those at risk from their entry on.
+            shape (n, 5): patients are then at risk only from their entry on.
         group: Group of every patient, shape (n,).
 
     Returns:
         The statistic (χ² with groups − 1 degrees of freedom) and its p-value.
 
     Raises:
-        ValueError: Less than two groups, no events, or groups never followed at the same time.
+        ValueError: There are fewer than two groups or no events, or the groups were never followed
+            at the same time.
     """
     time, event = follow_up(y_true)
     group = labels(group, len(time), "group")
@@ -188,7 +195,8 @@ def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
             statistic, p_value = _log_rank_with_entries(time, event, entry, group)
     except np.linalg.LinAlgError:
         raise ValueError(
-            "the groups cannot be compared: no event happened while patients of each were followed"
+            "the groups cannot be compared: no event happened while patients of every group were "
+            "followed"
         ) from None
     return LogRank(float(statistic), float(p_value))
 
@@ -196,12 +204,17 @@ def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
 def _log_rank_with_entries(
     time: np.ndarray, event: np.ndarray, entry: np.ndarray, group: np.ndarray
 ) -> tuple[float, float]:
-    """The test of scikit-survival, which knows no entries: observed against expected events."""
+    """Return the log-rank test with entries, which scikit-survival does not support.
+
+    With d events at a time, n patients at risk and n_g of them in group g, the group's expected
+    number is d·n_g/n. The covariance of the sums of observed − expected over all times is that of
+    the hypergeometric distribution, and the statistic is U' V⁻¹ U without the last group.
+    """
     times = np.unique(time[event])
     names = np.unique(group)
     at_risk = (entry[:, None] < times) & (times <= time[:, None])
     died = event[:, None] & (time[:, None] == times)
-    # Of each group at each time of an event, shape (groups, times).
+    # Counts of each group at each time of an event, shape (groups, times).
     risk, observed = (
         np.array([rows[group == name].sum(axis=0) for name in names]) for rows in (at_risk, died)
     )
@@ -210,7 +223,7 @@ def _log_rank_with_entries(
     difference = (observed - events * share).sum(axis=1)
     factor = events * (everybody - events) / np.maximum(everybody - 1, 1)
     variance = np.diag((factor * share).sum(axis=1)) - (factor * share) @ share.T
-    # One group follows from the others.
+    # The last group is determined by the others.
     part = difference[:-1]
     statistic = part @ np.linalg.solve(variance[:-1, :-1], part)
     return statistic, chi2.sf(statistic, len(names) - 1)

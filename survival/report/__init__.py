@@ -1,4 +1,4 @@
-"""From the folders of trainings to one self-contained HTML page."""
+"""A self-contained HTML report about one or more run folders."""
 
 from survival.report.page import write_report
 

@@ -1,4 +1,4 @@
-"""Which predictions are judged together."""
+"""Blocks: groups of risk scores that are evaluated together."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from survival.run import EVALUATIONS, Run, follow_up, judged, known_patients
 
 @dataclass(frozen=True)
 class Part:
-    """Slides of one dataset, predicted by one network that did not see them.
+    """Slides of one dataset with the scores of a network that was not trained on them.
 
     Attributes:
-        dataset: Its name, unlike all others of the block.
-        run: Name of the run whose network predicted.
+        dataset: Name of the dataset, unique within the block.
+        run: Name of the run whose network computed the scores.
         test: The slides, as in ``predictions.csv``.
-        train: The slides that this network was trained on: for thresholds and baseline hazard.
-            Empty if there are none that this dataset could be measured by.
-        censoring: Time and event of patients from whom the dataset's censoring is estimated,
+        train: The slides on which this network was trained, for thresholds and baseline hazard.
+            Empty if none of them are comparable with this dataset.
+        censoring: Time and event of the patients from whom the dataset's censoring is estimated,
             shape (n, 2), or (n, 5) with entries.
     """
 
@@ -37,12 +37,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """Predictions that are judged together.
+    """Parts that are evaluated together.
 
     Attributes:
-        title: What distinguishes it from other blocks.
-        parts: One for each dataset.
-        notes: What is to be said about what is left out.
+        title: What distinguishes the block from others.
+        parts: One part per dataset.
+        notes: Notes for the reader, such as what is left out.
     """
 
     title: str
@@ -57,13 +57,13 @@ class Block:
 
 @dataclass(frozen=True)
 class Scores:
-    """Rows to be judged, slides or patients.
+    """Rows to evaluate, one per slide or per patient.
 
     Attributes:
         y_true: Time and event, shape (n, 2), or (n, 5) with entries.
         risk: Log-hazards, shape (n,).
-        dataset: Shape (n,).
-        patient: Shape (n,).
+        dataset: Dataset of each row, shape (n,).
+        patient: Patient of each row, shape (n,).
     """
 
     y_true: np.ndarray
@@ -73,7 +73,7 @@ class Scores:
 
     @classmethod
     def of_slides(cls, block: Block) -> Scores:
-        """Every test slide of a block."""
+        """Return one row for every test slide of a block."""
         test = pd.concat([part.test.assign(dataset=part.dataset) for part in block.parts])
         return cls(
             follow_up(test),
@@ -83,8 +83,8 @@ class Scores:
         )
 
     def of_patients(self, how: str) -> Scores:
-        """One row per patient and dataset, the mean or maximum of the slides."""
-        # A patient may be in two datasets: the same slide in two scanners.
+        """Return one row per patient and dataset, with the mean or maximum over the slides."""
+        # A patient may be in two datasets: the same slide scanned by two scanners.
         pairs = zip(self.dataset, self.patient, strict=True)
         patients = per_patient(self.y_true, self.risk, [f"{d}\0{p}" for d, p in pairs], how)
         first = patients.first
@@ -92,7 +92,7 @@ class Scores:
 
 
 def patients_of(slides: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Time and event, as metrics take them, and mean log-hazard, shape (n,), of each patient."""
+    """Return time and event of each patient, as for metrics, and the mean log-hazard, (n,)."""
     patients = per_patient(
         follow_up(slides), slides["log_hazard"].to_numpy(), slides["patient"].to_numpy(object)
     )
@@ -100,22 +100,23 @@ def patients_of(slides: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def make_blocks(runs: Mapping[str, Run]) -> list[Block]:
-    """The blocks of a report.
+    """Return the blocks of a report.
 
-    Runs with the same settings but for their data form a block: each network predicts the test
-    slides of its own dataset. A run with evaluations forms another: its own test slides, and the
-    other cohorts (their test split if they have one, otherwise all slides). A run that would
-    stand alone in a block of the first kind has only that of the second, which contains it.
+    Runs that differ only in their data form a block, with each network's scores for the test slides
+    of its own data. A run with evaluations also forms a separate block: its own test slides and the
+    other cohorts (their test split if they have one, otherwise all slides). If a run would be alone
+    in a block of the first kind and has evaluations, only the second block is made, because it
+    contains the first.
 
     Args:
-        runs: By name.
+        runs: Runs by name.
 
     Returns:
-        The blocks, those of several runs first. A block may have no parts, and says why.
+        The blocks, those of several runs first. A block without parts has notes that say why.
 
     Raises:
-        ValueError: Two runs with the same settings and a dataset in common, or evaluations of a run
-            with patients in common.
+        ValueError: Two runs have the same settings and a dataset in common, or evaluations of a run
+            have patients in common.
     """
     together, of_evaluations = [], []
     for title, group in same_settings(runs):
@@ -133,15 +134,14 @@ def _refuse_same_data(group: Mapping[str, Run]) -> None:
     for one, other in combinations(group, 2):
         if common := sets[one] & sets[other]:
             raise ValueError(
-                f"{one} and {other} have the same settings and both the dataset "
-                f"{min(common)!r}: their predictions cannot be judged together. Leave one out; if "
-                "these are different data, give them names of their own in the manifests' column "
-                "dataset"
+                f"{one} and {other} have the same settings and both contain the dataset "
+                f"{min(common)!r}, so they cannot be evaluated together. Leave one out; if the "
+                "data differ, give them different names in the column dataset of the manifests"
             )
 
 
 def _refuse_same_patients(name: str, run: Run) -> None:
-    """Nobody counts twice: not as patient of a dataset, and not as slide under another name."""
+    """Refuse patients who would count twice, by their names in a dataset or by their images."""
     own = run.predictions
     judged_before = {"the test split": own[own["split"] == "test"]}
     for cohort, table in run.evaluations.items():
@@ -152,16 +152,16 @@ def _refuse_same_patients(name: str, run: Run) -> None:
                 continue
             whom = f"{len(patients)} of {rows['patient'].nunique()} patients"
             raise ValueError(
-                f"{name}: {whom} of the evaluation {cohort} are in {other}, too, and would count "
-                f"twice: delete {EVALUATIONS}/{cohort}.csv in the run's folder and, if it held "
-                "others, evaluate those alone (--dataset); if these are different data, give them "
-                "a name of their own in the manifest's column dataset"
+                f"{name}: {whom} of the evaluation {cohort} are also in {other} and would count "
+                f"twice: delete {EVALUATIONS}/{cohort}.csv in the run folder and, if it contains "
+                "further datasets, evaluate only those (--dataset); if the data differ, give them "
+                "a different name in the column dataset of the manifest"
             )
         judged_before[f"the evaluation {cohort}"] = rows
 
 
 def _shared(rows: pd.DataFrame, before: pd.DataFrame) -> set[str]:
-    """Patients of ``rows`` whom ``before`` has in the same dataset or with the same image."""
+    """Return the patients of ``rows`` who are in ``before``, by dataset and name or by image."""
     found: set[str] = set()
     for key in (["dataset", "patient"], ["slide", "image"]):
         there = pd.MultiIndex.from_frame(rows[key]).isin(pd.MultiIndex.from_frame(before[key]))
@@ -175,28 +175,28 @@ def _merge(title: str, blocks: list[Block]) -> Block:
 
 
 def _own(name: str, run: Run) -> Block:
-    """The test split of a run, by datasets."""
+    """Return a block with the test split of a run, one part per dataset."""
     slides = run.predictions
     test, train = (slides[slides["split"] == split] for split in ("test", "train"))
     parts, notes = [], []
     if not _finite(train):
         notes.append(
-            f"{name}: predictions of training slides are not finite, so there are no risk groups "
-            "and no probabilities."
+            f"{name}: risk scores of training slides are not finite, so risk groups and "
+            "predicted probabilities are missing."
         )
         train = train[:0]
     if test.empty:
-        notes.append(f"{name}: has no test split, so nothing of it can be judged.")
+        notes.append(f"{name}: this run has no test split, so it cannot be evaluated.")
     elif not _finite(test):
         wrong = int((~np.isfinite(test["log_hazard"])).sum())
         notes.append(
-            f"{name}: {wrong} of {len(test)} predictions of test slides are not finite (the "
-            "training diverged); the run is left out."
+            f"{name}: {wrong} of {len(test)} risk scores of test slides are not finite (the "
+            "training diverged), so this run is left out."
         )
     else:
         for dataset, rows in test.groupby("dataset"):
             of_dataset = train[train["dataset"] == dataset]
-            # Strata have a baseline of their own, and scores that cannot be compared.
+            # With strata, each dataset has its own baseline, and scores cannot be compared.
             by = of_dataset if run.settings.get("strata") else train
             basis = rows if of_dataset.empty else of_dataset
             censoring = follow_up(basis.drop_duplicates("patient"))
@@ -206,7 +206,7 @@ def _own(name: str, run: Run) -> Block:
 
 
 def _evaluation_block(name: str, run: Run) -> Block:
-    """The test split of a run, and its evaluations."""
+    """Return a block with the test split of a run and its evaluations."""
     _refuse_same_patients(name, run)
     own = _own(name, run)
     parts, notes = list(own.parts), list(own.notes)
@@ -215,17 +215,17 @@ def _evaluation_block(name: str, run: Run) -> Block:
     for cohort, table in run.evaluations.items():
         rows = judged(table)
         if rows.empty or not _finite(rows):
-            what = "has no slides" if rows.empty else "has predictions that are not finite"
-            notes.append(f"{name}: the evaluation of {cohort} {what}; it is left out.")
+            what = "has no slides" if rows.empty else "has risk scores that are not finite"
+            notes.append(f"{name}: the evaluation of {cohort} {what}, so it is left out.")
             continue
         if known := known_patients(slides, rows):
             notes.append(
                 f"{name}: {len(known)} of {rows['patient'].nunique()} patients of {cohort} have "
-                "the name of a patient whom this network was trained or chosen on. If they are "
-                "the same people, what is said about them here is too good."
+                "the same name as a patient in the training or validation split of this network. "
+                "If they are the same people, the results for them are too optimistic."
             )
         for dataset, of_dataset in rows.groupby("dataset"):
-            # Strata of the training say nothing about a dataset that was not among them.
+            # With strata, the training says nothing about a dataset that was not among them.
             by = train if _finite(train) and not run.settings.get("strata") else train[:0]
             others = table[(table["dataset"] == dataset) & (table["split"] == "train")]
             basis = of_dataset if others.empty else others
@@ -242,9 +242,10 @@ def _late_entries(dataset: str, slides: pd.DataFrame) -> list[str]:
     if "entry" not in slides or not (late := slides["patient"][slides["entry"] > 0].nunique()):
         return []
     return [
-        f"{dataset}: {late} of {slides['patient'].nunique()} patients come under observation late "
-        "(column entry). C-index, Kaplan–Meier curves and log-rank test count them from then on; "
-        "Uno's C, the AUROC at a time and calibration are not defined then and are left out."
+        f"{dataset}: {late} of {slides['patient'].nunique()} patients enter observation late "
+        "(column entry). C-index, Kaplan–Meier curves and the log-rank test count them only from "
+        "then on. Uno's C, the AUROC at a time and calibration are not defined with late entries, "
+        "so they are left out."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether predicted probabilities at one time come true."""
+"""Calibration: predicted and observed probabilities at one time."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from survival.report.style import (
     short,
 )
 
-# A group with fewer patients says nothing.
+# The fewest patients in a group, and the most groups.
 SMALLEST, MOST = 5, 4
 
 
 def calibration_picture(
     block: Block, horizon: float, unit: str | None
 ) -> tuple[Picture | None, list[str]]:
-    """Predicted against observed probability of being without the event at the horizon.
+    """Draw the observed over the predicted probability of being without the event.
 
-    Log-hazards become probabilities by Breslow's baseline hazard of the patients that the same
-    network was trained on.
+    Log-hazards are converted to probabilities with Breslow's baseline hazard, estimated from the
+    patients on whom the same network was trained.
 
     Args:
-        block: May be empty.
-        horizon: The time.
-        unit: Of the times, if it is known.
+        block: The block; it may be empty.
+        horizon: The time at which the probabilities hold.
+        unit: Unit of the times, None if unknown.
 
     Returns:
-        The figure, None if there is nothing to show, and reasons for what is not in it.
+        The figure, or None if there is nothing to show, and the reasons for missing parts.
     """
     figure = new_figure(4.9)
     axes = figure.subplots()
@@ -54,8 +54,8 @@ def calibration_picture(
         known = table.dropna(subset=["observed"])
         if len(known) < len(table):
             reasons.append(
-                f"{part.dataset}: follow-up of {count(len(table) - len(known), 'group')} of "
-                f"{len(table)} ends before the horizon."
+                f"{part.dataset}: in {len(table) - len(known)} of {count(len(table), 'group')}, "
+                "follow-up ends before that time."
             )
         if known.empty:
             continue
@@ -63,13 +63,13 @@ def calibration_picture(
         if few:
             reasons.append(
                 f"{part.dataset}: grey, because fewer than {FEWEST_EVENTS} patients had the event "
-                "until then."
+                "by then."
             )
         observed = known["observed"].to_numpy()
         axes.errorbar(
             known["predicted"],
             observed,
-            # An interval without bounds, where nobody or everybody had the event, has no length.
+            # If nobody or everybody had the event, the interval has no bounds: draw no bar.
             np.nan_to_num([observed - known["low"], known["high"] - observed]).clip(0),
             fmt=MARKERS[place % len(MARKERS)],
             color=GREY if few else COLORS[place % len(COLORS)],
@@ -94,12 +94,14 @@ def calibration_picture(
 
 def _table(part: Part, horizon: float) -> pd.DataFrame:
     if part.train.empty:
-        raise ValueError("no probabilities without predictions of the training")
+        raise ValueError(
+            "no predicted probabilities, because comparable training slides are missing"
+        )
     y_true, risk = patients_of(part.test)
     groups = min(MOST, len(risk) // SMALLEST)
     if groups < 2:
         raise ValueError(
-            f"{count(len(risk), 'patient')} in the test split, too few for 2 groups of {SMALLEST}"
+            f"{count(len(risk), 'patient')} to evaluate, too few for 2 groups of {SMALLEST}"
         )
     if horizon > (end := part.train["time"].max()):
         raise ValueError(

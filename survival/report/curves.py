@@ -1,4 +1,4 @@
-"""How a training went."""
+"""Training curves of a run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from survival.run import Run
 
 
 def curves_picture(name: str, run: Run) -> Picture:
-    """Loss, and C-index of the validation split, over epochs; the epoch that was kept is marked.
+    """Draw the loss and the validation C-index over epochs, and mark the epoch that was kept.
 
-    The C-index is grey if it was computed from fewer than 5 patients with the event.
+    The C-index is grey if fewer than 5 patients of the validation split had the event.
 
     Args:
-        name: What the report calls the run.
+        name: Name of the run in the report.
         run: The run.
 
     Returns:
@@ -44,7 +44,7 @@ def curves_picture(name: str, run: Run) -> Picture:
         bottom.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
     else:
         bottom.text(0.5, 0.5, "no validation split", transform=bottom.transAxes, ha="center")
-        said.append("there is no validation split")
+        said.append("the run has no validation split")
     if kept is not None:
         for axes in (top, bottom):
             axes.axvline(kept, color=INK, linewidth=1, label="epoch kept" if axes is top else None)

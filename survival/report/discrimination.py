@@ -1,4 +1,4 @@
-"""The tables: how well the risks order patients, and slides."""
+"""Tables of discrimination: how well the scores order patients and slides."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from survival.metrics import (
 from survival.report.blocks import Block, Scores
 
 TOGETHER = {
-    "merged": "merged, scores as they are",
-    "standardised": "merged, standardised per dataset",
-    "within": "within, pairs of one dataset",
+    "merged": "merged, scores unchanged",
+    "standardised": "merged, scores standardised per dataset",
+    "within": "only pairs within one dataset",
 }
 UNITS = {
     "mean": "By patient, mean of the slides",
-    "max": "By patient, highest slide",
+    "max": "By patient, slide with the highest risk",
     "slides": "By slide",
 }
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table: a dataset, or several together.
+    """A row of a table: one dataset, or all of them together.
 
     Attributes:
-        name: What it is called.
-        rows: How many patients or slides; 0 if nothing of it can be computed.
-        events: How many of them with the event.
-        scores: ``"harrell"`` and ``"auroc"`` (of the event, whenever it was), in the leading table
-            also ``"uno"`` and ``"timed"`` (the AUROC at a time); without those that cannot be
-            computed.
+        name: Name of the row.
+        rows: Number of patients or slides; 0 if nothing can be computed.
+        events: How many of them have the event.
+        scores: Measures by name: ``"harrell"`` and ``"auroc"`` (of the event, at any time), and in
+            the leading table also ``"uno"`` and ``"timed"`` (the AUROC at a time). Measures that
+            cannot be computed are absent.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Line:
 
 @dataclass
 class Table:
-    """How well the scores of a block order its rows.
+    """The discrimination of a block.
 
     Attributes:
-        title: The block's.
+        title: Title of the block.
         unit: Key of ``UNITS``.
-        lines: Of every dataset, then of all together.
-        reasons: Why some scores cannot be computed.
-        cost: What merging the scores as they are costs, in words; empty for one dataset.
+        lines: One line per dataset, then those of all datasets together.
+        reasons: Why some measures cannot be computed.
+        cost: The loss by merging unchanged scores, in words; empty for one dataset.
     """
 
     title: str
@@ -69,13 +69,13 @@ class Table:
 
 
 def units(block: Block) -> dict[str, Scores]:
-    """What can be judged in a block: patients and, where one has several, slides.
+    """Return the rows to evaluate in a block: patients and, if any has several, slides.
 
     Returns:
-        Rows to judge, by keys of ``UNITS``; patients by the mean of their slides come first.
+        Rows by keys of ``UNITS``. Patients by the mean of their slides come first.
 
     Raises:
-        ValueError: A patient whose slides have different follow-up.
+        ValueError: The slides of a patient have different follow-up.
     """
     slides = Scores.of_slides(block)
     patients = slides.of_patients("mean")
@@ -85,22 +85,22 @@ def units(block: Block) -> dict[str, Scores]:
 
 
 def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, seed: int) -> Table:
-    """Harrell's C and the AUROC of the event, as in thesis Table 7.2.
+    """Return Harrell's C and the AUROC of the event, as in thesis Table 7.2.
 
     Args:
-        block: Not empty.
-        unit: What the rows are, key of ``UNITS``.
-        rows: They.
-        repeats: Draws of the bootstrap, of patients.
-        seed: Its seed.
+        block: A block with at least one part.
+        unit: What the rows are, a key of ``UNITS``.
+        rows: The rows to evaluate.
+        repeats: Bootstrap draws of patients.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        The table; where a line cannot be computed, the others and the reason.
+        The table. If a line cannot be computed, it contains the others and the reason.
     """
     found, reasons, cost = {}, [], ""
     try:
         lines = _judge(rows, np.ones(len(rows.risk), bool), repeats, seed)
-        # The table of metrics sorts the datasets, and puts what is merged behind them.
+        # cross_dataset_table sorts the datasets, and appends the combined rows.
         count = len(block.datasets)
         merged = [replace(line, name=TOGETHER[line.name]) for line in lines[count:]]
         found = {line.name: line for line in [*lines[:count], *merged]}
@@ -142,7 +142,7 @@ def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[Li
 
 
 def _size(name: str, rows: Scores) -> Line:
-    """The line of a dataset, or of all together, of which nothing can be computed."""
+    """Return the line of a dataset, or of all together, for which nothing can be computed."""
     chosen = rows.dataset == name
     if not chosen.any():
         return Line(name)
@@ -157,39 +157,42 @@ def _cost_of_merging(rows: Scores, repeats: int, seed: int) -> str:
     cost = event_interval(lost, *columns, patient=rows.patient, repeats=repeats, seed=seed)
     value, low, high = (f"{v:+.3f}".replace("-", "−") for v in (cost.value, cost.low, cost.high))
     interval = f"{low} to {high}" if np.isfinite(cost.low) else "too few events for an interval"
-    return f"Harrell's C within datasets minus merged as they are: {value} ({interval})."
+    return (
+        "Harrell's C of pairs within datasets minus Harrell's C of merged, unchanged scores: "
+        f"{value} ({interval})."
+    )
 
 
 def leading_table(
     block: Block, table: Table, patients: Scores, horizon: float, repeats: int, seed: int
 ) -> Table:
-    """Add to a table by patient what heeds censoring and time: Uno's C and the AUROC at a time.
+    """Add Uno's C and the AUROC at a time, which account for censoring, to a table by patient.
 
     Args:
-        block: Not empty.
-        table: Of the same block, by patient.
-        patients: What it judges.
-        horizon: The time for which the AUROC tells events before from patients followed longer.
-        repeats: Draws of the bootstrap, of patients.
-        seed: Its seed.
+        block: A block with at least one part.
+        table: The table of this block, by patient.
+        patients: The patients of the table.
+        horizon: Time of the AUROC, which compares events until then with patients followed longer.
+        repeats: Bootstrap draws of patients.
+        seed: Random seed of the bootstrap.
 
     Returns:
-        The table with ``"uno"`` and ``"timed"`` for every dataset; and the reasons where not.
+        The table with ``"uno"`` and ``"timed"`` for every dataset, or the reasons why not.
     """
     reasons, lines = list(table.reasons), {line.name: line for line in table.lines}
     for part in block.parts:
         chosen = patients.dataset == part.dataset
         columns = patients.y_true[chosen], patients.risk[chosen]
-        scores, why = _heed_time(*columns, part.censoring, horizon, repeats, seed)
+        scores, why = _with_censoring(*columns, part.censoring, horizon, repeats, seed)
         line = lines[part.dataset]
         lines[part.dataset] = replace(line, scores=line.scores | scores)
-        # What hinders Harrell's C hinders these, too.
+        # If Harrell's C cannot be computed, its reason also holds for these measures.
         if line.scores:
             reasons += [f"{part.dataset}: {reason}" for reason in why]
     return replace(table, lines=list(lines.values()), reasons=list(dict.fromkeys(reasons)))
 
 
-def _heed_time(
+def _with_censoring(
     y_true: np.ndarray,
     risk: np.ndarray,
     censoring: np.ndarray,
@@ -218,15 +221,15 @@ def _heed_time(
 
 
 def _refuse_horizon(y_true: np.ndarray, censoring: np.ndarray, horizon: float) -> None:
-    """Says what another ``--horizon`` would help."""
+    """Raise an error with advice on ``--horizon`` if the AUROC is not defined at this time."""
     time, event = y_true[:, 0], y_true[:, 1]
     end = min(time.max(), censoring[:, 0].max(initial=0))
     if horizon >= end:
         raise ValueError(
-            f"nobody is followed beyond {end:g}; choose an earlier time with --horizon"
+            f"no patient is followed beyond {end:g}; choose an earlier time with --horizon"
         )
     if event.any() and not (event == 1)[time <= horizon].any():
         first = time[event == 1].min()
         raise ValueError(
-            f"the first event is at {first:g}; choose a time from there on with --horizon"
+            f"the first event is at {first:g}; choose that time or a later one with --horizon"
         )

@@ -1,4 +1,4 @@
-"""Figure 7.2 of the thesis: how the log-hazards of each dataset are distributed."""
+"""Distribution of the log-hazards of each dataset (Figure 7.2 of the thesis)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from survival.report.style import Picture, new_figure, number, picture, short
 
 
 def distribution_picture(block: Block) -> Picture:
-    """Histograms of the log-hazards of the test slides, one below the other on a common axis.
+    """Draw histograms of the log-hazards of the test slides, stacked on a common axis.
 
     Args:
-        block: Not empty.
+        block: A block with at least one part.
 
     Returns:
         The figure.
@@ -34,7 +34,7 @@ def distribution_picture(block: Block) -> Picture:
             alpha=0.75,
             label=["without event", "with event"],
         )
-        # Ticks say where each event lies, whatever the bins.
+        # Ticks show the exact position of each event.
         axes.plot(risk[event], 0 * risk[event], "|", color=RED, ms=9, clip_on=False, zorder=3)
         axes.axvline(risk.mean(), color=INK, linewidth=1, linestyle="--")
         mean, sd = number(risk.mean(), 2), number(risk.std(), 2)
@@ -45,6 +45,6 @@ def distribution_picture(block: Block) -> Picture:
             f"{part.dataset}: {count(len(risk), 'slide')}, {event.sum()} with the event, mean "
             f"{mean}, standard deviation {sd}"
         )
-    panels[-1].set_xlabel("log-hazard (higher = more risk)")
+    panels[-1].set_xlabel("log-hazard (higher = higher risk)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return picture(figure, f"Histograms of log-hazards. {'; '.join(said)}.")

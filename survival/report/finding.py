@@ -1,4 +1,4 @@
-"""What was found, in one sentence."""
+"""The main finding of a report, in one sentence."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.discrimination import Line, Table
 from survival.report.style import number
 
-# What tells whether the order of the risks is right; the first that can be computed is taken.
+# Measures of the order of the scores; the first that can be computed is used.
 _MEASURES = {"uno": "Uno's C", "harrell": "Harrell's C"}
 
 
 def finding(table: Table, datasets: list[str]) -> str:
-    """Say on which datasets the order of the risks is better than chance.
+    """Return a sentence that says on which datasets the order of patients is better than chance.
 
-    That is the case where the whole 95 % interval of Uno's C lies above 0.5.
+    It is, if the whole 95 % interval of Uno's C (or else Harrell's C) is above 0.5.
 
     Args:
-        table: The leading one, by patient.
-        datasets: Those of its lines that are datasets.
+        table: The leading table, by patient.
+        datasets: Names of the lines that are datasets.
 
     Returns:
-        A sentence.
+        The sentence.
     """
     said, before = [], ""
     for line in table.lines:
@@ -34,25 +34,25 @@ def finding(table: Table, datasets: list[str]) -> str:
             before = verdict
     *others, last = said
     joined = f"{', '.join(others)} and {last}" if others else last
-    return f"The order of the risks {joined}."
+    return f"The order of patients by risk score {joined}."
 
 
 def _verdict(line: Line) -> tuple[str, str]:
-    """What is so, and where."""
+    """Return the verdict, and the dataset with the measure or the reason."""
     measure = next((key for key in _MEASURES if key in line.scores), None)
     if measure is None:
-        return "cannot be judged", f"on {line.name} (see below)"
+        return "cannot be evaluated", f"on {line.name} (see below)"
     score = line.scores[measure]
     if math.isnan(score.low):
         patients = count(line.events, "patient")
         why = f"{patients} with the event, fewer than {FEWEST_EVENTS}"
-        return "cannot be judged", f"on {line.name} ({why})"
+        return "cannot be evaluated", f"on {line.name} ({why})"
     value, low, high = (number(v) for v in (score.value, score.low, score.high))
     said = f"({_MEASURES[measure]} {value}, 95 % interval {low} to {high})"
-    return _beside_chance(score), f"on {line.name} {said}"
+    return _compared_with_chance(score), f"on {line.name} {said}"
 
 
-def _beside_chance(score: Interval) -> str:
+def _compared_with_chance(score: Interval) -> str:
     if score.low > 0.5:
         return "is better than chance"
     return "is reversed" if score.high < 0.5 else "is not distinguishable from chance"

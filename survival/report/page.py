@@ -1,4 +1,4 @@
-"""The page: everything in one HTML file that needs nothing else."""
+"""The report: a single HTML file that contains everything it needs."""
 
 from __future__ import annotations
 
@@ -46,31 +46,30 @@ def write_report(
     anonymous: bool = False,
     remarks: Iterable[str] = (),
 ) -> None:
-    """Write the report of one or several trainings.
+    """Write the report of one or more trainings.
 
     Args:
-        folders: Folders of trainings; those with the same settings but for their data are judged
-            together.
-        out: HTML file to write, whole or not at all.
-        horizon: The time for calibration and the time-dependent AUROC; by default the median
-            follow-up of all training patients (reverse Kaplan–Meier), moved to where every dataset
-            has had an event and is still followed.
-        groups: Groups of risk for the Kaplan–Meier curves, 2 to 4.
-        repeats: Draws of the bootstrap.
-        seed: Its seed.
-        progress: Called with the steps done and their number.
-        time_unit: Unit of the times; by default as the runs say.
-        anonymous: Whether the page leaves out the names of slides and patients.
-        remarks: What else readers should know; the page says it at the top.
+        folders: Run folders. Runs that differ only in their data are evaluated together.
+        out: HTML file, which is written atomically.
+        horizon: Time for calibration and the time-dependent AUROC. By default the median follow-up
+            of all training patients (reverse Kaplan–Meier), moved to a time at which every dataset
+            has had an event and still has patients under follow-up.
+        groups: Number of risk groups for the Kaplan–Meier curves, 2 to 4.
+        repeats: Bootstrap draws.
+        seed: Random seed of the bootstrap.
+        progress: Called with the number of steps done and of all steps.
+        time_unit: Unit of the times; by default as stated in the runs.
+        anonymous: Whether to omit the names of slides and patients.
+        remarks: Further remarks, shown at the top of the page.
 
     Raises:
-        ValueError: A folder is not a finished training, runs cannot be judged together, or they
-            have times in another unit.
+        ValueError: A folder does not contain a finished training, runs cannot be evaluated
+            together, or they state another unit of time.
     """
     runs = open_runs(folders)
     known = unit_of(runs)
     if None not in (known, time_unit) and known != time_unit:
-        raise ValueError(f"the runs were trained with times in {known}, not in {time_unit}")
+        raise ValueError(f"the runs have times in {known}, not in {time_unit}")
     unit = known or time_unit
     blocks = make_blocks(runs)
     if horizon is None:
@@ -126,12 +125,12 @@ def write_report(
     }
     html = page_template("survival.report", **filters).render(context)
     with atomically(Path(out)) as part:
-        # Names of files need not be text.
+        # File names need not be valid UTF-8.
         part.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
 class _Steps:
-    """Counts what is done."""
+    """Count finished steps and report them."""
 
     def __init__(self, progress: Callable[[int, int], None], total: int):
         self._progress, self._total, self._done = progress, total, 0
@@ -144,36 +143,36 @@ class _Steps:
 
 
 def _units(block: Block, notes: list[str]) -> dict[str, Scores]:
-    """What is judged in a block; what hinders it is noted."""
+    """Return the rows to evaluate in a block; if there are none, add the reason to the notes."""
     try:
         return units(block)
     except ValueError as error:
-        notes.append(f"{block.title}: nothing can be judged: {error}.")
+        notes.append(f"{block.title}: cannot be evaluated: {error}.")
         return {}
 
 
 def _median_follow_up(runs: Iterable[Run]) -> float:
-    """That of the training patients: what is tested shall not choose the time."""
+    """Return the median follow-up of the training patients; test data must not choose the time."""
     slides = pd.concat([run.predictions for run in runs])
     train = slides[slides["split"] == "train"].drop_duplicates(["dataset", "patient"])
     if train.empty:
-        raise ValueError("no run has a training split; give the time for calibration as horizon")
+        raise ValueError("horizon must be given, because no run has a training split")
     time, event, *rest = follow_up(train).T
-    # Of those who enter late, follow-up counts from their entry.
+    # For patients who enter late, follow-up counts from the entry.
     median = median_follow_up(time - rest[-1] if rest else time, event == 1)
-    # If it is never reached, everybody with the longest follow-up had the event.
+    # The median is NaN if it is never reached, because the longest follow-up ends with events.
     return median if median == median else float(np.median(time))
 
 
 def _within_follow_up(time: float, parts: list[Part]) -> float:
-    """A time near by at which every dataset has had its first event and is followed further.
+    """Return the nearest time at which every dataset has had an event and is still followed.
 
     Args:
-        time: The time wanted.
-        parts: All that is judged; only the ends of their follow-up count.
+        time: The wanted time.
+        parts: All parts that are evaluated; only their first events and last times are used.
 
     Returns:
-        At most 0.9 of the shortest follow-up: at its very end nobody is left.
+        The time, at most 0.9 of the shortest follow-up, because at its end no patient is left.
     """
     followed = [f[:, 0] for p in parts for f in (p.censoring, *map(follow_up, (p.test, p.train)))]
     latest = 0.9 * min((times.max() for times in followed if len(times)), default=np.inf)
@@ -181,13 +180,13 @@ def _within_follow_up(time: float, parts: list[Part]) -> float:
     earliest = max((times.min() for times in with_event if len(times)), default=0.0)
     earliest = min(earliest, latest)
     inside = float(np.clip(time, earliest, latest))
-    # A time that one likes to read.
+    # Three digits are easier to read.
     short = float(f"{inside:.3g}")
     return short if earliest <= short <= latest else inside
 
 
 def _summary(name: str, run: Run) -> dict:
-    """A row of the table of runs: its data by split, and the epoch that was kept."""
+    """Return a row of the table of runs: data by split, and the epoch that was kept."""
     slides = run.predictions
     splits = {split: slides[slides["split"] == split] for split in SPLITS}
     chosen_by = run.settings.get("chosen_by")
@@ -204,5 +203,5 @@ def _summary(name: str, run: Run) -> dict:
         },
         "evaluations": text(list(run.evaluations)),
         "kept": text(run.settings.get("kept_epoch")),
-        "chosen_by": "validation C-index" if chosen_by == "val_cindex" else text(chosen_by),
+        "chosen_by": "highest validation C-index" if chosen_by == "val_cindex" else text(chosen_by),
     }

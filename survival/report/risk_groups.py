@@ -1,4 +1,4 @@
-"""Kaplan–Meier curves of groups of risk, cut where the training data say."""
+"""Kaplan–Meier curves of risk groups, with thresholds from the training data."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import Picture, new_figure, number, p_value, picture, short
 from survival.targets import join_targets
 
-# From low to high; lines differ, too, for those who do not see the colours.
+# From low to high risk. Line styles differ too, for readers who cannot distinguish the colours.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
 LINES = {2: ("--", "-"), 3: ("--", "-.", "-"), 4: (":", "--", "-.", "-")}
-# Fewer patients say too little: of a curve that they carry on, or for a test.
+# With fewer patients at risk a curve is drawn pale, and the log-rank test is omitted.
 FEWEST = 5
 NAMES = {2: ("low", "high"), 3: ("low", "medium", "high"), 4: ("lowest", "low", "high", "highest")}
 
@@ -31,19 +31,19 @@ def kaplan_meier_pictures(
 ) -> tuple[list[Picture], list[str]]:
     """Draw a figure for each dataset of a block, and one for all of them together.
 
-    Patients' log-hazards are the mean of their slides'. Everybody's group is told by thresholds
-    of the patients that the same network was trained on.
+    A patient's log-hazard is the mean over the patient's slides. The thresholds of the groups come
+    from the patients on whom the same network was trained.
 
     Args:
-        block: May be empty.
-        groups: How many groups of risk.
-        unit: Of the times, if it is known.
+        block: The block; it may be empty.
+        groups: Number of risk groups, 2 to 4.
+        unit: Unit of the times, None if unknown.
 
     Returns:
-        The figures, and reasons for those that cannot be drawn.
+        The figures, and the reasons for those that cannot be drawn.
 
     Raises:
-        ValueError: Another number of groups than 2, 3 or 4.
+        ValueError: The number of groups is not 2, 3 or 4.
     """
     if groups not in NAMES:
         raise ValueError(f"groups must be 2, 3 or 4, not {groups}")
@@ -60,18 +60,18 @@ def kaplan_meier_pictures(
         patients += part.test["patient"].unique().tolist()
     if twice := len(patients) - len(set(patients)):
         reasons.append(
-            f"all datasets together: no figure, because {count(twice, 'patient')} of the same name "
-            "would count twice."
+            f"all datasets together: no figure, because {count(twice, 'patient')} with the same "
+            "name in two datasets would count twice."
         )
     elif len(made) > 1:
-        everybody = join_targets(follow_ups), np.concatenate(assigned)
-        made.append(_picture("all datasets", *everybody, groups, unit))
+        joined = join_targets(follow_ups), np.concatenate(assigned)
+        made.append(_picture("all datasets", *joined, groups, unit))
     return made, reasons
 
 
 def _grouped(part: Part, groups: int) -> tuple[np.ndarray, np.ndarray]:
     if part.train.empty:
-        raise ValueError("there are no training predictions that it could be measured by")
+        raise ValueError("comparable training slides for the thresholds are missing")
     _, trained = patients_of(part.train)
     y_true, risk = patients_of(part.test)
     return y_true, assign_risk_groups(risk, risk_thresholds(trained, groups))
@@ -91,8 +91,8 @@ def _picture(
         size = f"{count(curve.patients, 'patient')}, {count(curve.events, 'event')}"
         rows = group == curve.group
         (at_risk,) = numbers_at_risk(y_true[rows], group[rows], curve.times)
-        # Pale from the last step on that enough patients take; and, where patients enter late,
-        # up to the first.
+        # Pale after the last step with enough patients at risk and, with late entries, before the
+        # first such step.
         (enough,) = np.nonzero(at_risk >= FEWEST)
         first, known = (enough[0], enough[-1] + 1) if len(enough) else (0, 0)
         for steps, alpha in (
@@ -110,9 +110,9 @@ def _picture(
             )  # fmt: skip
         still = [curve.at(time)[0] for time in curve.censored]
         axes.plot(curve.censored, still, "|", color=color, markersize=6)
-        said.append(f"{name}: {size}, at the end {number(curve.survival[-1], 2)}")
+        said.append(f"{name}: {size}, survival at the end {number(curve.survival[-1], 2)}")
     axes.set_ylim(0, 1.04)
-    # A margin for the ticks of those censored last.
+    # A margin for the ticks of patients censored at the end.
     axes.set_xlim(0, 1.02 * y_true[:, 0].max() or 1)
     axes.locator_params(axis="x", nbins=6)
     axes.set_ylabel("without event")
@@ -123,9 +123,9 @@ def _picture(
 
 
 def _test(y_true: np.ndarray, group: np.ndarray) -> str:
-    """The log-rank test in words, or why there is none."""
+    """Return the result of the log-rank test in words, or why there is none."""
     if np.unique(group, return_counts=True)[1].min() < FEWEST:
-        return f"no log-rank test: a group of fewer than {FEWEST}"
+        return f"no log-rank test: a group has fewer than {FEWEST} patients"
     if y_true[:, 1].sum() < FEWEST_EVENTS:
         return f"no log-rank test: fewer than {FEWEST_EVENTS} events"
     try:
@@ -137,7 +137,7 @@ def _test(y_true: np.ndarray, group: np.ndarray) -> str:
 def _numbers_below(
     axes, y_true: np.ndarray, group: np.ndarray, groups: int, unit: str | None
 ) -> None:
-    """Numbers at risk under the ticks of the time axis, which is labelled below them."""
+    """Draw the numbers at risk below the ticks of the time axis, and the axis label below them."""
     end = axes.get_xlim()[1]
     ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= end]
     axes.set_xticks(ticks)

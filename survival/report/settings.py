@@ -1,4 +1,4 @@
-"""What distinguishes runs: their settings, and which of them have the same."""
+"""Settings of runs: which runs have the same ones, and how the others differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from survival.run import Run
 
-# What a run is about or became, rather than how it was trained.
+# Entries about the data or the outcome of a run, not about how it was trained.
 NOT_COMPARED = (
     "datasets",
     "time_unit",
@@ -26,57 +26,59 @@ FINGERPRINTS = ("cohort_sha256", "images", "images_sha256")
 
 
 def open_runs(folders: Iterable[str | Path]) -> dict[str, Run]:
-    """Opens runs, each under the shortest end of its path that no other has.
+    """Open runs, and name each by the shortest end of its path that is unique.
 
     Args:
-        folders: Folders of trainings.
+        folders: Run folders.
 
     Returns:
         Runs by name.
 
     Raises:
-        ValueError: A folder is given twice, or is no folder of a finished training.
+        ValueError: A folder is given twice, or does not contain a finished training.
     """
     paths = [Path(folder).resolve() for folder in folders]
     if not paths:
-        raise ValueError("a report needs at least one folder of a training")
+        raise ValueError("a report needs at least one run folder")
     for path in paths:
         if paths.count(path) > 1:
             raise ValueError(f"{path} is given {paths.count(path)} times; give it once")
-    # Without the root: a name is not an absolute path.
+    # Without the root, because a name should not be an absolute path.
     parts = [path.relative_to(path.anchor).parts for path in paths]
     ends = range(1, max(map(len, parts)) + 1)
-    every = (["/".join(some[-n:]) for some in parts] for n in ends)
-    names = next(names for names in every if len(set(names)) == len(names))
+    candidates = (["/".join(path_parts[-n:]) for path_parts in parts] for n in ends)
+    names = next(names for names in candidates if len(set(names)) == len(names))
     return {name: Run(path) for name, path in zip(names, paths, strict=True)}
 
 
 def time_unit(runs: Mapping[str, Run]) -> str | None:
-    """Return the unit of the times of all runs, None if none says it.
+    """Return the unit of the times of all runs, None if no run states it.
 
     Args:
-        runs: By name.
+        runs: Runs by name.
 
     Raises:
-        ValueError: They have different units.
+        ValueError: The runs state different units.
     """
     units = {name: run.settings.get("time_unit") for name, run in runs.items()}
     known = {unit: name for name, unit in units.items() if unit is not None}
     if len(known) > 1:
         said = ", ".join(f"{name} in {unit}" for unit, name in known.items())
-        raise ValueError(f"runs have times in different units ({said}): report them separately")
+        raise ValueError(
+            f"the runs have times in different units ({said}): write a separate report for each"
+        )
     return next(iter(known), None)
 
 
 def same_settings(runs: Mapping[str, Run]) -> list[tuple[str, dict[str, Run]]]:
-    """Groups runs that were trained alike, on whatever data.
+    """Group runs that were trained with the same settings, on any data.
 
     Args:
-        runs: By name.
+        runs: Runs by name.
 
     Returns:
-        Title of each group, the settings in which groups differ (empty if there is one group), and
-        its runs by name.
+        For each group a title with the settings in which groups differ, empty if there is only one
+        group, and its runs by name.
     """
     groups: dict[str, dict[str, Run]] = {}
     for name, run in runs.items():
@@ -88,21 +90,21 @@ def same_settings(runs: Mapping[str, Run]) -> list[tuple[str, dict[str, Run]]]:
 
 
 def settings_rows(runs: Mapping[str, Run]) -> list[dict]:
-    """All settings of all runs.
+    """Return all settings of all runs.
 
     Args:
-        runs: By name.
+        runs: Runs by name.
 
     Returns:
-        Rows with ``name``, ``values`` (one per run) and ``differs``, which says whether a reader
-        should see it first; versions by package.
+        Rows with ``name``, ``values`` (one per run) and ``differs``, whether readers should see
+        the row first. Versions have one row per package.
     """
     settings = [_flat(_without_folders(run.settings)) for run in runs.values()]
     return [
         {
             "name": key,
             "values": [text(one.get(key)) for one in settings],
-            # They differ wherever the data do, and say no more.
+            # Fingerprints differ whenever the data do, and carry no further information.
             "differs": _differs(key, settings) and key not in FINGERPRINTS,
         }
         for key in _keys(settings)
@@ -110,7 +112,7 @@ def settings_rows(runs: Mapping[str, Run]) -> list[dict]:
 
 
 def text(value) -> str:
-    """A setting as the page shows it."""
+    """Return a setting as shown on the page."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -121,7 +123,7 @@ def text(value) -> str:
 
 
 def _compared(run: Run) -> dict:
-    # What a run of an older version does not know is as if not given.
+    # A setting that an older version did not know counts as not given.
     items = run.settings.items()
     return {k: v for k, v in items if k not in NOT_COMPARED and v is not None}
 
@@ -135,7 +137,7 @@ def _differs(key: str, settings: list[dict]) -> bool:
 
 
 def _flat(settings: dict) -> dict:
-    """Settings with ``versions.keras`` in place of a table of versions."""
+    """Return settings in which nested tables are flattened to keys such as ``versions.keras``."""
     result: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, dict):
@@ -146,7 +148,7 @@ def _flat(settings: dict) -> dict:
 
 
 def _without_folders(settings: dict) -> dict:
-    """Settings as others may see them: where on a computer the images lie is left out."""
+    """Return settings that are safe to publish, without the folder of the images."""
     images = settings.get("images")
     return settings | {"images": Path(images).name} if images else settings
 

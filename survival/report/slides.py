@@ -1,4 +1,4 @@
-"""The slides with the highest and the lowest risk, and what in them speaks for it."""
+"""The slides with the highest and the lowest risk, with saliency maps."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from survival.report.style import Picture, number
 from survival.run import Run
 from survival.saliency import RiskSaliency
 
-EACH = 4  # highest, and as many lowest
-THUMBNAIL = (480, 480)  # most pixels, width and height
+EACH = 4  # slides with the highest risk, and the same number with the lowest
+THUMBNAIL = (480, 480)  # largest width and height in pixels
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Slide:
     """A slide on the page.
 
     Attributes:
-        row: Its row of ``predictions.csv``.
-        name: What the page calls it.
-        patient: What the page calls its patient.
+        row: The slide's row of ``predictions.csv``.
+        name: Name of the slide on the page.
+        patient: Name of the patient on the page.
         extreme: ``"highest"`` or ``"lowest"``.
-        canvas: The image as the network sees it, smaller; None if it is missing.
+        canvas: A smaller version of the network's input image; None if it is missing.
         overlay: The image in grey with the saliency in red and blue; None if there is none.
     """
 
@@ -44,11 +44,11 @@ class Slide:
 
 @dataclass
 class Extremes:
-    """Slides of one run.
+    """The extreme slides of one run.
 
     Attributes:
-        run: What the report calls it.
-        slides: Highest risk first.
+        run: Name of the run in the report.
+        slides: The slides, highest risk first.
         notes: What is missing, and why.
     """
 
@@ -60,23 +60,24 @@ class Extremes:
 def extremes(
     name: str, run: Run, progress: Callable[[], None], anonymous: bool = False
 ) -> Extremes:
-    """The test slides with the highest and lowest predicted risk.
+    """Return the test slides with the highest and the lowest risk scores.
 
     Args:
-        name: What the report calls the run.
+        name: Name of the run in the report.
         run: The run.
         progress: Called after each slide.
-        anonymous: Whether slides and patients are called by numbers, from the highest risk on.
+        anonymous: Whether to number slides and patients, from the highest risk on, instead of
+            naming them.
 
     Returns:
-        The slides; where an image or the network cannot be read, the reason.
+        The slides. If an image or the network cannot be read, a note gives the reason.
     """
     chosen = _choose(run.predictions)
     if anonymous:
         chosen = _numbered(chosen)
     found = Extremes(name, chosen)
     if not chosen:
-        found.notes.append("There are no finite predictions of test slides.")
+        found.notes.append("No test slide has a finite risk score.")
         return found
     try:
         saliency = RiskSaliency(run.model())
@@ -94,7 +95,7 @@ def extremes(
         except ValueError as error:
             found.notes.append(f"{slide.name}: {error}.")
         progress()
-    # One scale for all slides of a network, so that their colours mean the same.
+    # One scale for all slides of a network, so that colours are comparable.
     scale = max((np.abs(m).max(initial=0) for m in maps.values()), default=0)
     for slide in chosen:
         path = slide.row["image"]
@@ -107,14 +108,14 @@ def extremes(
 
 
 def how_many(run: Run) -> int:
-    """Slides that :func:`extremes` will show."""
+    """Return the number of slides that :func:`extremes` will show."""
     return len(_choose(run.predictions))
 
 
 def _choose(predictions: pd.DataFrame) -> list[Slide]:
     test = predictions[predictions["split"] == "test"]
     test = test[np.isfinite(test["log_hazard"])].sort_values("log_hazard", ascending=False)
-    # What lies in the middle is neither: at most a third on each side.
+    # At most a third of the slides on each side, so that slides in the middle are not shown.
     high = min(EACH, max(1, len(test) // 3), len(test))
     low = min(high, len(test) - high)
     rows = [test.iloc[i] for i in (*range(high), *range(len(test) - low, len(test)))]
@@ -135,7 +136,7 @@ def _numbered(slides: list[Slide]) -> list[Slide]:
 
 
 def _read(path: str) -> Image.Image:
-    # Without the file's name: the page may go to others.
+    # Errors omit the file's name, because the page may be shared.
     if not Path(path).is_file():
         raise ValueError("its image is missing")
     try:
@@ -153,7 +154,7 @@ def _smaller(image: Image.Image) -> Image.Image:
 
 
 def _overlay(image: Image.Image, saliency: np.ndarray, scale: float) -> Image.Image:
-    """Red where the risk is raised, blue where it is lowered, over the image in light grey."""
+    """Return the image in light grey, red where the risk is raised and blue where it is lowered."""
     fine = Image.fromarray(saliency.astype("float32")).resize(image.size, Image.Resampling.BILINEAR)
     strength = np.asarray(fine) / (scale or 1.0)
     color = matplotlib.colormaps["RdBu_r"](0.5 + strength / 2)[..., :3]
@@ -165,11 +166,11 @@ def _overlay(image: Image.Image, saliency: np.ndarray, scale: float) -> Image.Im
 def _in_words(saliency: np.ndarray) -> str:
     raised, lowered = saliency[saliency > 0].sum(), saliency[saliency < 0].sum()
     sums = number(raised, 2), number(lowered, 2)
-    return f"parts that raise the risk sum to {sums[0]}, that lower it to {sums[1]}"
+    return f"parts that raise the risk sum to {sums[0]}, parts that lower it sum to {sums[1]}"
 
 
 def _jpeg(image: Image.Image, alt: str) -> Picture:
-    # Photographs: as PNG they would be ten times as large.
+    # As PNG, photographs would be ten times as large.
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return Picture(data_uri(buffer.getvalue(), "jpeg"), alt)

@@ -1,4 +1,4 @@
-"""From whole-slide images to the inputs of a network."""
+"""Conversion of whole-slide images to input images of a network."""
 
 from survival.slides.batch import preprocess_slides
 from survival.slides.preprocess import SlideImage, preprocess_slide

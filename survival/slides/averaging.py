@@ -1,4 +1,12 @@
-"""Area averaging by any real factor, exact when an image is read in pieces."""
+"""Area averaging by any real factor, which is exact even if an image is read in pieces.
+
+Along an axis, cell k covers [k·f, (k + 1)·f) and pixel p covers [p, p + 1). The mean of a cell is
+
+    Σ_p w_kp·x_p,  w_kp = |cell k ∩ pixel p| / f.
+
+Invariant: Σ_p w_kp = 1 for every cell inside the image, and Σ_k w_kp = 1/f for every pixel, so the
+mean brightness is preserved. The sum over p can be split over pieces without changing the result.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +18,30 @@ from scipy import sparse
 
 
 def cells_over(length: int, factor: float) -> int:
-    """Number of cells of ``factor`` pixels that cover ``length`` pixels; the last may stick out."""
-    # A hair less than the quotient: 2500.0000000001 is 2500.
+    """Return how many cells of ``factor`` pixels cover ``length`` pixels.
+
+    The last cell may extend beyond the last pixel.
+    """
+    # With a tolerance, so that 2500.0000000001 gives 2500.
     return max(1, math.ceil(length / factor - 1e-6))
 
 
 def area_weights(start: int, stop: int, factor: float, cells: int) -> tuple[int, sparse.csr_matrix]:
-    """Weights with which the pixels of a piece enter the averages along one axis.
+    """Return the weights w_kp of the pixels of a piece along one axis, see the module.
 
-    Cell k covers [k·factor, (k + 1)·factor), pixel p covers [p, p + 1), and the weight is the
-    length that they share over the length of a cell. Summed over all pieces of an axis the weights
-    of a cell are 1, or less for a last cell that sticks out, and those of a pixel are 1/factor:
-    the mean brightness is kept.
+    Summed over all pieces of the axis, the weights of a cell are 1, or less for a last cell that
+    extends beyond the image.
 
     Args:
         start: First pixel of the piece.
-        stop: Pixel after its last.
-        factor: Pixels per cell, any positive number.
-        cells: Number of cells of the whole axis.
+        stop: Pixel after the last one of the piece.
+        factor: Pixels per cell f, any positive number.
+        cells: Number of cells on the whole axis.
 
     Returns:
         The first cell that the piece touches, and a float32 matrix (touched cells, pixels).
     """
-    # Between two neighbouring borders, of pixels or cells, lies one pixel and one cell.
+    # Between two neighbouring borders, of pixels or cells, there is exactly one pixel and one cell.
     inner = factor * np.arange(math.floor(start / factor) + 1, math.ceil(stop / factor))
     borders = np.union1d(np.arange(start, stop + 1), inner)
     borders = borders[(borders >= start) & (borders <= stop)]
@@ -46,7 +55,7 @@ def area_weights(start: int, stop: int, factor: float, cells: int) -> tuple[int,
 
 
 def average(image: np.ndarray, rows: sparse.csr_matrix, columns: sparse.csr_matrix) -> np.ndarray:
-    """Average over areas: rows @ image @ columnsᵀ for every channel.
+    """Return averages over areas: rows @ image @ columnsᵀ for every channel.
 
     Args:
         image: (height, width, channels), any real type.
@@ -64,11 +73,11 @@ def average(image: np.ndarray, rows: sparse.csr_matrix, columns: sparse.csr_matr
 
 
 def average_of_blocks(image: np.ndarray, factors: tuple[int, int]) -> np.ndarray:
-    """Average over blocks of whole pixels: rounded, several times faster than :func:`average`.
+    """Return rounded averages over blocks of whole pixels, several times faster than `average`.
 
     Args:
-        image: uint8 (height, width, 4), both sides multiples of their factors. Pillow takes such
-            an array as it is, and would copy one of three colours.
+        image: uint8 (height, width, 4), with both sides multiples of their factors. Pillow uses
+            such an array directly, whereas it would copy one with three channels.
         factors: Width and height of a block.
 
     Returns:

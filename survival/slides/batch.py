@@ -1,4 +1,4 @@
-"""Many slides: in processes of their own, here or on a cluster, resumable, every failure named."""
+"""Many slides, each in a separate process: resumable, here or on a cluster, with all failures."""
 
 from __future__ import annotations
 
@@ -42,41 +42,41 @@ def preprocess_slides(
     ray: str | None = None,
     progress: Callable[[float, int], None] = lambda done, total: None,
 ) -> list[dict]:
-    """Turn slides into images, ``manifest.csv`` and contact sheets to look at.
+    """Convert slides to images, and write ``manifest.csv`` and contact sheets.
 
-    Called again, it makes what is missing: images that are not whole or were made from another
-    file, and slides that failed. Images made with other settings are replaced only if that is
-    asked for. An image carries its provenance, so this holds however the run before ended.
+    A second call makes only what is missing: incomplete images, images made from another version
+    of the file, and slides that failed. Images made with other settings are replaced only with
+    ``overwrite``. Each image stores its provenance, so this works however the first call ended.
 
     Args:
-        source: Folders of slides and slides, or a CSV manifest: :func:`.listing.list_jobs`.
+        source: Slides and folders of slides, or a CSV manifest; see :func:`.listing.list_jobs`.
         out: Folder for the images (PNG), the manifest and the contact sheets.
-        downsample: As in :func:`preprocess_slide`, and so the next four.
-        canvas: Width and height of the images.
+        downsample: Level-0 pixels per image pixel; see :func:`preprocess_slide`.
+        canvas: Width and height of the images in pixels.
         mpp: Micrometres per image pixel, instead of ``downsample``.
-        fit: Reduce slides further that are larger than the canvas.
-        icc: Convert colours to sRGB where a slide has a profile.
-        slide_mpp: As in :func:`preprocess_slide`, and so the next two.
-        exact: Decode all JPEG tiles in full.
-        hash: Hash the slides' whole files. Images without are made again.
-        root: Folder that a manifest's paths are relative to, instead of its own.
-        workers: Slides at the same time, each in a process of its own.
-        timeout: Seconds without progress after which a slide is given up.
+        fit: Whether slides larger than the canvas are reduced further.
+        icc: Whether colours are converted to sRGB if a slide has a profile.
+        slide_mpp: Micrometres per level-0 pixel, for slides that do not state it.
+        exact: Whether all JPEG tiles are decoded at full size.
+        hash: Whether to hash the slides' whole files. Images without a hash are made again.
+        root: Folder to which a manifest's paths are relative; by default the manifest's folder.
+        workers: Slides processed at the same time, each in a separate process.
+        timeout: Seconds without progress after which a slide fails.
         overwrite: Whether images made with other settings are made again.
-        ray: ``HOST:PORT`` of a Ray cluster whose nodes read the slides and write the images, under
-            the same paths; or ``"local"`` for an embedded one with ``workers`` cores.
-        progress: Called with slides finished (and parts of them) and their number.
+        ray: ``HOST:PORT`` of a Ray cluster, whose nodes read the slides and write the images under
+            the same paths; or ``"local"`` for an embedded Ray with ``workers`` cores.
+        progress: Called with the number of finished slides (with fractions) and of all slides.
 
     Returns:
-        The manifest's rows: for each slide its columns of the input manifest, ``slide``,
-        ``output`` (below ``out``; empty if it failed), ``status`` (ok or failed), ``reason``, and
-        the provenance that :func:`preprocess_slide` lists.
+        The rows of the manifest. Each has the slide's columns of the input manifest, ``slide``,
+        ``output`` (below ``out``; empty if the slide failed), ``status`` (ok or failed),
+        ``reason``, and the provenance listed at :func:`preprocess_slide`.
 
     Raises:
-        ValueError: Bad settings, a bad manifest, two slides with one name, an ``out`` that holds
-            other things or images made with other settings, or to which another process writes,
-            or no Ray; no image is written then.
-        OSError: No room, or no permission, to write.
+        ValueError: Settings or the manifest are invalid; two slides have the same name; ``out``
+            holds other files, or images made with other settings, or is being written by another
+            process; or Ray is missing. No image is written then.
+        OSError: ``out`` cannot be written, because of missing space or permission.
     """
     out = Path(out)
     if workers < 1 or timeout <= 0:
@@ -117,7 +117,7 @@ def _make_missing(
     options: dict,
     progress: Callable[[float, int], None],
 ) -> None:
-    """Makes what has no row yet, and adds its row: of the image, or of the failure."""
+    """Make the images that have no row yet, and add the rows of images and failures."""
     _tidy(jobs, out)
     missing = [i for i in range(len(jobs)) if i not in rows]
     parts: dict[int, float] = {}
@@ -136,7 +136,7 @@ def _make_missing(
                     )
                 progress(len(rows) + sum(parts.values()), len(jobs))
     finally:
-        _tidy(jobs, out)  # of workers that were ended while they wrote
+        _tidy(jobs, out)  # removes what workers left that were ended while writing
 
 
 def _tidy(jobs: list[Job], out: Path) -> None:
@@ -145,7 +145,7 @@ def _tidy(jobs: list[Job], out: Path) -> None:
 
 
 def _make(task: tuple[Job, Path, dict], progress: Callable[[int, int], None]) -> dict:
-    """In a process of its own: make and write one image."""
+    """Make and write one image; runs in a separate process."""
     job, out, options = task
     target = out / job.output
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -155,12 +155,12 @@ def _make(task: tuple[Job, Path, dict], progress: Callable[[int, int], None]) ->
 
 
 def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
-    """The provenance of a slide's image if it is there, whole, and what is wanted.
+    """Return the provenance of a slide's image if it is complete and up to date, else None.
 
-    With a hash of the slide's file, if that is wanted.
+    With ``hash``, an image without a hash of the slide's file is not up to date.
 
     Raises:
-        ValueError: It was made with other settings, and is not to be overwritten.
+        ValueError: The image was made with other settings, and ``overwrite`` is false.
     """
     provenance = read_provenance(out / job.output)
     if provenance is None:
@@ -172,7 +172,7 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
         raise ValueError(
             f"{out / job.output} was made {_other(before, now)}, "
             f"not {_other(now, before).removeprefix('with ')}: "
-            "give --overwrite to make such images again, or choose another folder"
+            "give --overwrite to replace such images, or choose another folder"
         )
     try:
         state = file_state(job.source)
@@ -183,23 +183,23 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
 
 
 def _other(settings: dict, than: dict) -> str:
-    """What is different in one of two records of settings; what is not in it was not asked for."""
+    """Describe how one record of settings differs from another; absent settings were not given."""
     names = [name for name in than | settings if than.get(name) != settings.get(name)]
-    some = [f"{n} {str(settings[n]).removesuffix('.0')}" for n in names if n in settings]
-    return f"with {', '.join(some)}" if some else f"without {', '.join(names)}"
+    given = [f"{n} {str(settings[n]).removesuffix('.0')}" for n in names if n in settings]
+    return f"with {', '.join(given)}" if given else f"without {', '.join(names)}"
 
 
 def _row(job: Job, provenance: dict) -> dict:
     row = job.columns | {"slide": job.slide} | {name: provenance.get(name) for name in PROVENANCE}
     if row["content"] is None and "sha256" in provenance:
-        # An image of before; the text is the one that stood for it then.
+        # An image of an earlier version, with the text that identified its slide then.
         row["content"] = f"sha256:{provenance['sha256']}:{provenance['bytes']}"
     settings = json.dumps(provenance["settings"])
     return row | {"output": job.output, "status": "ok", "reason": "", "settings": settings}
 
 
 def _failure(job: Job, reason: str, out: Path) -> dict:
-    # An image made before, with other settings or of another file, must not pass for this one.
+    # An older image, of other settings or another file, must not be mistaken for this slide's.
     (out / job.output).unlink(missing_ok=True)
     row = job.columns | {"slide": job.slide} | dict.fromkeys(PROVENANCE)
     settings = json.dumps(job.settings.record())
@@ -215,16 +215,16 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
             rows = list(csv.DictReader(file))
     except csv.Error as error:
         raise ValueError(
-            f"{manifest} is not a CSV file: {error}; delete it and run again, finished images are "
-            "kept"
+            f"{manifest} is not a CSV file: {error}; delete it and run the command again; finished "
+            "images are kept"
         ) from None
-    # A slide that failed left nothing, so users who took it away need not be asked about it.
+    # A slide that failed left no image, so it may have been removed from the input.
     known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(known - {job.slide for job in jobs}):
         raise ValueError(
-            f"{manifest} speaks of {len(others)} slide(s) that are not among these {len(jobs)}, "
-            f"such as {others[0][:100] or 'one without a name'}: choose another folder, or delete "
-            f"{manifest} and run again; finished images are kept"
+            f"{manifest} lists {len(others)} slide(s) that are not among these {len(jobs)}, such "
+            f"as {others[0][:100] or 'one without a name'}: choose another folder, or delete "
+            f"{manifest} and run the command again; finished images are kept"
         )
 
 
@@ -237,12 +237,12 @@ def _write_manifest(path: Path, rows: list[dict]) -> None:
 
 
 def _threads(workers: int) -> int:
-    """Threads for each of some worker processes, few enough for the memory of each."""
+    """Return the number of threads per worker process, few enough for its memory limit."""
     return max(1, min(4, cpus() // workers))
 
 
 def cpus() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Contact sheets: all images of a folder at a glance, the failures with their reasons."""
+"""Contact sheets: all images of a folder at a glance, and failures with their reasons."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ def write_contact_sheets(rows: Sequence[dict], out: Path, threads: int = 1) -> l
 
     Args:
         rows: Rows of the manifest: ``slide``, ``output`` (below ``out``), ``reason``.
-        out: Where the images are and the pages go; pages from before that are no longer needed
-            are removed.
+        out: Folder with the images, in which the pages are written. Surplus pages of an earlier
+            call are removed.
         threads: Images read at the same time.
 
     Returns:
         The pages' paths.
     """
     pages: list[Path] = []
-    # Pillow's own font lacks letters as common as ü.
+    # Pillow's own font lacks common letters such as ü.
     font = ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 11)
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(rows), COLUMNS * ROWS):
-            some = rows[first : first + COLUMNS * ROWS]
-            page = _page(list(pool.map(lambda row: _tile(row, out, font), some)))
+            on_page = rows[first : first + COLUMNS * ROWS]
+            page = _page(list(pool.map(lambda row: _tile(row, out, font), on_page)))
             pages.append(out / f"contact_sheet_{len(pages) + 1}.jpg")
             with atomically(pages[-1]) as part:
                 page.save(part, quality=88)
@@ -67,7 +67,7 @@ def _tile(row: dict, out: Path, font: ImageFont.FreeTypeFont) -> Image.Image:
             small = ImageOps.contain(image, TILE, Image.Resampling.BOX)
         left, top = ((n - m) // 2 for n, m in zip(TILE, small.size, strict=True))
         tile.paste(small, (left, top))
-        # White on white: without it nobody sees how large the canvas is.
+        # The canvas is white on white: the outline shows its size.
         corner = left + small.width - 1, top + small.height - 1
         draw.rectangle((left, top, *corner), outline=(190, 190, 190))
     draw.line((0, TILE[1], TILE[0], TILE[1]), (110, 110, 110))
@@ -77,6 +77,6 @@ def _tile(row: dict, out: Path, font: ImageFont.FreeTypeFont) -> Image.Image:
 
 
 def _wrapped(text: str, width: int, lines: int) -> str:
-    # Names of files need not be text.
+    # File names need not be valid UTF-8.
     text = text.encode("utf-8", "replace").decode()
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" …"))

@@ -1,4 +1,4 @@
-"""What a file is that OpenSlide cannot open, and what to do about it."""
+"""Diagnosis of files that OpenSlide cannot open, with advice."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ from PIL import TiffImagePlugin as tiff
 from survival.slides.tiff import TIFF_ERRORS, directories
 
 _CONVERT = "vips tiffsave {} out.tif --tile --pyramid --compression jpeg"
-# How files begin that are downloaded instead of slides, or packed.
+# First bytes of files that are downloaded by mistake instead of slides, or are packed.
 _BEGINNINGS = {
-    b"version https://git-lfs.github.com/": "a Git LFS pointer, which stands for the slide: "
-    "fetch it with `git lfs pull`",
-    b"<!doctype html": "a web page (HTML), such as a login or error page: download it again, "
-    "signed in",
-    b"<html": "a web page (HTML), such as a login or error page: download it again, signed in",
-    b"<?xml": "an XML text, such as the error message of a download: look into it",
-    b"{": "a JSON text, such as the error message of a download: look into it",
+    b"version https://git-lfs.github.com/": "a Git LFS pointer, a placeholder for the slide: "
+    "fetch the slide with `git lfs pull`",
+    b"<!doctype html": "a web page (HTML), such as a login or error page: sign in and download "
+    "the slide again",
+    b"<html": "a web page (HTML), such as a login or error page: sign in and download the slide "
+    "again",
+    b"<?xml": "an XML text, perhaps the error message of a download: open it in an editor",
+    b"{": "a JSON text, perhaps the error message of a download: open it in an editor",
     b"pk\3\4": "a ZIP archive: unpack it",
-    b"\x1f\x8b": "a file packed by gzip: unpack it",
+    b"\x1f\x8b": "a gzip file: unpack it",
     b"%pdf": "a PDF document",
 }
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def what_it_is(path: Path) -> str:
-    """Say what a file is that OpenSlide cannot open, and how it becomes a slide.
+    """Return what a file is that OpenSlide cannot open, and what to do about it.
 
     Args:
         path: The file.
 
     Returns:
-        The end of a sentence that begins with "it is not a slide that OpenSlide reads".
+        The end of a sentence that begins with "it is not a slide that OpenSlide can read".
     """
     with open(path, "rb") as file:
         start = file.read(512)
@@ -45,31 +46,31 @@ def what_it_is(path: Path) -> str:
     if start[:4] in _TIFF:
         return _which_tiff(path)
     if not start.strip(b"\0"):
-        return ": it begins with zeros only, as files do that were not copied to the end"
-    return _plain_image(path) or " (NDPI, SVS, MRXS, tiled TIFF, ...), or it is cut"
+        return ": it begins with zeros only, like a file whose copying was interrupted"
+    return _plain_image(path) or " (NDPI, SVS, MRXS, tiled TIFF, ...), or it is truncated"
 
 
 def _which_tiff(path: Path) -> str:
     try:
         found = directories(path)
     except TIFF_ERRORS as error:
-        # Scanners write the directories last.
-        return f": it is a TIFF that is cut or damaged ({error}); copy or download it again"
+        # Scanners write the directories last, so a truncated file lacks them.
+        return f": it is a truncated or damaged TIFF ({error}); copy or download it again"
     if not found:
-        return ": it is a TIFF that is cut or damaged: it lists no image"
+        return ": it is a truncated or damaged TIFF that lists no image"
     convert = _CONVERT.format(f"'{path.name}'")
     description = found[0].get(tiff.IMAGEDESCRIPTION)
     if isinstance(description, bytes) and b"<OME" in description:
         return (
-            ": it is an OME-TIFF of a kind that it lacks, such as one with a plane for each "
-            f"colour; if it is an RGB image, convert it: {convert}; else export it as RGB"
+            ": it is an OME-TIFF of an unsupported kind, such as one with a separate plane for "
+            f"each colour; if it is an RGB image, convert it: {convert}; otherwise export it as RGB"
         )
     if tiff.TILEOFFSETS not in found[0]:
-        return f": it is a TIFF in strips, not in tiles; convert it: {convert}"
+        return f": it is a TIFF stored in strips, not in tiles; convert it: {convert}"
     bits = found[0].get(tiff.BITSPERSAMPLE, 1)
     return (
-        f": it is a tiled TIFF of a kind that it lacks (compression "
-        f"{found[0].get(tiff.COMPRESSION, 1)}, bits of a colour {bits}); convert it: {convert}"
+        f": it is a tiled TIFF of an unsupported kind (compression "
+        f"{found[0].get(tiff.COMPRESSION, 1)}, bits per colour {bits}); convert it: {convert}"
     )
 
 
@@ -84,6 +85,6 @@ def _plain_image(path: Path) -> str | None:
             return None
     convert = _CONVERT.format(f"'{path.name}'")
     return (
-        f": it is a plain {kind} image of {width}x{height} pixels; if it is the scan of a whole "
+        f": it is a plain {kind} image of {width}x{height} pixels; if it is a scan of a whole "
         f"slide, convert it: {convert}"
     )

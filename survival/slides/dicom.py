@@ -1,7 +1,8 @@
 """DICOM slides: which files belong together.
 
-A scanner writes a slide as a series of files, one for each level, the label and so on, in one
-folder. OpenSlide opens any of them and finds the others; only their headers tell what is a series.
+A scanner writes a slide as a series of files in one folder: one for each level, one for the label
+and so on. OpenSlide opens any of them and finds the others. Which files form a series is stated
+only in their headers.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".dcm"
-# Elements are numbered (group, element) and sorted by that.
+# Elements are identified by (group, element), and sorted by it.
 _SERIES = (0x0020, 0x000E)
 _ENDS = ((0xFFFE, 0xE00D), (0xFFFE, 0xE0DD))  # of an item, of a sequence
-# Kinds of values whose length has four bytes instead of two.
+# Value representations whose length field has four bytes instead of two.
 _LONG = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 _UNDEFINED = 0xFFFFFFFF
 
 
 def series_of(path: Path) -> str | None:
-    """Return the SeriesInstanceUID of a DICOM file; None if it has none that can be read.
+    """Return the SeriesInstanceUID of a DICOM file, or None if it cannot be read.
 
-    Only the file's header is read, in the explicit little-endian form that slides are written in.
+    Only the header is read, in the explicit little-endian encoding that slides have.
 
     Args:
         path: The file.
@@ -42,11 +43,11 @@ def series_of(path: Path) -> str | None:
 
 
 def _element(file: BinaryIO) -> tuple[tuple[int, int], int] | None:
-    """Tag and length of the next element; its value follows."""
+    """Return tag and length of the next element; its value follows in the file."""
     if not (head := file.read(6)):
         return None
     group, number, kind = struct.unpack("<HH2s", head)
-    if group == 0xFFFE:  # items have a length, but no kind
+    if group == 0xFFFE:  # items have a length, but no value representation
         return (group, number), struct.unpack("<I", kind + file.read(2))[0]
     if kind in _LONG:
         file.seek(2, 1)
@@ -58,6 +59,6 @@ def _skip(file: BinaryIO, length: int) -> None:
     if length != _UNDEFINED:
         file.seek(length, 1)
         return
-    # A sequence or an item that lasts until its end is marked.
+    # A sequence or item of undefined length ends at a delimiter.
     while (element := _element(file)) is not None and element[0] not in _ENDS:
         _skip(file, element[1])

@@ -1,7 +1,11 @@
-"""Which level of a slide is read, by how much it is averaged, and where the image then lies.
+"""Geometry: which level of a slide is read, by which factor, and where the image is placed.
 
-Three frames, all (x, y) from the upper left corner: level-0 pixels ``l0_``, pixels of the level
-that is read ``l_``, and pixels of the image, without prefix.
+There are three coordinate systems, all (x, y) from the upper left corner: level-0 pixels (prefix
+``l0_``), pixels of the level that is read (prefix ``l_``), and pixels of the image (no prefix).
+
+With a wanted downsample D and levels with downsamples d, the level read has the largest
+d ≤ D·(1 + :data:`TOLERANCE`). It is averaged by D/d. If |d/D − 1| is within the tolerance, the
+level is used unchanged, and the image's downsample is d.
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import openslide
 from survival.slides.averaging import cells_over
 from survival.slides.settings import COARSEST, Settings, SlideError
 
-# Levels whose sides were rounded report 64.05 for 64: within this share a level is the one wanted.
+# A level whose sides were rounded reports 64.05 instead of 64. Relative deviations up to this are
+# accepted.
 TOLERANCE = 0.01
 
 
@@ -25,13 +30,13 @@ class Plan:
     Args:
         level: The level to read.
         level_downsample: Level-0 pixels per pixel of that level.
-        l_corner: Upper left corner of what is read, in pixels of the level.
-        l_size: Its width and height, in pixels of the level.
+        l_corner: Upper left corner of the area that is read, in pixels of the level.
+        l_size: Width and height of that area, in pixels of the level.
         factors: Pixels of the level per image pixel, along x and y.
         downsample: Level-0 pixels per image pixel.
         size: Width and height of the image.
-        position: Where its upper left corner lies on the canvas.
-        fit_factor: The part of ``downsample`` that made the image fit the canvas.
+        position: Position of the image's upper left corner on the canvas.
+        fit_factor: Factor in ``downsample`` that made the image fit the canvas.
     """
 
     level: int
@@ -48,11 +53,11 @@ class Plan:
 def microns_per_pixel(
     slide: openslide.AbstractSlide, slide_mpp: float | None = None
 ) -> tuple[float, float] | None:
-    """Return micrometres per level-0 pixel along x and y; None if nobody knows.
+    """Return micrometres per level-0 pixel along x and y; None if unknown.
 
     Args:
-        slide: An open slide. What it says is not believed beyond :data:`.settings.COARSEST`.
-        slide_mpp: What the user says, for a slide that does not.
+        slide: An open slide. Stated values above :data:`.settings.COARSEST` are ignored.
+        slide_mpp: The user's value, for a slide that states none.
     """
     sides = _stated(slide)
     if sides and max(sides) <= COARSEST:
@@ -61,14 +66,14 @@ def microns_per_pixel(
 
 
 def resolution_notes(slide: openslide.AbstractSlide, slide_mpp: float | None) -> list[str]:
-    """Say where a resolution was not believed, the slide's own or the user's."""
+    """Return notes if a stated resolution was ignored, the slide's or the user's."""
     sides, notes = _stated(slide), []
     if sides and max(sides) > COARSEST:
-        notes.append(f"{_unbelieved(sides)}, so it was not used")
+        notes.append(f"{_implausible(sides)}, so it was ignored")
     elif sides and slide_mpp and max(abs(side / slide_mpp - 1) for side in sides) > TOLERANCE:
         notes.append(
-            f"it says itself that its pixels have {sides[0]:g} micrometres; the "
-            f"{slide_mpp:g} given (--slide-mpp) were not used"
+            f"the slide states {sides[0]:g} micrometres per pixel, so the {slide_mpp:g} given with "
+            "--slide-mpp were ignored"
         )
     return notes
 
@@ -81,39 +86,40 @@ def _stated(slide: openslide.AbstractSlide) -> tuple[float, float] | None:
     return (x, y) if all(math.isfinite(side) and side > 0 for side in (x, y)) else None
 
 
-def _unbelieved(sides: tuple[float, float]) -> str:
+def _implausible(sides: tuple[float, float]) -> str:
     dpi = 25_400 / max(sides)
     return (
-        f"its tags say {max(sides):.4g} micrometres per pixel ({dpi:.0f} dpi), which is a default "
-        "of programs and not the resolution of a scanner"
+        f"its tags state {max(sides):.4g} micrometres per pixel ({dpi:.0f} dpi), which is a "
+        "software default and not the resolution of a scanner"
     )
 
 
 def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
-    """Choose level, factors and place of the image.
+    """Choose the level, the factors and the position of the image.
 
-    Only the scanned area is taken where a slide names it (``openslide.bounds-…``); the rest is
+    If a slide states its scanned area (``openslide.bounds-…``), only that is used; the rest is
     empty.
 
     Raises:
-        SlideError: If the slide does not allow what the settings ask for.
+        SlideError: If the settings cannot be met for this slide.
     """
     wanted = _wanted_downsample(slide, settings)
     plan = _plan(slide, wanted, settings.canvas, TOLERANCE)
     if not _fits(plan, settings) and settings.fit:
         l0_size = _scanned_area(slide)[1]
         needed = max(n / m for n, m in zip(l0_size, settings.canvas, strict=True))
-        # A level within the tolerance could still be too large by a pixel, so without it.
+        # Without tolerance: a level within it could still be one pixel too large.
         plan = _plan(slide, max(needed, wanted), settings.canvas, 0)
-        while not _fits(plan, settings):  # Borders of levels were widened to whole pixels.
+        while not _fits(plan, settings):  # The area was extended to whole pixels of the level.
             plan = _plan(slide, plan.downsample * 1.001, settings.canvas, 0)
         plan = replace(plan, fit_factor=plan.downsample / wanted)
     if not _fits(plan, settings):
         ratio = max(n / m for n, m in zip(plan.size, settings.canvas, strict=True))
         raise SlideError(
             f"its image of {plan.size[0]}x{plan.size[1]} pixels is larger than the canvas of "
-            f"{settings.canvas[0]}x{settings.canvas[1]}; reduce it further (--fit), or take a "
-            f"larger canvas, or a downsample of about {math.ceil(plan.downsample * ratio)}"
+            f"{settings.canvas[0]}x{settings.canvas[1]}; give --fit to shrink such slides, or "
+            "choose a larger canvas or a downsample of about "
+            f"{math.ceil(plan.downsample * ratio)}"
         )
     return plan
 
@@ -125,27 +131,28 @@ def _wanted_downsample(slide: openslide.AbstractSlide, settings: Settings) -> fl
     sides = microns_per_pixel(slide, settings.slide_mpp)
     if sides is None:
         stated = _stated(slide)
-        why = _unbelieved(stated) if stated else "it does not say how large its pixels are"
+        why = _implausible(stated) if stated else "it does not state the size of its pixels"
         raise SlideError(
-            f"{why}, so {settings.mpp:g} micrometres per pixel cannot be reached; say it "
-            "(--slide-mpp, or a column slide_mpp), or give this slide a downsample instead of mpp"
+            f"{why}, so it cannot be converted to {settings.mpp:g} micrometres per pixel; give the "
+            "size with --slide-mpp or a column slide_mpp, or give this slide a downsample instead "
+            "of mpp"
         )
     if abs(sides[0] / sides[1] - 1) > TOLERANCE:
         raise SlideError(
-            f"its pixels are not square, {sides[0]:g} by {sides[1]:g} micrometres, so one mpp "
-            "cannot serve both axes; give this slide a downsample"
+            f"its pixels are not square ({sides[0]:g} by {sides[1]:g} micrometres), so one mpp "
+            "cannot hold for both axes; give this slide a downsample instead"
         )
     wanted = settings.mpp / (sum(sides) / 2)
     if wanted < 1 - TOLERANCE:
         raise SlideError(
-            f"its pixels of {sides[0]:g} micrometres are larger than the {settings.mpp:g} asked "
-            "for; it would have to be enlarged"
+            f"its pixels of {sides[0]:g} micrometres are larger than the {settings.mpp:g} "
+            "requested, and slides are never enlarged; choose a larger mpp"
         )
     return max(1.0, wanted)
 
 
 def _scanned_area(slide: openslide.AbstractSlide) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Corner and size, in level-0 pixels, of the part that the scanner looked at."""
+    """Return corner and size of the scanned area, in level-0 pixels."""
     get = slide.properties.get
     names = ("x", "y", "width", "height")
     try:
@@ -167,18 +174,18 @@ def _plan(
         key=lambda i: slide.level_downsamples[i],
     )
     level_downsample = slide.level_downsamples[level]
-    as_it_is = abs(level_downsample / downsample - 1) <= tolerance
-    if as_it_is:
+    unchanged = abs(level_downsample / downsample - 1) <= tolerance
+    if unchanged:
         downsample = level_downsample
     l0_corner, l0_size = _scanned_area(slide)
 
     def along(axis: int) -> tuple[int, int, float]:
-        """First pixel, number of pixels, and pixels of the level per image pixel."""
-        # The sides of a level are rounded, so each axis has its own ratio.
+        """Return first pixel, number of pixels, and pixels of the level per image pixel."""
+        # The sides of a level are rounded, so the ratio differs between the axes.
         l0_per_l = slide.dimensions[axis] / slide.level_dimensions[level][axis]
         start = math.floor(l0_corner[axis] / l0_per_l + 1e-6)
         stop = math.ceil((l0_corner[axis] + l0_size[axis]) / l0_per_l - 1e-6)
-        return start, max(1, stop - start), 1.0 if as_it_is else downsample / l0_per_l
+        return start, max(1, stop - start), 1.0 if unchanged else downsample / l0_per_l
 
     (left, l_width, across), (top, l_height, down) = along(0), along(1)
     width, height = cells_over(l_width, across), cells_over(l_height, down)

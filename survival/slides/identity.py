@@ -1,4 +1,4 @@
-"""What tells a slide from another one, whatever the two are called."""
+"""Identity of a slide: hashes that recognise copies regardless of their names."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _BLOCK = 2**20
 
 
 class TilesHash:
-    """Hash of what is read of a slide: the same for any number of threads."""
+    """Hash of the data read from a slide, independent of the number of threads."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[int, int], bytes] = {}
 
     def add(self, place: tuple[int, int], data: bytes | memoryview) -> None:
-        """Add the data of a place; the order of the places does not matter.
+        """Add the data of a place; the order of the calls does not matter.
 
         Args:
-            place: Where the data were read; one call for each place.
-            data: What was read there.
+            place: Where the data were read; one call per place.
+            data: The data.
         """
         self._parts[place] = xxh3_128(data).digest()
 
@@ -42,9 +42,9 @@ def content_of(slide: openslide.OpenSlide, size: int, tiles: TilesHash) -> str:
 
     Args:
         slide: An open slide.
-        size: Bytes of its file.
-        tiles: Hash of what was read of it, needed where OpenSlide has none of its own. Slides of
-            which other levels were read have other hashes.
+        size: Size of its file in bytes.
+        tiles: Hash of the data read from it, used if OpenSlide provides no hash. It depends on the
+            level that was read.
 
     Returns:
         ``quickhash:HASH:BYTES`` or ``tiles:HASH:BYTES``.
@@ -54,19 +54,19 @@ def content_of(slide: openslide.OpenSlide, size: int, tiles: TilesHash) -> str:
 
 
 def quickhash(slide: openslide.OpenSlide) -> str | None:
-    """Return OpenSlide's hash of a slide's smallest level and of its properties, if it has one."""
+    """Return OpenSlide's hash of a slide's smallest level and properties; None if it has none."""
     return slide.properties.get(openslide.PROPERTY_NAME_QUICKHASH1)
 
 
 class FileHash:
-    """Hash of a slide's whole file, made in a thread of its own.
+    """Hash of a slide's whole file, computed in a separate thread.
 
-    And of the folder beside it where a MIRAX slide keeps its data. Of other slides in several files
-    (VMS, DICOM) it is the hash of the one that is named.
+    For a MIRAX slide the data folder is included. For other slides in several files (VMS, DICOM)
+    only the given file is hashed.
 
     Args:
-        path: The slide's file. The thread starts when this is entered as a context, and ends with
-            it.
+        path: The slide's file. Use the object as a context manager: the thread starts on entry and
+            ends on exit.
     """
 
     def __init__(self, path: Path):
@@ -87,10 +87,10 @@ class FileHash:
         self._pool.shutdown()
 
     def result(self, progress: Callable[[], None] = lambda: None) -> str:
-        """Return ``xxh3:`` and the 128-bit hash in hexadecimal digits, as ``xxhsum -H2`` has it.
+        """Return ``xxh3:`` and the 128-bit hash in hexadecimal digits, as ``xxhsum -H2`` prints it.
 
         Args:
-            progress: Called while the file is still being read; not if that hangs.
+            progress: Called as long as reading the file makes progress.
 
         Raises:
             OSError: The file cannot be read.
@@ -100,7 +100,7 @@ class FileHash:
             try:
                 return self._future.result(timeout=0.2)
             except TimeoutError:
-                if self._future.done():  # in time, or with a time-out of the file system
+                if self._future.done():  # finished meanwhile, or raised a TimeoutError itself
                     return self._future.result()
                 if self._blocks > before:
                     progress()

@@ -1,12 +1,13 @@
-"""Plain TIFF slides in JPEG tiles: the pixels that OpenSlide gives, several times faster.
+"""Plain TIFF slides with JPEG tiles: the same pixels as OpenSlide's, several times faster.
 
-OpenSlide decodes a tile for a viewer: it turns it into another format, draws it onto a canvas and
-turns that back, which takes most of the time. Where a level is nothing but tiles side by side they
-are decoded here. Whatever is not that plain, or cannot be decoded, is left to OpenSlide.
+OpenSlide decodes a tile for a viewer: it converts it to another format, draws it onto a canvas and
+converts that back, which takes most of the time. If a level consists of adjacent tiles without
+overlap, they are decoded here. Anything else, or a tile that cannot be decoded, is left to
+OpenSlide.
 
-libjpeg can decode a tile to a half, a quarter or an eighth of its sides, in a third of the time: it
-averages before it rounds and clips colours, not afterwards. Where enough pixels are averaged that
-makes no difference that one sees.
+libjpeg can decode a tile at 1/2, 1/4 or 1/8 of its size in a third of the time. It then averages
+pixels before it rounds and clips colours, not afterwards. If an image pixel averages enough pixels,
+the difference is invisible (see the measurements below).
 """
 
 from __future__ import annotations
@@ -29,21 +30,21 @@ from survival.slides.reading import LARGEST_PIECE, sum_over_white
 from survival.slides.settings import SlideError
 from survival.slides.tiff import TIFF_ERRORS, directories
 
-# Vendors whose levels are TIFF directories of tiles side by side, without overlap.
+# Vendors whose levels are TIFF directories of adjacent tiles without overlap.
 _VENDORS = ("aperio", "generic-tiff")
 # Values of TIFF tags.
 _JPEG, _RGB, _YCBCR = 7, 2, 6
-# Scales at which libjpeg decodes, and how many of the smaller pixels an image pixel then has along
-# each axis, at least. Measured on the fixture of the tests: with 32 no image pixel is off by more
-# than 0.52 grey levels if that is a whole number, and 0.55 if not; with 16 by 0.53 and 1.2.
+# Scales at which libjpeg can decode, and the least number of decoded pixels per image pixel along
+# each axis for which that is done. Measured on the tests' slide: with 32, no image pixel deviates
+# by more than 0.52 grey levels for whole factors and 0.55 for others; with 16, by 0.53 and 1.2.
 _SCALES, _ENOUGH = (8, 4, 2), 32
-# The start of a JPEG stream, its end, and a marker: RGB (0) or YCbCr (1) follows.
+# Start and end of a JPEG stream, and the marker that precedes the flag RGB (0) or YCbCr (1).
 _START, _END, _COLOURS = b"\xff\xd8", b"\xff\xd9", b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0"
 
 
 @dataclass(frozen=True)
 class _Level:
-    """Where the tiles of a level lie in the file, row by row, and what precedes each of them."""
+    """Positions of a level's tiles in the file, row by row, and the header that each needs."""
 
     path: Path
     size: tuple[int, int]
@@ -60,26 +61,26 @@ class _Level:
         blocks: tuple[int, int] = (1, 1),
         tiles: TilesHash | None = None,
     ) -> np.ndarray:
-        """How much darker than white the pixels of some tiles are; 0 outside the level.
+        """Return 255 − colour for the pixels of some tiles; 0 outside the level.
 
-        A fourth number of each pixel is of no use but to have four, as Pillow's images have.
+        The result has a fourth, unused channel, because Pillow is faster with four.
 
         Args:
             columns: Columns of tiles.
             rows: Rows of tiles.
             scale: Pixels of the level per decoded pixel, along each axis.
-            blocks: Width and height of the blocks of decoded pixels that are then averaged.
-            tiles: Takes a hash of what was read.
+            blocks: Width and height of the blocks over which decoded pixels are then averaged.
+            tiles: Collects a hash of the data that are read.
         """
         across, down = (scale * block for block in blocks)
         width, height = self.tile[0] // across, self.tile[1] // down
         ink = np.empty((len(rows) * height, len(columns) * width, 4), np.uint8)
-        # For every tile in turn: new memory for each has to be mapped and cleared first.
+        # One buffer for all tiles: new memory for each would have to be mapped and cleared.
         room = np.empty((*self.tile[::-1], 4), np.uint8)
         for row, column, one in self._read(columns, rows):
             y, x = (row - rows.start) * height, (column - columns.start) * width
             part = ink[y : y + height, x : x + width]
-            # Tiles at the end of the level are filled up with something.
+            # Tiles at the border of the level are padded with arbitrary pixels: make them white.
             inside = self.size[0] - column * self.tile[0], self.size[1] - row * self.tile[1]
             if inside[0] >= self.tile[0] and inside[1] >= self.tile[1]:
                 pixels = average_of_blocks(self._decoded(one, room, scale), blocks)
@@ -103,16 +104,16 @@ class _Level:
                     yield row, column, file.read(self.lengths[at])
 
     def _decoded(self, data: bytes, room: np.ndarray, scale: int = 1) -> np.ndarray:
-        """The pixels of a tile, in some room for them that the next one may use again."""
+        """Return the pixels of a tile, in the buffer ``room``, which the next tile overwrites."""
         data = self.head + data.removeprefix(_START)
         height, width, *_ = decode_jpeg_header(data)
-        # OpenSlide refuses it too, but decodes it first: a few kilobytes may hold gigabytes.
+        # OpenSlide refuses this too, but only after decoding: a few kilobytes may expand to GBs.
         if (width, height) != self.tile:
             raise SlideError(
                 f"it cannot be decoded: a tile has {width}x{height} pixels, not "
                 f"{self.tile[0]}x{self.tile[1]}"
             )
-        # As OpenSlide does, take for an error what libjpeg only warns of.
+        # As in OpenSlide, what libjpeg only warns about is an error (strict).
         least = {"min_height": height // scale, "min_width": width // scale} if scale > 1 else {}
         return decode_jpeg(data, "RGBX", strict=True, buffer=room, **least)
 
@@ -127,23 +128,23 @@ def read_jpeg_tiles(
     exact: bool = True,
     tiles: TilesHash | None = None,
 ) -> tuple[np.ndarray, bool] | None:
-    """Do what :func:`.reading.read_over_white` does, if the slide is a plain TIFF.
+    """Read a plain TIFF slide as :func:`.reading.read_over_white` does, but faster.
 
     Args:
         path: The slide's file.
-        slide: The same, open.
-        plan: What to read and by how much to average it.
+        slide: The same slide, open.
+        plan: What to read and by which factors to average it.
         threads: Pieces decoded at the same time, about 20 MB each.
-        progress: Called after each piece with the pieces done and their number.
-        exact: Whether tiles are decoded in full where smaller ones would do.
-        tiles: Takes a hash of the tiles that were read.
+        progress: Called after each piece with the number of pieces done and of all pieces.
+        exact: Whether tiles are always decoded at full size.
+        tiles: Collects a hash of the tiles that are read.
 
     Returns:
-        The image, and whether tiles were decoded to a smaller size; or None if OpenSlide must read
+        The image, and whether tiles were decoded at a smaller size; or None if OpenSlide must read
         the slide.
 
     Raises:
-        SlideError: If a tile has another size than the level says.
+        SlideError: If the size of a tile differs from that stated for the level.
     """
     try:
         level = _plain_level(path, slide, plan)
@@ -162,8 +163,8 @@ def read_jpeg_tiles(
         number, step = -(-level.size[axis] // level.tile[axis]), max(1, 1024 // side[axis])
         return [range(k, min(k + step, number)) for k in range(0, number, step)]
 
-    def weights(axis: int, some: range) -> tuple[int, sparse.csr_matrix]:
-        start, stop = some.start * side[axis], some.stop * side[axis]
+    def weights(axis: int, indices: range) -> tuple[int, sparse.csr_matrix]:
+        start, stop = indices.start * side[axis], indices.stop * side[axis]
         return area_weights(start, stop, factors[axis], plan.size[axis])
 
     def read(place: tuple[range, range]) -> tuple[int, int, np.ndarray]:
@@ -178,7 +179,7 @@ def read_jpeg_tiles(
         if tile_blocks is None:
             ink = average_of_blocks(ink, blocks)
         left, top = starts[0] // blocks[0], starts[1] // blocks[1]
-        # Tiles may reach further than the image.
+        # Tiles may extend beyond the image.
         ink = ink[: plan.size[1] - top, : plan.size[0] - left]
         return top, left, ink if tile_blocks else ink[..., :3]
 
@@ -194,7 +195,7 @@ def read_jpeg_tiles(
 
 
 def _scale(level: _Level, plan: Plan) -> int:
-    """The smallest size to which tiles may be decoded."""
+    """Return the largest scale at which tiles may be decoded, 1 for full size."""
     return next(
         (
             scale
@@ -208,7 +209,7 @@ def _scale(level: _Level, plan: Plan) -> int:
 def _whole_blocks(
     starts: tuple[int, int], sides: tuple[int, int], factors: tuple[float, float]
 ) -> tuple[int, int] | None:
-    """The factors, if a piece is nothing but whole blocks of pixels that become one each."""
+    """Return the factors as integers if a piece consists of whole blocks of pixels, else None."""
     across, down = (round(factor) for factor in factors)
     whole = abs(across - factors[0]) < 1e-9 and abs(down - factors[1]) < 1e-9
     rest = starts[0] % across or sides[0] % across or starts[1] % down or sides[1] % down
@@ -216,7 +217,7 @@ def _whole_blocks(
 
 
 def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level | None:
-    """The level of a plan, if it is in the file once and plain, and OpenSlide sees the same."""
+    """Return the level of a plan if it is plain, occurs once, and decodes as in OpenSlide."""
     vendor = slide.properties[openslide.PROPERTY_NAME_VENDOR]
     if vendor not in _VENDORS or any(plan.l_corner):
         return None
@@ -236,18 +237,18 @@ def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level |
     bits = tags[tiff.BITSPERSAMPLE]
     plain = tags[tiff.COMPRESSION] == _JPEG and np.array_equal(bits, (8, 8, 8))
     plain = plain and colours in (_RGB, _YCBCR) and planes == 1
-    # A tile that was left out has length 0.
+    # An omitted tile has length 0.
     plain = plain and len(offsets) == len(lengths) == number and bool(lengths.all())
     if not plain or math.prod(tile) > LARGEST_PIECE:
         return None
-    # The tables that all tiles share are a stream without an image.
+    # The tables shared by all tiles form a JPEG stream without an image.
     tables = tags.get(tiff.JPEGTABLES, b"").removeprefix(_START).removesuffix(_END)
     head = _START + tables + _COLOURS + bytes([colours == _YCBCR])
     level = _Level(path, size, tile, offsets, lengths, head)
-    # If there is anything else about this file that only OpenSlide knows, the first tile shows it.
+    # Compare the first tile with OpenSlide's, in case the file needs any other special treatment.
     first = min(size[0], tile[0]), min(size[1], tile[1])
     ours = level.ink(range(1), range(1))[: first[1], : first[0], :3]
     theirs = np.asarray(slide.read_region((0, 0), plan.level, first))[..., :3]
-    # Some of its pixels are enough.
+    # Every fourth pixel is enough.
     differ = 255.0 - theirs[::4, ::4] - ours[::4, ::4]
     return level if np.abs(differ).mean() < 1 else None

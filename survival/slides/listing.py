@@ -1,4 +1,4 @@
-"""Which slides there are, what is wanted of each, and what its image is called."""
+"""List the slides to convert, with the settings and the output path of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
 
-# What OpenSlide's formats are called.
+# File name suffixes of the formats that OpenSlide reads.
 SUFFIXES = (
     *(".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".scn", ".bif", ".svslide"),
     *(".vms", ".vmu", ".czi", DICOM),
 )
-# What a row about an image holds besides the columns of a manifest.
+# Columns that are added to those of the input manifest.
 PROVENANCE = (
     *("output", "status", "reason", "vendor", "slide_width", "slide_height", "level"),
     *("level_factor", "total_factor", "fit_factor", "filter", "output_mpp_x", "output_mpp_y"),
@@ -31,14 +31,14 @@ PROVENANCE = (
 
 @dataclass(frozen=True)
 class Job:
-    """A slide and the image wanted of it.
+    """A slide and the image to make from it.
 
     Args:
-        slide: As the user names it.
-        source: Its file.
-        output: The image's path below the output folder, with slashes.
-        settings: What the image shall be.
-        columns: The slide's row of the manifest.
+        slide: Name of the slide, as the user gave it.
+        source: The slide's file.
+        output: Path of the image below the output folder, with slashes.
+        settings: Settings of the image.
+        columns: The slide's row in the input manifest.
     """
 
     slide: str
@@ -51,49 +51,49 @@ class Job:
 def list_jobs(
     sources: Sequence[Path], settings: Settings, root: str | Path | None = None
 ) -> list[Job]:
-    """List the slides of folders, of a CSV manifest, or slides as they are.
+    """List the slides of folders, of a CSV manifest, or single slides.
 
-    A folder is searched with its sub-folders, which the images' paths repeat. So do relative
-    paths of a manifest; the image of an absolute path, or one with "..", has only the slide's
-    name: no image lies outside the output folder. Of the files of a DICOM series, which are one
-    slide, the first is taken.
+    A folder is searched with its sub-folders, and the images are written to the same sub-folders.
+    The relative paths of a manifest are kept in the same way. For an absolute path, or one with
+    "..", only the file name is kept, so that no image is written outside the output folder. The
+    files of a DICOM series are one slide, named after the first of them.
 
     Args:
-        sources: Folders and slides; or one CSV file with a column ``slide`` and perhaps
-            ``downsample``, ``mpp`` or ``slide_mpp`` (empty cells take the settings). A slide of a
-            CSV file that does not lie where it says is looked for in the sub-folders, by a name
-            that occurs there once.
-        settings: What is wanted where a manifest says nothing else.
-        root: Folder that the paths of a manifest are relative to; its own if None.
+        sources: Slides and folders; or one CSV file with a column ``slide`` and optionally
+            ``downsample``, ``mpp`` or ``slide_mpp``, whose empty cells mean the default settings.
+            A slide that is not found at its path is searched in the sub-folders, by its file name
+            if that occurs only once.
+        settings: Default settings.
+        root: Folder to which the paths of a manifest are relative; None for the manifest's folder.
 
     Returns:
-        One job for each slide, sorted by name, or in the order of the manifest.
+        One job per slide, sorted by name, or in the order of the manifest.
 
     Raises:
-        ValueError: No slides, slides that do not exist, a bad manifest, or two slides whose
-            images would have one name.
+        ValueError: No slide is found, a slide does not exist, the manifest is invalid, or the
+            images of two slides would have the same path.
     """
     manifests = [source for source in sources if source.suffix.lower() == ".csv"]
     if manifests and not manifests[0].is_dir():
         if len(sources) > 1:
-            raise ValueError(f"give {manifests[0]} alone, or slides and folders, but not both")
+            raise ValueError(f"give either {manifests[0]} alone, or slides and folders")
         root = manifests[0].parent if root is None else Path(root)
         jobs = _found_below(root, list(_in_manifest(manifests[0], root, settings)))
     else:
         if root is not None:
-            raise ValueError("root is for the paths of a CSV manifest, and none is given")
+            raise ValueError("root is only for a CSV manifest, but none is given")
         jobs = _one_for_each_series([job for one in sources for job in _in_source(one, settings)])
     if not jobs:
         places = _some([str(source) for source in sources])
-        raise ValueError(f"no slides in {places}; looked for files {', '.join(SUFFIXES)}")
+        raise ValueError(f"no slides in {places}; expected files ending in {', '.join(SUFFIXES)}")
     _refuse_same_names(jobs)
     return jobs
 
 
 def _in_source(source: Path, settings: Settings) -> Iterator[Job]:
-    """The slides of a folder, or the slide itself."""
+    """Yield the slides of a folder, or the slide itself."""
     if source.is_dir():
-        # A broken link in a folder fails like any other broken slide.
+        # A broken link in a folder is reported as a failed slide, not as an error.
         yield from _in_folder(source, settings)
     elif source.exists():
         yield Job(source.name, source, _output(PurePosixPath(source.name)), settings)
@@ -102,7 +102,7 @@ def _in_source(source: Path, settings: Settings) -> Iterator[Job]:
 
 
 def _one_for_each_series(jobs: list[Job]) -> list[Job]:
-    """Leave out DICOM files of a series of which another one in the same folder is there."""
+    """Keep only the first DICOM file of each series in a folder."""
     seen, kept = set(), []
     for job in jobs:
         if job.source.suffix.lower() == DICOM and (series := series_of(job.source)):
@@ -118,7 +118,7 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
     ignored: list[Path] = []
     entered = set()
     for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        # A link may lead back to where it lies.
+        # A link may point back to a parent folder.
         if (real := os.path.realpath(here)) in entered:
             folders.clear()
             continue
@@ -126,11 +126,11 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
         # A MIRAX slide keeps its data in a folder of its own name.
         folders[:] = [f for f in folders if f"{f}.mrxs" not in names and not f.startswith(".")]
         for name in (n for n in names if not n.startswith(".")):
-            fits = name.lower().endswith(SUFFIXES)
-            (found if fits else ignored).append(Path(here, name).relative_to(folder))
+            is_slide = name.lower().endswith(SUFFIXES)
+            (found if is_slide else ignored).append(Path(here, name).relative_to(folder))
     if ignored:
         warnings.warn(
-            f"{len(ignored)} file(s) in {folder} are not slides by their names: "
+            f"{len(ignored)} file(s) in {folder} do not have the name of a slide and are ignored: "
             f"{_some([str(path) for path in sorted(ignored)])}",
             stacklevel=6,
         )
@@ -140,11 +140,11 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
 
 
 def _raise(error: OSError) -> None:
-    raise error  # A folder that cannot be read would be passed over.
+    raise error  # os.walk would skip a folder that cannot be read.
 
 
 def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job]:
-    # Names of files need not be text in any encoding: whatever they are, they are kept.
+    # File names need not be valid in any encoding, so their bytes are preserved.
     try:
         with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             separator = max(",;\t", key=file.readline().count)
@@ -155,13 +155,15 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
     except csv.Error as error:
         raise ValueError(f"{manifest} is not a CSV file: {error}") from None
     if "slide" not in header:
-        raise ValueError(f"{manifest} has no column 'slide', it has: {_some(header) or 'nothing'}")
+        raise ValueError(
+            f"{manifest} has no column 'slide'; its columns are {_some(header) or 'none'}"
+        )
     if len(set(header)) < len(header):
-        raise ValueError(f"{manifest} has two columns of one name: {_some(header)}")
+        raise ValueError(f"{manifest} has two columns with the same name: {_some(header)}")
     if taken := [name for name in header if name in PROVENANCE]:
         raise ValueError(
-            f"{manifest} has column(s) {_some(taken)}, which this command writes itself; "
-            "rename or remove them"
+            f"{manifest} has column(s) {_some(taken)}, which the output manifest needs for its own "
+            "values; rename or remove them"
         )
     for line, row in rows:
         try:
@@ -172,10 +174,10 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
 
 def _from_row(root: Path, row: dict, settings: Settings) -> Job:
     if None in row:
-        raise ValueError("more cells than columns")
+        raise ValueError("the row has more cells than the header")
     slide = row["slide"].strip()
     if not slide:
-        raise ValueError("no slide is named")
+        raise ValueError("the cell of column 'slide' is empty")
     downsample, mpp = _number(row, "downsample"), _number(row, "mpp")
     if downsample is not None or mpp is not None:
         settings = replace(settings, downsample=downsample, mpp=mpp)
@@ -200,14 +202,14 @@ def _output(slide: PurePosixPath) -> str:
 
 
 def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
-    """Return jobs whose slides exist: as they are named, or by their name in a sub-folder."""
+    """Return the jobs with the files of their slides, at their paths or in sub-folders."""
     missing = [job.slide for job in jobs if not os.path.exists(job.source)]
     if not missing:
         return jobs
     there = find_files([job.slide for job in jobs], root)
     if lost := [slide for slide in missing if slide not in there]:
         raise ValueError(
-            f"{len(lost)} of {len(jobs)} slides do not exist in {root} or its sub-folders: "
+            f"{len(lost)} of {len(jobs)} slides were not found in {root} or its sub-folders: "
             f"{_some(lost)}"
         )
     return [replace(job, source=there[job.slide]) if job.slide in there else job for job in jobs]
@@ -216,15 +218,15 @@ def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
 def _refuse_same_names(jobs: list[Job]) -> None:
     owners: dict[str, Job] = {}
     for job in jobs:
-        # As file systems do that ignore case or compose letters.
+        # Compare as file systems that ignore case or normalise Unicode do.
         key = unicodedata.normalize("NFC", job.output).casefold()
         if key in owners:
             pair = owners[key].slide, job.slide
-            if pair[0] == pair[1]:  # of different folders that were given
+            if pair[0] == pair[1]:  # in different folders of the input
                 pair = str(owners[key].source), str(job.source)
             raise ValueError(
-                f"{pair[0]} and {pair[1]} would both become {job.output}; rename one, or "
-                "put them into different sub-folders of one folder"
+                f"{pair[0]} and {pair[1]} would both be written to {job.output}; rename one, or "
+                "put them into different sub-folders of one input folder"
             )
         owners[key] = job
 

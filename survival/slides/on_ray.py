@@ -1,4 +1,4 @@
-"""Slides over the nodes of a Ray cluster, each still in a process of its own there."""
+"""Slides on the nodes of a Ray cluster, each still in a separate process there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from resbuilder.common.cluster import RayExecutor
 from survival.slides.workers import run_isolated
 
-# Tasks handed in at a time: enough for a large cluster, few enough for a million slides.
+# Tasks submitted at a time: enough for a large cluster, few enough for a million slides.
 _WINDOW = 1024
-# GiB of a slide: the process that reads it, and the worker that watches it.
+# GiB per slide, for the process that reads it and the Ray worker that supervises it.
 _MEMORY = 1
 
 
@@ -23,19 +23,20 @@ def run_on_ray(
     timeout: float,
     address: str,
 ) -> Generator[tuple[int, str, Any], None, None]:
-    """As :func:`.workers.run_isolated`, on a cluster, and without reports of progress.
+    """Run tasks as :func:`.workers.run_isolated` does, on a cluster and without progress reports.
 
-    A task takes a core and a GiB of memory. One whose node was lost is done again elsewhere.
+    A task takes one core and one GiB of memory. If a node is lost, its tasks run again elsewhere.
 
     Args:
-        function: As there, and so the next three.
-        tasks: What it is called with.
-        workers: Cores of an embedded Ray; a cluster counts its own.
-        timeout: Seconds without a report after which a task is given up.
-        address: As in :class:`.RayExecutor`, of which the errors are.
+        function: The function to run, see :func:`.workers.run_isolated`.
+        tasks: The tasks that the function is called with.
+        workers: Cores of an embedded Ray; ignored for a cluster.
+        timeout: Seconds without a report after which a task fails.
+        address: Address of the cluster, see :class:`.RayExecutor`, which also lists the errors.
 
     Yields:
-        Index of a task, and how it ended: ``"done"``, ``"failed"``, ``"no room"``.
+        The index of a task, its outcome ``"done"``, ``"failed"`` or ``"no room"``, and the result
+        or the reason.
     """
     if not tasks:
         return
@@ -56,6 +57,6 @@ def run_on_ray(
 
 
 def _isolated(function: Callable, task: Any, timeout: float) -> tuple[str, Any]:
-    """On a node: a crash or a hang of the decoder ends a process of its own, not Ray's."""
+    """Run a task on a node in a separate process, so that a crash does not end Ray's worker."""
     *_, (_, kind, value) = run_isolated(function, [task], 1, timeout)
     return kind, value

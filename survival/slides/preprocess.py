@@ -1,4 +1,4 @@
-"""One slide: from its file to an image that says where it comes from."""
+"""One slide: from its file to an image with its provenance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from survival.slides.tiff import refuse_contradictions
 
 # The key under which a PNG keeps its provenance, as JSON.
 _KEY = "survival"
-# Its first bytes, and where they are: behind signature, header and the chunk's length.
+# The first bytes of that chunk and their offset, after signature, header and chunk length.
 _MARK, _MARK_AT = f"tEXt{_KEY}\0".encode(), 8 + 25 + 4
 
 
@@ -37,18 +37,18 @@ class SlideImage:
 
     Args:
         image: uint8 array (canvas height, canvas width, 3).
-        provenance: Where it comes from: what :func:`preprocess_slide` lists.
+        provenance: How the image was made, as listed at :func:`preprocess_slide`.
     """
 
     image: np.ndarray
     provenance: dict
 
     def save(self, path: str | Path) -> None:
-        """Write a PNG that carries the provenance; whole or not at all."""
+        """Write a PNG with the provenance atomically."""
         notes = PngImagePlugin.PngInfo()
         notes.add_text(_KEY, json.dumps(self.provenance))
         with atomically(Path(path)) as part:
-            # Run lengths: for such images faster than zlib's default, and no larger.
+            # Run-length encoding: for such images faster than zlib's default, with no larger files.
             Image.fromarray(self.image).save(
                 part, "png", pnginfo=notes, compress_level=1, compress_type=zlib.Z_RLE
             )
@@ -68,44 +68,50 @@ def preprocess_slide(
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> SlideImage:
-    """Turn a whole-slide image into the input of a network, in bounded memory.
+    """Convert a whole-slide image to the input image of a network, in bounded memory.
 
-    The level of the slide nearest above the wanted resolution is averaged over areas by what
-    remains (within 1 % of a level nothing does, and it is taken as it is), laid over white, and
-    centred on a white canvas.
+    The coarsest level that is at least as fine as the wanted resolution is read. It is averaged
+    over areas by the remaining factor, composited over white, and centred on a white canvas. A
+    level within 1 % of the wanted resolution is used without averaging.
 
     Args:
-        slide: File of any format that OpenSlide reads.
-        downsample: Level-0 pixels per image pixel; 64 unless ``mpp`` is given.
-        canvas: Width and height of the image, in pixels.
-        mpp: Instead of ``downsample``: micrometres per image pixel.
-        fit: Reduce a slide further that would be larger than the canvas, instead of refusing it.
-        icc: Convert colours from the slide's ICC profile to sRGB (after averaging). A slide without
-            a profile keeps its colours, and a note says so.
-        slide_mpp: Micrometres per level-0 pixel, for a slide that does not know. A resolution
-            coarser than 10 is not believed; tags of 72 dpi are a default of programs.
-        exact: Decode all JPEG tiles in full. Otherwise those of which many pixels are averaged are
-            decoded to a smaller size, which changes an image by at most one grey level.
-        hash: Hash the slide's whole file, in a thread beside decoding.
+        slide: A file of any format that OpenSlide reads.
+        downsample: Level-0 pixels per image pixel, along each axis; 64 unless ``mpp`` is given.
+        canvas: Width and height of the image in pixels.
+        mpp: Micrometres per image pixel, instead of ``downsample``.
+        fit: Whether a slide that is larger than the canvas is reduced further instead of refused.
+        icc: Whether colours are converted from the slide's ICC profile to sRGB, after averaging. A
+            slide without a profile keeps its colours, and a note says so.
+        slide_mpp: Micrometres per level-0 pixel, for a slide that does not state it. A stated
+            resolution coarser than 10 is ignored, because tags of 72 dpi are a software default.
+        exact: Whether all JPEG tiles are decoded at full size. Otherwise, tiles of which many
+            pixels are averaged are decoded at a smaller size, which changes the image by at most
+            one grey level.
+        hash: Whether to hash the slide's whole file, in a separate thread.
         threads: Pieces of the slide decoded at the same time, about 30 MB each.
-        progress: Called with pieces done and their number, while reading.
+        progress: Called while reading, with the number of pieces done and of all pieces.
 
     Returns:
-        The image, and its provenance: ``vendor``, ``slide_width``, ``slide_height`` (level 0),
-        ``level``, ``level_factor``, ``total_factor`` (level-0 pixels per pixel of the level, of
-        the image), ``fit_factor`` (the part of it that made the image fit), ``filter`` (none, area,
-        or "area, scaled decoding"), ``output_mpp_x``, ``output_mpp_y`` (None if nobody knows),
-        ``icc`` (the profile converted from), ``width``, ``height``, ``left``, ``top`` (of the
-        slide's image on the canvas), ``content`` (:func:`.identity.content_of`: the same for copies
-        of a slide), ``hash`` (of the whole file; None unless asked for), ``bytes``, ``modified``
-        (of the slide's file), ``notes`` (what a person should look at), ``openslide`` (its
-        version), ``settings``.
+        The image and its provenance, a dict with these keys:
+
+        - ``vendor``; ``slide_width``, ``slide_height``: size of level 0 in pixels;
+        - ``level``: the level that was read; ``level_factor``, ``total_factor``: level-0 pixels
+          per pixel of that level and per image pixel; ``fit_factor``: the factor in the latter
+          that made the image fit; ``filter``: none, area, or "area, scaled decoding";
+        - ``output_mpp_x``, ``output_mpp_y``: micrometres per image pixel, None if unknown;
+        - ``icc``: the profile from which colours were converted;
+        - ``width``, ``height``, ``left``, ``top``: the slide's part of the canvas;
+        - ``content``: a text equal for copies of a slide (:func:`.identity.content_of`);
+          ``hash``: of the whole file, None without ``hash``;
+        - ``bytes``, ``modified``: size and time of the slide's file;
+        - ``notes``: what a person should check;
+        - ``openslide``: version of OpenSlide; ``settings``.
 
     Raises:
-        SlideError: A ValueError: the slide is broken, does not fit, lacks what the settings need,
-            or shows nothing but background.
-        ValueError: Settings that make no sense.
-        OSError: No such file, or no permission.
+        SlideError: A ValueError. The slide is damaged, does not fit the canvas, lacks what the
+            settings need, or shows nothing but background.
+        ValueError: The settings are invalid.
+        OSError: The file does not exist or may not be read.
 
     Example:
         >>> slide = preprocess_slide("case.svs", downsample=64, canvas=(250, 200))
@@ -116,7 +122,7 @@ def preprocess_slide(
     settings = Settings(downsample, mpp, canvas, fit, icc, slide_mpp, exact)
     progress = progress or (lambda done, total: None)
     path = Path(slide)
-    # Before it is read: a file that is still being written has another state afterwards.
+    # Taken before reading: a file that is still being written will have another state later.
     state = file_state(path)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(open_slide(path))
@@ -130,7 +136,7 @@ def preprocess_slide(
         refuse_background(image)
         notes = resolution_notes(opened, slide_mpp) + notes_on(image, settings.canvas)
         if icc and profile is None:
-            notes.append("it carries no ICC profile, so its colours are as they are")
+            notes.append("it has no ICC profile, so its colours were not converted")
         sides = microns_per_pixel(opened, slide_mpp) or (None, None)
         provenance = {
             "vendor": opened.properties[openslide.PROPERTY_NAME_VENDOR],
@@ -166,7 +172,7 @@ def _read(
     threads: int,
     progress: Callable[[int, int], None],
 ) -> tuple[np.ndarray, str, TilesHash]:
-    """Return the image, how it was averaged, and a hash of what was read if OpenSlide has none."""
+    """Return the image, the filter's name, and a hash of the data if OpenSlide has none."""
     unknown, tiles = not quickhash(slide), TilesHash()
     averaged = any(abs(factor - 1) > 1e-9 for factor in plan.factors)
     found = read_jpeg_tiles(
@@ -182,29 +188,31 @@ def _read(
 
 
 def read_provenance(path: Path) -> dict | None:
-    """The provenance that a PNG carries; None if there is no such file, or it is not whole.
+    """Return the provenance stored in a PNG; None if the file is missing or incomplete.
 
     Raises:
-        ValueError: If the file is another one than :meth:`SlideImage.save` writes.
+        ValueError: If the file was not written by :meth:`SlideImage.save`.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     if len(data) >= _MARK_AT + len(_MARK) and not data.startswith(_MARK, _MARK_AT):
-        raise ValueError(f"{path} was not made by this command; choose another folder, or move it")
+        raise ValueError(
+            f"{path} was not made by this command; choose another output folder, or move the file"
+        )
     if not data.endswith(b"IEND\xaeB`\x82"):
         return None
     try:
         with Image.open(io.BytesIO(data)) as image:
-            image.verify()  # Every checksum in the file.
+            image.verify()  # checks every checksum in the file
             return json.loads(image.info[_KEY])
     except (OSError, SyntaxError, KeyError, ValueError, Image.DecompressionBombError):
         return None
 
 
 def file_state(path: Path) -> dict:
-    """Size in bytes and time of the last change of a file: another state is another file."""
+    """Return size in bytes and modification time of a file, to detect that it has changed."""
     state = os.stat(path)
     changed = datetime.fromtimestamp(state.st_mtime, UTC)
     return {"bytes": state.st_size, "modified": changed.isoformat()}

@@ -1,4 +1,4 @@
-"""Reading a slide piece by piece: bounded memory whatever its size."""
+"""Read a slide piece by piece, in bounded memory for any size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from survival.slides.geometry import Plan
 from survival.slides.identity import TilesHash
 from survival.slides.settings import SlideError
 
-# A piece has about this many pixels: 4 bytes each from OpenSlide, 4 as an array, 16 as floats.
+# Pixels of a piece. Each needs 4 bytes in OpenSlide, 4 as an array and 16 as floats.
 PIECE = 2**20
 LARGEST_PIECE = 4 * PIECE
-# How many pixels further to the left and above a piece may be read from, and the largest shift,
-# in pixels of the level, for which it is not.
+# To avoid a shift, reading may start up to REACH pixels to the left of and above a piece. A shift
+# of up to SHIFT pixels of the level is accepted.
 REACH, SHIFT = 3072, 0.001
 
 Place = TypeVar("Place")
@@ -30,11 +30,11 @@ Place = TypeVar("Place")
 
 @contextlib.contextmanager
 def open_slide(path: Path) -> Iterator[openslide.OpenSlide]:
-    """Open a slide; what OpenSlide says against it, then or later, becomes a SlideError.
+    """Open a slide; errors of OpenSlide, now or within the context, become a SlideError.
 
     Raises:
-        SlideError: If it is no slide, or cannot be read.
-        OSError: If there is no such file, or it may not be opened.
+        SlideError: If the file is not a slide, or cannot be decoded.
+        OSError: If the file does not exist or may not be opened.
     """
     if path.is_dir():
         raise SlideError("it is a folder, not a slide")
@@ -45,7 +45,7 @@ def open_slide(path: Path) -> Iterator[openslide.OpenSlide]:
         with openslide.OpenSlide(path) as slide:
             yield slide
     except openslide.OpenSlideUnsupportedFormatError:
-        raise SlideError(f"it is not a slide that OpenSlide reads{what_it_is(path)}") from None
+        raise SlideError(f"it is not a slide that OpenSlide can read{what_it_is(path)}") from None
     except openslide.OpenSlideError as error:
         raise SlideError(f"it cannot be decoded: {error}") from None
 
@@ -58,18 +58,17 @@ def read_over_white(
     *,
     tiles: TilesHash | None = None,
 ) -> np.ndarray:
-    """Average the pixels of a slide over areas, laid over white.
+    """Return the pixels of a slide, averaged over areas and composited over white.
 
     Args:
         slide: An open slide.
-        plan: What to read and by how much to average it.
-        threads: Pieces read at the same time; each takes about 30 MB. The result is the same for
-            any number.
-        progress: Called after each piece with the pieces done and their number.
-        tiles: Takes a hash of the pixels that were read.
+        plan: What to read and by which factors to average it.
+        threads: Pieces read at the same time, about 30 MB each. The result does not depend on it.
+        progress: Called after each piece with the number of pieces done and of all pieces.
+        tiles: Collects a hash of the pixels that are read.
 
     Returns:
-        uint8 array (height, width, 3): the averaged colours, over white.
+        uint8 array (height, width, 3).
     """
     width, height = plan.size
     columns, rows = pieces(slide, plan)
@@ -77,7 +76,7 @@ def read_over_white(
 
     def read(place: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, np.ndarray]:
         (x, x_stop), (y, y_stop) = place
-        # read_region wants its corner in level-0 pixels.
+        # read_region expects its corner in level-0 pixels.
         left, top = (_corner(n, plan.level_downsample) for n in (x, y))
         l0_corner = round(left * plan.level_downsample), round(top * plan.level_downsample)
         region = slide.read_region(l0_corner, plan.level, (x_stop - left, y_stop - top))
@@ -103,17 +102,20 @@ def sum_over_white(
     *,
     rounded: bool = False,
 ) -> np.ndarray:
-    """Add up what pieces of a slide give to an image.
+    """Add up the contributions of a slide's pieces to an image.
+
+    The contributions are of "ink", 255 − colour over white: 0 is white, 255 black. Ink outside the
+    slide is 0, so the sum of all pieces is the ink of the image.
 
     Args:
-        read: From a place to what is found there: the first row and column of the image that it
-            touches, and its ink, (rows, columns, 3): 0 is white, 255 black.
+        read: Function from a place to the first row and column of the image that the piece touches,
+            and its ink, shape (rows, columns, 3).
         places: All places.
         size: Width and height of the image.
-        threads: Places read at the same time; the result is the same for any number.
-        progress: Called after each place with the places done and their number.
-        rounded: Whether the ink is uint8, with a fourth number that is not used, and no two places
-            touch the same pixel.
+        threads: Places read at the same time; the result does not depend on it.
+        progress: Called after each place with the number of places done and of all places.
+        rounded: Whether the ink is uint8 with a fourth, unused channel, and no two places touch
+            the same pixel.
 
     Returns:
         uint8 array (height, width, 3).
@@ -132,7 +134,7 @@ def sum_over_white(
             ink[top : top + part.shape[0], left : left + part.shape[1]] += part
             progress(done, len(places))
     if rounded:
-        # Pillow leaves the fourth number out several times faster than NumPy does.
+        # Pillow drops the fourth channel several times faster than NumPy.
         return np.asarray(Image.frombuffer("RGBX", size, 255 - ink).convert("RGB"))
     ink += 0.5
     return 255 - ink.astype(np.uint8)
@@ -141,9 +143,9 @@ def sum_over_white(
 def pieces(
     slide: openslide.OpenSlide, plan: Plan
 ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Cut what a plan reads into columns and rows, each a (start, stop) in pixels of the level.
+    """Divide the area of a plan into columns and rows, each a (start, stop) in level pixels.
 
-    Pieces are made of whole tiles where possible, so that each tile is decoded once.
+    Pieces consist of whole tiles where possible, so that each tile is decoded once.
     """
     get, name = slide.properties.get, f"openslide.level[{plan.level}].tile-"
     tile_width, tile_height = (int(get(name + side, 256)) for side in ("width", "height"))
@@ -161,11 +163,12 @@ def pieces(
 
 
 def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list[tuple[int, int]]:
-    """Borders at most ``step`` apart.
+    """Divide [start, stop) by borders at most ``step`` apart.
 
-    A border that is no whole level-0 pixel would make OpenSlide shift and so blur the piece: with
-    a downsample such as 64.05 the borders are chosen among those that nearly are, tiles or not.
-    Where none is, they are those of tiles, as far apart as possible.
+    OpenSlide shifts, and so blurs, a piece whose corner is not a whole level-0 pixel. With a
+    downsample such as 64.05, borders are therefore placed where border·downsample is nearly whole,
+    even inside tiles. If there is no such place, borders are at those of tiles, as far apart as
+    possible.
     """
     borders = [start]
     while stop - borders[-1] > step:
@@ -179,11 +182,11 @@ def _cut(start: int, stop: int, step: int, tile: int, downsample: float) -> list
 
 
 def _corner(start: int, downsample: float) -> int:
-    """The last pixel before a piece from which it can be read without being shifted.
+    """Return the last pixel at or before a piece's start from which reading causes no shift.
 
-    OpenSlide blurs a region whose corner is not a whole level-0 pixel. Where no corner in reach
-    is one, the piece is read from its own: thousands of pixels more for a little less blur would
-    make reading many times slower.
+    OpenSlide blurs a region whose corner is not a whole level-0 pixel. If there is no such corner
+    within :data:`REACH`, the piece is read from its start: reading thousands of additional pixels
+    for slightly less blur would be many times slower.
     """
     candidates = start - np.arange(min(start, REACH) + 1)
     l0 = candidates * downsample
@@ -197,7 +200,7 @@ def _within(plan: Plan, axis: int, start: int, stop: int) -> tuple[int, int]:
 
 
 def _premultiplied(rgba: np.ndarray) -> np.ndarray:
-    """Colours times alpha, and alpha: only so may transparent pixels be averaged."""
+    """Return colours times alpha, and alpha: transparent pixels must be averaged in this form."""
     alpha = rgba[..., 3:]
     if alpha.min() == 255:
         return rgba
@@ -205,8 +208,8 @@ def _premultiplied(rgba: np.ndarray) -> np.ndarray:
 
 
 def _ink(pixels: np.ndarray) -> np.ndarray:
-    """How much darker than white pixels are that are laid over white.
+    """Return the ink of premultiplied pixels: 255 − colour over white.
 
-    With colours multiplied by alpha, c + (255 − alpha) lies over white. Outside the slide ink is 0.
+    Over white, a premultiplied colour c becomes c + (255 − alpha), so the ink is alpha − c.
     """
     return pixels[..., 3:] - pixels[..., :3]

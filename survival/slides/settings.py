@@ -1,4 +1,4 @@
-"""What a user decides about the image made of a slide."""
+"""Settings of the image that is made from a slide."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from survival.checks import number
 
 DOWNSAMPLE = 64.0
 CANVAS = (2500, 2000)
-# 16 bytes each are needed while an image is made; Pillow warns of larger ones.
+# Making an image takes 16 bytes per pixel, and Pillow warns of larger images.
 LARGEST_CANVAS = 80_000_000
-# Micrometres per level-0 pixel: scanners have 0.1 to 4, a tag of 72 dpi says 353.
+# Micrometres per level-0 pixel: scanners have 0.1 to 4, whereas a tag of 72 dpi means 353.
 COARSEST = 10.0
 
 
 class SlideError(ValueError):
-    """A slide that cannot become an image; the message says why."""
+    """Raised for a slide that cannot be converted to an image; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Settings:
     Args:
         downsample: Level-0 pixels per image pixel along each axis, at least 1; 64 unless ``mpp``
             is given.
-        mpp: Instead of a factor: micrometres per pixel of the image.
+        mpp: Micrometres per image pixel, instead of ``downsample``.
         canvas: Width and height of the image in pixels.
-        fit: Whether a slide that would be larger than the canvas is reduced further; otherwise it
-            is an error.
+        fit: Whether a slide that is larger than the canvas is reduced further; otherwise it is an
+            error.
         icc: Whether colours are converted from the slide's ICC profile to sRGB, if it has one.
-        slide_mpp: Micrometres per level-0 pixel of a slide that does not know its own.
-        exact: Whether JPEG tiles are decoded in full, even if smaller ones would do.
+        slide_mpp: Micrometres per level-0 pixel of a slide that does not state it.
+        exact: Whether JPEG tiles are always decoded at full size.
 
     Raises:
-        ValueError: Values that make no sense.
+        ValueError: A value is invalid, or both ``downsample`` and ``mpp`` are given.
     """
 
     downsample: float | None = None
@@ -74,8 +74,8 @@ class Settings:
         object.__setattr__(self, "canvas", tuple(int(n) for n in self.canvas))
 
     def record(self) -> dict:
-        """The settings as JSON gives them back; those left out are not in it."""
+        """Return the settings as JSON would return them, without those that were not given."""
         values = asdict(self) | {"canvas": list(self.canvas)}
         if not self.exact:
-            del values["exact"]  # images from before there was this setting had the same
+            del values["exact"]  # so that images made before this setting existed still match
         return {name: value for name, value in values.items() if value is not None}

@@ -1,7 +1,7 @@
-"""The directories of a TIFF slide, and whether what they say can be true.
+"""The directories of a TIFF slide, and checks that they are consistent.
 
-libtiff and OpenSlide read on where a directory contradicts itself: tiles that are not listed count
-as left out, and those that are listed are put together to another picture.
+libtiff and OpenSlide accept a directory that contradicts itself. They treat tiles that are not
+listed as empty, and assemble those that are listed into a wrong image.
 """
 
 from __future__ import annotations
@@ -20,26 +20,29 @@ from survival.slides.settings import SlideError
 
 # Vendors whose levels are tiled TIFF directories. Hamamatsu's are not, and break TIFF's rules.
 _VENDORS = ("aperio", "generic-tiff", "leica", "philips", "trestle", "ventana")
-# A tile is decoded as a whole, 4 bytes a pixel; those of scanners have at most 4096x4096.
+# A tile is decoded as a whole, with 4 bytes per pixel. Scanners' tiles have at most 4096x4096.
 _LARGEST_TILE = 8192 * 8192
-# What reading the directories of a file raises that is not a TIFF, or a broken one.
+# Exceptions that reading the directories of a damaged file, or one that is not a TIFF, may raise.
 TIFF_ERRORS = (OSError, AttributeError, KeyError, TypeError, ValueError, struct.error)
-# NumPy's names of the types of values. Fractions and texts of other tags are left out.
+# NumPy's names for TIFF's types of values. Rational numbers and some other types are skipped.
 _TYPES = {1: "u1", 2: "S1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}
 
 
 def directories(path: Path) -> list[dict[int, Any]]:
     """Return the tags of all directories of a TIFF or BigTIFF.
 
-    Slides have hundreds of thousands of tiles: their places stay arrays, which Pillow would turn
-    into Python's numbers, one by one.
+    Slides have hundreds of thousands of tiles, so their offsets and lengths stay arrays. Pillow
+    would convert them to Python integers one by one.
 
     Args:
         path: The file.
 
     Returns:
-        Values by the tags' numbers: an int where there is one, bytes, or an array; a place or
-        length of tiles is always an array. What hinders it is one of :data:`TIFF_ERRORS`.
+        A dict per directory from the tags' numbers to their values: an int for a single number,
+        bytes, or an array. Offsets and lengths of tiles are always arrays.
+
+    Raises:
+        TIFF_ERRORS: One of these, if the file is damaged or not a TIFF.
     """
     found = []
     with open(path, "rb") as file:
@@ -69,7 +72,7 @@ def directories(path: Path) -> list[dict[int, Any]]:
 
 def _bytes(file: BinaryIO, start: int, number: int, end: int) -> bytes:
     if start + number > end:
-        raise ValueError(f"byte {start + number:,} lies beyond the end of the file at {end:,}")
+        raise ValueError(f"byte {start + number:,} is beyond the end of the file at {end:,}")
     file.seek(start)
     return file.read(number)
 
@@ -77,7 +80,7 @@ def _bytes(file: BinaryIO, start: int, number: int, end: int) -> bytes:
 def _value(
     file: BinaryIO, order: str, tag: int, kind: int, number: int, inline: bytes, end: int
 ) -> Any:
-    """The value of a tag, which lies in the entry itself if there is room, else elsewhere."""
+    """Return the value of a tag, which is stored in the entry if it fits, else elsewhere."""
     form = np.dtype(order + _TYPES[kind])
     size, data = number * form.itemsize, inline
     if size > len(inline):
@@ -92,22 +95,22 @@ def _value(
 
 
 def refuse_contradictions(path: Path, slide: openslide.OpenSlide) -> None:
-    """Refuse a tiled TIFF whose directories cannot be true.
+    """Refuse a tiled TIFF whose directories contradict themselves.
 
     Args:
         path: The slide's file.
-        slide: The same, open.
+        slide: The same slide, open.
 
     Raises:
-        SlideError: If a level lists more or fewer tiles than it has, or tiles beyond the end of
-            the file, or its tiles are too large to be decoded.
+        SlideError: If a level lists more or fewer tiles than its size requires, or tiles beyond the
+            end of the file, or if its tiles are too large to decode.
     """
     if slide.properties.get(openslide.PROPERTY_NAME_VENDOR) not in _VENDORS:
         return
     try:
         tiled = [tags for tags in directories(path) if tiff.TILEOFFSETS in tags]
     except TIFF_ERRORS:
-        return  # OpenSlide reads more than Pillow does.
+        return  # OpenSlide may still read the file.
     for tags in tiled:
         _refuse(tags, path.stat().st_size)
 
@@ -127,15 +130,15 @@ def _refuse(tags: dict, end: int) -> None:
         number *= tags.get(tiff.SAMPLESPERPIXEL, 1)
     if not len(offsets) == len(lengths) == number:
         raise SlideError(
-            f"{said} has {number:,} of them, but the file lists {len(offsets):,} places and "
+            f"{said} needs {number:,} tiles, but the file lists {len(offsets):,} offsets and "
             f"{len(lengths):,} lengths: it is damaged"
         )
-    # A tile that was left out has length 0; the file begins with a header of 8 bytes.
+    # An omitted tile has length 0; the file begins with a header of 8 bytes.
     outside = (offsets < 8) | (lengths < 0) | (offsets > end - lengths)
-    astray = np.count_nonzero(outside & (lengths != 0))
-    if astray:
+    misplaced = np.count_nonzero(outside & (lengths != 0))
+    if misplaced:
         raise SlideError(
-            f"it is cut or damaged: {astray:,} of the {number:,} tiles of a level of "
-            f"{size[0]}x{size[1]} pixels lie in the header or beyond the end of the file at "
+            f"it is truncated or damaged: {misplaced:,} of the {number:,} tiles of a level of "
+            f"{size[0]}x{size[1]} pixels are in the header or beyond the end of the file at "
             f"{end:,} bytes"
         )

@@ -1,4 +1,4 @@
-"""Each task in a process of its own: one that crashes or hangs ends alone."""
+"""Run each task in a separate process, so that a crash or a hang affects only that task."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:  # not every system has both
 
     Context: TypeAlias = ForkServerContext | SpawnContext
 
-# How long a message about progress may wait for the next, in seconds.
+# The least time between two reports of progress, in seconds.
 _INTERVAL = 0.2
-# What a task may take, in bytes: the largest canvas needs a third of it.
+# Memory limit of a task in bytes; the largest canvas needs a third of it.
 MEMORY = 4 * 2**30
-# No room to write, on the disk or in the user's share of it: other tasks would end the same way.
+# The disk or the user's quota is full, so all other tasks would fail as well.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -34,19 +34,19 @@ def run_isolated(
     workers: int,
     timeout: float,
 ) -> Generator[tuple[int, str, Any], None, None]:
-    """Run a function on every task, each in a process of its own.
+    """Run a function on every task, each in a separate process.
 
     Args:
-        function: Called with a task and a function to report progress with (done, total); defined
-            in a module, because another process imports it.
-        tasks: What it is called with.
-        workers: Processes at the same time.
+        function: Called with a task and a function ``report(done, total)``. It must be defined in
+            a module, because another process imports it.
+        tasks: The tasks that the function is called with.
+        workers: Number of processes at the same time.
         timeout: Seconds without a report after which a process is ended.
 
     Yields:
-        Index of a task, and ``"progress"`` with a share in [0, 1], ``"done"`` with what the
-        function returned, ``"failed"`` with the reason, or ``"no room"`` with the reason where
-        nothing can be written. The processes still running are ended when the iterator is closed.
+        The index of a task, a kind and a value: ``"progress"`` with a fraction in [0, 1],
+        ``"done"`` with the function's result, ``"failed"`` with the reason, or ``"no room"`` with
+        the reason if the disk is full. Closing the iterator ends the running processes.
     """
     context = _context(function.__module__)
     waiting = list(enumerate(tasks))[::-1]
@@ -69,14 +69,14 @@ def run_isolated(
                 if time.monotonic() - worker.last > timeout and not connection.poll():
                     worker.end()
                     del running[connection]
-                    yield worker.index, "failed", f"it hangs: no progress for {timeout:g} seconds"
+                    yield worker.index, "failed", f"timed out: no progress for {timeout:g} seconds"
     finally:
         for worker in running.values():
             worker.end()
 
 
 class _Worker:
-    """A process with a task, and when it was last heard of."""
+    """A process with a task, and the time of its last message."""
 
     def __init__(self, context: Context, function: Callable, index: int, task: Any):
         self.index = index
@@ -97,13 +97,13 @@ class _Worker:
 
     def end(self) -> None:
         self.process.kill()
-        # Not for ever: a process that waits for a dead network disk cannot even be killed.
+        # With a limit: a process that waits for an unavailable network disk cannot be killed.
         self.process.join(5)
         self.connection.close()
 
 
 def _context(module: str) -> Context:
-    """Processes that start as copies of one in which only the module is loaded: fast and clean."""
+    """Return a context whose processes are forked from a server that has loaded only the module."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -113,9 +113,9 @@ def _context(module: str) -> Context:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """A process that is started here does not import the program that calls this.
+    """Prevent a process started in this context from importing the main program.
 
-    It has no use for it, and the program may import a whole backend, again for every task.
+    It does not need the program, which might import a whole backend again for every task.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -126,8 +126,8 @@ def _without_main() -> Iterator[None]:
 
 
 def _work(connection: Connection, function: Callable, task: Any) -> None:
-    """In the new process: run the task, report, and end with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent decides.
+    """Run the task and send its result; executed in the new process, which ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
     _limit_memory()
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     reported = 0.0
@@ -146,16 +146,16 @@ def _work(connection: Connection, function: Callable, task: Any) -> None:
         kind = "no room" if error.errno in NO_ROOM else "failed"
         message = kind, (error.strerror or str(error)).lower()
     except MemoryError:
-        message = "failed", f"out of memory, of which it may take {MEMORY / 2**30:g} GiB"
+        message = "failed", f"out of memory (the limit is {MEMORY / 2**30:g} GiB per slide)"
     except Exception as error:
         message = "failed", f"{type(error).__name__}: {error}"
     connection.send(message)
 
 
 def _limit_memory() -> None:
-    """A file that claims to be huge fails alone, before the system ends whatever it likes.
+    """Limit the memory of this process, so that the system does not kill other processes.
 
-    Only where there is /proc; elsewhere there is no limit.
+    A damaged file may claim to be huge. The limit needs /proc; without it, memory is not limited.
     """
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
@@ -167,7 +167,10 @@ def _limit_memory() -> None:
 
 
 def _end_with_parent(connection: Connection) -> None:
-    """Nothing is ever sent here: receiving ends when the parent does, whatever ended it."""
+    """End this process when the parent ends.
+
+    The parent never sends anything, so receiving returns only when its end is closed.
+    """
     try:
         connection.recv()
     except (EOFError, OSError):
@@ -176,7 +179,7 @@ def _end_with_parent(connection: Connection) -> None:
 
 def _end_of(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
-        return "its process was killed from outside, as systems do when memory runs out (SIGKILL)"
+        return "its process was killed (SIGKILL), probably because the system ran out of memory"
     if exitcode is not None and exitcode < 0:
         return f"the decoder crashed ({signal.Signals(-exitcode).name})"
     return f"its process ended without a result (exit status {exitcode})"

@@ -1,4 +1,4 @@
-"""Training a Cox network on the images of slides."""
+"""Training of a Cox network on slide images."""
 
 from survival.training.settings import TrainingSettings
 from survival.training.trainer import train

@@ -1,4 +1,4 @@
-"""What a training leaves after every epoch, so that it can go on, and its best weights."""
+"""Checkpoints after every epoch, from which a training resumes, and the best weights."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ _EPOCH = re.compile(r"epoch_(\d+)\.npz")
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes history, weights and optimizer after every epoch, and keeps the best epoch's weights.
+    """Save history, weights and optimizer after every epoch, and the best epoch's weights.
 
-    The best epoch is the one with the highest ``val_cindex``, the earliest of equals; without
-    validation data it is the last. A checkpoint is what its last file, ``epoch_N``, says: killed
-    at whatever instant, the training goes on from the last epoch that is whole.
+    The best epoch is the one with the highest ``val_cindex``, the first of equals; without
+    validation data it is the last one. The file ``epoch_N.npz`` is written last and completes a
+    checkpoint. A training that is killed at any time therefore resumes after the last complete
+    epoch.
 
     Args:
-        run: The training's folder.
-        network: The network within the model that is trained.
+        run: The run folder.
+        network: The network within the trained model.
 
     Raises:
-        ValueError: While training, when the loss is not finite any more.
+        ValueError: During training, if the loss is no longer finite.
     """
 
     def __init__(self, run: Path, network: keras.Model):
@@ -43,13 +44,13 @@ class Checkpoint(keras.callbacks.Callback):
         self._began = 0.0
 
     def restore(self, model: keras.Model) -> int:
-        """Puts the model where the training stopped.
+        """Restore the model's state from the last checkpoint.
 
         Returns:
-            The number of epochs that are done.
+            The number of finished epochs.
 
         Raises:
-            ValueError: If the file of the last one is damaged.
+            ValueError: If the checkpoint or the history is damaged.
         """
         remove_leftovers(self.folder)
         self.folder.mkdir(exist_ok=True)
@@ -59,8 +60,8 @@ class Checkpoint(keras.callbacks.Callback):
             history = read_history(self.table.parent)
             if len(history) < done:
                 raise ValueError(
-                    f"{self.table} has {len(history)} epochs, but {self.folder} goes on after "
-                    f"{done}: it was changed or damaged; give another folder, or delete this one"
+                    f"{self.table} has {len(history)} epochs, but {self.folder} has {done}: the "
+                    "run folder was changed or damaged; choose another folder, or delete this one"
                 )
             _load(self._state(done), _state_of(model))
             self.history = history.head(done).to_dict("records")
@@ -68,31 +69,31 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def best(self) -> int:
-        """The best epoch so far, from 1."""
+        """The best epoch so far, counted from 1."""
         if "val_cindex" not in self.history[-1]:
             return len(self.history)
         return 1 + max(range(len(self.history)), key=lambda i: self.history[i]["val_cindex"])
 
     def load_best(self) -> None:
-        """Gives the network the weights of the best epoch."""
+        """Load the weights of the best epoch into the network."""
         _load(self._best(self.best), self.network.weights)
 
     def remove(self) -> None:
-        """What is not needed any more when the training has ended."""
+        """Remove the checkpoints, which are not needed after the training."""
         shutil.rmtree(self.folder)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at the clock."""
+        """Record the time at which the epoch starts."""
         self._began = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Writes everything; the state, which makes the epoch count, last."""
+        """Write the checkpoint; the state is written last, because it completes the epoch."""
         values = {name: float(value) for name, value in (logs or {}).items()}
         if not all(map(math.isfinite, values.values())):
             raise ValueError(
                 f"the training has diverged: epoch {epoch + 1} has "
                 + ", ".join(f"{name} {value:g}" for name, value in values.items())
-                + "; give a smaller learning rate"
+                + "; use a smaller learning rate"
             )
         seconds = round(time.perf_counter() - self._began, 2)
         self.history.append({"epoch": epoch + 1} | values | {"seconds": seconds})
@@ -113,12 +114,12 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def _state_of(model: keras.Model) -> list:
-    """Weights, states of random generators, and the optimizer's moments."""
+    """Return weights, states of random number generators, and the optimizer's variables."""
     return [*model.variables, *model.optimizer.variables]
 
 
 def _save(path: Path, variables: list) -> None:
-    """Writes them in their order; not as Keras does, whose HDF5 crashes where the disk is full."""
+    """Write variables in their order. Keras' HDF5 files are not used: they crash on a full disk."""
     with atomically(path) as part:
         np.savez(part, *map(keras.ops.convert_to_numpy, variables))
 
@@ -129,8 +130,8 @@ def _load(path: Path, variables: list) -> None:
             values = [file[name] for name in file.files]
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-    except Exception as error:  # Damaged archives raise whatever they like.
+    except Exception as error:  # A damaged archive can cause any exception.
         raise ValueError(
-            f"{path} cannot be loaded ({error}): it was changed or damaged; give another folder, "
-            "or delete this one"
+            f"{path} cannot be loaded ({error}): it was changed or damaged; choose another run "
+            "folder, or delete this one"
         ) from None

@@ -1,4 +1,4 @@
-"""Batches of training images as Keras takes them."""
+"""Batches of training images as a Keras dataset."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from survival.training.settings import TrainingSettings
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Batches of images, targets and weights, another division in every epoch.
+    """Batches of images, targets and weights, with a different division in every epoch.
 
-    Every batch has the same size, so that a step is compiled only once; rows that fill one up
-    have weight 0. What an epoch looks like depends on the seed and its number alone.
+    All batches have the same size, so that a step is compiled only once; rows that pad a batch have
+    weight 0. An epoch depends only on the seed and its number.
 
-    Where a batch would have too many bytes it consists of numbers instead, row and epoch of each
-    image, and :meth:`load` makes the images of a part of it.
+    If a batch would have too many bytes, it contains numbers instead of images, namely the row and
+    the epoch of each image. :meth:`load` then makes the images of a part of the batch.
 
     Args:
         images: Images of the slides.
-        targets: As :meth:`survival.cohort.Cohort.y_true` gives them.
-        patients: Whose slide it is, shape (n,).
+        targets: Targets as returned by :meth:`survival.cohort.Cohort.y_true`.
+        patients: Patient of each slide, shape (n,).
         settings: Size and kind of the batches, augmentation, seed.
-        devices: Among how many devices a batch is divided: its size becomes a multiple of that.
+        devices: Number of devices among which a batch is divided; its size becomes a multiple.
 
     Attributes:
         of_numbers: Whether batches consist of numbers.
-        rows: Rows of a batch, with those that fill it up.
+        rows: Rows of a batch, including padding.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__(workers=images.threads, max_queue_size=2)
         self.rows = -(-settings.batch_size // devices) * devices
         self.of_numbers = self.rows * math.prod(images.shape) > BATCH
-        # Without events all rows are alike, and are dealt out at random.
+        # If no row counts as an event, all rows are dealt out at random.
         events = targets[:, 1] if settings.batches != "shuffled" else np.zeros(len(targets))
         self._batches = EventBalancedBatches(
             events,
@@ -65,16 +65,16 @@ class TrainingBatches(keras.utils.PyDataset):
         return x if self.of_numbers else self.load(x), self._targets[rows], weight
 
     def load(self, numbers: np.ndarray) -> np.ndarray:
-        """Images of rows and epochs, shape (k, 2): uint8, shape (k, height, width, 3)."""
+        """Return the images of rows and epochs (k, 2), as uint8 of shape (k, height, width, 3)."""
         return np.stack([self._augmented(row, epoch) for row, epoch in numbers.tolist()])
 
     def start_at(self, epoch: int) -> None:
-        """Go to an epoch."""
+        """Switch to the batches of an epoch."""
         self._epoch = epoch
         self._rows = self._batches.epoch(epoch)
 
     def on_epoch_end(self) -> None:
-        """On to the next epoch; Keras calls it also when a fit starts."""
+        """Switch to the next epoch. Keras also calls this when a fit starts."""
         self.start_at(self._epoch + 1)
 
     def _augmented(self, row: int, epoch: int) -> np.ndarray:

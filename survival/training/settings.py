@@ -1,4 +1,4 @@
-"""What a user decides about a training."""
+"""Settings of a training."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ DTYPES = ("float32", "mixed_bfloat16")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is trained; the defaults of the first four are the thesis'.
+    """Settings of a training. The defaults of the first four are those of the thesis.
 
     Args:
-        epochs: How often every slide is seen.
-        batch_size: Slides in a batch, the most that compete with each other in the loss.
-        learning_rate: Of Adam.
+        epochs: Passes over the training slides.
+        batch_size: Slides in a batch. Only slides of the same batch are compared in the loss.
+        learning_rate: Learning rate of Adam.
         width: Factor on the units of the network, see :func:`survival.vgg_survival_model`.
-        mean_penalty: λ of the loss, see :class:`survival.CoxPHLoss`, and so the next three.
-        mean_penalty_form: ``"squared_mean"`` or ``"squared_sum"``.
-        ties: ``"breslow"`` or ``"efron"``.
-        normalization: ``"events"``, ``"batch"`` or ``"sum"``.
-        strata: Whether slides of different datasets never compete.
-        batches: ``"events"``: events are dealt out evenly over the batches; ``"patients"``: so,
-            and slides of a patient stay in one batch; ``"shuffled"``: drawn at random, as in the
-            thesis. But for ``"patients"``, slides of a patient count as independent.
-        augment: Which random changes the training images undergo, ``"flip"``, ``"stain"``.
+        mean_penalty: λ of the loss, see :class:`survival.CoxPHLoss`.
+        mean_penalty_form: ``"squared_mean"`` or ``"squared_sum"``, see there.
+        ties: ``"breslow"`` or ``"efron"``, see there.
+        normalization: ``"events"``, ``"batch"`` or ``"sum"``, see there.
+        strata: Whether slides are compared only within their own dataset.
+        batches: ``"events"`` spreads slides with an event evenly over the batches; ``"patients"``
+            does so too, and keeps each patient's slides in one batch; ``"shuffled"`` fills the
+            batches at random, as in the thesis. Except with ``"patients"``, the slides of a patient
+            are treated as independent.
+        augment: Random changes of the training images: ``"flip"``, ``"stain"`` or both.
         micro_batch: Slides whose activations are in memory at a time; by default as many as have
-            five million pixels together. The gradient is that of the whole batch in any case.
-        dtype: ``"float32"``; ``"mixed_bfloat16"`` halves the memory.
-        strategy: ``"one_device"``, or ``"mirrored"``: batches are divided among all GPUs of the
-            machine, and slides compete across them as on one.
-        seed: Of weights, batches and augmentation.
+            five million pixels together. The gradient is always that of the whole batch.
+        dtype: ``"float32"``, or ``"mixed_bfloat16"``, which halves the memory.
+        strategy: ``"one_device"``, or ``"mirrored"``, which divides each batch among all GPUs of
+            the machine. The loss still compares all slides of the batch.
+        seed: Random seed of the initial weights, the batches and the augmentation.
 
     Raises:
-        ValueError: Values that make no sense.
+        ValueError: A value is invalid.
     """
 
     epochs: int = 50
@@ -80,10 +81,10 @@ class TrainingSettings:
                 f"augment must be some of {', '.join(AUGMENTATIONS)}, not {self.augment!r}"
             )
         object.__setattr__(self, "augment", tuple(self.augment))
-        self.loss()  # which checks its own arguments
+        self.loss()  # checks the arguments of the loss
 
     def loss(self) -> CoxPHLoss:
-        """The loss, but for the strata, which are a column of the targets."""
+        """Return the loss. Strata are not part of it, but a column of the targets."""
         return CoxPHLoss(
             ties=self.ties,
             normalization=self.normalization,
@@ -92,9 +93,9 @@ class TrainingSettings:
         )
 
     def micro_batch_of(self, shape: tuple[int, int, int]) -> int:
-        """Images of a shape (height, width, channels) whose activations are in memory at a time."""
+        """Return how many images (height, width, channels) are processed at a time."""
         return self.micro_batch or at_a_time(shape)
 
     def record(self) -> dict:
-        """As JSON gives it back."""
+        """Return the settings as JSON would return them."""
         return asdict(self) | {"augment": list(self.augment)}

@@ -1,4 +1,4 @@
-"""A Cox network trained on the images of a cohort, in a folder from which it can go on."""
+"""Training of a Cox network on the images of a cohort, resumable from its run folder."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from survival.training.dataset import TrainingBatches
 from survival.training.settings import TrainingSettings
 
 COHORT = "cohort.csv"
-# Recorded, but no other training if they differ.
+# Entries that are recorded but may differ when a training is resumed.
 _CIRCUMSTANCES = ("images", "strategy", "backend", "versions", "kept_epoch", "chosen_by")
 
 
@@ -46,26 +46,26 @@ def train(
 ) -> Run:
     """Train the network of chapter 7 on the split ``train`` of a cohort.
 
-    The epoch with the best concordance index on the split ``validation`` is kept, or the last one
-    if there is no such split. Called again with the same arguments it goes on after the last whole
-    epoch, and gives what it would have given uninterrupted.
+    The network of the epoch with the highest concordance index on the split ``validation`` is kept,
+    or that of the last epoch if there is no such split. A second call with the same arguments
+    resumes after the last complete epoch, and gives the same result as an uninterrupted training.
 
     Args:
         cohort: Slides and follow-up, with splits.
-        images: Folder of their images, as ``survival preprocess`` wrote it.
-        out: The training's folder; what is in it: :class:`survival.run.Run`.
-        settings: How to train; by default as the thesis.
-        callbacks: Further Keras callbacks; they find ``loss``, ``val_loss`` (of the whole split)
-            and ``val_cindex`` in the logs.
+        images: Output folder of ``survival preprocess`` with their images.
+        out: The run folder; :class:`survival.run.Run` describes its contents.
+        settings: Settings of the training; by default :class:`TrainingSettings()`.
+        callbacks: Further Keras callbacks; ``loss``, ``val_loss`` (of the whole split) and
+            ``val_cindex`` are in the logs.
 
     Returns:
-        The training's folder, with the network and its predictions of all slides.
+        The run, with the network and its risk scores for all slides.
 
     Raises:
-        ValueError: A cohort without a split, a split without events, images that are missing or
-            of different sizes, one slide that stands for two patients or is in two splits, a
-            folder that holds something else (a training on other images,
-            for instance) or in which another process trains, or a training that diverges.
+        ValueError: The cohort is not split; the split ``train`` or ``validation`` has no events;
+            images are missing or have different sizes; one slide belongs to two patients or is in
+            two splits; ``out`` contains something else, such as a training on other images, or
+            another process is training in it; or the training diverges.
 
     Example:
         >>> settings = TrainingSettings(epochs=2, width=0.03)  # seconds, for a first look
@@ -75,7 +75,7 @@ def train(
     """
     settings, out = settings or TrainingSettings(), Path(out)
     if not cohort.part("train").event.any():
-        raise ValueError("no slide in the split 'train' has an event: there is nothing to learn")
+        raise ValueError("split 'train' has no event, so there is nothing to learn")
     _check_validation(cohort, settings)
     number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
@@ -83,7 +83,7 @@ def train(
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
     with only_writer(out):
-        if (out / SETTINGS).exists():  # perhaps since then
+        if (out / SETTINGS).exists():  # another process may have written it meanwhile
             _refuse_other_folders(out, record)
         _begin(out, cohort, record)
         if not (out / PREDICTIONS).exists():
@@ -100,7 +100,7 @@ def _train(
     number: int,
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    """Trains on from the last whole epoch, and writes network and predictions."""
+    """Train from the last complete epoch on, and write network and predictions."""
     keras.utils.set_random_seed(settings.seed)
     training = cohort.part("train")
     learnt = pictures.select(cohort.split == "train")
@@ -129,7 +129,9 @@ def _train(
     checkpoint.load_best()
     with atomically(out / MODEL) as part:
         network.save(part)
-    chosen_by = "val_cindex" if validation else "last epoch: there is no split 'validation'"
+    chosen_by = (
+        "val_cindex" if validation else "last epoch, because the cohort has no split 'validation'"
+    )
     write_settings(out, record | {"kept_epoch": checkpoint.best, "chosen_by": chosen_by})
     write_table(out / PREDICTIONS, prediction_table(cohort, pictures, predict(network, pictures)))
     checkpoint.remove()
@@ -145,7 +147,7 @@ def _in_bounded_memory(
 
 
 class _Validation(keras.callbacks.Callback):
-    """Puts loss and concordance index of the whole split ``validation`` into the logs."""
+    """Add loss and concordance index of the whole split ``validation`` to the logs."""
 
     def __init__(
         self,
@@ -167,14 +169,14 @@ class _Validation(keras.callbacks.Callback):
 
 
 def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
-    """Harrell's C over the pairs that the loss compares: of strata, those within one alone.
+    """Return Harrell's C over the pairs that the loss compares; with strata, those within one.
 
     Args:
-        targets: As :meth:`survival.cohort.Cohort.y_true` gives them.
-        log_hazard: Shape (n,).
+        targets: Targets as returned by :meth:`survival.cohort.Cohort.y_true`.
+        log_hazard: Log-hazards, shape (n,).
 
     Raises:
-        ValueError: Nothing can be compared.
+        ValueError: No two patients can be compared.
     """
     if targets.shape[1] == 2:
         return harrell_c(targets, log_hazard)
@@ -182,7 +184,7 @@ def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
-    """Refuses validation slides by which no epoch can be chosen, before anything is written."""
+    """Refuse a validation split that cannot select an epoch, before anything is written."""
     if "validation" not in cohort.split:
         return
     part = cohort.part("validation")
@@ -193,8 +195,8 @@ def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
         lacks = "two patients that can be compared" if part.event.any() else "event"
     raise ValueError(
         f"split 'validation' of {', '.join(sorted(set(part.dataset)))} has no {lacks} "
-        f"({len(set(part.patient))} patients): split again with another --seed or a larger "
-        "--validation share, or train without a validation split"
+        f"({len(set(part.patient))} patients): use `survival cohort split` with another --seed or "
+        "a larger --validation, or train without a validation split"
     )
 
 
@@ -215,7 +217,7 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
 
 
 def _refuse_other_folders(out: Path, record: dict) -> None:
-    """Makes sure that a folder is empty or that of the same training."""
+    """Refuse a folder that is neither empty nor of the same training."""
     if (out / SETTINGS).exists():
         before = read_settings(out)
         names = sorted((before.keys() | record.keys()) - set(_CIRCUMSTANCES))
@@ -227,16 +229,17 @@ def _refuse_other_folders(out: Path, record: dict) -> None:
                 for name in other
             )
             raise ValueError(
-                f"{out} was begun with {what}; choose another folder, or delete this one"
+                f"the training in {out} was started with {what}; choose another folder, or delete "
+                "this one"
             )
     elif not is_empty(out):
-        raise ValueError(f"{out} is not empty and holds no training; choose another folder")
+        raise ValueError(f"{out} is not empty and is not a run folder; choose another folder")
 
 
 def _begin(out: Path, cohort: Cohort, record: dict) -> None:
-    """Writes what the training is, unless it is there."""
+    """Write settings and cohort, unless they exist."""
     remove_leftovers(out)
-    # The settings first: with them, a folder left at any instant is known as this training's.
+    # Settings come first: they identify the folder, whenever the training may be killed.
     if not (out / SETTINGS).exists():
         write_settings(out, record)
     if not (out / COHORT).exists():

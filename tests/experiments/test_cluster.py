@@ -1,4 +1,4 @@
-"""Grids on Ray and in processes: workers and nodes are lost in the middle, and no result is."""
+"""Grids on Ray and in processes lose workers and nodes midway, but no results."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from experiments.jobs import run_all
 from resbuilder.common.cluster import RayExecutor
 from resbuilder.common.processes import visible_gpus
 
-# Not imported here: what is tested is an executor that imports it.
+# It is not imported here, because the tested executor imports it.
 if find_spec("ray") is None:
     pytest.skip("Ray is not installed: pip install 'resbuilder[ray]'", allow_module_level=True)
 ROOT = Path(__file__).parents[2]
 
 
 def counted(job):
-    """Leave a line when it begins and one when it ends, with the process that does it."""
+    """Write a line at the start and one at the end, with the process."""
     for what in ("begins", "ends"):
         with open(job["log"], "a") as log:
             log.write(f"{job['x']} {what} {os.getpid()}\n")
@@ -35,7 +35,7 @@ def counted(job):
 
 
 def trained():
-    """Loss of a line after four steps towards the data, from a seed."""
+    """Return the loss of a linear fit after four steps, from a seed."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -46,7 +46,7 @@ def trained():
 
 
 def killed_once(job):
-    """The first time this process is killed, as systems do when memory runs out."""
+    """Kill this process the first time, as systems do when memory runs out."""
     seen = Path(job["seen"])
     if not seen.exists():
         seen.touch()
@@ -65,7 +65,7 @@ def refused(job):
 @pytest.mark.parametrize(
     "address, message", [("127.0.0.1:9", "no Ray answers"), ("cluster", "HOST:PORT")]
 )
-def test_an_address_without_ray_is_refused_in_one_line(address, message, tmp_path):
+def test_an_address_without_ray_is_rejected_in_one_line(address, message, tmp_path):
     script = ("-m", "experiments.phs.readings", "--ray", address, "--out", str(tmp_path))
     done = subprocess.run([sys.executable, *script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
@@ -78,7 +78,7 @@ def jobs_of(folder, number, seconds=0.0):
 
 
 @pytest.mark.slow
-def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone(tmp_path):
+def test_an_embedded_ray_gives_the_results_of_processes_and_listens_on_loopback_only(tmp_path):
     before = {process.pid for process in psutil.process_iter()}
     listening = []
 
@@ -106,7 +106,7 @@ def test_an_embedded_ray_gives_what_processes_give_and_listens_on_loopback_alone
 @pytest.mark.faults
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 @pytest.mark.slow
-def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
+def test_a_killed_worker_costs_a_second_try_but_no_result(engine, tmp_path):
     cluster = (lambda: RayExecutor("local", 1)) if engine == "ray" else None
     jobs = {str(n): {"x": n, "seen": str(tmp_path / f"seen{n % 2}")} for n in range(3)}
     results = run_all(killed_once, jobs, tmp_path / "runs", 1, cluster=cluster)
@@ -116,7 +116,7 @@ def test_a_killed_worker_costs_a_second_try_and_no_result(engine, tmp_path):
 @pytest.mark.faults
 @pytest.mark.slow
 def test_a_job_that_is_always_killed_is_given_up_with_its_name(tmp_path):
-    with pytest.raises(Exception, match="hungry.*killed again and again"):
+    with pytest.raises(Exception, match="killed repeatedly while hungry"):
         run_all(killed_always, {"hungry": {}}, tmp_path, 1)
 
 
@@ -149,7 +149,7 @@ run_all(counted, jobs, folder / "runs", 1, cluster=lambda: RayExecutor(address))
 
 @pytest.fixture(scope="module")
 def nodes():
-    """A cluster of two nodes on the loopback interface: a head without cores, and a way to add."""
+    """Yield a cluster on the loopback interface: a head without cores, and a way to add nodes."""
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     from ray.cluster_utils import Cluster
 
@@ -167,15 +167,13 @@ def lines(log):
 def wait_for(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it did not come about"
+        assert time.monotonic() < end, "the condition did not become true"
         time.sleep(0.05)
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_node_killed_in_the_middle_of_a_grid_loses_nothing_and_leaves_nothing_half(
-    nodes, tmp_path
-):
+def test_a_node_killed_amid_a_grid_loses_no_result_and_leaves_no_half_written_file(nodes, tmp_path):
     add, cluster = nodes
     doomed = add(1)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -191,12 +189,12 @@ def test_a_node_killed_in_the_middle_of_a_grid_loses_nothing_and_leaves_nothing_
     finally:
         grid.kill()
     ended = [x for x, what, _ in lines(log) if what == "ends"]
-    assert {pid for _, _, pid in lines(log)} > lost, "no other node has done anything"
+    assert {pid for _, _, pid in lines(log)} > lost, "no other node has done a job"
     entries = [json.loads((tmp_path / "runs" / f"{n}.json").read_text()) for n in range(24)]
     assert [entry["result"]["square"] for entry in entries] == [n**2 for n in range(24)]
     assert entries[0]["result"]["loss"] == entries[23]["result"]["loss"] > 0
     assert set(ended) == {str(n) for n in range(24)}
     assert {path.suffix for path in (tmp_path / "runs").iterdir() if path.is_file()} == {".json"}
-    # Only what the lost node was at has begun twice.
+    # Only the running jobs of the lost node have started twice.
     begun = [x for x, what, _ in lines(log) if what == "begins"]
     assert len(begun) - len(set(begun)) <= 1

@@ -1,4 +1,4 @@
-"""Every script of experiments/ helps at once, and the list of all of them is true."""
+"""Every script of experiments/ answers --help at once, and the list of all scripts is true."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from resbuilder.common.cli import Command
 
 ROOT = Path(__file__).parents[2]
 MAIN = 'if __name__ == "__main__":'
-# Found in the folder, so that a new script is tested, too.
+# Found in the folder, so that new scripts are tested, too.
 SCRIPTS = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for path in (ROOT / "experiments").rglob("*.py")
@@ -24,7 +24,7 @@ SCRIPTS = sorted(
 )
 HEAVY = ("absl", "jax", "keras", "matplotlib", "pandas", "scipy", "skimage", "sklearn",
          "tensorflow", "torch")  # fmt: skip
-# One process for all of them, as each would take a second to start.
+# One process for all of them, because each would take a second to start.
 PROGRAM = """
 import json, sys
 from importlib import import_module
@@ -45,7 +45,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def helped():
-    """Help of every script, and what was imported by then."""
+    """Return the help of every script, and the modules imported by then."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(HEAVY), *SCRIPTS],
         cwd=ROOT,
@@ -68,8 +68,8 @@ def test_help_of_every_script_needs_no_backend_and_no_figures(helped):
 def test_help_says_where_runs_and_results_go(helped):
     page = " ".join(helped["experiments.morphnet.bad_start"]["pages"][0].split())
     assert "Folder of the runs. [default: runs/morphnet]" in page
-    assert "Results of thesis are written into experiments/results/morphnet, which git" in page
-    assert "All of a preset: quick 1, thesis 3." in page
+    assert "Results of thesis are written to experiments/results/morphnet, which is tracked" in page
+    assert "By default all: quick 1, thesis 3." in page
 
 
 def test_the_list_names_every_script_and_what_it_reproduces():
@@ -89,7 +89,7 @@ def test_the_list_names_every_script_and_what_it_reproduces():
     assert part.partition("Studies of")[2] in text
 
 
-def test_a_script_whose_presets_have_several_seeds_takes_fewer():
+def test_a_script_has_the_option_seeds_if_a_preset_has_several():
     for name, module in catalog.scripts():
         for experiment in getattr(module, "EXPERIMENTS", ()):
             if len(experiment.times) == 1:  # nothing is trained
@@ -102,7 +102,7 @@ def test_a_script_whose_presets_have_several_seeds_takes_fewer():
 
 
 def jobs_of(preset):
-    """Two jobs for each of three seeds."""
+    """Return two jobs for each of three seeds."""
     return {f"{x}_seed{seed}": {"x": x, "seed": seed} for seed in range(3) for x in (1, 2)}
 
 
@@ -118,7 +118,7 @@ def stores(path, *names):
     write(path, {name: {"job": jobs_of("")[name], "accuracy": 0.5} for name in names})
 
 
-def test_the_state_is_what_the_committed_results_hold(experiment, tmp_path):
+def test_the_state_counts_the_jobs_with_committed_results(experiment, tmp_path):
     path, names = tmp_path / "a" / "b.json", list(jobs_of(""))
     assert experiment.state("thesis") == "not measured"
     for done, state in ((0, "not measured"), (1, "partly: 1 of 6 jobs"),
@@ -126,7 +126,7 @@ def test_the_state_is_what_the_committed_results_hold(experiment, tmp_path):
                         (4, "partly: 2 of 3 seeds"), (6, "measured")):  # fmt: skip
         stores(path, *names[:done])
         assert experiment.state("thesis") == state
-    assert experiment.state("laptop") == "not measured"  # has a file of its own
+    assert experiment.state("laptop") == "not measured"  # it has its own file
     found = json.loads(path.read_text())
     found["1_seed0"]["job"]["x"] = 7
     write(path, found)
@@ -143,7 +143,7 @@ def script(preset, running):
     command.measure("a/b", squared, jobs_of(preset), preset, running)
 
 
-def test_fewer_seeds_are_the_same_jobs_and_lose_no_stored_result(experiment, tmp_path):
+def test_fewer_seeds_run_the_same_jobs_and_lose_no_stored_result(experiment, tmp_path):
     path = tmp_path / "a" / "b.json"
     stores(path, "1_seed1", "2_seed2")
     arguments = ["--preset", "thesis", "--workers", "1", "--out", str(tmp_path / "runs")]
@@ -162,14 +162,14 @@ def test_fewer_seeds_are_the_same_jobs_and_lose_no_stored_result(experiment, tmp
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--seeds", "4"], "more than the preset quick has: give at most 3"),
+        (["--seeds", "4"], "too large: --preset quick has 3. Give at most 3"),
         (["--seeds", "0"], "0 is not in the range"),
-        (["--gpus", "1"], "give --ray, too"),
-        (["--memory", "4"], "give --ray, too"),
-        (["--strategy", "mirrored", "--workers", "2"], "give one of the two"),
+        (["--gpus", "1"], "--gpus needs --ray"),
+        (["--memory", "4"], "--memory needs --ray"),
+        (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
     ],
 )
-def test_options_that_mean_nothing_are_one_line_and_status_2(arguments, message):
+def test_contradictory_options_are_rejected_in_one_line_with_status_2(arguments, message):
     refused = CliRunner().invoke(script, arguments)
     assert refused.exit_code == 2
     (line,) = refused.output.splitlines()
@@ -198,7 +198,7 @@ def test_options_arrive_as_one_argument():
 
 
 def test_ctrl_c_at_any_moment_says_how_to_resume(monkeypatch):
-    """Also while data is made, before the first job."""
+    """It does so also while data is made, before the first job."""
 
     @click.command(cls=Command)
     @command.standard_options("a")

@@ -1,4 +1,4 @@
-"""Hyperband beside the search: the same space, the same budget, and what each has at a time."""
+"""Hyperband and the search: the same space, the same budget, and accuracies over time."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from resbuilder import SearchConfig, cost
 from resbuilder.training import Trainer, TrainingData
 
 
-def test_what_the_space_describes_fills_the_budget():
+def test_every_network_of_the_space_fills_the_budget():
     config = SearchConfig(dataset="digits", flops=1e6, width=8).resolved()
     data = TrainingData.load(config)
     values = {f"blocks_{s}": s for s in range(4)} | {f"inner_{s}": 0.5 for s in range(4)}
@@ -34,7 +34,7 @@ def test_what_the_space_describes_fills_the_budget():
                 assert widths[first] == pytest.approx(widths[second] / 2, abs=1)
 
 
-def test_a_method_has_what_is_best_on_validation_images_so_far():
+def test_a_method_is_judged_by_its_best_network_so_far_on_validation_images():
     networks = [
         {"seconds": 2, "validation": 0.5, "test": 0.6},
         {"seconds": 4, "validation": 0.4, "test": 0.9},
@@ -49,7 +49,7 @@ def job_of(method, **changes):
 
 
 @pytest.mark.slow
-def test_hyperband_trains_on_from_its_own_networks(tmp_path, monkeypatch):
+def test_hyperband_continues_to_train_its_own_networks(tmp_path, monkeypatch):
     begun, ended = [], []
 
     class Watched(Trainer):
@@ -63,23 +63,23 @@ def test_hyperband_trains_on_from_its_own_networks(tmp_path, monkeypatch):
         return len(one) == len(other) and all(map(np.array_equal, one, other))
 
     monkeypatch.setattr("experiments.resbuilder.hyperband_peer.Trainer", Watched)
-    # From one convolution alone: a few layers are traced much sooner than a ResNet-18.
+    # One convolution only, because a few layers are traced much faster than a ResNet-18.
     monkeypatch.setattr("experiments.resbuilder.hyperband_peer.STARTS", ("rb-0net",))
     monkeypatch.setattr(
         "experiments.resbuilder.hyperband_peer._Time.over", lambda _: len(ended) > 5
     )
     result = follow(job_of("Hyperband"), tmp_path)
     assert len(result["networks"]) == 6 and list(tmp_path.iterdir()) == []
-    # The sixth is the best of five that had half of the epochs, and has the other half.
+    # The sixth training continues the best of five with half of the epochs, for the other half.
     assert [any(same(b, e) for e in ended[:i]) for i, b in enumerate(begun)] == 5 * [0] + [1]
 
 
-def test_hyperband_begins_nothing_when_the_time_is_over(tmp_path, monkeypatch):
+def test_hyperband_starts_no_training_after_the_time_is_up(tmp_path, monkeypatch):
     monkeypatch.setattr("experiments.resbuilder.hyperband_peer.STARTS", ("rb-0net",))
     result = follow(job_of("Hyperband", seconds=3), tmp_path)
     networks, seconds = result["networks"], [n["seconds"] for n in result["networks"]]
     assert networks and seconds == sorted(seconds)
-    # The last one began before the end.
+    # The last one started before the end.
     assert all(second <= 3 for second in seconds[:-1]) and result["seconds"] >= 3
     assert all(0 <= n[part] <= 1 for n in networks for part in ("validation", "test"))
 
@@ -90,7 +90,7 @@ def test_hyperband_may_have_as_many_epochs_as_the_weights_of_a_search():
     assert epochs == [2 * (2 * 3 + 2), 2 * (2 + 2)]
 
 
-def test_table_and_figure_tell_who_is_ahead():
+def test_table_and_figure_show_which_method_is_ahead():
     results = [
         {"job": job | {"seconds": 100}, "networks": [{"seconds": s, "validation": v, "test": v}]}
         for job, s, v in zip(
@@ -103,7 +103,8 @@ def test_table_and_figure_tell_who_is_ahead():
     times, found = curves(results)
     assert set(map(len, found.values())) == {1} and times[-1] == 100
     rows = markdown(results).splitlines()[2:]
-    assert rows[0].startswith("| thesis | 90.00 | 90.00 |") and "| 100% | 0% |" in rows[0]
+    assert rows[0].startswith("| ResBuilder, thesis | 90.00 | 90.00 |")
+    assert "| 100% | 0% |" in rows[0]
     assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% | 0% |" in rows[1]
     assert all(row.endswith("| – | – |") for row in rows[4:6])
     assert len(draw(*curves(results)).axes[0].lines) == 2 * len(METHODS) + 1

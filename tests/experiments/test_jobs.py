@@ -1,4 +1,4 @@
-"""Grids of small trainings: done once each, by one process, and nothing lost or mixed."""
+"""Grids of small trainings: each is done once, by one process, and no result is lost or mixed."""
 
 import json
 import math
@@ -30,7 +30,7 @@ def slow(job):
     return {"x": job["x"]}
 
 
-def test_jobs_resume_and_refuse_other_settings(tmp_path):
+def test_jobs_resume_and_reject_other_settings(tmp_path):
     jobs = {str(n): {"x": n} for n in range(3)}
     assert run_all(squared, jobs, tmp_path, workers=1)["2"] == {"square": 4.0, "nothing": None}
     (tmp_path / "1.json").unlink()
@@ -42,7 +42,7 @@ def test_jobs_resume_and_refuse_other_settings(tmp_path):
         run_all(squared, {"1": {"x": 7}}, tmp_path, workers=1)
 
 
-def test_results_that_are_published_need_no_second_measurement(tmp_path):
+def test_committed_results_need_no_second_measurement(tmp_path):
     jobs = {str(n): {"x": n} for n in range(2)}
     write(tmp_path / "results.json", {"1": {"job": {"x": 1}, "square": 100.0, "nothing": None}})
     assert restore(tmp_path / "results.json", tmp_path / "runs") == 1
@@ -78,7 +78,7 @@ def test_two_processes_share_a_grid_without_doing_anything_twice(tmp_path):
 
 
 def counts_to_five(job):
-    """A job in steps that is killed after its third, once."""
+    """Do a job in steps that is killed once, after its third step."""
     kept = Checkpoint(job["checkpoint"], interval=0)
     state = kept.load() or {"steps": [], "array": np.zeros(0), "best": math.inf}
     while len(state["steps"]) < 5:
@@ -100,7 +100,7 @@ def test_a_killed_job_resumes_at_its_checkpoint(tmp_path):
     assert not list((tmp_path / "runs" / "checkpoints").iterdir())
 
 
-def test_a_checkpoint_of_other_settings_is_not_taken_up(tmp_path):
+def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
     first, second = (_checkpoint(tmp_path, "a", {"x": x}) for x in (1, 2))
     first.save({"step": 3})
     assert second.load() is None
@@ -146,8 +146,8 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_to_the_parent_alone_ends_all_processes_and_says_how_to_resume(tmp_path):
-    """And nothing else: the start-up notes of the backend stay out of the output."""
+def test_ctrl_c_to_the_parent_only_ends_all_processes_and_says_how_to_resume(tmp_path):
+    """The output contains nothing else, no start-up messages of the backend."""
     script = tmp_path / "endless.py"
     script.write_text(ENDLESS)
     (tmp_path / "pids").mkdir()
@@ -156,7 +156,7 @@ def test_ctrl_c_to_the_parent_alone_ends_all_processes_and_says_how_to_resume(tm
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        # A shell lets its background jobs ignore Ctrl-C, and so would this process.
+        # A shell makes its background jobs ignore Ctrl-C, and this process would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120

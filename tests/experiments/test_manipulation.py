@@ -1,4 +1,4 @@
-"""Manipulated photographs differ from the authentic ones under their masks and nowhere else."""
+"""Manipulated photographs differ from the authentic ones only under their masks."""
 
 import keras
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 from scipy.ndimage import binary_dilation, label
 
+from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.manipulation.__main__ import main
 from experiments.resbuilder.manipulation.generate import generate, generate_missing
 from experiments.resbuilder.manipulation.kinds import (
@@ -30,7 +31,7 @@ SIZE, PAIRS = 64, {"train": 16, "test": 8}
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A generated folder, as seed 0, and its table."""
+    """Return a folder with generated images as seed 0, and their table."""
     folder = tmp_path_factory.mktemp("manipulation")
     generate(bundled_photographs(), folder / "seed0", SIZE, PAIRS, seed=0)
     return folder, pd.read_csv(folder / "seed0" / "manipulations.csv")
@@ -43,8 +44,8 @@ def pair(folder, row):
     return [Image.open(file) for file in files], np.asarray(Image.open(mask)) > 0
 
 
-def test_the_images_of_a_pair_differ_under_the_mask_alone(made):
-    """Beyond it, only in 16x16 blocks of the JPEG that it touches, and their next pixels."""
+def test_the_images_of_a_pair_differ_only_under_the_mask(made):
+    """Outside, only 16x16 JPEG blocks that the mask touches, and adjacent pixels, may differ."""
     folder, table = made
     for row in table.itertuples(index=False, name="Row"):
         (authentic, manipulated), mask = pair(folder, row)
@@ -53,11 +54,11 @@ def test_the_images_of_a_pair_differ_under_the_mask_alone(made):
         blocks = binary_dilation(np.kron(touched, np.ones((16, 16), bool)), iterations=2)
         assert not difference[~blocks].any(), row
         assert difference[mask].mean() > difference[~mask].mean(), row
-        assert authentic.quantization == manipulated.quantization, "one quality tells no label"
+        assert authentic.quantization == manipulated.quantization, "one quality reveals no label"
         assert_allclose(mask.mean(), row.area, rtol=1e-3)
 
 
-def test_every_kind_is_there_and_photographs_stay_in_their_part(made):
+def test_every_kind_occurs_and_photographs_stay_in_their_part(made):
     _, table = made
     assert table.groupby(["part", "kind"]).size().to_dict() == {
         (part, kind): count // 4 for part, count in PAIRS.items() for kind in KINDS
@@ -83,27 +84,27 @@ def test_the_same_seed_makes_the_same_files(made, tmp_path):
 
 
 def ramps(size=SIZE):
-    """An image whose red is the column and whose green is the row."""
+    """Return an image whose red is the column and whose green is the row."""
     rows, columns = np.mgrid[:size, :size].astype(np.uint8)
     return np.stack([columns, rows, rows + columns], axis=-1)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_regions_are_whole_blobs_of_the_size_asked_for(seed):
+def test_regions_are_connected_blobs_of_the_requested_size(seed):
     mask = draw_region(SIZE, np.random.default_rng(seed), (0.08, 0.1))
     assert mask.shape == (SIZE, SIZE) and label(mask)[1] == 1
     assert 0.07 < mask.mean() < 0.11
 
 
 def test_a_copied_region_comes_from_where_the_table_says():
-    """Ramps tell of every pixel where it came from: the move, the scale and the angle."""
+    """Ramps show the origin of every pixel, hence the move, the scale and the angle."""
     rng = np.random.default_rng(0)
     for _ in range(5):
         mask = draw_region(SIZE, rng, (0.05, 0.08))
         region, move = copy_move(ramps(), mask, rng)
         points = np.argwhere(mask)[:, ::-1]
         origin = region[mask][:, :2].astype(float)
-        inner = ((origin > 1) & (origin < SIZE - 2)).all(axis=1)  # not mirrored at the rim
+        inner = ((origin > 1) & (origin < SIZE - 2)).all(axis=1)  # not mirrored at the edge
         x, y = (points[inner] - np.argwhere(mask).mean(axis=0)[::-1]).T
         there = (origin[inner] @ [1, 1j]) - origin[inner].mean(axis=0) @ [1, 1j]
         here = (x + 1j * y) - (x + 1j * y).mean()
@@ -122,7 +123,7 @@ def test_filling_in_continues_a_ramp():
     assert np.abs(filled.astype(int) - ramps())[mask].max() <= 1
 
 
-def test_spliced_and_recompressed_regions_have_a_jpeg_of_their_own():
+def test_spliced_and_recompressed_regions_have_another_jpeg_quality():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8)
     region, known = splice(None, None, rng, (image, {"photograph": "other.jpg"}))
@@ -140,10 +141,10 @@ def test_blending_leaves_the_outside_and_replaces_the_inside():
     blended = blend(np.zeros((SIZE, SIZE, 3), np.uint8), np.full((SIZE, SIZE, 3), 200), mask)
     assert not blended[~mask].any()
     assert (blended[24:36, 24:36] == 200).all()
-    assert 50 < blended[20, 30, 0] < 200, "the rim is softened"
+    assert 50 < blended[20, 30, 0] < 200, "the edge is softened"
 
 
-def test_scores_by_kind_are_those_by_hand():
+def test_scores_by_kind_equal_those_by_hand():
     logits = np.array([[0, -1], [0, 1], [0, 0.5], [0, 2], [0, -2], [0, 3]], float)
     labels = np.array([0, 0, 1, 1, 1, 1])
     scores = judge(logits, labels, ["splice", "splice", "inpainting", "inpainting"])
@@ -169,14 +170,14 @@ def test_a_search_on_six_channels_is_judged_on_the_test_part(made):
     assert found["flops"] == 2 * 64 * 64 * 9 * 6 * 2 + 2 * 2 * 2
     assert found["parameters"] == 9 * 6 * 2 + 2 * 2 + 2 * 2 + 2
     assert set(found["auc_by_kind"]) == set(KINDS)
-    assert train_and_judge(job) == found, "the finished search is not begun again"
-    assert found["anew"]["epochs"] == 1 <= found["epochs"]
-    assert found["anew"]["flops"] == found["flops"]
+    assert train_and_judge(job) == found, "the finished search is not started again"
+    assert found[FROM_SCRATCH]["epochs"] == 1 <= found["epochs"]
+    assert found[FROM_SCRATCH]["flops"] == found["flops"]
     table = markdown([{"job": job} | found])
-    assert f"| ResBuilder, trained anew | RGB + ELA | {found['parameters']}" in table
+    assert f"| ResBuilder, from scratch | RGB + ELA | {found['parameters']}" in table
     assert f"| ResBuilder | RGB + ELA | {found['parameters']}" in table
     assert f"| {found['auc']:.3f} |" in table
-    with pytest.raises(ValueError, match="begun with other settings"):
+    with pytest.raises(ValueError, match="started with other settings"):
         train_and_judge(job | {"search": job["search"] | {"flops": 2e6}})
 
 
@@ -191,15 +192,15 @@ def test_the_command_makes_a_folder_and_says_what_is_wrong(made, tmp_path):
     assert (tmp_path / "out" / "contact_sheet.png").exists()
     assert len(list((tmp_path / "out" / "images").rglob("*.jpg"))) == 32
     for wrong, message in (
-        (command, "exists already"),
-        ([*command[:2], str(tmp_path / "large"), "--size", "512"], "remove it or take a smaller"),
+        (command, "already exists"),
+        ([*command[:2], str(tmp_path / "large"), "--size", "512"], "remove it or choose a smaller"),
         (["generate", str(tmp_path / "out" / "images" / "test"), str(tmp_path / "x")], "need 160"),
         (["measure", "--preset", "thesis"], "give a folder of photographs"),
     ):
         result = run(main, wrong)
         assert result.exit_code == 2 and message in " ".join(result.output.split()), result.output
     (source / "astronaut.png").unlink()
-    with pytest.raises(ValueError, match="holds 3 photographs; at least 4"):
+    with pytest.raises(ValueError, match="contains 3 photographs, but at least 4"):
         photographs_in(source)
     with pytest.raises(ValueError, match="made with other settings"):
         generate_missing(bundled_photographs(), made[0] / "seed0", SIZE, PAIRS, seed=1)

@@ -1,4 +1,4 @@
-"""Chapter 5: costs, iterations, records and comparisons are what the figures say they are."""
+"""Chapter 5: costs, iterations, records and comparisons are as the figures describe them."""
 
 import json
 from importlib import import_module
@@ -26,7 +26,7 @@ trains = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory, digits28):
-    """Folder with real digits, enlarged to 28×28, in the place of MNIST."""
+    """Return a folder with real digits, enlarged to 28×28, instead of MNIST."""
     x, y = digits28
     folder = tmp_path_factory.mktemp("data")
     np.savez(
@@ -37,7 +37,7 @@ def digits(tmp_path_factory, digits28):
 
 @pytest.fixture
 def job(digits):
-    """146 steps of 4 images in an epoch: Adam takes weights of 0.1 to about 0 in one."""
+    """Return a job of 146 steps with 4 images: in an epoch, Adam brings weights of 0.1 to 0."""
     return {
         "dataset": "mnist",
         "data_dir": digits,
@@ -49,7 +49,7 @@ def job(digits):
     }
 
 
-def test_flops_and_size_are_those_of_the_library_and_of_a_count_by_hand():
+def test_flops_and_size_equal_those_of_the_library_and_a_count_by_hand():
     # 26² positions of 9 inputs, 11² of 9·32, then 5²·64 features, 512 of them, 10 logits.
     multiplications = 676 * 9 * 32 + 121 * 9 * 32 * 64 + 1600 * 512 + 512 * 10
     assert flops(WIDTHS) == 2 * multiplications == 6_498_560
@@ -73,15 +73,15 @@ def test_widths_fill_the_budget_and_keep_their_proportion():
 
 
 def test_the_thesis_expansion_of_1_and_41_needs_a_dense_layer_that_narrows():
-    """1·41 became 3·116: a factor of 2.83, and the FLOPs say what else was scaled."""
+    """1·41 became 3·116, a factor of 2.83; the FLOPs show what else was scaled."""
     assert expanded((1, 41), flops((32, 64))) == (7, 304)  # no dense layer: far too wide
     for units, fits in ((341, False), (342, True), (348, True), (349, False), (512, False)):
         assert (expanded((1, 41, units), flops(WIDTHS))[:2] == SECOND[:2]) == fits
 
 
 @trains
-def test_records_are_of_the_steps_they_name(job):
-    """Every 50 of two epochs' 292 steps, done ten at once; and of the network as it was then."""
+def test_records_belong_to_their_steps(job):
+    """There is one every 50 of 292 steps, done ten at once, of the network at that step."""
     history = train(job, (4, 6, 8), 2, strength=1e-5, record_every=50)["history"]
     assert [record["step"] for record in history] == [0, 50, 100, 156, 206, 256, 292]
     start = history[0]
@@ -97,14 +97,14 @@ def test_records_are_of_the_steps_they_name(job):
 
 
 @trains
-def test_steps_between_records_are_a_multiple_of_those_done_at_once(job):
+def test_steps_between_records_must_be_a_multiple_of_those_done_at_once(job):
     with pytest.raises(ValueError, match="multiple of 10, got 25"):
         train(job, (1, 1), 1, record_every=25)
 
 
 @trains
 @pytest.mark.slow
-def test_two_iterations_start_again_from_what_the_first_left(job):
+def test_the_second_iteration_starts_from_the_widths_that_the_first_left(job):
     done = iterate(job | {"strength": 2e-5, "epochs": 2})
     first, second = done["iterations"]
     assert first["widths"] == WIDTHS
@@ -122,7 +122,7 @@ def test_two_iterations_start_again_from_what_the_first_left(job):
 
 @trains
 @pytest.mark.slow
-def test_a_run_ends_where_a_layer_breaks_down(job):
+def test_a_run_ends_when_a_layer_loses_all_channels(job):
     broken = iterate(job | {"strength": 1e-2})
     assert len(broken["iterations"]) == 1
     assert 0 in broken["iterations"][0]["alive"]
@@ -182,7 +182,7 @@ def test_a_first_iteration_suggests_its_alive_channels_unless_a_layer_has_none(m
     assert list(measured.scaled) == [5]
 
 
-def test_a_break_down_is_named_with_the_first_record_that_has_it():
+def test_a_breakdown_is_reported_with_its_first_record():
     iteration = {
         "alive": [0, 64, 3],
         "history": [record(0, 3, 64, 9), record(100, 0, 64, 5), record(200, 0, 64, 3)],
@@ -190,7 +190,7 @@ def test_a_break_down_is_named_with_the_first_record_that_has_it():
     assert left_of({"iterations": [iteration]}, 0) == "0·64·3, broke down by step 100"
 
 
-def test_the_front_holds_what_no_cheaper_network_matches():
+def test_the_front_contains_the_networks_that_no_cheaper_one_matches():
     networks = [
         {"flops": f, "error": e} for f, e in [(2, 0.2), (1, 0.2), (3, 0.3), (4, 0.1), (4, 0.15)]
     ]
@@ -229,7 +229,7 @@ def test_distance_of_starts_is_in_factors_of_two_of_their_proportions():
 )
 @pytest.mark.slow
 def test_commands_share_their_trainings(figures, module, preset, digits, tmp_path, monkeypatch):
-    """The whole way from the command to the figures, on small real images."""
+    """The commands run through to the figures, on small real images."""
     monkeypatch.setitem(module.PRESETS, "quick", preset)
     trained = []
     for name, drawn in figures.items():
@@ -244,7 +244,9 @@ def test_commands_share_their_trainings(figures, module, preset, digits, tmp_pat
 
 @trains
 @pytest.mark.slow
-def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypatch):
+def test_the_remaining_channels_of_each_setting_are_a_row_of_the_table(
+    digits, tmp_path, monkeypatch
+):
     module = import_module("experiments.morphnet.what_is_left")
     monkeypatch.setitem(module.PRESETS, "quick", (400, 4, 20, ("threshold 1e-2",)))
     (row,) = (
@@ -255,7 +257,7 @@ def test_what_each_setting_leaves_is_a_row_of_a_table(digits, tmp_path, monkeypa
 
 @trains
 @pytest.mark.slow
-def test_weights_kept_and_widths_scaled_fill_the_same_budget(digits, tmp_path, monkeypatch):
+def test_pruned_and_scaled_networks_fill_the_same_budget(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(inherited, "DATASET", "mnist")
     monkeypatch.setitem(inherited.PRESETS, "quick", (240, 2, (4, 8, 16), (0.5,), 1))
     results = [
@@ -265,14 +267,14 @@ def test_weights_kept_and_widths_scaled_fill_the_same_budget(digits, tmp_path, m
     budget = results[0]["flops"] // 2
     for result in results:
         (network,) = result["networks"]
-        # So small a network goes by large steps: one channel of four before eight.
+        # A small network shrinks in large steps: one of four channels before eight.
         assert 0.5 * budget < network["flops"] <= budget
     (row,) = inherited.markdown(results).split("\n")[2:3]
     assert row.startswith("| 50% | ")
     inherited.drawn(results).savefig(tmp_path / "drawn.png")
 
 
-def test_the_sentence_says_where_morphnet_wins_by_two_standard_errors():
+def test_the_sentence_names_the_shares_at_which_morphnet_is_better_by_two_standard_errors():
     def result(side, seed, *tests):
         job = {"side": side, "seed": seed, "shares": [0.5, 0.1]}
         return {"job": job, "networks": [{"test": t} for t in tests]}
@@ -281,15 +283,15 @@ def test_the_sentence_says_where_morphnet_wins_by_two_standard_errors():
     ours = [result("morphnet", 0, 0.80, 0.80), result("morphnet", 1, 0.91, 0.83)]
     shares = inherited.by_share(scaled + ours)
     assert inherited.lead(shares[0.1]) == pytest.approx((0.095, 0.005))
-    said = inherited.sentence(shares)
-    assert "wins over widths scaled alike at 10% (+9.5 points)" in said
-    assert "loses at no share" in said
-    assert "standard errors at 50% (+0.5 points)" in said
+    sentence = inherited.sentence(shares)
+    assert "is better than uniformly scaled widths at 10% (+9.5 points)" in sentence
+    assert "worse at no share" in sentence
+    assert "smaller at 50% (+0.5 points)" in sentence
     assert "not measured" in inherited.sentence(inherited.by_share(scaled)).lower()
 
 
 def called(name, digits, out):
-    """Folder of the report of a command."""
+    """Run a command, and return the folder of its report."""
     command = import_module(f"experiments.morphnet.{name}").main
     arguments = ["--data-dir", digits, "--out", str(out), "--workers", "1"]
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)

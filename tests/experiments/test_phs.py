@@ -1,4 +1,4 @@
-"""The fast loop of chapter 3's experiments is Keras' fit, and what hangs on it is right."""
+"""Chapter 3: the fast loop equals Keras' fit, and the experiments built on it are right."""
 
 import json
 import math
@@ -33,7 +33,7 @@ JOB = {
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory, digits28):
-    """Folder with real digits, enlarged to LeNet's 28×28, as a dataset that has no name."""
+    """Return a folder with real digits, enlarged to LeNet's 28×28, as an unregistered dataset."""
     x, y = digits28
     folder = tmp_path_factory.mktemp("data")
     np.savez(
@@ -71,8 +71,8 @@ def test_lenet_is_initialised_as_pytorch_does():
         assert_allclose(ours.std(), bound / 3**0.5, rtol=0.15)
 
 
-def test_the_loop_is_fit(job):
-    """Same order of the images, same callback: the same weights and the same event."""
+def test_the_loop_equals_fit(job):
+    """The same order of images and the same callback give the same weights and event."""
     from experiments.phs.trainings import make_loop
 
     braking = dict(target=0.5, factor=10.0, average_steps=20, verbose=0)
@@ -105,8 +105,8 @@ def test_the_loop_is_fit(job):
         assert_allclose(a, b, atol=2e-5)
 
 
-def test_a_fork_is_a_training_that_brakes_from_the_start(job, monkeypatch):
-    """The part before braking is shared between rows; that must not change a number."""
+def test_a_fork_equals_a_training_with_the_callback_from_the_start(job, monkeypatch):
+    """Rows share the part before braking, which must not change any number."""
     from experiments.phs import trainings
 
     monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
@@ -142,7 +142,7 @@ class Interrupted(Exception):
 @pytest.mark.parametrize("saves", [1, 4, 7])
 @pytest.mark.slow
 def test_an_interrupted_job_resumes_with_the_same_numbers(job, monkeypatch, tmp_path, saves):
-    """Killed before braking, in the first braked training, in the second: nothing changes."""
+    """It may be killed before braking, in the first braked training, and in the second."""
     from experiments import checkpoints
     from experiments.phs import trainings
 
@@ -175,14 +175,14 @@ def test_the_three_meanings_of_a_test_accuracy():
     assert accuracies(history) == {"final": 0.6, "by_validation": 0.7, "best": 0.9}
 
 
-def test_spread_is_mean_and_sample_deviation_in_per_cent():
+def test_spread_is_mean_and_sample_deviation_in_percent():
     assert spread([0.8, 0.9]) == "85.00 ± 7.07"
     assert signed([-0.01, -0.02]) == "−1.50 ± 0.71"
     assert spread([0.8]) == "80.00"
 
 
 def test_rows_of_the_same_dynamics_are_one_training():
-    """Four pairs of printed rows agree in α²/m and αγ; their printed accuracies agree too."""
+    """Four pairs of printed rows agree in α²/m and αγ, and also in their printed accuracies."""
     groups = {d: same_training(d) for d in ("cifar10", "fashion_mnist")}
     assert [len(group) for group in groups.values()] == [6, 6]
     pairs = [
@@ -198,15 +198,15 @@ def test_rows_of_the_same_dynamics_are_one_training():
 
 
 def test_epochs_follow_from_the_long_run_step():
-    # T = 2,100 at α/(mγ) = 0.1 and 421 steps an epoch: 49.9 epochs; the goal of the first row.
+    # T = 2,100 at α/(mγ) = 0.1 and 421 steps an epoch: 49.9 epochs for the goal of the first row.
     assert epochs_to("fashion_mnist", 0.15, 0.1, 421) == 50
     assert epochs_to("cifar10", 0.7, 0.004, 351) == 1567
-    # SGD with α = 1e-4 cannot reach its cells: some 50,000 epochs.
+    # SGD with α = 1e-4 cannot reach its cells: it would need some 50,000 epochs.
     assert epochs_to("fashion_mnist", 0.15, 1e-4, 421) > 30_000
 
 
-def test_every_printed_cell_stands_beside_a_measurement_or_a_reason():
-    """Two rows of stand-in histories: the first and the third dynamics of CIFAR-10."""
+def test_every_printed_cell_has_a_measurement_or_a_reason():
+    """Two invented histories have the first and the third dynamics of CIFAR-10."""
 
     def history(*accuracies):
         return [
@@ -246,7 +246,7 @@ def test_every_printed_cell_stands_beside_a_measurement_or_a_reason():
 
 @pytest.mark.slow
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
-    """The whole way of `python -m experiments.phs.fashion_mnist`, on small real images."""
+    """`python -m experiments.phs.fashion_mnist` runs through, on small real images."""
     from experiments.phs import rows, table
 
     monkeypatch.setitem(rows.TABLES, "digits28", "3_2")
@@ -266,7 +266,7 @@ def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     assert all("checkpoint" not in entry["job"] for entry in stored.values())
 
 
-def test_a_dataset_that_is_not_there_is_one_line(tmp_path):
+def test_a_missing_dataset_is_reported_in_one_line(tmp_path):
     from experiments.phs.fashion_mnist import main
 
     done = CliRunner().invoke(main, ["--data-dir", str(tmp_path), "--out", str(tmp_path / "out")])
@@ -275,7 +275,7 @@ def test_a_dataset_that_is_not_there_is_one_line(tmp_path):
 
 
 def curve(*accuracies):
-    """A history with these accuracies on validation and test images."""
+    """Return a history with these accuracies on validation and test images."""
     return [
         {"epoch": n, "loss": 1 - a, "accuracy": a, "val_accuracy": a, "test_accuracy": a}
         for n, a in enumerate(accuracies, 1)
@@ -283,7 +283,7 @@ def curve(*accuracies):
 
 
 def store_table(folder, dataset, *entries):
-    """Results of a table: α, γ and m, the unbraked history, and (goal, factor, epoch, history)."""
+    """Write results: α, γ, m, the unbraked history, and (goal, factor, epoch, history)."""
     stored = {}
     for number, (dynamics, unbraked, *braked) in enumerate(entries):
         job = dict(zip(("learning_rate", "friction", "mass"), dynamics, strict=True))
@@ -295,7 +295,7 @@ def store_table(folder, dataset, *entries):
 
 
 def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
-    """The taken reading comes from the table, cut as many epochs after braking as the others."""
+    """The adopted reading comes from the table, with as many epochs after braking as the others."""
     from experiments.phs import readings
 
     fast, slow = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
@@ -357,7 +357,7 @@ def test_every_reading_changes_one_thing_in_the_job_of_its_row():
             assert job["brakes"] == [(braked.goal, braked.factor)]
 
 
-def test_the_history_figure_shows_what_the_tables_have(tmp_path):
+def test_the_history_figure_shows_the_results_of_the_tables(tmp_path):
     from experiments.phs import accuracy_history
 
     store_table(
@@ -372,7 +372,7 @@ def test_the_history_figure_shows_what_the_tables_have(tmp_path):
     assert (tmp_path / "accuracy_history.png").stat().st_size > 10_000
 
 
-def test_a_history_figure_of_nothing_is_one_line(tmp_path, monkeypatch):
+def test_a_history_figure_without_results_is_reported_in_one_line(tmp_path, monkeypatch):
     from experiments.phs import accuracy_history
 
     monkeypatch.setattr(accuracy_history, "RESULTS", tmp_path)
@@ -381,7 +381,7 @@ def test_a_history_figure_of_nothing_is_one_line(tmp_path, monkeypatch):
     assert "none of the four settings is measured yet" in done.output
 
 
-def test_a_method_is_represented_by_what_seed_0_chooses_on_validation_images():
+def test_a_method_is_represented_by_the_setting_that_seed_0_chooses_on_validation_images():
     from experiments.phs.alternatives import chosen
 
     def result(rate, seed, validation, test, method="Adam"):
@@ -400,7 +400,7 @@ def test_a_method_is_represented_by_what_seed_0_chooses_on_validation_images():
     assert chosen(results, "SGD, step decay") == []
 
 
-def test_all_rivals_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_path):
+def test_all_methods_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_path):
     from experiments.command import Running
     from experiments.jobs import write
     from experiments.phs.alternatives import METHODS, expected_jobs, jobs_of
@@ -420,7 +420,7 @@ def test_all_rivals_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_p
 
 
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)])
-def test_the_torch_twin_computes_what_lenet_does(shape):
+def test_lenet_in_torch_computes_the_same_as_in_keras(shape):
     torch = pytest.importorskip("torch")
     from experiments.phs.schedule_free import torch_lenet
 
@@ -433,7 +433,7 @@ def test_the_torch_twin_computes_what_lenet_does(shape):
 
 @pytest.mark.slow
 def test_schedule_free_sees_the_same_batches_and_learns(job):
-    """With a rate of almost 0 its running means are those of SGD; with a real one they fall."""
+    """At a rate of almost 0, its running means equal those of SGD; at a real one, they fall."""
     pytest.importorskip("schedulefree")
     from experiments.phs.schedule_free import with_schedule_free
     from experiments.phs.trainings import with_other_optimizer
@@ -478,8 +478,8 @@ def test_a_training_that_brakes_automatically_ends_by_itself_with_its_best_weigh
     assert found["final"]["test"] == best["test_accuracy"]
 
 
-def test_the_rules_of_automatic_braking_are_told_apart_and_can_be_braked():
-    """The optimizer refuses a last stage that diverges before the first step."""
+def test_the_rules_of_automatic_braking_have_different_names_and_can_be_braked():
+    """Before the first step, the optimizer rejects a last stage that would diverge."""
     from experiments.phs.automatic import RULES, rule_jobs
 
     jobs = rule_jobs("thesis")
@@ -490,7 +490,7 @@ def test_the_rules_of_automatic_braking_are_told_apart_and_can_be_braked():
             assert (1 - job["momentum"]) * braking["factor"] ** braking["stages"] < 1 + 1e-6
 
 
-def test_the_table_of_rules_says_what_was_chosen_on_and_what_it_cost():
+def test_the_table_of_rules_shows_validation_and_test_accuracies_and_epochs():
     from experiments.phs.automatic import rules_table
 
     events = [{"action": "brake", "epoch": 3}, {"action": "brake", "epoch": 5}, {"action": "stop"}]
@@ -504,7 +504,7 @@ def test_the_table_of_rules_says_what_was_chosen_on_and_what_it_cost():
     assert "| SGD, cosine | 60.00 | 60.00 |  | 2 | 1 |" in text
 
 
-def test_the_defaults_of_phs_are_one_of_the_settings_of_sgd_that_are_tried():
+def test_the_defaults_of_phs_are_among_the_tried_settings_of_sgd():
     from experiments.phs import problems
 
     name = "diabetes (regression, variance explained)"
@@ -546,5 +546,5 @@ def test_the_parts_of_the_small_problems_do_not_overlap_and_fill_the_data():
     }
     assert [sum(parts) for parts in sizes.values()][:2] == [1797, 442]
     x, y = problems.load("licence (text, accuracy)").parts["train"]
-    # Each target is the character that follows: the last one of the next window's inputs.
+    # Each target is the next character, which is the last input of the next window.
     np.testing.assert_array_equal(x[1:, -1], y[:-1])

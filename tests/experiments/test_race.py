@@ -1,4 +1,4 @@
-"""A race beside hand-made networks and Hyperband: jobs, chosen rates, and what tables say."""
+"""A race compared with hand-made networks and Hyperband: jobs, chosen rates and tables."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def done(job, validation, test, **more):
 
 @pytest.fixture
 def results():
-    """Of one seed: 3e-3 is best for ResNet-20, 1e-3 for the others."""
+    """Return results of one seed: 3e-3 is best for ResNet-20, 1e-3 for the others."""
     tried = race.rate_jobs("cifar10", "laptop")
     best = {"resnet-20": 3e-3, "rb-r18": 1e-3, "rb-r18-small": 1e-3}
     found = {}
@@ -36,7 +36,7 @@ def results():
 
 
 @pytest.mark.parametrize("preset", race.PRESETS)
-def test_every_job_is_one_that_a_search_accepts_and_no_seed_was_seen_in_design(preset):
+def test_a_search_accepts_every_job_and_no_seed_was_seen_during_the_design(preset):
     rates = dict.fromkeys(CONTENDERS, 3e-3)
     jobs = race.rate_jobs("cifar10", preset)
     for seed in race.PRESETS[preset][0]:
@@ -46,12 +46,12 @@ def test_every_job_is_one_that_a_search_accepts_and_no_seed_was_seen_in_design(p
     assert not {c.seed for c in configs} & {0, 1, 3}
 
 
-def test_the_table_tells_how_far_the_race_is_ahead_of_each(results):
+def test_the_table_shows_the_lead_of_the_race_over_each_row(results):
     text = race.markdown(results)
     assert "| race | 66.00" in text and "| rb-r18-small | 64.00" in text
     row = next(line for line in text.splitlines() if line.startswith("| rb-r18-small"))
     assert "+2.00" in row
-    assert "Against the best hand-made network on test data, by seed: +2.00 points." in text
+    assert "hand-made network that is best on test data, by seed: +2.00 points." in text
     scratch = next(line for line in text.splitlines() if line.startswith(f"| {race.SCRATCH}"))
     assert "67.00" in scratch and "-1.00" in scratch
     third = next(line for line in text.splitlines() if line.startswith(f"| {race.THIRD}"))
@@ -59,7 +59,7 @@ def test_the_table_tells_how_far_the_race_is_ahead_of_each(results):
     assert len(race.draw(results).axes[0].lines) == 2 * len(race.rows(results))
 
 
-def test_over_time_the_best_on_validation_images_counts():
+def test_over_time_the_best_network_on_validation_images_counts():
     settings = race.PRESETS["quick"][1] | {"dataset": "cifar10", "seed": 10}
     networks = [(10, 0.4, 0.5), (50, 0.3, 0.9), (60, 0.6, 0.7)]
     result = {
@@ -71,5 +71,5 @@ def test_over_time_the_best_on_validation_images_counts():
     curve = found["race"][0]
     assert np.isnan(curve[times < 10]).all()
     assert set(curve[(times >= 10) & (times < 60)]) == {0.5} and set(curve[times >= 60]) == {0.7}
-    assert "is above Hyperband for 0% of it" in race_anytime.markdown(results)
+    assert "is above Hyperband for 0% of the rest" in race_anytime.markdown(results)
     anytime.draw(times, found)

@@ -13,7 +13,13 @@ from sklearn.datasets import load_digits
 from experiments.command import RESULTS
 from experiments.jobs import write
 from experiments.resbuilder import table, table_6_1
-from experiments.resbuilder.columns import COLUMNS, column_job, measure_column, trainings
+from experiments.resbuilder.columns import (
+    COLUMNS,
+    FROM_SCRATCH,
+    column_job,
+    measure_column,
+    trainings,
+)
 from experiments.resbuilder.random_search import RandomSearch
 from experiments.resbuilder.table import DATASETS, PRESETS, markdown, table_jobs
 from experiments.tables import regenerate
@@ -31,7 +37,7 @@ SMALL = PRESETS["quick"][1] | {"dataset": "emnist", "seed": 3, "train_limit": 30
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Folder with scikit-learn's digits in the place of EMNIST's file."""
+    """Return a folder with scikit-learn's digits instead of EMNIST's file."""
     x, y = load_digits(return_X_y=True)
     x = (x.reshape(-1, 8, 8) * 15).astype(np.uint8)
     folder = tmp_path_factory.mktemp("data")
@@ -40,12 +46,16 @@ def data(tmp_path_factory):
     return folder
 
 
-def result(column, seed, anew, searched=None, dataset="cifar10"):
-    """A stored result: accuracies of a column's network after 3, 6, … epochs."""
+def result(column, seed, tests, searched=None, dataset="cifar10"):
+    """Return a stored result: accuracies of a column's network after 3, 6, … epochs."""
     settings = PRESETS["laptop"][1] | {"dataset": dataset, "seed": seed}
-    curve = [{"epochs": 3 * n, "validation": a, "test": a} for n, a in enumerate(anew, start=1)]
-    size = {"flops": 5_900_000, "parameters": 21_729, "depth": 19} if anew else {}
-    return {"job": column_job(column, settings, True), "anew": curve, "searched": searched} | size
+    curve = [{"epochs": 3 * n, "validation": a, "test": a} for n, a in enumerate(tests, start=1)]
+    size = {"flops": 5_900_000, "parameters": 21_729, "depth": 19} if tests else {}
+    return {
+        "job": column_job(column, settings, True),
+        FROM_SCRATCH: curve,
+        "searched": searched,
+    } | size
 
 
 def searched(epochs, test, best_on_test, count=21):
@@ -60,9 +70,9 @@ def test_every_dataset_has_a_script_with_all_columns_for_every_seed(dataset):
     refused = CliRunner().invoke(script.main, ["--preset", "night"])
     assert refused.exit_code == 2 and "'night' is not one of 'quick', 'laptop'" in refused.output
     for unheard, message in (
-        (["--gpus", "1"], "give --ray, too"),
-        (["--memory", "4"], "give --ray, too"),
-        (["--strategy", "mirrored", "--workers", "2"], "give one of the two"),
+        (["--gpus", "1"], "--gpus needs --ray"),
+        (["--memory", "4"], "--memory needs --ray"),
+        (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
     ):
         refused = CliRunner().invoke(script.main, unheard)
         assert refused.exit_code == 2 and message in refused.output
@@ -79,10 +89,10 @@ def test_the_thesis_preset_is_the_thesis_table_of_hyperparameters():
     assert SearchConfig(**jobs["rb-0net_seed0"]["settings"]) == SearchConfig(
         dataset="cifar10", start="rb-0net", width=64
     )
-    # 7 rounds of 1 + 4 trained architectures and one at the end, each trained three times.
+    # 7 rounds of 1 + 4 trained architectures, and one at the end, each trained three times.
     assert jobs["random_seed0"]["networks"] == 108
     assert jobs["res18_seed0"]["kind"] == "network as it is"
-    assert jobs["rb-r18_seed2"]["anew"] == 6
+    assert jobs["rb-r18_seed2"][FROM_SCRATCH] == 6
 
 
 def test_batches_and_budget_of_large_images(monkeypatch):
@@ -100,7 +110,7 @@ def test_batches_and_budget_of_large_images(monkeypatch):
         assert (settings["batch_size"], settings["flops"]) == (batch_size, flops)
 
 
-def test_data_that_is_not_there_is_one_line_and_which_file_goes_where(tmp_path):
+def test_missing_data_is_one_line_that_says_which_file_goes_where(tmp_path):
     script = importlib.import_module("experiments.resbuilder.animals10")
     options = ["--data-dir", str(tmp_path), "--out", str(tmp_path / "runs"), "--workers", "1"]
     refused = CliRunner().invoke(script.main, options)
@@ -110,7 +120,7 @@ def test_data_that_is_not_there_is_one_line_and_which_file_goes_where(tmp_path):
 
 
 @needs_tensorflow
-def test_random_networks_fill_the_budget_and_belong_to_their_number(data, tmp_path):
+def test_random_networks_fill_the_budget_and_depend_on_their_number_only(data, tmp_path):
     settings = column_job("random", SMALL | {"rounds": 2, "insertions": 2, "flops": 1e6}, True)
     config = SearchConfig(**settings["settings"], data_dir=str(data))
     drawn = []
@@ -131,10 +141,14 @@ def test_random_networks_fill_the_budget_and_belong_to_their_number(data, tmp_pa
 
 @needs_tensorflow
 @pytest.mark.slow
-def test_a_random_search_goes_on_where_it_was_killed(data, tmp_path, monkeypatch):
-    # From one convolution: a few layers are traced much sooner than a ResNet-18.
+def test_a_random_search_resumes_after_a_kill(data, tmp_path, monkeypatch):
+    # From one convolution, because a few layers are traced much faster than a ResNet-18.
     monkeypatch.setattr("experiments.resbuilder.random_search.STARTS", 2 * ("rb-0net",))
-    job = column_job("random", SMALL, True) | {"networks": 2, "anew": 0, "data_dir": str(data)}
+    job = column_job("random", SMALL, True) | {
+        "networks": 2,
+        FROM_SCRATCH: 0,
+        "data_dir": str(data),
+    }
     whole = measure_column(job, tmp_path / "whole")
     journal = tmp_path / "whole" / "random_seed3" / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -156,8 +170,8 @@ def test_a_random_search_goes_on_where_it_was_killed(data, tmp_path, monkeypatch
 @needs_tensorflow
 @pytest.mark.slow
 def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
-    """Through the script, real loading and worker processes; a given network and a search."""
-    # Not items deleted one by one: they would come back in another order, and with it the tables'.
+    """It uses the script, real loading and worker processes, for a given network and a search."""
+    # Items deleted one by one would return in another order, and change that of the tables.
     two = {name: COLUMNS[name] for name in ("res18", "rb-0net")}
     monkeypatch.setattr("experiments.resbuilder.table.COLUMNS", two)
     monkeypatch.setitem(PRESETS, "quick", (1, SMALL))
@@ -174,15 +188,15 @@ def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
     assert found["trainings"] == trainings(rounds=1, insertions=1) == 9
     assert found["found"]["epochs"] <= 3
     for entry in results.values():
-        assert [a["epochs"] for a in entry["anew"]] == [1, 2, 3]
+        assert [a["epochs"] for a in entry[FROM_SCRATCH]] == [1, 2, 3]
         assert entry["flops"] <= SMALL["flops"]
-    # Again: nothing is trained, the same page.
+    # Again: nothing is trained, and the page is the same.
     again = CliRunner().invoke(script.main, options)
     assert again.exit_code == 0 and "done" not in again.output.split("emnist: ")[0]
     assert (report / "emnist.md").read_text() == page
 
 
-def test_the_tables_hold_spread_epochs_and_the_thesis_cells():
+def test_the_tables_contain_spread_epochs_and_the_thesis_cells():
     page = markdown(
         [
             result("res18", 0, (0.60, 0.70)),
@@ -201,12 +215,12 @@ def test_the_tables_hold_spread_epochs_and_the_thesis_cells():
     assert "2 seed(s)" in page and "3 epochs | 6 epochs |" in page
 
 
-def test_a_search_without_any_network_is_said():
+def test_a_search_without_any_network_is_reported():
     page = markdown([result("morphnet", 0, (), searched(3, None, None, 0))])
     assert "| MorphNet only | 88.17 | no network within ζ | no network within ζ | – |" in page
 
 
-def test_all_24_printed_cells_stand_beside_ours_or_the_reason(tmp_path):
+def test_all_24_printed_cells_have_ours_or_the_reason(tmp_path):
     cells = printed_table("6_1")
     for stored in (False, True):
         if stored:
@@ -236,7 +250,7 @@ def test_the_thesis_preset_comes_before_the_laptop_preset(tmp_path):
     assert "| CIFAR-10 | Res18 | 85.50 | 90.00 | – | thesis, " in page
 
 
-def test_smallnorb_stands_with_its_three_figures(tmp_path):
+def test_smallnorb_has_its_three_figures(tmp_path):
     page = table_6_1.markdown(tmp_path)
     for figure, accuracy in (("6.21", "94.23"), ("6.22", "93.72"), ("6.23", "93.59")):
         (line,) = [line for line in page.splitlines() if line.startswith(f"| {figure} |")]
@@ -250,7 +264,7 @@ def test_a_dataset_beyond_the_table_has_no_thesis_cell():
 
 
 def test_all_pages_come_from_the_stored_results_alone(tmp_path):
-    """Every table that is published is, to the last byte, what its results give."""
+    """Every committed table is, to the last byte, the one that its results give."""
     stored = [p for p in RESULTS.rglob("*.json") if p.parent.name != "resbuilder_fashion_mnist"]
     for path in stored:
         (tmp_path / path.relative_to(RESULTS)).parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The studies of chapter 6 ask what they say, share what is the same, and count right."""
+"""The studies of chapter 6 vary one aspect, share equal searches, and count correctly."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 
 from experiments.command import stored
 from experiments.jobs import write
+from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.studies import (
     budget,
     insert_init,
@@ -32,21 +33,21 @@ pytestmark = pytest.mark.skipif(
 TRAINED = ("round", "flops", "validation", "test")
 
 
-def result(variant="a", seed=0, test=None, epochs=2, anew=(), trained=(), **settings):
-    """What a job leaves, as far as tables read it."""
+def result(variant="a", seed=0, test=None, epochs=2, scratch=(), trained=(), **settings):
+    """Return the parts of a job's result that tables read."""
     found = test and {"test": test, "validation": test, "epochs": epochs, "network": "#1"}
     settings = {"seed": seed, "flops": 100.0, "rounds": 2} | settings
     return {
         "job": {"variant": variant, "settings": settings},
         "searched": {"found": found},
         "architecture": "…",
-        "anew": [{"epochs": e, "test": t} for e, t in anew],
+        FROM_SCRATCH: [{"epochs": e, "test": t} for e, t in scratch],
         "trained": [dict(zip(TRAINED, t, strict=True)) for t in trained],
     }
 
 
 @pytest.mark.parametrize("preset", SIZES)
-def test_the_settings_of_every_job_are_possible_and_searches_are_shared_where_equal(preset):
+def test_the_settings_of_every_job_are_valid_and_equal_searches_are_shared(preset):
     by_folder, jobs = {}, [job for study in STUDIES for job in study.jobs(preset).values()]
     for job in jobs:
         config = SearchConfig.from_mapping(job["settings"])
@@ -59,7 +60,7 @@ def test_the_settings_of_every_job_are_possible_and_searches_are_shared_where_eq
     assert len(distinct) == len(by_folder) < len(jobs)
 
 
-def test_the_first_variant_is_the_thesis_method_and_the_others_differ_in_one_idea():
+def test_the_first_variant_is_the_thesis_method_and_the_others_differ_in_one_aspect():
     for study in STUDIES:
         first, *others = study.variants(SIZES["laptop"]).values()
         assert first in ({}, {"rounds": 5})
@@ -82,18 +83,18 @@ def test_differences_are_taken_seed_by_seed():
     )
 
 
-def test_a_search_is_compared_with_resnet_20_at_the_epochs_behind_its_weights():
+def test_a_search_is_compared_with_resnet_20_at_the_epochs_of_its_weights():
     curve = [(2, 0.5), (4, 0.6), (6, 0.7)]
     groups = {
-        "thesis": [result("thesis", 0, 0.63, epochs=4, anew=[(2, 0.4), (4, 0.5), (6, 0.6)])],
-        "ResNet-20": [result("ResNet-20", 0, None, anew=curve)],
+        "thesis": [result("thesis", 0, 0.63, epochs=4, scratch=[(2, 0.4), (4, 0.5), (6, 0.6)])],
+        "ResNet-20": [result("ResNet-20", 0, None, scratch=curve)],
     }
     assert "thesis: +3.00 points (one seed) as found, −10.00 points (one seed)" in budget.answer(
         groups
     )
-    assert values(groups["ResNet-20"], budget.ANEW) == [70.0]
-    # Searches that found nothing have no line; the others have theirs.
-    groups["share"] = [result("share"), result("share", 1, 0.5, anew=curve)]
+    assert values(groups["ResNet-20"], budget.SCRATCH) == [70.0]
+    # Searches that found nothing have no line.
+    groups["share"] = [result("share"), result("share", 1, 0.5, scratch=curve)]
     groups["inherit"] = [result("inherit")]
     lines = {
         line.get_label(): line.get_xydata().tolist() for line in budget.draw(groups).axes[0].lines
@@ -108,12 +109,13 @@ def test_the_best_so_far_is_within_the_budget_and_chosen_on_validation_data():
     ]
     groups = {"2 rounds": [result(trained=trained)]}
     assert long_run.best_by_round(groups["2 rounds"][0]) == [0.49, 0.49, 0.54]
-    assert "2 rounds: 49.0, 49.0, 54.0; last step that helped: 2." in long_run.answer(groups)
+    answer = long_run.answer(groups)
+    assert "2 rounds: 49.0, 49.0, 54.0; last step with a new best network, by seed: 2." in answer
 
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """The searches of the momentum study, a few steps on digits, with removals for certain."""
+    """Return the searches of the momentum study, short, on digits, and with certain removals."""
     folder = tmp_path_factory.mktemp("studies")
     small = {"train_limit": 200, "batch_size": 40, "tau_layer": 0.5, "tau_momentum": -1.0}
     results = {}
@@ -125,7 +127,7 @@ def measured(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
+def test_a_study_agrees_with_the_journal_of_its_search(measured):
     off = stored(measured / "momentum.json")[1]
     journal = measured / "searches" / "momentum=False_seed0" / "journal.jsonl"
     events = [entry.event for entry in read_journal(journal)[0]]
@@ -146,7 +148,7 @@ def test_what_a_study_says_of_a_search_is_what_its_journal_says(measured):
 
 
 @pytest.mark.slow
-def test_momentum_keeps_what_would_go(measured):
+def test_momentum_keeps_blocks_that_would_be_removed(measured):
     groups = {r["job"]["variant"]: [r] for r in stored(measured / "momentum.json")}
     on, off = groups.values()
     assert values(on, momentum.KEPT) == [1] and values(off, momentum.KEPT) == [0]
@@ -157,7 +159,7 @@ def test_momentum_keeps_what_would_go(measured):
 
 
 @pytest.mark.slow
-def test_a_search_that_two_studies_look_at_is_done_once(measured):
+def test_a_search_that_two_studies_share_is_done_once(measured):
     job = stored(measured / "momentum.json")[0]["job"]
     journal = measured / "searches" / "thesis_seed0" / "journal.jsonl"
     before = journal.stat().st_mtime_ns

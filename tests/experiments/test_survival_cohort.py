@@ -1,4 +1,4 @@
-"""The two-scanner cohort: slides that OpenSlide reads, risk that can be seen, real censoring."""
+"""The two-scanner cohort: slides that OpenSlide reads, visible risk, and real censoring."""
 
 import numpy as np
 import openslide
@@ -27,7 +27,7 @@ FEW = {"patients_a": 10, "patients_b": 13}
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
-    """A folder of shared data with follow-up alone: censored after 10, 20, ..., 1000 months."""
+    """Return a folder of shared data with only follow-up: censored after 10, 20, …, 1000 months."""
     folder = tmp_path_factory.mktemp("shared")
     path = folder / PATIENTS
     path.parent.mkdir()
@@ -38,18 +38,18 @@ def followed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(followed, tmp_path_factory):
-    """A small cohort, of the repository's tissue alone."""
+    """Return a small cohort, made only of the repository's tissue."""
     folder = tmp_path_factory.mktemp("cohort")
     return folder, make_cohort(folder, followed, **FEW)
 
 
 def flat():
-    """Textures of one colour each."""
+    """Return textures of one colour each."""
     return {kind: Image.new("RGB", (1700, 1700), colour) for kind, colour in COLOURS.items()}
 
 
 def shares(latent, seed):
-    """Of the tissue of a slide of flat colours: shares of the kinds, and the number of nests."""
+    """Return the shares of tissue kinds on a slide of flat colours, and the number of nests."""
     picture = paint(latent, flat(), (1500, 1240), np.random.default_rng(seed))
     picture = np.asarray(picture, int)[::4, ::4]
     kinds = {kind: np.abs(picture - colour).sum(axis=-1) < 60 for kind, colour in COLOURS.items()}
@@ -60,19 +60,19 @@ def shares(latent, seed):
     }
 
 
-def test_quilting_goes_on_with_a_pattern_where_a_patch_continues_it():
+def test_quilting_continues_a_pattern_if_a_patch_continues_it():
     wave = 128 + 100 * np.sin(2 * np.pi * np.arange(400) / 40)
     image = np.broadcast_to(wave[:, None, None], (400, 400, 3)).astype(np.uint8)
     patches = np.stack([image[y : y + 64, :64] for y in range(40)])
     quilted = quilt(patches, 300, 200, 16, np.random.default_rng(0)).astype(int)
-    # One of the 5 best is laid, at most 2 pixels out of step: nowhere is there a jump.
+    # One of the 5 best is used, shifted by at most 2 pixels, so nothing jumps.
     assert quilted.shape == (200, 300, 3)
     assert np.abs(np.diff(quilted, axis=1)).max() < 45
     assert np.abs(np.diff(quilted, axis=0)).max() < 60
     assert quilted.min() < 35 and quilted.max() > 220
 
 
-def test_what_the_hazard_depends_on_can_be_seen():
+def test_the_features_of_the_hazard_are_visible():
     def mean(kind, **latent):
         values = {"burden": 0.0, "dispersal": 0.0, "ulceration": 0.0} | latent
         return np.mean([shares(Latent(**values), seed)[kind] for seed in range(4)])
@@ -134,7 +134,7 @@ def test_censoring_is_that_of_the_file(followed):
     )
 
 
-def test_follow_up_has_the_event_rate_and_a_perfect_observer_is_not_infallible(followed):
+def test_follow_up_has_the_event_rate_and_limits_a_perfect_observer(followed):
     fates = [draw_fate(np.random.default_rng([7, i])) for i in range(1000)]
     for name, centre in CENTRES.items():
         found = outcomes(fates, centre, Censoring(followed))
@@ -179,7 +179,7 @@ def test_both_scanners_slides_become_canvases_of_one_size(made):
 
 
 @pytest.mark.slow
-def test_again_only_what_is_missing_is_made_and_it_is_the_same(made, followed):
+def test_a_second_call_makes_only_missing_slides_and_they_are_the_same(made, followed):
     folder, cohort = made
     lost, cut = folder / cohort.slide[0], folder / cohort.slide[-1]
     before = {slide: (folder / slide).read_bytes() for slide in cohort.slide}

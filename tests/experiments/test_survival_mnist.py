@@ -25,7 +25,7 @@ def test_log_hazards_of_the_digits_are_those_of_the_notebook():
 
 
 def test_times_are_censored_as_often_and_ordered_as_well_as_in_the_notebook():
-    """The order of the images is another one: equal within what a random order makes of it."""
+    """Another order of the images changes them no more than a random order does."""
     counts = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)  # MNIST's training part
     test_counts = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
     random = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def test_times_are_censored_as_often_and_ordered_as_well_as_in_the_notebook():
 
 
 def test_times_are_exponential_with_the_hazard_of_the_digit():
-    """Events over time at risk estimate a constant hazard, however much is censored."""
+    """Events over time at risk estimate a constant hazard, regardless of censoring."""
     digits = np.repeat(np.arange(10), 7000)
     time, event = survival_times(digits).T
     hazard = np.array([event[digits == d].sum() / time[digits == d].sum() for d in range(10)])

@@ -14,7 +14,7 @@ from survival.metrics import auroc, harrell_c, merged_auroc, merged_c
 
 
 def some_slides(patients=(20, 40), seed=0):
-    """Slides of two scanners, the first patient of each with two; times with ties."""
+    """Return slides of two scanners; the first patient of each has two, and times have ties."""
     rng = np.random.default_rng(seed)
     patient, dataset = [], []
     for scanner, count in zip("AB", patients, strict=True):
@@ -35,7 +35,7 @@ def risks(slides, seed, informed=0.0):
 
 @pytest.fixture
 def results():
-    """Results of two seeds without and with the penalty, as they are stored."""
+    """Return stored results of two seeds without and with the penalty."""
     slides = some_slides()
     test = {
         "patient": slides.patient.tolist(),
@@ -55,7 +55,7 @@ def results():
     return found
 
 
-def test_scores_of_a_draw_are_the_metrics_of_the_slides_repeated():
+def test_scores_of_a_draw_are_the_metrics_of_repeated_slides():
     slides, draws = some_slides(), patient_draws(some_slides(), 5)
     risk = risks(slides, 1)
     found = scores(slides, risk, draws)
@@ -87,7 +87,7 @@ def test_a_draw_has_as_many_patients_of_each_scanner_and_all_their_slides():
         assert (both[:, 0] == both[:, 1]).all() and both.max() > 1
 
 
-def test_nothing_to_compare_is_nan_and_does_not_count():
+def test_without_comparable_pairs_a_score_is_nan_and_does_not_count():
     slides = some_slides()
     draws = np.ones((2, len(slides.time)), np.float32)
     draws[1, slides.event] = 0
@@ -97,7 +97,7 @@ def test_nothing_to_compare_is_nan_and_does_not_count():
 
 
 def test_the_paired_interval_is_that_of_the_difference():
-    """Zero for a network and itself, mirrored for a swapped pair, narrow for similar networks."""
+    """It is zero for equal networks, mirrored for a swapped pair, and narrow for similar ones."""
     slides = some_slides((36, 242))
     draws = patient_draws(slides, 400)
     one, similar, other = (
@@ -144,7 +144,7 @@ def test_noise_adds_the_seeds_to_the_patients(results):
     assert first.ratio == pytest.approx(0.118 / first.of_both)
 
 
-def test_the_pages_hold_all_16_cells_and_the_answer(results, tmp_path):
+def test_the_pages_contain_all_16_cells_and_the_answer(results, tmp_path):
     write(tmp_path / "thesis_sizes_laptop.json", {str(i): r for i, r in enumerate(results)})
     thesis_tables.publish_from(tmp_path)
     lines = (tmp_path / "table_7_2.md").read_text().splitlines()
@@ -158,11 +158,11 @@ def test_the_pages_hold_all_16_cells_and_the_answer(results, tmp_path):
     assert found["| B", "AUROC", "with"][1].startswith(f"{ours.mean():.3f} ± ")
     assert found["| B", "AUROC", "with"][2] == "not measured |"
     answer = noise_tables.answer(measured(results))
-    assert "Of the 8 differences" in answer and "standard deviations of noise" in answer
+    assert "makes 8 differences" in answer and "standard deviations of the noise" in answer
     assert len(differences_figure(measured(results)).axes) == 2
 
 
-def test_every_row_of_table_7_1_stands_beside_ours_or_the_reason(results):
+def test_every_row_of_table_7_1_has_ours_or_the_reason(results):
     page = thesis_tables.table_7_1(results)
     for row in table("7_1"):
         (line,) = [
@@ -176,7 +176,7 @@ def test_every_row_of_table_7_1_stands_beside_ours_or_the_reason(results):
     assert "| with recurrence | 21 / not measured | 8 / not measured | 7 / – |" in page
 
 
-def test_both_networks_of_a_pair_differ_in_the_penalty_alone():
+def test_the_networks_of_a_pair_differ_only_in_the_penalty():
     jobs = [job for job in sizes_jobs("laptop", 20).values() if job["kind"] == "network"]
     assert len(jobs) == 2 * 20
     for without, with_penalty in zip(jobs[::2], jobs[1::2], strict=True):

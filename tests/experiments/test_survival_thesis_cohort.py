@@ -1,4 +1,4 @@
-"""The cohort of Table 7.1's sizes: patients, deaths and slides are the printed ones."""
+"""The cohort of Table 7.1's sizes has the printed numbers of patients, deaths and slides."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ PRINTED = {
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory):
-    """A folder of shared data with follow-up alone: censored after 1, 2, ..., 200 months."""
+    """Return a folder of shared data with only follow-up: censored after 1, 2, …, 200 months."""
     folder = tmp_path_factory.mktemp("shared")
     path = folder / PATIENTS
     path.parent.mkdir()

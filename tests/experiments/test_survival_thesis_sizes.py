@@ -16,7 +16,7 @@ from survival.cohort import Cohort
 
 @pytest.fixture
 def cohort_folder(tmp_path):
-    """A few images of two scanners; B's rows stand between those of A."""
+    """Return a few images of two scanners; the rows of B are between those of A."""
     rng = np.random.default_rng(0)
     rows = []
     for scanner, split, count in (
@@ -50,7 +50,7 @@ def test_a_network_of_a_is_judged_on_the_test_slides_of_both_in_their_order(coho
     assert sorted(test.dataset) == ["A"] * 3 + ["B"] * 4
     np.testing.assert_allclose(result["log_hazard"], predicted.log_hazard[test.slide])
     assert set(predicted.dataset[predicted.split == "train"]) == {"A"}
-    assert work(job) == result  # goes on from what is there
+    assert work(job) == result  # resumes from the existing files
 
 
 def test_the_first_job_has_the_sizes_and_the_test_slides(tmp_path, monkeypatch):

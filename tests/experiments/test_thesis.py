@@ -1,11 +1,11 @@
-"""The thesis' printed tables are all there."""
+"""All printed tables of the thesis are available."""
 
 import pytest
 
 from experiments.thesis import table
 
 
-def test_every_printed_cell_is_there():
+def test_every_printed_cell_is_available():
     assert len(table("3_1")) == len(table("3_2")) == 20
     accuracies = [float(row["test_accuracy_percent"]) for row in table("3_1") + table("3_2")]
     assert min(accuracies) == 62.24 and max(accuracies) == 91.02
@@ -16,6 +16,6 @@ def test_every_printed_cell_is_there():
     assert {row["characteristic"] for row in table("7_1")} >= {"patients", "dead_or_event"}
 
 
-def test_an_unknown_table_is_named_with_those_there_are():
+def test_an_unknown_table_is_reported_with_the_known_ones():
     with pytest.raises(ValueError, match="'4_1'.*3_1, 3_2, 6_1, 7_1, 7_2"):
         table("4_1")

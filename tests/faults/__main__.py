@@ -1,6 +1,6 @@
-"""The fault run: what fails in the field, many times over, with a count at the end.
+"""The fault run: inject the faults of practice many times, and count the outcomes.
 
-``python -m tests.faults`` does everything: about half an hour on two idle cores.
+``python -m tests.faults`` runs all parts, which takes about half an hour on two idle cores.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ PARTS = (*KILLS, "broken_slides", "inputs", "single")
 
 
 @click.command()
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--seed", default=0, show_default=True, help="Of all random choices.")
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[PART]...")
+@click.option("--seed", default=0, show_default=True, help="Seed of all random choices.")
 def main(parts, seed):
-    """Cause faults and count what came of them.
+    """Inject faults and tally their outcomes.
 
-    PARTS are kills of a search, grid, slides or training, broken_slides, (fuzzed) inputs, and
-    single: faults that are tests of their own, such as a lost node or a full disk. All by default.
+    PART, by default all of them, is one of search, grid, slides and training, which kill these
+    commands; broken_slides; inputs, which are fuzzed; and single, the faults that have their own
+    tests, such as a lost node or a full disk.
 
-    Exit status: 0 if all that happened is right, 1 if not.
+    The exit status is 0 if all outcomes are right, else 1.
     """
     console, began, tallies, right = Console(), time.monotonic(), [], True
-    console.print(f"faults of {', '.join(parts or PARTS)}; seed {seed}")
+    console.print(f"Faults: {', '.join(parts or PARTS)}; seed {seed}")
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         with console.status("") as status:
             Tally.listener = lambda tally: status.update(f"{tally.fault}: {tally.tried}")
@@ -53,7 +54,7 @@ def main(parts, seed):
     wrong = sum(len(tally.wrong) for tally in tallies)
     tried = sum(tally.tried for tally in tallies)
     minutes = (time.monotonic() - began) / 60
-    console.print(f"{tried} faults, {wrong} with a wrong end, {minutes:.0f} minutes")
+    console.print(f"{tried} faults, {wrong} with a wrong outcome, {minutes:.0f} minutes")
     if not parts or "single" in parts:
         import pytest
 
@@ -73,7 +74,7 @@ def _counted(parts: tuple[str, ...], folder: Path, seed: int) -> Iterator[Tally]
 
 
 def _table(tallies: list[Tally]) -> Table:
-    table = Table("fault", "tried", "came to", "wrong")
+    table = Table("fault", "injected", "right outcomes", "wrong outcomes")
     for tally in tallies:
         table.add_row(tally.fault, str(tally.tried), tally.line(), str(len(tally.wrong)))
     return table

@@ -1,4 +1,4 @@
-"""Archives that strangers may hand over: datasets (npz) and models (.keras)."""
+"""Archives from untrusted sources: datasets (npz) and models (.keras)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.faults.mutations import mutated
 
 
 class Payload:
-    """Unpickled, it would leave a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, trace: Path):
         self.trace = trace
@@ -26,7 +26,7 @@ class Payload:
 
 
 def dataset() -> dict[str, np.ndarray]:
-    """Twelve images of three classes to train on, six to test."""
+    """Return twelve training images and six test images of three classes."""
     random = np.random.default_rng(0)
     return {
         "x_train": random.integers(0, 256, (12, 6, 6, 3), np.uint8),
@@ -38,7 +38,7 @@ def dataset() -> dict[str, np.ndarray]:
 
 
 def broken_npz(random: np.random.Generator, trace: Path) -> tuple[str, bytes]:
-    """A dataset with one thing wrong with it, and whose pickles would leave a trace."""
+    """Return a dataset with one defect; its pickles would leave a trace."""
     members = {f"{name}.npy": _npy(array) for name, array in dataset().items()}
     method = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[int(random.integers(2))]
     what = random.random()
@@ -59,9 +59,9 @@ def broken_npz(random: np.random.Generator, trace: Path) -> tuple[str, bytes]:
         members |= dict.fromkeys(outside, members[name])
         return "members that lead out of the folder", packed(members, method)
     if kind == 2:
-        members[name[:-4]] = b"no array"
+        members[name[:-4]] = b"not an array"
         del members[name]
-        return f"{name[:-4]} is no array", packed(members, method)
+        return f"{name[:-4]} is not an array", packed(members, method)
     data = bytearray(packed(members, method))
     at = data.index(b"PK\x01\x02", data.index(b"PK\x01\x02") + 4 * int(random.integers(2)))
     if kind == 3:
@@ -78,7 +78,7 @@ def broken_npz(random: np.random.Generator, trace: Path) -> tuple[str, bytes]:
 
 
 def _arrays(good: np.ndarray, trace: Path) -> dict[str, bytes]:
-    """What may stand in the place of an array."""
+    """Return invalid replacements of an array, by description."""
     pickled = _header("|O", (2,)) + pickle.dumps(Payload(trace))
     floats = good.astype(np.float64) if good.dtype.kind in "iu" else np.ones(3)
     arrays = {
@@ -94,24 +94,24 @@ def _arrays(good: np.ndarray, trace: Path) -> dict[str, bytes]:
         "a number": np.array(3),
         "empty": good[:0],
         "one too few": good[:-1],
-        "one axis more": good[None],
-        "turned": np.moveaxis(good, -1, 0),
-        "truths": np.ones(good.shape, bool),
+        "of one more axis": good[None],
+        "transposed": np.moveaxis(good, -1, 0),
+        "boolean": np.ones(good.shape, bool),
     }
     return {name: _npy(array) for name, array in arrays.items()} | {
         "pickled": pickled,
         "a bare pickle": pickle.dumps(Payload(trace)),
         "8 terabytes": _header("<f8", (10**12,)) + bytes(100),
-        "more than there is": _header("<f8", (10**20, 10**20)) + bytes(100),
+        "larger than any memory": _header("<f8", (10**20, 10**20)) + bytes(100),
         "3 gigabytes": _header("|u1", (10**5, 100, 100, 3)) + bytes(100),
         "of negative length": _header("|u1", (-5, 6, 6, 3)) + bytes(1000),
-        "of no shape": _header("|u1", "abc") + bytes(1000),
-        "of no type": _header("|q99", (2,)) + bytes(1000),
-        "of a nested header": b"\x93NUMPY\x01\0\xff\x1f" + b"[" * 0x1FFF,
-        "of a long header": b"\x93NUMPY\x02\0\xff\xff\xff\x7f" + b" " * 100,
-        "of a program": b"\x93NUMPY\x01\0\x40\0" + b"__import__('os').abort()".ljust(64),
+        "of an invalid shape": _header("|u1", "abc") + bytes(1000),
+        "of an invalid type": _header("|q99", (2,)) + bytes(1000),
+        "with a nested header": b"\x93NUMPY\x01\0\xff\x1f" + b"[" * 0x1FFF,
+        "with a long header": b"\x93NUMPY\x02\0\xff\xff\xff\x7f" + b" " * 100,
+        "with code as its header": b"\x93NUMPY\x01\0\x40\0" + b"__import__('os').abort()".ljust(64),
         "of version 9": b"\x93NUMPY\x09\0\x10\0" + b" " * 16,
-        "nothing": b"",
+        "an empty file": b"",
     }
 
 
@@ -127,7 +127,7 @@ def _header(kind: str, shape) -> bytes:
 
 
 def packed(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
-    """An archive of files by name; always the same bytes."""
+    """Return an archive of files by name; its bytes are reproducible."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as archive:
         for name, data in members.items():
@@ -138,14 +138,14 @@ def packed(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
 
 
 def broken_model(model: bytes, random: np.random.Generator, trace: Path) -> tuple[str, bytes]:
-    """A .keras file with one thing wrong with it, or that holds code."""
+    """Return a .keras file with one defect, or one that contains code."""
     if random.random() < 0.4:
         return mutated(model, "bytes", random)
     with zipfile.ZipFile(io.BytesIO(model)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     if random.random() < 0.2:
         members["config.json"] = with_code(members["config.json"], trace)
-        return "a layer that is code", packed(members)
+        return "a layer with code", packed(members)
     name = list(members)[int(random.integers(len(members)))]
     if random.random() < 0.1:
         del members[name]
@@ -156,7 +156,7 @@ def broken_model(model: bytes, random: np.random.Generator, trace: Path) -> tupl
 
 
 def with_code(config: bytes, trace: Path) -> bytes:
-    """The configuration of a model in which one layer is marshalled code that leaves a trace."""
+    """Return a model's configuration with a layer of marshalled code that leaves a trace."""
     code = compile(f"lambda x: (open({str(trace)!r}, 'w'), x)[1]", "x", "eval").co_consts[0]
     model = json.loads(config)
     layer = model["config"]["layers"][-1]

@@ -1,4 +1,4 @@
-"""Tables of slides and patients, and the files of a training on them."""
+"""Readers of tables of slides and patients, and of the files of a training on them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LIST = "slide,downsample,patient\na.svs,64,P1\nsub/b.svs,,P2\nc.svs,32.5,P3\n"
 
 
 def tables(folder: Path, make: Callable) -> Iterator:
-    """Cohorts, clinical files, lists of slides and of images."""
+    """Yield readers of cohorts, clinical files, and lists of slides and of images."""
     for name in ("a.svs", "c.svs", "sub/b.svs"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).touch()
@@ -61,7 +61,7 @@ def tables(folder: Path, make: Callable) -> Iterator:
         ("slides.csv", "list of slides (GDC)", lambda: both("gdc.csv", "slides.csv")),
         ("list.csv", "list of slides to preprocess", lambda: _jobs(folder)),
     ):
-        # A cohort may be refused for what two files say together.
+        # A cohort may be rejected because two files contradict each other.
         words = (*_words((folder / name).read_text()), "gdc.csv", "patients.csv")
         yield make(what, folder / name, "table", read, words)
     images = folder / "images"
@@ -76,7 +76,7 @@ def tables(folder: Path, make: Callable) -> Iterator:
 
 
 def _words(text: str) -> tuple[str, ...]:
-    """The columns of a table."""
+    """Return the columns of a table."""
     return tuple(text.replace("#", "").replace("\n", ",").split(","))
 
 
@@ -84,7 +84,7 @@ def _cohort(folder: Path) -> None:
     text = (folder / "cohort.csv").read_bytes()
     found = Cohort.read(folder / "cohort.csv")
     rows = csv.reader(text.decode("utf-8-sig").replace("\r", "\n").split("\n"))
-    assert len(found) == sum(any(row) for row in rows) - 1, "rows are lost without a word"
+    assert len(found) == sum(any(row) for row in rows) - 1, "rows are lost silently"
     assert np.isfinite(found.time).all() and (found.time >= 0).all()
     found.write(folder / "again.csv")
     again = Cohort.read(folder / "again.csv", need_events=False)
@@ -110,7 +110,7 @@ def _images(folder: Path) -> None:
 
 
 def trainings(folder: Path, make: Callable) -> Iterator:
-    """What a training leaves and a report reads."""
+    """Yield readers of the files of a training that a report reads."""
     (folder / EVALUATIONS).mkdir()
     (folder / MODEL).touch()
     settings = TrainingSettings(augment=("flip",)).record()

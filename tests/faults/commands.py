@@ -1,4 +1,4 @@
-"""The commands that are killed: a search, a grid, slides, a training on them."""
+"""The commands that are killed: a search, a grid, preprocessing of slides, a survival training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.resbuilder.pipeline.outcomes import weights
 
 SLIDE = Path(__file__).parents[1] / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
 
-# Each block is below this threshold, so removal is part of the search.
+# Every block is below this threshold, so the search also removes blocks.
 SEARCH = """
 import sys
 from pathlib import Path
@@ -68,19 +68,19 @@ train(cohort, out.parent / "images", out, settings)
 
 
 def trained(job: dict) -> dict:
-    """A job of the grid: the losses of a small network on data of its seed."""
+    """Do a job of the grid: return the losses of a small network on data from its seed."""
     keras.utils.set_random_seed(job["seed"])
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(8, "tanh"), keras.layers.Dense(1)]
     )
     model.compile("sgd", "mse")
     x = np.random.default_rng(job["seed"]).normal(size=(64, 4))
-    time.sleep(0.3)  # Long enough that most kills find one at work.
+    time.sleep(0.3)  # long enough for most kills to interrupt a job
     return {"loss": model.fit(x, x.sum(axis=1), epochs=2, verbose=0).history["loss"]}
 
 
 def commands(folder: Path) -> dict[str, Command]:
-    """All four by name, with what they need in a folder each."""
+    """Return all four commands by name, and prepare a folder for each."""
     for name in ("search", "grid", "slides", "training"):
         (folder / name).mkdir(parents=True)
     _write_slides(folder / "slides" / "slides")
@@ -94,7 +94,7 @@ def commands(folder: Path) -> dict[str, Command]:
 
 
 def _write_slides(folder: Path) -> None:
-    """Twelve pieces of a real slide."""
+    """Write twelve pieces of a real slide."""
     folder.mkdir()
     with openslide.OpenSlide(SLIDE) as slide:
         tissue = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
@@ -104,7 +104,7 @@ def _write_slides(folder: Path) -> None:
 
 
 def _write_cohort(folder: Path) -> None:
-    """Patients of these slides: it does not matter here what there is to learn."""
+    """Write a cohort of these slides; its follow-up is arbitrary."""
     from survival.slides import preprocess_slides
 
     _write_slides(folder / "slides")
@@ -122,7 +122,7 @@ def _write_cohort(folder: Path) -> None:
 
 
 def _searched(path: Path) -> object:
-    """Decisions, architectures, numbers, the winner's weights; not what a clock wrote."""
+    """Return decisions, architectures, numbers and the winner's weights, without times."""
     entries = [entry.to_json() for entry in read_journal(path / "journal.jsonl")[0]]
     clock = ("time", "seconds")
     found = [{k: v for k, v in entry.items() if k not in clock} for entry in entries]

@@ -1,4 +1,4 @@
-"""Files that are read, with one thing wrong: refused in words, or accepted because they hold."""
+"""Input files with one defect: they are rejected with a clear message, or are still valid."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy as np
 from tests.faults.readers import Reader, readers
 from tests.faults.tally import Tally
 
-# No message: a type's name, or nothing to read.
+# Not a message: nothing readable, or the name of an exception.
 _NO_WORDS = re.compile(r"^\W*$|^\w+(Error|Exception)\b|Traceback")
 # The shortest word by which a message may name a part of a file.
 _WORD = 3
 
 
 def fuzzed_inputs(count: int, folder: Path, seed: int = 0) -> list[Tally]:
-    """Gives broken files to whatever the commands read files with.
+    """Read broken files with the readers of the commands.
 
     Args:
-        count: How many of each kind of file.
+        count: How many files of each kind.
         folder: An empty folder to work in.
-        seed: Of what is broken, and how.
+        seed: Seed of the defects.
 
     Returns:
-        One tally for each kind of file. A broken file is refused by a ValueError (or an error of
-        click, or FileNotFoundError) that names the file or a part of it; or it is accepted, and
-        what was read holds. Nothing in a file is ever run.
+        One tally for each kind of file. A broken file is either rejected by a ValueError (or an
+        error of click, or FileNotFoundError) that names the file or a part of it, or accepted with
+        valid contents. Code in a file is never run.
     """
     tallies = []
     for reader in readers(folder / "whole"):
-        # Its own numbers, so that a new kind leaves those of the others alone.
+        # Each kind has its own random numbers, so that a new kind does not change the others.
         random = np.random.default_rng((seed, zlib.crc32(reader.name.encode())))
         tally = Tally(f"inputs: {reader.name}")
         for _ in range(count):
@@ -44,7 +44,7 @@ def fuzzed_inputs(count: int, folder: Path, seed: int = 0) -> list[Tally]:
 
 
 def _tried(reader: Reader, name: str, data: bytes) -> tuple[str, str | None]:
-    """The outcome of reading a broken file, and what is wrong with that."""
+    """Return the outcome of reading a broken file, and what is wrong with it, if anything."""
     reader.file.write_bytes(data)
     try:
         with warnings.catch_warnings():
@@ -54,8 +54,8 @@ def _tried(reader: Reader, name: str, data: bytes) -> tuple[str, str | None]:
     except AssertionError as error:
         outcome, wrong = "", f"accepted, but {error}"
     except reader.refusals as error:
-        said = str(getattr(error, "message", error))
-        outcome, wrong = "refused", _fault_in(said, reader)
+        message = str(getattr(error, "message", error))
+        outcome, wrong = "rejected", _fault_in(message, reader)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -67,13 +67,13 @@ def _tried(reader: Reader, name: str, data: bytes) -> tuple[str, str | None]:
     return outcome, wrong and f"{reader.file.name}, {name}: {wrong}"[:500]
 
 
-def _fault_in(said: str, reader: Reader) -> str | None:
-    """What is wrong with a message, if anything."""
-    if _NO_WORDS.search(said):
-        return f"says {said!r}"
-    if len(said) > 100_000:
-        return f"says {len(said):,} characters"
+def _fault_in(message: str, reader: Reader) -> str | None:
+    """Return what is wrong with a message, if anything."""
+    if _NO_WORDS.search(message):
+        return f"not a message: {message!r}"
+    if len(message) > 100_000:
+        return f"a message of {len(message):,} characters"
     words = {w for w in reader.words if len(w) >= _WORD} | {reader.file.name}
-    if not any(word in said for word in words):
-        return f"names neither the file nor a part of it: {said!r}"
+    if not any(word in message for word in words):
+        return f"a message that names neither the file nor a part of it: {message!r}"
     return None

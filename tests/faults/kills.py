@@ -1,7 +1,7 @@
-"""SIGKILL at random instants, again and again: the end is that of a run that nobody killed.
+"""SIGKILL at random times, repeatedly: the result equals that of an uninterrupted run.
 
-A command is started, killed after a random part of the time it takes, and started again, until it
-ends by itself. After every kill no file may be half there and no process may go on.
+A command is started, killed after a random fraction of its duration, and started again, until it
+finishes. After every kill, no file may be half written, and no child process may survive.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from tests.faults.tally import Tally
 from tests.faults.whole import half_written
 
 ROOT = Path(__file__).parents[2]
-# What a killed command started has to end too. One that is at work looks at its parent first then.
+# Seconds in which the children of a killed command must end: a busy child checks for its parent
+# only after its task.
 PATIENCE = 20
 
 
 @dataclass(frozen=True)
 class Command:
-    """What is killed.
+    """A command to kill.
 
     Attributes:
-        name: As the table names it.
-        program: Python; ``sys.argv[1]`` is its folder, in which it begins or goes on.
-        outcome: What a folder holds at the end, to be compared.
+        name: Name in the table.
+        program: Python code that starts or resumes in the folder ``sys.argv[1]``.
+        outcome: Returns the contents of a finished folder, for comparison.
     """
 
     name: str
@@ -52,13 +53,13 @@ class Command:
 
 
 def kills(command: Command, count: int, folder: Path, seed: int = 0) -> Tally:
-    """Kills a command so often, in as many runs as it takes.
+    """Kill a command ``count`` times, in as many runs as that takes.
 
     Args:
-        command: Which.
-        count: How often.
-        folder: An empty folder; in it each run has one of its own.
-        seed: Of the instants.
+        command: The command.
+        count: Number of kills.
+        folder: An empty folder, in which each run gets its own folder.
+        seed: Seed of the times of the kills.
     """
     tally, dice, began = Tally(f"SIGKILL: {command.name}"), random.Random(seed), time.monotonic()
     if command.start(folder / "whole").wait():
@@ -68,12 +69,12 @@ def kills(command: Command, count: int, folder: Path, seed: int = 0) -> Tally:
     while tally.tried < count:
         path, began = folder / f"run{run}", time.monotonic()
         killed, wrong = _killed_until_it_ends(command, path, count - tally.tried, seconds, dice)
-        if not killed:  # The first one may have been slow.
+        if not killed:  # the first run may have been slow
             seconds = min(seconds, time.monotonic() - began)
         if not wrong and command.outcome(path) != expected:
-            wrong = [f"{path}: ends otherwise than {folder / 'whole'}"]
+            wrong = [f"{path}: its result differs from that of {folder / 'whole'}"]
         for number in range(max(killed, len(wrong))):
-            right = "went on to the same end"
+            right = "resumed with the same result"
             tally.add(right, wrong[number] if number < len(wrong) else None)
         run += 1
     return tally
@@ -82,7 +83,7 @@ def kills(command: Command, count: int, folder: Path, seed: int = 0) -> Tally:
 def _killed_until_it_ends(
     command: Command, path: Path, most: int, seconds: float, dice: random.Random
 ) -> tuple[int, list[str]]:
-    """Returns how often it was killed, at most so often, and what was wrong after that."""
+    """Return the number of kills, at most ``most``, and what was wrong after them."""
     killed, wrong = 0, []
     while True:
         process = command.start(path)
@@ -101,12 +102,12 @@ def _killed_until_it_ends(
 
 
 def _kill(process: subprocess.Popen, path: Path) -> list[str]:
-    """Kills a command, and returns what it left that it must not."""
+    """Kill a command, and return the processes and half-written files that it left behind."""
     below = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
     _, alive = psutil.wait_procs(below, timeout=PATIENCE)
-    left = [f"{path}: its process {p.pid} goes on: {' '.join(p.cmdline()[:4])}" for p in alive]
+    left = [f"{path}: process {p.pid} survives: {' '.join(p.cmdline()[:4])}" for p in alive]
     for orphan in alive:
         orphan.kill()
     return left + half_written(path)

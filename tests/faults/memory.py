@@ -1,4 +1,4 @@
-"""How much memory the processes that work on slides take."""
+"""Peak memory of the processes that work on slides."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import psutil
 
 
 class PeakMemory:
-    """The largest memory that a process below this one has taken while a block ran.
+    """The largest memory of a child process while a block runs.
 
-    Linux keeps the peak of every process (VmHWM), so that nothing but a process' last
-    milliseconds is missed; elsewhere it is what was seen.
+    Linux records the peak of every process (VmHWM), so only the last milliseconds of a process are
+    missed. On other systems, memory is sampled.
 
     Attributes:
-        bytes: The peak of the largest.
-        slide: A file that this process had open.
+        bytes: The peak of the largest process.
+        slide: A slide that this process had open.
     """
 
     def __init__(self):

@@ -1,4 +1,4 @@
-"""Valid files made invalid: bytes, JSON values, lines of tables."""
+"""Mutations of valid files: of bytes, of JSON values, and of rows of tables."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 
-# What may stand where something else is expected.
+# Values that are put where others are expected.
 ODD = (
     *(None, True, False, 0, -1, 1, 2, 0.5, -0.0, 1e-300, 1e308, -1e308, 10**30, -(10**30), 2**63),
     *(10**400, float("nan"), float("inf"), float("-inf"), "", " ", "x", "0", "1", "nan", "\ud800"),
@@ -19,15 +19,15 @@ CELLS += ("=1+1", "../../x", "/etc/passwd", "true", "NA", "x" * 140_000, "\ud800
 
 
 def mutated(data: bytes, kind: str, random: np.random.Generator) -> tuple[str, bytes]:
-    """A file with one thing wrong with it.
+    """Return a file with one defect.
 
     Args:
         data: A valid file.
-        kind: ``"json"``, ``"jsonl"``, ``"table"``, or anything else for its bytes alone.
-        random: Of what is done.
+        kind: ``"json"``, ``"jsonl"`` or ``"table"``; anything else mutates bytes only.
+        random: Random generator.
 
     Returns:
-        What was done, and the file.
+        A description of the defect, and the file.
     """
     structured = {"json": _json, "jsonl": _jsonl, "table": _table}
     if kind in structured and random.random() < 0.65:
@@ -44,24 +44,24 @@ def _bytes(data: bytes, random) -> tuple[str, bytes]:
         "bits flipped": bytes(flipped),
         "cut": data[:at],
         "cut at the front": data[at:],
-        "a piece taken out": data[:at] + data[at + length :],
-        "a piece twice": data[: at + length] + data[at:],
-        "noise put in": data[:at] + random.bytes(length) + data[at:],
-        "noise instead": data[:at] + random.bytes(length) + data[at + length :],
-        "NUL bytes put in": data[:at] + bytes(length) + data[at:],
+        "a piece removed": data[:at] + data[at + length :],
+        "a piece repeated": data[: at + length] + data[at:],
+        "noise inserted": data[:at] + random.bytes(length) + data[at:],
+        "a piece replaced with noise": data[:at] + random.bytes(length) + data[at + length :],
+        "NUL bytes inserted": data[:at] + bytes(length) + data[at:],
         "invalid UTF-8": data[:at] + b"\xc3\x28\xff" + data[at:],
         "a byte order mark": b"\xef\xbb\xbf" + data,
         "UTF-16": data.decode("latin-1").encode("utf-16"),
         "carriage returns": data.replace(b"\n", b"\r"),
-        "Windows line ends": data.replace(b"\n", b"\r\n"),
-        "twice": data + data,
-        "brackets": data[:at] + b"[" * 20_000 + data[at:],
-        "brackets alone": b'{"a":' * 20_000,
+        "Windows line endings": data.replace(b"\n", b"\r\n"),
+        "repeated": data + data,
+        "brackets inserted": data[:at] + b"[" * 20_000 + data[at:],
+        "only brackets": b'{"a":' * 20_000,
         "empty": b"",
         "noise": random.bytes(500),
     }
     names = list(changed)
-    # Flips and cuts have far more places than the others.
+    # Flips and cuts have many more possible places than the others.
     name = names[int(random.choice([0, 0, 0, 0, 1, 1, *range(2, len(names))]))]
     return name, changed[name]
 
@@ -82,21 +82,22 @@ def _json(data: bytes, random) -> tuple[str, bytes]:
     elif what == 5:
         old = copy.deepcopy(holder[key])
         holder[key] = {"in": old} if random.random() < 0.5 else [old]
-        name = f"{key!r} packed"
+        name = f"{key!r} wrapped"
     elif what == 6 and isinstance(holder, dict):
         holder[_one(("extra", "", "__class__", "epochs ", "Flops", "\ud800"), random)] = odd
-        name = "a key more"
+        name = "an extra key"
     else:
-        mark = "a mark that is nowhere else"
+        mark = "a mark that occurs nowhere else"
         old = json.dumps(holder[key])
         holder[key] = mark
         deep = _one(("[" * 3000 + "]" * 3000, "1" * 5000, f'{old}, "{key}": {old}'), random)
-        return f"{key!r} deep, long or twice", json.dumps(value).replace(f'"{mark}"', deep).encode()
+        text = json.dumps(value).replace(f'"{mark}"', deep)
+        return f"{key!r} nested, long or repeated", text.encode()
     return name, json.dumps(value).encode()
 
 
 def _holders(value):
-    """All objects and lists in a JSON value that hold something."""
+    """Yield all non-empty objects and lists in a JSON value."""
     if isinstance(value, dict | list) and value:
         yield value
         for item in value.values() if isinstance(value, dict) else value:
@@ -116,7 +117,7 @@ def _jsonl(data: bytes, random) -> tuple[str, bytes]:
         return f"line {i + 1} is missing", b"".join(lines)
     if what == 4:
         lines.insert(j, lines[i])
-        return f"line {i + 1} twice", b"".join(lines)
+        return f"line {i + 1} repeated", b"".join(lines)
     lines[i], lines[j] = lines[j], lines[i]
     return f"lines {i + 1} and {j + 1} exchanged", b"".join(lines)
 
@@ -136,10 +137,10 @@ def _table(data: bytes, random) -> tuple[str, bytes]:
         name = f"row {i + 1} without cell {k}"
     elif what == 4:
         rows[i].insert(k, cell)
-        name = f"row {i + 1} with a cell more"
+        name = f"row {i + 1} with an extra cell"
     elif what == 5:
         rows.insert(j, list(rows[i]))
-        name = f"row {i + 1} twice"
+        name = f"row {i + 1} repeated"
     elif what == 6:
         rows = [row[:k] + row[k + 1 :] for row in rows]
         name = f"column {k} is missing"
@@ -147,7 +148,7 @@ def _table(data: bytes, random) -> tuple[str, bytes]:
         for row in rows:
             row[k], row[m] = row[m], row[k]
         rows[0][k], rows[0][m] = rows[0][m], rows[0][k]
-        name = f"columns {k} and {m} exchanged below their names"
+        name = f"columns {k} and {m} exchanged, but not their names"
     else:
         rows[0][k] = _one((rows[0][m], "", "x", rows[0][k].upper(), cell), random)
         name = f"column {k} is called {rows[0][k][:20]!r}"

@@ -1,4 +1,4 @@
-"""What the commands read files with, each with a whole file to begin from."""
+"""The readers of the commands' input files, each with a valid file to start from."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ from tests.resbuilder.report.conftest import Run as InventedRun
 
 @dataclass
 class Reader:
-    """A kind of file and what reads it.
+    """A kind of file and its reader.
 
     Attributes:
-        name: What the table calls it.
-        file: Where the broken file goes; a whole one lies there.
-        kind: As :func:`tests.faults.mutations.mutated` takes it.
-        read: Reads it as a command does, and asserts that what was read holds.
+        name: Name in the table.
+        file: Path of the broken file; at first it is valid.
+        kind: As for :func:`tests.faults.mutations.mutated`.
+        read: Reads the file like a command, and asserts that the contents are valid.
         words: What a message may name besides the file: its keys or columns.
-        make: Breaks it otherwise than by a mutation.
-        refusals: Exceptions with which a file may be refused.
+        make: Makes a broken file, if mutations are not enough.
+        refusals: Exceptions with which a file may be rejected.
     """
 
     name: str
@@ -59,22 +59,22 @@ class Reader:
 
     @property
     def trace(self) -> Path:
-        """What code in a file would leave."""
+        """Return the file that code in a file would create."""
         return self.file.parent / "trace"
 
     def broken(self, random: np.random.Generator) -> tuple[str, bytes]:
-        """What was done, and the bytes."""
+        """Return a description of a defect, and the bytes of the broken file."""
         if self.make is not None:
             return self.make(random, self.trace)
         return mutated(self.whole, self.kind, random)
 
     def mend(self) -> None:
-        """The whole file again."""
+        """Restore the valid file."""
         self.file.write_bytes(self.whole)
 
 
 def readers(folder: Path) -> Iterator[Reader]:
-    """All kinds of files, in folders of their own."""
+    """Yield readers of all kinds of files, in separate folders."""
     yield _architecture(_made(folder / "architecture"))
     yield from _configurations(_made(folder / "config"))
     yield from _run_folder(folder / "run")
@@ -152,10 +152,10 @@ def _open(folder: Path) -> None:
 
 
 def _replay(folder: Path) -> None:
-    """As a report and as a search that goes on read it."""
+    """Read the journal like a report, and like a search that is resumed."""
     lines = (folder / "journal.jsonl").read_bytes().count(b"\n")
     history = _look_at(folder)
-    assert len(history.entries) + len(history.notes) >= lines, "lines are lost without a word"
+    assert len(history.entries) + len(history.notes) >= lines, "lines are lost silently"
     assert len(Journal(folder / "journal.jsonl").entries) == len(history.entries)
 
 
@@ -180,7 +180,7 @@ def _results(folder: Path) -> Reader:
 
     def read():
         found = jobs.read(folder, "job", job)
-        assert found["job"] == job and isinstance(found["result"], dict), "it holds no result"
+        assert found["job"] == job and isinstance(found["result"], dict), "it has no result"
 
     return Reader("results of experiments", folder / "job.json", "json", read)
 

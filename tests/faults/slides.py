@@ -1,4 +1,4 @@
-"""Broken slides among good ones, through the batch that users run."""
+"""Broken slides among good ones, in a batch as users run it."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from tests.faults.tally import Tally
 from tests.faults.tiff import Good, bombs, cuts, flips, good_slides, wrong_tags
 
 CANVAS = (240, 200)
-# Seconds without progress after which a slide is given up.
+# Seconds without progress after which a slide is abandoned.
 TIMEOUT = 30
-# What a worker may take, in bytes: what Ray sets aside for a slide.
+# Most bytes of memory of a worker: what Ray reserves for a slide.
 CAP = 2**30
-# A batch has at most so many broken slides, so that it does not fill the disk.
+# Most broken slides in a batch, so that it does not fill the disk.
 BATCH = 60
-# Of all broken slides; the rest are files that are no slides.
+# Shares of all broken slides; the rest are other files with the names of slides.
 SHARES = {"cut": 0.4, "bits flipped": 0.25, "wrong tags": 0.2, "bombs": 0.05}
-# A slide that a person would not tell from the whole one: pixels that differ by more grey levels.
+# An image is visibly unchanged if at most this share of its pixels differs by more grey levels.
 GREY, SHARE = 8, 0.01
 
 
 def broken_slides(count: int, folder: Path, seed: int = 0) -> list[Tally]:
-    """Breaks slides and runs them through the preprocessing among good ones.
+    """Break slides, and preprocess them among good ones.
 
     Args:
-        count: How many are broken, at least 15; there are only so many cuts, tags and bombs, so
-            the rest of a large number are flipped bits.
+        count: Number of broken slides, at least 15. The numbers of cuts, tags and bombs are
+            limited, so the rest of a large number are flipped bits.
         folder: An empty folder to work in.
-        seed: Of what is chosen, and of the flips.
+        seed: Seed of the choice and of the flips.
 
     Returns:
-        One tally for each kind of break. A broken slide is refused by name with a reason, or its
-        image hardly differs from that of the whole one; no good slide fails; no process takes
+        One tally for each kind of defect. A broken slide is rejected by name with a reason, or its
+        image hardly differs from that of the valid slide. No good slide fails, and no process uses
         more than :data:`CAP` bytes.
     """
     random, good = np.random.default_rng(seed), good_slides()
@@ -50,7 +50,7 @@ def broken_slides(count: int, folder: Path, seed: int = 0) -> list[Tally]:
         "cut": [(g, *broken) for g in good for broken in cuts(g)],
         "wrong tags": [(g, *broken) for g in good[:3] for broken in wrong_tags(g)],
         "bombs": [(None, *broken) for broken in bombs()],
-        "no slides": [(None, *broken) for broken in _no_slides()],
+        "other files": [(None, *broken) for broken in _other_files()],
     }
     numbers = {name: min(round(SHARES.get(name, 0.1) * count), len(ways[name])) for name in ways}
     chosen = {
@@ -71,8 +71,8 @@ def _flipped(good: Good, random: np.random.Generator) -> Iterator[tuple[Good, st
     return ((good, *broken) for broken in flips(good, random))
 
 
-def _no_slides() -> Iterator[tuple[str, bytes]]:
-    """Files of other kinds under the names of slides."""
+def _other_files() -> Iterator[tuple[str, bytes]]:
+    """Yield files of other kinds with the names of slides."""
     png, archive, random = io.BytesIO(), io.BytesIO(), np.random.default_rng(0)
     Image.fromarray(random.integers(0, 256, (300, 300, 3), np.uint8)).save(png, "png")
     jpeg = io.BytesIO()
@@ -101,7 +101,7 @@ def _no_slides() -> Iterator[tuple[str, bytes]]:
 
 
 def _references(good: list[Good], folder: Path) -> dict:
-    """What the whole slides become: images, and where in them the slide lies."""
+    """Return the images of the valid slides, with the position of the slide in them."""
     folder.mkdir(parents=True)
     images = {}
     for slide in good:
@@ -121,20 +121,20 @@ def _tried(kind: str, broken: list, good: list[Good], references: dict, folder: 
                 made = preprocess_slides(
                     folder / "slides" / "list.csv", folder / "out", canvas=CANVAS, timeout=TIMEOUT
                 )
-            except Exception as error:  # Nothing may come out of a batch.
+            except Exception as error:  # a batch must not raise anything
                 tally.add("", f"the batch ended with {error!r}")
                 continue
         for row, (slide, name) in zip(made, rows, strict=True):
             outcome, wrong = _judged(row, slide, name, references, folder / "out")
             if name is not None or wrong:
-                tally.add(outcome, wrong and f"{name or 'a whole slide'} ({row['slide']}): {wrong}")
+                tally.add(outcome, wrong and f"{name or 'a valid slide'} ({row['slide']}): {wrong}")
         if peak.bytes > CAP:
-            tally.add("", f"{peak.slide} took {peak.bytes / 2**20:.0f} MiB")
+            tally.add("", f"{peak.slide} used {peak.bytes / 2**20:.0f} MiB")
     return tally
 
 
 def _listed(broken: list, good: list[Good], folder: Path) -> list[tuple[Good | None, str | None]]:
-    """Writes slides and their manifest: a good one before every tenth broken one."""
+    """Write slides and their list, with a good one before every tenth broken one."""
     folder.mkdir(parents=True)
     rows, lines = [], [("slide", "downsample")]
     for i, (slide, name, data) in enumerate(broken):
@@ -155,31 +155,31 @@ def _listed(broken: list, good: list[Good], folder: Path) -> list[tuple[Good | N
 def _judged(
     row: dict, slide: Good | None, name: str | None, references: dict, out: Path
 ) -> tuple[str, str | None]:
-    """The outcome of a row of the manifest, and what is wrong with it."""
+    """Return the outcome of a row of the manifest, and what is wrong with it, if anything."""
     if row["status"] == "ok":
         if slide is None:
-            return "", "an image was made of what shows none"
+            return "", "an image was made of a file that is not a slide"
         differ = _difference(np.asarray(Image.open(out / row["output"])), references[slide.name])
         if differ > SHARE:
-            return "", f"{100 * differ:.1f} % of its image's pixels are others"
+            return "", f"{100 * differ:.1f} % of its image's pixels differ"
         return "hardly changed", None
     reason = row["reason"]
     if name is None:
         return "", f"failed: {reason}"
     image = (out / row["slide"]).with_suffix(".png")
     if row["output"] or image.exists():
-        return "", "an image was left of a slide that failed"
+        return "", "a failed slide left an image"
     first = reason.split(" ")[0]
     if len(reason) < 10 or first.endswith(("Error:", "Exception:")) or "Traceback" in reason:
-        return "", f"its reason says nothing: {reason!r}"
-    for said, outcome in {"it hangs": "given up", "crashed": "crashed alone"}.items():
-        if said in reason:
+        return "", f"its reason is not informative: {reason!r}"
+    for words, outcome in {"it hangs": "abandoned", "crashed": "crashed alone"}.items():
+        if words in reason:
             return outcome, None
-    return "refused", None
+    return "rejected", None
 
 
 def _difference(image: np.ndarray, reference) -> float:
-    """Share of the pixels of the slide's place on the canvas that differ visibly."""
+    """Return the share of the slide's pixels on the canvas that differ visibly."""
     at = reference.provenance
     rows = slice(at["top"], at["top"] + at["height"])
     columns = slice(at["left"], at["left"] + at["width"])

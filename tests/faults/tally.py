@@ -1,4 +1,4 @@
-"""How often a fault was caused, and what came of it."""
+"""Counts of injected faults and their outcomes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import ClassVar
 
 @dataclass
 class Tally:
-    """What one kind of fault came to.
+    """The outcomes of one kind of fault.
 
     Attributes:
-        fault: What was done, as the table names it.
-        outcomes: How often each outcome came, all of them right.
-        wrong: What must not happen, a line for each time it did.
+        fault: Name of the fault in the table.
+        outcomes: Counts of the right outcomes.
+        wrong: One line for each wrong outcome.
         listener: Called after each fault; a progress bar sets it.
     """
 
@@ -29,7 +29,7 @@ class Tally:
         return self.outcomes.total() + len(self.wrong)
 
     def add(self, outcome: str, wrong: str | None = None) -> None:
-        """Counts one fault: its outcome, or what went wrong."""
+        """Count one fault: its outcome, or what went wrong."""
         if wrong is None:
             self.outcomes[outcome] += 1
         else:
@@ -37,5 +37,5 @@ class Tally:
         Tally.listener(self)
 
     def line(self) -> str:
-        """Outcomes with their counts, as in "40 refused, 2 hardly changed"."""
+        """Format outcomes with their counts, such as "40 rejected, 2 hardly changed"."""
         return ", ".join(f"{count} {outcome}" for outcome, count in self.outcomes.most_common())

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only, a clock that jumps, and a second process on the same folder."""
+"""A full or read-only disk, a clock that jumps, and a second process in the same folder."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ ONE_EPOCH = TrainingSettings(epochs=1, width=0.03, batch_size=4)
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory):
-    """A folder with slides, and one with a cohort and its images."""
+    """Return a folder with slides, and with a cohort and its images."""
     folder = tmp_path_factory.mktemp("ready")
     commands(folder)
     return folder
@@ -36,7 +36,7 @@ def ready(tmp_path_factory):
 
 @pytest.fixture
 def actions(ready):
-    """By name, what writes into a folder that it is given, and goes on there."""
+    """Return functions by name that start or resume in a given folder."""
     cohort, images = Cohort.read(ready / "training" / "cohort.csv"), ready / "training" / "images"
     slides = ready / "slides" / "slides"
     return {
@@ -50,19 +50,22 @@ def actions(ready):
 
 
 def large(job):
-    """A result that takes up some room."""
+    """Return a result of 10 kB."""
     return {"n": job["n"], "text": "x" * 10_000}
 
 
 @pytest.fixture
 def disk(tmp_path):
-    """A small file system in memory, and a way to change its options: (folder, "size=1m")."""
+    """Yield the folder of a small file system in memory, and a function that changes its options.
+
+    The options are those of ``mount``, such as ``"size=1m"``.
+    """
     if os.getuid() != 0:
         pytest.skip("only root may mount a file system")
     folder = tmp_path / "disk"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]).returncode:
-        pytest.skip("no file system may be mounted here")
+        pytest.skip("mounting a file system is not possible here")
     yield (
         folder,
         lambda options: subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True),
@@ -75,7 +78,7 @@ NAMES = ("search", "grid", "slides", "training")
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.slow
-def test_a_full_disk_ends_it_with_whole_files_and_with_room_it_goes_on(name, actions, disk):
+def test_a_full_disk_leaves_complete_files_and_with_more_space_it_resumes(name, actions, disk):
     folder, remount = disk
     path = folder / "out"
     with pytest.raises((OSError, click.ClickException), match="(?i)no space left"):
@@ -88,7 +91,7 @@ def test_a_full_disk_ends_it_with_whole_files_and_with_room_it_goes_on(name, act
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_folder_that_is_read_only_is_said_to_be(name, actions, disk):
+def test_a_read_only_folder_is_named_as_the_reason(name, actions, disk):
     folder, remount = disk
     remount("ro")
     with pytest.raises((OSError, click.ClickException), match="(?i)read-only file system"):
@@ -101,7 +104,7 @@ def test_a_clock_that_jumps_changes_nothing(name, actions, tmp_path, monkeypatch
     outcome = commands(tmp_path)[name].outcome
     actions[name](tmp_path / "whole")
     dice, real = random.Random(0), time.time
-    # Back and forth by up to three years. (The clock that measures durations cannot jump.)
+    # Jumps of up to three years in both directions. (The monotonic clock of durations cannot jump.)
     monkeypatch.setattr(
         time, "time", lambda: real() + dice.choice((-1, 1)) * 10 ** dice.uniform(0, 8)
     )
@@ -120,7 +123,7 @@ with FileLock(sys.argv[1]):
 
 @contextlib.contextmanager
 def held(lock: Path):
-    """Another process has the lock."""
+    """Let another process hold the lock."""
     command = [sys.executable, "-c", HOLD, str(lock)]
     process = subprocess.Popen(command, stdin=-1, stdout=-1, text=True)
     assert process.stdout.readline() == "held\n"
@@ -131,7 +134,7 @@ def held(lock: Path):
 
 @pytest.mark.parametrize("name", ["search", "slides", "training"])
 @pytest.mark.slow
-def test_a_second_process_is_refused_until_the_first_has_ended_or_was_killed(
+def test_a_second_process_is_rejected_until_the_first_has_ended_or_was_killed(
     name, actions, tmp_path
 ):
     path = tmp_path / "out"

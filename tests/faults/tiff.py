@@ -1,4 +1,4 @@
-"""Small slides made of real tissue, and all the ways in which a TIFF can be broken."""
+"""Small slides of real tissue, and the many ways to break a TIFF file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import tifffile
 from PIL import Image
 
 SVS = Path(__file__).parents[1] / "fixtures" / "slides" / "CMU-1-Small-Region.svs"
-# A flip in them makes another slide that is as whole as this one: nobody can notice it.
+# A flip in these tags gives another valid slide, so it cannot be detected.
 UNNOTICED = ("ImageWidth", "ImageLength", "PhotometricInterpretation")
 
 
 @dataclass(frozen=True)
 class Good:
-    """A whole slide: its name, its bytes, and the downsample at which it is read."""
+    """A valid slide: its name, its bytes, and the downsample at which it is read."""
 
     name: str
     data: bytes
@@ -28,15 +28,15 @@ class Good:
 
 
 def tissue(left: int, top: int, width: int, height: int) -> np.ndarray:
-    """Pixels of the fixture slide."""
+    """Return pixels of the fixture slide."""
     with openslide.OpenSlide(SVS) as slide:
         return np.asarray(slide.read_region((left, top), 0, (width, height)))[..., :3].copy()
 
 
 def good_slides() -> list[Good]:
-    """JPEG tiles, a deflated pyramid as BigTIFF, bare pixels, and the fixture, an Aperio slide."""
+    """Return slides with JPEG tiles, a deflated BigTIFF pyramid and raw pixels, and the fixture."""
     pixels = tissue(700, 900, 448, 380)
-    # Averaged, so that a level that is lost makes no other picture.
+    # Averaged, so that a lost level does not change the image.
     half = np.asarray(Image.fromarray(pixels).reduce(2))
     tiles = {"tile": (128, 128), "photometric": "rgb", "metadata": None}
     slides = [
@@ -60,7 +60,7 @@ def _written(levels: list[np.ndarray], big: bool = False, **options) -> bytes:
 
 
 def cuts(good: Good) -> Iterator[tuple[str, bytes]]:
-    """The file cut at every boundary of its structure, and inside what lies between."""
+    """Yield the file cut at every boundary of its structure, and between the boundaries."""
     with tifffile.TiffFile(io.BytesIO(good.data)) as tiff:
         places = {"inside the header": 2, "after the header": 16 if tiff.is_bigtiff else 8}
         for i, page in enumerate(tiff.pages):
@@ -86,21 +86,21 @@ def cuts(good: Good) -> Iterator[tuple[str, bytes]]:
 
 
 def flips(good: Good, random: np.random.Generator) -> Iterator[tuple[str, bytes]]:
-    """One bit of the header, of a directory, or of a tile turned, without end."""
+    """Yield endless files with one flipped bit in the header, in a directory, or in a tile."""
     with tifffile.TiffFile(io.BytesIO(good.data)) as tiff:
         entry = 20 if tiff.is_bigtiff else 12
         header = list(range(16 if tiff.is_bigtiff else 8))
         directories, tiles = [], []
         for page in tiff.pages:
             for tag in page.tags:
-                # Its number, type and count; the value where somebody could notice.
+                # Number, type and count of the tag, and its value if a change can be detected.
                 end = tag.offset + (entry if tag.name not in UNNOTICED else entry // 2)
                 directories += range(tag.offset, end)
         page = tiff.pages[0]
         for at, length in zip(page.dataoffsets, page.databytecounts, strict=True):
             tiles += range(at, at + length)
     places = {"header": header, "directory": directories}
-    # A JPEG has no checksum: a tile may be wrong as a whole, which is much of a small slide.
+    # JPEG has no checksum, so a whole tile may be wrong: that is much of a small slide.
     if good.name != "jpeg.tif":
         places["tile"] = tiles
     while True:
@@ -112,7 +112,7 @@ def flips(good: Good, random: np.random.Generator) -> Iterator[tuple[str, bytes]
 
 
 def wrong_tags(good: Good) -> Iterator[tuple[str, bytes]]:
-    """Directories that say what is not true."""
+    """Yield files with wrong directories."""
     end = len(good.data)
     with tifffile.TiffFile(io.BytesIO(good.data)) as tiff:
         page = tiff.pages[0]
@@ -140,7 +140,7 @@ def wrong_tags(good: Good) -> Iterator[tuple[str, bytes]]:
         "in the header": [0] * count,
         "one too few": offsets[:-1],
         "ten too many": offsets + offsets[:10],
-        "none but one": offsets[:1],
+        "only one": offsets[:1],
     }
     for name, value in broken.items():
         yield f"TileOffsets {name}", _overwritten(good, "TileOffsets", value, long)
@@ -174,7 +174,7 @@ def _looped(good: Good) -> bytes:
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
-    """Small files that would become huge."""
+    """Yield small files that would become huge."""
     jpeg = _jpeg_bomb(12_000)
     good = io.BytesIO()
     Image.fromarray(tissue(700, 900, 256, 256)).save(good, "jpeg")
@@ -184,7 +184,7 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "JPEG tiles of 12000x12000", _of_tiles([jpeg] * 4, **options)
     yield "one JPEG tile of 12000x12000", _of_tiles([*tiles[:3], jpeg], **options)
     yield (
-        "one JPEG tile said to be 65500x65500",
+        "one JPEG tile that claims 65500x65500",
         _of_tiles([*tiles[:3], _claiming(jpeg)], **options),
     )
     options |= {"photometric": "rgb", "compression": "deflate"}
@@ -209,13 +209,13 @@ def _of_tiles(tiles: list[bytes], **options) -> bytes:
 
 
 def _jpeg_bomb(side: int) -> bytes:
-    """A progressive JPEG of one colour, a few hundred kilobytes."""
+    """Return a progressive JPEG of one colour, of a few hundred kilobytes."""
     file = io.BytesIO()
     Image.new("RGB", (side, side), (200, 100, 150)).save(file, "jpeg", progressive=True)
     return file.getvalue()
 
 
 def _claiming(jpeg: bytes) -> bytes:
-    """A JPEG with another size in its header."""
+    """Return a JPEG with another size in its header."""
     at = jpeg.index(b"\xff\xc2") + 5
     return jpeg[:at] + (65_500).to_bytes(2, "big") * 2 + jpeg[at + 4 :]

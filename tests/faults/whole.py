@@ -1,4 +1,4 @@
-"""Whether a file is whole: what a killed process must never leave under a final name."""
+"""Search for half-written files, which a killed process must never leave under a final name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resbuilder.run.journal import read_journal
 
 
 def half_written(folder: Path) -> list[str]:
-    """Names every file below a folder that is not whole. Names that begin with a dot are drafts."""
+    """Return every half-written file below a folder, except drafts: names that start with a dot."""
     wrong = []
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
@@ -22,7 +22,7 @@ def half_written(folder: Path) -> list[str]:
             try:
                 _read(path)
             except Exception as error:
-                wrong.append(f"{path}: half there: {type(error).__name__}: {error}")
+                wrong.append(f"{path}: half written: {type(error).__name__}: {error}")
     return wrong
 
 
@@ -30,7 +30,7 @@ def _read(path: Path) -> None:
     if path.suffix == ".json":
         json.loads(path.read_text(encoding="utf-8"))
     elif path.suffix == ".jsonl":
-        read_journal(path)  # The last line alone may be cut: it is done again.
+        read_journal(path)  # only the last line may be cut; its step is repeated
     elif path.suffix in (".png", ".jpg"):
         Image.open(path).load()
     elif path.suffix == ".keras":

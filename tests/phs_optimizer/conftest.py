@@ -1,4 +1,4 @@
-"""What the tests of the optimizer share."""
+"""Fixtures shared by the tests of the optimizer."""
 
 import keras
 import numpy as np
@@ -7,10 +7,10 @@ import pytest
 
 @pytest.fixture
 def walk():
-    """Takes steps on a loss whose gradient is known, in a training loop of one's own."""
+    """Take steps on a loss with a known gradient, in a custom training loop."""
 
     def walk(optimizer, gradient, start, steps):
-        """Returns weights and momenta before the first step and after each, as float64."""
+        """Return weights and momenta before the first step and after each, as float64."""
         weight = keras.Variable(np.array(start, "float32"))
         optimizer.build([weight])
 

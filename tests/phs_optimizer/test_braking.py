@@ -1,4 +1,4 @@
-"""The braking callback in real trainings, against the motion worked out in numpy."""
+"""The braking callback in real trainings, compared with the motion computed in numpy."""
 
 import json
 import math
@@ -14,12 +14,12 @@ import pytest
 from phs_optimizer import PHS, GoalOrientedBraking
 
 STEP, MASS, FRICTION = 0.05, 1.0, 6.0  # overdamped on the parabola: the loss falls steadily
-BATCH, STEPS = 4, 16  # of an epoch
-GOAL = 0.2  # of the loss, which is 1 at first
+BATCH, STEPS = 4, 16  # per epoch
+GOAL = 0.2  # of the loss, which starts at 1
 
 
 def parabola(optimizer=None, regularizer=None, dtype=None, **options):
-    """A model with one weight w, 1 at first, and the loss w² for the data below."""
+    """Return a model with one weight w, initially 1, and the loss w² for the data below."""
     dense = keras.layers.Dense(
         1, use_bias=False, kernel_initializer="ones", kernel_regularizer=regularizer, dtype=dtype
     )
@@ -29,7 +29,7 @@ def parabola(optimizer=None, regularizer=None, dtype=None, **options):
 
 
 def fit(model, *callbacks, epochs=6, validation_optimum=None, **options):
-    """Trains w towards 0; the validation loss is least where w is ``validation_optimum``."""
+    """Train w towards 0; the validation loss is lowest at w = ``validation_optimum``."""
     x, y = np.ones((BATCH * STEPS, 1)), np.zeros((BATCH * STEPS, 1))
     if validation_optimum is not None:
         options["validation_data"] = (x[:BATCH], y[:BATCH] + validation_optimum)
@@ -38,7 +38,7 @@ def fit(model, *callbacks, epochs=6, validation_optimum=None, **options):
 
 
 def braking(target=GOAL, target_is="loss", factor=3, average_steps=5, **options):
-    """The callback with what most tests need."""
+    """Return the callback with the settings that most tests need."""
     options = {"verbose": 0} | options
     return GoalOrientedBraking(target, target_is, factor, average_steps, **options)
 
@@ -52,7 +52,7 @@ def friction(model):
 
 
 def motion(goal, epochs=6, factor=3, n=5, execution=1, accumulation=1):
-    """The step after which it must brake, and w at the end: the equations, without Keras."""
+    """Return the step after which it must brake, and the final w, from the equations alone."""
     w, p, gamma, losses, braked, gradient = 1.0, 0.0, FRICTION, [], None, 0.0
     for step in range(1, epochs * STEPS + 1):
         losses.append(w**2)
@@ -64,7 +64,7 @@ def motion(goal, epochs=6, factor=3, n=5, execution=1, accumulation=1):
         in_epoch = (step - 1) % STEPS + 1
         if in_epoch % execution and in_epoch != STEPS:
             continue
-        together = (in_epoch - 1) % execution + 1  # Keras tells the mean of these
+        together = (in_epoch - 1) % execution + 1  # Keras reports the mean of these
         losses[-together:] = [np.mean(losses[-together:])] * together
         weights = (1 - 1 / n) ** np.arange(step - 1, -1, -1)
         if not braked and step >= n and np.average(losses, weights=weights) <= goal(losses):
@@ -90,7 +90,7 @@ def test_it_brakes_when_the_average_reaches_the_goal(target, target_is, goal):
     assert event["friction"] == friction(model) == 3 * FRICTION
     before = (step - 1) // STEPS
     assert history.history["friction"] == [FRICTION] * before + [3 * FRICTION] * (6 - before)
-    # The weight too is where the higher friction must have brought it.
+    # The weight, too, is where the higher friction must have brought it.
     assert weight(model) == pytest.approx(w, rel=1e-4)
     assert abs(w - motion(lambda losses: -1)[1]) > 0.1 * abs(w)
 
@@ -119,12 +119,12 @@ def not_on_torch(compiled, optimizer, reference, reason):
         ({"jit_compile": False}, {}, {}),
         not_on_torch({"jit_compile": True}, {}, {}, "torch.compile takes half a minute"),
         not_on_torch({"steps_per_execution": 4}, {}, {"execution": 4}, "not offered"),
-        # 7 is no divisor of the epoch's steps.
+        # 7 does not divide the steps of an epoch.
         not_on_torch({"steps_per_execution": 7}, {}, {"execution": 7}, "not offered"),
         ({}, {"gradient_accumulation_steps": 2}, {"accumulation": 2}),
     ],
 )
-def test_it_brakes_at_the_same_loss_however_the_step_is_made(compiled, optimizer, reference):
+def test_it_brakes_at_the_same_loss_however_steps_are_executed(compiled, optimizer, reference):
     callback = braking()
     model = parabola(PHS(STEP, MASS, FRICTION, **optimizer), **compiled)
     fit(model, callback, epochs=8)
@@ -193,7 +193,7 @@ def test_two_replicas_brake_and_accelerate_like_one_device():
 
 
 @pytest.mark.any_backend
-def test_regularization_terms_do_not_count():
+def test_the_loss_excludes_regularization_terms():
     callback, model = braking(), parabola(regularizer=lambda w: 5 + 0 * keras.ops.sum(w))
     history = fit(model, callback)
     assert min(history.history["loss"]) > 5
@@ -201,7 +201,7 @@ def test_regularization_terms_do_not_count():
 
 
 @pytest.mark.any_backend
-def test_the_average_may_be_of_a_metric():
+def test_a_metric_can_be_averaged_instead_of_the_loss():
     def tenth(y_true, y_pred):
         return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1) / 10
 
@@ -213,7 +213,7 @@ def test_the_average_may_be_of_a_metric():
 
 
 class Recorder(keras.callbacks.Callback):
-    """Weights, momenta and kinetic energy at the end of each epoch."""
+    """Record weights, momenta and kinetic energy at the end of each epoch."""
 
     def __init__(self):
         super().__init__()
@@ -228,12 +228,12 @@ class Recorder(keras.callbacks.Callback):
 
 
 def swinging():
-    """The parabola with little friction, so that the weight swings through the minimum."""
+    """Return the parabola with low friction, so that the weight swings through the minimum."""
     return parabola(PHS(STEP, MASS, 0.2))
 
 
 @pytest.mark.any_backend
-def test_patience_brakes_from_the_best_weights_at_rest():
+def test_patience_brakes_from_the_best_weights_with_zero_momentum():
     callback, before, after, model = braking(1e-9, patience=5), Recorder(), Recorder(), swinging()
     history = fit(model, before, callback, after, validation_optimum=0.0)
     best = int(np.argmin(history.history["val_loss"][:5]))
@@ -244,22 +244,22 @@ def test_patience_brakes_from_the_best_weights_at_rest():
     np.testing.assert_array_equal(after.weights[4], before.weights[best])
     assert np.all(before.momenta[4][0] != 0)
     assert np.all(after.momenta[4][0] == 0)
-    # The training goes on from there.
+    # The training continues from there.
     np.testing.assert_array_equal(after.weights[3], before.weights[3])
     assert after.weights[5] != after.weights[4]
 
 
 @pytest.mark.any_backend
-def test_after_an_acceleration_the_best_weights_are_those_since_then():
+def test_after_an_acceleration_the_search_for_the_best_weights_starts_again():
     options = {"patience": 3, "minima": 2, "exploitation": 2, "port_energy": 50}
     options |= {"restore_best_weights": False}
     callback, before, after = braking(1e-9, **options), Recorder(), Recorder()
     history = fit(parabola(), before, callback, after, epochs=8, validation_optimum=0.0)
-    told = [(event["action"], event["epoch"]) for event in callback.events]
-    assert told == [("brake", 2), ("accelerate", 4), ("brake", 7)]
+    observed = [(event["action"], event["epoch"]) for event in callback.events]
+    assert observed == [("brake", 2), ("accelerate", 4), ("brake", 7)]
     losses = history.history["val_loss"]
     best = 5 + int(np.argmin(losses[5:]))
-    # The first minimum was the better one, and is not gone back to.
+    # The first minimum was better, but the weights do not return to it.
     assert min(losses[:5]) < losses[best]
     np.testing.assert_array_equal(after.weights[7], before.weights[best])
 
@@ -277,12 +277,12 @@ def test_overfitting_brakes_from_the_weights_before_its_onset():
 
 
 def automatic(**options):
-    """Automatic braking with what most tests need."""
+    """Return automatic braking with the settings that most tests need."""
     return GoalOrientedBraking("auto", factor=3, **({"patience": 2, "verbose": 0} | options))
 
 
 @pytest.mark.any_backend
-def test_automatic_braking_ends_by_itself_with_the_best_weights():
+def test_automatic_braking_stops_the_training_with_the_best_weights():
     callback, before, after, model = automatic(), Recorder(), Recorder(), swinging()
     history = fit(model, before, callback, after, epochs=200, validation_optimum=0.3)
     losses, frictions = history.history["val_loss"], history.history["friction"]
@@ -301,8 +301,8 @@ def test_automatic_braking_ends_by_itself_with_the_best_weights():
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_an_accuracy_on_validation_data_is_better_higher():
-    """A metric that is 1 − loss: watched as an accuracy, it says what the loss says."""
+def test_a_higher_validation_accuracy_is_better():
+    """Watching 1 − loss as an accuracy gives the same decisions as watching the loss."""
 
     def accuracy(y_true, y_pred):
         return 1 - keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
@@ -312,21 +312,21 @@ def test_an_accuracy_on_validation_data_is_better_higher():
         callback = automatic(validation=validation)
         model = parabola(PHS(STEP, MASS, 0.2), metrics=[accuracy])
         fit(model, callback, epochs=200, validation_optimum=0.3)
-        events.append([event[:4] for event in told(callback.events)])
+        events.append([event[:4] for event in summary(callback.events)])
     assert events[0] == events[1]
     assert len(events[0]) == 3
 
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_automatic_braking_goes_on_from_a_file(tmp_path):
+def test_automatic_braking_resumes_from_a_file(tmp_path):
     def trained(model, callback, *more, first=0):
         fit(model, callback, *more, initial_epoch=first, epochs=200, validation_optimum=0.3)
-        return [told([event])[0][:4] for event in callback.events]
+        return [summary([event])[0][:4] for event in callback.events]
 
     saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     straight = trained(swinging(), automatic(), saving)
-    # Just after the first braking, where the best weights are those it began from.
+    # Just after the first braking, when the best weights are those it started from.
     epoch = straight[0][2] + 1
     again = keras.models.load_model(tmp_path / f"{epoch}.keras")
     assert friction(again) == pytest.approx(0.6)
@@ -345,7 +345,7 @@ def test_automatic_braking_needs_a_validation_loss_and_a_stable_last_stage():
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("optimum", [None, 0.0])
-def test_the_best_weights_are_put_back_at_the_end_if_asked_for(optimum, tmp_path):
+def test_the_best_weights_are_restored_at_the_end_on_request(optimum, tmp_path):
     log = tmp_path / "log"
     callback, recorder = braking(1e-9, restore_best_weights=True, log_path=log), Recorder()
     model = swinging()
@@ -361,7 +361,7 @@ def test_the_best_weights_are_put_back_at_the_end_if_asked_for(optimum, tmp_path
 
 
 @pytest.mark.any_backend
-def test_the_port_supplies_its_energy_and_frees_the_friction_for_the_next_minimum():
+def test_the_port_supplies_its_energy_and_resets_the_friction_for_the_next_minimum():
     callback = braking(0.1, minima=3, exploitation=2, port_energy=0.7)
     before, after, model = Recorder(), Recorder(), parabola()
     history = fit(model, before, callback, after, epochs=18)
@@ -375,13 +375,13 @@ def test_the_port_supplies_its_energy_and_frees_the_friction_for_the_next_minimu
         supplied = after.kinetic[epoch] - before.kinetic[epoch]
         assert supplied == pytest.approx(0.7 * callback.policy.initial_loss, rel=1e-5)
         assert before.kinetic[epoch] > 0
-    # By default the best weights of all minima are there at the end: those that are nearest 0.
+    # By default, the final weights are the best of all minima: those nearest to 0.
     best = min(before.weights, key=lambda weights: abs(weights[0][0, 0]))
     assert model.get_weights() == best
 
 
 def linear_model(seed=1):
-    """A regression on random numbers, for what needs a loss that differs from step to step."""
+    """Return a regression on random numbers, whose loss differs from step to step."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile(PHS(0.1, 1.0, 2.0), "mse")
@@ -396,12 +396,12 @@ def fit_linear(model, *callbacks, **options):
     return model.fit(x, y, callbacks=list(callbacks), **options)
 
 
-def told(events):
+def summary(events):
     return [(e["action"], e["step"], e["epoch"], e["friction"], e["reason"]) for e in events]
 
 
 @pytest.mark.any_backend
-def test_a_training_goes_on_from_a_file_as_if_it_had_not_been_interrupted(tmp_path):
+def test_a_training_resumes_from_a_file_as_if_it_had_not_been_interrupted(tmp_path):
     options = {"target": 0.8, "target_is": "reduction", "average_steps": 6, "minima": 3}
     options |= {"exploitation": 2, "restore_best_weights": False}
     saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
@@ -410,27 +410,27 @@ def test_a_training_goes_on_from_a_file_as_if_it_had_not_been_interrupted(tmp_pa
     actions = [event["action"] for event in callback.events]
     assert actions == ["brake", "accelerate", "brake", "accelerate", "brake"]
     turns = [event["epoch"] for event in callback.events]
-    # Once while braking, once just after the acceleration, once before the last braking.
+    # Interrupt while braking, just after the acceleration, and before the last braking.
     for epoch in (turns[0] + 1, turns[1] + 1, turns[3] + 1):
         again = keras.models.load_model(tmp_path / f"{epoch}.keras")
         assert friction(again) == (6 if epoch == turns[0] + 1 else 2)
         resumed = braking(**options)
         fit_linear(again, resumed, initial_epoch=epoch, epochs=10)
-        assert told(resumed.events) == told(e for e in callback.events if e["epoch"] >= epoch)
+        assert summary(resumed.events) == summary(e for e in callback.events if e["epoch"] >= epoch)
         for mine, theirs in zip(again.get_weights(), straight.get_weights(), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.any_backend
-def test_a_training_goes_on_with_the_numbers_that_a_resumed_one_would_read():
+def test_a_training_continues_with_the_numbers_that_a_resumed_one_would_read():
     callback, model = braking(0.8, "reduction", average_steps=6), linear_model()
     fit_linear(model, callback, epochs=2)
     saved = keras.ops.convert_to_numpy(model.optimizer.braking_state).tolist()
-    assert callback.policy.state.to_vector() == saved  # to the bit: those are float32
+    assert callback.policy.state.to_vector() == saved  # exactly, because those are float32
 
 
 @pytest.mark.any_backend
-def test_a_file_saved_within_the_first_epoch_knows_the_initial_loss(tmp_path):
+def test_a_file_saved_within_the_first_epoch_has_the_initial_loss(tmp_path):
     file = tmp_path / "within.keras"
     callback = braking(0.9, "reduction", average_steps=10)
     fit(parabola(), callback, keras.callbacks.ModelCheckpoint(file, save_freq=14), epochs=1)
@@ -441,17 +441,17 @@ def test_a_file_saved_within_the_first_epoch_knows_the_initial_loss(tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_new_optimizer_begins_a_new_training_for_the_same_callback():
+def test_a_new_optimizer_starts_a_new_training_for_the_same_callback():
     callback = braking()
     fit(parabola(), callback, epochs=5)
-    first = told(callback.events)
+    first = summary(callback.events)
     fit(parabola(), callback, epochs=5)
-    assert told(callback.events) == first
+    assert summary(callback.events) == first
     assert len(first) == 1
 
 
 @pytest.mark.any_backend
-def test_events_and_epochs_are_appended_to_a_file_and_told(tmp_path, capsys):
+def test_events_and_epochs_are_appended_to_a_file_and_printed(tmp_path, capsys):
     log = tmp_path / "braking.jsonl"
     log.write_text('{"before": 1}\n')
     options = {"minima": 2, "exploitation": 1, "log_path": log, "verbose": 1}
@@ -488,8 +488,8 @@ def test_a_model_without_a_phs_optimizer_is_refused():
 
 
 @pytest.mark.any_backend
-def test_friction_that_explicit_steps_cannot_bear_is_said_before_the_first_step(tmp_path):
-    """αγ/m = 0.3: a factor of 3 is silent, 5 warns (1.5), and 7 would diverge (2.1)."""
+def test_unstable_friction_is_reported_before_the_first_step(tmp_path):
+    """With αγ/m = 0.3, a factor of 3 is silent, 5 warns (1.5), and 7 would diverge (2.1)."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         fit(parabola(), braking(factor=3), epochs=1)
@@ -507,7 +507,7 @@ def test_friction_that_explicit_steps_cannot_bear_is_said_before_the_first_step(
 
 
 @pytest.mark.any_backend
-def test_no_friction_cannot_be_multiplied():
+def test_zero_friction_is_refused():
     with pytest.raises(ValueError, match="0 stays 0: give PHS a friction > 0"):
         fit(parabola(PHS(STEP, MASS, 0)), braking())
 
@@ -521,7 +521,7 @@ def test_overfitting_patience_without_validation_data_is_refused():
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("target_is", ["reduction", "remaining", "loss"])
-def test_a_goal_that_was_never_reached_is_told_with_one_that_would_have_been(target_is, capsys):
+def test_a_goal_never_reached_is_reported_with_one_that_would_have_been(target_is, capsys):
     far = {"reduction": 0.9999, "remaining": 1e-4, "loss": 1e-4}[target_is]
     fit(parabola(), callback := braking(far, target_is, verbose=1), epochs=2)
     (line,) = capsys.readouterr().out.strip().splitlines()
@@ -532,21 +532,21 @@ def test_a_goal_that_was_never_reached_is_told_with_one_that_would_have_been(tar
     nearer = float(line.split("target=")[1].split()[0])
     fit(parabola(), again := braking(nearer, target_is), epochs=2)
     assert [event["action"] for event in again.events] == ["brake"]
-    # It is no nearer than it must be: the brakes come in the last steps.
+    # The suggested goal is as strict as possible: it is reached only in the last steps.
     assert again.events[0]["step"] > STEPS
 
 
 @pytest.mark.any_backend
-def test_what_never_braked_says_so_too_without_an_average(capsys):
+def test_never_braking_is_reported_even_without_an_average(capsys):
     fit(parabola(), braking(average_steps=40, verbose=1), epochs=2)
-    assert "the training had 32 steps, and the average is of 40" in capsys.readouterr().out
+    assert "the training had 32 steps, but the average needs 40" in capsys.readouterr().out
     model = parabola(loss=lambda y, p: keras.ops.mean(p) * math.nan)
     fit(model, braking(verbose=1), epochs=1)
-    assert "never braked: the average loss is not a number" in capsys.readouterr().out
+    assert "never braked: the average loss is not a number (NaN)" in capsys.readouterr().out
 
 
 @pytest.mark.any_backend
-def test_what_has_braked_and_what_has_no_goal_end_without_a_word(capsys):
+def test_nothing_is_reported_after_braking_or_without_a_goal(capsys):
     fit(parabola(), braking(verbose=1))
     fit(parabola(), braking(1e-9, verbose=0), epochs=1)
     fit(swinging(), automatic(verbose=1, patience=9), epochs=2, validation_optimum=0.3)
@@ -554,7 +554,7 @@ def test_what_has_braked_and_what_has_no_goal_end_without_a_word(capsys):
 
 
 @pytest.mark.any_backend
-def test_an_average_longer_than_an_epoch_is_warned_of():
+def test_an_average_longer_than_an_epoch_causes_a_warning():
     with pytest.warns(UserWarning, match=f"average_steps=40 is more than the {STEPS} steps of an"):
         fit(parabola(), braking(average_steps=40), epochs=1)
     with warnings.catch_warnings():
@@ -565,7 +565,7 @@ def test_an_average_longer_than_an_epoch_is_warned_of():
 @pytest.mark.any_backend
 def test_an_unknown_monitor_is_refused_at_the_first_step():
     model = parabola(metrics=["mae"])
-    with pytest.raises(ValueError, match=r"monitor='acc' is not in .* step: loss, mae"):
+    with pytest.raises(ValueError, match=r"monitor='acc' is not among .* step \(loss, mae\)"):
         fit(model, braking(monitor="acc"))
     assert friction(model) == FRICTION
 

@@ -1,4 +1,4 @@
-"""One contract over all combinations of options: equal to SGD, and resumed as if uninterrupted."""
+"""A contract for all combinations of options: equal to SGD, and resumed as if uninterrupted."""
 
 import itertools
 
@@ -46,7 +46,7 @@ def numbers(variables):
 
 
 @pytest.mark.parametrize(("schedule", "options"), OPTIONS, ids=str)
-def test_a_loaded_optimizer_goes_on_as_if_it_had_not_been_saved(schedule, options):
+def test_a_loaded_optimizer_continues_as_if_it_had_not_been_saved(schedule, options):
     optimizer = PHS(SCHEDULES[schedule](STEP), MASS, FRICTION, **options)
     whole = walk(optimizer, weights(), range(STEPS))
 
@@ -68,7 +68,7 @@ def test_a_loaded_optimizer_goes_on_as_if_it_had_not_been_saved(schedule, option
 
 
 @pytest.mark.parametrize("options", [o for s, o in OPTIONS if s == "constant"], ids=str)
-def test_every_option_acts_as_on_sgd_with_momentum(options):
+def test_every_option_acts_as_it_does_on_sgd_with_momentum(options):
     sgd = keras.optimizers.SGD(STEP**2 / MASS, momentum=1 - STEP * FRICTION / MASS, **options)
     expected = numbers(walk(sgd, weights(), range(STEPS)))
     found = numbers(walk(PHS(STEP, MASS, FRICTION, **options), weights(), range(STEPS)))

@@ -1,4 +1,4 @@
-"""The energies: by hand, along a trajectory on a quadratic loss, and what a record holds."""
+"""The energies: computed by hand, on a quadratic loss, and in the records."""
 
 import csv
 
@@ -14,7 +14,7 @@ STEP, MASS, FRICTION, MOMENTUM = 0.1, 0.5, 0.3, 0.4
 
 
 def quadratic(optimizer, regularizer=None, **compile_arguments):
-    """A model whose loss is ‖w‖²/2, for the input 1 and the target (0, 0)."""
+    """Return a model whose loss is ‖w‖²/2, for the input 1 and the target (0, 0)."""
     layer = keras.layers.Dense(2, use_bias=False, kernel_regularizer=regularizer)
     model = keras.Sequential([keras.Input((1,)), layer])
     model.set_weights([START[None]])
@@ -27,7 +27,7 @@ def optimizer(step=STEP, **arguments):
 
 
 def logged(model, steps, epochs=1, **arguments):
-    """The logger after ``epochs`` epochs of ``steps`` steps."""
+    """Return the logger after ``epochs`` epochs of ``steps`` steps."""
     logger = EnergyLogger(**arguments)
     fit(model, steps, epochs, logger)
     return logger
@@ -39,7 +39,7 @@ def fit(model, steps, epochs, logger):
 
 
 def trajectory(steps, step=STEP):
-    """Weights and momenta before the first step and after each."""
+    """Return weights and momenta before the first step and after each."""
     w, p = START, np.full(2, MOMENTUM)
     path = [(w, p)]
     for _ in range(steps):
@@ -75,7 +75,7 @@ def test_every_step_of_a_quadratic_loss():
     logger = logged(quadratic(optimizer()), steps=20, every=1)
     w, p = trajectory(20)
     squares = (p**2).sum(axis=1)
-    # The loss of a step is that of the weights before it.
+    # The loss of a step is computed with the weights before it.
     potential, kinetic = (w[:-1] ** 2).sum(axis=1) / 2, squares[1:] / (2 * MASS)
     power = FRICTION / MASS * squares / MASS
     dissipated = np.cumsum(STEP * (power[1:] + power[:-1]) / 2)
@@ -88,7 +88,7 @@ def test_every_step_of_a_quadratic_loss():
 
 
 @pytest.mark.any_backend
-def test_energy_and_what_is_dissipated_are_constant_to_first_order():
+def test_total_plus_dissipated_energy_is_constant_to_first_order():
     at_start = START @ START / 2 + 2 * MOMENTUM**2 / (2 * MASS)
     steps, defects = np.array([20, 40, 80]), []
     for number in steps:
@@ -101,20 +101,20 @@ def test_energy_and_what_is_dissipated_are_constant_to_first_order():
     assert defects[-1] < 0.01 * at_start
 
 
-# --- when -----------------------------------------------------------------------------------
+# --- time of records ------------------------------------------------------------------------
 
 
 @pytest.mark.any_backend
-def test_every_so_many_steps_through_the_epochs():
+def test_records_every_few_steps_across_epochs():
     logger = logged(quadratic(optimizer()), steps=6, epochs=3, every=4)
     np.testing.assert_array_equal(column(logger, "step"), [4, 8, 12, 16])
     losses = (trajectory(18)[0] ** 2).sum(axis=1) / 2
-    means = losses[:16].reshape(4, 4).mean(axis=1)  # of the steps since the record before
+    means = losses[:16].reshape(4, 4).mean(axis=1)  # of the steps since the previous record
     np.testing.assert_allclose(column(logger, "potential"), means, rtol=1e-4)
 
 
 @pytest.mark.any_backend
-def test_every_epoch_by_default_and_through_several_fits():
+def test_records_every_epoch_by_default_across_several_fits():
     model, logger = quadratic(optimizer()), EnergyLogger()
     fit(model, 5, 2, logger)
     fit(model, 5, 1, logger)
@@ -142,7 +142,7 @@ def test_several_steps_per_execution_are_recorded_together():
 
 
 @pytest.mark.any_backend
-def test_accumulated_steps_last_as_long_as_one():
+def test_accumulated_steps_together_take_the_time_of_one():
     accumulated = optimizer(gradient_accumulation_steps=2)
     half = logged(quadratic(accumulated), steps=12, every=2)
     whole = logged(quadratic(optimizer()), steps=6, every=1)
@@ -151,7 +151,7 @@ def test_accumulated_steps_last_as_long_as_one():
 
 
 @pytest.mark.any_backend
-def test_what_is_dissipated_grows_also_when_the_time_step_shrinks():
+def test_the_dissipated_energy_grows_even_as_the_time_step_shrinks():
     schedule = keras.optimizers.schedules.ExponentialDecay(STEP, decay_steps=1, decay_rate=0.95)
     logger = logged(quadratic(optimizer(schedule)), steps=15, every=1)
     assert np.all(np.diff(column(logger, "dissipated")) > 0)
@@ -160,7 +160,7 @@ def test_what_is_dissipated_grows_also_when_the_time_step_shrinks():
     assert column(logger, "dissipated")[-1] == pytest.approx(expected, rel=0.1)
 
 
-# --- what -----------------------------------------------------------------------------------
+# --- contents of records --------------------------------------------------------------------
 
 
 @pytest.mark.any_backend
@@ -186,7 +186,7 @@ def test_the_potential_is_the_loss_without_regularization_terms():
 
 
 @pytest.mark.any_backend
-def test_a_metric_may_be_the_potential():
+def test_a_metric_can_be_the_potential():
     model = quadratic(optimizer(), metrics=["mae"])
     logger = logged(model, steps=4, every=1, monitor="mae")
     expected = np.abs(trajectory(4)[0][:-1]).mean(axis=1)
@@ -216,21 +216,23 @@ def test_mixed_precision():
 
 
 @pytest.mark.any_backend
-def test_another_optimizer_has_no_energy():
+def test_another_optimizer_is_refused():
     with pytest.raises(ValueError, match="EnergyLogger needs a model compiled with.*not with SGD"):
         logged(quadratic(keras.optimizers.SGD()), steps=1)
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("every", [0, -1, 2.5, True, "epoch"])
-def test_no_number_of_steps(every):
+def test_an_invalid_number_of_steps_is_refused(every):
     with pytest.raises(ValueError, match="every must be a whole number >= 1, not"):
         EnergyLogger(every=every)
 
 
 @pytest.mark.any_backend
-def test_unknown_names_are_answered_with_the_known_ones():
+def test_an_unknown_name_raises_an_error_that_lists_the_known_ones():
     with pytest.raises(ValueError, match="unknown option.*'frequency'.*every, monitor, csv_path"):
         EnergyLogger(frequency=3)
-    with pytest.raises(ValueError, match="monitor='accuracy' is not in what Keras logs.*: loss"):
+    with pytest.raises(
+        ValueError, match=r"monitor='accuracy' is not among what Keras logs.*\(loss\)"
+    ):
         logged(quadratic(optimizer()), steps=1, monitor="accuracy")

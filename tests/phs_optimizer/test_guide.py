@@ -1,4 +1,4 @@
-"""The guide's block to paste runs, and does what the page says of it."""
+"""The code block in the guide runs and does what the page says."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "phs_optimizer.md"
 
 
 @pytest.mark.any_backend
-def test_the_block_to_paste_runs(tmp_path, monkeypatch, capsys):
+def test_the_code_block_runs(tmp_path, monkeypatch, capsys):
     block = re.search(r"```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -1,26 +1,26 @@
-"""What Keras tests of its own optimizers, tested of PHS on every backend.
+"""The behavior that Keras tests on its own optimizers, tested on PHS with every backend.
 
-These are the behaviours, with values worked out for PHS, not Keras' code. ``PHS(1.0)`` forgets its
-momentum in every step, so that it is plain gradient descent with the step 1: values by hand.
+The tests are our own, with values computed by hand for PHS. ``PHS(1.0)`` forgets its momentum in
+every step, so it is plain gradient descent with a step size of 1.
 
-Behaviour tested there: where it is tested here.
+Behavior tested in Keras, and where it is tested here:
 
 - iterations, empty gradients, constraints, static loss scaling, moving average by hand and in fit,
   set_weights, accumulation by hand and with weight decay, weights that their gradient overwrites,
-  callable rates and schedules in place of a variable, automatic names, ``tf.Variable``: this file.
-- loss scaling that shrinks, grows, and leaves a step out: this file; in fit:
+  callable rates and schedules instead of a variable, automatic names, ``tf.Variable``: this file.
+- loss scaling that shrinks, grows, and skips a step: this file; in fit:
   ``test_optimizer_keras.py``.
 - several optimizers of one model: ``test_several_optimizers.py``.
 - config, single steps, clipping, weight decay, sparse gradients, pickling, ``tf.train.Checkpoint``:
   ``test_optimizer_keras.py``; a golden run: ``test_optimizer_math.py``, against SGD.
 
-Does not apply:
+Not applicable:
 
-- ``optimizers.get("phs")``: names in lower case are Keras' own. A registered class is got by its
-  config, which ``test_config_round_trip`` does.
+- ``optimizers.get("phs")``: lower-case names are reserved for Keras' own optimizers. A registered
+  class is found by its config, as in ``test_config_round_trip``.
 - Nesterov and the range of ``momentum``: PHS has no such argument; from_sgd's range is tested.
-- The order of sparse rows: no variable of PHS depends on it; equality with dense is tested.
-- ``LossScaleOptimizer``'s own arguments and old configs: no code of PHS takes part.
+- The order of sparse rows: no variable of PHS depends on it; equality with dense ones is tested.
+- ``LossScaleOptimizer``'s own arguments and old configs: they involve no code of PHS.
 """
 
 import keras
@@ -45,7 +45,7 @@ def numbers(value):
     return np.array(keras.ops.convert_to_numpy(value)).tolist()
 
 
-def test_iterations_count_steps_and_accumulated_ones_once():
+def test_iterations_count_steps_and_accumulated_steps_once():
     optimizer, weight = PHS(), variable(1.0)
     for count in range(3):
         assert numbers(optimizer.iterations) == count
@@ -56,7 +56,7 @@ def test_iterations_count_steps_and_accumulated_ones_once():
         accumulating.apply_gradients([(tensor(1.0), weight)])
 
 
-def test_a_weight_without_a_gradient_stays_with_a_warning_and_all_without_are_an_error():
+def test_one_missing_gradient_is_a_warning_and_no_gradients_an_error():
     optimizer, moved, stays = PHS(1.0), variable(3.0), variable(5.0)
     with pytest.warns(UserWarning, match="Gradients do not exist for variables"):
         optimizer.apply_gradients([(None, stays), (tensor(1.0), moved)])
@@ -73,7 +73,7 @@ def test_a_constraint_holds_after_a_step():
     assert numbers(weight) == [0.0, 0.0]
 
 
-def test_a_static_loss_scale_is_taken_off_again():
+def test_a_static_loss_scale_is_divided_out():
     optimizer, weight = PHS(1.0, loss_scale_factor=1024.0), variable(1.0, 2.0)
     assert optimizer.scale_loss(1.0) == 1024.0
     optimizer.apply_gradients([(tensor(1024.0, 2048.0), weight)])
@@ -83,7 +83,7 @@ def test_a_static_loss_scale_is_taken_off_again():
 def test_the_moving_average_of_weights_by_hand():
     optimizer = PHS(1.0, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=3)
     weight = variable(5.0)
-    # 4 at first; then 0.9 · 4 + 0.1 · 3; then 0.9 · 3.9 + 0.1 · 2, which is put in.
+    # First 4; then 0.9 · 4 + 0.1 · 3; then 0.9 · 3.9 + 0.1 · 2, which replaces the weight.
     for expected in (4.0, 3.0, 3.71):
         optimizer.apply_gradients([(tensor(1.0), weight)])
         assert numbers(weight) == pytest.approx([expected])
@@ -109,14 +109,14 @@ def test_the_variables_of_one_optimizer_can_be_set_in_another():
     assert [numbers(v) for v in second.variables] == [numbers(v) for v in first.variables]
 
 
-def test_accumulation_waits_and_then_steps_with_the_mean():
+def test_accumulation_waits_and_then_uses_the_mean_gradient():
     optimizer, weight = PHS(1.0, gradient_accumulation_steps=3), variable(1.0)
     for slope, expected in ((1.0, 1.0), (2.0, 1.0), (3.0, -1.0), (9.0, -1.0)):
         optimizer.apply_gradients([(tensor(slope), weight)])
         assert numbers(weight) == [expected]
 
 
-def test_weight_decay_acts_once_in_accumulated_steps():
+def test_weight_decay_acts_once_per_accumulated_update():
     one, many = variable(0.9, 0.5), variable(0.9, 0.5)
     plain = PHS(weight_decay=0.05)
     accumulating = PHS(weight_decay=0.05, gradient_accumulation_steps=3)
@@ -131,7 +131,7 @@ def test_weight_decay_acts_once_in_accumulated_steps():
 
 @pytest.mark.parametrize("accumulation", [None, 2])
 def test_a_weight_that_its_gradient_overwrites_has_no_momentum(accumulation):
-    """As the scales of float8 training; accumulated, the largest gradient counts."""
+    """Float8 scales are such weights; when accumulating, the largest gradient counts."""
     scale, weight = variable(1.0), variable(1.0)
     scale.overwrite_with_gradient = True
     optimizer = PHS(1.0, gradient_accumulation_steps=accumulation)
@@ -143,7 +143,7 @@ def test_a_weight_that_its_gradient_overwrites_has_no_momentum(accumulation):
     assert numbers(optimizer.momenta[1]) == [0.0]
 
 
-def test_a_schedule_or_a_callable_takes_the_place_of_the_variable():
+def test_a_schedule_or_a_callable_replaces_the_variable():
     optimizer = PHS(0.1)
     before = len(optimizer.variables)
     optimizer.learning_rate = keras.optimizers.schedules.PolynomialDecay(0.1, 4)
@@ -152,7 +152,7 @@ def test_a_schedule_or_a_callable_takes_the_place_of_the_variable():
     assert optimizer.time_step() == 0.05
 
 
-def test_names_are_given_as_keras_gives_them():
+def test_default_names_are_numbered_as_in_keras():
     keras.backend.clear_session()
     named = [PHS(), PHS(), PHS(name="body")]
     assert [optimizer.name for optimizer in named] == ["phs", "phs_1", "body"]
@@ -161,7 +161,7 @@ def test_names_are_given_as_keras_gives_them():
 
 
 def scaled_steps(scaled, weight, slopes):
-    """Takes steps with loss scaling, on JAX without side effects."""
+    """Take steps with loss scaling, on JAX without side effects."""
     for slope in slopes:
         if BACKEND != "jax":
             scaled.apply([tensor(slope)], [weight])
@@ -181,7 +181,7 @@ def test_loss_scaling_halves_the_scale_and_skips_or_doubles_it_after_some_steps(
     assert numbers(inner.momenta[0]) == [0.0]
     scaled_steps(scaled, weight, [1.0, 1.0])
     assert (numbers(scaled.dynamic_scale), numbers(weight)) == (4.0, [0.0])
-    assert numbers(scaled.iterations) == 2  # the step left out does not count
+    assert numbers(scaled.iterations) == 2  # the skipped step does not count
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="a variable of TensorFlow")

@@ -15,8 +15,8 @@ def numbers(variable):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_friction_below_the_rounding_of_the_weights_acts(dtype):
-    """1 − α r = 0.999 is 1 in bfloat16; after 200 steps 82 % of the momentum must be left."""
+def test_friction_below_the_rounding_of_the_weights_has_an_effect(dtype):
+    """1 − α r = 0.999 rounds to 1 in bfloat16, but 82 % of p must be left after 200 steps."""
     weight = keras.Variable(np.zeros(3), dtype=dtype)
     optimizer = PHS(0.1, 1.0, 0.01, initial_momentum=1.0)
     with pytest.warns(UserWarning, match=f"Weights in {dtype}: .*float32.*mixed_bfloat16"):
@@ -30,7 +30,7 @@ def test_friction_below_the_rounding_of_the_weights_acts(dtype):
 
 @pytest.mark.parametrize("update_order", UPDATE_ORDERS)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_steps_are_those_of_float32_rounded_once(dtype, update_order, walk):
+def test_steps_are_computed_in_float32_and_rounded_once(dtype, update_order, walk):
     random = np.random.default_rng(0)
     slopes = random.normal(size=(20, 4)).astype("float32")
     low = keras.Variable(np.ones(4), dtype=dtype)
@@ -47,12 +47,12 @@ def test_steps_are_those_of_float32_rounded_once(dtype, update_order, walk):
         numbers(optimizer.momenta[0]), numbers(reference.momenta[0]), rtol=1e-5
     )
     rounding = {"bfloat16": 2**-8, "float16": 2**-11}[dtype]
-    # Twenty steps and decays, each rounded.
+    # Twenty steps with weight decay, each rounded.
     np.testing.assert_allclose(numbers(low), numbers(exact), atol=60 * rounding)
     assert np.abs(numbers(exact) - 1).max() > 1
 
 
-def test_a_model_in_bfloat16_trains_and_goes_on_from_a_file(tmp_path):
+def test_a_model_in_bfloat16_trains_and_resumes_from_a_file(tmp_path):
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(4, "tanh", dtype="bfloat16"), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((2,)), *layers])

@@ -1,4 +1,4 @@
-"""PHS as a Keras optimizer: every argument, every way to train, and what is saved."""
+"""PHS as a Keras optimizer: every argument, every way to train, and saving."""
 
 import os
 import pickle
@@ -16,8 +16,8 @@ BACKEND = keras.backend.backend()
 STEP, MASS, FRICTION = 0.2, 0.7, 1.1
 
 
-def heavy_ball(**arguments):
-    """The optimizer of Keras that the default PHS(STEP, MASS, FRICTION) is equal to."""
+def sgd_twin(**arguments):
+    """Return the Keras optimizer that is equal to the default PHS(STEP, MASS, FRICTION)."""
     return keras.optimizers.SGD(STEP**2 / MASS, momentum=1 - STEP * FRICTION / MASS, **arguments)
 
 
@@ -27,7 +27,7 @@ def data(samples=64):
 
 
 def network():
-    """The same small network with the same weights in every call."""
+    """Return the same small network with the same weights in every call."""
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(5, "tanh"), keras.layers.Dense(3)]
     return keras.Sequential([keras.Input((6,)), *layers])
@@ -43,7 +43,7 @@ def fit(model, epochs=3, initial_epoch=0, batch_size=16, **arguments):
 
 
 def trained(optimizer, batch_size=16, callbacks=(), **compile_arguments):
-    """Weights of the network after three epochs."""
+    """Return the weights of the network after three epochs."""
     model = network()
     model.compile(optimizer, LOSS, **compile_arguments)
     fit(model, batch_size=batch_size, callbacks=list(callbacks))
@@ -91,17 +91,17 @@ def after_seven_steps(optimizer):
     ],
     ids=lambda argument: list(argument)[-1],
 )
-def test_an_argument_of_every_keras_optimizer_does_here_what_it_does_there(argument):
+def test_common_arguments_have_the_same_effect_as_in_sgd(argument):
     found = after_seven_steps(PHS(STEP, MASS, FRICTION, **argument))
-    # Weight decay is per time step α here, per learning rate α²/m there.
+    # Weight decay is multiplied by α here, and by the learning rate α²/m in SGD.
     if "weight_decay" in argument:
         argument = {"weight_decay": argument["weight_decay"] * MASS / STEP}
-    assert_close(found, after_seven_steps(heavy_ball(**argument)), 1e-6)
+    assert_close(found, after_seven_steps(sgd_twin(**argument)), 1e-6)
     assert differs(found, after_seven_steps(PHS(STEP, MASS, FRICTION)))
 
 
 @pytest.mark.any_backend
-def test_weight_decay_by_hand_and_its_exceptions():
+def test_weight_decay_by_hand_and_with_excluded_weights():
     decayed, spared = keras.Variable(2.0, name="kernel"), keras.Variable(2.0, name="bias")
     optimizer = PHS(0.5, weight_decay=0.1)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
@@ -111,7 +111,7 @@ def test_weight_decay_by_hand_and_its_exceptions():
 
 
 @pytest.mark.any_backend
-def test_a_learning_rate_may_be_a_whole_number_or_a_callable():
+def test_a_learning_rate_can_be_a_whole_number_or_a_callable():
     for learning_rate in (1, np.float32(1), lambda: 1.0):
         weight = keras.Variable([3.0])
         PHS(learning_rate).apply([keras.ops.convert_to_tensor([2.0])], [weight])
@@ -119,7 +119,7 @@ def test_a_learning_rate_may_be_a_whole_number_or_a_callable():
 
 
 @pytest.mark.any_backend
-def test_accumulated_gradients_are_those_of_the_larger_batch():
+def test_accumulated_gradients_equal_those_of_the_larger_batch():
     small = trained(PHS(STEP, MASS, FRICTION, gradient_accumulation_steps=2), batch_size=8)
     large = trained(PHS(STEP, MASS, FRICTION), batch_size=16)
     assert_close(small, large)
@@ -130,7 +130,7 @@ def test_reduce_lr_on_plateau_shortens_the_time_step():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(PHS(STEP, MASS, FRICTION), "mse")
     w = float(model.get_weights()[0][0, 0])
-    # Nothing is ever an improvement by so much, so that it halves after every epoch but the first.
+    # No improvement is ever this large, so α is halved after every epoch but the first.
     plateau = keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=1e9)
     model.fit(np.ones((1, 1)), np.zeros((1, 1)), epochs=5, verbose=0, callbacks=[plateau])
     p = 0.0
@@ -143,14 +143,14 @@ def test_reduce_lr_on_plateau_shortens_the_time_step():
 # --- ways to train --------------------------------------------------------------------------
 
 SETTINGS = [{"run_eagerly": True}]
-if BACKEND != "torch":  # which refuses the one, and takes half a minute to compile for the other
+if BACKEND != "torch":  # which rejects one of them and takes half a minute to compile the other
     SETTINGS += [{"steps_per_execution": 3}, {"jit_compile": True}]
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: next(iter(setting)))
 @pytest.mark.parametrize("update_order", UPDATE_ORDERS)
-def test_eager_compiled_and_several_steps_at_once_are_the_same(setting, update_order):
+def test_eager_compiled_and_multi_step_execution_agree(setting, update_order):
     arguments = (STEP, MASS, FRICTION, update_order)
     plain = trained(PHS(*arguments), jit_compile=False)
     assert_close(trained(PHS(*arguments), **setting), plain)
@@ -165,19 +165,19 @@ def mixed_precision(request):
 
 
 @pytest.mark.any_backend
-def test_mixed_precision_trains_as_the_heavy_ball_does(mixed_precision):
+def test_mixed_precision_trains_as_sgd_does(mixed_precision):
     model = network()
     model.compile(PHS(STEP, MASS, FRICTION), LOSS)
     fit(model)
     inner = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     assert (inner is not model.optimizer) == (mixed_precision == "mixed_float16")
     assert {str(keras.backend.standardize_dtype(p.dtype)) for p in inner.momenta} == {"float32"}
-    assert_close(model.get_weights(), trained(heavy_ball()), 2e-2)
+    assert_close(model.get_weights(), trained(sgd_twin()), 2e-2)
     assert differs(model.get_weights(), network().get_weights())
 
 
 @pytest.mark.any_backend
-def test_loss_scaling_leaves_out_a_step_that_overflowed():
+def test_loss_scaling_skips_a_step_that_overflowed():
     weight = keras.Variable([1.0])
     inner = PHS(0.5, mass=1.0, friction=1.0, initial_momentum=1.0)
     scaled = keras.optimizers.LossScaleOptimizer(inner, initial_scale=8.0)
@@ -194,12 +194,12 @@ def test_loss_scaling_leaves_out_a_step_that_overflowed():
 
     step(np.inf)
     assert numpy_of([weight, inner.momenta[0]]) == [[1.0], [1.0]]
-    step(4.0 * 2.0)  # the scale is 4 now
+    step(4.0 * 2.0)  # the scale is now 4
     assert numpy_of([weight, inner.momenta[0]]) == [[0.75], [-0.5]]  # p = ½·1 − ½·2
 
 
 @pytest.mark.any_backend
-def test_frozen_layers_stay_and_train_after_compiling_again():
+def test_frozen_layers_stay_fixed_and_train_after_compiling_again():
     model = network()
     model.layers[0].trainable = False
     model.compile(PHS(STEP, MASS, FRICTION), LOSS)
@@ -216,7 +216,7 @@ def test_frozen_layers_stay_and_train_after_compiling_again():
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("update_order", UPDATE_ORDERS)
-def test_the_sparse_gradient_of_an_embedding_acts_as_that_of_a_matrix(update_order):
+def test_a_sparse_gradient_of_an_embedding_acts_as_the_dense_one(update_order):
     words = np.random.default_rng(0).integers(0, 5, (64, 1))  # word 5 of 6 does not occur
     ends = []
     for inputs in (words, np.eye(6, dtype="float32")[words[:, 0]]):
@@ -238,7 +238,7 @@ def test_the_sparse_gradient_of_an_embedding_acts_as_that_of_a_matrix(update_ord
 def test_shared_layers_have_one_momentum():
     x, y = data()
     ends = []
-    for optimizer in (PHS(STEP, MASS, FRICTION), heavy_ball()):
+    for optimizer in (PHS(STEP, MASS, FRICTION), sgd_twin()):
         keras.utils.set_random_seed(2)
         left, right = keras.Input((6,)), keras.Input((6,))
         shared = keras.layers.Dense(4, "tanh")
@@ -253,7 +253,7 @@ def test_shared_layers_have_one_momentum():
 
 
 @pytest.mark.any_backend
-def test_a_training_loop_of_ones_own_takes_the_steps_of_fit():
+def test_a_custom_training_loop_takes_the_same_steps_as_fit():
     x, y = data()
     model, optimizer = network(), PHS(STEP, MASS, FRICTION, initial_momentum=0.1)
     optimizer.build(model.trainable_variables)
@@ -306,7 +306,7 @@ OWN_LOOPS = {"tensorflow": tensorflow_loop, "torch": torch_loop, "jax": jax_loop
 
 @pytest.mark.any_backend
 @pytest.mark.skipif(BACKEND != "jax", reason="jax.vmap is JAX's")
-def test_many_trainings_at_once_under_vmap_are_each_the_single_one():
+def test_trainings_under_vmap_equal_separate_trainings():
     import jax
 
     optimizer = PHS(STEP, MASS, FRICTION, "weights_first", "rate", "exponential", 0.3)
@@ -344,10 +344,10 @@ def train():
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Dense(5, "tanh"), keras.layers.Dense(3, "softmax")]
     model = keras.Sequential([keras.Input((6,)), *layers])
-    # Clipped far below its norm, by all the parts of a batch together.
+    # Clipped far below its norm, for all parts of a batch together.
     optimizer = PHS(0.2, 0.7, 0.5, initial_momentum=0.1, weight_decay=0.01, clipnorm=0.02)
     model.compile(optimizer, "sparse_categorical_crossentropy")
-    for friction in (0.5, 2.0):  # as if it had braked between
+    for friction in (0.5, 2.0):  # as if it had braked in between
         optimizer.friction = friction
         model.fit(x, y, batch_size=16, epochs=2, shuffle=False, verbose=0)
     return model.get_weights() + [np.array(v) for v in optimizer.variables]
@@ -372,8 +372,8 @@ print("the same:", len(one))  # 4 weights, their momenta and 4 numbers
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")
-def test_two_mirrored_replicas_train_as_one_device():
-    """In a process of its own: logical devices must be set up before TensorFlow starts."""
+def test_two_mirrored_replicas_train_like_one_device():
+    """Run in a separate process: logical devices must be set up before TensorFlow starts."""
     done = subprocess.run(
         [sys.executable, "-c", MIRRORED], capture_output=True, text=True, env=os.environ
     )
@@ -381,13 +381,13 @@ def test_two_mirrored_replicas_train_as_one_device():
     assert done.stdout.split()[-3:] == ["the", "same:", "12"]
 
 
-# --- what is kept ---------------------------------------------------------------------------
+# --- saving ---------------------------------------------------------------------------
 
 
 @pytest.mark.any_backend
-def test_memory_is_that_of_sgd_with_momentum_and_two_small_variables():
+def test_memory_equals_sgd_with_momentum_plus_two_small_variables():
     model = network()
-    ours, theirs = PHS(), heavy_ball()
+    ours, theirs = PHS(), sgd_twin()
     for optimizer in (ours, theirs):
         optimizer.build(model.trainable_variables)
     assert len(ours.variables) == len(theirs.variables) + 2
@@ -443,7 +443,7 @@ def test_config_keeps_a_schedule_and_the_initial_friction():
     assert copy.friction == 2.0
     assert copy.get_config()["learning_rate"]["config"] == schedule.get_config()
     early = PHS(friction=2.0)
-    early.friction = 3.0  # before there is a variable, it is the initial one
+    early.friction = 3.0  # before the variable exists, this is the initial friction
     assert early.get_config()["friction"] == 3.0
 
 
@@ -451,7 +451,7 @@ def test_config_keeps_a_schedule_and_the_initial_friction():
 @pytest.mark.parametrize(
     "variant", [{}, {"update_order": "weights_first", "friction_step": "exponential"}]
 )
-def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(variant, tmp_path):
+def test_a_saved_model_resumes_as_if_it_had_not_been_interrupted(variant, tmp_path):
     model = network()
     model.compile(PHS(STEP, MASS, 0.5, initial_momentum=0.2, **variant), LOSS)
     fit(model, epochs=2)
@@ -492,7 +492,7 @@ def test_a_tensorflow_checkpoint_has_momenta_and_friction(tmp_path):
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["learning_rate", "mass", "friction"])
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), True, "1", None, 1j, [1.0]])
-def test_no_number_in_its_range(name, value):
+def test_numbers_out_of_range_are_refused(name, value):
     allowed = "a number >= 0" if name == "friction" else "a number > 0"
     with pytest.raises(ValueError) as error:
         PHS(**{name: value})
@@ -500,7 +500,7 @@ def test_no_number_in_its_range(name, value):
 
 
 @pytest.mark.any_backend
-def test_zero_is_a_friction_but_no_mass_and_no_time_step():
+def test_zero_is_allowed_as_friction_but_not_as_mass_or_time_step():
     assert PHS(friction=0).friction == 0
     for name in ("mass", "learning_rate"):
         with pytest.raises(ValueError, match=f"{name} must be a number > 0, not 0"):
@@ -517,14 +517,14 @@ def test_zero_is_a_friction_but_no_mass_and_no_time_step():
         ("friction_step", ["explicit"], "'explicit', 'exponential'"),
     ],
 )
-def test_a_bad_choice_names_the_choices(name, value, allowed):
+def test_an_error_about_a_choice_lists_the_choices(name, value, allowed):
     with pytest.raises(ValueError) as error:
         PHS(**{name: value})
     assert str(error.value) == f"{name} must be one of {allowed}, not {value!r}"
 
 
 @pytest.mark.any_backend
-def test_an_unknown_option_names_the_known_ones():
+def test_an_error_about_an_unknown_option_lists_the_known_ones():
     with pytest.raises(ValueError, match="unknown option.*'momentum', 'nesterov'.*mass, friction"):
         PHS(momentum=0.9, nesterov=True)
 
@@ -533,21 +533,21 @@ def test_an_unknown_option_names_the_known_ones():
 @pytest.mark.parametrize(
     "value", [True, None, "nothing", [1.0], {"a": 1}, np.ones(2), lambda shape, dtype=None: 0]
 )
-def test_an_initial_momentum_that_is_none(value):
+def test_an_invalid_initial_momentum_is_refused(value):
     with pytest.raises(ValueError, match="initial_momentum must be a number, a Keras initializer"):
         PHS(initial_momentum=value)
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan")])
-def test_an_initial_momentum_that_is_not_finite(value):
+def test_an_initial_momentum_that_is_not_finite_is_refused(value):
     with pytest.raises(ValueError, match="initial_momentum must be a finite number, not"):
         PHS(initial_momentum=value)
 
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("built", [False, True])
-def test_setting_the_friction_is_checked_as_the_constructor_does(built):
+def test_setting_the_friction_is_checked_as_in_the_constructor(built):
     optimizer = PHS(0.1, mass=0.5, friction=1.0)
     if built:
         optimizer.build([keras.Variable([1.0])])
@@ -562,7 +562,7 @@ def test_setting_the_friction_is_checked_as_the_constructor_does(built):
 
 
 @pytest.mark.any_backend
-def test_keras_own_checks_still_speak():
+def test_checks_of_keras_still_apply():
     with pytest.raises(ValueError, match="Only one of `clipnorm`, `clipvalue`"):
         PHS(clipnorm=1.0, clipvalue=1.0)
     with pytest.raises(ValueError, match="`gradient_accumulation_steps` must be an integer >= 2"):

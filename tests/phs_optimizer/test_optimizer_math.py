@@ -1,4 +1,4 @@
-"""PHS against its equations: single steps by hand, and the limits that theory predicts."""
+"""PHS compared with its equations: single steps by hand, and limits predicted by theory."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from phs_optimizer.optimizer import FRICTION_FORMS, FRICTION_STEPS, UPDATE_ORDER
 pytestmark = pytest.mark.any_backend
 
 SCHEMES = list(itertools.product(UPDATE_ORDERS, FRICTION_STEPS))
-# What is left of the momentum after a step with α = 1/2, m = 2, γ = 1: r is 1/2 or 1.
+# Share of the momentum left after a step with α = 1/2, m = 2, γ = 1, where r is 1/2 or 1.
 KEPT = {
     ("viscous", "explicit"): 0.75,
     ("rate", "explicit"): 0.5,
@@ -22,12 +22,12 @@ KEPT = {
 
 
 def fitted_order(sizes, errors):
-    """The q of errors ~ sizes^q, by regression in the logarithms."""
+    """Return q of errors ~ sizes^q, by regression on the logarithms."""
     return np.polyfit(np.log(sizes), np.log(errors), 1)[0]
 
 
 def energy(weights, momenta, mass, stiffness):
-    """H of eq. (3.1) with the loss k w²/2."""
+    """Return H of eq. (3.1) for the loss k w²/2."""
     return momenta**2 / (2 * mass) + stiffness * weights**2 / 2
 
 
@@ -50,7 +50,7 @@ def test_two_steps_by_hand(update_order, form, step, walk):
     assert weights == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_defaults_are_the_equations_as_printed():
+def test_the_defaults_follow_the_printed_equations():
     config = PHS().get_config()
     assert config["update_order"] == "momentum_first"
     assert (config["friction_form"], config["friction_step"]) == ("viscous", "explicit")
@@ -64,7 +64,7 @@ def test_the_defaults_are_the_equations_as_printed():
 @pytest.mark.parametrize(
     "initial", [2, 2.0, np.float32(2), keras.initializers.Constant(2.0), "ones"]
 )
-def test_without_forces_the_initial_momentum_carries_the_weights(initial, walk):
+def test_without_forces_the_initial_momentum_moves_the_weights(initial, walk):
     optimizer = PHS(0.5, mass=4.0, friction=0.0, initial_momentum=initial)
     weights, momenta = walk(optimizer, lambda w, k: 0 * w, [1.0, -1.0], 3)
     p0 = 1.0 if isinstance(initial, str) else 2.0
@@ -82,10 +82,10 @@ def test_random_initial_momenta_are_independent():
     assert not np.allclose(first, second)
 
 
-# --- the same as the heavy ball -------------------------------------------------------------
+# --- equivalence with SGD -------------------------------------------------------------
 
 
-def test_three_hundred_steps_are_those_of_sgd_with_momentum():
+def test_three_hundred_steps_equal_those_of_sgd_with_momentum():
     x = np.random.default_rng(0).normal(size=(960, 8))
     y = x[:, :3].argmax(axis=1)
     step, mass, friction = 0.15, 0.37, 0.2
@@ -104,7 +104,7 @@ def test_three_hundred_steps_are_those_of_sgd_with_momentum():
         history = model.fit(x, y, batch_size=16, epochs=5, shuffle=False, verbose=0)
         ends.append(model.get_weights())
         losses.append(history.history["loss"])
-    assert losses[0][-1] < 0.5 * losses[0][0]  # it has learned, so the weights have moved
+    assert losses[0][-1] < 0.5 * losses[0][0]  # the weights have moved
     for ours, theirs in zip(*ends, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
@@ -139,31 +139,31 @@ def test_explicit_friction_just_below_its_bound_stays_bounded(form, walk):
     flat_and_curved = np.array([0.0, 1.0])
     weights, momenta = walk(optimizer, lambda w, k: flat_and_curved * w, [1.0, 1.0], 300)
     signs = np.sign(momenta[:20, 0])
-    assert np.all(signs[1:] == -signs[:-1])  # what the warning says
+    assert np.all(signs[1:] == -signs[:-1])  # as the warning says
     assert momenta[:, 0] == pytest.approx((-0.98) ** np.arange(301), abs=1e-4)
     assert np.abs(momenta).max() < 1.5 and np.abs(weights).max() < 1.5
     assert np.abs(momenta[-1]).max() < 0.05
 
 
 @pytest.mark.parametrize("form", FRICTION_FORMS)
-def test_the_bound_itself_is_allowed_and_above_it_is_an_error(form):
+def test_the_bound_is_allowed_and_exceeding_it_is_an_error(form):
     mass = 0.5
     bound = 2 / 0.1 * (mass if form == "viscous" else 1.0)
     with pytest.warns(UserWarning, match="oscillates"):
         PHS(0.1, mass, bound, friction_form=form)
-    with pytest.raises(ValueError, match=r"αγ.* = 2\.02 with .*must not be above 2.*exponential"):
+    with pytest.raises(ValueError, match=r"αγ.* = 2\.02 with .*must not exceed 2.*exponential"):
         PHS(0.1, mass, 1.01 * bound, friction_form=form)
 
 
-def test_no_warning_up_to_one(recwarn):
-    PHS(0.1, 1.0, 10.0)  # exactly 1, although 0.1 is a little more in float32
+def test_there_is_no_warning_up_to_one(recwarn):
+    PHS(0.1, 1.0, 10.0)  # exactly 1, although 0.1 is slightly more in float32
     PHS(1e-4, 1e-3, 10.0)  # a row of the thesis' table 3.1
     PHS(0.1, 1.0, 1e6, friction_step="exponential")
     assert not [w for w in recwarn if "friction" in str(w.message)]
 
 
 @pytest.mark.parametrize("update_order", UPDATE_ORDERS)
-def test_exponential_friction_is_stable_however_large(update_order, walk):
+def test_exponential_friction_is_stable_at_any_size(update_order, walk):
     optimizer = PHS(0.5, 1.0, 1e6, update_order, friction_step="exponential", initial_momentum=3.0)
     weights, _ = walk(optimizer, lambda w, k: w, 1.0, 100)
     assert np.abs(weights).max() < 3.0
@@ -174,7 +174,7 @@ def test_exponential_friction_is_stable_however_large(update_order, walk):
 
 
 def damped_oscillator(times, mass, rate, stiffness, start, momentum):
-    """Closed form of m w'' + m r w' + k w = 0, for below, at and above critical damping."""
+    """Return the solution of m w'' + m r w' + k w = 0 below, at and above critical damping."""
     half = rate / 2
     omega = np.sqrt(complex(stiffness / mass - half**2))
     sine = times if omega == 0 else np.sin(omega * times) / omega
@@ -185,7 +185,7 @@ def damped_oscillator(times, mass, rate, stiffness, start, momentum):
 @pytest.mark.parametrize(("update_order", "friction_step"), SCHEMES)
 def test_first_order_convergence_to_the_damped_oscillator(update_order, friction_step, walk):
     mass, rate, time = 0.5, 2.0, 2.0
-    stiffness = np.array([4.0, 0.5, 0.2])  # under-, critically and overdamped
+    stiffness = np.array([4.0, 0.5, 0.2])  # underdamped, critically damped, overdamped
     sizes = 1 / np.array([16, 32, 64])
     errors = []
     for step in sizes:
@@ -202,7 +202,7 @@ def test_first_order_convergence_to_the_damped_oscillator(update_order, friction
 
 @pytest.mark.parametrize("form", FRICTION_FORMS)
 def test_high_friction_follows_the_gradient_flow(form, walk):
-    """Eq. (3.6): dw/dt = −∇L/γ; −∇L/(mγ) where the friction is a rate."""
+    """Eq. (3.6): dw/dt = −∇L/γ, or −∇L/(mγ) if the friction is a rate."""
     mass, errors = 0.5, []
     frictions = np.array([3.0, 6.0, 9.0]) / (1 if form == "viscous" else mass)
     for friction in frictions:
@@ -213,7 +213,7 @@ def test_high_friction_follows_the_gradient_flow(form, walk):
         weights, _ = walk(optimizer, lambda w, k: w, 1.0, steps)
         flow = np.exp(-step * np.arange(steps + 1) / slowness)
         errors.append(np.abs(weights - flow).max())
-    # The inertia that the limit neglects is m/γ² of it.
+    # The inertia that the limit neglects has a relative size of m/γ².
     assert fitted_order(frictions, errors) == pytest.approx(-2, abs=0.25)
     assert errors[-1] < 0.01
 
@@ -222,8 +222,8 @@ def test_high_friction_follows_the_gradient_flow(form, walk):
 
 
 @pytest.mark.parametrize(("update_order", "friction_step"), SCHEMES)
-def test_energy_balance_of_a_step_and_of_a_time(update_order, friction_step, walk):
-    """Eq. (3.5): H changes by −α r ‖p‖²/m, to second order in a step, to first in a time."""
+def test_energy_balance_per_step_and_over_a_fixed_time(update_order, friction_step, walk):
+    """Eq. (3.5): H changes by −α r ‖p‖²/m, up to α² per step and up to α over a fixed time."""
     mass, friction, stiffness, time = 0.5, 0.6, 2.0, 2.0
     sizes = 1 / np.array([8, 16, 32, 64])
     in_a_step, in_all = [], []
@@ -247,9 +247,9 @@ def test_without_friction_the_energy_oscillates_and_does_not_drift(walk):
         weights, momenta = walk(optimizer, lambda w, k: stiffness * w, 1.0, 200)
         total = energy(weights, momenta, mass, stiffness)
         swings.append(np.ptp(total))
-        # Symplectic Euler conserves this neighbour of the energy exactly.
-        neighbour = total - step * stiffness * weights * momenta / (2 * mass)
-        assert neighbour == pytest.approx(neighbour[0], rel=2e-5)
+        # Symplectic Euler conserves this modified energy exactly.
+        modified = total - step * stiffness * weights * momenta / (2 * mass)
+        assert modified == pytest.approx(modified[0], rel=2e-5)
     assert swings[1] == pytest.approx(swings[0] / 2, rel=0.05)
 
 

@@ -1,4 +1,4 @@
-"""The figures of a training: the lines that a reader looks for, at the right numbers."""
+"""The figures of a training show the expected lines at the right numbers."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_backend
 
 @pytest.fixture
 def trained():
-    """Braking and energy of a training that visits two minima of a parabola."""
+    """Return both callbacks after a training that visits two minima of a parabola."""
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
     )
@@ -58,8 +58,8 @@ def test_a_friction_of_zero_is_drawn_too(trained):
 
 
 @pytest.mark.parametrize("lift", [0.0, -0.5])
-def test_every_curve_of_energy_has_room_in_its_panel(trained, lift):
-    """Also of a loss that is negative at times: no curve lies in less than a tenth of the panel."""
+def test_every_energy_curve_is_readable(trained, lift):
+    """Each curve fills at least a tenth of the panel, even if the loss is negative at times."""
     records = [r | {k: r[k] + lift for k in ("potential", "total")} for r in trained[1].records]
     energy = plot_energy(records).axes[0]
     assert energy.get_yscale() == ("symlog" if lift else "log")
@@ -70,14 +70,14 @@ def test_every_curve_of_energy_has_room_in_its_panel(trained, lift):
         assert np.ptp(heights) > 0.1
 
 
-def test_energies_that_are_zero_or_not_a_number_are_drawn_too(trained):
+def test_energies_of_zero_or_nan_are_drawn_too(trained):
     records = [r | {"kinetic": 0.0, "total": float("nan")} for r in trained[1].records]
     plot_energy(records).canvas.draw()
     nothing = [dict.fromkeys(records[0], 0.0)]
     plot_energy(nothing).canvas.draw()
 
 
-def test_the_average_its_goal_and_every_event_with_its_reason(trained):
+def test_the_figure_shows_average_goal_and_every_event_with_its_reason(trained):
     callback = trained[0]
     figure = plot_braking(callback)
     average, goal, *events = figure.axes[0].lines
@@ -94,14 +94,14 @@ def test_the_average_its_goal_and_every_event_with_its_reason(trained):
     figure.canvas.draw()
 
 
-def test_figures_are_files(trained, tmp_path):
+def test_figures_can_be_saved(trained, tmp_path):
     plot_energy(trained[1].records).savefig(tmp_path / "energy.png")
     plot_braking(trained[0]).savefig(tmp_path / "braking.svg")
     assert (tmp_path / "energy.png").read_bytes().startswith(b"\x89PNG")
     assert "</svg>" in (tmp_path / "braking.svg").read_text()
 
 
-def test_nothing_to_draw_is_an_error_that_says_what_to_do():
+def test_an_error_without_data_says_what_to_do():
     with pytest.raises(ValueError, match="no records: fit a model with the EnergyLogger"):
         plot_energy([])
     with pytest.raises(ValueError, match="fit a model with this callback first"):

@@ -14,13 +14,13 @@ pytestmark = pytest.mark.any_backend
 
 
 def observed(policy, losses):
-    """What the policy says to single steps: pairs of step, from 1, and event."""
+    """Return the events of single steps as pairs of step, counted from 1, and event."""
     answers = [(step, policy.observe(loss)) for step, loss in enumerate(losses, start=1)]
     return [(step, event) for step, event in answers if event]
 
 
 def epochs_ended(policy, validation_losses):
-    """What it says at the ends of epochs: pairs of epoch, from 1, and event."""
+    """Return the events of epoch ends as pairs of epoch, counted from 1, and event."""
     answers = [(n, policy.epoch_end(loss)[-1]) for n, loss in enumerate(validation_losses, start=1)]
     return [(epoch, event) for epoch, event in answers if event]
 
@@ -36,18 +36,18 @@ def test_the_three_meanings_of_a_goal_for_an_initial_loss_of_2(value, meaning, l
 
 
 @given(st.floats(1e-6, 0.999), st.floats(1e-3, 1e3))
-def test_the_value_for_a_loss_is_reached_by_it_and_hardly_nearer(share, initial):
+def test_the_suggested_value_is_reached_and_nearly_exact(share, initial):
     loss = share * initial
     for meaning in ("reduction", "remaining", "loss"):
         value = Goal(0.5, meaning).value_for(loss, initial)
-        if value is None:  # the share of reduction would round to 0
+        if value is None:  # the reduction would round to 0
             assert meaning == "reduction" or share > 0.99
             continue
         goal = Goal(float(f"{value:.3g}"), meaning).loss(initial)
         assert loss * (1 - 1e-9) <= goal <= loss + 0.01 * max(loss, initial * (1 - share))
 
 
-def test_a_loss_that_has_not_fallen_reaches_no_share():
+def test_a_loss_that_has_not_fallen_reaches_no_relative_goal():
     for meaning in ("reduction", "remaining"):
         assert Goal(0.5, meaning).value_for(2.0, 1.0) is None
         assert Goal(0.5, meaning).value_for(0.5, math.nan) is None
@@ -57,12 +57,12 @@ def test_a_loss_that_has_not_fallen_reaches_no_share():
 
 @pytest.mark.parametrize("meaning", ["reduction", "remaining"])
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, math.nan, math.inf, True, "0.5", None])
-def test_a_share_that_cannot_be_reached_or_is_none_is_refused(share, meaning):
+def test_an_unreachable_or_invalid_share_is_refused(share, meaning):
     with pytest.raises(ValueError, match=f'above 0 and below 1 with target_is="{meaning}"'):
         Goal(share, meaning)
 
 
-def test_a_loss_to_reach_may_be_any_finite_number():
+def test_a_loss_to_reach_can_be_any_finite_number():
     assert Goal(-3, "loss").loss(2.0) == -3
     for value in (math.nan, -math.inf, "1"):
         with pytest.raises(ValueError, match="target must be a loss, a finite number"):
@@ -84,7 +84,7 @@ def test_the_average_by_hand():
     assert policy.average == pytest.approx(by_hand)
 
 
-def test_several_steps_at_once_are_the_same_loss_several_times():
+def test_several_steps_at_once_equal_the_same_loss_several_times():
     one, many = BrakingPolicy(0.9, average_steps=7), BrakingPolicy(0.9, average_steps=7)
     for loss, steps in [(2.0, 4), (1.0, 8), (0.5, 3)]:
         observed(one, [loss] * steps)
@@ -102,7 +102,7 @@ def test_the_initial_loss_is_the_mean_of_ten_steps_unless_it_is_given():
 
 
 @pytest.mark.parametrize("average_steps", [1, 2, 25])
-def test_a_low_loss_does_not_brake_before_the_average_is_whole(average_steps):
+def test_a_low_loss_does_not_brake_before_the_average_is_complete(average_steps):
     policy = BrakingPolicy(0.5, average_steps=average_steps, initial_loss=1.0)
     ((step, event),) = observed(policy, [0.1] * 60)
     assert step == average_steps
@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_a_number_never_reaches_the_goal_but_patience_ends():
     assert policy.best == math.inf
 
 
-def test_without_patience_it_waits_for_ever():
+def test_without_patience_it_waits_forever():
     policy = BrakingPolicy(0.5)
     observed(policy, [1.0] * 300)
     assert epochs_ended(policy, [None] * 50) == []
@@ -149,20 +149,20 @@ def test_patience_brakes_from_the_best_weights_and_the_goal_does_not_brake_again
     assert observed(policy, [0.01] * 100) == []
 
 
-def test_an_adjusted_goal_is_nearer_by_the_factor_each_time_until_it_is_reached():
+def test_the_goal_is_adjusted_by_the_factor_each_time_until_it_is_reached():
     policy = BrakingPolicy(
         0.8, average_steps=5, patience=2, on_patience="adjust", adjustment=0.5, initial_loss=1.0
     )
     assert observed(policy, [0.6] * 50) == []
     events = epochs_ended(policy, [None] * 5)
     assert [(epoch, event.action) for epoch, event in events] == [(2, "adjust"), (4, "adjust")]
-    # Of the way from 1 to 0.2, first a half is asked for and then a quarter.
+    # Of the way from 1 to 0.2, first a half is required and then a quarter.
     assert ["it is 0.6 now" in events[0][1].reason, "it is 0.8 now" in events[1][1].reason]
     assert policy.target_loss == pytest.approx(0.8)
     assert [(step, event.action) for step, event in observed(policy, [0.6] * 9)] == [(1, "brake")]
 
 
-def test_the_onset_of_overfitting_brakes_after_so_many_epochs_without_a_better_validation_loss():
+def test_it_brakes_after_the_given_epochs_without_a_better_validation_loss():
     policy = BrakingPolicy(0.99, overfitting_patience=2)
     observed(policy, [1.0] * 200)
     losses = [1.0, 0.8, 0.9, 0.7, 0.7, 0.71, 0.9, 0.9, 0.9]
@@ -171,7 +171,7 @@ def test_the_onset_of_overfitting_brakes_after_so_many_epochs_without_a_better_v
     assert "above its best for 2 epochs" in event.reason
 
 
-def test_the_best_epoch_is_by_validation_loss_and_else_by_the_average():
+def test_the_best_epoch_has_the_best_validation_loss_or_else_the_best_average():
     validated = BrakingPolicy(0.5)
     observed(validated, [1.0])
     assert [validated.epoch_end(v)[0] for v in (2.0, 2.0, 1.5, math.nan, 1.6, 1.4)] == [
@@ -186,11 +186,11 @@ def test_the_best_epoch_is_by_validation_loss_and_else_by_the_average():
     assert best == [True, True, False]
 
 
-def test_the_best_epoch_since_the_last_acceleration_begins_anew():
+def test_the_search_for_the_best_epoch_starts_again_after_an_acceleration():
     policy = BrakingPolicy(0.5, average_steps=1, initial_loss=1.0, minima=2, exploitation=1)
     observed(policy, [0.1])
-    told = [policy.epoch_end(loss)[:2] for loss in (0.2, 0.4, 0.3, 0.1)]  # accelerates after 0.2
-    assert told == [(True, True), (False, True), (False, True), (True, True)]
+    bests = [policy.epoch_end(loss)[:2] for loss in (0.2, 0.4, 0.3, 0.1)]  # accelerates after 0.2
+    assert bests == [(True, True), (False, True), (False, True), (True, True)]
 
 
 def test_several_minima_are_visited_in_turn_and_the_last_is_not_left():
@@ -199,7 +199,7 @@ def test_several_minima_are_visited_in_turn_and_the_last_is_not_left():
     for epoch in range(1, 13):
         happened += [(epoch, step, e.action) for step, e in observed(policy, [0.1] * 8)]
         happened += [(epoch, None, e.action) for _, e in epochs_ended(policy, [None])]
-    # The average begins anew, so that the second minimum is reached after five steps again.
+    # The average starts again, so the second minimum is again reached after five steps.
     assert happened == [(1, 5, "brake"), (3, None, "accelerate"), (4, 5, "brake")]
     assert policy.state.minima == 2
 
@@ -216,7 +216,7 @@ def test_after_acceleration_overfitting_refers_to_the_new_exploration():
 
 def test_automatic_braking_brakes_harder_each_time_the_validation_loss_stalls_then_stops():
     policy = BrakingPolicy("auto", patience=2, stages=2)
-    assert observed(policy, [0.01] * 300) == []  # no training loss is a goal
+    assert observed(policy, [0.01] * 300) == []  # no training loss counts as a goal
     losses = [1.0, 0.8, 0.9, 0.85, 0.7, 0.71, 0.7, 0.6, 0.61, 0.62]
     happened = []
     for epoch, loss in enumerate(losses, start=1):
@@ -224,13 +224,13 @@ def test_automatic_braking_brakes_harder_each_time_the_validation_loss_stalls_th
         assert is_best == is_best_here == (loss < min([math.inf, *losses[: epoch - 1]]))
         if event:
             happened.append((epoch, event.action, event.from_best, policy.state.braking))
-    # Stale after epochs 2, 5 and 8; the patience begins again with each braking.
+    # It is stale after epochs 2, 5 and 8; patience restarts with each braking.
     assert happened == [(4, "brake", True, 1), (7, "brake", True, 2), (10, "stop", False, 2)]
     assert "nothing better on validation data than 0.6 for 2 epochs" in event.reason
     assert policy.state.minima == 1
 
 
-def test_automatic_braking_counts_a_loss_that_is_not_a_number_as_no_better():
+def test_automatic_braking_never_counts_nan_as_an_improvement():
     policy = BrakingPolicy("auto", patience=2, stages=1)
     events = epochs_ended(policy, [1.0, math.nan, math.nan, math.nan, math.nan])
     assert [(epoch, event.action) for epoch, event in events] == [(3, "brake"), (5, "stop")]
@@ -248,19 +248,19 @@ def test_automatic_braking_counts_a_loss_that_is_not_a_number_as_no_better():
         ("exploitation", 2),
     ],
 )
-def test_automatic_braking_refuses_what_belongs_to_a_goal(option, value):
+def test_automatic_braking_refuses_options_of_a_goal(option, value):
     with pytest.raises(ValueError, match=f'target="auto" .* leave out {option}'):
         BrakingPolicy("auto", **{option: value})
 
 
 def test_stages_without_automatic_braking_are_refused():
-    with pytest.raises(ValueError, match='stages=5 is for target="auto"'):
+    with pytest.raises(ValueError, match='stages=5 is only for target="auto"; leave out stages'):
         BrakingPolicy(0.5, stages=5)
     with pytest.raises(ValueError, match="stages must be a whole number >= 1, not 0"):
         BrakingPolicy("auto", stages=0)
 
 
-def test_the_state_as_numbers():
+def test_the_state_can_be_stored_as_numbers():
     policy = BrakingPolicy(0.5, average_steps=3)
     observed(policy, [2.0, 1.5])
     policy.epoch_end(1.2)
@@ -281,7 +281,7 @@ def test_the_state_as_numbers():
         ({"initial_loss": math.nan}, "initial_loss must be > 0, not nan"),
         ({"patience": 0}, "patience must be a whole number >= 1, not 0"),
         ({"patience": 2, "on_patience": "stop"}, "on_patience must be one of 'brake', 'adjust'"),
-        ({"on_patience": "adjust"}, 'on_patience="adjust" needs patience='),
+        ({"on_patience": "adjust"}, 'on_patience="adjust" needs patience, the number of epochs'),
         ({"adjustment": 1}, "adjustment must be above 0 and below 1, not 1"),
         ({"overfitting_patience": 0}, "overfitting_patience must be a whole number >= 1"),
         ({"minima": 0}, "minima must be a whole number >= 1, not 0"),
@@ -307,7 +307,7 @@ calls = st.lists(
 
 @st.composite
 def options(draw):
-    """Any combination of options that belongs together."""
+    """Draw any valid combination of options."""
     if draw(st.booleans()):
         return {
             "target": "auto",
@@ -329,7 +329,7 @@ def options(draw):
 
 
 def answer(policy, call):
-    """Event of one call of the policy, None if there was none."""
+    """Return the event of one call of the policy, or None."""
     name, *arguments = call
     result = getattr(policy, name)(*arguments)
     return result if name == "observe" else result[-1]
@@ -357,11 +357,11 @@ def test_invariants_of_every_sequence(options, calls):
             assert event.loss <= policy.target_loss
         eases.append(state.ease)
     brakes = turns.count("brake")
-    if policy.automatic:  # as often as it has stages, in one minimum
+    if policy.automatic:  # once for each stage, in one minimum
         assert brakes == policy.state.braking <= policy.stages
         assert policy.state.minima == min(brakes, 1)
         return
-    # It brakes once in each minimum, accelerates between two, and never goes beyond the last.
+    # It brakes once in each minimum, accelerates between two, and stays in the last.
     assert turns == ["brake", "accelerate"] * (len(turns) // 2) + ["brake"] * (len(turns) % 2)
     assert brakes == policy.state.minima <= policy.minima
     assert turns.count("accelerate") < policy.minima
@@ -369,7 +369,7 @@ def test_invariants_of_every_sequence(options, calls):
 
 
 @given(options(), calls, st.data())
-def test_a_policy_goes_on_from_its_vector_as_if_nothing_had_happened(options, calls, data):
+def test_a_policy_resumes_from_its_vector_as_if_it_had_not_been_interrupted(options, calls, data):
     cut = data.draw(st.integers(0, len(calls)))
     straight = BrakingPolicy(**options)
     expected = [answer(straight, call) for call in calls]
@@ -377,6 +377,6 @@ def test_a_policy_goes_on_from_its_vector_as_if_nothing_had_happened(options, ca
     events = [answer(before, call) for call in calls[:cut]]
     after.state = BrakingState.from_vector(before.state.to_vector())
     events += [answer(after, call) for call in calls[cut:]]
-    # As text, because a NaN is not equal to itself.
+    # Compare as text, because NaN is not equal to itself.
     assert repr(events) == repr(expected)
     assert repr(numbers(after)) == repr(numbers(straight))

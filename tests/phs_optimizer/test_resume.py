@@ -1,4 +1,4 @@
-"""After a crash a training goes on as if it had not happened, in either order of the callbacks."""
+"""After a crash a training resumes as if it had not been interrupted, in any callback order."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import pytest
 from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking
 
 pytestmark = pytest.mark.any_backend
-EPOCHS, STEPS = 10, 8  # of a training, of an epoch
+EPOCHS, STEPS = 10, 8  # epochs of a training, steps of an epoch
 FIRST = np.array([[0.5], [-0.5], [0.5]])  # weights of the model
 
 
@@ -19,7 +19,7 @@ class Crash(Exception):
 
 
 class CrashAt(keras.callbacks.Callback):
-    """Ends the program, as it were, when an epoch begins."""
+    """Simulate a crash at the start of an epoch."""
 
     def __init__(self, epoch):
         super().__init__()
@@ -51,12 +51,12 @@ def braking(**options):
     return GoalOrientedBraking(**options)
 
 
-def told(events):
+def summary(events):
     return [(e["action"], e["step"], e["epoch"], e["friction"], e["reason"]) for e in events]
 
 
 def end_of(model, callback):
-    """What must not depend on whether the training was interrupted."""
+    """Return everything that must not depend on an interruption."""
     numbers = [*model.get_weights(), *(np.array(v) for v in model.optimizer.momenta)]
     state = vars(callback.policy.state) | {"friction": float(model.optimizer.friction.numpy())}
     return numbers, state
@@ -76,7 +76,7 @@ CASES = [(GOAL, 1), (MINIMA, 2), (MINIMA, 5), (EASED, 2)]
 
 @pytest.mark.parametrize("backup_first", [False, True])
 @pytest.mark.parametrize(("options", "crash"), CASES)
-def test_the_goal_and_all_that_follows_are_those_of_an_uninterrupted_training(
+def test_everything_from_the_goal_on_matches_an_uninterrupted_training(
     options, crash, backup_first, tmp_path
 ):
     whole, straight = braking(**options), model()
@@ -93,15 +93,15 @@ def test_the_goal_and_all_that_follows_are_those_of_an_uninterrupted_training(
         else:
             fit(again, *order, validation_split=0.125)
     assert callback.policy.initial_loss == pytest.approx(whole.policy.initial_loss, rel=1e-6)
-    assert told(callback.events) == told(whole.events)[-len(callback.events) :]
-    # With the backup first, the end of the last epoch is made up for.
+    assert summary(callback.events) == summary(whole.events)[-len(callback.events) :]
+    # With the backup first, the end of the last epoch is processed after resuming.
     after = [e for e in whole.events if e["epoch"] >= crash]
     assert len(after) <= len(callback.events) <= len(after) + 1
     assert_same(end_of(again, callback), end_of(straight, whole))
 
 
-def test_the_end_of_an_epoch_that_was_saved_before_it_is_made_up_for(tmp_path):
-    """With ``ModelCheckpoint`` first: the third epoch's end brakes, and is not in its file."""
+def test_an_epoch_end_missing_from_the_file_is_processed_after_resuming(tmp_path):
+    """With ``ModelCheckpoint`` first, its file lacks the braking at the end of the third epoch."""
     options = {"target": 0.9999, "patience": 3}
     saving = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras")
     whole, straight = braking(**options), model()
@@ -111,14 +111,16 @@ def test_the_end_of_an_epoch_that_was_saved_before_it_is_made_up_for(tmp_path):
     again = keras.models.load_model(tmp_path / "3.keras")
     assert float(again.optimizer.friction.numpy()) == 2.0
     callback = braking(**options)
-    with pytest.warns(UserWarning, match="goes on after step 24. The weights that were best"):
+    with pytest.warns(
+        UserWarning, match="resumes after step 24. A saved model does not contain the best"
+    ):
         fit(again, callback, initial_epoch=3)
     assert [(e["action"], e["epoch"]) for e in callback.events] == [("brake", 2)]
     assert float(again.optimizer.friction.numpy()) == 20.0
 
 
-def test_what_validation_said_is_in_a_file_saved_before_the_end_of_the_epoch(tmp_path):
-    """Validation agrees with the weights at first, so that each epoch makes it worse."""
+def test_a_file_saved_before_the_end_of_the_epoch_has_the_validation_result(tmp_path):
+    """The initial weights have the best validation loss, so each epoch makes it worse."""
     options = {"target": 0.9999, "overfitting_patience": 1}
     x = np.random.default_rng(1).normal(size=(16, 3))
     validation = {"validation_data": (x, x @ FIRST), "epochs": 3}
@@ -128,27 +130,27 @@ def test_what_validation_said_is_in_a_file_saved_before_the_end_of_the_epoch(tmp
     (event,) = whole.events
     assert (event["action"], event["epoch"]) == ("brake", 1)
     callback = braking(**options)
-    with pytest.warns(UserWarning, match="goes on after step 16"):
+    with pytest.warns(UserWarning, match="resumes after step 16"):
         saved = keras.models.load_model(tmp_path / "2.keras")
         fit(saved, callback, initial_epoch=2, **validation)
-    assert told(callback.events)[0][:3] == told(whole.events)[0][:3]
+    assert summary(callback.events)[0][:3] == summary(whole.events)[0][:3]
 
 
-def test_the_best_weights_of_one_model_are_not_put_into_another(tmp_path):
+def test_the_best_weights_of_one_model_are_not_restored_in_another(tmp_path):
     callback, first = braking(target=0.9, restore_best_weights=True), model()
     fit(first, callback, keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.keras"))
     second = keras.models.load_model(tmp_path / "2.keras")
-    with pytest.warns(UserWarning, match="the best are looked for again from here on"):
+    with pytest.warns(UserWarning, match="the search for the best starts again from here"):
         fit(second, callback, epochs=3, initial_epoch=2)
     assert np.abs(second.get_weights()[0] - first.get_weights()[0]).max() > 1e-3
 
 
 @pytest.mark.parametrize("steps_known", [True, False])
 @pytest.mark.parametrize("saver_first", [False, True])
-def test_a_file_of_an_epochs_end_has_the_average_after_its_last_step(
+def test_a_file_saved_at_the_end_of_an_epoch_includes_its_last_step(
     steps_known, saver_first, tmp_path
 ):
-    """Also of data whose end is not known, where the last step cannot be told from others."""
+    """This includes data of unknown length, where the last step cannot be recognized."""
     if saver_first and not steps_known and keras.backend.backend() == "jax":
         pytest.skip("Keras on JAX undoes what callbacks set after the last step of such data")
     rng = np.random.default_rng(0)
@@ -167,7 +169,7 @@ def test_a_file_of_an_epochs_end_has_the_average_after_its_last_step(
     assert saved[:4] == pytest.approx([0, STEPS, callback.policy.initial_loss, average], rel=1e-5)
 
 
-def test_brakes_in_the_last_step_of_data_whose_end_is_not_known_hold():
+def test_braking_in_the_last_step_of_data_of_unknown_length_holds():
     batches = [(np.ones((8, 3)), np.ones((8, 1))) for _ in range(STEPS)]
     callback, one = braking(target=1e9, target_is="loss", average_steps=STEPS, factor=3), model()
     one.fit((batch for batch in batches), verbose=0, callbacks=[callback])
@@ -185,7 +187,7 @@ def rows_of(path):
 
 @pytest.mark.parametrize("every", [None, 3])
 @pytest.mark.parametrize("backup_first", [False, True])
-def test_records_and_file_of_energies_go_on_after_a_crash(every, backup_first, tmp_path):
+def test_energy_records_and_file_continue_after_a_crash(every, backup_first, tmp_path):
     whole = EnergyLogger(every, csv_path=tmp_path / "whole.csv")
     fit(model(), whole)
     for attempt in range(2):
@@ -196,7 +198,7 @@ def test_records_and_file_of_energies_go_on_after_a_crash(every, backup_first, t
             with pytest.raises(Crash):
                 fit(again, *order, CrashAt(4))
             with (tmp_path / "again.csv").open("a", encoding="utf-8") as file:
-                file.write("99,1,1,2,1,1\n100,1,1,")  # beyond what was saved, and cut off
+                file.write("99,1,1,2,1,1\n100,1,1,")  # after the saved step, and cut off
         else:
             fit(again, *order)
     steps = [record["step"] for record in whole.records]
@@ -208,7 +210,7 @@ def test_records_and_file_of_energies_go_on_after_a_crash(every, backup_first, t
     assert stored == energy.records
 
 
-def test_records_and_file_go_on_in_a_second_fit_and_begin_again_with_another_optimizer(tmp_path):
+def test_records_and_file_continue_in_a_second_fit_and_start_again_with_a_new_optimizer(tmp_path):
     energy, first = EnergyLogger(csv_path=tmp_path / "energy.csv"), model()
     fit(first, energy, epochs=2)
     fit(first, energy, epochs=1)
@@ -221,13 +223,11 @@ def test_records_and_file_go_on_in_a_second_fit_and_begin_again_with_another_opt
 
 
 @pytest.mark.parametrize(("end", "stored"), [(-3, [STEPS]), (0, []), (9, [])])
-def test_what_a_crash_left_of_a_file_is_gone_on_with_up_to_its_last_whole_line(
-    end, stored, tmp_path
-):
+def test_a_file_cut_by_a_crash_is_continued_after_its_last_complete_line(end, stored, tmp_path):
     path, first = tmp_path / "energy.csv", model()
     fit(first, EnergyLogger(csv_path=path), epochs=2)
     whole = rows_of(path)
-    path.write_bytes(path.read_bytes()[:end])  # within the last number, nothing, within the header
+    path.write_bytes(path.read_bytes()[:end])  # cut in the last number; nothing; cut in the header
     energy = EnergyLogger(csv_path=path)
     fit(first, energy, epochs=1)
     assert [record["step"] for record in energy.records] == [*stored, 3 * STEPS]
@@ -237,10 +237,12 @@ def test_what_a_crash_left_of_a_file_is_gone_on_with_up_to_its_last_whole_line(
     ]
 
 
-def test_another_file_is_not_gone_on_in(tmp_path):
+def test_a_foreign_file_is_refused(tmp_path):
     path, first = tmp_path / "mine.csv", model()
     fit(first, epochs=1)
     path.write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match="is not a file of EnergyLogger, whose first line is step"):
+    with pytest.raises(
+        ValueError, match="was not written by EnergyLogger, whose first line is step"
+    ):
         fit(first, EnergyLogger(csv_path=path), epochs=1)
     assert path.read_text() == "a,b\n1,2\n"

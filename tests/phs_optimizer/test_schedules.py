@@ -1,4 +1,4 @@
-"""Schedules: SGD's at constant memory, and what braking says of those of the time step."""
+"""Schedules of the force, equal to SGD's; and braking under schedules of the time step."""
 
 import warnings
 
@@ -23,7 +23,7 @@ STEPS = 20  # beyond the end of the cosine, where the rate is 0
 
 
 def walked(optimizer, steps=STEPS):
-    """The weights after each step, with the same gradients for every optimizer."""
+    """Return the weights after each step, with the same gradients for every optimizer."""
     weights = [keras.Variable(np.ones((3, 2), "float32")), keras.Variable(np.zeros(2, "float32"))]
     random, path = np.random.default_rng(0), []
     for _ in range(steps):
@@ -46,8 +46,8 @@ def test_from_sgd_takes_the_steps_of_sgd_under_its_schedule(schedule, options):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_schedule_of_the_time_step_is_another_thing():
-    """SGD's rate falls with the square of α, and the memory grows."""
+def test_a_schedule_of_the_time_step_acts_differently():
+    """The equivalent SGD rate falls with the square of α, and the memory grows."""
     schedule = schedules.PiecewiseConstantDecay([5], [0.1, 0.05])
     phs = walked(PHS(schedule, mass=1.0, friction=2.0))
     squared = schedules.PiecewiseConstantDecay([5], [0.01, 0.0025])
@@ -72,7 +72,7 @@ def test_the_step_schedule_scales_the_force_and_nothing_else(update_order, form,
         assert (weights[k + 1], momenta[k + 1]) == pytest.approx((w, p), rel=1e-4, abs=1e-5)
 
 
-def test_from_sgd_goes_through_its_config_and_refuses_what_follows_from_its_settings():
+def test_from_sgd_survives_its_config_and_refuses_arguments_it_computes():
     optimizer = PHS.from_sgd(SCHEDULES["steps"], 0.9, clipnorm=1.0)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
     assert again.get_config() == optimizer.get_config()
@@ -91,8 +91,8 @@ def test_from_sgd_goes_through_its_config_and_refuses_what_follows_from_its_sett
         PHS(step_schedule=0.5)
 
 
-def test_energies_under_a_step_schedule_are_those_of_the_heavier_body():
-    """SGD's rate α² s/m says how heavy; how it is divided between s and m changes nothing."""
+def test_energies_under_a_step_schedule_are_those_of_a_heavier_body():
+    """Energies depend on s/m only, not on how it is split between s and m."""
     schedule = schedules.PiecewiseConstantDecay([2], [1.0, 0.5])
     bodies = [PHS(0.1, 1.0, 2.0, "momentum_first", "rate", step_schedule=schedule)]
     bodies += [PHS.from_sgd(schedules.PiecewiseConstantDecay([2], [0.01, 0.005]), 0.8)]
@@ -112,7 +112,7 @@ def test_energies_under_a_step_schedule_are_those_of_the_heavier_body():
 
 
 def model(optimizer):
-    """A weight, 1 at first, whose loss is its square."""
+    """Return a model with one weight, initially 1, whose loss is its square."""
     layer = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
     model = keras.Sequential([keras.Input((1,)), layer])
     model.compile(optimizer, "mse")
@@ -130,7 +130,7 @@ def friction(model):
 
 
 @pytest.mark.parametrize("peak", [0, 1, 100, 4_321, 99_999])
-def test_the_largest_step_of_a_schedule_is_found_among_many(peak):
+def test_the_largest_value_of_a_long_schedule_is_found(peak):
     asked = []
 
     def schedule(step):
@@ -152,7 +152,7 @@ def test_a_schedule_that_would_diverge_after_braking_is_refused_before_the_first
     assert one.get_weights()[0] == 1
     with pytest.warns(UserWarning, match=r"oscillates: αγ/m = 1.5 with .* at step 100, friction"):
         fit(one, GoalOrientedBraking(1e-9, factor=15, average_steps=16, verbose=0), epochs=7)
-    # In one epoch α stays below 0.025, so that a factor of 30 is silent.
+    # In one epoch α stays below 0.025, so a factor of 30 causes no warning.
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         braking = GoalOrientedBraking(0.01, factor=30, average_steps=16, verbose=0)
@@ -160,7 +160,7 @@ def test_a_schedule_that_would_diverge_after_braking_is_refused_before_the_first
 
 
 class Longer(keras.callbacks.Callback):
-    """Multiplies the time step in an epoch, which nobody knows in advance."""
+    """Multiply the time step in an epoch, which the check cannot foresee."""
 
     def __init__(self, factors):
         super().__init__()
@@ -174,27 +174,29 @@ class Longer(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("braking_first", [True, False])
-def test_a_time_step_that_grows_unforeseen_does_not_end_the_training(braking_first):
-    """α r = 0.05 · 4: times 5 after braking is 1, and with the fourfold α it would be 4."""
+def test_an_unforeseen_increase_of_the_time_step_does_not_end_the_training(braking_first):
+    """α r is 0.05 · 4, after braking 5 times this, 1; with α four times as large it would be 4."""
     one = model(PHS(0.05, 1.0, 4.0))
     braking = GoalOrientedBraking(0.5, factor=5, average_steps=10, verbose=0)
     order = [braking, Longer({3: 4.0, 6: 0.25})]
-    with pytest.warns(UserWarning, match="α = 0.2 .* would diverge at the friction 20: it is 5 i"):
+    with pytest.warns(
+        UserWarning, match="α = 0.2 .* would diverge at friction 20. It is set to 5 i"
+    ):
         history = fit(one, *(order if braking_first else order[::-1]), epochs=8).history
     assert [event["action"] for event in braking.events] == ["brake"]
     assert history["friction"][2] == 20
     assert history["friction"][3:6] == pytest.approx([5, 5, 5])
-    # α falls again: the friction is what was wanted.
+    # α falls again, so the friction takes the desired value.
     assert history["friction"][6:] == pytest.approx([20, 20])
     assert np.isfinite(one.get_weights()[0]).all()
 
 
-def test_brakes_where_the_time_step_has_grown_hold_back_too():
+def test_braking_after_the_time_step_has_grown_is_limited_too():
     one = model(PHS(lambda: 0.05, 1.0, 4.0))
     braking = GoalOrientedBraking(0.5, factor=5, average_steps=20, verbose=0)
-    braking.on_train_begin = lambda logs=None: None  # as if α had been small then
+    braking.on_train_begin = lambda logs=None: None  # as if α had been small before
     one.optimizer.learning_rate = lambda: 0.2
-    with pytest.warns(UserWarning, match="would diverge at the friction 20: it is 5 instead"):
+    with pytest.warns(UserWarning, match="would diverge at friction 20. It is set to 5 instead"):
         fit(one, braking, epochs=3)
     (event,) = braking.events
     assert event["friction"] == friction(one) == pytest.approx(5)

@@ -1,4 +1,4 @@
-"""Callbacks in models with several optimizers, and where momenta are put to rest."""
+"""Callbacks in models with several optimizers, and when momenta are reset."""
 
 import os
 import subprocess
@@ -57,14 +57,14 @@ def test_the_only_phs_among_several_optimizers_is_braked_and_logged():
 
 
 @pytest.mark.any_backend
-def test_one_of_several_phs_optimizers_is_braked_if_it_is_given():
+def test_one_of_several_phs_optimizers_is_braked_if_it_is_passed():
     body, head = PHS(0.1, 1.0, 0.5, name="body"), PHS(0.1, 1.0, 0.5, name="head")
     model = network()
     mapped = keras.optimizers.OptimizerMap(head, {".*body/.*": body})
     model.compile(keras.optimizers.MultiOptimizer(mapped), "mse")
     for callback in (braking(), EnergyLogger()):
         with pytest.raises(
-            ValueError, match=r"has 2 of PHS \(body, head\): give one as optimizer="
+            ValueError, match=r"has 2 PHS optimizers \(body, head\): pass one as optimizer"
         ):
             fit(model, callback)
     fit(model, braking(optimizer=head), energy := EnergyLogger(optimizer=head))
@@ -73,7 +73,7 @@ def test_one_of_several_phs_optimizers_is_braked_if_it_is_given():
 
 
 class Twins(keras.Model):
-    """Two networks with an optimizer each, which takes its steps itself, as a GAN does."""
+    """Two networks, each with its own optimizer, in a custom training step as in a GAN."""
 
     def __init__(self, optimizers):
         super().__init__()
@@ -115,11 +115,14 @@ STEPS = {"tensorflow": tensorflow_step, "torch": torch_step}
 
 @pytest.mark.any_backend
 @pytest.mark.skipif(BACKEND == "jax", reason="a train_step of JAX has no side effects")
-def test_a_model_that_keeps_its_optimizers_itself_says_which_one_to_brake():
+def test_a_model_that_keeps_its_optimizers_itself_needs_the_one_to_brake():
     first, second = PHS(0.05, 1.0, 0.5), PHS(0.05, 1.0, 0.5)
     model = Twins([first, second])
     model.compile(jit_compile=False, run_eagerly=BACKEND == "torch")
-    with pytest.raises(ValueError, match="keeps its optimizers itself, give the PHS as optimizer="):
+    with pytest.raises(
+        ValueError,
+        match="keeps its optimizers itself, pass the PHS to GoalOrientedBraking as optimizer",
+    ):
         fit(model, braking())
     callback = braking(optimizer=second, monitor="second")
     fit(model, callback, EnergyLogger(optimizer=first, monitor="first"))
@@ -143,7 +146,7 @@ def test_a_model_that_keeps_its_optimizers_itself_says_which_one_to_brake():
     ],
     ids=str,
 )
-def test_weights_that_were_put_back_are_at_rest(options, at_rest):
+def test_restored_weights_have_zero_momentum(options, at_rest):
     model = network()
     model.compile(PHS(0.1, 1.0, 0.5), "mse")
     fit(model, braking(**options), epochs=2)
@@ -152,7 +155,9 @@ def test_weights_that_were_put_back_are_at_rest(options, at_rest):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("stopping_first", [True, False])
-def test_a_training_after_early_stopping_begins_at_rest_at_the_best_weights(stopping_first):
+def test_a_training_after_early_stopping_starts_at_the_best_weights_with_zero_momentum(
+    stopping_first,
+):
     model = network()
     model.compile(PHS(0.1, 1.0, 0.2), "mse")
     stopping = keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True)
@@ -163,7 +168,7 @@ def test_a_training_after_early_stopping_begins_at_rest_at_the_best_weights(stop
         np.testing.assert_array_equal(ours, best)
 
 
-# --- a program that does not know the package ---------------------------------------------------
+# --- a program that does not import the package ---------------------------------------------------
 
 ELSEWHERE = """
 import sys, keras, numpy

@@ -1,4 +1,4 @@
-"""Small folders of real pictures, in files of every kind that people have."""
+"""Small folders of real images, in files of every common kind."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ _TURN = 0x0112  # EXIF: orientation
 
 
 def write_pictures(folder: Path, parts: dict[str, int], seed: int = 0) -> Path:
-    """Cut pieces out of scikit-learn's two photographs: ``folder/part/class/NUMBER.KIND``.
+    """Write pieces of scikit-learn's two photographs to ``folder/part/class/NUMBER.KIND``.
 
     Args:
         folder: Where to write.
-        parts: How many pictures of each class a part gets; kinds take turns.
-        seed: Of the pieces.
+        parts: The number of images of each class for each part; the kinds take turns.
+        seed: Seed for the choice of the pieces.
     """
     random = np.random.default_rng(seed)
     for name, photograph in zip(("china", "flower"), load_sample_images().images, strict=True):

@@ -27,7 +27,7 @@ def test_defaults_are_the_thesis():
     assert (c.epochs, c.batch_size, c.validation_fraction, c.shift) == (20, 128, 0.2, 0.1)
 
 
-def test_choices_are_those_of_the_parts_that_take_them():
+def test_choices_equal_those_of_the_functions_that_take_them():
     choices = {
         f: SearchConfig.__dataclass_fields__[f].metadata["choices"]
         for f in ("layer_statistic", "insert_init", "algorithm", "resource")
@@ -55,12 +55,13 @@ def test_choices_are_those_of_the_parts_that_take_them():
         ({"momentum": "yes"}, "momentum must be true or false"),
         ({"resource": "latency"}, "needs the peak rates"),
         ({"width": 0}, "width must be positive"),
-        ({"seed": -1}, "seed must be in 0"),
+        ({"seed": -1}, r"seed must be in \[0, 2³²\), got -1"),
+        ({"lambda_l2": -1.0}, "lambda_l2 must be at least 0, got -1.0"),
         ({"colour": "red"}, "unknown settings: colour"),
         ({"epoch": 3}, "did you mean epochs"),
-        ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
-        ({"peak_flops": 1e9}, "and no other"),
-        ({"bandwidth": 1e9}, "and no other"),
+        ({"peak_flops": 1e9, "bandwidth": 1e9}, 'for resource "latency" only'),
+        ({"peak_flops": 1e9}, 'for resource "latency" only, but the resource is "flops"'),
+        ({"bandwidth": 1e9}, 'for resource "latency" only'),
         ({"resource": "latency", "bandwidth": 1e9}, "needs the peak rates"),
         ({"dataset": ""}, "dataset is empty"),
         ({"image_size": 0}, "image_size must be a side in pixels such as 64, or height and width"),
@@ -83,7 +84,7 @@ def test_a_bad_setting_says_what_is_wrong(settings, message):
     ("given", "sides"),
     [(64, (64, 64)), ("64", (64, 64)), ("96x64", (96, 64)), ((96, 64), (96, 64)), (None, None)],
 )
-def test_an_image_size_is_a_side_or_height_and_width(given, sides):
+def test_an_image_size_is_one_side_or_height_and_width(given, sides):
     config = SearchConfig(dataset="digits", image_size=given)
     assert config.image_sides == sides
     assert SearchConfig.from_mapping(json.loads(json.dumps(config.to_json()))) == config
@@ -94,13 +95,13 @@ def test_a_number_larger_than_any_float_is_not_finite():
         SearchConfig(dataset="digits", flops=10**400)
 
 
-def test_the_dataset_must_be_named():
-    with pytest.raises(ValueError, match="must be given: dataset"):
+def test_the_dataset_is_required():
+    with pytest.raises(ValueError, match="required settings are missing: dataset"):
         TrainConfig.from_mapping({})
 
 
-def test_a_file_for_a_search_is_not_one_for_a_training():
-    with pytest.raises(ValueError, match="settings of a search, not of a training: flops"):
+def test_a_training_refuses_settings_of_a_search():
+    with pytest.raises(ValueError, match="belong to a search, not to a training: flops"):
         TrainConfig.from_mapping({"dataset": "digits", "flops": 1e6})
 
 
@@ -122,7 +123,7 @@ def test_files_give_the_same_configuration_as_python(tmp_path):
         ("missing.toml", None, "cannot read the configuration"),
         ("a.json", "[" * 10_000, "nested too deeply"),
         ("a.toml", "x = " + "[" * 10_000, "nested too deeply"),
-        ("a.json", '{"flops": 1, "flops": 2}', "the key 'flops' stands there twice"),
+        ("a.json", '{"flops": 1, "flops": 2}', "the key 'flops' appears twice"),
         ("a.json", '{"flops": NaN}', "NaN is not a number in JSON"),
         ("a.json", '{"batch-size": 1, "batch_size": 2}', "has batch-size twice, with - and with _"),
     ],
@@ -145,7 +146,7 @@ def test_resolved_paths_are_absolute_and_names_stay_names(tmp_path, monkeypatch)
     assert SearchConfig(dataset="mine").resolved().dataset == str(tmp_path / "mine")
 
 
-def test_the_data_folder_comes_first_in_a_run_as_in_load(tmp_path, monkeypatch):
+def test_resolving_looks_in_the_data_folder_first_as_load_does(tmp_path, monkeypatch):
     for folder in ("flowers", "data"):
         (tmp_path / folder).mkdir()
     (tmp_path / "data" / "flowers.npz").touch()
@@ -163,7 +164,7 @@ def test_the_data_folder_comes_first_in_a_run_as_in_load(tmp_path, monkeypatch):
 
 @dataclass(frozen=True, kw_only=True)
 class Spelled(TrainConfig):
-    """The same setting in every way to write its type: as text (in quotes) and as an object."""
+    """The same setting with its type written in all possible ways, as an object and as text."""
 
     union: int | None = _option(None, "")
     text_union: "int | None" = _option(None, "")
@@ -198,7 +199,7 @@ def test_a_setting_that_is_not_optional_refuses_none():
 
 
 @pytest.mark.parametrize("declared", [list[int], int | str, None])
-def test_a_setting_of_a_type_that_no_option_has_is_refused(declared):
+def test_a_setting_of_an_unsupported_type_is_refused(declared):
     @dataclass(frozen=True, kw_only=True)
     class Odd(TrainConfig):
         odd: declared = _option(None, "")
@@ -207,14 +208,14 @@ def test_a_setting_of_a_type_that_no_option_has_is_refused(declared):
         Odd(dataset="digits")
 
 
-def test_a_configuration_is_made_of_the_class_that_is_asked():
+def test_from_mapping_returns_the_class_that_it_is_called_on():
     made = [
         kind.from_mapping({"dataset": "digits"}) for kind in (TrainConfig, SearchConfig, Spelled)
     ]
     assert [type(config) for config in made] == [TrainConfig, SearchConfig, Spelled]
 
 
-def test_a_race_has_defaults_of_its_own_and_a_search_without_a_method_is_the_thesis():
+def test_a_race_has_other_defaults_and_the_default_method_is_the_thesis():
     thesis = SearchConfig.from_mapping({"dataset": "digits"})
     race = SearchConfig(dataset="digits", method="race")
     assert thesis.method == "thesis"
@@ -231,14 +232,14 @@ def test_a_race_has_defaults_of_its_own_and_a_search_without_a_method_is_the_the
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "race", "rounds": 7}, 'of method "thesis": rounds'),
-        ({"method": "race", "epochs": 5}, 'of method "thesis": epochs'),
-        ({"total_epochs": 9}, 'of method "race": total_epochs'),
-        ({"contenders": "resnet-20"}, 'of method "race": contenders'),
+        ({"method": "race", "rounds": 7}, 'to method "thesis", but the method is "race": rounds'),
+        ({"method": "race", "epochs": 5}, 'to method "thesis", but the method is "race": epochs'),
+        ({"total_epochs": 9}, 'to method "race", but the method is "thesis": total_epochs'),
+        ({"contenders": "resnet-20"}, 'to method "race", but the method is "thesis": contenders'),
         ({"method": "fastest"}, "method must be one of"),
         ({"method": ["race"]}, "method must be text"),
-        ({"method": "race", "depths": "1,x"}, "whole numbers of blocks"),
-        ({"method": "race", "depths": "0"}, "whole numbers of blocks"),
+        ({"method": "race", "depths": "1,x"}, "depths must be positive whole numbers"),
+        ({"method": "race", "depths": "0"}, "depths must be positive whole numbers"),
         ({"method": "race", "contenders": "a,,b"}, "empty name"),
         ({"method": "race", "total_epochs": 0}, "total_epochs must be positive"),
     ],
@@ -246,6 +247,7 @@ def test_a_race_has_defaults_of_its_own_and_a_search_without_a_method_is_the_the
 def test_settings_of_the_other_method_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SearchConfig.from_mapping({"dataset": "digits"} | settings)
-    if settings not in ({"method": "race", "rounds": 7},):  # A default cannot be told from none.
+    # rounds=7 is the default, so the constructor cannot know that it was given.
+    if settings not in ({"method": "race", "rounds": 7},):
         with pytest.raises(ValueError, match=message):
             SearchConfig(dataset="digits", **settings)

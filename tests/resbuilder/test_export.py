@@ -1,4 +1,4 @@
-"""Exported models compute what the original computes, or are not written."""
+"""Exported models compute the same as the original, or are not written."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from resbuilder.export import export
 def model():
     architecture = resnet_architecture((12, 12, 3), 5, (4, 8), (1, 1), "small")
     model = build_model(architecture, Preprocessing((0.01,) * 3, (-1.0,) * 3), seed=0)
-    # Moving statistics that are not those of a fresh layer.
+    # Moving statistics that differ from those of a new layer.
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -29,7 +29,7 @@ def images(n):
 @pytest.mark.parametrize("format", ["keras", "saved_model", "onnx"])
 def test_exported_model_gives_the_same_outputs_for_any_batch(model, tmp_path, format):
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("SavedModel and ONNX are written by TensorFlow")
+        pytest.skip("only TensorFlow writes SavedModel and ONNX")
     path = tmp_path / ("exported" if format == "saved_model" else f"exported.{format}")
     assert export(model, path, format) < 1e-4
     x = images(7)
@@ -50,8 +50,8 @@ def test_exported_model_gives_the_same_outputs_for_any_batch(model, tmp_path, fo
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_an_export_that_computes_something_else_is_not_left(model, tmp_path, monkeypatch):
-    other = keras.models.clone_model(model)  # with other weights
+def test_an_export_that_computes_something_else_leaves_no_file(model, tmp_path, monkeypatch):
+    other = keras.models.clone_model(model)  # It has other weights.
     monkeypatch.setattr("resbuilder.export._keras", lambda model, path, card: other.save(path))
     with pytest.raises(ValueError, match="computes something else"):
         export(model, tmp_path / "model.keras", "keras")

@@ -1,4 +1,4 @@
-"""LayerLasso: the term of eq. (4.4) and what it removes."""
+"""LayerLasso: the term of eq. (4.4) and the blocks that it removes."""
 
 import keras
 import numpy as np
@@ -27,7 +27,7 @@ def test_term_is_the_l1_norm_of_the_convolutions_inside_blocks_only():
     assert float(lasso.regularization_term()) == before
 
 
-def test_a_block_goes_when_one_of_its_convolutions_is_below_the_threshold():
+def test_a_block_is_removed_if_one_of_its_convolutions_is_below_the_threshold():
     model = build_model(ARCHITECTURE, seed=0)
     lasso = LayerLasso(model, ARCHITECTURE.block_convolutions(), threshold=1e-3)
     assert lasso.removable() == []
@@ -35,13 +35,13 @@ def test_a_block_goes_when_one_of_its_convolutions_is_below_the_threshold():
     model.get_layer("s1b0_conv1").kernel.assign(weights)
     assert lasso.removable() == ["s1b0"]
     assert lasso.values()["s1b0"] == pytest.approx(0.9e-3)
-    # Eq. (4.6) as printed sums instead: no layer of any size is ever that small.
+    # Eq. (4.6) as printed uses the sum, which is never this small in a layer of realistic size.
     summed = LayerLasso(model, ARCHITECTURE.block_convolutions(), 1e-3, "sum")
     assert summed.removable() == []
     assert summed.values()["s1b0"] == pytest.approx(0.9e-3 * weights.size, rel=1e-5)
 
 
-def test_no_blocks_no_term():
+def test_without_blocks_the_term_is_zero():
     model = build_model(ARCHITECTURE, seed=0)
     assert float(LayerLasso(model, {}).regularization_term()) == 0
 

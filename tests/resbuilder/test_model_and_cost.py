@@ -1,4 +1,4 @@
-"""Models say what their architecture says, and cost what it counts."""
+"""Models match their architecture, and their cost matches its cost."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ KINDS |= {
 
 
 def profiled_flops(model) -> int:
-    """FLOPs of the convolutions and matrix products, counted by TensorFlow's own profiler."""
+    """Return the FLOPs of convolutions and matrix products as TensorFlow's profiler counts them."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
     from tensorflow.python.profiler import model_analyzer, option_builder
@@ -60,7 +60,7 @@ def profiled_flops(model) -> int:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_flops_equal_the_count_of_tensorflows_profiler(name):
+def test_flops_equal_those_of_the_tensorflow_profiler(name):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the profiler is TensorFlow's")
     assert cost(KINDS[name]).flops == profiled_flops(build_model(KINDS[name]))
@@ -86,12 +86,12 @@ def test_parameters_activations_and_shapes_equal_those_of_the_model(name):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_morphnet_counts_the_same_flops_when_everything_is_alive(name):
+def test_morphnet_counts_the_same_flops_if_all_channels_are_alive(name):
     model = build_model(KINDS[name], seed=0)
     assert MorphNetRegularizer(model, threshold=0.0).exact_cost() == cost(KINDS[name]).flops
 
 
-def test_resnet18_costs_what_the_thesis_says():
+def test_the_cost_of_resnet18_matches_the_thesis():
     # Thesis sec. 6.1: about 7.3e7 with the ImageNet stem at 32x32; 1.1e9 with a small-image stem.
     assert cost(resnet_architecture((32, 32, 3), 10)).flops == pytest.approx(7.3e7, rel=0.02)
     small = resnet_architecture((32, 32, 3), 10, stem="small")
@@ -106,7 +106,7 @@ def test_hand_counted_network():
     assert counted.activations == 16 * 2 + 3
 
 
-def test_latency_takes_the_slower_of_computing_and_moving():
+def test_latency_is_the_maximum_of_compute_and_transfer_time():
     counted = cost(minimal_architecture((4, 4, 1), 3, width=2, stages=2))
     assert counted.latency(1.0, 1e30) == counted.flops
     moved = 4 * ((16 * 1 + 16 * 2 + 18) + (2 + 3 + 6))
@@ -132,7 +132,7 @@ def test_block_computes_equation_4_1():
 
 
 @pytest.mark.any_backend
-def test_layers_start_the_same_whatever_else_is_in_the_network():
+def test_initial_weights_do_not_depend_on_the_other_layers():
     plain = minimal_architecture((8, 8, 1), 10, 4)
     grown = insert_block(plain, Position(1, 0), "n1")
     kernels = [
@@ -161,7 +161,7 @@ def test_preprocessing_is_part_of_the_model():
 @pytest.mark.any_backend
 @pytest.mark.parametrize("width", [5, 8])
 @pytest.mark.parametrize("side", [7, 8])
-def test_a_projection_is_a_strided_convolution_however_narrow_it_begins(width, side):
+def test_a_projection_equals_a_strided_convolution_even_with_few_channels(width, side):
     network = build_model(
         resnet_architecture((side, side, 1), 3, (width, 9), (1, 1), "small"), seed=1
     )

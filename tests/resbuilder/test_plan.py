@@ -1,4 +1,4 @@
-"""What is suggested before a search: from the images, and with the time it will take."""
+"""The plan before a search: settings that suit the images, and an estimate of the time."""
 
 import numpy as np
 import pytest
@@ -15,15 +15,15 @@ from resbuilder.suggestions import suggested_flops, suggested_size
 pytestmark = pytest.mark.any_backend
 
 
-def test_sizes_follow_the_typical_image_and_the_budget_and_stay_moderate():
-    assert suggested_size([(32, 40)] * 3) == (32, 40)  # small already, and all equal
+def test_sizes_follow_the_median_image_and_the_budget_within_bounds():
+    assert suggested_size([(32, 40)] * 3) == (32, 40)  # Small, and all equal.
     assert suggested_size([(100, 80), (70, 90), (75, 200)]) == (64, 64)
     assert suggested_size([(600, 400), (4000, 3000)]) == (128, 128)
     assert suggested_size([(20, 30), (10, 10)]) == (32, 32)
     photographs = [(224, 224)] * 3
     sides = {flops: suggested_size(photographs, flops)[0] for flops in (1e5, 4e6, 2e7, 1e8, 1e9)}
     assert sides == {1e5: 32, 4e6: 32, 2e7: 64, 1e8: 128, 1e9: 128}
-    for side in (48, 64, 96, 128):  # Both ways give the same.
+    for side in (48, 64, 96, 128):  # The two functions are inverse to each other.
         assert suggested_size(photographs, suggested_flops(side, side)) == (side, side)
 
 
@@ -47,11 +47,11 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(folder):
+def test_a_plan_describes_the_folder_and_prints_a_valid_command(folder):
     done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", "3e5"])
     assert done.exit_code == 0, done.output
-    for said in (" to train, ", " to validate, ", " to test", "classes: 2, the smallest has 1",
-                 "16×16, 17×16; read as 32×32, fit: stretch", "0.3 MFLOPs"):  # fmt: skip
+    for said in (" training, ", " validation, ", " test\n", "classes: 2; the smallest has 1",
+                 "16×16, 17×16; resized to 32×32 (fit: stretch)", "0.3 MFLOPs"):  # fmt: skip
         assert said in done.stdout
     command = done.stdout.splitlines()[-1]
     assert command.startswith("resbuilder search --method=race --dataset=")
@@ -67,7 +67,7 @@ def test_a_folder_is_described_and_the_command_that_is_printed_is_one_that_runs(
         (1234.5678, 9000.0, "--flops=1234.5678 ", "about 2.5 hours"),
     ],
 )
-def test_the_command_has_the_budget_to_the_digit(flops, seconds, command, time):
+def test_the_command_has_all_digits_of_the_budget(flops, seconds, command, time):
     config = SearchConfig(dataset="digits", method="race", flops=flops)
     space = candidates((8, 8, 1), 10, 1e6)
     found = SearchPlan(config, [((8, 8), 9)], 9, 9, 9, 10, 1, space, race_plan(42, 4), seconds)
@@ -76,7 +76,7 @@ def test_the_command_has_the_budget_to_the_digit(flops, seconds, command, time):
 
 
 @pytest.mark.slow
-def test_a_plan_is_what_the_race_will_be(folder):
+def test_a_plan_describes_the_race_that_follows(folder):
     found = plan(str(folder), flops=3e5)
     assert found.seconds > 0 and found.race.total == found.config.total_epochs
     assert found.race.starters[0] == len(found.candidates)
@@ -84,7 +84,7 @@ def test_a_plan_is_what_the_race_will_be(folder):
 
 
 @pytest.mark.parametrize("flops", ["0", "inf"])
-def test_a_budget_that_no_network_can_have_is_one_line_and_not_replaced(folder, flops):
+def test_an_impossible_budget_is_an_error_in_one_line(folder, flops):
     done = CliRunner().invoke(main, ["plan", "--dataset", str(folder), "--flops", flops])
     assert done.exit_code == 2 and "flops" in done.output and "Traceback" not in done.output
 

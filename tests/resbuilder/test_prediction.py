@@ -1,4 +1,4 @@
-"""What was found is used: predictions from every artefact are those that training would give."""
+"""Predictions: every format of a network gives the same as the network that was trained."""
 
 import csv
 import html
@@ -48,7 +48,7 @@ def run(folder) -> Path:
 
 @pytest.fixture(scope="module")
 def artefacts(run) -> dict[str, Path]:
-    """The network of the run in every form that it is written in."""
+    """The network of the run in every format."""
     model, best = load_model(run), run / "models" / "best.keras"
     card = Predictor(run).card
     found = {"run": run, "best": best, "saved_model": run.parent / "saved"}
@@ -60,7 +60,7 @@ def artefacts(run) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def reference(run, folder):
-    """Logits of the plain Keras model for the test images as training reads them."""
+    """Probabilities of the plain Keras model for the test images, and their labels."""
     images = load(folder, image_size=20)
     logits = load_model(run).predict(images.x_test, verbose=0).astype(np.float64)
     odds = np.exp(logits - logits.max(1, keepdims=True))
@@ -68,7 +68,7 @@ def reference(run, folder):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_artefact_predicts_files_of_every_kind_as_the_run_was_judged(
+def test_every_format_predicts_files_of_every_kind_like_the_run(
     artefacts, form, folder, run, reference
 ):
     network = Predictor(artefacts[form])
@@ -77,7 +77,7 @@ def test_every_artefact_predicts_files_of_every_kind_as_the_run_was_judged(
     assert [p.file.parent.name for p in found] == ["china"] * 16 + ["flower"] * 16
     right = [p.label == p.file.parent.name for p in found]
     assert np.mean(right) == pytest.approx(evaluate_single(run, "test")["accuracy"], abs=1e-12)
-    assert 0.5 < np.mean(right)  # so that the order of the classes is seen
+    assert 0.5 < np.mean(right)  # Otherwise the order of the classes would not be tested.
     probabilities, labels = reference
     given = np.array([list(p.probabilities.values()) for p in found])
     np.testing.assert_array_equal(labels, [0] * 16 + [1] * 16)
@@ -87,33 +87,33 @@ def test_every_artefact_predicts_files_of_every_kind_as_the_run_was_judged(
         assert p.probability == max(p.probabilities.values()) == p.probabilities[p.label]
 
 
-def test_what_reading_a_file_took_is_said(run, folder):
+def test_predictions_name_the_conversions_of_a_file(run, folder):
     kinds = {p.file.name.split(".", 1)[1]: p.notes for p in Predictor(run).predict(folder / "test")}
     assert kinds["png"] == kinds["jpg"] == ()
     assert all(len(kinds[kind]) == 1 for kind in KINDS if kind not in ("png", "jpg", "webp"))
 
 
-def test_each_artefact_says_classes_and_reading_to_other_programs(artefacts, run):
+def test_other_programs_can_read_the_model_card_of_every_format(artefacts, run):
     onnx = pytest.importorskip("onnx")
     card = {"classes": ["china", "flower"], "input_shape": [20, 20, 3]}
     card |= {"reading": READING.to_json()}
-    told = []
+    found = []
     model = onnx.load(artefacts["onnx"])
-    told.append(json.loads({p.key: p.value for p in model.metadata_props}["model_card"]))
+    found.append(json.loads({p.key: p.value for p in model.metadata_props}["model_card"]))
     for form in ("best", "keras"):
         with zipfile.ZipFile(artefacts[form]) as archive:
-            told.append(json.loads(archive.read("metadata.json"))["model_card"])
-            assert len(archive.namelist()) == 3  # a further one Keras would unpack
+            found.append(json.loads(archive.read("metadata.json"))["model_card"])
+            assert len(archive.namelist()) == 3  # With one more, Keras would unpack the archive.
     extra = artefacts["saved_model"] / "assets.extra"
-    told.append(json.loads((extra / "model_card.json").read_text())["model_card"])
+    found.append(json.loads((extra / "model_card.json").read_text())["model_card"])
     described = json.loads((run / "architecture.json").read_text())
-    told.append(described["model_card"])
-    for data in told:
+    found.append(described["model_card"])
+    for data in found:
         assert card.items() <= data.items()
         assert "logits" in data["output"] and "raw pixels" in data["input"]
     for path in (run, extra):
         assert (path / "labels.txt").read_text() == "china\nflower\n"
-    assert Architecture.from_json(described).classes == 2  # and it is still a start
+    assert Architecture.from_json(described).classes == 2  # It is still a valid start network.
     (image,), (logits,) = model.graph.input, model.graph.output
     sizes = [
         [d.dim_param or d.dim_value for d in end.type.tensor_type.shape.dim]
@@ -123,7 +123,7 @@ def test_each_artefact_says_classes_and_reading_to_other_programs(artefacts, run
     assert sizes == [["batch", 20, 20, 3], ["batch", 2]]
 
 
-def test_the_block_of_the_report_runs_as_pasted(run, folder, capsys, tmp_path, monkeypatch):
+def test_the_code_on_the_report_page_runs(run, folder, capsys, tmp_path, monkeypatch):
     page = (run / "report.html").read_text()
     section = page[page.index('id="use"') :]
     python, shell = (
@@ -140,19 +140,19 @@ def test_the_block_of_the_report_runs_as_pasted(run, folder, capsys, tmp_path, m
     assert call(*predict[1:]).exit_code == 0
     with open("predictions.csv") as file:
         assert len(list(csv.DictReader(file))) == 7 * 2 * len(KINDS)
-    # The page has a name, not a path, and says first what was found.
+    # The page has a title without a path, and begins with the result.
     assert "<title>A network for photos: run</title>" in page
     first = re.search('<p class="found">(.*?)</p>', page)[1]
     assert re.match(r"The best network classifies [\d.]+ % of 32 test images correctly", first)
 
 
-def test_the_command_prints_text_json_and_a_table(artefacts, folder, tmp_path):
+def test_the_command_writes_text_json_and_csv(artefacts, folder, tmp_path):
     photos = folder / "test" / "china"
     result = call("predict", artefacts["onnx"], photos)
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 16
     assert re.match(rf"{photos}/00.png: (china|flower) [\d.]+ %, ", result.stdout)
-    assert f"2 of 16 pictures: {PRINT}\n" in result.stderr
+    assert f"2 of 16 images: {PRINT}\n" in result.stderr
     table = tmp_path / "out.csv"
     result = call("predict", artefacts["onnx"], photos / "00.png", photos, "--json", "--csv", table)
     listed = json.loads(result.stdout)
@@ -170,10 +170,10 @@ def test_the_command_prints_text_json_and_a_table(artefacts, folder, tmp_path):
     assert table.read_text() == "mine"
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_predicted(artefacts, folder, tmp_path):
+def test_unreadable_files_are_named_and_the_others_predicted(artefacts, folder, tmp_path):
     photos = shutil.copytree(folder / "test" / "flower", tmp_path / "photos")
     (photos / "00.png").write_bytes((photos / "00.png").read_bytes()[:200])
-    (photos / "notes.txt").write_text("no picture")
+    (photos / "notes.txt").write_text("not an image")
     network = Predictor(artefacts["onnx"])
     with pytest.raises(ValueError, match=r"00.png cannot be read"):
         list(network.predict(photos))
@@ -182,15 +182,15 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(artefacts, folder, 
     assert broken == [photos / "00.png"] and len(found) == 15
     result = call("predict", artefacts["onnx"], photos)
     assert result.exit_code == 1 and len(result.stdout.splitlines()) == 15
-    assert "1 file passed over, no picture: " in result.stderr and "notes.txt" in result.stderr
-    assert result.stderr.splitlines()[-1] == "1 of 16 pictures cannot be read"
+    assert "1 file skipped, not an image: " in result.stderr and "notes.txt" in result.stderr
+    assert result.stderr.splitlines()[-1] == "1 of 16 images could not be read"
     table = tmp_path / "none.csv"
     result = call("predict", artefacts["onnx"], photos / "00.png", "--csv", table)
-    assert result.exit_code == 2 and "none of 1 picture can be read" in result.stderr
+    assert result.exit_code == 2 and "none of 1 image can be read" in result.stderr
     assert not table.exists()
     for given, message in (
         (tmp_path / "nothing", "nothing does not exist"),
-        (tmp_path, "holds no picture"),
+        (tmp_path, "contains no image"),
     ):
         if given is tmp_path:
             shutil.rmtree(photos)
@@ -198,7 +198,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_predicted(artefacts, folder, 
             network.predict(given)
 
 
-def test_arrays_of_other_images_are_refused(artefacts):
+def test_arrays_of_the_wrong_shape_are_refused(artefacts):
     network = Predictor(artefacts["onnx"])
     assert network.probabilities(np.zeros((0, 20, 20, 3))).shape == (0, 2)
     with pytest.raises(ValueError, match=r"expected images \(n, 20, 20, 3\), got \(20, 20, 3\)"):
@@ -207,15 +207,15 @@ def test_arrays_of_other_images_are_refused(artefacts):
         network.probabilities(np.full((2, 20, 20, 3), np.nan))
 
 
-def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run, tmp_path):
+def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(artefacts, run, tmp_path):
     model = load_model(run)
     export(model, tmp_path / "bare.keras", "keras")
-    with pytest.raises(ValueError, match="does not say which classes it tells apart"):
+    with pytest.raises(ValueError, match="does not name its classes"):
         Predictor(tmp_path / "bare.keras")
     shutil.copy(tmp_path / "bare.keras", tmp_path / "other.keras")
     write_keras_card(tmp_path / "other.keras", ModelCard(("a", "b", "c"), (20, 20, 3), None))
     with pytest.raises(
-        ValueError, match="is damaged: .* 2 outputs, but its model card .* 3 classes"
+        ValueError, match="is damaged: .* 2 outputs, but its model card says .* 3 classes"
     ):
         Predictor(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="nothing.onnx does not exist; give a finished run"):
@@ -228,7 +228,7 @@ def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run
     for change, message in [
         ({"classes": []}, "'classes' must be a list of names"),
         ({"input_shape": [20, 20]}, "height, width and channels"),
-        ({"input_shape": [20, 21, 3]}, "pictures are read as"),
+        ({"input_shape": [20, 21, 3]}, "image files are read with shape"),
         ({"version": 2}, "of version 2"),
         ({"reading": {"height": 1}}, "reading must have"),
     ]:
@@ -236,7 +236,7 @@ def test_a_network_without_a_card_or_with_another_ones_is_refused(artefacts, run
             ModelCard.from_json(card | change)
 
 
-def test_a_renamed_class_is_not_evaluated_as_if_it_were_another(artefacts, run, folder):
+def test_a_renamed_class_is_not_mistaken_for_another(artefacts, run, folder):
     renamed = [(folder / part / "china", folder / part / "shanghai") for part in ("train", "test")]
     for old, new in renamed:
         old.rename(new)

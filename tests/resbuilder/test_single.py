@@ -1,4 +1,4 @@
-"""Models and results that others made: read where they hold, refused in words where they do not."""
+"""Model files from other people: a bad one is refused with a clear error, and no code is run."""
 
 import io
 import json
@@ -27,7 +27,7 @@ def members(model_file):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def test_code_in_a_model_is_refused_and_never_run(members, tmp_path):
+def test_code_in_a_model_is_refused_and_never_executed(members, tmp_path):
     path, trace = tmp_path / "given.keras", tmp_path / "trace"
     path.write_bytes(packed(members | {"config.json": with_code(members["config.json"], trace)}))
     with pytest.raises(ValueError, match="given.keras .* holds code of its own .a Lambda layer"):
@@ -40,7 +40,7 @@ def test_code_in_a_model_is_refused_and_never_run(members, tmp_path):
     assert not trace.exists()
 
 
-def test_a_model_cannot_name_a_module_to_import(members, tmp_path):
+def test_a_model_cannot_make_us_import_a_module(members, tmp_path):
     path = tmp_path / "given.keras"
     for place in ("model", "layer"):
         config = json.loads(members["config.json"])
@@ -52,7 +52,7 @@ def test_a_model_cannot_name_a_module_to_import(members, tmp_path):
     assert "this" not in sys.modules
 
 
-def test_a_damaged_model_is_named(model_file, tmp_path):
+def test_the_error_names_a_damaged_model(model_file, tmp_path):
     path, whole, refused = tmp_path / "given.keras", model_file.read_bytes(), 0
     random = np.random.default_rng(0)
     for _ in range(30):

@@ -1,4 +1,4 @@
-"""Batches with an event in each, in which patients are whole."""
+"""Batches with an event in each, which do not divide patients."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.any_backend
 
 @st.composite
 def cohorts(draw):
-    """Rows of patients, in any order; an event is the patient's."""
+    """Return the rows of patients in any order; the rows of a patient have the same event."""
     size = draw(st.integers(1, 9))
     slides = draw(st.lists(st.integers(1, size), min_size=1, max_size=60))
     share = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
@@ -33,7 +33,7 @@ def test_every_epoch_deals_out_all_rows(cohort, seed, epoch):
     assert sorted(np.concatenate(rows)) == list(range(len(owner)))
     assert len(rows) == len(batches)
     assert all(0 < len(batch) <= size for batch in rows)
-    # Patients are whole.
+    # Each patient is in one batch.
     assert sum(len(np.unique(owner[batch])) for batch in rows) == len(died)
     # As many batches as possible have an event, and none has two more than another.
     events = [len(np.unique(owner[b][died[owner[b]]])) for b in rows]
@@ -44,7 +44,7 @@ def test_every_epoch_deals_out_all_rows(cohort, seed, epoch):
         assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
-def test_seed_and_epoch_decide_alone():
+def test_the_batches_depend_only_on_seed_and_epoch():
     random = np.random.default_rng(0)
     died, patients = random.random(60) < 0.3, np.repeat(np.arange(30), 2)
 
@@ -54,11 +54,11 @@ def test_seed_and_epoch_decide_alone():
 
     assert epoch(1, 5) == epoch(1, 5)
     assert epoch(1, 5) != epoch(1, 6) != epoch(2, 6)
-    # Asked for again, or in another order, an epoch is the same.
+    # An epoch is the same if it is requested again, or in another order.
     batches = EventBalancedBatches(died, 8, patients, 1)
     batches.epoch(9)
     assert [b.tolist() for b in batches.epoch(5)] == epoch(1, 5)
-    # Every two patients meet at some time.
+    # Any two patients are in the same batch at some time.
     met = np.eye(30, dtype=bool)
     for number in range(150):
         for batch in batches.epoch(number):
@@ -99,7 +99,7 @@ def test_as_batches_of_a_training():
     assert expected <= slides.seen
 
 
-def test_filling_up():
+def test_padding():
     rows, weight = padded(np.array([7, 3, 9]), 5)
     assert rows.tolist() == [7, 3, 9, 7, 7]
     assert weight.tolist() == [1, 1, 1, 0, 0]
@@ -107,7 +107,7 @@ def test_filling_up():
     rows, weight = padded(np.array([7]), 1)
     assert rows.tolist() == [7] and weight.tolist() == [1]
     for wrong in ([], [1, 2, 3]):
-        with pytest.raises(ValueError, match=f"cannot fill up {len(wrong)} rows to 2"):
+        with pytest.raises(ValueError, match=f"cannot pad {len(wrong)} rows to 2"):
             padded(np.array(wrong, int), 2)
 
 
@@ -120,8 +120,11 @@ def test_filling_up():
         (([0, np.nan], 2), "events must be"),
         (([0, 1], 0), "batch_size must be a whole number >= 1, not 0"),
         (([0, 1], 2.0), "batch_size must be a whole number"),
-        (([0, 1], 2, ["a"]), r"a patient for each row; got shape \(1,\) for 2 rows"),
-        (([0, 1, 1], 2, ["a", "a", "a"]), "patient a has 3 rows, .* a batch has 2: make it larger"),
+        (([0, 1], 2, ["a"]), r"patients must have .* each of the 2 rows; got shape \(1,\)"),
+        (
+            ([0, 1, 1], 2, ["a", "a", "a"]),
+            "patient a has 3 slides, .* one batch of 2: choose larger",
+        ),
     ],
 )
 def test_bad_arguments(arguments, message):

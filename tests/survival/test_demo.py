@@ -1,4 +1,4 @@
-"""``survival demo``: slides that OpenSlide reads, a known signal, and the way to the report."""
+"""``survival demo``: slides that OpenSlide reads, a known signal, and the steps to the report."""
 
 import numpy as np
 import openslide
@@ -17,7 +17,7 @@ def call(*arguments):
 
 @pytest.fixture
 def scanners(monkeypatch):
-    """A function that gives the scanners fewer patients."""
+    """Return a function that reduces the number of patients per scanner."""
 
     def fewer(a, b):
         patients = {"A": a, "B": b}
@@ -51,7 +51,7 @@ def test_the_outcome_depends_on_what_can_be_seen():
     random = np.random.default_rng(0)
     stained = random.random(2000)
     y_true = np.stack(demo._follow_up(stained, random), axis=1)
-    assert 0.7 < harrell_c(y_true, stained) < 0.85  # and on chance, as in life
+    assert 0.7 < harrell_c(y_true, stained) < 0.85  # and partly on chance
     pale, brown = (
         demo._section(demo._windows(), share, np.random.default_rng(1)) for share in (0.1, 0.9)
     )
@@ -77,14 +77,14 @@ def test_from_slides_to_a_report_that_says_what_is_simulated(tmp_path, scanners)
     assert (out / "report.html").read_text(encoding="utf-8") == page
 
 
-def test_a_folder_with_other_things_is_refused_untouched(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "thesis.docx").write_text("years of work")
     result = call("--out", tmp_path, "--overwrite")
-    assert result.exit_code == 2 and "holds other things" in result.stderr
+    assert result.exit_code == 2 and "holds other files" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
 
 
-def test_another_file_in_a_demonstration_is_not_lost_when_it_is_made_again(tmp_path):
+def test_overwriting_a_demonstration_keeps_other_files(tmp_path):
     for name in (MARK, PAGE, "slides/A/001.tif", "images/manifest.csv", "run/notes.docx"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -1,4 +1,4 @@
-"""Images are found by the names of their slides, and what is missing is explained."""
+"""Images are found by the names of their slides, and missing ones are explained."""
 
 import csv
 import zlib
@@ -17,44 +17,46 @@ def write_manifest(folder, *slides):
     (folder / "manifest.csv").write_text("\n".join(["slide,output,status,reason", *rows]) + "\n")
 
 
-def test_the_manifest_says_which_image_is_whose(tmp_path):
+def test_the_manifest_gives_the_image_of_each_slide(tmp_path):
     write_manifest(tmp_path, "A/x.tif", "B/x.tif")
     images = CanvasImages(tmp_path, ["B/x.tif", "A/x.tif"])
     assert [image[0, 0, 0] for image in (images[0], images[1])] == [1, 0]
     assert images.shape == (4, 6, 3)
 
 
-def test_the_end_of_a_path_names_a_slide_and_another_folder_does_not(tmp_path):
+def test_a_slide_is_found_by_the_end_of_its_path_but_not_in_another_folder(tmp_path):
     write_manifest(tmp_path, "u1/A/x.tif", "u2/y.tif")
     images = CanvasImages(tmp_path, ["y.tif", "A/x.tif"])
     assert [path.name for path in images.paths] == ["1.png", "0.png"]
-    with pytest.raises(ValueError, match="'A/x.tif' and 'x.tif' both mean u1/A/x.tif"):
+    with pytest.raises(ValueError, match="'A/x.tif' and 'x.tif' are both the file u1/A/x.tif"):
         CanvasImages(tmp_path, ["A/x.tif", "x.tif"])
     with pytest.raises(ValueError, match="not in .*: B/x.tif"):
         CanvasImages(tmp_path, ["B/x.tif"])
     write_manifest(tmp_path, "A0014-1.tif", "A0090-1.tif")
     with pytest.raises(ValueError, match="not in .*A/A0090-1.tif"):
-        CanvasImages(tmp_path, ["A0014-1.tif", "A/A0090-1.tif"])  # may be another hospital's
-    with pytest.raises(ValueError, match=r"the manifest has e.g. A0014-1.tif\): C.svs"):
+        CanvasImages(tmp_path, ["A0014-1.tif", "A/A0090-1.tif"])  # may be from another hospital
+    with pytest.raises(ValueError, match=r"which has, for example, A0014-1.tif\): C.svs"):
         CanvasImages(tmp_path, ["C.svs"])
 
 
-def test_what_was_not_preprocessed_is_said(tmp_path):
+def test_missing_images_are_explained(tmp_path):
     with pytest.raises(ValueError, match="has no manifest.csv .run `survival preprocess` first"):
         CanvasImages(tmp_path, ["a.svs"])
-    with pytest.raises(ValueError, match="no such folder .* run `survival preprocess` first"):
+    with pytest.raises(
+        ValueError, match="images .* does not exist; run `survival preprocess` first"
+    ):
         CanvasImages(tmp_path / "no", ["a.svs"])
 
 
 @pytest.fixture
 def usual_fields():
-    """Python's own limit of a CSV field, which reading ARFF files raises for the whole process."""
+    """Restore Python's limit of a CSV field, which reading ARFF files raises for the process."""
     raised = csv.field_size_limit(131_072)
     yield
     csv.field_size_limit(raised)
 
 
-def test_a_manifest_that_leads_elsewhere_or_is_none_is_refused(tmp_path, usual_fields):
+def test_a_manifest_with_outside_paths_or_without_columns_is_refused(tmp_path, usual_fields):
     folder = tmp_path / "images"
     folder.mkdir()
     write_manifest(folder, "a.svs")
@@ -82,12 +84,12 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path):
     data[16:24] = (40_000).to_bytes(4, "big") * 2
     data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
     (tmp_path / "0.png").write_bytes(data)
-    with pytest.raises(ValueError, match="0.png is no image"):
+    with pytest.raises(ValueError, match="0.png is not an image"):
         CanvasImages(tmp_path, ["a.svs"])
 
 
-def test_slides_are_told_apart_as_their_images_were_made(tmp_path):
-    """Those of before have SHA-256, and compare as they did then."""
+def test_contents_of_older_images_are_still_recognised(tmp_path):
+    """Older images have a SHA-256, which can still be compared with others of that kind."""
     for i in range(3):
         Image.new("RGB", (6, 4)).save(tmp_path / f"{i}.png")
     (tmp_path / "manifest.csv").write_text(

@@ -9,25 +9,25 @@ from numpy.testing import assert_allclose
 from survival.models import vgg_survival_model
 
 
-def test_the_layers_are_the_author_s():
+def test_the_layers_are_those_of_the_author():
     model = vgg_survival_model()
     assert model.input_shape == (None, 2000, 2500, 3)
     filters = [layer.filters for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert filters == [64, 64, 128, 128, 256, 256, 512, 512]
     dense = [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert dense == [4096, 2048, 1]
-    # (9·in + 1)·out for each convolution, (in + 1)·out for each dense layer, the last without bias.
+    # (9·in + 1)·out per convolution, (in + 1)·out per dense layer; the last has no bias.
     convolutions = sum((9 * i + 1) * o for i, o in zip([3, *filters[:-1]], filters, strict=True))
     heads = (512 + 1) * 4096 + (4096 + 1) * 2048 + 2048
     assert model.count_params() == convolutions + heads
 
 
 @pytest.mark.any_backend
-def test_a_white_slide_is_no_signal_and_padding_changes_nothing_far_away():
+def test_a_white_slide_gives_no_signal_and_padding_has_only_a_local_effect():
     model = vgg_survival_model((32, 48, 3), width=1 / 16, seed=0)
     white = np.full((1, 32, 48, 3), 255, "uint8")
     assert_allclose(ops.convert_to_numpy(model(white)), 0, atol=1e-6)
-    # The same tissue on a larger canvas: its features, away from the border, are what they were.
+    # The same tissue on a larger canvas has the same features, except near the border.
     tissue = np.random.default_rng(0).integers(0, 256, (1, 32, 48, 3), "uint8")
     padded = np.full((1, 64, 96, 3), 255, "uint8")
     padded[:, 16:48, 24:72] = tissue
@@ -43,7 +43,7 @@ def test_a_white_slide_is_no_signal_and_padding_changes_nothing_far_away():
 
 def early_features(model, pixels):
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):  # else nothing of the padding could be seen
+        if isinstance(layer, keras.layers.Conv2D):  # otherwise the padding would have no effect
             layer.bias.assign(np.full(layer.filters, 0.3))
     return ops.convert_to_numpy(
         keras.Model(model.input, model.get_layer("block2_pool").output)(pixels)
@@ -71,8 +71,8 @@ def test_a_seed_repeats_the_weights_and_layers_differ():
 
 
 @pytest.mark.slow
-def test_it_learns_to_order_by_darkness():
-    """A whole fit through Keras: the darker image gets the higher value."""
+def test_the_network_learns_to_order_by_darkness():
+    """A complete fit with Keras: darker images get higher values."""
     rng = np.random.default_rng(0)
     dark = rng.uniform(0, 1, 64)
     pixels = 255 * (1 - dark[:, None, None, None] * rng.uniform(0.5, 1, (64, 16, 16, 3)))

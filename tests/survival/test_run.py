@@ -1,4 +1,4 @@
-"""The folder of a training that somebody else made: read where it holds, else refused by name."""
+"""Run folders from other people: valid files are read, damaged ones are refused by name."""
 
 import zipfile
 
@@ -46,7 +46,7 @@ def test_numbers_are_numbers_and_text_stays_text(folder):
         (PREDICTIONS, "\udcff", "predictions.csv is broken: .*not a text file"),
     ],
 )
-def test_a_damaged_file_is_named(folder, file, text, said):
+def test_a_damaged_file_is_refused_by_name(folder, file, text, said):
     (folder / file).write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=said):
         run = Run(folder)
@@ -59,6 +59,6 @@ def test_code_in_a_model_is_refused_and_never_run(folder, tmp_path):
         members = {name: archive.read(name) for name in archive.namelist()}
     code = with_code(members["config.json"], tmp_path / "trace")
     (folder / MODEL).write_bytes(packed(members | {"config.json": code}))
-    with pytest.raises(ValueError, match="model.keras cannot be loaded: it holds code of its own"):
+    with pytest.raises(ValueError, match="model.keras cannot be loaded: it contains code"):
         Run(folder).model()
     assert not (tmp_path / "trace").exists()

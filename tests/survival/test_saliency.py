@@ -1,4 +1,4 @@
-"""Signed Grad-CAM against its formula."""
+"""Signed Grad-CAM, compared with its formula."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def image(height=12, width=16, seed=0):
 
 
 def small_network(*head, seed=0):
-    """A convolution with stride 2, then the layers given, then the log-hazard."""
+    """Return a convolution with stride 2, followed by the given layers and the log-hazard."""
     keras.utils.set_random_seed(seed)
     pixels = keras.Input((12, 16, 3))
     x = feature_map = layers.Conv2D(5, 3, strides=2, padding="same", activation="relu")(pixels)
@@ -47,7 +47,7 @@ def test_the_weights_are_the_derivatives_of_a_nonlinear_head():
     def head(a):
         return np.tanh(a.mean(axis=(1, 2)) @ dense[0] + dense[1]) @ last[0]
 
-    # Adding to a whole channel moves the log-hazard by the sum of its derivatives.
+    # Adding to a whole channel changes the log-hazard by the sum of its derivatives.
     step = 1e-3
     weights = [
         (head(a + step * channel) - head(a - step * channel)).item() / (2 * step) / (6 * 8)
@@ -58,8 +58,8 @@ def test_the_weights_are_the_derivatives_of_a_nonlinear_head():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_what_only_sees_red_on_the_left_lights_up_there_alone(sign):
-    """Two red spots; a network whose log-hazard is (minus) the redness of the left half."""
+def test_a_network_that_sees_only_red_on_the_left_highlights_only_that(sign):
+    """The image has two red spots; the log-hazard is (minus) the redness of the left half."""
     pixels = keras.Input((12, 16, 3))
     red = layers.Conv2D(1, 1, use_bias=False, name="red")(pixels)
     left = layers.ZeroPadding2D(((0, 0), (0, 8)))(layers.Cropping2D(((0, 0), (0, 8)))(red))
@@ -69,7 +69,7 @@ def test_what_only_sees_red_on_the_left_lights_up_there_alone(sign):
     model.get_layer("log_hazard").set_weights([np.array([[sign]])])
     picture = np.zeros((12, 16, 3), "float32")
     picture[2:5, 3:6, 0] = picture[2:5, 11:14, 0] = 1
-    picture[8:10, 3:6, 1] = 1  # green, which it does not see
+    picture[8:10, 3:6, 1] = 1  # green, which the network ignores
     expected = np.zeros((12, 16))
     expected[2:5, 3:6] = sign / (12 * 16)
     np.testing.assert_allclose(risk_saliency(model, picture), expected, atol=1e-7)
@@ -81,7 +81,7 @@ def test_the_thesis_network(dtype):
     canvas = np.random.default_rng(0).integers(0, 256, (32, 40, 3), "uint8")
     saliency = risk_saliency(model, canvas)
     assert saliency.shape == (2, 2) and np.isfinite(saliency).all() and saliency.any()
-    # Its head is piecewise linear, and its biases are 0 at first.
+    # The head is piecewise linear, and its initial biases are 0.
     log_hazard = model.predict(canvas[None], verbose=0).item()
     assert saliency.sum() == pytest.approx(log_hazard, rel=1e-3 if dtype == "float32" else 0.05)
 
@@ -98,7 +98,7 @@ def test_a_backbone_within_a_model():
     assert saliency.sum() == pytest.approx(model.predict(image()[None], verbose=0).item(), rel=1e-3)
 
 
-def test_models_that_have_no_such_map_are_refused():
+def test_models_without_a_suitable_feature_map_are_refused():
     pixels = keras.Input((12, 16, 3))
     flat = layers.Dense(1)(layers.Flatten()(pixels))
     with pytest.raises(ValueError, match="must depend on one feature map .* depends on 0"):
@@ -108,7 +108,7 @@ def test_models_that_have_no_such_map_are_refused():
     two_scales = keras.Model(pixels, layers.Dense(1)(layers.concatenate(both)))
     with pytest.raises(ValueError, match="depends on 2"):
         RiskSaliency(two_scales)
-    with pytest.raises(ValueError, match=r"one log-hazard, shape \(n, 1\)"):
+    with pytest.raises(ValueError, match=r"one log-hazard of shape \(n, 1\)"):
         RiskSaliency(keras.Model(pixels, fine))
     with pytest.raises(ValueError, match=r"shape \(12, 16, 3\).*not \(16, 12, 3\)"):
         risk_saliency(small_network(layers.GlobalAveragePooling2D())[0], image(16, 12))

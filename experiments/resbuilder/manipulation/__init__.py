@@ -1,1 +1,1 @@
-"""Manipulated photographs (thesis sec. 6.2.4): data that anyone can make, and who detects them."""
+"""Manipulated photographs (thesis sec. 6.2.4): data that anyone can make, and their detection."""

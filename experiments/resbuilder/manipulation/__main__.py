@@ -1,9 +1,9 @@
-"""Section 6.2.4: manipulated photographs, EfficientNet-B0, -B4 and ResNet-18 against ResBuilder.
+"""Section 6.2.4: detect manipulated photographs with EfficientNet, ResNet-18 and ResBuilder.
 
-Thesis sec. 6.2.4 has an industrial use case whose images are private. Here a generator makes
+Thesis sec. 6.2.4 presents an industrial use case with private images. Here, a generator makes
 manipulated photographs (splice, copy-move, inpainting, recompression of a region) from any folder
-of photographs, and networks learn to tell them from authentic ones, on RGB alone and with the
-channels of an error-level analysis (RGB + ELA, 6 channels).
+of photographs. Networks learn to tell them from authentic ones, on RGB alone and together with an
+error-level analysis (RGB + ELA, 6 channels).
 
 ::
 
@@ -12,17 +12,18 @@ channels of an error-level analysis (RGB + ELA, 6 channels).
     python -m experiments.resbuilder.manipulation measure --preset laptop
     python -m experiments.resbuilder.manipulation measure --preset thesis --photographs PHOTOGRAPHS
 
-Without ``--photographs`` the crops are of eight photographs that matplotlib, scikit-image and
-scikit-learn bring with them, two of which test: that shows that everything works, and is no measure
-of how well manipulations can be found.
+Without ``--photographs``, the images are crops of eight photographs from matplotlib, scikit-image
+and scikit-learn; two of them are the test set. This shows that everything works, but does not
+measure how well manipulations can be detected.
 
-Measured at the laptop preset on two virtual x86-64 cores, about 45 minutes of one core, one seed,
-AUC on the test photographs with error levels: ResBuilder 0.706 as found (3,340 parameters, 36
-epochs) and 0.653 trained anew for 12 epochs as the others: ResNet-18 0.671, EfficientNet-B4 0.629,
-EfficientNet-B0 0.580. Without error levels all are at 0.51 to 0.54.
+The laptop preset was measured on two virtual x86-64 cores, in about 45 minutes of one core, with
+one seed. AUC on the test photographs with error levels: ResBuilder 0.706 as found (3,340
+parameters, 36 epochs) and 0.653 trained from scratch for 12 epochs like the others; ResNet-18
+0.671, EfficientNet-B4 0.629, EfficientNet-B0 0.580. Without error levels, all are at 0.51 to 0.54.
 
-The thesis' numbers of this use case, its image size and the settings of its search are not at hand;
-the thesis preset takes those of the other searches of ch. 6 (ζ = 1e8, 20 epochs, n_M = 7, n_Λ = 4).
+The thesis' numbers for this use case, its image size and its search settings are not available
+here. The thesis preset uses the settings of the other searches of ch. 6 (ζ = 1e8, 20 epochs,
+n_M = 7, n_Λ = 4).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ from experiments.resbuilder.table import SHORT
 from resbuilder.common.cli import Commands
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-# λ_M·ζ is the thesis' 10, and LayerLasso that of short trainings, as in Table 6.1.
+# λ_M·ζ is 10 as in the thesis; LayerLasso has the settings for short trainings, as in Table 6.1.
 PRESETS = {
     "quick": {
         "size": 64,
@@ -90,7 +91,7 @@ PRESETS = {
 
 @click.group(cls=Commands, help=__doc__.splitlines()[0])
 def main() -> None:
-    """Make the images; train and judge."""
+    """Make the images; train and evaluate the networks."""
 
 
 @main.command("generate")
@@ -102,11 +103,13 @@ def main() -> None:
     type=click.IntRange(2),
     default=1000,
     show_default=True,
-    help="Pairs of an authentic and a manipulated image, in all.",
+    help="Total number of pairs, each of an authentic and a manipulated image.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the images."
+)
 def generate_command(source, out, size, count, seed):
-    """Make authentic and manipulated images OUT/images from a folder of photographs."""
+    """Make authentic and manipulated images in OUT/images from the photographs in SOURCE."""
     from experiments.resbuilder.manipulation.contact_sheet import contact_sheet
     from experiments.resbuilder.manipulation.generate import IMAGES, generate
     from experiments.resbuilder.manipulation.photographs import TEST_SHARE, photographs_in
@@ -116,7 +119,9 @@ def generate_command(source, out, size, count, seed):
     with usage_errors():
         generate(photographs_in(source), out, size, pairs, seed)
     contact_sheet(out).savefig(out / "contact_sheet.png", dpi=110)
-    click.echo(f"for resbuilder --dataset: {out / IMAGES}; beside it masks, table, contact sheet")
+    click.echo(
+        f"Images, for resbuilder --dataset: {out / IMAGES}. Masks, table and contact sheet: {out}"
+    )
 
 
 @main.command("measure")
@@ -124,12 +129,16 @@ def generate_command(source, out, size, count, seed):
     "resbuilder",
     *PRESETS,
     seeds={name: chosen["seeds"] for name, chosen in PRESETS.items()},
-    data_help="Folder of the generated images, made if missing.  "
+    data_help="Folder of the generated images, created if missing.  "
     f"[default: {RUNS / 'resbuilder'}/manipulation_PRESET_images]",
 )
-@click.option("--photographs", type=FOLDER, help="Your own; else those of installed packages.")
+@click.option(
+    "--photographs",
+    type=FOLDER,
+    help="Folder of your own photographs.  [default: eight from installed packages]",
+)
 def measure_command(preset: str, running: Running, photographs: Path | None) -> None:
-    """Make the images, train every network on both choices of channels, publish."""
+    """Make the images, train every network with and without error levels, and publish."""
     from experiments.resbuilder.manipulation.contact_sheet import contact_sheet
     from experiments.resbuilder.manipulation.generate import generate_missing
     from experiments.resbuilder.manipulation.networks import train_and_judge
@@ -137,7 +146,7 @@ def measure_command(preset: str, running: Running, photographs: Path | None) -> 
 
     if preset == "thesis" and photographs is None:
         raise click.UsageError(
-            "the thesis preset makes 24,000 pairs, and eight bundled photographs are too few for "
+            "--preset thesis makes 24,000 pairs, and the eight bundled photographs are too few for "
             "that; give a folder of photographs with --photographs"
         )
     folder = Path(running.data_dir or RUNS / "resbuilder" / f"manipulation_{preset}_images")
@@ -156,7 +165,7 @@ def measure_command(preset: str, running: Running, photographs: Path | None) -> 
 
 
 def publish_from(path: Path) -> None:
-    """Writes table and figure beside a file of results."""
+    """Write the table and the figure next to a file of results."""
     from experiments.resbuilder.manipulation.results import draw, markdown
 
     results = stored(path)
@@ -164,11 +173,11 @@ def publish_from(path: Path) -> None:
 
 
 def network_jobs(preset: str, photographs: str | None = None) -> dict[str, dict]:
-    """Settings of the trainings and searches, by name; the short ones first.
+    """Return the settings of the trainings and searches by name, the short ones first.
 
     Args:
         preset: A key of :data:`PRESETS`.
-        photographs: Name of the folder of photographs, None for those of installed packages.
+        photographs: Name of the folder of photographs; None for those of installed packages.
     """
     chosen = PRESETS[preset]
     jobs = {}
@@ -179,7 +188,7 @@ def network_jobs(preset: str, photographs: str | None = None) -> dict[str, dict]
                     "network": network,
                     "channels": channels,
                     "seed": seed,
-                    # The images are made of these; each seed has its own, and its own test part.
+                    # Source of the images. Each seed has its own images and its own test part.
                     "photographs": photographs or "bundled",
                     "size": chosen["size"],
                     "pairs": chosen["pairs"],
@@ -202,7 +211,7 @@ EXPERIMENTS = (
         times={
             "quick": "minutes on 2 cores",
             "laptop": "45 minutes of one core",
-            "thesis": "needs a GPU, and photographs of your own",
+            "thesis": "needs a GPU and your own photographs",
         },
         arguments="measure",
     ),
@@ -211,7 +220,7 @@ EXPERIMENTS = (
 
 @contextmanager
 def usage_errors():
-    """What a user can mend is said in one line."""
+    """Turn errors that a user can fix into one line."""
     try:
         yield
     except ValueError as error:

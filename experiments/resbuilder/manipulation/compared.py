@@ -1,4 +1,4 @@
-"""What is compared: networks by name, and the channels of the images that they see."""
+"""What is compared: networks by name, and the channels of their images."""
 
 NETWORKS = {
     "efficientnet-b0": "EfficientNet-B0",
@@ -6,5 +6,5 @@ NETWORKS = {
     "resnet-18": "ResNet-18",
     "resbuilder": "ResBuilder",
 }
-# JPEG quality of the error-level analysis, or none.
+# JPEG quality of the error-level analysis; None for RGB alone.
 CHANNELS = {"rgb": None, "rgb_ela": 90}

@@ -1,4 +1,4 @@
-"""Pairs to look at: authentic, manipulated, mask, and what error-level analysis shows."""
+"""A sheet of example pairs: authentic image, manipulated image, mask, and error levels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from experiments.resbuilder.manipulation.kinds import KINDS
 from resbuilder.datasets import error_level_analysis
 
 EXAMPLES = 3  # of each kind
-BRIGHTNESS = 20  # of the error levels, for the eye
-COLUMNS = ("authentic", "manipulated", "mask", f"error levels ×{BRIGHTNESS}")
+BRIGHTNESS = 20  # factor that makes the error levels visible
+COLUMNS = ("authentic", "manipulated", "mask", f"error levels\n×{BRIGHTNESS}")
+FONT = 14  # points: the sheet is shown at less than half of its width
 
 
 def contact_sheet(folder: Path, part: str = "train") -> Figure:
-    """Examples of every kind from all over a part of what :func:`generate` made.
+    """Draw examples of every kind, spread over a part of the generated images.
 
     Args:
-        folder: The folder.
+        folder: The folder that :func:`generate` made.
         part: ``"train"`` or ``"test"``.
     """
     table = pd.read_csv(folder / TABLE)
@@ -33,11 +34,11 @@ def contact_sheet(folder: Path, part: str = "train") -> Figure:
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, title in zip(grid[0], COLUMNS * EXAMPLES, strict=True):
-        axes.set_title(title, fontsize=8)
+        axes.set_title(title, fontsize=FONT)
     for line, kind in zip(grid, KINDS, strict=True):
         line[0].set_axis_on()
         line[0].set(xticks=[], yticks=[])
-        line[0].set_ylabel(kind)
+        line[0].set_ylabel(kind, fontsize=FONT, rotation=0, ha="right", va="center")
         names = table["name"][table["kind"] == kind].tolist()
         chosen = [names[i] for i in np.linspace(0, len(names) - 1, EXAMPLES).astype(int)]
         for start, name in zip(range(0, len(line), len(COLUMNS)), chosen, strict=True):

@@ -1,8 +1,8 @@
 """Four ways to manipulate a region of a photograph.
 
-Each takes uint8 pixels (size, size, 3) as they come out of a camera's JPEG, the mask of the region,
-(size, size) of bool, and a random generator, and returns what the region shall look like, uint8 of
-the image's shape (only the pixels under the mask matter), and its parameters for the record.
+Each function takes uint8 pixels (size, size, 3) from a camera's JPEG, the mask of the region (bool,
+(size, size)) and a random generator. It returns the new content of the region, uint8 of the image's
+shape (only the pixels under the mask matter), and its parameters for the table.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from skimage.transform import SimilarityTransform, warp
 
 from resbuilder.datasets.error_level import jpeg
 
-# Qualities of the JPEG that an image came from, and of the file in which it ends. The last one is
-# the best: a coarser one would wipe out what was before.
+# JPEG qualities of the source image and of the final file. The final quality is the highest,
+# because a lower one would erase the traces of a manipulation.
 CAMERA, FILE = (55, 85), (90, 98)
 LEAST_CHANGE_OF_QUALITY = 15
 AREA = (0.05, 0.15)  # share of the image
 
 
 def draw_quality(qualities: tuple[int, int], rng: np.random.Generator) -> int:
-    """A JPEG quality between two, both included."""
+    """Draw a JPEG quality between two, both included."""
     return int(rng.integers(*qualities, endpoint=True))
 
 
 def draw_region(size: int, rng: np.random.Generator, area: tuple[float, float] = AREA):
-    """A random blob: a circle whose radius wavers with the angle, wholly inside the image.
+    """Draw a random blob inside the image: a circle whose radius varies with the angle.
 
     Args:
         size: Side of the image in pixels.
         rng: Random generator.
-        area: Least and largest share of the image, as far as the pixels allow.
+        area: Smallest and largest share of the image, up to rounding to pixels.
 
     Returns:
-        Its mask, bool (size, size).
+        The mask, bool (size, size).
     """
     angles = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     waves = np.arange(1, 5)
@@ -54,19 +54,19 @@ def draw_region(size: int, rng: np.random.Generator, area: tuple[float, float] =
 
 
 def blend(image: np.ndarray, region: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Puts a region into an image; its rim is softened inwards, outside nothing changes."""
+    """Put a region into an image; its edge is softened inwards, and nothing outside changes."""
     weight = (mask * gaussian_filter(mask.astype(float), 0.8))[..., None]
     return np.rint(weight * region + (1 - weight) * image).astype(np.uint8)
 
 
 def splice(image, mask, rng, donor) -> tuple[np.ndarray, dict]:
-    """The region of another photograph, which comes from a JPEG of its own.
+    """Take the region from another photograph with its own JPEG quality.
 
     Args:
         image: See above.
         mask: See above.
         rng: See above.
-        donor: A crop of the other photograph and what is known of it, as ``crop`` returns them.
+        donor: A crop of the other photograph and its origin, as ``crop`` returns them.
     """
     pixels, origin = donor
     quality = draw_quality(CAMERA, rng)
@@ -74,7 +74,7 @@ def splice(image, mask, rng, donor) -> tuple[np.ndarray, dict]:
 
 
 def copy_move(image, mask, rng) -> tuple[np.ndarray, dict]:
-    """Another place of the same image, a little scaled and turned."""
+    """Take the region from another place of the same image, slightly scaled and rotated."""
     size = len(mask)
     points = np.argwhere(mask)
     centre = points.mean(axis=0)
@@ -82,7 +82,7 @@ def copy_move(image, mask, rng) -> tuple[np.ndarray, dict]:
     scale, angle = rng.uniform(0.9, 1.1), rng.uniform(-15, 15)
     grid = np.argwhere(np.ones((size, size), bool))
     inside = (np.abs(grid - (size - 1) / 2) <= (size - 1) / 2 - 0.8 * radius).all(axis=1)
-    # Regions are small enough for such a place to exist, wherever they lie.
+    # Regions are so small that such a place always exists.
     far = np.linalg.norm(grid - centre, axis=1) >= 0.6 * radius
     source = rng.choice(grid[inside & far])
     to_origin = SimilarityTransform(translation=-centre[::-1])
@@ -94,19 +94,19 @@ def copy_move(image, mask, rng) -> tuple[np.ndarray, dict]:
 
 
 def inpaint(image, mask, rng) -> tuple[np.ndarray, dict]:
-    """The region filled in smoothly from its rim (biharmonic), as one removes an object."""
+    """Fill the region smoothly from its edge (biharmonic), as if to remove an object."""
     filled = inpaint_biharmonic(image, mask, channel_axis=-1)
     return np.rint(255 * np.clip(filled, 0, 1)).astype(np.uint8), {}
 
 
 def recompress(image, mask, rng, camera: int) -> tuple[np.ndarray, dict]:
-    """The same pixels, saved once more at another quality.
+    """Keep the pixels, but save them again at another quality.
 
     Args:
         image: See above.
         mask: See above.
         rng: See above.
-        camera: The quality of the JPEG that the image came from; the other differs by 15 or more.
+        camera: Quality of the image's JPEG; the new one differs by 15 or more.
     """
     low, high = CAMERA[0] - 25, CAMERA[1]
     others = [q for q in range(low, high + 1) if abs(q - camera) >= LEAST_CHANGE_OF_QUALITY]

@@ -1,4 +1,4 @@
-"""Train a network on what the generator made, and judge it on photographs it has never seen."""
+"""Train a network on generated images, and evaluate it on photographs not used in training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
-from experiments.resbuilder.columns import trainings
+from experiments.resbuilder.columns import FROM_SCRATCH, trainings
 from experiments.resbuilder.manipulation.compared import CHANNELS
 from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
 from experiments.resbuilder.manipulation.kinds import KINDS
@@ -40,21 +40,20 @@ _PREDICT = 128  # images in a batch
 
 
 def train_and_judge(job: dict) -> dict:
-    """One network, or one search, on one choice of channels.
+    """Train one network, or do one search, with or without error levels.
 
     Args:
-        job: ``network`` and ``channels``, names of :data:`.compared.NETWORKS` and
-            :data:`.compared.CHANNELS`;
-            ``training``, settings of a :class:`resbuilder.TrainConfig`; ``search``, those that a
-            :class:`resbuilder.SearchConfig` has beyond them; ``seed``; ``data_dir``, the folder
-            that holds ``seed0`` …, each as the generator made it.
+        job: ``network`` and ``channels``, keys of :data:`.compared.NETWORKS` and
+            :data:`.compared.CHANNELS`; ``training``, settings of a :class:`resbuilder.TrainConfig`;
+            ``search``, further settings of a :class:`resbuilder.SearchConfig`; ``seed``;
+            ``data_dir``, the folder with the generated folders ``seed0``, ``seed1``, …
 
     Returns:
         ``parameters``, ``flops`` (for one image, 2 for each multiply-add), ``accuracy`` and ``auc``
         on the test images, ``auc_by_kind`` (that kind against all authentic images),
-        ``validation_accuracy``, ``epochs`` behind the weights; of a search its ``architecture`` and
-        ``anew``: the same of that architecture, trained from random weights for as many epochs as
-        the given networks.
+        ``validation_accuracy`` and ``epochs`` of the weights. A search also has ``architecture``,
+        and the same numbers for that architecture trained from scratch for as many epochs as the
+        given networks.
     """
     folder = Path(job["data_dir"]) / f"seed{job['seed']}"
     settings = job["training"] | {
@@ -62,7 +61,7 @@ def train_and_judge(job: dict) -> dict:
         "ela_quality": CHANNELS[job["channels"]],
         "seed": job["seed"],
     }
-    # The same for all, so that what is in a run folder can be compared with it.
+    # The same for all networks, so that a run folder's settings can be compared with it.
     config = with_image_size(TrainConfig(**settings), None, lambda text: None)
     settings["image_size"] = config.image_size
     data = TrainingData.load(config)
@@ -78,17 +77,17 @@ def train_and_judge(job: dict) -> dict:
         return judged(*_efficientnet(config, data, job["network"]))
     result, found = _search(SearchConfig(**settings | job["search"]), job, folder)
     as_found = judged(found, result.model())
-    anew = judged(*_trained(result.architecture, config, data))
-    return as_found | {"architecture": str(result.architecture), "anew": anew}
+    scratch = judged(*_trained(result.architecture, config, data))
+    return as_found | {"architecture": str(result.architecture), FROM_SCRATCH: scratch}
 
 
 def judge(logits: np.ndarray, labels: np.ndarray, kinds: list[str]) -> dict:
-    """Accuracy and areas under the ROC curve.
+    """Return accuracy and areas under the ROC curve.
 
     Args:
         logits: Shape (n, 2).
         labels: 0 authentic, 1 manipulated; shape (n,).
-        kinds: Of the manipulated images, in their order.
+        kinds: Kinds of the manipulated images, in their order.
 
     Returns:
         ``accuracy``, ``auc``, ``auc_by_kind``.
@@ -108,7 +107,7 @@ def judge(logits: np.ndarray, labels: np.ndarray, kinds: list[str]) -> dict:
 
 
 def test_kinds(folder: Path) -> list[str]:
-    """Kinds of the manipulated test images, in the order in which a folder is read."""
+    """Return the kinds of the manipulated test images, in the order in which a folder is read."""
     files = sorted((folder / IMAGES / "test" / LABELS[1]).glob("*.jpg"))
     return [file.stem.split("_", 1)[1] for file in files]
 
@@ -134,10 +133,10 @@ def _trained(
 
 
 def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[dict, keras.Model]:
-    """Keras' network from random weights, with what the others have as well.
+    """Train Keras' EfficientNet from random weights, with the same options as the others.
 
-    Pixels are standardised by channel, and batch normalisation has momentum 0.9: with Keras' 0.99
-    its running means would not have arrived after so few steps.
+    Pixels are standardised by channel, and batch normalization has momentum 0.9: with Keras' 0.99,
+    its running means would not converge in so few steps.
     """
     keras.utils.set_random_seed(config.seed)
     network = _EFFICIENTNETS[name](
@@ -149,7 +148,7 @@ def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[d
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
-        if isinstance(layer, keras.layers.Normalization):  # behind a division by 255
+        if isinstance(layer, keras.layers.Normalization):  # it follows a division by 255
             layer.adapt(data.dataset.x_train[data.split.train] / np.float32(255))
     network.compile(
         keras.optimizers.Adam(config.learning_rate),
@@ -174,7 +173,7 @@ def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[d
 
 
 def _search(config: SearchConfig, job: dict, folder: Path) -> tuple[SearchResult, dict]:
-    """The search, or what is left of it; its run folder lies beside the images."""
+    """Do the search, or resume it; its run folder is next to the images."""
     run = folder / "searches" / job["channels"]
     run.parent.mkdir(exist_ok=True)
     with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
@@ -182,7 +181,7 @@ def _search(config: SearchConfig, job: dict, folder: Path) -> tuple[SearchResult
         progress = SearchProgress(total, Console(file=log, width=100))
         if (run / "config.json").exists():
             if read_config(run) != config.resolved().to_json():
-                raise ValueError(f"{run} was begun with other settings; remove it")
+                raise ValueError(f"{run} was started with other settings: remove it")
             result = resume(run, progress)
         else:
             result = search(config, run, progress=progress)

@@ -1,4 +1,4 @@
-"""Where photographs come from, which of them test, and crops of them."""
+"""Sources of photographs, their split into training and test, and crops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from resbuilder.datasets.layout import pictures_below
 
-# Everyday colour photographs inside the packages themselves: nothing is downloaded.
+# Everyday colour photographs that are part of installed packages, so nothing is downloaded.
 _BUNDLED = {
     "matplotlib": ("mpl-data/sample_data", ("grace_hopper.jpg",)),
     "skimage": (
@@ -21,14 +21,14 @@ _BUNDLED = {
     "sklearn": ("datasets/images", ("china.jpg", "flower.jpg")),
 }
 TEST_SHARE = 0.3
-# A crop has at least this many times the side of the image made of it: scaling it down takes the
-# blocks of the photograph's own JPEG out.
+# A crop is at least this much larger than the final image: scaling it down removes the blocks of
+# the photograph's own JPEG.
 LEAST_SCALE, MOST_SCALE = 1.25, 2.5
 _NEEDED = 4  # two in each part, since a splice needs a second photograph
 
 
 def bundled_photographs() -> list[Path]:
-    """The photographs that matplotlib, scikit-image and scikit-learn bring with them."""
+    """Return the photographs in the packages matplotlib, scikit-image and scikit-learn."""
     return [
         Path(str(resources.files(package))) / folder / name
         for package, (folder, names) in _BUNDLED.items()
@@ -37,7 +37,7 @@ def bundled_photographs() -> list[Path]:
 
 
 def photographs_in(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and below it, sorted.
+    """Return the sorted image files in a folder and its subfolders.
 
     Raises:
         ValueError: If there are fewer than four.
@@ -45,14 +45,14 @@ def photographs_in(folder: Path) -> list[Path]:
     found, _ = pictures_below(folder)
     if len(found) < _NEEDED:
         raise ValueError(
-            f"{folder} holds {len(found)} photographs; at least {_NEEDED} are needed, so that "
-            "training and test have two each: add some"
+            f"{folder} contains {len(found)} photographs, but at least {_NEEDED} are needed, two "
+            "for training and two for test: add some"
         )
     return found
 
 
 def split_photographs(photographs: list[Path], seed: int) -> dict[str, list[Path]]:
-    """Deals photographs, not crops, over training and test (30 %, at least two)."""
+    """Split photographs, not crops, into training and test (30 %, at least two)."""
     order = np.random.default_rng(seed).permutation(len(photographs))
     held_out = max(2, round(TEST_SHARE * len(photographs)))
     return {
@@ -62,7 +62,7 @@ def split_photographs(photographs: list[Path], seed: int) -> dict[str, list[Path
 
 
 def check_sizes(photographs: list[Path], size: int) -> None:
-    """Refuses photographs that are too small for crops.
+    """Reject photographs that are too small for crops.
 
     Raises:
         ValueError: If a side is below 1.25 times the size, or a file cannot be read.
@@ -75,14 +75,14 @@ def check_sizes(photographs: list[Path], size: int) -> None:
             raise ValueError(f"{path} cannot be read ({error}); repair or remove it") from error
         if side < LEAST_SCALE * size:
             raise ValueError(
-                f"{path} is {side} pixels on its shorter side; images of {size} pixels need "
-                f"{int(np.ceil(LEAST_SCALE * size))}: remove it or take a smaller size"
+                f"{path} has {side} pixels on its shorter side, but images of {size} pixels need "
+                f"{int(np.ceil(LEAST_SCALE * size))}: remove it or choose a smaller size"
             )
 
 
 @lru_cache(maxsize=16)
 def read(path: Path) -> Image.Image:
-    """A photograph, upright and in colour.
+    """Return a photograph, upright and in colour.
 
     Raises:
         ValueError: If the file cannot be read.
@@ -95,12 +95,12 @@ def read(path: Path) -> Image.Image:
 
 
 def crop(path: Path, size: int, rng: np.random.Generator) -> tuple[np.ndarray, dict]:
-    """A random square of a photograph, scaled down.
+    """Return a random square of a photograph, scaled down.
 
     Args:
         path: The photograph.
         size: Side of the result in pixels.
-        rng: Where the square is drawn from.
+        rng: Random generator.
 
     Returns:
         uint8 pixels (size, size, 3); and ``photograph``, ``x``, ``y`` (left upper corner) and

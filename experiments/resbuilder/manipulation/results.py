@@ -1,29 +1,31 @@
-"""Table and figure of the networks."""
+"""The table and the figure of the networks."""
 
 from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.manipulation.kinds import KINDS
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 from resbuilder.report.style import WIDTH, si, si_axis
 
 CHANNEL_NAMES = {"rgb": "RGB", "rgb_ela": "RGB + ELA"}
-ANEW = "resbuilder-anew"
-TITLES = NETWORKS | {ANEW: "ResBuilder, trained anew"}
+SCRATCH = "resbuilder-scratch"
+TITLES = NETWORKS | {SCRATCH: "ResBuilder, from scratch"}
 STYLE = {
     "efficientnet-b0": (ORANGE, "s"),
     "efficientnet-b4": (PURPLE, "D"),
     "resnet-18": (GREEN, "^"),
     "resbuilder": (BLUE, "o"),
-    ANEW: (RED, "v"),
+    SCRATCH: (RED, "v"),
 }
 
 
 def markdown(results: list[dict]) -> str:
-    """A row for each network on each choice of channels, mean ± standard deviation over seeds."""
+    """Return the table with a row for each network and choice of channels, mean ± deviation."""
     lines = [
         "| network | channels | parameters | FLOPs | epochs | accuracy % | AUC | "
         + " | ".join(f"AUC, {kind}" for kind in KINDS)
@@ -44,7 +46,7 @@ def markdown(results: list[dict]) -> str:
 
 
 def draw(results: list[dict]) -> Figure:
-    """AUC over parameters, and AUC by kind; filled: with error levels, hollow: without."""
+    """Draw AUC over parameters and AUC by kind; filled with error levels, hollow without."""
     figure = Figure(figsize=(WIDTH, 4), layout="constrained")
     size, kinds = figure.subplots(1, 2, width_ratios=(1, 1.3))
     groups = grouped(results)
@@ -55,33 +57,45 @@ def draw(results: list[dict]) -> Figure:
         size.plot([r["parameters"] for r in group], [r["auc"] for r in group], **look)
         shift = (place - (len(groups) - 1) / 2) * 0.8 / len(groups)
         means = [np.mean([r["auc_by_kind"].get(k, np.nan) for r in group]) for k in KINDS]
-        label = f"{TITLES[network]}, {CHANNEL_NAMES[channels]}"
-        kinds.plot(np.arange(len(KINDS)) + shift, means, **look, label=label)
+        kinds.plot(np.arange(len(KINDS)) + shift, means, **look)
     size.set(xscale="log", xlabel="parameters")
     si_axis(size.xaxis)
-    size.set_title("AUC on photographs never seen", loc="left")
+    size.set_title("AUC on test photographs", loc="left")
     kinds.set_xticks(range(len(KINDS)), KINDS)
+    kinds.set(xlabel="kind of manipulation")
     kinds.set_title("AUC by kind", loc="left")
     for axes in (size, kinds):
         axes.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#E5E7EB", linewidth=0.7)
-    figure.legend(*kinds.get_legend_handles_labels(), loc="outside lower center", ncols=4,
-                  frameon=False, fontsize=8)  # fmt: skip
+    shown = {network for network, _ in groups}
+    handles = [
+        Line2D([], [], color=color, marker=marker, linestyle="", label=TITLES[network])
+        for network, (color, marker) in STYLE.items()
+        if network in shown
+    ]
+    handles += [
+        Line2D([], [], color=GREY, marker="o", linestyle="", label=name,
+               markerfacecolor=GREY if CHANNELS[channels] else "white")
+        for channels, name in CHANNEL_NAMES.items()
+    ]  # fmt: skip
+    handles.append(Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="chance"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
 
 
 def grouped(results: list[dict]) -> dict[tuple[str, str], list[dict]]:
-    """Results of all seeds by network and channels, in the order of the names.
+    """Return the results of all seeds by network and channels, in the order of the names.
 
-    What a search found counts twice: with the weights that it has, and trained anew.
+    A network that a search found appears twice: with the weights of the search, and trained from
+    scratch.
     """
     groups = {(network, channels): [] for network in TITLES for channels in CHANNELS}
     for result in results:
         channels = result["job"]["channels"]
         groups[result["job"]["network"], channels].append(result)
-        if "anew" in result:
-            groups[ANEW, channels].append(result["anew"])
+        if FROM_SCRATCH in result:
+            groups[SCRATCH, channels].append(result[FROM_SCRATCH])
     return {key: group for key, group in groups.items() if group}
 
 

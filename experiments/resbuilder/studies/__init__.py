@@ -1,4 +1,4 @@
-"""Studies of chapter 6: what each part of the search does, and what makes it better."""
+"""Studies of chapter 6: the effect of each part of the search, and how to improve it."""
 
 SCRIPTS = (
     "insert_init",

@@ -1,4 +1,4 @@
-"""The part of ``python -m experiments`` that ``experiments.resbuilder.studies`` reproduces."""
+"""List the studies of chapter 6: ``python -m experiments.resbuilder.studies``."""
 
 from experiments.catalog import list_command
 

@@ -1,4 +1,4 @@
-"""All studies of chapter 6, one after another; searches that several share are done once.
+"""All studies of chapter 6 in sequence; searches that several studies share are done once.
 
 ::
 
@@ -33,7 +33,7 @@ STUDIES: tuple[Study, ...] = tuple(module.STUDY for module in MODULES)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options(CHAPTER, *SIZES, seeds=SEEDS, mirrored=True)
 def main(preset: str, running: Running) -> None:
-    """Measure, draw and answer each."""
+    """Measure and publish each study."""
     for study in STUDIES:
         study.run(preset, running)
 

@@ -18,13 +18,13 @@ STYLES = (
 
 
 def dots(groups: Groups, columns: tuple[Column, ...]) -> Figure:
-    """A panel a quantity, a row a variant: seeds pale, their mean full."""
+    """Draw a panel for each quantity and a row for each variant: mean large, seeds pale."""
     import numpy as np
 
     from resbuilder.report.style import new_figure
 
     with styled():
-        figure = new_figure(1.3 + 0.42 * len(groups))
+        figure = new_figure(1.5 + 0.5 * len(groups))
         panels = np.atleast_1d(figure.subplots(1, len(columns), sharey=True))
         for axes, column in zip(panels, columns, strict=True):
             rows = zip(groups.values(), STYLES, strict=False)
@@ -33,24 +33,46 @@ def dots(groups: Groups, columns: tuple[Column, ...]) -> Figure:
                 axes.plot(found, [y] * len(found), marker, color=color, alpha=0.35, markersize=5)
                 if found:
                     axes.plot(np.mean(found), y, marker, color=color, markersize=8)
-            axes.set_title(textwrap.fill(column.title, 64 // len(columns)), fontsize=9)
-        panels[0].set_yticks(range(len(groups)), list(groups))
+            axes.set_title(textwrap.fill(column.title, 84 // len(columns)), fontsize=9)
+            axes.margins(x=0.12)
+        panels[0].set_yticks(range(len(groups)), [textwrap.fill(name, 26) for name in groups])
         panels[0].set_ylim(len(groups) - 0.5, -0.5)
+        figure.supxlabel("large: mean over seeds; pale: each seed", fontsize=9)
     return figure
 
 
+def labels(groups: Groups) -> dict[str, str]:
+    """Return the legend's text for each variant, which says so if its searches equal another's."""
+    seen: dict[str, str] = {}
+    found = {}
+    for variant, results in groups.items():
+        key = str([result["trained"] for result in results])
+        first = seen.setdefault(key, variant)
+        found[variant] = variant if first == variant else f"{variant}: the same as {first}"
+    return found
+
+
 def trajectories(groups: Groups) -> Figure:
-    """Accuracy, depth and FLOPs over the architectures that were trained, one line a search."""
+    """Draw accuracy, depth and FLOPs over the trained architectures, a line for each search.
+
+    Variants may coincide for a while. Later ones have thinner lines and smaller markers, so that
+    all stay visible.
+    """
     import numpy as np
+    from matplotlib.lines import Line2D
 
     from resbuilder.report.style import new_figure, percent_axis, whole_axis
 
+    names = labels(groups)
     with styled():
-        figure = new_figure(6.2)
+        figure = new_figure(6.4)
         accuracy, depth, flops = figure.subplots(
             3, 1, sharex=True, gridspec_kw={"height_ratios": [2.4, 1, 1.3]}
         )
-        for (variant, results), (color, marker) in zip(groups.items(), STYLES, strict=False):
+        for place, ((variant, results), (color, marker)) in enumerate(
+            zip(groups.items(), STYLES, strict=False)
+        ):
+            size = 1 - place / len(groups)
             for number, result in enumerate(results):
                 budget = result["job"]["settings"]["flops"]
                 trained = result["trained"]
@@ -61,7 +83,7 @@ def trajectories(groups: Groups) -> Figure:
                     (flops, [t["flops"] / budget for t in trained]),
                 ):
                     ys = [np.nan if y is None else y for y in ys]
-                    axes.plot(ys, color=color, alpha=0.8, linewidth=1.1)
+                    axes.plot(ys, color=color, linewidth=0.6 + 2.2 * size)
                     for inside in (True, False):
                         chosen = [(x, y) for x, y in enumerate(ys) if within[x] is inside]
                         axes.plot(
@@ -69,20 +91,22 @@ def trajectories(groups: Groups) -> Figure:
                             [y for _, y in chosen],
                             marker,
                             color=color,
-                            markersize=4.5,
+                            markersize=2.5 + 5 * size,
                             markerfacecolor=color if inside else "white",
-                            label=variant if inside and number == 0 else None,
+                            label=names[variant] if inside and number == 0 else None,
                         )
         accuracy.set_title("Validation accuracy without regularizers (hollow: above the budget)")
         depth.set_title("Depth (convolutions)")
-        flops.set_title("FLOPs, in budgets ζ")
-        flops.set_xlabel("architecture trained")
+        flops.set_title("FLOPs divided by the budget ζ")
+        flops.set_xlabel("trained architectures, in order")
         flops.axhline(1, color=GREY, linestyle="--", linewidth=1)
         percent_axis(accuracy.yaxis)
         whole_axis(flops.xaxis)
         whole_axis(depth.yaxis, most=4)
         _morphnet_lines((accuracy, depth, flops), next(iter(groups.values())))
-        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        handles, _ = accuracy.get_legend_handles_labels()
+        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 3)), label="MorphNet step; ζ"))
+        figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure
 
 

@@ -1,11 +1,11 @@
-"""Figure 4.2: which initial weights of an inserted block serve the search best?
+"""Figure 4.2: which initial weights of an inserted block are best for the search?
 
 ::
 
     python -m experiments.resbuilder.studies.insert_init --preset laptop
 
-A block starts with weights of order 1e-2 in its last convolution (the thesis' words), with γ = 1e-2
-in its last batch normalization, or as any other layer (the released code).
+A block starts with weights of order 1e-2 in its last convolution (as the thesis says), with
+γ = 1e-2 in its last batch normalization, or like any other layer (as in the released code).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def _gain(when: str):
     return mean
 
 
-FIRST = Column("gain after 1 epoch, points", _gain("first"))
+FIRST = Column("gain 1 epoch after an insertion, points", _gain("first"))
 END = Column("gain by an insertion, points", _gain("end"))
 
 
 def answer(groups: Groups) -> str:
-    """What the three do to the accuracy, against the thesis' weights."""
+    """Compare the accuracies of the three with those of the thesis' weights."""
     return (
-        "With-Reg validation accuracy gained by an insertion, against the thesis' weights: after "
-        f"the first epoch {compared(groups, FIRST)}; at the end of the training "
+        "Differences from the thesis' weights. Gain in With-Reg validation accuracy by an "
+        f"insertion: after the first epoch, {compared(groups, FIRST)}; at the end of the training, "
         f"{compared(groups, END)}. Test accuracy of the network found: {compared(groups)}."
     )
 
@@ -47,7 +47,7 @@ def answer(groups: Groups) -> str:
 STUDY = Study(
     name="insert_init",
     figure="figure 4.2",
-    question="Which initial weights of an inserted block serve the search best?",
+    question="Which initial weights of an inserted block are best for the search?",
     minutes=45,
     variants=lambda base: VARIANTS,
     answer=answer,

@@ -4,8 +4,8 @@
 
     python -m experiments.resbuilder.studies.intensity --preset laptop
 
-The thesis starts from 16 channels in place of 64 and takes I_M = 1, 0.5 and 0.1 of MorphNet's
-change; the laptop's searches start from few channels anyway.
+The thesis starts from 16 instead of 64 channels, and applies a fraction I_M of 1, 0.5 and 0.1 of
+MorphNet's change. The searches of the laptop preset start from few channels anyway.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FEW = 16
 
 
 def variants(base: dict) -> dict[str, dict]:
-    """Intensities by name."""
+    """Return the settings of each intensity by name."""
     start = {} if "width" in base else {"width": FEW}
     return {"I_M = 1 (thesis)": start} | {
         f"I_M = {value}": start | {"intensity": value} for value in (0.5, 0.1)
@@ -37,10 +37,10 @@ FILLED = Column(
 
 
 def answer(groups: Groups) -> str:
-    """What smaller steps do, against the whole one."""
+    """Compare smaller steps with the whole one."""
     return (
-        f"Test accuracy of the network found, against I_M = 1: {compared(groups)}; the last "
-        f"MorphNet step fills of ζ: {compared(groups, FILLED)}."
+        f"Differences from I_M = 1. Test accuracy of the network found: {compared(groups)}. Share "
+        f"of ζ after the last MorphNet step: {compared(groups, FILLED)}."
     )
 
 

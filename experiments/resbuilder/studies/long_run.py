@@ -1,11 +1,12 @@
-"""Figure 6.20: do many rounds go on improving the network?
+"""Figure 6.20: do many rounds keep improving the network?
 
 ::
 
     python -m experiments.resbuilder.studies.long_run --preset laptop
 
-Two and a half times as many MorphNet rounds as in the other studies: with the thesis' method, and
-with the two options of :mod:`experiments.resbuilder.studies.budget` that let later networks win.
+It runs two and a half times as many MorphNet rounds as the other studies: with the thesis' method,
+and with the two options of :mod:`experiments.resbuilder.studies.budget`, with which later networks
+can win.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from experiments.summary import spread
 
 
 def variants(base: dict) -> dict[str, dict]:
-    """The long search, and the same with the options of the budget."""
+    """Return the settings of the long search, and of the same with the options of the budget."""
     rounds = {"rounds": 5 * base["rounds"] // 2}
     return {"thesis": rounds, "share 0.2, inherit": rounds | SHARE | INHERIT}
 
 
 def best_by_round(result: dict) -> list[float | None]:
-    """Test accuracy of the best network so far, by validation within ζ, after each round."""
+    """Return the test accuracy of the best network so far (by validation, within ζ) by round."""
     job, best, found = result["job"]["settings"], None, []
     for number in range(job["rounds"] + 1):
         for trained in result["trained"]:
@@ -38,8 +39,8 @@ def best_by_round(result: dict) -> list[float | None]:
 
 
 def answer(groups: Groups) -> str:
-    """The best network so far, step by step, of each variant."""
-    told = []
+    """Describe the best network so far, step by step, for each variant."""
+    parts = []
     for variant, results in groups.items():
         runs = [best_by_round(result) for result in results]
         steps = [
@@ -47,20 +48,20 @@ def answer(groups: Groups) -> str:
             for step in zip(*runs, strict=True)
         ]
         last = [max((i for i in range(1, len(r)) if r[i] != r[i - 1]), default=0) for r in runs]
-        told.append(
-            f"{variant}: {', '.join(steps)}; last step that helped: {', '.join(map(str, last))}"
+        parts.append(
+            f"{variant}: {', '.join(steps)}; last step with a new best network, by seed: "
+            f"{', '.join(map(str, last))}"
         )
     return (
         "Test accuracy in % of the best network so far (by validation, within ζ), before the first "
-        "MorphNet step and after each, and the last step that helped, seed by seed. "
-        f"{'. '.join(told)}."
+        f"MorphNet step and after each. {'. '.join(parts)}."
     )
 
 
 STUDY = Study(
     name="long_run",
     figure="figure 6.20",
-    question="Do many rounds go on improving the network?",
+    question="Do many rounds keep improving the network?",
     minutes=36,
     variants=variants,
     answer=answer,

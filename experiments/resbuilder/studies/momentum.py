@@ -4,7 +4,7 @@
 
     python -m experiments.resbuilder.studies.momentum --preset laptop
 
-With momentum no block is removed after an insertion that raised validation accuracy by τ_LL.
+With momentum, no block is removed after an insertion that raised validation accuracy by τ_LL.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ def _count(verdict: str):
     return lambda result: sum(judged["verdict"] == verdict for judged in result["judged"])
 
 
-KEPT = Column("times that momentum kept a block", _count("kept by momentum"), 1)
-REMOVED = Column("times that a block was removed", _count("removed"), 1)
+KEPT = Column("blocks kept by momentum", _count("kept by momentum"), 1)
+REMOVED = Column("blocks removed", _count("removed"), 1)
 
 
 def answer(groups: Groups) -> str:
-    """How often momentum decided something, and what it brought."""
+    """Say how often momentum made a decision, and what it changed."""
     on, off = groups.values()
     return (
-        f"Momentum kept a block {spread(values(on, KEPT), 1)} times in a search; "
-        f"{spread(values(on, REMOVED), 1)} blocks were removed with it, "
-        f"{spread(values(off, REMOVED), 1)} without. Test accuracy of the network found: "
+        f"Momentum kept a block {spread(values(on, KEPT), 1)} times in a search. With it, "
+        f"{spread(values(on, REMOVED), 1)} blocks were removed; without it, "
+        f"{spread(values(off, REMOVED), 1)}. Difference in test accuracy of the network found: "
         f"{compared(groups)}."
     )
 

@@ -4,7 +4,8 @@
 
     python -m experiments.resbuilder.studies.regularization --preset laptop
 
-The search with both terms, with neither, and with more of LayerLasso's or of MorphNet's.
+It compares searches with both terms, with neither, and with a stronger term of LayerLasso or
+MorphNet.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from experiments.resbuilder.studies.tables import ALIVE, DEAD, REMOVED, TEST, Gr
 
 
 def variants(base: dict) -> dict[str, dict]:
-    """Strengths by name."""
+    """Return the settings of each strength by name."""
     return {
         "both terms (thesis)": {},
         "neither": {"lambda_morphnet": 0.0, "lambda_layer": 0.0},
@@ -27,10 +28,11 @@ def variants(base: dict) -> dict[str, dict]:
 
 
 def answer(groups: Groups) -> str:
-    """What the strengths do to the accuracy and to the channels, against both terms."""
+    """Compare accuracies and channels with those of the search with both terms."""
     return (
-        f"Test accuracy of the network found, against both terms: {compared(groups)}; inner "
-        f"channels alive at the MorphNet steps: {compared(groups, ALIVE)}."
+        f"Differences from the search with both terms. Test accuracy of the network found: "
+        f"{compared(groups)}. Alive inner channels at the MorphNet steps: "
+        f"{compared(groups, ALIVE)}."
     )
 
 

@@ -4,7 +4,7 @@
 
     python -m experiments.resbuilder.studies.removal_positions --preset laptop
 
-From one convolution and from ResNet-18, whose own blocks may go, too.
+It searches from one convolution and from ResNet-18, whose initial blocks may be removed, too.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERDICTS = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
-THERE = "there or inserted"
+THERE = "initial or inserted"
 FATES = {THERE: GREEN, "removed by LayerLasso": RED, "removed by MorphNet": GREY}
 
 
 def fates(results: list[dict]) -> dict[str, Counter]:
-    """How many blocks each stage had or got, and lost by LayerLasso and by MorphNet."""
+    """Count initial and inserted blocks of each stage, and those removed by either method."""
     counts = {THERE: Counter(i["stage"] for r in results for i in r["insertions"])}
     for result in results:
         counts[THERE].update(dict(enumerate(result["start"])))
@@ -37,7 +37,7 @@ def fates(results: list[dict]) -> dict[str, Counter]:
 
 
 def draw(groups: Groups) -> Figure:
-    """LayerLasso's values over the place of a block, and what became of blocks by stage."""
+    """Draw LayerLasso's values over the position of a block, and counts of blocks by stage."""
     import numpy as np
 
     from resbuilder.report.style import log_axis, new_figure, whole_axis
@@ -59,19 +59,20 @@ def draw(groups: Groups) -> Figure:
                 label=f"{verdict} ({len(chosen)})",
             )
         if judged:
-            places.axhline(judged[0]["threshold"], color=GREY, linestyle="--", label="τ_Λ")
+            threshold = judged[0]["threshold"]
+            places.axhline(threshold, color=GREY, linestyle="--", label="threshold τ_Λ")
         places.set_yscale("log")
         log_axis(places.yaxis)
         places.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        places.set(xlim=(-0.03, 1.03), xlabel="place among all convolutions (0: stem, 1: last)")
-        places.set_title("Mean |w|, the smaller of a block's two")
+        places.set(xlim=(-0.03, 1.03), xlabel="position among all convolutions (0: stem, 1: last)")
+        places.set_title("Smaller mean |w| of a block's two convolutions")
         numbers = sorted(set().union(*counts.values()))
         for shift, (fate, color) in zip((-0.27, 0, 0.27), FATES.items(), strict=True):
             heights = [counts[fate][number] for number in numbers]
             stages.bar(np.arange(len(numbers)) + shift, heights, 0.25, color=color, label=fate)
         stages.set_xticks(range(len(numbers)), numbers)
         stages.set(xlabel="stage (0: the first)")
-        stages.set_title("Blocks")
+        stages.set_title("Number of blocks")
         whole_axis(stages.yaxis)
         handles, labels = places.get_legend_handles_labels()
         bars, fate_names = stages.get_legend_handles_labels()
@@ -82,18 +83,18 @@ def draw(groups: Groups) -> Figure:
 
 
 def answer(groups: Groups) -> str:
-    """Of how many blocks how many were removed, by stage."""
-    told = []
+    """Say how many blocks were removed, and of how many, by stage."""
+    parts = []
     for variant, results in groups.items():
         there, by_layer_lasso, by_morphnet = fates(results).values()
         by_stage = ", ".join(
             f"{by_layer_lasso[stage]} and {by_morphnet[stage]} of {there[stage]} (stage {stage})"
             for stage in sorted(there)
         )
-        told.append(f"{variant}: {by_stage}")
+        parts.append(f"{variant}: {by_stage}")
     return (
-        "Blocks that LayerLasso and MorphNet removed, of those that were there or inserted, from "
-        f"the first stage on: {'; '.join(told)}."
+        "Blocks removed by LayerLasso and by MorphNet, of all initial and inserted blocks, from "
+        f"the first stage on: {'; '.join(parts)}."
     )
 
 

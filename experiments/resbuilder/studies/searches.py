@@ -1,6 +1,6 @@
-"""A search as a job, and what the studies read in its journal.
+"""A search as a job, and what the studies read from its journal.
 
-Studies share a folder of searches: one that several of them look at is done once.
+Studies share a folder of searches, so a search that several studies need is done once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def measure_variant(job: dict, searches: Path) -> dict:
-    """Searches, or trains a given network.
+    """Search, or train a given network.
 
     Args:
-        job: As :func:`experiments.resbuilder.columns.measure_column` takes it.
+        job: As for :func:`experiments.resbuilder.columns.measure_column`.
         searches: Folder of run folders, which other studies may share.
 
     Returns:
-        What ``measure_column`` says, and of a search what :func:`details` says.
+        The result of ``measure_column``, and for a search also that of :func:`details`.
     """
     from filelock import FileLock
 
@@ -33,24 +33,26 @@ def measure_variant(job: dict, searches: Path) -> dict:
 
     name = f"{job['column']}_seed{job['settings']['seed']}"
     searches.mkdir(parents=True, exist_ok=True)
-    # Two studies that are measured at the same time may want the same search.
+    # Two studies that run at the same time may need the same search.
     with FileLock(searches / f"{name}.lock"):
         result = measure_column(job, searches)
     return result | (details(read_history(searches / name)) if job["kind"] == SEARCH else {})
 
 
 def details(history: History) -> dict:
-    """What happened in a search.
+    """Return what happened in a search.
 
     Returns:
-        ``start``: how many blocks each stage had in the beginning; ``trained``: each trained
-        architecture's ``round``, ``flops``, ``depth``, and accuracies of its better No-Reg training
-        by validation; ``insertions``: ``stage``, and the ``gain`` in With-Reg validation accuracy
-        after the ``first`` epoch and at the ``end``; ``judged``: the verdicts of LayerLasso;
-        ``removals``: ``by`` whom (LayerLasso, or MorphNet where no inner channel is alive), from
-        which ``stage``; ``costs``: validation accuracy that LayerLasso's removals took from the
-        network as it stood, one number each time; ``steps``: of each MorphNet step the inner
-        channels (``inner``, ``inner_alive``), and FLOPs ``before``, ``shrunk`` and ``after``.
+        ``start``: number of blocks of each stage at the start.
+        ``trained``: for each trained architecture, its ``round``, ``flops``, ``depth``, and the
+        accuracies of the No-Reg training that is better on validation.
+        ``insertions``: ``stage``, and the gain in With-Reg validation accuracy after the ``first``
+        epoch and at the ``end``.
+        ``judged``: the verdicts of LayerLasso.
+        ``removals``: ``by`` LayerLasso or MorphNet (if no inner channel is alive), and ``stage``.
+        ``costs``: validation accuracy that each removal by LayerLasso cost the current network.
+        ``steps``: for each MorphNet step, the inner channels (``inner``, ``inner_alive``), and
+        FLOPs ``before``, ``shrunk`` and ``after``.
     """
     from resbuilder.report.removals import judgements
     from resbuilder.run import MorphNetStep
@@ -88,7 +90,7 @@ def _trained(history: History, record: Record) -> dict:
 
 def _insertion(history: History, record: Record) -> dict:
     parent = history.records[record.parent]
-    # A network as a removal left it was not trained: what counts is the training before.
+    # A network right after a removal is not trained; its predecessor's training counts.
     while not parent.trainings:
         parent = history.records[parent.parent]
     before = parent.accuracy(WITH_REG)

@@ -1,6 +1,6 @@
-"""A study: a question, searches that differ in what it asks about, a figure and an answer.
+"""A study: a question, searches that differ in one aspect, a figure and an answer.
 
-At the laptop preset the searches are those of Table 6.1's laptop preset on Fashion-MNIST.
+At the laptop preset, the searches are those of Table 6.1 at its laptop preset on Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import RUNS, Running, measure, publish, standard_options, stored
-from experiments.resbuilder.columns import SEARCH
+from experiments.resbuilder.columns import FROM_SCRATCH, SEARCH
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
 from experiments.resbuilder.table import PRESETS, SHORT
@@ -47,21 +47,22 @@ SEEDS = {"quick": 1, "laptop": 2, "thesis": 3}
 
 @dataclass(frozen=True)
 class Study:
-    """What is varied, what is measured of it, and how it is told.
+    """The variants of a study, their measurements, and how they are published.
 
     Attributes:
-        name: Of the module and of the results.
-        figure: Where the thesis has it.
-        question: What the study asks, one sentence.
-        minutes: Of one core, of the laptop preset; searches that other studies share included.
-        variants: From the settings of a size to those that each variant changes, by name; the first
-            is the thesis' method.
-        answer: From the results by variant to one sentence.
-        draw: From the results by variant to the figure.
-        columns: What the table says of each variant.
-        anew: Whether a network that is found is also trained from random weights, for as many
-            epochs as weights can have seen in a search.
-        kinds: Variants that are no searches, with their kind.
+        name: Name of the module and of the results.
+        figure: Figure of the thesis; empty if the study is not in the thesis.
+        question: The question of the study, one sentence.
+        minutes: Minutes of one core at the laptop preset, including searches that other studies
+            share.
+        variants: Takes the settings of a preset and returns the settings that each variant
+            changes, by name. The first variant is the thesis' method.
+        answer: Takes the results by variant and returns one or two sentences.
+        draw: Takes the results by variant and returns the figure.
+        columns: Columns of the table.
+        scratch: Whether a found network is also trained from scratch, for the most epochs that
+            weights can have in a search.
+        kinds: Variants that are not searches, with their kind.
     """
 
     name: str
@@ -72,11 +73,11 @@ class Study:
     answer: Callable[[Groups], str]
     draw: Callable[[Groups], Figure]
     columns: tuple[Column, ...] = FOUND
-    anew: bool = False
+    scratch: bool = False
     kinds: dict[str, str] = field(default_factory=dict)
 
     def jobs(self, preset: str) -> dict[str, dict]:
-        """Settings of the jobs, by name."""
+        """Return the settings of the jobs by name."""
         base = SIZES[preset]
         return {
             f"{variant}, seed {seed}": {
@@ -84,7 +85,7 @@ class Study:
                 "column": _key(changes),
                 "kind": self.kinds.get(variant, SEARCH),
                 "settings": base | changes | {"seed": seed},
-                "anew": most_trainings(base) if self.anew else 0,
+                FROM_SCRATCH: most_trainings(base) if self.scratch else 0,
                 "networks": 0,
             }
             for seed in range(SEEDS[preset])
@@ -92,20 +93,23 @@ class Study:
         }
 
     def publish_from(self, path: Path) -> None:
-        """Writes figure and page from a file of results."""
+        """Write the figure and the page next to a file of results."""
         groups: Groups = {}
         for result in stored(path):
             groups.setdefault(result["job"]["variant"], []).append(result)
+        thesis = f"Thesis: {self.figure}." if self.figure else "This study is not in the thesis."
         page = (
             f"# {self.question}\n\n![{self.question}]({path.stem}.png)\n\n{self.answer(groups)}\n\n"
-            f"{table(groups, self.columns)}\nThesis: {self.figure}. {size(groups)}\n"
+            f"{table(groups, self.columns)}\n{thesis} {size(groups)}\n"
         )
         publish(path, self.draw(groups), page)
 
     def command(self) -> click.Command:
-        """The command of the study's module."""
+        """Return the command of the study's module."""
 
-        @click.command(cls=Command, help=self.question)
+        reference = self.figure.capitalize() or "Beyond the thesis"
+
+        @click.command(cls=Command, help=f"{reference}: {self.question}")
         @standard_options(CHAPTER, *SIZES, seeds=SEEDS, mirrored=True)
         def main(preset: str, running: Running) -> None:
             self.run(preset, running)
@@ -113,7 +117,7 @@ class Study:
         return main
 
     def experiment(self) -> Experiment:
-        """What the study's module stores."""
+        """Return what the study's module stores."""
         return Experiment(
             jobs={f"{CHAPTER}/{self.name}": self.jobs},
             publish_from=self.publish_from,
@@ -125,7 +129,7 @@ class Study:
         )
 
     def run(self, preset: str, running: Running) -> None:
-        """Measure what is missing, draw, answer."""
+        """Measure what is missing, and write the page and the figure."""
         searches = (running.out or RUNS / CHAPTER) / f"searches_{preset}"
         work = partial(measure_variant, searches=searches)
         name = f"{CHAPTER}/{self.name}"
@@ -133,11 +137,11 @@ class Study:
 
 
 def most_trainings(settings: dict) -> int:
-    """As many trainings as weights can have seen in a search in which channels inherit theirs."""
+    """Return the most trainings that weights can have seen in a search with inherited channels."""
     return settings["rounds"] * (1 + settings["insertions"]) + 2
 
 
 def _key(changes: dict) -> str:
-    """The name of a search's folder, the same in every study: what it changes of the thesis."""
+    """Return the name of a search's folder, which is its changes to the thesis' settings."""
     text = ", ".join(f"{name}={value}" for name, value in changes.items()) or "thesis"
-    return text.replace(".", "_")  # no suffix of a file
+    return text.replace(".", "_")  # a dot would start a file's suffix

@@ -1,4 +1,4 @@
-"""Numbers of the studies: columns of a table, differences between variants, seed by seed."""
+"""Tables of the studies: columns, and differences between variants by seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Groups = dict[str, list[dict]]
 
 
 class Column(NamedTuple):
-    """A quantity: its name with the unit, how it is read in a result (None: not there), digits."""
+    """A quantity: its title with the unit, how to read it from a result (or None), its digits."""
 
     title: str
     read: Callable[[dict], float | None]
@@ -28,7 +28,7 @@ def _found(key: str, factor: float = 1.0) -> Callable[[dict], float | None]:
 
 
 TEST = Column("test accuracy, found network, %", _found("test", 100))
-EPOCHS = Column("epochs behind its weights", _found("epochs"), 0)
+EPOCHS = Column("epochs of its weights", _found("epochs"), 0)
 DEPTH = Column("depth", lambda result: result.get("depth"), 1)
 FLOPS = Column("MFLOPs", lambda result: result["architecture"] and result["flops"] / 1e6)
 
@@ -48,17 +48,17 @@ def _alive(result: dict) -> float | None:
 REMOVED = Column("blocks removed by LayerLasso", _removed("LayerLasso"), 1)
 DEAD = Column("blocks removed by MorphNet", _removed("MorphNet"), 1)
 
-ALIVE = Column("inner channels alive at MorphNet steps, %", _alive, 0)
+ALIVE = Column("alive inner channels at MorphNet steps, %", _alive, 0)
 FOUND = (TEST, EPOCHS, FLOPS, DEPTH, ALIVE, REMOVED, DEAD)
 
 
 def values(results: list[dict], column: Column) -> list[float]:
-    """A column's values over seeds, without those that are not there."""
+    """Return a column's values over seeds, without missing ones."""
     return [value for result in results if (value := column.read(result)) is not None]
 
 
 def table(groups: Groups, columns: tuple[Column, ...]) -> str:
-    """A row a variant, mean ± standard deviation over seeds."""
+    """Return the table with a row for each variant, mean ± standard deviation over seeds."""
     lines = [
         "| | " + " | ".join(column.title for column in columns) + " |",
         "|---" * (len(columns) + 1) + "|",
@@ -70,7 +70,7 @@ def table(groups: Groups, columns: tuple[Column, ...]) -> str:
 
 
 def compared(groups: Groups, column: Column = TEST) -> str:
-    """Each variant's difference from the first, and whether all seeds agree on its sign.
+    """Return each variant's difference from the first, and whether all seeds agree on its sign.
 
     Returns:
         For instance ``glorot +1.20 points (in both seeds), last_gamma −0.30 points (seeds
@@ -78,19 +78,19 @@ def compared(groups: Groups, column: Column = TEST) -> str:
     """
     reference, *others = groups
     read = {result["job"]["settings"]["seed"]: column.read(result) for result in groups[reference]}
-    told = []
+    parts = []
     for variant in others:
         pairs = (
             (column.read(result), read.get(result["job"]["settings"]["seed"]))
             for result in groups[variant]
         )
         differences = [new - old for new, old in pairs if None not in (new, old)]
-        told.append(f"{variant} {difference_text(differences)}")
-    return ", ".join(told)
+        parts.append(f"{variant} {difference_text(differences)}")
+    return ", ".join(parts)
 
 
 def difference_text(differences: list[float]) -> str:
-    """Mean of differences in per cent points, and whether they agree on its sign."""
+    """Format the mean of differences in percentage points, and whether they agree on its sign."""
     import numpy as np
 
     if not differences:
@@ -106,7 +106,7 @@ def difference_text(differences: list[float]) -> str:
 
 
 def size(groups: Groups) -> str:
-    """How large the searches were, one sentence."""
+    """Return a sentence on the size of the searches."""
     results = [result for group in groups.values() for result in group]
     s = results[0]["job"]["settings"]
     minutes = sum(result["seconds"] for result in results) / 60
@@ -116,14 +116,14 @@ def size(groups: Groups) -> str:
         *(f"{s[key]:,} {words}" for key, words in WORDS.items() if key in s),
     ]
     return (
-        f"Size: {', '.join(parts)}; seeds 0 to {len(groups[next(iter(groups))]) - 1}; "
-        f"{minutes:.0f} minutes in trainings on one core each, those shared with other studies "
-        "counted here too."
+        f"Size: {', '.join(parts)}; seeds 0 to {len(groups[next(iter(groups))]) - 1}. Its "
+        f"trainings took {minutes:.0f} minutes of one core, including those shared with other "
+        "studies."
     )
 
 
 WORDS = {
-    "train_limit": "training images (a fifth of them validate)",
+    "train_limit": "training images (a fifth of them for validation)",
     "epochs": "epochs a training",
     "batch_size": "images a batch",
     "width": "channels at the start",

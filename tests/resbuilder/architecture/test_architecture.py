@@ -1,4 +1,4 @@
-"""Architectures: what is equal, what is refused, what comes back from JSON."""
+"""Architectures: equality, errors, and JSON."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ def test_json_round_trip_keeps_everything(architecture):
     assert [b.name for b in again.blocks] == [b.name for b in architecture.blocks]
 
 
-def test_names_do_not_distinguish_networks_but_widths_and_order_do():
+def test_equality_depends_on_widths_and_order_but_not_on_names():
     a = resnet_architecture((32, 32, 3), 10, (8,), (2,), "small")
     renamed = replace(a, stages=(Stage(8, "none", (Block(8, name="x"), Block(8, name="y"))),))
     assert a == renamed and len({a, renamed}) == 1
@@ -43,7 +43,7 @@ def test_thesis_start_networks():
     rb0 = minimal_architecture((32, 32, 3), 10)
     assert (rb0.stem.width, len(rb0.stages), rb0.blocks, rb0.depth) == (64, 3, (), 1)
     assert rb0.resolutions() == ((32, 32), (16, 16), (8, 8))
-    # One stage more for each doubling of the image's side beyond 32 pixels.
+    # There is one more stage for each doubling of the image's side beyond 32 pixels.
     assert len(minimal_architecture((96, 96, 1), 5).stages) == 5
     resnet18 = resnet_architecture((224, 224, 3), 1000)
     assert resnet18.depth == 17  # and the dense head: eighteen weighted layers
@@ -51,7 +51,7 @@ def test_thesis_start_networks():
     assert [s.width for s in resnet18.stages] == [64, 128, 256, 512]
 
 
-def test_depth_counts_a_projection_only_where_no_block_passes_it_by():
+def test_depth_counts_a_projection_only_if_no_block_bypasses_it():
     a = resnet_architecture((32, 32, 3), 10, (4, 8), (1, 1), "small")
     alone = replace(a, stages=(a.stages[0], replace(a.stages[1], blocks=())))
     assert (a.depth, alone.depth) == (5, 4)
@@ -61,13 +61,13 @@ def test_with_widths_keeps_added_convolutions_equal():
     a = resnet_architecture((32, 32, 3), 10, (8, 16), (1, 1), "small")
     wider = a.with_widths({"s1_proj": 20, "s1b0_conv2": 20, "s0b0_conv1": 3})
     assert wider.stages[1].width == 20 and wider.blocks[0].inner == 3
-    with pytest.raises(ValueError, match="another width"):
+    with pytest.raises(ValueError, match="would differ in width"):
         a.with_widths({"s1b0_conv2": 20})
-    with pytest.raises(ValueError, match="no such convolutions"):
+    with pytest.raises(ValueError, match="unknown convolutions"):
         a.with_widths({"nothing": 3})
 
 
-def test_a_block_without_inner_channels_is_left_out():
+def test_a_block_without_inner_channels_is_removed():
     a = resnet_architecture((32, 32, 3), 10, (8,), (2,), "small")
     assert [b.name for b in a.with_widths({"s0b0_conv1": 0}).blocks] == ["s0b1"]
 
@@ -100,7 +100,7 @@ def changed(path, value):
     [
         ("{", "not JSON"),
         ("[1]", "expected a JSON object"),
-        (changed(["version"], 2), "a newer one"),
+        (changed(["version"], 2), "a newer release"),
         (changed(["version"], True), "of version True"),
         (changed(["format"], "x"), "expected a JSON object"),
         (changed(["classes"], 0), "classes must be a positive integer"),
@@ -111,13 +111,13 @@ def changed(path, value):
         (changed(["input_shape"], 8), "must be a list"),
         (changed(["stages"], []), "at least one stage"),
         (changed(["stages", 0], 7), "must be a list"),
-        (changed(["stages", 0, "width"], 5), "entered with 4"),
+        (changed(["stages", 0, "width"], 5), "but its input has 4"),
         (changed(["stages", 0, "transition"], "jump"), "transition must be one of"),
         (changed(["stages", 1, "blocks", 0, "stride"], 3), "stride 3"),
         (changed(["stages", 0, "blocks", 0, "stride"], 2), "stride 2"),
-        (changed(["stages", 1, "blocks", 0, "name"], "s0b0"), "name of its own"),
+        (changed(["stages", 1, "blocks", 0, "name"], "s0b0"), "needs a unique name"),
         (changed(["stages", 1, "blocks", 0, "inner"], -1), "inner width"),
-        (changed(["stem", "stride"], 4), "stride must be 1 or 2"),
+        (changed(["stem", "stride"], 4), "a stride of 1 or 2"),
         (changed(["block_order"], "relu_first"), "block_order must be one of"),
     ],
 )
@@ -129,7 +129,7 @@ def test_bad_json_is_refused_with_the_reason(data, message):
 def test_images_too_small_for_the_stages():
     with pytest.raises(ValueError, match="too small for 3 stages"):
         minimal_architecture((3, 3, 1), 10)
-    with pytest.raises(ValueError, match="same stages"):
+    with pytest.raises(ValueError, match="one entry for each stage"):
         resnet_architecture((32, 32, 3), 10, (8, 16), (1,))
     with pytest.raises(ValueError, match="stem must be"):
         resnet_architecture((32, 32, 3), 10, stem="large")

@@ -1,4 +1,4 @@
-"""The command line as people use it: the commands on real digits, and every kind of bad input."""
+"""The command line as users know it: the commands on real digits, and all kinds of bad input."""
 
 import html
 import json
@@ -31,7 +31,7 @@ def names(folder: Path) -> list[str]:
 
 
 def refused(*arguments) -> str:
-    """The one line that a command says when it refuses its input with exit status 2."""
+    """Return the one line of the error of a command that exits with status 2."""
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
@@ -58,10 +58,24 @@ def test_search_ends_with_a_table_and_the_path_of_the_report(tmp_path):
     assert "validation" in result.stderr and "0 start" not in result.stdout
 
 
-def test_help_shows_symbols_and_defaults_at_once():
+def test_help_shows_symbols_and_defaults_without_loading_a_backend():
     text = re.sub(r"\s+", " ", call("search", "--help").stdout)
-    for shown in ("ζ: budget", "[100000000.0]", "n_Λ", "λ_M", "τ_LL", "[0.015]", "[rb-0net]"):
+    for shown in (
+        "Name of a dataset, or a folder of images [required]",
+        "FLOPs budget per image (ζ) [default: 1e8]",
+        "Block insertions before each MorphNet step (n_Λ) [thesis only; default: 4]",
+        "Strength of the MorphNet regularizer (λ_M) [thesis only; default: 1e-7]",
+        "(τ_LL) [thesis only; default: 0.015]",
+        "[thesis only; default: rb-0net]",
+        "Learning rate of Adam [default: 0.001; race: 0.003]",
+        "over all candidates [race only; default: 42]",
+        "Random horizontal flips [default: on]",
+        "[default: $RESBUILDER_DATA]",
+    ):
         assert shown in text
+    assert text.index("--dataset") < text.index("--method [") < text.index("--flops FLOAT")
+    # A training on its own has no methods.
+    assert "only;" not in call("train", "--help").stdout
     program = "import sys, resbuilder.cli; assert 'keras' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -79,10 +93,10 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
         result = call("evaluate", out, "--split", part)
         assert f"accuracy {100 * stored[part]['accuracy']:.2f} %" in result.stdout
         assert result.stdout.strip() in trained.stdout
-    # The same numbers for a program, unrounded.
+    # JSON has the same numbers, unrounded.
     read = json.loads(call("evaluate", out, "--split", "test", "--json").stdout)
     assert read == {"model": str(out), "split": "test"} | stored["test"]
-    # The architecture that was written is a start for the next training.
+    # The saved architecture can be the start network of another training.
     again = call("train", "--dataset", "digits", "--start", out / "architecture.json",
                  "--epochs", 1, "--train-limit", 100, "--out", tmp_path / "again")  # fmt: skip
     assert f"{stored['flops']:,} FLOPs" in again.stdout
@@ -102,7 +116,7 @@ def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
     (moved / "report.html").unlink()
     shutil.rmtree(moved / "figures")
     assert call("report", moved).exit_code == 0
-    # What is there to paste speaks of where the run is now.
+    # The commands to copy name the current location of the run.
     assert (moved / "report.html").read_text() == before.replace(str(run), str(moved))
 
 
@@ -113,14 +127,14 @@ def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
         'dataset = "digits"\ntrain_limit = 200\nepochs = 1\nbatch_size = 40\nwidth = 4\n'
         "stages = 2\nflops = 1e5\nrounds = 3\ninsertions = 0\n"
     )
-    # The option wins over the file.
+    # The option overrides the file.
     result = call("search", "--config", file, "--rounds", 1, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     written = [json.loads((p / "config.json").read_text()) for p in (run, tmp_path / "run")]
     assert written[0] == written[1]
 
 
-def test_datasets_says_what_is_here(tmp_path):
+def test_datasets_shows_what_is_on_this_machine(tmp_path):
     np.savez(
         tmp_path / "mnist.npz",
         x_train=np.zeros((4, 28, 28), np.uint8),
@@ -137,28 +151,28 @@ def test_datasets_says_what_is_here(tmp_path):
     assert by_name["digits"]["classes"] == 10 and by_name["digits"]["shape"] == [8, 8, 1]
 
 
-def test_an_existing_folder_is_not_overwritten_without_being_told(run, tmp_path):
+def test_only_a_run_folder_is_overwritten_and_only_with_the_flag(run, tmp_path):
     assert "already exists" in refused(*SEARCH, "--out", run)
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "thesis.tex").write_text("years of work")
     assert "already exists" in refused(*SEARCH, "--out", mine)
     assert "not a run folder" in refused(*SEARCH, "--out", mine, "--overwrite")
-    # Other programs have a config.json too, and people put things beside their runs.
+    # Other programs have a config.json, too, and people put their own files into run folders.
     (mine / "config.json").write_text('{"model_type": "vit"}')
     assert "thesis.tex" in names(mine)
     assert "config.json cannot be read" in refused(*SEARCH, "--out", mine, "--overwrite")
-    beside = shutil.copytree(run, tmp_path / "beside")
-    (beside / "models" / "mine.keras").write_text("months of work")
+    mixed = shutil.copytree(run, tmp_path / "mixed")
+    (mixed / "models" / "mine.keras").write_text("months of work")
     for command in (SEARCH, ["train", "--dataset", "digits"]):
-        said = refused(*command, "--out", beside, "--overwrite")
-        assert "is not overwritten: it holds models/mine.keras, which this program did not" in said
+        error = refused(*command, "--out", mixed, "--overwrite")
+        assert "is not overwritten: it holds models/mine.keras, which this program did not" in error
     assert (mine / "thesis.tex").read_text() == "years of work"
-    assert names(beside) == sorted([*names(run), "models/mine.keras"])
+    assert names(mixed) == sorted([*names(run), "models/mine.keras"])
 
 
 @pytest.mark.slow
-def test_overwriting_a_run_starts_it_anew(tmp_path):
+def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
     path = tmp_path / "run"
     for _ in range(2):
         assert call(*SEARCH, "--rounds", 0, "--out", path, "--overwrite").exit_code == 0
@@ -168,25 +182,29 @@ def test_overwriting_a_run_starts_it_anew(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["search", "--dataset", "foo"], "unknown dataset 'foo'. The known ones are digits, mnist"),
+        (["search", "--dataset", "foo"], "unknown dataset 'foo'. Known datasets are digits, mnist"),
         (["search", "--datset", "digits"], "No such option"),
-        (["search"], "give --dataset"),
+        (["search"], "no images to train on: give --dataset"),
         (["search", "--dataset", "digits", "--flops", "10"], "the smallest rb-0net"),
-        (["search", "--dataset", "digits", "--epochs", "0"], "epochs must be positive, got 0"),
+        (
+            ["search", "--dataset", "digits", "--epochs", "0"],
+            "Error: --epochs must be positive, got 0",
+        ),
         (["search", "--dataset", "digits", "--epochs", "x"], "Invalid value for '--epochs'"),
-        (["search", "--dataset", "digits", "--lambda-layer", "-1"], "must be not negative"),
+        (["search", "--dataset", "digits", "--lambda-layer", "-1"], "--lambda-layer must be at le"),
+        (["search", "--dataset", "digits", "--bandwidth", "9"], "--peak-flops and --bandwidth are"),
         (["search", "--dataset", "digits", "--stages", "9"], "too small for 9 stages"),
-        (["search", "--dataset", "digits", "--start", "vgg"], "no start network 'vgg'"),
+        (["search", "--dataset", "digits", "--start", "vgg"], "unknown start network 'vgg'"),
         (["search", "--dataset", "digits", "--start", "x.json"], "cannot read the architecture"),
         (["search", "--dataset", ""], "dataset is empty"),
-        (["search", "--dataset", "~nobody-here/x"], "no home folder of that name"),
+        (["search", "--dataset", "~nobody-here/x"], "this home folder is unknown"),
         (["train", "--dataset", "digits", "--scale-to-budget", "--flops", "1"], "too small"),
-        (["train", "--dataset", "digits", "--scale-to-budget"], "give flops"),
-        (["train", "--dataset", "digits", "--flops", "1"], "above the 1 given"),
+        (["train", "--dataset", "digits", "--scale-to-budget"], "give --flops"),
+        (["train", "--dataset", "digits", "--flops", "1"], "but the budget is 1;"),
         (["train", "--dataset", "digits", "--flops", "inf"], "positive number of FLOPs, got inf"),
         (["train", "--dataset", "digits", "--flops", "nan"], "positive number of FLOPs, got nan"),
         (["train", "--dataset", "digits", "--rounds", "1"], "No such option"),
-        (["train", "--dataset", "digits", "--stem", "small"], "stem has no meaning"),
+        (["train", "--dataset", "digits", "--stem", "small"], "--stem has no effect on"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, message):
@@ -202,7 +220,7 @@ def test_unknown_keys_of_a_config_file_fail(tmp_path):
     )
 
 
-def test_what_is_not_a_run_or_a_model_is_refused(run, tmp_path):
+def test_paths_that_are_not_runs_or_models_are_refused(run, tmp_path):
     assert "not a run folder" in refused("resume", tmp_path)
     assert "not a run folder" in refused("report", tmp_path)
     assert "not a run folder" in refused("evaluate", tmp_path, "--dataset", "digits")
@@ -237,12 +255,12 @@ def test_a_run_of_a_newer_format_and_a_damaged_one_are_refused(run, tmp_path):
         assert "cannot be read" in refused(command, newer)
 
 
-def test_which_images_validated_is_asked_of_the_run(run):
+def test_only_a_run_knows_its_validation_images(run):
     model = run / "models" / "best.keras"
-    assert "of a run folder only" in refused(
+    assert "a model file does not say which images are its validation images" in refused(
         "evaluate", model, "--dataset", "digits", "--split", "validation"
     )
-    assert "leave out the dataset" in refused(
+    assert "leave out --dataset" in refused(
         "evaluate", run, "--dataset", "mnist", "--split", "validation"
     )
     best = json.loads((run / "journal.jsonl").read_text().splitlines()[-1])["best"]
@@ -250,22 +268,22 @@ def test_which_images_validated_is_asked_of_the_run(run):
     assert f"accuracy {100 * best['accuracy_validation']:.2f} %" in validated
 
 
-def test_a_run_is_judged_on_the_images_it_began_with(run, tmp_path):
+def test_a_run_is_evaluated_only_on_the_images_with_which_it_began(run, tmp_path):
     changed = shutil.copytree(run, tmp_path / "changed")
     journal = changed / "journal.jsonl"
     first, *others = journal.read_text().splitlines(keepends=True)
     event = json.loads(first)
     assert event["event"] == "data"
     journal.write_text(json.dumps(event | {"sha256": "0" * 16}) + "\n" + "".join(others))
-    assert "digits are not those that the run in" in refused("evaluate", changed)
+    assert "digits are not those with which the run in" in refused("evaluate", changed)
     (changed / "lock").unlink()
-    assert "digits are not those that the run in" in refused("resume", changed)
+    assert "digits are not those with which the run in" in refused("resume", changed)
 
 
-def test_a_network_that_was_trained_on_numbers_takes_arrays_and_no_pictures(run, tmp_path, capsys):
+def test_a_network_that_was_not_trained_on_8_bits_takes_arrays_only(run, tmp_path, capsys):
     picture = tmp_path / "digit.png"
     Image.new("L", (8, 8)).save(picture)
-    assert "no picture file can be given to it" in refused("predict", run, picture)
+    assert "so it cannot classify image files" in refused("predict", run, picture)
     page = (run / "report.html").read_text()
     block = re.search("<pre>(from resbuilder import Predictor.*?)</pre>", page, re.S)[1]
     exec(html.unescape(block), {})
@@ -284,19 +302,19 @@ def test_a_search_that_finds_nothing_fails_and_says_why(tmp_path):
     assert not (tmp_path / "single" / "models" / "best.keras").exists()
 
 
-def test_settings_that_spoil_a_search_are_warned_of(tmp_path):
-    spoilt = ("--width", 60, "--tau-layer", 0.01)
-    result = call(*SEARCH, *spoilt, "--rounds", 0, "--out", tmp_path / "run")
+def test_a_search_warns_of_settings_that_make_it_useless(tmp_path):
+    useless = ("--width", 60, "--tau-layer", 0.01)
+    result = call(*SEARCH, *useless, "--rounds", 0, "--out", tmp_path / "run")
     assert "83 times the budget" in result.stderr and result.exit_code == 0
     assert "τ_Λ = 0.01 is above 0.008" in result.stderr
 
 
-def test_a_training_is_no_search(tmp_path):
+def test_commands_for_searches_refuse_a_single_training(tmp_path):
     out = tmp_path / "single"
     assert call(*"train --dataset digits --width 2 --epochs 1 --train-limit 100 --out".split(),
                 out).exit_code == 0  # fmt: skip
     for command in ("resume", "report"):
-        assert "expected that of `resbuilder search`" in refused(command, out)
+        assert "expected that of a `resbuilder search`" in refused(command, out)
 
 
 def test_a_model_for_other_images_is_refused(run, tmp_path):
@@ -311,9 +329,9 @@ def test_a_model_for_other_images_is_refused(run, tmp_path):
 
 
 def test_the_program_starts_quietly():
-    """TensorFlow's start-up notes would bury the one line that matters."""
+    """TensorFlow's log messages would bury the one line that matters."""
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("the notes are TensorFlow's")
+        pytest.skip("only TensorFlow writes such messages")
     program = Path(sys.executable).with_name("resbuilder")
     result = subprocess.run([program, "resume", "."], capture_output=True, text=True)
     assert result.returncode == 2

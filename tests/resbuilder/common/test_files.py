@@ -1,12 +1,12 @@
-"""Files are whole or not there."""
+"""Files are written atomically."""
 
 import pytest
 
 from resbuilder.common.files import atomically, remove_leftovers
 
 
-def test_what_fails_half_way_leaves_what_was_there(tmp_path):
-    path = tmp_path / ("n" * 251 + ".csv")  # The longest name there is.
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / ("n" * 251 + ".csv")  # The longest possible name.
     with atomically(path) as part:
         part.write_text("whole")
     with pytest.raises(OSError, match="No space left"), atomically(path) as part:
@@ -22,10 +22,10 @@ def test_two_writers_never_share_a_file(tmp_path):
     with atomically(path) as first, atomically(path) as second:
         first.write_text("first")
         second.write_text("second")
-    assert path.read_text() == "first"  # Renamed last.
+    assert path.read_text() == "first"  # It was renamed last.
 
 
-def test_only_what_a_killed_writer_left_is_removed(tmp_path):
+def test_only_temporary_files_of_a_killed_process_are_removed(tmp_path):
     names = [".0123456789abcdef.part.png", ".notes.part.png", ".0123456789abcdef.png", "a.part.png"]
     for name in names:
         (tmp_path / name).touch()

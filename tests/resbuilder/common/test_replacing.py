@@ -1,14 +1,14 @@
-"""Nothing is replaced that this program has not made."""
+"""Only files that this program has written are replaced."""
 
 import pytest
 
 from resbuilder.common.replacing import begins_otherwise, check_place, strangers
 
 
-def test_what_is_there_is_replaced_only_if_it_is_asked_for_and_ours(tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite_and_if_it_is_ours(tmp_path):
     path = tmp_path / "out.csv"
     ours, theirs = (lambda _: None), (lambda _: "it is a letter")
-    assert check_place(path, True, theirs) is False  # there is nothing
+    assert check_place(path, True, theirs) is False  # The file does not exist yet.
     path.write_text("text")
     with pytest.raises(ValueError, match="out.csv already exists; give --overwrite"):
         check_place(path, False, ours)
@@ -19,7 +19,7 @@ def test_what_is_there_is_replaced_only_if_it_is_asked_for_and_ours(tmp_path):
         check_place(tmp_path / "no" / "out.csv", True, ours)
 
 
-def test_every_file_in_a_folder_must_be_known_wherever_it_lies(tmp_path):
+def test_unknown_files_in_a_folder_are_named_however_deep_they_are(tmp_path):
     known = ("config.json", "models/*.keras", "logs/*events")
     for name in ("models", "logs/deep", "empty"):
         (tmp_path / name).mkdir(parents=True)
@@ -32,7 +32,7 @@ def test_every_file_in_a_folder_must_be_known_wherever_it_lies(tmp_path):
     assert said.startswith("it holds .git, CONFIG.json, models/a.txt and 1 more file, which")
 
 
-def test_a_link_is_something_that_somebody_put_there(tmp_path):
+def test_a_link_is_never_ours(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "run" / "models").symlink_to(tmp_path / "elsewhere")
@@ -44,7 +44,7 @@ def test_a_link_is_something_that_somebody_put_there(tmp_path):
     assert begins_otherwise(link, "slide,") == "it is not a file"
 
 
-def test_a_file_is_known_by_its_beginning(tmp_path):
+def test_a_file_is_recognized_by_its_beginning(tmp_path):
     file = tmp_path / "table.csv"
     file.write_text("slide,patient,time\n")
     assert begins_otherwise(file, "<html>", "slide,patient,") is None

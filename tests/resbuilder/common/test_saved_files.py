@@ -1,4 +1,4 @@
-"""Files are whole or not there."""
+"""JSON files and models are written atomically."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from resbuilder import build_model, minimal_architecture
 from resbuilder.common.files import atomically, write_json
 
 
-def test_what_fails_half_way_leaves_what_was_there(tmp_path):
+def test_a_failed_write_keeps_the_old_file(tmp_path):
     write_json(tmp_path / "a.json", {"whole": True})
     before = (tmp_path / "a.json").read_bytes()
     with pytest.raises(OSError, match="No space left"), atomically(tmp_path / "a.json") as part:
@@ -20,7 +20,7 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_a_model_is_saved_under_a_name_that_keras_knows(tmp_path):
+def test_the_temporary_name_has_a_suffix_that_keras_accepts(tmp_path):
     model = build_model(minimal_architecture((8, 8, 1), 3, 4))
     with atomically(tmp_path / "model.keras") as part:
         model.save(part)

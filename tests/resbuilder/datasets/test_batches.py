@@ -1,4 +1,4 @@
-"""Batches: the right pixels, the same in every run, on every backend."""
+"""Batches: the right pixels, reproducible, on every backend."""
 
 import keras
 import numpy as np
@@ -11,19 +11,19 @@ pytestmark = pytest.mark.any_backend
 
 @pytest.fixture
 def data():
-    """Images of distinct pixels, so that every pixel tells where it came from."""
+    """Images of distinct pixels, so that the origin of every pixel is known."""
     x = np.arange(23 * 10 * 12 * 2, dtype=np.float32).reshape(23, 10, 12, 2)
     return x, np.arange(23)
 
 
 def epoch_of(batches):
-    """Returns one epoch of pixels and labels."""
+    """Return the pixels and labels of one epoch."""
     parts = [batches[b] for b in range(len(batches))]
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
 
 def moved(image, down, right, flip):
-    """Shifts with nearest fill and then mirrors, pixel by pixel."""
+    """Shift with repeated edges and then mirror, pixel by pixel."""
     height, width, _ = image.shape
     out = np.empty_like(image)
     for i in range(height):
@@ -43,7 +43,7 @@ def test_plain_batches_are_the_images_in_order(data):
     assert np.array_equal(pixels, x.astype(np.uint8)) and np.array_equal(labels, y)
 
 
-def test_shuffled_epochs_hold_every_chosen_image_once_in_new_orders(data):
+def test_shuffled_epochs_have_every_chosen_image_once_in_new_orders(data):
     x, y = data
     chosen = np.array([2, 3, 5, 7, 11, 13, 17, 19])
     batches = Batches(x, y, chosen, batch_size=3, shuffle=True)
@@ -82,7 +82,7 @@ def test_every_shift_and_flip_is_equally_likely():
     assert ((counts - 100) ** 2 / 100).sum() < 40.8  # 0.1 % point of chi-squared with 17 degrees
 
 
-def test_without_flip_or_shift_that_part_stays(data):
+def test_without_flips_or_shifts_images_stay_so(data):
     x, y = data
     still = epoch_of(Batches(x, y, augment=Augmentation(shift=0, flip=False)))[0]
     assert np.array_equal(still, x)
@@ -91,7 +91,7 @@ def test_without_flip_or_shift_that_part_stays(data):
     assert mirrored.any() and np.array_equal(flipped[~mirrored], x[~mirrored])
 
 
-def test_a_batch_depends_on_seed_epoch_and_number_only(data):
+def test_a_batch_depends_only_on_seed_epoch_and_number(data):
     x, y = data
     settings = dict(batch_size=5, shuffle=True, augment=Augmentation(0.2))
     forwards, backwards = Batches(x, y, **settings), Batches(x, y, **settings)
@@ -106,7 +106,7 @@ def test_a_batch_depends_on_seed_epoch_and_number_only(data):
     assert not np.array_equal(backwards[0][0], kept[0][0])
 
 
-def test_what_is_drawn_tells_the_whole_epoch(data):
+def test_draw_describes_the_whole_epoch(data):
     x, y = data
     chosen = np.array([2, 3, 5, 7, 11, 13, 17, 19])
     batches = Batches(x, y, chosen, 3, shuffle=True, augment=Augmentation(0.2), seed=4)
@@ -118,8 +118,8 @@ def test_what_is_drawn_tells_the_whole_epoch(data):
         assert np.array_equal(image, moved(x[label], down, right, flip))
 
 
-def test_batches_are_those_of_version_0_1_0(data):
-    """A run that was begun with it goes on with the same images; numbers computed at 43f5f6f."""
+def test_batches_are_the_same_as_in_version_0_1_0(data):
+    """A run begun with that version resumes with the same images; computed at commit 43f5f6f."""
     x, y = data
     batches = Batches(x, y, batch_size=5, shuffle=True, augment=Augmentation(0.2), seed=4)
     batches.epoch = 2
@@ -129,7 +129,7 @@ def test_batches_are_those_of_version_0_1_0(data):
 
 
 def small_fit(epochs):
-    """Trains a little network on augmented batches and returns its weights and losses."""
+    """Train a small network on augmented batches; return its weights, losses and batches."""
     keras.utils.set_random_seed(7)
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (50, 8, 8, 1), np.uint8), rng.integers(0, 3, 50)
@@ -157,14 +157,14 @@ def small_fit(epochs):
 def test_fit_is_repeatable_and_counts_the_epochs():
     weights, history, batches = small_fit(epochs=3)
     again, history_again, _ = small_fit(epochs=3)
-    assert batches.epoch == 4  # epochs 1, 2, 3 are done
+    assert batches.epoch == 4  # Epochs 1, 2 and 3 are done.
     assert history == history_again and len(set(history["loss"])) == 3
     for one, other in zip(weights, again, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_fit_trains_on_the_batches_of_epochs_one_to_n():
-    """Gradient steps by hand, on the batches asked for by number, end at the same weights."""
+    """Gradient steps by hand, on the batches by their numbers, end at the same weights."""
     trained, _, batches = small_fit(epochs=3)
     kernel, bias = (np.float64(weight) for weight in small_fit(epochs=0)[0])
     for epoch in (1, 2, 3):
@@ -174,7 +174,7 @@ def test_fit_trains_on_the_batches_of_epochs_one_to_n():
             flat = np.float64(x).reshape(len(x), -1) / 255
             scores = flat @ kernel + bias
             error = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-            error[np.arange(len(y)), y] -= 1  # softmax minus one-hot
+            error[np.arange(len(y)), y] -= 1  # Softmax minus one-hot.
             kernel -= 0.01 * flat.T @ error / len(y)
             bias -= 0.01 * error.mean(axis=0)
     np.testing.assert_allclose(trained[0], kernel, atol=1e-5)

@@ -1,4 +1,4 @@
-"""What every dataset must fulfil, and how broken arrays are refused."""
+"""The format of every dataset, and how broken arrays are refused."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from resbuilder.datasets import Dataset
 
 
 def arrays(**changes):
-    """Returns the arguments of a small valid dataset with three classes."""
+    """Return the arguments of a small valid dataset with three classes."""
     labels = np.arange(12) % 3
     images = np.zeros((12, 4, 5, 3), np.uint8)
     given = dict(x_train=images, y_train=labels, x_test=images[:6], y_test=labels[:6])
     return {"name": "tiny", "class_names": None, **given, **changes}
 
 
-def test_arrays_are_brought_into_one_form():
+def test_arrays_are_converted_to_one_format():
     grey = np.full((12, 4, 5), 200, np.int64)
     column = (np.arange(12, dtype=np.uint8) % 3)[:, None]
     data = Dataset(**arrays(x_train=grey, x_test=grey[:6], y_train=column))
@@ -32,7 +32,7 @@ def test_floating_point_pixels_keep_their_values():
     np.testing.assert_allclose(data.x_train, pixels, rtol=1e-6)
 
 
-def test_the_last_image_with_nan_is_found():
+def test_a_nan_in_the_last_image_is_found():
     pixels = np.zeros((12, 4, 5, 3))
     pixels[11, 3, 4, 2] = np.nan
     with pytest.raises(ValueError, match=r"x_train has NaN .* 1 of 12 .* image 11"):
@@ -52,7 +52,7 @@ SIX = np.zeros((6, 4, 5, 3))
         ({"x_train": np.zeros((12, 20))}, r"shape \(12, 20\); expected"),
         ({"x_train": np.zeros((12, 0, 5, 3))}, "at least one image"),
         ({"x_train": np.zeros((12, 3, 32, 32), np.uint8)}, "channels first"),
-        ({"x_train": np.zeros((11, 4, 5, 3), np.uint8)}, "11 images but y_train 12 labels"),
+        ({"x_train": np.zeros((11, 4, 5, 3), np.uint8)}, "11 images but y_train has 12 labels"),
         ({"x_test": np.zeros((6, 4, 4, 3), np.uint8)}, "both must be the same"),
         ({"x_test": SIX.astype(np.float32)}, "both must be the same"),
         ({"y_train": np.arange(12) % 3 - 1}, "negative label -1"),
@@ -61,7 +61,10 @@ SIX = np.zeros((6, 4, 5, 3))
         ({"y_train": np.zeros(12, int)}, "only class 0"),
         ({"y_train": np.arange(12) % 3 + 1}, "renumber the labels"),
         ({"y_test": np.full(6, 3)}, "y_test goes up to 3; renumber"),
-        ({"y_test": np.full(6, 3), "class_names": "abc"}, "label 3, out of range; expected 0..2"),
+        (
+            {"y_test": np.full(6, 3), "class_names": "abc"},
+            "label 3, which is out of range; expected 0..2",
+        ),
         ({"scaling": "minmax"}, "scaling must be one of"),
     ],
 )

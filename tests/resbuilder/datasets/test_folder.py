@@ -1,4 +1,4 @@
-"""Image folders: layouts, colours, sizes, and every way in which they can be broken."""
+"""Folders of images: layouts, colours, sizes, and all the ways in which they can be broken."""
 
 import json
 import shutil
@@ -13,20 +13,20 @@ from resbuilder.datasets import DataRecord, Split, available, is_own_folder, loa
 
 
 def paint(path, colour, size=(8, 6), **options):
-    """Writes an image of one colour; `size` is (width, height)."""
+    """Write an image of one colour; `size` is (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L" if isinstance(colour, int) else "RGB", size, colour).save(path, **options)
 
 
 def animals(path, count=10, **options):
-    """Writes two classes: cats of (200, 0, i), dogs of (0, 200, i)."""
+    """Write two classes: cats of colour (200, 0, i), dogs of colour (0, 200, i)."""
     for i in range(count):
         paint(path / "cat" / f"{i:02}.png", (200, 0, i), **options)
         paint(path / "dog" / f"{i:02}.png", (0, 200, i), **options)
     return path
 
 
-def test_classes_in_alphabetical_order_and_about_a_fifth_for_the_test(tmp_path):
+def test_classes_are_sorted_and_about_a_fifth_of_the_images_is_for_testing(tmp_path):
     data = load(animals(tmp_path / "pets", count=50))
     assert data.name == "pets" and data.class_names == ("cat", "dog")
     assert data.scaling == "standardize"
@@ -51,7 +51,7 @@ def test_train_and_test_folders_are_kept_apart(tmp_path):
     assert len(data.y_train) == 6 and data.y_test.tolist() == [0, 0, 1, 1]
 
 
-def test_images_are_resized_without_turning_them(tmp_path):
+def test_images_are_resized_without_rotating_them(tmp_path):
     for name in "ab":
         for i in range(4):
             path = tmp_path / name / f"{i}.png"
@@ -65,12 +65,12 @@ def test_images_are_resized_without_turning_them(tmp_path):
     assert load(tmp_path, image_size=7).input_shape == (7, 7, 1)
 
 
-def test_photographs_are_put_upright(tmp_path):
-    """A camera held sideways stores the picture turned and notes it in the EXIF data."""
+def test_photographs_are_rotated_upright(tmp_path):
+    """A camera held sideways stores the image rotated, and records this in the EXIF data."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn clockwise to see it upright
+    exif[0x0112] = 6  # Rotate clockwise to see it upright.
     animals(tmp_path, count=3, exif=exif)
-    with pytest.warns(match=r"of 6 images 6 turned upright \(EXIF\)"):
+    with pytest.warns(match=r"of 6 images, 6 rotated upright \(EXIF\)"):
         data = load(tmp_path)
     assert data.input_shape == (8, 6, 3) and len(data.notes) == 1
 
@@ -88,25 +88,25 @@ def test_grey_images_have_one_channel_unless_one_is_coloured(tmp_path):
     assert np.all(np.abs(grey.astype(int) - 242) < 5)
 
 
-def test_other_files_are_counted_and_named_and_hidden_ones_passed_over(tmp_path):
+def test_other_files_are_counted_and_named_and_hidden_ones_ignored(tmp_path):
     animals(tmp_path)
     (tmp_path / "cat" / "Thumbs.db").write_bytes(b"x")
-    (tmp_path / "cat" / "LICENSE").write_text("no picture")
+    (tmp_path / "cat" / "LICENSE").write_text("not an image")
     (tmp_path / "dog" / "IMG_1.HEIC").write_bytes(b"x")
     (tmp_path / "loose.png").write_bytes(b"x")
     (tmp_path / "cat" / "._00.png").write_bytes(b"x")
     (tmp_path / ".cache").mkdir()
     paint(tmp_path / "cat" / ".trash" / "old.png", 0)
     message = (
-        r"files passed over, as they are not pictures that can be read here or lie in no class: 4 "
-        r"\(loose.png, cat/LICENSE, cat/Thumbs.db and 1 more\)"
+        r"files skipped, because they are not images in a supported format or are outside the "
+        r"class folders: 4 \(loose.png, cat/LICENSE, cat/Thumbs.db and 1 more\)"
     )
     with pytest.warns(match=message):
         data = load(tmp_path)
     assert len(data.y_train) + len(data.y_test) == 20 and data.classes == 2
 
 
-def test_pictures_are_found_by_any_usual_name_and_without_one(tmp_path):
+def test_images_are_found_by_all_usual_suffixes_and_without_one(tmp_path):
     animals(tmp_path)
     for i, name in enumerate(("more.PNG", "b.JFIF", "c.avif", "d.jpe", "no_suffix")):
         kind = {"more.PNG": "png", "c.avif": "avif"}.get(name, "jpeg")
@@ -117,13 +117,13 @@ def test_pictures_are_found_by_any_usual_name_and_without_one(tmp_path):
     assert len(data.y_train) + len(data.y_test) == 25
 
 
-def test_animals10_comes_from_the_data_folder_in_its_size(tmp_path):
+def test_animals10_is_read_from_the_data_folder_and_resized_to_300(tmp_path):
     animals(tmp_path / "animals10" / "raw-img", count=10)
     assert load("animals10", tmp_path, image_size=12).input_shape == (12, 12, 3)
     data = load("animals10", tmp_path)
     assert data.name == "animals10" and data.input_shape == (300, 300, 3)
     assert data.class_names == ("cat", "dog")
-    # Divided for good as it always was: an exact share, by the order of the names.
+    # It is always divided in the same way: an exact fraction, by the order of the names.
     assert np.bincount(data.y_test).tolist() == [2, 2] and data.files is None
     split, by_order = data.split(0.25, 3), Split.stratified(data.y_train, 0.25, 3)
     assert np.array_equal(split.validation, by_order.validation)
@@ -142,7 +142,7 @@ def test_a_folder_in_the_data_folder_is_found_by_name(tmp_path):
 def test_different_sizes_need_an_image_size(tmp_path):
     animals(tmp_path)
     paint(tmp_path / "dog" / "wide.png", (0, 0, 0), size=(50, 6))
-    message = r"00.png is 6x8, wide.png 6x50 \(height x width\); give image_size"
+    message = r"00.png is 6x8, but wide.png is 6x50 \(height x width\); give image_size"
     with pytest.raises(ValueError, match=message):
         load(tmp_path)
     for size in (0, -3, (5,), (5, 0), 2.5, "large"):
@@ -150,7 +150,7 @@ def test_different_sizes_need_an_image_size(tmp_path):
             load(tmp_path, image_size=size)
 
 
-def test_an_unreadable_image_is_named(tmp_path):
+def test_the_error_names_an_unreadable_image(tmp_path):
     animals(tmp_path)
     broken = tmp_path / "dog" / "03.png"
     whole = broken.read_bytes()
@@ -159,11 +159,11 @@ def test_an_unreadable_image_is_named(tmp_path):
         with pytest.raises(ValueError, match=r"dog/03.png cannot be read .*; repair or remove it"):
             load(tmp_path)
     Image.fromarray(np.full((6, 8), 4000, np.uint16)).save(broken)
-    with pytest.raises(ValueError, match=r"03.png cannot be read \(of its 16 bits the upper"):
+    with pytest.raises(ValueError, match=r"03.png cannot be read \(it has 16 bits, but the upper"):
         load(tmp_path)
 
 
-def test_an_image_that_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path):
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
     animals(tmp_path)
     bomb = tmp_path / "dog" / "03.png"
     data = bytearray(bomb.read_bytes())
@@ -181,14 +181,14 @@ def test_folders_without_two_classes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least two sub-folders .* found one, cat"):
         load(tmp_path)
     (tmp_path / "dog").mkdir()
-    with pytest.raises(ValueError, match="dog holds no images"):
+    with pytest.raises(ValueError, match="dog contains no images"):
         load(tmp_path)
     for i in range(3):
         paint(tmp_path / "dog" / f"{i}.png", i)
-    needed = "class cat has 1 different training image.*at least 3: one to train, one to validate"
+    needed = "class cat has 1 different training image.*at least 3, for training, validation and"
     with pytest.raises(ValueError, match=needed):
         load(tmp_path)
-    for i in (2, 3):  # Copies are no different images.
+    for i in (2, 3):  # Copies do not count as different images.
         paint(tmp_path / "cat" / f"{i}.png", 0)
     with pytest.raises(ValueError, match=needed):
         load(tmp_path)
@@ -213,14 +213,14 @@ def test_parts_must_agree(tmp_path):
     [("train", "val"), ("Train", "Test"), ("training", "validation", "test"),
      ("TRAIN", "Valid", "Testing")],
 )  # fmt: skip
-def test_folders_of_parts_are_no_classes_whatever_they_are_called(tmp_path, names):
-    """Two classes "train" and "val" would be learned without a word."""
+def test_folders_of_parts_are_not_taken_for_classes(tmp_path, names):
+    """Two classes "train" and "val" would otherwise be learned silently."""
     for part, name in enumerate(names):
         for i in range(6):
             paint(tmp_path / name / "cat" / f"{i}.png", (200, 10 * part, i))
             paint(tmp_path / name / "dog" / f"{i}.png", (0, 200, 10 * part + i))
     if names == ("train", "val"):
-        with pytest.warns(match="has no folder for tests: about 20% of the training images"):
+        with pytest.warns(match="has no test folder: about 20% of the training images"):
             data = load(tmp_path)
     else:
         data = load(tmp_path)
@@ -235,28 +235,28 @@ def test_folders_of_parts_are_no_classes_whatever_they_are_called(tmp_path, name
         assert len(data.y_test) == 12
 
 
-def test_train_may_be_the_name_of_a_class_and_parts_need_a_train(tmp_path):
+def test_a_class_may_be_called_train_and_parts_need_a_train_folder(tmp_path):
     for name in ("train", "bus", "car"):
         for i in range(4):
             paint(tmp_path / name / f"{i}.png", (ord(name[0]), 0, i))
     assert load(tmp_path).class_names == ("bus", "car", "train")
     for name in ("val", "test"):
         animals(tmp_path / "other" / name)
-    with pytest.raises(ValueError, match="has test, val and no folder train"):
+    with pytest.raises(ValueError, match="has test, val, but no folder train"):
         load(tmp_path / "other")
 
 
 def parts_of(data, seed=0):
-    """What each file is for, by its content."""
+    """Return the part of each file, by its content."""
     split = data.split(0.2, seed)
     names = np.full(len(data.y_train), "train", dtype=object)
     names[split.validation] = "validation"
-    there = {f.content: n for f, n in zip(data.files.train, names, strict=True)}
-    return there | {file.content: "test" for file in data.files.test}
+    parts = {f.content: n for f, n in zip(data.files.train, names, strict=True)}
+    return parts | {file.content: "test" for file in data.files.test}
 
 
-def test_an_added_file_and_new_names_redraw_nothing(tmp_path):
-    """With a split by order 8 of 60 test images had then been trained on."""
+def test_adding_and_renaming_files_leaves_all_others_in_their_parts(tmp_path):
+    """With a split by order, 8 of 60 test images would have been trained on."""
     animals(tmp_path / "pets", count=30)
     before = parts_of(load(tmp_path / "pets"))
     paint(tmp_path / "pets" / "cat" / "00a.png", (200, 1, 1))
@@ -268,12 +268,12 @@ def test_an_added_file_and_new_names_redraw_nothing(tmp_path):
     assert {content: after[content] for content in before} == before
 
 
-def test_copies_never_cross_the_parts_and_are_counted(tmp_path):
+def test_copies_are_never_in_two_parts_and_are_counted(tmp_path):
     animals(tmp_path)
     for i in range(10):
         shutil.copy(tmp_path / "cat" / f"{i:02}.png", tmp_path / "cat" / f"copy{i}.png")
     shutil.copy(tmp_path / "cat" / "00.png", tmp_path / "dog" / "odd.png")
-    message = "exact copies of other images: 11, .*; pictures in more than one class: 1"
+    message = "exact copies of other images: 11, .*; images in more than one class: 1"
     with pytest.warns(match=message):
         data = load(tmp_path)
     split = data.split(0.3)
@@ -286,17 +286,17 @@ def test_copies_never_cross_the_parts_and_are_counted(tmp_path):
     assert sum(map(len, parts)) == len(set.union(*parts)) == 20
 
 
-def test_training_does_without_copies_of_what_tests(tmp_path):
+def test_copies_of_test_images_are_left_out_of_training(tmp_path):
     animals(tmp_path / "train")
     animals(tmp_path / "test", count=4)
-    with pytest.warns(match="left out, as tests or validation have them too: 8"):
+    with pytest.warns(match="left out, because they are also test or validation images: 8"):
         data = load(tmp_path)
     assert len(data.y_train) == 12 and len(data.y_test) == 8
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """A folder, its data, and what a run remembers of it."""
+    """A folder, its data and split, and what a run records about it."""
     data = load(animals(tmp_path / "pets", count=12), image_size=(4, 5), fit="crop")
     split = data.split(0.3, 1, limit=16)
     record = DataRecord.from_json(json.loads(json.dumps(data.record(split).to_json())))
@@ -304,11 +304,11 @@ def recorded(tmp_path):
     return tmp_path / "pets", data, split, record
 
 
-def test_a_run_gets_its_very_files_back(recorded):
+def test_a_run_gets_exactly_its_files_back(recorded):
     path, data, split, record = recorded
     paint(path / "cat" / "new.png", (1, 2, 3))
     (path / "dog" / "01.png").rename(path / "dog" / "z.png")
-    with pytest.warns(match="images added since the run began, which it does without: 1$"):
+    with pytest.warns(match="images added since the run began, which are not used: 1$"):
         again = load(path, record=record)
     for name in ("x_train", "y_train", "x_test", "y_test"):
         assert np.array_equal(getattr(again, name), getattr(data, name)), name
@@ -318,35 +318,35 @@ def test_a_run_gets_its_very_files_back(recorded):
     assert again.reading == data.reading and again.input_shape == (4, 5, 3)
 
 
-def test_a_run_whose_files_have_changed_is_told_which(recorded):
+def test_the_error_names_files_that_have_changed_since_the_run_began(recorded):
     path, _, _, record = recorded
     (path / "dog" / "03.png").unlink()
     paint(path / "cat" / "04.png", (9, 9, 9))
     (path / "cat" / "05.png").rename(path / "dog" / "05a.png")
-    with pytest.raises(ValueError, match=r"lacks 3 of the 24 images of the run in their") as told:
+    with pytest.raises(ValueError, match=r"lacks 3 of the run's 24 images in their") as caught:
         load(path, record=record)
-    for said in ("dog/03.png is not there", "cat/04.png has changed", "cat/05.png is not there"):
-        assert said in str(told.value)
+    for part in ("dog/03.png is missing", "cat/04.png has changed", "cat/05.png is missing"):
+        assert part in str(caught.value)
 
 
 def test_a_run_whose_classes_have_other_names_is_refused(recorded):
-    """With labels by order of the names 92 % became 25 % without a word."""
+    """With labels by order of the names, an accuracy of 92 % silently became 25 %."""
     path, _, _, record = recorded
     (path / "cat").rename(path / "zebra")
-    with pytest.raises(ValueError, match="are now dog, zebra; the run has cat, dog"):
+    with pytest.raises(ValueError, match="are now dog, zebra, but the run has cat, dog"):
         load(path, record=record)
 
 
 def test_a_damaged_record_is_refused(recorded):
     whole = recorded[-1].to_json()
-    for change, said in (
+    for change, message in (
         ({"classes": "cat"}, "'classes' must be a list"),
         ({"reading": {"height": 1}}, "a reading must have"),
         ({"files": {}}, "'files' must have train, validation, test, unused"),
         ({"files": whole["files"] | {"test": [["a", "b", 7]]}}, "files.test"),
         ({"files": whole["files"] | {"test": 3}}, "files.test"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             DataRecord.from_json(whole | change)
     for data in ([], {"classes": []}):
         with pytest.raises(ValueError, match="must have classes, reading, files and notes"):

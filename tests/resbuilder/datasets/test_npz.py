@@ -1,4 +1,4 @@
-"""The `<name>.npz` route: used first, checked, never trusted with Python objects."""
+"""`<name>.npz` files: they are used first, checked, and may not contain Python objects."""
 
 import pickle
 
@@ -41,14 +41,14 @@ def test_a_known_name_in_the_data_folder_needs_no_download(name, tmp_path, monke
     monkeypatch.setenv("RESBUILDER_DATA", str(tmp_path))
     data = load(name)
     assert data.name == name
-    assert np.array_equal(data.x_test[..., 0], given["x_test"]), "as stored, EMNIST upright too"
+    assert np.array_equal(data.x_test[..., 0], given["x_test"]), "as stored, also for EMNIST"
     where = {record.name: record.where for record in available()}
     assert where[name] == str(tmp_path / f"{name}.npz")
 
 
-def test_labels_are_held_against_the_known_classes(tmp_path):
+def test_labels_are_checked_against_the_known_classes(tmp_path):
     np.savez(tmp_path / "mnist.npz", **arrays(y_test=np.full(6, 10)))
-    with pytest.raises(ValueError, match="y_test has a label 10, out of range; expected 0..9"):
+    with pytest.raises(ValueError, match="has the label 10, which is out of range; expected 0..9"):
         load("mnist", tmp_path)
 
 
@@ -67,7 +67,7 @@ def test_python_objects_are_refused(tmp_path):
 
 
 def test_nothing_in_a_file_is_unpickled(tmp_path):
-    """Neither an array of objects, nor a member that is a pickle, nor a file that is one."""
+    """Neither an array of objects, nor a member that is a pickle, nor a file that is a pickle."""
     trace, path = tmp_path / "trace", tmp_path / "cells.npz"
     payload = pickle.dumps(Payload(trace))
     for file in ({"x_train.npy": payload}, {"y_train": payload}, {"class_names": payload}):
@@ -84,8 +84,8 @@ def test_nothing_in_a_file_is_unpickled(tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_odd_archives_are_refused_in_words(seed, tmp_path):
-    """Encrypted members, terabytes claimed, types of text: numpy raises all sorts of errors."""
+def test_unusual_archives_are_refused_with_a_clear_error(seed, tmp_path):
+    """Encrypted members, claims of terabytes, strings: numpy raises all sorts of exceptions."""
     random, path, refused = np.random.default_rng(seed), tmp_path / "cells.npz", 0
     for _ in range(40):
         what, content = broken_npz(random, tmp_path / "trace")
@@ -98,14 +98,14 @@ def test_odd_archives_are_refused_in_words(seed, tmp_path):
     assert refused > 20 and not (tmp_path / "trace").exists()
 
 
-def test_class_names_are_a_list_of_text(tmp_path):
-    for odd in (np.array(3), np.array([["a"], ["b"], ["c"]]), np.arange(3)):
-        np.savez(tmp_path / "cells.npz", class_names=odd, **arrays())
-        with pytest.raises(ValueError, match="class_names must be .classes,. of text"):
+def test_class_names_must_be_a_list_of_strings(tmp_path):
+    for wrong in (np.array(3), np.array([["a"], ["b"], ["c"]]), np.arange(3)):
+        np.savez(tmp_path / "cells.npz", class_names=wrong, **arrays())
+        with pytest.raises(ValueError, match="class_names must be strings of shape .classes,."):
             load("cells", tmp_path)
 
 
-def test_what_is_no_archive_is_refused(tmp_path):
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path):
     for content in (b"", b"not an archive", b"\x93NUMPY garbage"):
         (tmp_path / "cells.npz").write_bytes(content)
         with pytest.raises(ValueError, match="cells.npz cannot be used .* not an npz archive"):
@@ -113,8 +113,8 @@ def test_what_is_no_archive_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_damage_anywhere_is_an_error_or_leaves_the_pixels_alone(save, tmp_path):
-    """Cuts and flips bytes all over the file: a clear ValueError, or (in dead bytes) no harm."""
+def test_damage_is_an_error_or_does_not_change_the_arrays(save, tmp_path):
+    """Cuts and flipped bytes all over the file: a clear ValueError, or no harm in unused bytes."""
     path = tmp_path / "cells.npz"
     save(path, **arrays())
     whole, good = path.read_bytes(), load(path)

@@ -1,4 +1,4 @@
-"""Downloaded files become datasets: tiny files in the published layouts, read back with `load`."""
+"""Downloaded files become datasets: tiny files in the published formats, read with `load`."""
 
 import gzip
 import hashlib
@@ -77,18 +77,18 @@ def write_cifar100(folder):
     return pixels, fine
 
 
-def test_emnist_is_put_upright(tmp_path):
+def test_emnist_is_transposed(tmp_path):
     arrays = write_emnist(tmp_path)
     path = prepare("emnist", [tmp_path / "gzip.zip"], tmp_path, verify=False)
     assert path == tmp_path / "emnist.npz"
     data = load("emnist", tmp_path)
     np.testing.assert_array_equal(data.x_train[..., 0], arrays["x_train"].transpose(0, 2, 1))
     np.testing.assert_array_equal(data.y_train, arrays["y_train"])
-    assert data.class_names[50] == "o"  # After 10 digits and 26 capitals, the fifteenth letter.
+    assert data.class_names[50] == "o"  # The 15th letter after 10 digits and 26 capitals.
     assert data.scaling == "unit"
 
 
-def test_of_smallnorb_the_first_camera_and_the_category_are_taken(tmp_path):
+def test_smallnorb_has_the_first_camera_and_the_category(tmp_path):
     arrays = write_smallnorb(tmp_path)
     prepare("smallnorb", [tmp_path], tmp_path, verify=False)
     data = load("smallnorb", tmp_path)
@@ -97,7 +97,7 @@ def test_of_smallnorb_the_first_camera_and_the_category_are_taken(tmp_path):
     assert data.x_test.shape == (2, 96, 96, 1)
 
 
-def test_of_cifar100_the_fine_labels_are_taken_and_colours_come_last(tmp_path):
+def test_cifar100_has_the_fine_labels_and_channels_last(tmp_path):
     pixels, fine = write_cifar100(tmp_path)
     prepare("cifar100", [tmp_path], tmp_path, verify=False)
     data = load("cifar100", tmp_path)
@@ -106,7 +106,7 @@ def test_of_cifar100_the_fine_labels_are_taken_and_colours_come_last(tmp_path):
     assert data.class_names[99] == "worm"
 
 
-def test_the_five_files_of_cifar10_follow_one_another(tmp_path):
+def test_the_five_files_of_cifar10_are_concatenated_in_order(tmp_path):
     own = images(6, 3, 32, 32)
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
     with tarfile.open(tmp_path / "cifar-10-binary.tar.gz", "w:gz") as archive:
@@ -121,7 +121,7 @@ def test_the_five_files_of_cifar10_follow_one_another(tmp_path):
     np.testing.assert_array_equal(data.x_test[0], own[5].transpose(1, 2, 0))
 
 
-def test_mnist_comes_from_its_four_files(tmp_path):
+def test_mnist_is_made_from_its_four_files(tmp_path):
     own = {"x_train": images(3, 28, 28), "y_train": np.arange(3)}
     own |= {"x_test": images(2, 28, 28), "y_test": np.arange(2)}
     for key, file in IDX.items():
@@ -151,7 +151,7 @@ def test_animals10_gets_a_folder_per_class_with_english_names(tmp_path):
         prepare("animals10", [tmp_path / "archive.zip"], data)
 
 
-def test_an_archive_without_some_of_the_animals_is_refused_and_nothing_is_left(tmp_path):
+def test_an_archive_without_some_of_the_animals_is_refused_and_leaves_nothing(tmp_path):
     with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
         archive.writestr("raw-img/cane/1.jpeg", b"")
     with pytest.raises(ValueError, match="not Animals10: it has no images in raw-img/cavallo"):
@@ -159,7 +159,7 @@ def test_an_archive_without_some_of_the_animals_is_refused_and_nothing_is_left(t
     assert [p.name for p in tmp_path.iterdir()] == ["archive.zip"]
 
 
-def test_another_file_than_the_published_one_is_refused(tmp_path):
+def test_a_file_that_is_not_the_published_one_is_refused(tmp_path):
     write_emnist(tmp_path)
     found = hashlib.sha256((tmp_path / "gzip.zip").read_bytes()).hexdigest()
     published = DOWNLOADS["emnist"].files["gzip.zip"]
@@ -170,7 +170,7 @@ def test_another_file_than_the_published_one_is_refused(tmp_path):
 
 def test_an_error_names_the_files_to_download_and_their_page(tmp_path):
     (tmp_path / "gzip").mkdir()
-    with pytest.raises(ValueError, match=r"made from gzip.zip.* from https://www.nist.gov.*gzip$"):
+    with pytest.raises(ValueError, match=r"needs gzip.zip.* from https://www.nist.gov.*gzip$"):
         prepare("emnist", [tmp_path], tmp_path)
     with pytest.raises(ValueError, match=r"run `resbuilder datasets prepare animals10 FILES`"):
         load("animals10", tmp_path)
@@ -179,13 +179,13 @@ def test_an_error_names_the_files_to_download_and_their_page(tmp_path):
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        (lambda content: content[:-5], "holds 42 bytes of values, but its header announces 6×28"),
+        (lambda content: content[:-5], "has 42 bytes of values, but 6×28×28 values, 4,704 bytes"),
         (lambda content: b"\0\0\x0d" + content[3:], "not an IDX file of unsigned bytes"),
-        (lambda content: content[:6], "cut short"),
+        (lambda content: content[:6], "is incomplete"),
     ],
 )
-def test_a_broken_part_is_named(tmp_path, broken, reason):
-    small = idx(images(6, 28, 28)[:, :1, :8])  # A header that lies about what follows.
+def test_the_error_says_what_is_broken_in_a_file(tmp_path, broken, reason):
+    small = idx(images(6, 28, 28)[:, :1, :8])  # The header does not fit the values.
     content = idx(images(6, 28, 28))[:16] + small[16 : 16 + 47]
     with zipfile.ZipFile(tmp_path / "gzip.zip", "w") as archive:
         for member in EMNIST.values():
@@ -203,7 +203,7 @@ def test_a_file_that_is_not_an_archive_is_an_error(tmp_path):
 def test_an_existing_dataset_is_replaced_only_on_request(tmp_path):
     write_smallnorb(tmp_path)
     path = prepare("smallnorb", [tmp_path], tmp_path, verify=False)
-    with pytest.raises(ValueError, match="already exists; set overwrite"):
+    with pytest.raises(ValueError, match="already exists; give overwrite="):
         prepare("smallnorb", [tmp_path], tmp_path, verify=False)
     prepare("smallnorb", [tmp_path], tmp_path, verify=False, overwrite=True)
     path.write_text("my notes")
@@ -212,7 +212,7 @@ def test_an_existing_dataset_is_replaced_only_on_request(tmp_path):
     assert path.read_text() == "my notes"
 
 
-def test_the_command_prepares_and_the_bare_command_still_lists(tmp_path, monkeypatch):
+def test_datasets_prepare_adds_a_dataset_and_datasets_lists_it(tmp_path, monkeypatch):
     write_emnist(tmp_path)
     monkeypatch.setenv("RESBUILDER_DATA", str(tmp_path))
     given = ["datasets", "prepare", "emnist", str(tmp_path / "gzip.zip")]

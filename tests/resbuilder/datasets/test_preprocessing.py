@@ -1,4 +1,4 @@
-"""Preprocessing: the training statistics a model carries."""
+"""Preprocessing: the statistics with which a model scales its pixels."""
 
 import keras
 import numpy as np
@@ -23,7 +23,7 @@ def test_standardize_in_the_model_gives_mean_zero_and_variance_one(pixels):
     np.testing.assert_allclose(fitted(pixels), out, atol=1e-5)
 
 
-def test_statistics_come_from_the_given_images_alone(pixels):
+def test_statistics_use_only_the_given_images(pixels):
     training = np.arange(0, 50, 2)
     changed = pixels.copy()
     changed[1::2] = 255
@@ -32,7 +32,7 @@ def test_statistics_come_from_the_given_images_alone(pixels):
 
 
 def test_statistics_do_not_depend_on_the_chunks():
-    """More images than are held as float64 at a time; float pixels far from zero."""
+    """More images than are in memory as float64 at a time; float pixels far from zero."""
     x = np.random.default_rng(0).normal(1e4, 1, (9001, 1, 1, 2)).astype(np.float32)
     fitted = Preprocessing.fit(x, "standardize")
     exact = np.float64(x)
@@ -47,7 +47,7 @@ def test_a_constant_channel_is_centred(pixels):
     assert np.all(out[..., 1] == 0)
 
 
-def test_unit_brings_every_source_to_zero_one(pixels):
+def test_unit_scales_every_source_to_zero_one(pixels):
     assert Preprocessing.fit(pixels, "unit").scale == (1 / 255,) * 3
     assert Preprocessing.fit(pixels / np.float32(255), "unit").scale == (1.0,) * 3
     digits = load("digits")
@@ -59,5 +59,5 @@ def test_unit_brings_every_source_to_zero_one(pixels):
 def test_bad_input_is_refused(pixels):
     with pytest.raises(ValueError, match="scaling must be one of"):
         Preprocessing.fit(pixels, "zca")
-    with pytest.raises(ValueError, match=r'least is -1.0; use "standardize"'):
+    with pytest.raises(ValueError, match=r'the smallest is -1.0; use "standardize"'):
         Preprocessing.fit(np.full((2, 3, 3, 1), -1, np.float32), "unit")

@@ -1,4 +1,4 @@
-"""Picture files of every kind as arrays: upright, in 8 bits, and with a note of what was done."""
+"""Image files of every kind become arrays: upright, in 8 bits, with a note of the conversions."""
 
 import struct
 import zlib
@@ -37,14 +37,14 @@ def expected(photograph):
 
 
 def logo(mode: str) -> Image.Image:
-    """A black square on transparent ground that is black, too."""
+    """A black square on a transparent background that is black, too."""
     image = Image.new("RGBA", (60, 40), (0, 0, 0, 0))
     image.paste((0, 0, 0, 255), (20, 10, 40, 30))
     return image.convert(mode)
 
 
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
-    """An RGB PNG of 16 bits a channel, which Pillow reads and does not write."""
+    """An RGB PNG with 16 bits per channel, which Pillow can read but not write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -59,7 +59,7 @@ def png_of_16_bits(pixels: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.jfif", "a.avif", "a.webp", "a.tif", "a.bmp"])
-def test_formats_give_the_same_picture(photograph, expected, tmp_path, name):
+def test_all_formats_give_the_same_image(photograph, expected, tmp_path, name):
     suffix = name.rpartition(".")[2].lower()
     kind = {"jpg": "jpeg", "jfif": "jpeg", "tif": "tiff"}.get(suffix, suffix)
     photograph.save(tmp_path / name, kind, quality=95)
@@ -71,9 +71,9 @@ def test_formats_give_the_same_picture(photograph, expected, tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp", "avif"])
-def test_a_camera_held_sideways_gives_an_upright_picture(photograph, expected, tmp_path, kind):
+def test_an_image_of_a_camera_held_sideways_is_upright(photograph, expected, tmp_path, kind):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn clockwise to see it upright
+    exif[0x0112] = 6  # Rotate clockwise to see it upright.
     photograph.rotate(90, expand=True).save(tmp_path / "a", kind, exif=exif, quality=95)
     pixels, conversions = read_picture(tmp_path / "a", READING)
     assert read_header(tmp_path / "a").size == (427, 640)
@@ -90,8 +90,8 @@ def test_a_camera_held_sideways_gives_an_upright_picture(photograph, expected, t
         ("a.gif", "RGBA", (PALETTE, ON_WHITE)),
     ],
 )
-def test_what_is_transparent_lies_on_white(tmp_path, name, mode, conversions):
-    """A black logo would otherwise be a black picture."""
+def test_transparent_images_are_placed_on_white(tmp_path, name, mode, conversions):
+    """A black logo would otherwise become a black image."""
     logo(mode).save(tmp_path / name, **({"lossless": True} if name == "a.webp" else {}))
     pixels, noted = read_picture(tmp_path / name, READING)
     black = np.zeros((40, 60), bool)
@@ -100,21 +100,21 @@ def test_what_is_transparent_lies_on_white(tmp_path, name, mode, conversions):
     assert noted == conversions
 
 
-def test_a_colour_that_stands_for_transparent_lies_on_white_too(tmp_path):
+def test_an_image_with_a_transparent_colour_is_placed_on_white_too(tmp_path):
     logo("L").save(tmp_path / "a.png", transparency=0)
     reading = ImageReading(40, 60, mode="L")
     assert read_picture(tmp_path / "a.png", reading).conversions == (ON_WHITE,)
     assert (read_image(tmp_path / "a.png", reading) == 255).all()
 
 
-def test_an_alpha_channel_that_hides_nothing_is_no_conversion(photograph, tmp_path):
+def test_an_opaque_alpha_channel_is_not_a_conversion(photograph, tmp_path):
     photograph.convert("RGBA").save(tmp_path / "a.png")
     photograph.save(tmp_path / "b.png")
     pixels, noted = read_picture(tmp_path / "a.png", READING)
     assert noted == () and np.array_equal(pixels, read_image(tmp_path / "b.png", READING))
 
 
-def test_palettes_print_colours_and_frames_are_converted_and_noted(photograph, expected, tmp_path):
+def test_palettes_cmyk_and_frames_are_converted_and_noted(photograph, expected, tmp_path):
     palette = photograph.convert("P", palette=Image.Palette.ADAPTIVE)
     palette.save(tmp_path / "palette.png")
     photograph.convert("CMYK").save(tmp_path / "print.jpg", quality=95)
@@ -130,7 +130,7 @@ def test_palettes_print_colours_and_frames_are_converted_and_noted(photograph, e
         assert conversions == noted and np.abs(pixels - expected).mean() < 6, name
 
 
-def test_16_bits_become_8_and_what_would_be_lost_by_that_is_refused(photograph, tmp_path):
+def test_16_bits_become_8_unless_that_would_lose_most_levels(photograph, tmp_path):
     small = photograph.resize((60, 40))
     grey, rgb = np.asarray(small.convert("L")), np.asarray(small)
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey.png")
@@ -138,19 +138,19 @@ def test_16_bits_become_8_and_what_would_be_lost_by_that_is_refused(photograph, 
     for name, mode, right in (("grey.png", "L", grey[..., None]), ("rgb.png", "RGB", rgb)):
         pixels, noted = read_picture(tmp_path / name, ImageReading(40, 60, mode=mode))
         assert noted == (REDUCED,) and np.array_equal(pixels, right)
-    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "grey.png")  # a 12-bit camera
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "grey.png")  # A 12-bit camera.
     (tmp_path / "rgb.png").write_bytes(png_of_16_bits(rgb.astype(np.uint16)))
     for name in ("grey.png", "rgb.png"):
         with pytest.raises(ValueError, match=f"{name} cannot be read .*upper ones are unused"):
             read_image(tmp_path / name, READING)
     for mode, kind in (("F", "float"), ("I", "int32")):
         photograph.convert(mode).save(tmp_path / "a.tif")
-        with pytest.raises(ValueError, match=rf"a.tif cannot be read .*type {kind}"):
+        with pytest.raises(ValueError, match=rf"a.tif cannot be read .*have type {kind}"):
             read_image(tmp_path / "a.tif", READING)
 
 
-def test_fits_stretch_cut_or_frame_a_picture(tmp_path):
-    """Left third red, then green, right third blue; 90 × 30."""
+def test_fit_stretches_crops_or_pads_an_image(tmp_path):
+    """The left third is red, then green, and the right third blue; 90 × 30 pixels."""
     bands = np.zeros((30, 90, 3), np.uint8)
     for channel in range(3):
         bands[:, 30 * channel : 30 * (channel + 1), channel] = 255
@@ -183,8 +183,8 @@ def test_a_large_jpeg_is_decoded_at_reduced_size(photograph, tmp_path, fit, monk
     assert np.abs(small.astype(int) - whole).mean() < 2
 
 
-def test_a_file_that_would_start_another_program_is_no_picture(photograph, tmp_path):
-    """Pillow reads EPS through Ghostscript, whatever the file is called."""
+def test_a_file_for_which_pillow_would_start_a_program_is_refused(photograph, tmp_path):
+    """Pillow reads EPS through Ghostscript, whatever the name of the file."""
     photograph.save(tmp_path / "a.eps")
     renamed = (tmp_path / "a.eps").rename(tmp_path / "a.png")
     assert "EPS" not in FORMATS and not is_picture(renamed)
@@ -192,19 +192,19 @@ def test_a_file_that_would_start_another_program_is_no_picture(photograph, tmp_p
         read_image(renamed, READING)
 
 
-def test_a_reading_comes_back_from_json_and_refuses_what_is_none():
+def test_a_reading_survives_json_and_refuses_invalid_values():
     reading = ImageReading(40, 60, "letterbox", "L", 90)
     assert ImageReading.from_json(reading.to_json()) == reading
     assert reading.size == (40, 60) and reading.input_shape == (40, 60, 2)
-    for wrong, said in (
+    for wrong, message in (
         ({"height": 0}, "height and width must be positive"),
         ({"width": 2.5}, "height and width must be positive"),
         ({"fit": "tile"}, "fit must be one of"),
         ({"mode": "CMYK"}, "mode must be"),
-        ({"ela_quality": 200}, "quality of a JPEG"),
+        ({"ela_quality": 200}, "a JPEG quality must be"),
         ({"colour": 1}, "a reading must have ela_quality, fit"),
     ):
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             ImageReading.from_json(reading.to_json() | wrong)
     with pytest.raises(ValueError, match="a reading must have ela_quality, fit"):
         ImageReading.from_json([1])

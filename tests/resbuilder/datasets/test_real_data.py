@@ -1,4 +1,4 @@
-"""The real MNIST, Fashion-MNIST and a part of CIFAR-10."""
+"""The real MNIST and Fashion-MNIST, and a part of CIFAR-10."""
 
 import io
 
@@ -22,8 +22,8 @@ def test_mnist_family(name, shared):
     assert np.all(np.abs(held - 0.2) < 1e-3)
 
 
-def test_labels_name_what_the_images_show(shared):
-    """Trousers are the narrowest article, pullovers are wider than dresses."""
+def test_class_names_fit_the_images(shared):
+    """Trousers are the narrowest article, and pullovers are wider than dresses."""
     data = load("fashion_mnist", shared / "data")
     width = (data.x_train[..., 0] > 60).any(axis=1).sum(axis=1)
     mean = {name: width[data.y_train == i].mean() for i, name in enumerate(data.class_names)}

@@ -1,4 +1,4 @@
-"""Names, the list, and settings that `load` refuses."""
+"""The names and the list of datasets, and what `load` refuses."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ def test_the_list_describes_every_known_dataset():
     assert (emnist.train, emnist.test, emnist.classes) == (697_932, 116_323, 62)
 
 
-def test_the_description_of_digits_is_true():
+def test_the_listing_of_digits_is_correct():
     record, data = available()[0], load("digits")
     assert (record.train, record.test) == (len(data.y_train), len(data.y_test))
     assert (record.shape, record.classes) == (data.input_shape, data.classes)
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path):
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match="unknown dataset .* digits, mnist, .* animals10"):
         load("imagenet", tmp_path)
     with pytest.raises(ValueError, match="'cifar1O'; did you mean cifar10"):
@@ -31,14 +31,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones(tmp_path):
         load("flower", tmp_path)
 
 
-def test_a_path_that_is_not_there_is_called_so(tmp_path):
+def test_a_missing_path_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no such folder: no/such/folder"):
         load("no/such/folder", tmp_path)
     with pytest.raises(ValueError, match=f"no such file: {tmp_path}/missing.npz"):
         load(tmp_path / "missing.npz")
 
 
-def test_a_data_folder_that_is_none_is_an_error(tmp_path, monkeypatch):
+def test_a_missing_data_folder_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="data_dir is .*nowhere, which is not a folder"):
         load("digits", tmp_path / "nowhere")
     monkeypatch.setenv("RESBUILDER_DATA", str(tmp_path / "nowhere"))
@@ -47,11 +47,11 @@ def test_a_data_folder_that_is_none_is_an_error(tmp_path, monkeypatch):
 
 
 def test_image_size_is_for_folders_only(tmp_path):
-    with pytest.raises(ValueError, match="digits has its own size"):
+    with pytest.raises(ValueError, match="image_size is for folders of images, but digits is"):
         load("digits", image_size=16)
     labels = np.arange(4) % 2
     images = np.zeros((4, 5, 5), np.uint8)
     arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
     np.savez(tmp_path / "cells.npz", **arrays)
-    with pytest.raises(ValueError, match="cells has its own size"):
+    with pytest.raises(ValueError, match="image_size is for folders of images, but cells is"):
         load("cells", tmp_path, image_size=16)

@@ -1,4 +1,4 @@
-"""Known datasets from their own libraries, and clear words when they are not to be had."""
+"""Known datasets from their libraries, and clear errors if they cannot be obtained."""
 
 import gzip
 import importlib.util
@@ -21,7 +21,7 @@ needs_tfds = pytest.mark.skipif(
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
-    """No network (a proxy that nobody serves) and empty homes of the libraries."""
+    """No network (the proxy does not exist) and empty caches of the libraries."""
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -32,14 +32,14 @@ def offline(tmp_path, monkeypatch):
 
 
 @pytest.mark.any_backend
-def test_digits_come_with_scikit_learn():
+def test_digits_are_those_of_scikit_learn():
     data = load("digits")
     assert data.input_shape == (8, 8, 1) and data.classes == 10 and data.scaling == "unit"
     assert (len(data.y_train), len(data.y_test)) == (1438, 359)
     assert data.x_train.dtype == np.float32 and data.x_train.max() == 16
     shares = np.bincount(data.y_test) / (np.bincount(data.y_train) + np.bincount(data.y_test))
     assert np.all(np.abs(shares - 0.2) < 0.006)
-    # Training and test part together are scikit-learn's images, each once.
+    # Training and test part together have each of scikit-learn's images once.
     from sklearn.datasets import load_digits
 
     both = np.concatenate([data.x_train, data.x_test]).reshape(1797, 64)
@@ -48,7 +48,7 @@ def test_digits_come_with_scikit_learn():
 
 
 def prepare(folder, name, config, version, features, count, example):
-    """Writes a prepared dataset with tensorflow_datasets' own writer."""
+    """Write a prepared dataset with tensorflow_datasets' own writer."""
     import tensorflow_datasets as tfds
 
     tfds.dataset_builders.store_as_tfds_dataset(
@@ -64,8 +64,8 @@ def prepare(folder, name, config, version, features, count, example):
 
 
 @needs_tfds
-def test_emnist_is_put_upright(offline):
-    """Stored transposed: an L (long stroke down, short one right at the foot) must stand."""
+def test_emnist_is_transposed(offline):
+    """An L that is stored transposed must be upright: a long stroke down, a short one right."""
     import tensorflow_datasets as tfds
 
     letter = np.zeros((28, 28, 1), np.uint8)
@@ -92,7 +92,7 @@ def test_emnist_is_put_upright(offline):
 
 @needs_tfds
 def test_smallnorb_takes_one_camera_and_the_category(offline):
-    """More images than one batch of the reader, each recognisable, in the library's own place."""
+    """More images than one batch of the reader, each recognisable, in the library's own folder."""
     import tensorflow_datasets as tfds
 
     def example(part, i):
@@ -117,7 +117,7 @@ def test_smallnorb_takes_one_camera_and_the_category(offline):
 
 
 def test_keras_cached_copy_is_read_without_network(offline):
-    """In a process of its own, because Keras reads KERAS_HOME when it is imported."""
+    """In a separate process, because Keras reads KERAS_HOME when it is imported."""
     cache = offline / "keras" / "datasets" / "fashion-mnist"
     cache.mkdir(parents=True)
     for part, count in (("train", 30), ("t10k", 20)):
@@ -135,7 +135,7 @@ def test_keras_cached_copy_is_read_without_network(offline):
         "assert data.y_test.tolist() == list(range(10)) * 2\n"
         "print({r.name: r.where for r in available()}['fashion_mnist'])\n"
     )
-    environment = {**os.environ, "KERAS_BACKEND": "numpy"}  # the one that starts fastest
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}  # The backend that starts fastest.
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
     )
@@ -144,7 +144,7 @@ def test_keras_cached_copy_is_read_without_network(offline):
 
 
 @pytest.mark.parametrize("name", [n for n in names() if n not in ("digits", "animals10")])
-def test_without_data_and_network_the_error_says_which_file_to_put_where(name, offline):
+def test_without_data_and_network_the_error_says_what_to_download(name, offline):
     message = rf"{name} is not on this machine \(no connection to .*\). Download .* from https"
     with pytest.raises(ValueError, match=message) as caught:
         load(name)
@@ -154,6 +154,6 @@ def test_without_data_and_network_the_error_says_which_file_to_put_where(name, o
     assert {record.name: record.where for record in available()}[name] is None
 
 
-def test_animals10_says_how_it_is_given(tmp_path):
+def test_the_error_says_where_to_put_animals10(tmp_path):
     with pytest.raises(ValueError, match=r"animals10.npz, or images in animals10/<class>/"):
         load("animals10", tmp_path)

@@ -15,7 +15,7 @@ def labels_of(counts, seed=1):
 
 
 @given(counts=COUNTS, fraction=st.floats(0.05, 0.95), seed=st.integers(0, 99))
-def test_parts_are_disjoint_complete_and_hold_every_class(counts, fraction, seed):
+def test_parts_are_disjoint_and_complete_and_have_every_class(counts, fraction, seed):
     labels = labels_of(counts)
     split = Split.stratified(labels, fraction, seed)
     both = np.concatenate([split.train, split.validation])
@@ -27,7 +27,7 @@ def test_parts_are_disjoint_complete_and_hold_every_class(counts, fraction, seed
     assert len(split.validation) == np.clip(wanted, len(counts), len(labels) - len(counts))
 
 
-def test_every_class_keeps_its_share():
+def test_every_class_keeps_its_proportion():
     counts = np.array([5000, 1000, 333, 50])
     labels = labels_of(counts)
     split = Split.stratified(labels, 0.2)
@@ -35,7 +35,7 @@ def test_every_class_keeps_its_share():
     assert np.all(np.abs(held - 0.2 * counts) < 1)
 
 
-def test_same_arguments_same_split_other_seed_other_split():
+def test_the_seed_decides_the_split():
     labels = labels_of([40, 60])
     first, again = Split.stratified(labels, seed=3), Split.stratified(labels, seed=3)
     assert np.array_equal(first.train, again.train)
@@ -45,13 +45,13 @@ def test_same_arguments_same_split_other_seed_other_split():
 
 
 def test_the_split_of_a_seed_never_changes():
-    """A resumed run or another machine must get these very images (numpy's PCG64 stream)."""
+    """A resumed run or another machine must get exactly these images (numpy's PCG64 stream)."""
     split = Split.stratified(np.arange(20) % 2, 0.2, seed=0)
     assert split.validation.tolist() == [5, 8, 12, 19]
 
 
 @given(counts=COUNTS, share=st.floats(0, 1), seed=st.integers(0, 99))
-def test_limit_uses_exactly_that_many_of_all_classes(counts, share, seed):
+def test_a_limit_is_met_exactly_with_all_classes(counts, share, seed):
     labels = labels_of(counts)
     limit = round(2 * len(counts) + share * (len(labels) - 2 * len(counts)))
     split = Split.stratified(labels, 0.2, seed, limit)
@@ -60,7 +60,7 @@ def test_limit_uses_exactly_that_many_of_all_classes(counts, share, seed):
     assert len(np.unique(labels[split.train])) == len(counts)
 
 
-def test_a_limit_keeps_the_shares_and_a_large_one_changes_nothing():
+def test_a_limit_keeps_the_proportions_and_a_large_one_changes_nothing():
     labels = labels_of([600, 300, 100])
     split = Split.stratified(labels, limit=100)
     assert np.bincount(labels[split.train]).tolist() == [48, 24, 8]
@@ -71,7 +71,7 @@ def test_a_limit_keeps_the_shares_and_a_large_one_changes_nothing():
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.2, 1.5, float("nan")])
 def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(ValueError, match="fraction must lie between 0 and 1"):
+    with pytest.raises(ValueError, match="fraction must be between 0 and 1"):
         Split.stratified(labels_of([9, 9]), fraction)
 
 

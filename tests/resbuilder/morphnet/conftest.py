@@ -25,7 +25,7 @@ def head(x):
 
 
 def projections():
-    """Two residual stages, the second entered by a strided projection."""
+    """Return two residual stages, of which the second starts with a strided projection."""
     inputs = image()
     x = skip = conv_bn(layers.Rescaling(1 / 255, name="scale")(inputs), 6, "stem")
     x = layers.Add(name="a1")([skip, conv_bn(conv_bn(x, 5, "b1_conv1"), 6, "b1_conv2")])
@@ -36,7 +36,7 @@ def projections():
 
 
 def bottleneck():
-    """A bottleneck block whose sum is taken by an operation, not a layer."""
+    """Return a bottleneck block that adds by an operation instead of a layer."""
     inputs = image()
     x = skip = conv_bn(inputs, 8, "stem")
     x = conv_bn(conv_bn(conv_bn(x, 3, "c1", size=1), 3, "c2"), 8, "c3", size=1, relu=False)
@@ -44,7 +44,7 @@ def bottleneck():
 
 
 def depthwise():
-    """Depthwise convolutions with multipliers 1 and 2."""
+    """Return depthwise convolutions with multipliers 1 and 2."""
     inputs = image()
     x = conv_bn(inputs, 5, "stem")
     x = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="dw1")(x)
@@ -53,7 +53,7 @@ def depthwise():
 
 
 def concat():
-    """A sum of a concatenation, so that one layer has two width groups."""
+    """Return a sum with a concatenation, so that one layer has two width groups."""
     inputs = image()
     x = conv_bn(inputs, 4, "stem")
     both = layers.Concatenate(name="cat")([conv_bn(x, 3, "left"), conv_bn(x, 5, "right")])
@@ -62,7 +62,7 @@ def concat():
 
 
 def flatten():
-    """Dense layers after Flatten, without batch normalization."""
+    """Return dense layers after Flatten, without batch normalization."""
     inputs = image()
     x = layers.Conv2D(4, 3, activation="relu", name="c0")(inputs)
     x = layers.MaxPooling2D(name="pool")(layers.Conv2D(5, 3, activation="relu", name="c1")(x))
@@ -71,7 +71,7 @@ def flatten():
 
 
 def squeeze_excite():
-    """Channels scaled by a gate, and positions by a map of one channel."""
+    """Return channels scaled by a gate, and positions scaled by a map of one channel."""
     inputs = image()
     x = conv_bn(inputs, 6, "stem")
     gate = layers.GlobalAveragePooling2D(name="squeeze")(x)
@@ -83,7 +83,7 @@ def squeeze_excite():
 
 
 def transpose():
-    """A sequential model with a transposed convolution."""
+    """Return a sequential model with a transposed convolution."""
     return keras.Sequential(
         [
             image(),
@@ -97,17 +97,17 @@ def transpose():
 
 
 NETWORKS = [projections, bottleneck, depthwise, concat, squeeze_excite, transpose]
-# Eager JAX compiles every operation for every shape: one network is enough there.
+# Eager JAX compiles each operation for each shape, so test only one network there.
 NETWORKS += [pytest.param(flatten, marks=pytest.mark.any_backend)]
 
 
 @pytest.fixture(params=NETWORKS, ids=lambda build: build.__name__)
 def network(request):
-    """Each kind of network, with weights and statistics that are all different."""
+    """Each kind of network, with weights and statistics that all differ."""
     model = request.param()
     rng = np.random.default_rng(1)
     for weight in model.weights:
-        # Away from 0, where |γ| has no derivative.
+        # Avoid 0, where |γ| has no derivative.
         value = rng.uniform(0.1, 0.6, weight.shape)
         positive = "variance" in weight.name
         weight.assign(value if positive else value * rng.choice([-1, 1], weight.shape))
@@ -116,9 +116,9 @@ def network(request):
 
 @pytest.fixture
 def kill():
-    """Function (model, share): set a share of the prunable channels to zero, return who is alive.
+    """Function (model, share) that zeroes a share of the prunable channels and returns masks.
 
-    At least one channel of every width group stays; the result is {layer: bool array (channels,)}.
+    At least one channel of every width group stays. The masks are {layer: bool array (channels,)}.
     """
 
     def kill(model, share=0.5):
@@ -131,7 +131,7 @@ def kill():
         for step in graph.steps:
             mask = dead[graph.out_ids(step)]
             for weight in getattr(step.layer, "weights", []):
-                # Statistics need not be zero when γ and β are.
+                # Statistics need not be zero if γ and β are.
                 if weight.shape and "moving" not in weight.name:
                     value = weight.numpy().copy()
                     if step.kind == "depthwise" and weight.name == "kernel":
@@ -185,7 +185,7 @@ def gradients():
 
 @pytest.fixture
 def equals_goldens(gradients):
-    """equals_goldens(folder, name, **how): a model gives its recorded values, to 1e-5."""
+    """Function (folder, name, **how) that compares a model with its recorded values, to 1e-5."""
 
     def check(folder, name, **how):
         rows = json.loads((folder / "goldens.json").read_text())[name]

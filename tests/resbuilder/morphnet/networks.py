@@ -1,4 +1,4 @@
-"""Small networks with what people put into theirs, each with a part that can be pruned."""
+"""Small networks in common styles, each with a part that can be pruned."""
 
 import keras
 import numpy as np
@@ -18,7 +18,7 @@ def conv(x, width, name, size=3, **options):
 
 
 def nested():
-    """A backbone and augmentation inside, as in transfer learning."""
+    """Return a model with a nested backbone and augmentation, as in transfer learning."""
     inner = keras.Input((None, None, 3))
     x = layers.ReLU()(layers.BatchNormalization(name="bn")(conv(inner, 6, "a")))
     skip = x
@@ -47,7 +47,7 @@ def separable():
 
 
 def normalized():
-    """Group normalization between convolutions, layer normalization behind."""
+    """Return convolutions with group normalization between and layer normalization after them."""
     inputs = image()
     x = layers.ReLU()(layers.GroupNormalization(4, name="gn")(conv(inputs, 8, "a")))
     x = conv(x, 6, "b", activation="gelu")
@@ -64,7 +64,7 @@ def grouped():
 
 
 def operators():
-    """Arithmetic with tensors, constants and numbers, and reductions over positions."""
+    """Return arithmetic with tensors, constants and numbers, and reductions over positions."""
     inputs = image()
     x = (inputs - np.array([1.0, 2.0, 3.0], "float32")) / 127.5
     x = ops.leaky_relu(conv(x, 8, "a"), 0.1)
@@ -76,7 +76,7 @@ def operators():
 
 
 def slices():
-    """A gated linear unit by splitting channels, and a slice of channels."""
+    """Return a gated linear unit that splits channels, and a slice of channels."""
     inputs = image()
     left, right = ops.split(conv(inputs, 12, "a"), 2, axis=-1)
     x = conv(left * ops.sigmoid(right), 8, "b", 1)
@@ -85,7 +85,7 @@ def slices():
 
 
 def generator():
-    """A dense layer reshaped to an image."""
+    """Return a dense layer reshaped to an image."""
     inputs = keras.Input((3,), name="image")
     x = layers.Dense(4 * 4 * 6, name="a", activation="relu", use_bias=False)(inputs)
     x = layers.Reshape((4, 4, 6), name="reshape")(x)
@@ -94,7 +94,7 @@ def generator():
 
 
 def gate():
-    """Squeeze and excitation, whose gate has a sigmoid and biases."""
+    """Return squeeze and excitation, whose gate has a sigmoid and biases."""
     inputs = image()
     x = conv(inputs, 6, "a", activation="relu")
     g = layers.Dense(3, activation="relu", name="reduce")(layers.GlobalAveragePooling2D()(x))
@@ -103,7 +103,7 @@ def gate():
 
 
 def softmax_gate():
-    """Attention over channels: they are computed with all together."""
+    """Return attention over channels, which combines all of them."""
     inputs = image()
     x = conv(inputs, 6, "a", activation="relu")
     weights = layers.Softmax()(conv(x, 6, "scores", 1))
@@ -118,7 +118,7 @@ NETWORKS = [
 
 
 def randomize(model, seed=1):
-    """Weights and statistics that are all different."""
+    """Give a model weights and statistics that all differ, and return it."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         value = rng.uniform(0.1, 0.6, weight.shape)
@@ -138,7 +138,7 @@ def outputs(model, images=None):
 
 
 def silence(graph, dead):
-    """Make the channels of dead ids emit constants: zero what feeds and scales them.
+    """Make dead channels constant by zeroing the weights that feed and scale them.
 
     Shifts (β, biases) stay, so that the constants are not zero.
     """
@@ -158,7 +158,7 @@ def silence(graph, dead):
 
 
 def some(graph, share=0.5, seed=2):
-    """Half of the channels that may die, at least one of each width group left."""
+    """Return half of the removable channels, but leave at least one of each width group."""
     from resbuilder.morphnet.selection import removable
 
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Networks of every style lose channels and compute the same."""
+"""Networks of every style lose constant channels without changing their outputs."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ EACH = [
 
 
 @pytest.mark.parametrize("build", EACH)
-def test_removing_constant_channels_leaves_the_outputs_equal(build):
+def test_removing_constant_channels_does_not_change_the_outputs(build):
     model = randomize(build())
     graph = ChannelGraph(model)
     dead = some(graph)
@@ -46,12 +46,12 @@ def test_removing_constant_channels_leaves_the_outputs_equal(build):
     assert type(small) is type(model)
     assert small.input_shape == model.input_shape
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
-    # Nothing removed: a copy.
+    # With nothing removed, the result is a copy.
     np.testing.assert_array_equal(outputs(resize(model, {})), outputs(model))
 
 
 @pytest.mark.parametrize("build", NETWORKS)
-def test_cost_of_the_living_is_that_of_the_shrunk_network(build):
+def test_the_cost_of_alive_channels_equals_that_of_the_shrunk_network(build):
     model = randomize(build())
     for resource in ("flops", "model_size"):
         morphnet = MorphNetRegularizer(model, resource=resource, threshold=0.25)
@@ -75,7 +75,7 @@ def test_pruning_meets_its_budget(build, capsys):
     assert 0.4 * flops[0] < flops[1] <= 0.7 * flops[0]
 
 
-def test_layers_of_nested_models_are_named_by_their_path_and_stay_nested():
+def test_layers_of_nested_models_are_named_by_path_and_stay_nested():
     model = nested()
     alive = MorphNetRegularizer(model).alive()
     assert list(alive) == ["backbone/a", "backbone/block/b", "backbone/c"]
@@ -88,13 +88,13 @@ def test_layers_of_nested_models_are_named_by_their_path_and_stay_nested():
     assert len(small.trainable_weights) == 2
 
 
-def test_channels_that_are_computed_with_all_together_are_not_offered():
+def test_channels_that_a_layer_combines_are_not_offered():
     names = {build.__name__: set(MorphNetRegularizer(build()).alive()) for build in NETWORKS}
     assert names["softmax_gate"] == {"a", "b"}
     assert names["normalized"] == {"a", "b", "d"}
 
 
-def test_groups_die_whole():
+def test_groups_are_removed_as_a_whole():
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 1, name="a")(inputs)
     x = layers.Conv2D(12, 3, groups=4, name="groups")(x)
@@ -102,7 +102,8 @@ def test_groups_die_whole():
     model = keras.Model(inputs, layers.Conv2D(2, 1, name="out")(x))
     graph = ChannelGraph(model)
     ids = graph.out_ids(next(s for s in graph.steps if s.name == "a"))
-    assert len(np.unique(ids)) == 2  # two groups of the normalization, of two of the convolution
+    # The normalization has two groups, each with two groups of the convolution.
+    assert len(np.unique(ids)) == 2
     small = resize(model, {"a": [4, 5, 6, 7]})
     assert small.get_layer("groups").groups == 2
     assert small.get_layer("groups").filters == 6
@@ -112,7 +113,7 @@ def test_groups_die_whole():
 
 
 class Scale(layers.Layer):
-    """y = x·s + t, a number of channels in its configuration."""
+    """Layer y = x·s + t, whose configuration has the number of channels."""
 
     def __init__(self, channels, **options):
         super().__init__(**options)
@@ -134,13 +135,13 @@ def with_scale():
     return keras.Model(inputs, layers.Conv2D(2, 3, name="out")(x))
 
 
-def test_a_layer_of_ones_own_is_refused_until_it_is_registered():
+def test_a_custom_layer_is_refused_until_it_is_registered():
     from resbuilder.morphnet import rules
 
     with pytest.raises(ValueError, match="'scale'.*Scale.*register_layer"):
         MorphNetRegularizer(with_scale())
     try:
-        # Its configuration has to change too, which the dry run finds before any training.
+        # Its configuration must change too, as the dry run finds before any training.
         register_layer(Scale, "keep")
         with pytest.raises(ValueError, match="fewer channels.*scale"):
             MorphNetRegularizer(with_scale())
@@ -164,7 +165,7 @@ def test_a_layer_of_ones_own_is_refused_until_it_is_registered():
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_a_network_whose_name_has_a_dot_trains_with_the_term():
+def test_a_network_with_a_dot_in_its_name_trains_with_the_term():
     from resbuilder.training import RegularizedModel
 
     network = keras.applications.MobileNet(

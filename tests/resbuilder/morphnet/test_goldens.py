@@ -1,4 +1,4 @@
-"""strict=True returns what Google's MorphNet returns."""
+"""strict=True returns the values of Google's MorphNet."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""engine="google": Google's own program on Keras models.
+"""engine="google": Google's implementation on Keras models.
 
-What needs it is skipped where ``morph_net`` is not installed (the README says how to).
+Tests that need ``morph_net`` are skipped if it is not installed (the README says how to).
 """
 
 import sys
@@ -59,7 +59,7 @@ def no_morph_net(monkeypatch):
 
 
 def conv_relu_dense(dtype=None):
-    """Convolution 1 → 3 (3×3, image 4×4), ReLU, dense 3 → 2."""
+    """Return a convolution 1 → 3 (3×3, image 4×4), ReLU, and a dense layer 3 → 2."""
     inputs = keras.Input((4, 4, 1))
     x = layers.ReLU(name="relu")(
         layers.Conv2D(3, 3, padding="same", name="conv", dtype=dtype)(inputs)
@@ -73,7 +73,7 @@ def normalized(network) -> bool:
 
 
 @pytest.mark.any_backend
-def test_what_is_missing_is_said(no_morph_net):
+def test_a_missing_requirement_is_reported(no_morph_net):
     message = "pip install .*morph-net@d9286a1" if ON_TENSORFLOW else "KERAS_BACKEND=tensorflow"
     with pytest.raises(ValueError, match=message):
         MorphNetRegularizer(conv_relu_dense(), engine="google")
@@ -81,7 +81,7 @@ def test_what_is_missing_is_said(no_morph_net):
         MorphNetRegularizer(conv_relu_dense(), engine="goggle")
 
 
-def test_a_search_without_it_leaves_nothing(no_morph_net, tmp_path):
+def test_a_search_without_morph_net_leaves_no_files(no_morph_net, tmp_path):
     out = tmp_path / "run"
     options = ["search", "--dataset", "digits", "--engine", "google", "--out", str(out)]
     result = CliRunner().invoke(main, options)
@@ -91,7 +91,7 @@ def test_a_search_without_it_leaves_nothing(no_morph_net, tmp_path):
 
 
 @on_tensorflow
-def test_what_google_reads_computes_what_the_model_computes(network):
+def test_the_readable_copy_has_the_outputs_of_the_model(network):
     import tensorflow as tf
 
     model = readable_model(network, "group_lasso")
@@ -99,7 +99,7 @@ def test_what_google_reads_computes_what_the_model_computes(network):
     images = np.random.default_rng(0).normal(size=(2, *network.input_shape[1:])).astype("float32")
     expected = network(images, training=False)
     np.testing.assert_allclose(model(images, training=False), expected, rtol=1e-4, atol=1e-5)
-    # Each batch normalization is the one operation that the crawl knows.
+    # Each batch normalization is the one operation that the crawl recognizes.
     traced = tf.function(model, autograph=False).get_concrete_function(images, training=False)
     kinds = [operation.type for operation in traced.graph.get_operations()]
     assert kinds.count("FusedBatchNormV3") == sum(
@@ -140,7 +140,7 @@ def test_both_engines_agree_on_every_kind_of_network(network, resource, morph_ne
                 np.testing.assert_allclose(found[layer], values, rtol=1e-5)
 
 
-def test_latency_adds_what_a_relu_moves(morph_net):
+def test_latency_includes_the_data_moved_by_a_relu(morph_net):
     arguments = {"resource": "latency", "peak_flops": 1e12, "bandwidth": 1e3, "threshold": 0}
     model = conv_relu_dense()
     google = MorphNetRegularizer(model, engine="google", **arguments)
@@ -153,7 +153,7 @@ def test_latency_adds_what_a_relu_moves(morph_net):
     assert added == pytest.approx(2 * 16 * r * 4 / 1e3, rel=1e-4)
 
 
-def test_weights_of_half_precision_are_read_in_full(morph_net):
+def test_weights_in_half_precision_are_read_as_float32(morph_net):
     model = conv_relu_dense("mixed_float16")
     google = float(MorphNetRegularizer(model, engine="google").regularization_term())
     native = MorphNetRegularizer(model, strict=True).regularization_term()
@@ -161,7 +161,7 @@ def test_weights_of_half_precision_are_read_in_full(morph_net):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_training_goes_the_same_way(jit_compile, morph_net):
+def test_training_gives_the_same_result(jit_compile, morph_net):
     start = keras.models.load_model(FIXTURES / "depthwise.keras")
     rng = np.random.default_rng(0)
     x = rng.normal(size=(16, *start.input_shape[1:]))
@@ -183,7 +183,9 @@ def test_training_goes_the_same_way(jit_compile, morph_net):
     assert float(term()) < float(MorphNetRegularizer(start, strict=True).regularization_term())
 
 
-def test_a_search_takes_the_decisions_of_the_strict_native_engine(tmp_path, monkeypatch, morph_net):
+def test_a_search_makes_the_same_decisions_as_the_strict_native_engine(
+    tmp_path, monkeypatch, morph_net
+):
     judged = []
 
     def compared(network, config):

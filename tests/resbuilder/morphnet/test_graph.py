@@ -58,7 +58,7 @@ def test_width_groups_split_a_layer_that_is_added_to_a_concatenation():
     assert groups == expected
 
 
-def test_a_map_that_is_broadcast_over_channels_is_fixed():
+def test_a_map_broadcast_over_channels_is_fixed():
     inputs = image()
     x = layers.Conv2D(3, 1, name="features")(inputs)
     where = layers.Conv2D(1, 1, name="where")(x)
@@ -68,7 +68,7 @@ def test_a_map_that_is_broadcast_over_channels_is_fixed():
     assert not graph.fixed[ids(graph, "features")].any()
 
 
-def test_shared_layers_without_weights_are_fine():
+def test_shared_layers_without_weights_are_supported():
     inputs, relu = image(), layers.ReLU()
     x = relu(layers.Conv2D(3, 1, name="a")(inputs))
     x = relu(layers.Conv2D(3, 1, name="b")(x))
@@ -131,7 +131,7 @@ def test_a_dict_of_inputs_is_read_by_name(keys):
     images = {names[1]: np.ones((2, 3), "float32"), names[0]: np.zeros((2, 3), "float32")}
     graph = ChannelGraph(model)
     np.testing.assert_allclose(forward(graph, images)[0], model(images), rtol=1e-6)
-    with pytest.raises(ValueError, match="'other'.*the model's are"):
+    with pytest.raises(ValueError, match="'other'.*the model's inputs are"):
         forward(graph, {"other": images[names[0]], names[1]: images[names[1]]})
 
 

@@ -1,4 +1,4 @@
-"""The code of the guide runs, block after block, and does what the guide says."""
+"""The code blocks of the guide run in order and do what the guide says."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from resbuilder.morphnet.selection import Cost
 GUIDE = Path(__file__).parents[3] / "docs" / "pruning.md"
 
 
-def test_the_guide_s_code_runs(tmp_path, monkeypatch, capsys):
+def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 6
@@ -33,5 +33,5 @@ def test_the_guide_s_code_runs(tmp_path, monkeypatch, capsys):
     finally:
         rules._REGISTERED.clear()
     assert (tmp_path / "small.keras").exists()
-    assert "outputs on 397 images moved by" in capsys.readouterr().out
+    assert "outputs on 397 images changed by" in capsys.readouterr().out
     assert flops(names["small"]) < flops(names["network"])

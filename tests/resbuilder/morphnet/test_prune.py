@@ -1,4 +1,4 @@
-"""Pruning to a budget: what goes, what it costs, what is left."""
+"""Pruning to a budget: which channels are removed, their cost, and the resulting network."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
 
 
 def two_stages(norm=True):
-    """Convolutions 3 → 8 → 6, a residual branch of 4, and logits."""
+    """Return convolutions 3 → 8 → 6, a residual branch with 4 channels, and logits."""
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(8, 3, padding="same", use_bias=not norm, name="a")(inputs)
     x = layers.BatchNormalization(name="a_bn")(x) if norm else x
@@ -39,7 +39,7 @@ def flops(model):
     return Cost(graph, "flops").total(np.ones(graph.size, bool))
 
 
-def test_cost_and_savings_are_those_of_the_models_themselves():
+def test_cost_and_savings_equal_those_of_the_models():
     model = two_stages()
     graph = ChannelGraph(model)
     alive = np.ones(graph.size, bool)
@@ -86,7 +86,7 @@ def test_new_biases_count_as_parameters():
         assert small.get_layer("out").use_bias and not small.get_layer("a").use_bias
 
 
-def test_a_new_bias_is_what_the_removed_channels_emit_whatever_its_initializer():
+def test_a_new_bias_equals_the_removed_mean_whatever_its_initializer():
     model = without_biases()
     kernel = model.get_layer("b").kernel.numpy().copy()
     kernel[..., :6] = 0
@@ -96,7 +96,7 @@ def test_a_new_bias_is_what_the_removed_channels_emit_whatever_its_initializer()
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
-def test_channels_of_least_magnitude_per_cost_go_first():
+def test_channels_with_the_least_magnitude_per_cost_are_removed_first():
     model = two_stages(norm=False)
     kernel = model.get_layer("a").kernel.numpy().copy()
     kernel[..., [1, 4]] *= 1e-3
@@ -104,7 +104,7 @@ def test_channels_of_least_magnitude_per_cost_go_first():
     small = prune(model, flops=0.8, verbose=False)
     kept = small.get_layer("a").kernel.numpy()
     np.testing.assert_array_equal(kept, np.delete(kernel, [1, 4], axis=-1)[..., : kept.shape[-1]])
-    # A channel counts as a normalization applies its kernel, whatever the kernel's own scale.
+    # A channel is judged by its kernel as the normalization applies it, not by the kernel's scale.
     model = two_stages()
     before = magnitudes(ChannelGraph(model))
     for weight, factor in (("kernel", 10), ("moving_variance", 100), ("moving_mean", 10)):
@@ -129,14 +129,14 @@ def two_stages_with_gammas():
     return model
 
 
-def test_small_gammas_go_first():
+def test_channels_with_small_gammas_are_removed_first():
     small = prune(two_stages_with_gammas(), parameters=0.85, importance="gamma", verbose=False)
     assert small.get_layer("b_bn").gamma.numpy().tolist() == [1, 1, 1, 1]
 
 
 @pytest.mark.any_backend
-def test_taylor_is_the_slope_of_the_loss_along_each_gate():
-    """Against differences: a channel's deviation from its mean, scaled down a little."""
+def test_taylor_importance_is_the_squared_slope_of_the_loss_along_each_gate():
+    """Compare with finite differences, scaling a channel's deviation from its mean."""
     model = two_stages()
     graph = ChannelGraph(model)
     images, labels = images_for(model, 1), np.ones((1, 3), "float32")
@@ -144,7 +144,7 @@ def test_taylor_is_the_slope_of_the_loss_along_each_gate():
     found = taylor(graph, images, labels, "mse", alive)
     layer = model.get_layer("out")
     reading = graph.in_ids(next(s for s in graph.steps if s.name == "c"))
-    # d, behind c, is read by out together with the skip: through positions' mean, x − m = 0 there.
+    # `out` reads d (after c) plus the skip as means over positions, where x − m = 0.
     kernel, bias = model.get_layer("d").kernel, model.get_layer("d").bias
     ids = graph.in_ids(next(s for s in graph.steps if s.name == "d"))
     inner = keras.Model(model.inputs, model.get_layer("c").output)
@@ -168,10 +168,10 @@ def test_taylor_is_the_slope_of_the_loss_along_each_gate():
 
 
 @pytest.mark.any_backend
-def test_taylor_spares_what_the_loss_depends_on():
+def test_taylor_importance_keeps_channels_that_the_loss_depends_on():
     model = two_stages()
     kernel = model.get_layer("b").kernel.numpy().copy()
-    kernel[:, :, [2, 5]] = 0  # nobody reads channels 2 and 5 of a
+    kernel[:, :, [2, 5]] = 0  # no layer reads channels 2 and 5 of a
     model.get_layer("b").kernel.assign(kernel)
     images, labels = images_for(model, 8), np.ones((8, 3), "float32")
     small = prune(
@@ -182,7 +182,7 @@ def test_taylor_spares_what_the_loss_depends_on():
         assert not (before[..., c : c + 1] == after).all(axis=(0, 1, 2)).any()
 
 
-def test_data_measure_what_is_removed_and_the_statistics():
+def test_means_and_statistics_are_measured_on_data():
     model = two_stages()
     images = images_for(model, 16)
     recalibrate(model, images)
@@ -197,7 +197,7 @@ def test_data_measure_what_is_removed_and_the_statistics():
     np.testing.assert_allclose(bn.moving_variance.numpy(), values.var(axis=0), rtol=1e-4)
 
 
-def test_a_residual_branch_may_die_where_at_least_is_0():
+def test_a_residual_branch_can_be_removed_if_at_least_is_0():
     model = two_stages()
     for name in ("c", "d"):
         model.get_layer(name).kernel.assign(model.get_layer(name).kernel * 1e-4)
@@ -217,13 +217,13 @@ def test_a_residual_branch_may_die_where_at_least_is_0():
     assert np.isfinite(outputs(small)).all()
 
 
-def test_layers_in_keep_keep_their_channels():
+def test_layers_named_in_keep_keep_their_channels():
     small = prune(two_stages(), flops=0.5, keep=("a",), verbose=False)
     assert ChannelGraph(small).widths()["a"] == 8
     assert ChannelGraph(small).widths()["b"] < 6
 
 
-def test_the_summary_says_what_changed(capsys):
+def test_the_summary_lists_the_changes(capsys):
     model = two_stages()
     small = prune(model, flops=0.5, data=images_for(model))
     text = capsys.readouterr().out
@@ -231,18 +231,18 @@ def test_the_summary_says_what_changed(capsys):
     assert f"FLOPs {flops(model):,} → {flops(small):,}" in text
     assert f"parameters {model.count_params():,} → {small.count_params():,}" in text
     assert any(line.split() == ["a", "8", "→", str(width)] for line in text.splitlines())
-    assert "outputs on 4 images moved" in text
+    assert "outputs on 4 images changed" in text
 
 
 BAD = {
     "one budget": {},
-    "one budget, flops": {"flops": 0.5, "parameters": 0.5},
+    "one budget, either flops": {"flops": 0.5, "parameters": 0.5},
     "share.*-1": {"flops": -1},
     "fewer than": {"parameters": 10**9},
     "must be one of.*'l1'": {"flops": 0.5, "importance": "l1"},
     "gradient of a loss.*no labels": {"flops": 0.5, "importance": "taylor"},
     "cannot be met": {"flops": 100},
-    "keep names z": {"flops": 0.5, "keep": ("z",)},
+    "keep names unknown layers z": {"flops": 0.5, "keep": ("z",)},
     "negative": {"flops": 0.5, "at_least": -1},
     "shapes.*\\(5, 5, 3\\)": {"flops": 0.5, "data": np.zeros((2, 5, 5, 3))},
 }
@@ -254,7 +254,7 @@ def test_bad_arguments(message):
         prune(two_stages(), **BAD[message])
 
 
-def test_a_network_with_nothing_to_prune_is_named_as_such():
+def test_a_network_with_nothing_to_prune_is_refused():
     inputs = keras.Input((4, 4, 3))
     x = layers.LayerNormalization()(layers.Conv2D(5, 3, name="a")(inputs))
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
@@ -263,7 +263,7 @@ def test_a_network_with_nothing_to_prune_is_named_as_such():
 
 
 @pytest.mark.any_backend
-def test_gradual_pruning_holds_channels_at_zero_so_that_removing_them_changes_nothing():
+def test_gradual_pruning_holds_channels_at_zero_until_they_are_removed():
     model = two_stages()
     images, labels = images_for(model, 12), np.ones((12, 3), "float32")
     pruning = GradualPruning(flops=0.5, begin=1, end=2, verbose=False)
@@ -274,22 +274,41 @@ def test_gradual_pruning_holds_channels_at_zero_so_that_removing_them_changes_no
     small = pruning.pruned()
     assert flops(small) <= 0.5 * flops(model)
     change = np.abs(outputs(small, images) - outputs(model, images))
-    # "same" padding: the biases of removed channels, all zero here, leave nothing at the border.
+    # Borders are exact in spite of "same" padding, because all biases of removed channels are 0.
     assert change.max() < 1e-4 * np.abs(outputs(model, images)).max()
     assert small.optimizer.momentum == 0.9
 
 
-def test_a_training_that_begins_beyond_the_end_prunes_to_the_budget_at_once(capsys):
+def test_gradual_pruning_judges_channels_by_their_weights_at_that_time():
+    inputs = keras.Input((4, 4, 1))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(8, 1, name="a")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(x))
+    kernel = model.get_layer("a").kernel
+    kernel.assign(np.arange(8.0, 0.0, -1.0).reshape(kernel.shape))
+    model.compile(keras.optimizers.SGD(0.0), "mse", jit_compile=False)
+    grown = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: kernel.assign(np.arange(1.0, 9.0).reshape(kernel.shape))
+    )
+    pruning = GradualPruning(flops=0.5, begin=1, end=1, verbose=False)
+    model.fit(
+        np.ones((4, 4, 4, 1)), np.ones((4, 2)), epochs=2, verbose=0, callbacks=[grown, pruning]
+    )
+    assert pruning.alive is not None
+    ids = pruning.graph.out_ids(next(s for s in pruning.graph.steps if s.name == "a"))
+    np.testing.assert_array_equal(pruning.alive[ids], [False] * 4 + [True] * 4)
+
+
+def test_a_training_that_begins_after_the_end_prunes_to_the_budget_at_once(capsys):
     model = two_stages()
     images, labels = images_for(model, 4), np.ones((4, 3), "float32")
     pruning = GradualPruning(flops=0.5, begin=1, end=2, data=images)
     model.compile("sgd", "mse", jit_compile=False)
     model.fit(images, labels, initial_epoch=5, epochs=7, verbose=0, callbacks=[pruning])
-    assert capsys.readouterr().out.count("channels of") == 1
+    assert capsys.readouterr().out.count("pruning: removed ") == 1
     assert flops(pruning.pruned()) <= 0.5 * flops(model)
 
 
-def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
+def test_a_gradual_budget_that_cannot_be_met_is_refused_before_training():
     model = two_stages()
     model.compile("sgd", "mse", jit_compile=False)
     seen = []
@@ -302,5 +321,5 @@ def test_a_gradual_budget_that_cannot_be_met_ends_fit_before_it_begins():
         GradualPruning()
     with pytest.raises(ValueError, match="tuple of 3"):
         GradualPruning(flops=0.5, data=(1, 2, 3))
-    with pytest.raises(ValueError, match="begin <= end"):
+    with pytest.raises(ValueError, match="0 <= begin <= end"):
         GradualPruning(flops=0.5, begin=3, end=1)

@@ -11,7 +11,7 @@ from resbuilder.morphnet import MorphNetRegularizer, NativeRegularizer, shrink
 
 
 def two_layers():
-    """Convolution 1 → 2 (3×3, image 4×4), batch normalization, dense 2 → 3."""
+    """Return a convolution 1 → 2 (3×3, image 4×4), batch normalization, and a dense layer 2 → 3."""
     inputs = keras.Input((4, 4, 1))
     x = layers.Conv2D(2, 3, padding="same", use_bias=False, name="conv")(inputs)
     x = layers.BatchNormalization(name="bn")(x)
@@ -39,21 +39,21 @@ def test_values_computed_by_hand():
     assert gamma.exact_cost() == 9 * 1 * 2 + 2 * 3
     assert float(gamma.regularization_term()) == pytest.approx(9 * 1 + 3 * 1, rel=1e-6)
     assert NativeRegularizer(model, "group_lasso", "activation").exact_cost() == 1 + 3
-    # auto: γ where the normalization follows; the logits stay.
+    # auto: γ, because a normalization follows the convolution; the logits stay.
     auto = MorphNetRegularizer(model, resource="model_size")
     assert float(auto.regularization_term()) == float(gamma.regularization_term())
 
 
 @pytest.mark.any_backend
 def test_latency_computed_by_hand():
-    # 1e3 FLOP/s against 1e9 bytes/s: computing decides for both layers.
+    # With 1e3 FLOP/s and 1e9 bytes/s, both layers are compute-bound.
     model, flops = two_layers(), NativeRegularizer(two_layers(), "group_lasso")
     slow = NativeRegularizer(model, "group_lasso", "latency", peak_flops=1e3, bandwidth=1e9)
     assert slow.exact_cost() == pytest.approx(294 / 1e3)
     assert float(slow.cost()) == pytest.approx(294 / 1e3)
     expected = float(flops.regularization_term()) / 1e3
     assert float(slow.regularization_term()) == pytest.approx(expected, rel=1e-5)
-    # The other way round: bytes of inputs, outputs and kernels, 4 each.
+    # Reversed, they are memory-bound: inputs, outputs and kernels, 4 bytes each.
     moved = 4 * ((16 * 1 + 16 * 1 + 9 * 1 * 1) + (1 + 3 + 1 * 3))
     fast = NativeRegularizer(model, "group_lasso", "latency", peak_flops=1e12, bandwidth=1e3)
     assert fast.exact_cost() == pytest.approx(moved / 1e3)
@@ -63,7 +63,7 @@ def test_latency_computed_by_hand():
 
 
 @pytest.mark.parametrize("resource", ["flops", "latency"])
-def test_gradient_equals_differences(network, gradients, resource):
+def test_gradient_equals_finite_differences(network, gradients, resource):
     rates = {"peak_flops": 1e4, "bandwidth": 1e4} if resource == "latency" else {}
     normalized = any(isinstance(layer, layers.BatchNormalization) for layer in network.layers)
     for algorithm in ("group_lasso", "gamma") if normalized else ("group_lasso",):
@@ -83,7 +83,7 @@ def check_slope(weight, gradient, term, step=1e-3):
         terms.append(float(term()))
     weight.assign(value)
     slope = (terms[0] - terms[1]) / (2 * step)
-    # The term is a float32 sum: differences carry its rounding.
+    # The term is a float32 sum, whose rounding affects differences.
     rounding = float(4 * np.finfo("float32").eps * terms[0] / step)
     assert slope == pytest.approx(float((gradient * direction).sum()), rel=0.02, abs=rounding)
 
@@ -115,12 +115,12 @@ def test_image_and_logits_are_not_pruned():
         assert list(morphnet.alive()) == ["conv"]
         assert morphnet.exact_cost() == 2 * 16 * 3 * 2 + 2 * 2 * 5
         assert not morphnet.group_values()["logits"].any()
-    # Google's rules: no image channel is left under gamma, no logit under group lasso.
+    # By Google's rules, no image channel is left with gamma, and no logit with group lasso.
     assert MorphNetRegularizer(model, "gamma", strict=True).exact_cost() == 2 * 2 * 5
     assert MorphNetRegularizer(model, strict=True).exact_cost() == 2 * 16 * 3 * 2
 
 
-def test_cost_is_that_of_the_shrunk_model(network, kill):
+def test_cost_equals_that_of_the_shrunk_model(network, kill):
     alive = kill(network)
     morphnet = MorphNetRegularizer(network, threshold=0)
     found = morphnet.alive()
@@ -161,7 +161,7 @@ def test_compiled_training_shrinks_the_groups():
     morphnet = NativeRegularizer(model, "group_lasso")
     before = morphnet.group_values()["conv"]
     trainer = Regularized(model, morphnet)
-    # torch.compile needs a C++ compiler and minutes; eager there.
+    # Use eager mode on torch, because torch.compile needs a C++ compiler and minutes.
     jit = keras.backend.backend() != "torch"
     trainer.compile(optimizer=keras.optimizers.SGD(1e-5), jit_compile=jit)
     trainer.fit(np.ones((8, 4, 4, 1)), np.ones((8, 3)), batch_size=4, epochs=2, verbose=0)
@@ -174,8 +174,8 @@ BAD = {
     "algorithm.*lasso": {"algorithm": "lasso"},
     "resource.*energy": {"resource": "energy"},
     "threshold.*-1": {"threshold": -1},
-    "latency needs": {"resource": "latency", "peak_flops": 1e9},
-    "belong to latency": {"bandwidth": 1e9},
+    "resource='latency' needs": {"resource": "latency", "peak_flops": 1e9},
+    "only for resource='latency'": {"bandwidth": 1e9},
 }
 
 
@@ -195,7 +195,7 @@ def test_gamma_needs_scaled_batch_normalization():
         MorphNetRegularizer(keras.Model(inputs, x), "gamma")
 
 
-def test_unknown_image_size_has_no_flops():
+def test_flops_need_a_known_image_size():
     inputs = keras.Input((None, None, 3))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 1, name="conv")(inputs))
     model = keras.Model(inputs, layers.Dense(2)(x))
@@ -204,20 +204,20 @@ def test_unknown_image_size_has_no_flops():
         MorphNetRegularizer(model)
 
 
-def test_auto_belongs_to_neither_strict_nor_google():
+def test_auto_is_refused_with_strict_and_with_google():
     with pytest.raises(ValueError, match="auto.*strict"):
         MorphNetRegularizer(two_layers(), "auto", strict=True)
     assert MorphNetRegularizer(two_layers(), strict=True).algorithm == "group_lasso"
 
 
-def test_group_lasso_warns_where_a_kernel_has_no_scale():
+def test_group_lasso_warns_if_a_kernel_has_no_scale():
     with pytest.warns(UserWarning, match="'conv'.*normalization.*auto"):
         MorphNetRegularizer(two_layers(), "group_lasso")
 
 
 @pytest.mark.any_backend
-def test_auto_does_not_change_with_the_scale_of_a_kernel_before_a_normalization():
-    """Twice the kernel, twice the statistics: the same network, so the same values."""
+def test_auto_ignores_the_scale_of_a_kernel_before_a_normalization():
+    """Doubling kernel and statistics gives the same network, so the values stay the same."""
     inputs = keras.Input((4, 4, 1))
     x = layers.Conv2D(2, 3, use_bias=False, name="a")(inputs)
     x = layers.BatchNormalization(name="with_gamma", epsilon=1e-12)(x)

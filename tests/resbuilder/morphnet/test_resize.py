@@ -1,4 +1,4 @@
-"""Models with other widths keep what they should keep."""
+"""Resized models inherit the weights of their remaining channels."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ def outputs(model):
     return ops.convert_to_numpy(model(images, training=False))
 
 
-def test_removing_zero_channels_leaves_the_outputs_equal(network, kill):
+def test_removing_zero_channels_does_not_change_the_outputs(network, kill):
     alive = kill(network)
     assert not all(a.all() for a in alive.values())
     small = shrink(network, alive)
@@ -36,7 +36,7 @@ def test_shrink_then_expand_puts_surviving_weights_first(network, kill):
     widths = {n: w for n, w in ChannelGraph(network).widths().items() if n in alive}
     large = expand_model(small, widths)
     assert ChannelGraph(large).widths() == ChannelGraph(network).widths()
-    # Taking out what was added must give the small model back, weight by weight.
+    # Removing the new channels must restore the small model, weight by weight.
     added = widened(ChannelGraph(small), widths)
     again = resize(large, {name: np.flatnonzero(c >= 0) for name, c in added.items()})
     for a, b in zip(small.weights, again.weights, strict=True):
@@ -62,18 +62,18 @@ def test_channels_are_taken_by_number():
     np.testing.assert_array_equal(changed[:, :, [0, 2]], kernel[:, :, [2, 0]])
 
 
-def test_a_residual_trunk_needs_one_name_only():
+def test_one_name_is_enough_for_a_residual_trunk():
     inputs = keras.Input((4, 4, 3))
     a = layers.Conv2D(5, 1, name="a")(inputs)
     b = layers.Conv2D(5, 1, name="b")(a)
     model = keras.Model(inputs, layers.Conv2D(2, 1, name="out")(layers.Add(name="add")([a, b])))
     assert ChannelGraph(resize(model, {"a": [1, 2]})).widths() == {"a": 2, "b": 2, "out": 2}
-    with pytest.raises(ValueError, match="add.*no longer fit"):
+    with pytest.raises(ValueError, match="add.*no longer match"):
         resize(model, {"a": [1, 2], "b": [0, 2]})
 
 
 @pytest.mark.any_backend
-def test_adapted_normalization_is_kept():
+def test_an_adapted_normalization_is_kept():
     inputs = keras.Input((8, 8, 3))
     normalization = layers.Normalization(name="normalization")
     normalization.adapt(np.random.default_rng(0).normal(3, 2, (20, 8, 8, 3)))
@@ -83,7 +83,7 @@ def test_adapted_normalization_is_kept():
     np.testing.assert_array_equal(outputs(same), outputs(model))
 
 
-def test_arrays_of_a_rescaling_lose_channels_as_lists_do():
+def test_arrays_of_a_rescaling_lose_channels_like_lists():
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(4, 3, name="conv")(inputs)
     x = layers.Rescaling(np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 7, 8]), name="scale")(x)
@@ -108,6 +108,19 @@ def test_bad_channels(message):
     model = keras.Model(inputs, layers.Conv2D(2, 1)(x))
     with pytest.raises(ValueError, match=message):
         resize(model, BAD[message])
+
+
+def test_widths_that_contradict_shared_channels_are_refused():
+    inputs = keras.Input((4, 4, 3))
+    a, b = (layers.Conv2D(n, 1, name=name)(inputs) for n, name in [(2, "a"), (3, "b")])
+    c = layers.Conv2D(5, 1, name="c")(inputs)
+    x = layers.Add()([layers.Concatenate()([a, b]), c])
+    model = keras.Model(inputs, layers.Conv2D(4, 1, name="out")(x))
+    wide = ChannelGraph(expand_model(model, {"a": 4, "c": 7})).widths()
+    assert wide == {"a": 4, "b": 3, "c": 7, "out": 4}
+    for widths in ({"c": 8}, {"a": 4, "c": 8}):
+        with pytest.raises(ValueError, match="'c' would get . channels instead of 8"):
+            expand_model(model, widths)
 
 
 def test_expansion_does_not_shrink():

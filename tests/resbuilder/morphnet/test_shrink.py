@@ -1,4 +1,4 @@
-"""What the network computes is kept when channels go."""
+"""Shrinking a network preserves its outputs."""
 
 import keras
 import numpy as np
@@ -13,26 +13,26 @@ from tests.resbuilder.morphnet.networks import images_for, masks, outputs, rando
 MASK = np.array([True, False, True, False, True])
 
 
-def small_network(behind, padding="valid", activation="relu"):
-    """Convolution, batch normalization, activation; then what reads the channels."""
+def small_network(reader, padding="valid", activation="relu"):
+    """Return convolution, batch normalization and activation, then the reader of its channels."""
     inputs = keras.Input((8, 8, 3))
     x = layers.Conv2D(5, 3, padding=padding, name="conv")(inputs)
     x = layers.Activation(activation)(layers.BatchNormalization(name="bn")(x))
-    return randomize(keras.Model(inputs, behind(x)))
+    return randomize(keras.Model(inputs, reader(x)))
 
 
 def kill_by_scale(model):
-    """Channels that emit activation(β): what training with the term on γ ends in."""
+    """Set γ of channels to 0, as training with the term on γ does, so that they emit f(β)."""
     gamma = model.get_layer("bn").gamma
     gamma.assign(gamma * MASK)
 
 
-BEHIND = {
+READERS = {
     "a bias": lambda x: layers.Conv2D(4, 3, name="next")(x),
     "a moving mean": lambda x: layers.BatchNormalization(name="mean")(
         layers.Conv2D(4, 3, use_bias=False, name="next")(x)
     ),
-    "a bias that is added": lambda x: layers.Conv2D(4, 3, use_bias=False, name="next")(x),
+    "a new bias": lambda x: layers.Conv2D(4, 3, use_bias=False, name="next")(x),
     "a dense layer": lambda x: layers.Dense(4, name="next")(layers.Flatten()(x)),
     "a transposed convolution": lambda x: layers.Conv2DTranspose(4, 2, 2, name="next")(
         layers.UpSampling2D()(layers.MaxPooling2D()(x))
@@ -42,15 +42,15 @@ BEHIND = {
 
 
 @pytest.mark.any_backend
-@pytest.mark.parametrize("behind", [b for b in BEHIND if b != "a transposed convolution"])
-def test_the_constant_of_a_dead_channel_moves_into(behind):
-    model = small_network(BEHIND[behind])
+@pytest.mark.parametrize("reader", [b for b in READERS if b != "a transposed convolution"])
+def test_the_constant_of_a_dead_channel_is_folded_into(reader):
+    model = small_network(READERS[reader])
     kill_by_scale(model)
     before = outputs(model)
     small = shrink(model, {"conv": MASK})
     np.testing.assert_allclose(outputs(small), before, rtol=1e-4, atol=1e-5)
     assert small.get_layer("conv").filters == 3
-    assert np.abs(before - outputs(drop_only(model))).max() > 1e-2  # there was a constant
+    assert np.abs(before - outputs(drop_only(model))).max() > 1e-2  # the constant is not 0
 
 
 def drop_only(model):
@@ -59,8 +59,8 @@ def drop_only(model):
     return resize(model, {"conv": np.flatnonzero(MASK)})
 
 
-def test_a_transposed_convolution_takes_its_constant_where_all_phases_weigh_the_same():
-    model = small_network(BEHIND["a transposed convolution"])
+def test_a_transposed_convolution_absorbs_a_constant_if_its_phases_agree():
+    model = small_network(READERS["a transposed convolution"])
     kernel = model.get_layer("next").kernel
     kernel.assign(np.broadcast_to(kernel.numpy()[:1, :1], kernel.shape))
     kill_by_scale(model)
@@ -69,16 +69,16 @@ def test_a_transposed_convolution_takes_its_constant_where_all_phases_weigh_the_
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "softplus", "gelu", "tanh"])
-def test_any_activation_may_map_zero_to_something(activation):
-    model = small_network(BEHIND["a bias"], activation=activation)
+def test_an_activation_can_map_zero_to_another_value(activation):
+    model = small_network(READERS["a bias"], activation=activation)
     kill_by_scale(model)
     small = shrink(model, {"conv": MASK})
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
-def test_same_padding_is_exact_inside_the_image_and_not_at_its_border():
-    behind = layers.Conv2D(4, 3, padding="same", name="next")
-    model = small_network(behind, padding="same")
+def test_same_padding_is_exact_inside_the_image_but_not_at_its_border():
+    reader = layers.Conv2D(4, 3, padding="same", name="next")
+    model = small_network(reader, padding="same")
     kill_by_scale(model)
     change = np.abs(outputs(shrink(model, {"conv": MASK})) - outputs(model))
     assert change[:, 1:-1, 1:-1].max() < 1e-5
@@ -88,28 +88,28 @@ def test_same_padding_is_exact_inside_the_image_and_not_at_its_border():
 @pytest.mark.parametrize(
     "options", [{"strides": 2}, {"dilation_rate": 2}, {"kernel_size": (5, 3)}], ids=str
 )
-def test_where_most_windows_reach_over_the_border_same_padding_is_right_on_average(options):
-    """Maps of 3×3 positions or fewer: the mean of each output over them stays."""
-    behind = layers.Conv2D(4, **{"kernel_size": 3, "padding": "same", "name": "next"} | options)
-    model = small_network(lambda x: behind(layers.MaxPooling2D()(x)))
+def test_same_padding_is_right_on_average_if_most_windows_cross_the_border(options):
+    """On maps of up to 3×3 positions, the mean of each output over positions stays the same."""
+    reader = layers.Conv2D(4, **{"kernel_size": 3, "padding": "same", "name": "next"} | options)
+    model = small_network(lambda x: reader(layers.MaxPooling2D()(x)))
     kill_by_scale(model)
     before, after = outputs(model), outputs(shrink(model, {"conv": MASK}))
     np.testing.assert_allclose(after.mean(axis=(1, 2)), before.mean(axis=(1, 2)), atol=1e-5)
 
 
 def test_same_padding_is_exact_on_an_image_of_one_pixel():
-    behind = layers.Conv2D(4, 3, padding="same", name="next")
-    model = small_network(lambda x: behind(layers.MaxPooling2D(6)(x)))
+    reader = layers.Conv2D(4, 3, padding="same", name="next")
+    model = small_network(lambda x: reader(layers.MaxPooling2D(6)(x)))
     kill_by_scale(model)
     small = shrink(model, {"conv": MASK})
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
 def test_channels_that_vary_are_replaced_by_their_mean():
-    """Behind the normalization x ~ N(β, γ²); then E[relu(x)] in closed form."""
+    """After the normalization x ~ N(β, γ²), which gives E[relu(x)] in closed form."""
     from scipy.stats import norm
 
-    model = small_network(BEHIND["a bias"])
+    model = small_network(READERS["a bias"])
     bn = model.get_layer("bn")
     bn.moving_variance.assign(np.full(5, 1e3))  # σ²/(σ²+ε) ≈ 1
     gamma, beta = np.abs(bn.gamma.numpy()), bn.beta.numpy()
@@ -141,7 +141,7 @@ def test_a_dead_residual_branch_is_bypassed():
     assert not {"b1_1", "b1_2", "b1_bn"} & names
     assert {"b2_1", "b2_2", "b2_bn", "stem", "out"} <= names
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
-    # What is left is a model that can be pruned further, saved and loaded.
+    # The result is a model that can be pruned further, saved and loaded.
     again = shrink(small, {"stem": np.arange(6) > 2, "b2_1": np.arange(5) > 2})
     assert ChannelGraph(again).widths() == {"stem": 3, "b2_1": 2, "b2_2": 3, "out": 2}
 
@@ -164,7 +164,7 @@ def test_a_dead_gate_becomes_a_constant_factor():
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
-def test_where_nothing_can_be_left_out_at_least_keeps_the_largest_channel():
+def test_at_least_keeps_the_largest_channel_if_no_layer_can_be_removed():
     model = residual()
     dead = {"stem": np.zeros(6, bool)}
     with pytest.raises(ValueError, match="at_least=1"):
@@ -177,7 +177,7 @@ def test_where_nothing_can_be_left_out_at_least_keeps_the_largest_channel():
     assert kept in model.get_layer("b1_1").kernel.numpy()[..., norms.argmax()]
 
 
-def test_a_dead_branch_of_a_concatenation_goes_with_what_only_it_feeds():
+def test_a_dead_branch_of_a_concatenation_is_removed_with_all_it_alone_feeds():
     inputs = keras.Input((8, 8, 3))
     a = layers.Conv2D(3, 1, name="a")(inputs)
     b = layers.Conv2D(4, 1, name="b2")(layers.Conv2D(2, 1, name="b1")(inputs))
@@ -197,20 +197,20 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_masks_that_do_not_fit(message):
+def test_masks_that_do_not_match_their_layer_are_refused(message):
     with pytest.raises(ValueError, match=message):
-        shrink(small_network(BEHIND["a bias"]), BAD[message])
+        shrink(small_network(READERS["a bias"]), BAD[message])
 
 
-def test_masks_that_contradict_each_other():
+def test_masks_that_contradict_each_other_are_refused():
     with pytest.raises(ValueError, match="b1_2.*contradicts"):
         shrink(residual(), {"stem": np.arange(6) > 0, "b1_2": np.arange(6) > 1})
 
 
-def test_check_reports_how_far_outputs_move(capsys):
-    model = small_network(BEHIND["a dense layer"])
+def test_check_reports_how_much_the_outputs_change(capsys):
+    model = small_network(READERS["a dense layer"])
     images = images_for(model, 8)
-    with pytest.warns(UserWarning, match="spread.*'next' reads vary most"):
+    with pytest.warns(UserWarning, match="spread.*removed inputs of 'next' vary most"):
         small = shrink(model, {"conv": MASK}, check=images)
     change = output_change(model, small, images)
     difference = outputs(small, images) - outputs(model, images)
@@ -218,12 +218,12 @@ def test_check_reports_how_far_outputs_move(capsys):
     assert change.images == 8
     assert str(change) in capsys.readouterr().out
     kill_by_scale(model)
-    shrink(model, {"conv": MASK}, check=images)  # no warning, which pytest would not hide
+    shrink(model, {"conv": MASK}, check=images)  # no warning, or pytest would raise it
     assert "0.00%" in capsys.readouterr().out
 
 
 @pytest.mark.any_backend
-def test_borders_are_told_from_channels_that_vary():
+def test_borders_are_distinguished_from_channels_that_vary():
     model = small_network(lambda x: layers.Conv2D(4, 3, padding="same", name="next")(x))
     kill_by_scale(model)
     images, graph = images_for(model, 8), ChannelGraph(model)
@@ -236,8 +236,8 @@ def test_borders_are_told_from_channels_that_vary():
 
 
 @pytest.mark.any_backend
-def test_the_optimizer_s_state_is_taken_over_by_channel():
-    model = small_network(BEHIND["a bias"])
+def test_the_optimizer_state_is_inherited_by_channel():
+    model = small_network(READERS["a bias"])
     model.compile("adam", "mse", jit_compile=False, run_eagerly=True)
     images = images_for(model)
     model.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
@@ -254,7 +254,7 @@ def test_the_optimizer_s_state_is_taken_over_by_channel():
     small.fit(images, np.ones((4, 4, 4, 4)), verbose=0)
 
 
-def test_equal_layer_names_in_nested_models_keep_their_own_optimizer_state():
+def test_layers_with_one_name_in_nested_models_keep_their_own_optimizer_state():
     def block(name, channels):
         inputs = keras.Input((4, 4, channels))
         return keras.Model(inputs, layers.Conv2D(3, 1, name="conv")(inputs), name=name)
@@ -279,7 +279,7 @@ def test_equal_layer_names_in_nested_models_keep_their_own_optimizer_state():
     np.testing.assert_array_equal(small_b, b[:, :, alive])
 
 
-def test_a_loss_that_is_not_registered_leaves_the_rest_of_the_compilation(recwarn):
+def test_an_unregistered_loss_does_not_affect_the_rest_of_the_compilation(recwarn):
     def loss(y, prediction):
         return keras.ops.mean(keras.ops.square(y - prediction))
 
@@ -287,7 +287,7 @@ def test_a_loss_that_is_not_registered_leaves_the_rest_of_the_compilation(recwar
         def __init__(self, scale, name="own"):
             super().__init__(name)
 
-    model = small_network(BEHIND["a bias"])
+    model = small_network(READERS["a bias"])
     metrics = ["mae", loss, keras.metrics.MeanSquaredError()]
     model.compile("sgd", loss, loss_weights=0.5, metrics=metrics, jit_compile=False)
     images, targets = images_for(model), np.ones((4, 4, 4, 4))
@@ -303,8 +303,8 @@ def test_a_loss_that_is_not_registered_leaves_the_rest_of_the_compilation(recwar
     assert small._compile_config.config["loss_weights"] == 0.5
 
 
-def test_shrinking_to_what_the_regularizer_calls_alive():
-    model = small_network(BEHIND["a bias"])
+def test_shrinking_to_the_channels_that_the_regularizer_finds_alive():
+    model = small_network(READERS["a bias"])
     kill_by_scale(model)
     alive = MorphNetRegularizer(model).alive()
     assert alive["conv"].tolist() == MASK.tolist()
@@ -312,7 +312,7 @@ def test_shrinking_to_what_the_regularizer_calls_alive():
     np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
 
 
-def test_masks_of_all_layers_or_of_one_mean_the_same():
+def test_a_mask_of_one_layer_equals_masks_of_all_that_share_its_channels():
     model = residual()
     graph = ChannelGraph(model)
     dead = np.zeros(graph.size, bool)

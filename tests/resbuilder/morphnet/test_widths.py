@@ -1,4 +1,4 @@
-"""The expansion is the largest solution in integers."""
+"""The expansion is the largest integer solution."""
 
 from fractions import Fraction
 from math import floor
@@ -16,7 +16,7 @@ NAMES = ("a", "b", "c")
 
 
 def chain():
-    """Convolutions a, b, c of width 8 with 3×3, 1×1 and 3×3 kernels on 4×4 pixels, 5 classes."""
+    """Return convolutions a (3×3), b (1×1) and c (3×3) of width 8 on 4×4 pixels, 5 classes."""
     x = inputs = keras.Input((4, 4, 3))
     for name, size in zip(NAMES, (3, 1, 3), strict=True):
         x = layers.Conv2D(8, size, padding="same", name=name)(x)
@@ -35,7 +35,7 @@ def rounded(kappa, base, unit=1):
 
 
 def largest(base, budget, unit=1):
-    """The last of all possible roundings of κ·base that fits, found by trying every one."""
+    """Return the last of all roundings of κ·base that fits, by trying each of them."""
     best = rounded(0, base, unit)
     steps = {Fraction(unit * (2 * k - 1), 2) / b for b in base if b for k in range(1, 400)}
     for kappa in sorted(steps):
@@ -63,7 +63,7 @@ def test_largest_integer_solution(base, budget):
 @given(
     base=st.lists(st.integers(1, 8), min_size=3, max_size=3), budget=st.integers(30_000, 500_000)
 )
-def test_multiples_of_eight(base, budget):
+def test_widths_are_rounded_to_multiples_of_eight(base, budget):
     result = expand(GRAPH, dict(zip(NAMES, base, strict=True)), budget, round_to=8)
     assert [result.widths[name] for name in NAMES] == largest(base, budget, 8)
 
@@ -87,7 +87,7 @@ def test_intensity_mixes_old_and_new_widths_within_the_budget(base, intensity, b
         assert widths == rounded(1, mixed)
 
 
-def test_cost_is_that_of_the_widened_model(network):
+def test_cost_equals_that_of_the_widened_model(network):
     graph = ChannelGraph(network)
     free = {
         s.name: s.out_shape[-1]
@@ -100,13 +100,13 @@ def test_cost_is_that_of_the_widened_model(network):
     assert before < larger.exact_cost() == result.cost <= 4 * before
 
 
-def test_alive_channels_may_be_given_as_they_are():
+def test_alive_channels_can_be_given_as_bool_arrays():
     alive = {"a": np.arange(8) < 3, "b": np.arange(8) < 5, "c": np.ones(8, bool)}
     counts = {"a": 3, "b": 5, "c": 8}
     assert expand(GRAPH, alive, 10**5) == expand(GRAPH, counts, 10**5)
 
 
-def test_numbers_of_any_size():
+def test_budgets_beyond_64_bits_are_exact():
     assert expand(GRAPH, dict.fromkeys(NAMES, 8), 10**30).cost <= 10**30
 
 
@@ -116,7 +116,7 @@ BAD = {
     "resource.*latency": (ONES, {"budget": 10**6, "resource": "latency"}),
     "intensity.*1.5": (ONES, {"budget": 10**6, "intensity": 1.5}),
     "round_to.*0": (ONES, {"budget": 10**6, "round_to": 0}),
-    "no width given.*c": ({"a": 1, "b": 1}, {"budget": 10**6}),
+    "no width is given.*c": ({"a": 1, "b": 1}, {"budget": 10**6}),
     "no layer has an alive": (dict.fromkeys(NAMES, 0), {"budget": 10**6}),
 }
 

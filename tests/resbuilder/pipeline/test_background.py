@@ -1,4 +1,4 @@
-"""No-Reg trainings in processes beside the search: the same run, also when one is killed."""
+"""No-Reg trainings in other processes: the run stays the same, even if a process is killed."""
 
 import errno
 import os
@@ -33,14 +33,14 @@ SETTINGS = {
 
 
 def outcome(path: Path) -> dict:
-    """Records by key, without their place and what a clock wrote into them."""
+    """Return the entries by key, without their numbers and times."""
     clock = ("n", "time", "seconds")
     entries = (entry.to_json() for entry in read_journal(path / "journal.jsonl")[0])
     return {e["key"]: {k: e[k] for k in e if k not in clock} for e in entries}
 
 
 def start(path: Path, workers: int) -> subprocess.Popen:
-    # One thread each, because sums over more of them round otherwise.
+    # One thread each, because sums over several threads round differently.
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
     program = (
         "import resbuilder; from tests.resbuilder.pipeline.outcomes import logged; "
@@ -52,36 +52,36 @@ def start(path: Path, workers: int) -> subprocess.Popen:
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_killed_search_with_leaves_beside_it_ends_as_one_without(tmp_path):
-    for name in ("alone", "beside"):
+def test_a_killed_search_with_workers_ends_like_one_without(tmp_path):
+    for name in ("alone", "parallel"):
         Run.create(tmp_path / name, SearchConfig(**SETTINGS).resolved()).__exit__()
-    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    alone, parallel = tmp_path / "alone", tmp_path / "parallel"
     assert start(alone, 1).wait() == 0
-    process = start(beside, 3)
-    # The second With-Reg training begins when the leaves of the first network are under way.
-    while "architecture 1" not in outcome(beside):
+    process = start(parallel, 3)
+    # The second With-Reg training begins while the No-Reg trainings of the first network run.
+    while "architecture 1" not in outcome(parallel):
         assert process.poll() is None
         time.sleep(0.05)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert family and not psutil.wait_procs(family, timeout=30)[1]
-    assert "training 0 no_reg_wi" not in outcome(beside)
-    assert (beside / "models" / "000_with_reg.keras").exists()
-    assert start(beside, 3).wait() == 0
-    assert outcome(beside) == outcome(alone)
-    for a, b in zip(weights(beside), weights(alone), strict=True):
+    assert "training 0 no_reg_wi" not in outcome(parallel)
+    assert (parallel / "models" / "000_with_reg.keras").exists()
+    assert start(parallel, 3).wait() == 0
+    assert outcome(parallel) == outcome(alone)
+    for a, b in zip(weights(parallel), weights(alone), strict=True):
         np.testing.assert_array_equal(a, b)
-    # The callbacks' function went to those processes, too.
-    trained = sum(key.startswith("training") for key in outcome(beside))
-    assert len(list((tmp_path / "beside_logs").iterdir())) == trained == 6
-    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, beside)]
+    # The other processes have called the function for callbacks, too.
+    trained = sum(key.startswith("training") for key in outcome(parallel))
+    assert len(list((tmp_path / "parallel_logs").iterdir())) == trained == 6
+    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, parallel)]
     assert models[0] == models[1]
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_path):
+def test_a_search_continues_alone_when_its_worker_is_killed(tmp_path):
     killed = []
 
     def kill_first():
@@ -95,14 +95,14 @@ def test_a_search_goes_on_alone_when_the_process_of_its_leaves_is_killed(tmp_pat
     thread = threading.Thread(target=kill_first, daemon=True)
     thread.start()
     config = SearchConfig(**SETTINGS | {"rounds": 0})
-    beside = search(config, tmp_path / "beside", workers=2)
+    parallel = search(config, tmp_path / "parallel", workers=2)
     thread.join(1)
     assert killed
-    assert beside.best == search(config, tmp_path / "alone").best
-    assert outcome(tmp_path / "beside") == outcome(tmp_path / "alone")
+    assert parallel.best == search(config, tmp_path / "alone").best
+    assert outcome(tmp_path / "parallel") == outcome(tmp_path / "alone")
 
 
-def test_a_search_that_fails_leaves_no_process_that_goes_on_writing(tmp_path, monkeypatch):
+def test_a_search_that_fails_leaves_no_process_behind(tmp_path, monkeypatch):
     train, seen = Steps.train_with_reg, []
 
     def fail_at_the_second(self, node, *arguments):
@@ -118,8 +118,8 @@ def test_a_search_that_fails_leaves_no_process_that_goes_on_writing(tmp_path, mo
     assert seen and not any(process.is_running() for process in seen)
 
 
-def test_one_training_on_all_gpus_leaves_none_for_others(tmp_path):
+def test_several_workers_and_trainings_on_all_gpus_exclude_each_other(tmp_path):
     config = SearchConfig(**SETTINGS, strategy="mirrored")
-    with pytest.raises(ValueError, match="3 workers share out the GPUs"):
+    with pytest.raises(ValueError, match="3 workers divide the GPUs among them, but strategy"):
         search(config, tmp_path / "run", workers=3)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""From a folder of photographs as cameras make them to numbers that stay true."""
+"""A search on a folder of photographs of all sizes, and results that stay reproducible."""
 
 import json
 import shutil
@@ -60,10 +60,10 @@ def searched(photographs, tmp_path_factory):
 def test_the_command_of_the_readme_works_on_photographs_of_all_sizes(searched, photographs):
     run, done = searched
     for said in (
-        "images: 64×64 pixels, 35 from ",
-        "to 3000×4000 (height × width), cropped to one shape",
+        "images: 64×64 pixels, 35 resized from ",
+        "to 3000×4000 (height × width) and cropped",
         "start: rb-0net, 16 channels wide, 4 stages, 3.",
-        "mine: of 35 images 1 transparent and laid on white",
+        "mine: of 35 images, 1 placed on a white background (transparency)",
     ):
         assert said in done.stderr
     assert done.stderr.index("start:") < done.stderr.index("With Reg")
@@ -71,18 +71,18 @@ def test_the_command_of_the_readme_works_on_photographs_of_all_sizes(searched, p
     config = json.loads((run / "config.json").read_text())
     assert (config["image_size"], config["fit"]) == ("64", "crop")
     page = (run / "report.html").read_text()
-    assert "Balanced accuracy" in page and "1 transparent and laid on white" in page
+    assert "Balanced accuracy" in page and "1 placed on a white background" in page
     assert "<code>fit</code></td><td><sub></sub></td><td>crop" in page
 
 
-def test_what_the_run_remembers_reads_a_picture_as_training_did(searched, photographs):
+def test_the_record_of_the_run_reads_an_image_as_training_did(searched, photographs):
     record = read_data(searched[0])
     assert record.classes == ("china", "flower") and record.reading.size == (64, 64)
     assert sum(map(len, record.files.values())) == 35
     assert read_image(photographs / "flower" / "logo.png", record.reading).min() == 255
 
 
-def test_an_added_file_changes_no_number_and_a_renamed_class_is_refused(searched, photographs):
+def test_an_added_file_changes_no_result_and_a_renamed_class_is_refused(searched, photographs):
     run, _ = searched
     before = call("evaluate", run, "--json").stdout
     best = read_journal(run / "journal.jsonl")[0][-1].event.best
@@ -92,7 +92,7 @@ def test_an_added_file_changes_no_number_and_a_renamed_class_is_refused(searched
     added.write_bytes(added.read_bytes() + b"\0")
     try:
         after = call("evaluate", run, "--json")
-        assert "images added since the run began, which it does without: 1" in after.stderr
+        assert "images added since the run began, which are not used: 1" in after.stderr
         assert after.stdout == before and call("resume", run).exit_code == 0
         (photographs / "china").rename(photographs / "temple")
         refused = call("evaluate", run)
@@ -103,27 +103,27 @@ def test_an_added_file_changes_no_number_and_a_renamed_class_is_refused(searched
         added.unlink()
 
 
-def test_a_run_that_does_not_know_its_files_is_told_why_it_cannot_go_on(searched, tmp_path):
+def test_a_run_without_a_record_of_its_files_cannot_be_resumed(searched, tmp_path):
     old = shutil.copytree(searched[0], tmp_path / "old")
     (old / "data.json").unlink()
     for command in ("evaluate", "resume"):
         done = call(command, old)
-        assert done.exit_code == 2 and "does not say which images trained" in done.stderr
+        assert done.exit_code == 2 and "does not record which images were for" in done.stderr
 
 
 @pytest.mark.parametrize("start", ["rb-0net", "rb-r18", "resnet-20"])
 @pytest.mark.parametrize("flops", [4e6, 2e7, 5e8])
-def test_the_start_has_room_for_one_more_block_and_no_wider_one_has(start, flops):
-    """A folder of 224 pixels used to get a start of twice ζ."""
+def test_the_suggested_start_is_the_widest_with_room_for_one_more_block(start, flops):
+    """Images of 224 pixels used to get a start network of twice ζ."""
     zeros, labels = np.zeros((2, 224, 224, 3), np.uint8), [0, 1]
     dataset = Dataset("mine", zeros, labels, zeros, labels, None)
     config = SearchConfig(dataset="mine", start=start, flops=flops)
     width = suggested_width(config, dataset)
     most = 16 if start == "resnet-20" else 64
     assert 1 <= width <= most
-    taken, wider = (
+    chosen, wider = (
         start_architecture(replace(config, width=w), dataset) for w in (width, width + 1)
     )
-    assert width == 1 or dearest_flops(taken, None) <= flops
+    assert width == 1 or dearest_flops(chosen, None) <= flops
     assert width == most or dearest_flops(wider, None) > flops
-    assert width == 1 or cost(taken).flops <= flops
+    assert width == 1 or cost(chosen).flops <= flops

@@ -1,4 +1,4 @@
-"""A whole race on real digits: what it costs, who goes on, and that a kill changes nothing."""
+"""A whole race on real digits: its cost, its survivors, and that a kill changes nothing."""
 
 import json
 import os
@@ -34,14 +34,14 @@ MINE = resnet_architecture((8, 8, 1), 10, (8, 16), (1, 1), "small")
 
 
 def config(folder, **changes):
-    """Settings of a race with a contender from a file in a folder."""
+    """Return the settings of a race with a contender from a file in a folder."""
     file = folder / "mine.json"
     file.write_text(json.dumps(MINE.to_json()))
     return SearchConfig(**SETTINGS | {"contenders": str(file)} | changes)
 
 
 def outcome(path) -> dict:
-    """Records by key, without what a clock wrote into them."""
+    """Return the entries by key, without their numbers and times."""
     entries = (entry.to_json() for entry in read_journal(path / "journal.jsonl")[0])
     return {e["key"]: {k: e[k] for k in e if k not in ("n", "time", "seconds")} for e in entries}
 
@@ -58,7 +58,7 @@ def finished(tmp_path_factory):
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_a_race_costs_what_was_announced_within_the_budget(finished):
+def test_a_race_has_as_many_epochs_as_planned_and_stays_within_the_budget(finished):
     entrants = events(finished.run, EntrantEvent)
     trainings = events(finished.run, TrainingEvent)
     assert [e.label for e in entrants] == ["s1 111", "s1p 11", "s1p+ 01", "s2p 1", "mine"]
@@ -71,7 +71,7 @@ def test_a_race_costs_what_was_announced_within_the_budget(finished):
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
+def test_the_lowest_validation_losses_remain_and_the_best_gets_the_cooldown(finished):
     first, second = events(finished.run, HalvingEvent)
     trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
     for halving, rung in ((first, "rung_1"), (second, "rung_2")):
@@ -84,7 +84,7 @@ def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
     final = [t for t in trainings.values() if t.variant in ("cooldown", "whole")]
     assert {(t.index, t.variant) for t in final} == {(winner, "cooldown"), (4, "whole")}
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
-    # Test data see no network of a rung.
+    # Networks in a rung are not evaluated on test data.
     assert all(t.test.accuracy is None for t in trainings.values() if t.variant.startswith("rung"))
     assert (
         finished.architecture
@@ -94,7 +94,7 @@ def test_the_lowest_validation_losses_go_on_and_the_best_cools_down(finished):
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_the_saved_network_is_the_one_that_was_judged(finished):
+def test_the_saved_network_is_the_one_that_was_evaluated(finished):
     data = race_module.TrainingData.load(SearchConfig(**SETTINGS))
     x, y = data.dataset.x_test, data.dataset.y_test
     predicted = finished.model().predict(x.astype("float32"), verbose=0).argmax(axis=1)
@@ -102,7 +102,7 @@ def test_the_saved_network_is_the_one_that_was_judged(finished):
 
 
 @pytest.mark.any_backend
-def test_a_rung_goes_on_from_the_weights_and_the_optimizer_of_the_one_before(tmp_path):
+def test_a_rung_starts_from_the_weights_and_the_optimizer_of_the_one_before(tmp_path):
     settings = SearchConfig(**SETTINGS).resolved()
     data = race_module.TrainingData.load(settings)
     with Run.create(tmp_path / "run", settings) as run:
@@ -116,7 +116,7 @@ def test_a_rung_goes_on_from_the_weights_and_the_optimizer_of_the_one_before(tmp
         after_two = keras.models.load_model(run.models / "001_rung_2.keras")
     assert int(after_two.optimizer.iterations) == steps * sum(node.plan.rungs)
     moved = np.abs(after_two.get_weights()[0] - after_one.get_weights()[0]).max()
-    assert 0 < moved < 0.2  # a few steps of Adam, not other random weights
+    assert 0 < moved < 0.2  # A few steps of Adam, not other random weights.
 
 
 START = "import resbuilder; resbuilder.resume({path!r}, workers={workers})"
@@ -124,7 +124,7 @@ START = "import resbuilder; resbuilder.resume({path!r}, workers={workers})"
 
 def begin(path, workers=1):
     program = START.format(path=str(path), workers=workers)
-    # One thread each, because sums over more of them round otherwise.
+    # One thread each, because sums over several threads round differently.
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-c", program], env=environment, stderr=subprocess.PIPE
@@ -133,29 +133,29 @@ def begin(path, workers=1):
 
 @pytest.mark.faults
 @pytest.mark.slow
-def test_a_killed_race_with_processes_beside_it_ends_as_one_alone(tmp_path):
-    for name in ("alone", "beside"):
+def test_a_killed_race_with_workers_ends_like_one_without(tmp_path):
+    for name in ("alone", "parallel"):
         Run.create(tmp_path / name, config(tmp_path).resolved()).__exit__()
-    alone, beside = tmp_path / "alone", tmp_path / "beside"
+    alone, parallel = tmp_path / "alone", tmp_path / "parallel"
     process = begin(alone)
     assert process.wait() == 0, process.stderr.read()
-    process = begin(beside, 2)
-    while "halving 0" not in outcome(beside):
+    process = begin(parallel, 2)
+    while "halving 0" not in outcome(parallel):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert "finished" not in outcome(beside)
-    assert begin(beside, 2).wait() == 0
-    assert outcome(beside) == outcome(alone)
-    for a, b in zip(weights(beside), weights(alone), strict=True):
+    assert "finished" not in outcome(parallel)
+    assert begin(parallel, 2).wait() == 0
+    assert outcome(parallel) == outcome(alone)
+    for a, b in zip(weights(parallel), weights(alone), strict=True):
         np.testing.assert_array_equal(a, b)
-    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, beside)]
+    models = [{path.name for path in (run / "models").iterdir()} for run in (alone, parallel)]
     assert models[0] == models[1]
 
 
 @pytest.mark.slow
-def test_a_race_is_reported_and_compared_with_its_contender(finished, tmp_path):
+def test_the_report_compares_a_race_with_its_contender(finished, tmp_path):
     folder = shutil.copytree(finished.run, tmp_path / "run")
     page = write_report(folder).read_text()
     assert "mine, was trained for all 9 epochs" in page and "at equal total cost" in page
@@ -172,20 +172,18 @@ def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
     for name in ("method", "total_epochs", "depths", "contenders"):
         del config[name]
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match='is that of a search of method "race"'):
+    with pytest.raises(ValueError, match='is that of a search with method "race"'):
         resume(folder)
 
 
-def test_a_contender_that_changed_before_the_first_training_was_done_is_refused(
-    tmp_path, monkeypatch
-):
+def test_a_contender_that_changed_before_the_first_training_ended_is_refused(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RaceTrainings, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         search(config(tmp_path), tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt):  # it goes on with the same file
+    with pytest.raises(KeyboardInterrupt):  # With the same file, the search is resumed.
         resume(tmp_path / "run")
     other = resnet_architecture((8, 8, 1), 10, (16, 8), (1, 1), "small")
     (tmp_path / "mine.json").write_text(json.dumps(other.to_json()))
@@ -194,7 +192,7 @@ def test_a_contender_that_changed_before_the_first_training_was_done_is_refused(
 
 
 def diverging(monkeypatch, *where):
-    """Replaces trainings by their outcome: of those named, (index, variant), a loss not finite."""
+    """Replace trainings by their results; the given ones, as (index, variant), diverge."""
 
     def outcome_of(self, node, variant):
         build_model(node.architecture).save(self.folder.models / network_file(node.index, variant))
@@ -210,14 +208,14 @@ def diverging(monkeypatch, *where):
     monkeypatch.setattr(RaceTrainings, "train", outcome_of)
 
 
-def test_epochs_of_candidates_that_diverged_go_to_the_cooldown(tmp_path, monkeypatch):
+def test_the_cooldown_gets_the_epochs_of_diverged_candidates(tmp_path, monkeypatch):
     diverging(monkeypatch, *((index, "rung_1") for index in (0, 1, 2)))
     settings = SearchConfig(**SETTINGS | {"total_epochs": 10})
     run = search(settings, tmp_path / "run").run
     trainings = {(t.index, t.variant): t.epochs for t in events(run, TrainingEvent)}
     assert [key for key in trainings if key[1] != "rung_1"] == [(3, "rung_2"), (3, "cooldown")]
     assert sum(trainings.values()) == 10
-    # 4 × 1 + 3 × 1 + cooldown 3 was the plan.
+    # The plan was 4 × 1 + 3 × 1 + 3 (cooldown).
     assert trainings[3, "cooldown"] == 5
 
 
@@ -231,7 +229,7 @@ def test_epochs_of_candidates_that_diverged_go_to_the_cooldown(tmp_path, monkeyp
         ),
     ],
 )
-def test_a_race_that_diverged_says_where_and_trains_its_contenders(
+def test_a_diverged_race_gives_the_reason_and_trains_its_contenders(
     tmp_path, monkeypatch, diverged, why
 ):
     diverging(monkeypatch, *diverged)
@@ -252,16 +250,16 @@ def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"total_epochs": 5}, "too small for a race of 4 candidates: it needs at least 8"),
+        ({"total_epochs": 5}, "too small for a race of 4 candidates: it must be at least 8"),
         ({"flops": 10}, "the smallest candidate"),
-        ({"contenders": "vgg"}, "no contender 'vgg': there are resnet-20"),
+        ({"contenders": "vgg"}, "unknown contender 'vgg'; give resnet-20"),
         ({"contenders": "there_is_none.json"}, "cannot read the architecture"),
         ({"contenders": "resnet-20,resnet-20"}, "twice"),
-        ({"contenders": "mine.json"}, r"is a network for images \(8, 8, 3\)"),
+        ({"contenders": "mine.json"}, r"is a network for images of shape \(8, 8, 3\)"),
         ({"contenders": "deep.json", "flops": 9_000}, "contender deep: a budget of 9,000"),
     ],
 )
-def test_bad_input_says_what_and_leaves_nothing(tmp_path, monkeypatch, changes, message):
+def test_bad_input_is_a_clear_error_and_leaves_nothing(tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
     mine = resnet_architecture((8, 8, 3), 10, (4,), (1,), "small")
     deep = resnet_architecture((8, 8, 1), 10, (4,), (9,), "small")

@@ -1,4 +1,4 @@
-"""The whole search on real digits: what it leaves, and that nothing is lost when it is killed."""
+"""The whole search on real digits: its results, and that nothing is lost when it is killed."""
 
 import csv
 import json
@@ -39,12 +39,12 @@ SETTINGS = {
     "flops": 100_000,
     "rounds": 1,
     "insertions": 1,
-    # Every block is below such a threshold: removal is part of the run.
+    # Every block is below this threshold, so the run includes a removal.
     "tau_layer": 0.5,
     "momentum": False,
 }
 TIMES = ("time", "seconds")
-# A start from a file has a width and stages of its own.
+# A start from a file has its own width and stages.
 OWN = {"width": None, "stages": None}
 
 
@@ -53,7 +53,7 @@ def run_search(path, callbacks=None, **changes):
 
 
 def decisions_and_numbers(path: Path) -> list[dict]:
-    """The journal without what a clock wrote into it."""
+    """Return the journal without times."""
     return [
         {key: value for key, value in entry.to_json().items() if key not in TIMES}
         for entry in read_journal(path / "journal.jsonl")[0]
@@ -61,7 +61,7 @@ def decisions_and_numbers(path: Path) -> list[dict]:
 
 
 def events(result, kind=object) -> list:
-    """The events of a search, of one kind or all."""
+    """Return the events of a search, of one kind or all."""
     entries, _ = read_journal(result.run / "journal.jsonl")
     return [entry.event for entry in entries if isinstance(entry.event, kind)]
 
@@ -83,7 +83,7 @@ def test_the_run_follows_figure_4_3(finished):
         "data",
         *trained, "removal",  # the start
         *trained, "removal", "architecture", "evaluation",  # an insertion, and its removal
-        "morphnet", *trained,  # the last MorphNet step's network is trained too
+        "morphnet", *trained,  # the result of the last MorphNet step is trained, too
         "finished",
     ]  # fmt: skip
     made = events(finished, ArchitectureEvent)
@@ -100,8 +100,8 @@ def test_the_last_network_fills_the_budget_and_respects_it(finished):
 
 @pytest.mark.any_backend
 def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
-    leaves = [e for e in events(finished, TrainingEvent) if e.variant != "with_reg"]
-    highest = max(event.validation.accuracy for event in leaves)
+    no_reg = [e for e in events(finished, TrainingEvent) if e.variant != "with_reg"]
+    highest = max(event.validation.accuracy for event in no_reg)
     assert finished.best.accuracy_validation == highest
     data = load("digits")
     predicted = finished.model().predict(data.x_test.astype("float32"), verbose=0).argmax(axis=1)
@@ -112,7 +112,7 @@ def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
     assert np.trace(confusion) == round(accuracy * len(data.y_test))
 
 
-def test_only_the_models_that_are_needed_stay(finished):
+def test_only_needed_models_are_kept(finished):
     names = {p.name for p in (finished.run / "models").iterdir()}
     assert len(names) <= 3 and "best.keras" in names
 
@@ -127,7 +127,7 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tmp_path):
+def test_a_run_killed_at_random_times_ends_like_an_uninterrupted_one(finished, tmp_path):
     path = tmp_path / "run"
     config = SearchConfig(**SETTINGS)
     Run.create(path, config.resolved()).__exit__()
@@ -155,7 +155,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(finished, tm
 
 
 @pytest.mark.slow
-def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
+def test_a_resumed_run_accepts_only_its_own_data_and_keeps_its_start(tmp_path):
     data, start = tmp_path / "mine.npz", tmp_path / "start.json"
     digits = load("digits")
     arrays = {k: getattr(digits, k) for k in ("x_train", "y_train", "x_test", "y_test")}
@@ -171,13 +171,13 @@ def test_a_resumed_run_takes_nothing_but_its_own_data_and_start(tmp_path):
     start.unlink()
     assert resume(tmp_path / "run") == result
     np.savez(data, **arrays | {"y_train": arrays["y_train"][::-1]})
-    with pytest.raises(ValueError, match="are not those that the run"):
+    with pytest.raises(ValueError, match="are not those with which the run"):
         resume(tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_a_winner_can_be_the_next_start(finished, with_share, tmp_path):
-    """Also when both searches name the blocks that they insert alike."""
+def test_a_winner_can_be_the_start_of_another_search(finished, with_share, tmp_path):
+    """This works even if both searches give their inserted blocks the same names."""
     best = Architecture.from_json((finished.run / "architecture.json").read_text())
     assert best == finished.architecture
     start = tmp_path / "start.json"
@@ -188,8 +188,8 @@ def test_a_winner_can_be_the_next_start(finished, with_share, tmp_path):
     assert [event.inserted for event in made_by(again, "insertion")] == [grown.inserted]
 
 
-def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path):
-    """With a step size of practically zero the other layers are found as they were."""
+def test_an_insertion_inherits_weights_and_the_optimizer(tmp_path):
+    """With a learning rate of practically zero, the other layers keep their weights."""
     settings = {"learning_rate": 1e-12, "lambda_l2": 0.0, "tau_layer": 0.0}
     config = SearchConfig(**SETTINGS | settings)
     with Run.create(tmp_path / "run", config.resolved()) as run:
@@ -203,12 +203,12 @@ def test_insertion_trains_on_from_the_weights_and_the_optimizer_before(tmp_path)
         model = keras.models.load_model(run.models / "001_with_reg.keras")
     stem = keras.ops.convert_to_numpy(model.get_layer("stem").kernel)
     np.testing.assert_allclose(stem, before, atol=1e-8)
-    # Two trainings of four steps: Adam's state was taken over, not begun anew.
+    # Two trainings of four steps: Adam's state was inherited, not reset.
     assert int(model.optimizer.iterations) == 8
 
 
 @pytest.mark.slow
-def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_path):
+def test_inserted_blocks_that_exceed_the_budget_end_the_search(tmp_path):
     result = run_search(tmp_path / "run", width=1, flops=1500, tau_layer=0.0)
     assert "one channel in every layer already needs" in result.reason
     assert result.best.index == 0
@@ -216,14 +216,14 @@ def test_a_budget_that_the_inserted_blocks_exceed_breaks_the_network_down(tmp_pa
 
 @pytest.fixture(scope="module")
 def with_share(tmp_path_factory):
-    """Two rounds with a share of the budget for each inserted block, none of which is removed."""
+    """Two rounds with a fraction of the budget for each inserted block; no block is removed."""
     path = tmp_path_factory.mktemp("shared") / "run"
     return run_search(path, insert_share=0.2, rounds=2, tau_layer=0.0)
 
 
 @pytest.mark.slow
-def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_share):
-    """At full resolution a block of the thesis' width would cost 36 % of this budget."""
+def test_insert_share_keeps_every_network_within_the_budget(with_share):
+    """At full resolution, a block of the thesis' width would need 36 % of this budget."""
     sizes = {event.index: event.flops for event in events(with_share, ArchitectureEvent)}
     assert max(sizes.values()) <= SETTINGS["flops"]
     grown = made_by(with_share, "insertion")
@@ -236,30 +236,30 @@ def test_a_share_for_inserted_blocks_keeps_every_network_within_the_budget(with_
 
 
 @pytest.mark.slow
-def test_the_space_can_be_exhausted(tmp_path, monkeypatch):
+def test_a_search_continues_when_no_position_for_a_block_is_left(tmp_path, monkeypatch):
     monkeypatch.setattr("resbuilder.pipeline.loop.draw_insertion", lambda *_: None)
     result = run_search(tmp_path / "run")
     assert events(result, ExhaustedEvent)
     assert result.reason == "all rounds are done"
 
 
-def test_a_network_that_regularization_kills_ends_the_run_with_the_best_so_far(tmp_path):
+def test_a_search_whose_network_dies_ends_with_the_best_so_far(tmp_path):
     result = run_search(tmp_path / "run", tau_morphnet=100.0, insertions=0)
     assert result.reason.startswith("break-down: no channel is alive in stem")
     assert result.best.index == 0 and result.model() is not None
     assert [event.name for event in events(result)[-3:]] == ["morphnet", "breakdown", "finished"]
 
 
-def test_a_training_that_diverges_ends_the_run(tmp_path):
+def test_a_diverging_training_ends_the_run(tmp_path):
     result = run_search(tmp_path / "run", learning_rate=1e30)
     assert "did not stay finite" in result.reason and result.best is None
-    with pytest.raises(ValueError, match="no network within the budget"):
+    with pytest.raises(ValueError, match="trained no network within the budget"):
         result.model()
 
 
 @pytest.mark.slow
 def test_surviving_channels_are_inherited_on_request(tmp_path):
-    """With a step size of practically zero, the old channels are found again in the new network."""
+    """With a learning rate of practically zero, the new network has the old channels."""
     settings = {"insertions": 0, "learning_rate": 1e-12, "lambda_l2": 0.0}
     run_search(tmp_path / "before", rounds=0, **settings)
     stem = {}
@@ -279,7 +279,7 @@ def with_reg_stem(path, index) -> np.ndarray:
 
 @pytest.mark.slow
 def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
-    """A gain of any size counts as good here, so nothing may be removed after the insertion."""
+    """Any gain counts as good here, so no block is removed after the insertion."""
     result = run_search(tmp_path / "run", momentum=True, tau_momentum=-1.0)
     judged = events(result, RemovalEvent)
     assert [event.kept_by_momentum for event in judged] == [False, True]
@@ -287,7 +287,7 @@ def test_momentum_keeps_the_blocks_of_a_good_insertion(tmp_path):
     assert [event.origin for event in made] == ["start", "insertion", "morphnet"]
 
 
-def test_a_logger_sees_each_training_as_the_journal_has_it(finished):
+def test_a_callback_logs_the_same_values_as_the_journal(finished):
     logs = {path.stem: path for path in (finished.run.parent / "run_logs").iterdir()}
     for training in events(finished, TrainingEvent):
         with open(logs.pop(f"{training.index:03d}_{training.variant}")) as file:
@@ -297,19 +297,19 @@ def test_a_logger_sees_each_training_as_the_journal_has_it(finished):
     assert not logs
 
 
-def test_a_callback_cannot_make_a_training_shorter_than_others(tmp_path):
+def test_a_callback_must_not_stop_a_training(tmp_path):
     stop = keras.callbacks.EarlyStopping("loss", min_delta=1e9, patience=0)
-    with pytest.raises(ValueError, match="after 2 of 3 epochs; a search compares .* equal length"):
+    with pytest.raises(ValueError, match="after 2 of 3 epochs, but a search .* equal length"):
         run_search(tmp_path / "run", lambda _: [stop], rounds=0, epochs=3)
 
 
-def test_nothing_is_written_when_the_settings_cannot_work(tmp_path):
+def test_nothing_is_written_if_the_settings_are_invalid(tmp_path):
     for changes, message in [
-        ({"peak_flops": 1e9, "bandwidth": 1e9}, "and no other"),
+        ({"peak_flops": 1e9, "bandwidth": 1e9}, 'for resource "latency" only'),
         ({"shift": 1.0}, "shift must be in"),
         ({"flops": 10}, "the smallest rb-0net"),
         ({"dataset": "nothing"}, "unknown dataset"),
-        ({"start": "vgg"}, "no start network 'vgg'"),
+        ({"start": "vgg"}, "unknown start network 'vgg'"),
         ({"stages": 6}, "too small for 6 stages"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -322,7 +322,7 @@ def test_a_start_from_a_file(tmp_path):
     result = run_search(tmp_path / "run", start=str(tmp_path / "a.json"), rounds=0, **OWN)
     assert result.architecture == architecture
     build_start(tmp_path / "b.json", (9, 9, 1))
-    with pytest.raises(ValueError, match=r"images \(9, 9, 1\)"):
+    with pytest.raises(ValueError, match=r"a network for images of shape \(9, 9, 1\)"):
         run_search(tmp_path / "other", start=str(tmp_path / "b.json"), **OWN)
 
 

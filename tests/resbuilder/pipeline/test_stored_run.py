@@ -1,4 +1,4 @@
-"""A run of version 0.1.0 is read, reported and resumed."""
+"""A run of version 0.1.0 can be read, reported and resumed."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from resbuilder.report.decisions import decisions
 from resbuilder.run import Journal, TrainingEvent, Winner, read_journal
 
 STORED = Path(__file__).parents[2] / "fixtures" / "run_0_1_0"
-# Where the search was when the models were copied: before LayerLasso judged its second network.
+# Lines of the journal when the models were copied: before LayerLasso judged the second network.
 INTERRUPTED = 10
 
 on_tensorflow = pytest.mark.skipif(
@@ -24,22 +24,22 @@ on_tensorflow = pytest.mark.skipif(
 
 @pytest.fixture
 def stored(tmp_path):
-    """A copy: digits, one round with one insertion, which LayerLasso removes."""
+    """A copy of the run: digits, one round with one insertion, which LayerLasso removes."""
     return Path(shutil.copytree(STORED, tmp_path / "run"))
 
 
 @pytest.mark.any_backend
-def test_its_journal_says_what_it_said(stored):
+def test_its_journal_is_read_without_loss(stored):
     file = stored / "journal.jsonl"
-    entries, whole = read_journal(file)
-    assert whole == file.stat().st_size
+    entries, complete = read_journal(file)
+    assert complete == file.stat().st_size
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [entry.to_json() for entry in entries] == lines
     assert [list(entry.to_json()) for entry in entries] == [list(line) for line in lines]
 
 
 @pytest.mark.any_backend
-def test_it_is_reported(stored):
+def test_it_can_be_reported(stored):
     history = read_history(stored)
     assert [row["origin"] for row in summary_rows(history)] == [
         "start", "insertion", "removal", "morphnet"
@@ -47,8 +47,10 @@ def test_it_is_reported(stored):
     assert history.finished.best == Winner(3, "no_reg_wi", 0.125, 0.10027854889631271)
     best = history.best()
     assert (best.label, best.validation) == ("#3 No Reg WI", 0.125)
-    told = [decision.kind for decision in decisions(history)]
-    assert told == ["Start", "Judge", "Insert", "Judge", "Remove", "MorphNet", "Resize", "Finished"]
+    kinds = [decision.kind for decision in decisions(history)]
+    assert kinds == [
+        "Start", "LayerLasso", "Insert", "LayerLasso", "Remove", "MorphNet", "Resize", "Finished"
+    ]  # fmt: skip
     page = write_report(stored).read_text()
     assert re.search(r"The best network within the budget is <b>#3 No Reg WI</b>", page)
 
@@ -76,7 +78,7 @@ def test_it_is_resumed_where_it_was_interrupted(stored):
 
 
 @on_tensorflow
-def test_a_finished_one_is_resumed_without_a_training(stored):
+def test_a_finished_run_is_resumed_without_a_training(stored):
     before = (stored / "journal.jsonl").read_bytes()
     result = resume(stored)
     assert (result.best.index, result.reason) == (3, "all rounds are done")

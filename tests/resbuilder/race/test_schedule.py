@@ -1,4 +1,4 @@
-"""Epochs of a race, and who goes on: computed by hand, and what holds of every race."""
+"""Epochs and survivors of a race: computed by hand, and properties of every race."""
 
 import pytest
 from hypothesis import given
@@ -11,19 +11,19 @@ def test_epochs_are_divided_as_documented():
     plan = race_plan(42, 7)
     # 0.2 · 42 / 7 = 1.2 and 0.2 · 42 / 3 = 2.8
     assert (plan.starters, plan.rungs, plan.cooldown) == ((7, 3), (1, 3), 42 - 7 - 9)
-    assert str(plan) == "42 epochs: 7 × 1 + 3 × 3 + cooldown 26"
+    assert str(plan) == "42 epochs = 7 × 1 + 3 × 3 + 26 (cooldown)"
     assert [plan.stay(rung) for rung in (0, 1)] == [3, 1]
     assert plan.before("rung_1") is None and plan.before("rung_2") == "rung_1"
     assert plan.before("cooldown") == "rung_2" and plan.before("whole") is None
 
 
-def test_one_candidate_has_all_epochs():
+def test_a_single_candidate_gets_all_epochs():
     plan = race_plan(3, 1)
     assert (plan.rungs, plan.cooldown, plan.before("cooldown")) == ((), 3, None)
 
 
 @given(st.integers(1, 500), st.integers(1, 20))
-def test_every_epoch_is_spent_once_or_the_least_number_is_said(total, candidates):
+def test_every_epoch_is_spent_once_or_the_error_names_the_least_number(total, candidates):
     try:
         plan = race_plan(total, candidates)
     except ValueError as error:
@@ -34,7 +34,7 @@ def test_every_epoch_is_spent_once_or_the_least_number_is_said(total, candidates
     assert spent + plan.cooldown == total and plan.cooldown >= 1 and min((1, *plan.rungs)) >= 1
 
 
-def test_the_best_of_each_depth_goes_on_before_the_second_best_of_another():
+def test_the_best_of_each_depth_comes_before_the_second_best_of_another():
     losses, depths = [1.0, 1.1, 1.2, 1.3, 2.0, 1.9], [1, 1, 1, 1, 2, 2]
     assert survivors(losses, depths, 3) == [0, 1, 5]
     assert survivors(losses, depths, 1, across=True) == [0]
@@ -43,5 +43,5 @@ def test_the_best_of_each_depth_goes_on_before_the_second_best_of_another():
 @pytest.mark.parametrize(
     ("losses", "kept"), [([None, 2.0, 1.0], [2, 1]), ([None] * 3, []), ([1.0, 1.0, 1.0], [0, 1])]
 )
-def test_a_loss_that_is_not_finite_is_out_and_the_earlier_of_equals_goes_on(losses, kept):
+def test_a_loss_that_is_not_finite_drops_out_and_the_earlier_of_equals_remains(losses, kept):
     assert survivors(losses, [1, 1, 1], 2) == kept

@@ -1,4 +1,4 @@
-"""The candidates of a race: all within ζ and close to it, among them what rivals use."""
+"""The candidates of a race: all within ζ and close to it; ResNet-18 is one of them."""
 
 import pytest
 
@@ -13,20 +13,20 @@ CASES = [
 
 
 @pytest.mark.parametrize(("shape", "flops"), CASES)
-def test_every_candidate_fills_the_budget_and_is_another_network(shape, flops):
+def test_candidates_fill_the_budget_and_are_all_different(shape, flops):
     found = candidates(shape, 10, flops)
     assert len({c.architecture for c in found}) == len(found) >= 3
     for candidate in found:
         assert 0.9 * flops < cost(candidate.architecture).flops <= flops
-        # As long as there are two rows of features, each stage halves them.
+        # Each stage halves the rows of features, but never below two.
         assert min(candidate.architecture.resolutions()[-1]) >= 2
         assert {len(s.blocks) for s in candidate.architecture.stages} <= {0, candidate.depth}
 
 
-def test_the_names_say_what_the_networks_are():
+def test_the_labels_describe_the_networks():
     found = {c.label: c.architecture for c in candidates((32, 32, 3), 10, 4e6)}
     assert list(found) == [
-        "s1p 111", "s1p+ 0111", "s2p 111", "s2p+ 011",  # s1 would begin with six channels
+        "s1p 111", "s1p+ 0111", "s2p 111", "s2p+ 011",  # s1 111 would begin with six channels
         "s1 2222", "s1p 2222", "s1p+ 0222",
     ]  # fmt: skip
     assert found["s1p+ 0111"].resolutions() == ((16, 16), (8, 8), (4, 4), (2, 2))
@@ -34,12 +34,12 @@ def test_the_names_say_what_the_networks_are():
     assert [s.width for s in found["s1p+ 0111"].stages] == [12, 25, 50, 100]
 
 
-def test_resnet_18_with_a_small_stem_is_in_the_space():
+def test_resnet_18_with_a_small_stem_is_a_candidate():
     resnet = scale_to_budget(resnet_architecture((32, 32, 3), 10, stem="small"), 4_000_000)
     assert resnet in [c.architecture for c in candidates((32, 32, 3), 10, 4e6)]
 
 
-def test_larger_images_begin_with_one_more_stage_without_blocks_for_each_doubling():
+def test_each_doubling_of_the_images_adds_a_first_stage_without_blocks():
     labels = [c.label for c in candidates((128, 128, 3), 10, 1e8, depths=[1])]
     assert "s1 00111" in labels and "s1p+ 000111" in labels
 
@@ -50,7 +50,7 @@ def test_a_budget_that_no_network_can_have_is_refused(flops):
         candidates((32, 32, 3), 10, flops)
 
 
-def test_a_budget_below_the_smallest_says_the_least():
+def test_a_budget_below_the_smallest_candidate_names_the_least_budget():
     with pytest.raises(ValueError, match="the smallest candidate, .* needs") as error:
         candidates((32, 32, 3), 10, 10)
     least = int(str(error.value).partition("needs ")[2].partition(";")[0].replace(",", ""))

@@ -1,4 +1,4 @@
-"""A run folder as a search leaves it, made without training anything."""
+"""Run folders like those of a search, made without training."""
 
 import json
 from dataclasses import replace
@@ -17,7 +17,7 @@ CLASS_NAMES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shi
 
 
 class Run:
-    """Writes config, environment and journal of an invented search into a folder."""
+    """Writes config, environment and journal of an invented search to a folder."""
 
     def __init__(self, folder, budget=5_000_000, class_names=CLASS_NAMES, **config):
         self.folder, self.class_names = folder, list(class_names)
@@ -38,7 +38,7 @@ class Run:
         (folder / "environment.json").write_text(json.dumps(environment))
 
     def event(self, kind, **content):
-        """Append an event and write the journal, so that a run can stop after any of them."""
+        """Append an event and write the journal, so that a run can stop after any event."""
         n = len(self.events)
         self.time += timedelta(seconds=11)
         event = {"n": n, "time": self.time.isoformat(), "event": kind, "key": f"{kind}-{n}"}
@@ -47,7 +47,7 @@ class Run:
         (self.folder / "journal.jsonl").write_text(text)
 
     def add(self, architecture, origin, round=0, parent=None, inserted=(), removed=(), where=None):
-        """Record an architecture with its real cost; returns its index."""
+        """Record an architecture with its real cost; return its index."""
         index, c = len(self.architectures), cost(architecture)
         self.architectures.append(architecture)
         self.event(
@@ -76,7 +76,7 @@ class Run:
             self.scores.append((top, index, variant))
 
     def insert(self, parent, stage, round):
-        """Put one block at the end of a stage; returns the index of the new architecture."""
+        """Insert a block at the end of a stage; return the index of the new architecture."""
         a = self.architectures[parent]
         name = f"i{self.blocks}"
         self.blocks += 1
@@ -88,7 +88,7 @@ class Run:
         return self.add(new, "insertion", round, parent, inserted=[name], where=where)
 
     def judge(self, index, round, remove=(), momentum=False):
-        """Record LayerLasso's verdict and, where blocks go, the architecture without them."""
+        """Record a decision of LayerLasso, and the architecture without the removed blocks."""
         a = self.architectures[index]
         names = [b.name for b in a.blocks]
         low = set(remove) | (set(names[:1]) if momentum else set())
@@ -165,7 +165,7 @@ class Run:
 
 @pytest.fixture
 def start_run(tmp_path):
-    """Makes an empty run with one start network, for tests that go on from it."""
+    """Return a function that makes a run with only a start network, to be extended by a test."""
 
     def make(name="run", **settings):
         run = Run(tmp_path / name, **settings)
@@ -177,7 +177,7 @@ def start_run(tmp_path):
 
 @pytest.fixture
 def search_run(start_run):
-    """Makes a run of three rounds with insertions, removals, momentum and MorphNet steps."""
+    """Return a function that makes a run of three rounds with all kinds of decisions."""
 
     def make(name="run", finish=True, **settings):
         run = start_run(name, **settings)

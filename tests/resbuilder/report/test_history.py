@@ -1,4 +1,4 @@
-"""What is read from a run folder: records, the best network, rows, and clear refusals."""
+"""Run folders become records, rows, decisions and the best network, or clear errors."""
 
 import json
 
@@ -16,7 +16,7 @@ from resbuilder.report.verdict import wilson
 pytestmark = pytest.mark.any_backend
 
 
-def test_rows_repeat_the_journal(search_run):
+def test_rows_have_the_values_of_the_journal(search_run):
     run = search_run()
     rows = summary_rows(read_history(run.folder))
     assert [row["index"] for row in rows] == list(range(len(run.architectures)))
@@ -32,7 +32,7 @@ def test_rows_repeat_the_journal(search_run):
         assert row["removal_validation"] == 0.83 and row["with_reg_validation"] is None
 
 
-def test_the_budget_separates_candidates(search_run):
+def test_the_best_network_is_within_the_budget(search_run):
     run = search_run()
     history = read_history(run.folder)
     above = [r for r in history.records.values() if r.flops > run.budget]
@@ -44,8 +44,8 @@ def test_the_budget_separates_candidates(search_run):
     assert history.best(any_size=True).validation >= best.validation
 
 
-def test_weights_have_seen_every_training_since_they_were_random(search_run):
-    """Trainings of 3 epochs: 0 start, 1 and 2 insertions, 3 a removal, 4 insertion, 5 MorphNet."""
+def test_epochs_count_all_trainings_since_random_weights(search_run):
+    """Trainings of 3 epochs: 0 start, 1 and 2 insertions, 3 removal, 4 insertion, 5 MorphNet."""
 
     def behind(index, variant, **settings):
         history = read_history(search_run(f"{index}_{variant}_{len(settings)}", **settings).folder)
@@ -70,18 +70,18 @@ def test_a_run_can_be_read_after_every_event(search_run):
         assert len(decisions(history)) <= count
 
 
-def test_a_cut_last_line_is_left_out_and_said(search_run):
+def test_an_incomplete_last_line_is_ignored_with_a_note(search_run):
     run = search_run()
     journal = run.folder / "journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-20])
     before = journal.read_bytes()
     history = read_history(run.folder)
     assert history.finished is None and len(history.entries) == len(run.events) - 1
-    assert "cut off" in history.notes[0]
-    assert journal.read_bytes() == before  # reading changes nothing
+    assert "The last line of the journal is incomplete" in history.notes[0]
+    assert journal.read_bytes() == before  # Reading changes nothing.
 
 
-def test_a_damaged_middle_is_refused_with_its_line(search_run):
+def test_the_error_names_a_damaged_line_in_the_middle(search_run):
     run = search_run()
     journal = run.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
@@ -95,7 +95,7 @@ def test_a_damaged_middle_is_refused_with_its_line(search_run):
         read_history(run.folder)
 
 
-def test_folders_that_are_no_runs_are_refused(tmp_path, search_run):
+def test_folders_that_are_not_runs_are_refused(tmp_path, search_run):
     with pytest.raises(ValueError, match="not a run folder"):
         read_history(tmp_path)
     run = search_run()
@@ -122,14 +122,14 @@ def test_decisions_give_their_reasons(search_run):
     for row in decisions(read_history(search_run().folder)):
         texts.setdefault(row.kind, []).append(row.text)
     assert set(texts) == {
-        "Start", "Insert", "Judge", "Momentum", "Remove", "MorphNet", "Resize", "Finished"
+        "Start", "Insert", "LayerLasso", "Momentum", "Remove", "MorphNet", "Resize", "Finished"
     }  # fmt: skip
     assert len(texts["Insert"]) == 7 and "stage 1, position 0" in texts["Insert"][0]
     assert "0.0004" in texts["Momentum"][0] and "+2.10 points" in texts["Momentum"][0]
     assert "κ = 1.66" in texts["MorphNet"][0]
 
 
-def test_judgements_follow_the_removals(search_run):
+def test_judgements_agree_with_the_removals(search_run):
     run = search_run()
     judged = judgements(read_history(run.folder))
     assert sum(j.verdict == "removed" for j in judged) == 2
@@ -153,7 +153,7 @@ def test_no_network_dominates_the_pareto_front(search_run):
     assert {id(s) for s in front} == {id(s) for s in scores if not dominated(s)}
 
 
-def test_the_number_at_a_morphnet_line_is_the_widest_of_the_first_stage(search_run):
+def test_the_number_at_a_morphnet_line_is_the_largest_width_of_the_first_stage(search_run):
     run = search_run()
     for a in run.architectures:
         widths = [a.stem.width, *(b.inner for b in a.stages[0].blocks)]

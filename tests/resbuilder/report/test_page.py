@@ -1,4 +1,4 @@
-"""The page that a run folder becomes: complete, self-contained, safe, and seen by a browser."""
+"""The report page: complete, self-contained, safe, and readable in a browser."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ FIGURES = {
 
 
 class Page(HTMLParser):
-    """Tags, image sources and the visible text of a page."""
+    """The tags, image sources and visible text of a page."""
 
     def __init__(self, html):
         super().__init__()
@@ -47,7 +47,7 @@ def read_page(path):
     return Page(path.read_text(encoding="utf-8"))
 
 
-def test_a_finished_run_becomes_a_whole_page(search_run):
+def test_the_page_of_a_finished_run_is_complete(search_run):
     run = search_run()
     (run.folder / "models").mkdir()
     (run.folder / "models" / "best.keras").write_bytes(b"")
@@ -58,7 +58,7 @@ def test_a_finished_run_becomes_a_whole_page(search_run):
     for expected in (
         f"{100 * best.test:.2f} %", "Wilson, 1,000 images", best.label,
         str(best.record.architecture), best.record.architecture.tree(),
-        "trained equally long, 3 epochs", "fashion_mnist", "keras.models.load_model",
+        "Trained equally long, for 3 epochs", "fashion_mnist", "keras.models.load_model",
         "The best network classifies", "of 1,000 test images correctly",
         "resbuilder search --dataset", "Most often confused",
     ):  # fmt: skip
@@ -69,12 +69,12 @@ def test_a_finished_run_becomes_a_whole_page(search_run):
         f"{name}.{kind}" for name in FIGURES for kind in ("png", "svg")
     )
     first = path.read_bytes()
-    assert write_report(run.folder).read_bytes() == first  # from the folder alone, reproducibly
+    assert write_report(run.folder).read_bytes() == first  # The page is reproducible.
     assert not list(run.folder.rglob("*.part"))
 
 
 @pytest.mark.any_backend
-def test_every_image_is_in_the_page(search_run):
+def test_every_image_is_embedded_in_the_page(search_run):
     run = search_run()
     path = write_report(run.folder)
     page = read_page(path)
@@ -83,7 +83,7 @@ def test_every_image_is_in_the_page(search_run):
         data = base64.b64decode(source.removeprefix("data:image/png;base64,"), validate=True)
         image = Image.open(io.BytesIO(data))
         image.load()
-        # Not a blank sheet.
+        # The image is not blank.
         assert np.ptp(np.asarray(image.convert("L"))) > 100
     assert all(reference.startswith("data:") for reference in page.references)
     assert not re.search(r"url\(|@import|<script", path.read_text())
@@ -105,17 +105,17 @@ def test_names_from_data_cannot_become_markup(search_run):
 
 
 @pytest.mark.parametrize("keep", [0, 1, 3, 20], ids=lambda n: f"{n} events")
-def test_an_unfinished_run_has_a_report_that_says_so(search_run, keep):
+def test_the_report_of_an_unfinished_run_says_so(search_run, keep):
     run = search_run()
     lines = (run.folder / "journal.jsonl").read_text().splitlines(keepends=True)
     (run.folder / "journal.jsonl").write_text("".join(lines[:keep]) + lines[keep][:30])
     page = read_page(write_report(run.folder))
-    assert "unfinished" in page.text and "cut off" in page.text
+    assert "unfinished" in page.text and "The last line of the journal is incomplete" in page.text
     assert "classes" not in page.sections
     assert ("No network has been trained yet" in page.text) == (keep <= 1)
 
 
-def test_a_break_down_is_explained(start_run):
+def test_an_early_end_is_explained(start_run):
     run = start_run()
     run.train(0, 0.8)
     run.judge(run.insert(0, 0, 0), 0)
@@ -128,7 +128,7 @@ def test_a_break_down_is_explained(start_run):
     run.event("breakdown", round=0, index=1, reason=reason)
     run.finish(reason)
     page = read_page(write_report(run.folder))
-    assert "broke down" in page.text
+    assert "ended early" in page.text
     assert "The search ended early: no channel is alive in stem." in page.text
     assert "#0" in page.text and "widths" not in page.sections
 
@@ -139,10 +139,10 @@ def test_one_architecture_is_enough(start_run):
     run.finish()
     page = read_page(write_report(run.folder))
     assert {"accuracy", "architectures", "flops", "training", "classes"} <= set(page.sections)
-    assert "That is the start network" in page.text
+    assert "It is the start network" in page.text
 
 
-def test_nothing_within_the_budget_is_said(start_run):
+def test_the_page_says_that_no_network_is_within_the_budget(start_run):
     run = start_run(budget=100)
     run.train(0, 0.8)
     assert (
@@ -179,11 +179,11 @@ def browser():
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
-@pytest.mark.skipif(browser() is None, reason="no Chromium here; install it to see the page opened")
-def test_a_browser_shows_the_page_and_a_phone_all_of_it(search_run, tmp_path):
+@pytest.mark.skipif(browser() is None, reason="needs Chromium to open the page")
+def test_the_page_fits_a_browser_and_a_phone(search_run, tmp_path):
     long = "/data/a_folder_with_a_long_name/" * 6
     path = write_report(search_run(data_dir=long, start=f"{long}.json").folder)
-    # Counted by the browser itself, in a copy that reports into its own document.
+    # A script in a copy of the page lets the browser itself record what it shows.
     probe = (
         "<script>addEventListener('load', () => { document.body.dataset.seen = "
         "document.title + '|' + [...document.images].map(i => i.complete && i.naturalWidth > 0 "

@@ -1,4 +1,4 @@
-"""The page of a race, made without training anything: who raced, who won, against what."""
+"""The report page of a race, made without training: its winner and the comparison."""
 
 import json
 from html import unescape
@@ -50,7 +50,7 @@ def training(index, variant, first, last, accuracy=None, epochs=None):
 
 
 def race(folder, contender=None, finish=True):
-    """Writes a race into a folder; a contender has this accuracy, if there is one."""
+    """Write a race to a folder; ``contender`` is the accuracy of a contender, if there is one."""
     folder.mkdir()
     config = SearchConfig(
         dataset="fashion_mnist", method="race", flops=FLOPS, contenders=contender and "resnet-20"
@@ -99,49 +99,51 @@ def test_the_winner_is_compared_with_the_best_contender_at_equal_total_cost(tmp_
     page = text_of(race(tmp_path / "run", contender=0.80))
     assert "#1 s1p+ 0111</b>, the winner of a race of 7 candidates" in page
     assert "resnet-20, was trained for all 42 epochs" in page and "at equal total cost" in page
-    assert "88.00 % of the race's winner against 80.00 % on test data, +8.00 points" in page
-    assert "start network" not in page and "No comparison" not in page
+    assert "on test data, the race's winner reaches 88.00 % and this contender 80.00 %, a" in page
+    assert "a difference of +8.00 points" in page
+    assert "start network" not in page and "was trained for comparison" not in page
     assert {f.stem for f in (tmp_path / "run" / "figures").iterdir()} == {
         "race", "architectures", "classes"
     }  # fmt: skip
 
 
-def test_a_contender_that_is_better_is_the_result_and_the_page_says_so(tmp_path):
+def test_a_better_contender_is_the_result_and_the_page_says_so(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.91))
-    assert "#7 resnet-20</b>, a contender, as its validation accuracy of 91.00 %" in page
-    assert "88.00 % of the race's winner against 91.00 % on test data, −3.00 points" in page
+    assert "#7 resnet-20</b>, a contender, because its validation accuracy of 91.00 %" in page
+    assert "on test data, the race's winner reaches 88.00 % and this contender 91.00 %, a" in page
+    assert "a difference of −3.00 points" in page
 
 
-def test_without_contenders_nothing_was_compared_and_the_page_says_so(tmp_path):
+def test_without_contenders_the_page_says_that_nothing_was_compared(tmp_path):
     page = text_of(race(tmp_path / "run"))
-    assert "No comparison with a hand-made network at equal total cost was made" in page
+    assert "No hand-made network was trained for comparison at equal total cost" in page
 
 
-def test_a_contender_that_is_best_so_far_is_not_yet_called_the_best(tmp_path):
+def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
     folder = race(tmp_path / "run", contender=0.80)
     journal = folder / "journal.jsonl"
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     other = entries[7] | {"index": 8, "label": "other"}
-    entries = [*entries[:8], other, *entries[8:-1]]  # without the end, and not trained
+    entries = [*entries[:8], other, *entries[8:-1]]  # Unfinished; the other one is not trained.
     lines = (json.dumps(e | {"n": n, "key": f"k{n}"}) for n, e in enumerate(entries))
     journal.write_text("".join(f"{line}\n" for line in lines))
     page = text_of(folder)
-    assert "of the 1 of 2 contenders trained so far, resnet-20, was trained" in page
+    assert "on validation data among those trained so far (1 of 2), resnet-20, was trained" in page
 
 
-def test_decisions_and_rows_tell_the_race(tmp_path):
+def test_decisions_and_rows_describe_the_race(tmp_path):
     history = read_history(race(tmp_path / "run", contender=0.80))
-    told = [d for d in decisions(history) if d.kind == "Halve"]
-    assert told[0].text.startswith(
-        "by validation loss after rung 1 go on: #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
-        "#4 s1 2222 (0.950); out: "
+    rungs = [d for d in decisions(history) if d.kind == "Rung"]
+    assert rungs[0].text.startswith(
+        "kept after rung 1, by validation loss: #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
+        "#4 s1 2222 (0.950); dropped: "
     )
     assert history.epochs_behind(history.best()) == sum(PLAN.rungs) + PLAN.cooldown
     assert summary_rows(history)[7]["origin"] == "contender resnet-20"
-    assert history.best_of(history.records[1]) is None  # the thesis' trainings alone
+    assert history.best_of(history.records[1]) is None  # It has no trainings of method thesis.
     assert search_table(tmp_path / "run").row_count == 8
 
 
-def test_a_race_under_way_has_a_page(tmp_path):
+def test_an_unfinished_race_has_a_page(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.80, finish=False))
     assert "unfinished" in page and "The race has no final network yet" in page

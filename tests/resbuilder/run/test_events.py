@@ -1,4 +1,4 @@
-"""Every event says in JSON what it is, and what JSON cannot mean is refused by name."""
+"""Every event survives JSON unchanged, and the error about an invalid field names it."""
 
 import json
 from dataclasses import fields
@@ -60,7 +60,7 @@ DEAD = {MorphNetEvent: st.text(), MorphNetStep: st.none()}
 
 
 def some(hint) -> st.SearchStrategy:
-    """Values that a field of this type may have."""
+    """Return values that a field of this type may have."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in (Variant, Origin):
         return st.sampled_from(TRAININGS if hint == Variant else ORIGINS)
@@ -89,10 +89,10 @@ def some(hint) -> st.SearchStrategy:
 
 
 def made(kind) -> st.SearchStrategy:
-    """Objects of a dataclass."""
+    """Return objects of a dataclass."""
     hints = get_type_hints(kind, include_extras=True)
     values = {f.name: some(hints[f.name]) for f in fields(kind)}
-    # A step that left no network says why; one that left one says nothing.
+    # Only a step that left no network gives a reason.
     values |= {"dead": DEAD[kind]} if kind in DEAD else {}
     values |= {"origin": st.sampled_from(OWN_ORIGINS[kind])} if kind in OWN_ORIGINS else {}
     return st.builds(kind, **values)
@@ -101,7 +101,7 @@ def made(kind) -> st.SearchStrategy:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
 @given(data=st.data(), key=st.text(), n=st.integers(0, 10**6))
-def test_an_event_comes_back_from_json_as_it_was(kind, data, key, n):
+def test_an_event_survives_json_unchanged(kind, data, key, n):
     entry = Entry(n, "2024-05-01T12:00:00+00:00", key, data.draw(made(kind)))
     line = json.dumps(entry.to_json(), allow_nan=False)
     again = Entry.from_json(json.loads(line), n)
@@ -112,19 +112,19 @@ def test_an_event_comes_back_from_json_as_it_was(kind, data, key, n):
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=25)
 @given(data=st.data())
-def test_a_field_that_is_missing_or_wrong_is_named(kind, data):
+def test_the_error_names_a_missing_or_wrong_field(kind, data):
     event = data.draw(made(kind))
-    told = {"event": kind.name, "key": ""} | event.to_json()
+    line = {"event": kind.name, "key": ""} | event.to_json()
     name = data.draw(st.sampled_from([f.name for f in fields(kind)]))
     with pytest.raises(ValueError, match=f"it lacks '{name}'"):
-        Entry.from_json({k: v for k, v in told.items() if k != name}, 0)
-    wrong = "yes" if isinstance(told[name], bool) else True
+        Entry.from_json({k: v for k, v in line.items() if k != name}, 0)
+    wrong = "yes" if isinstance(line[name], bool) else True
     with pytest.raises(ValueError, match=f"'{name}' must be .*, got {wrong!r}"):
-        Entry.from_json(told | {name: wrong}, 0)
+        Entry.from_json(line | {name: wrong}, 0)
 
 
 @given(st.sampled_from([float("nan"), float("inf"), -float("inf"), 1e300, 10**400, True, "1"]))
-def test_a_number_is_finite_and_not_so_large_that_a_figure_fails(value):
+def test_a_number_must_be_finite_and_not_too_large_for_figures(value):
     with pytest.raises(ValueError, match="'accuracy' must be a number or null, got"):
         EvaluationEvent.from_json(
             {"index": 0, "validation": {"accuracy": value, "loss": 1}, "test": {}}
@@ -132,20 +132,20 @@ def test_a_number_is_finite_and_not_so_large_that_a_figure_fails(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "message"),
     [
         ({"accuracy": 1}, "'validation' must be accuracy and loss: it lacks 'loss'"),
         (3, "'validation' must be accuracy and loss, got 3"),
         ({"accuracy": "x", "loss": 1}, "'accuracy' must be a number or null, got 'x'"),
     ],
 )
-def test_what_is_wrong_inside_a_field_is_said(value, said):
-    with pytest.raises(ValueError, match=said):
+def test_the_error_says_what_is_wrong_inside_a_field(value, message):
+    with pytest.raises(ValueError, match=message):
         EvaluationEvent.from_json({"index": 0, "validation": value, "test": value})
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("alive", {"stem": -1}, "'alive.stem' must be a whole number, got -1"),
         ("channels", {"stem": [0, None]}, r"'channels.stem\[1\]' must be a whole number, got None"),
@@ -153,23 +153,23 @@ def test_what_is_wrong_inside_a_field_is_said(value, said):
         ("result", "{}", "'result' must be an object, got '{}'"),
     ],
 )
-def test_the_place_in_a_list_or_an_object_is_named(field, value, said):
+def test_the_error_names_the_position_in_a_list_or_an_object(field, value, message):
     widths = {"stem": 1}
-    told = {
+    data = {
         "round": 0, "index": 0, "alive": widths, "widths_before": widths, "flops_before": 1,
         "dead": None, "widths_shrunk": widths, "widths_after": widths, "flops_shrunk": 1,
         "flops_after": 1, "kappa": 1, "removed_blocks": [], "channels": {"stem": [-1, 0]},
         "result": NETS[0].to_json(),
     }  # fmt: skip
-    assert MorphNetStep.from_json(told).channels == {"stem": (-1, 0)}
-    with pytest.raises(ValueError, match=said):
-        MorphNetStep.from_json(told | {field: value})
+    assert MorphNetStep.from_json(data).channels == {"stem": (-1, 0)}
+    with pytest.raises(ValueError, match=message):
+        MorphNetStep.from_json(data | {field: value})
 
 
-def test_what_a_later_version_adds_is_passed_over():
-    told = {"event": "evaluation", "key": "k", "index": 0, "energy": 3}
+def test_fields_and_events_of_later_versions_are_ignored():
+    line = {"event": "evaluation", "key": "k", "index": 0, "energy": 3}
     scores = {"accuracy": 0.5, "loss": 1.0}
-    entry = Entry.from_json(told | {"validation": scores, "test": scores | {"top5": 1}}, 0)
+    entry = Entry.from_json(line | {"validation": scores, "test": scores | {"top5": 1}}, 0)
     assert entry.event == EvaluationEvent(index=0, validation=Scores(0.5, 1), test=Scores(0.5, 1))
     lunch = {"n": 4, "time": "noon", "event": "lunch", "key": "lunch 1", "soup": [1, None]}
     entry = Entry.from_json(lunch, 4)

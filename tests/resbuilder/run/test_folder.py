@@ -1,4 +1,4 @@
-"""The run folder."""
+"""Run folders: created, opened, locked, overwritten, and refused."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ CONFIG = SearchConfig(dataset="digits", flops=1e6)
 
 
 @pytest.mark.any_backend
-def test_a_run_folder_is_made_and_opened_again(tmp_path):
+def test_a_run_folder_is_created_and_opened_again(tmp_path):
     with Run.create(tmp_path / "a" / "run", CONFIG) as made:
         pass
     with Run.open(made.path) as opened:
@@ -27,8 +27,8 @@ def test_a_run_folder_is_made_and_opened_again(tmp_path):
     assert written["packages"]["keras"] and written["cores"] >= 1
 
 
-def test_a_run_killed_while_its_folder_is_made_can_be_made_again(tmp_path):
-    """The folder is made under another name: it is there whole, or not at all."""
+def test_a_run_killed_while_its_folder_is_created_can_be_created_again(tmp_path):
+    """The folder is created under another name, and then renamed."""
     program = (
         "import os, signal, resbuilder.run.folder as run\n"
         "from resbuilder import SearchConfig\n"
@@ -51,14 +51,14 @@ def full_disk(path, value):
     raise OSError(errno.ENOSPC, "no space", path)
 
 
-def test_overwriting_keeps_the_old_run_until_the_new_one_is_there(tmp_path, monkeypatch):
+def test_overwriting_keeps_the_old_run_until_the_new_one_exists(tmp_path, monkeypatch):
     with Run.create(tmp_path / "run", CONFIG) as run:
         (run.models / "best.keras").write_text("old")
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
         patch.setattr("resbuilder.run.folder.write_json", full_disk)
         Run.create(tmp_path / "run", CONFIG, overwrite=True)
     assert run.best.read_text() == "old"
-    # Killed when the old one had made room, and the new one was not yet in its place.
+    # Killed after the old folder was renamed, and before the new one was.
     run.path.rename(tmp_path / ".run.old")
     with pytest.raises(ValueError, match="already exists"):
         Run.create(tmp_path / "run", CONFIG)
@@ -84,35 +84,35 @@ def test_a_run_has_one_writer(tmp_path):
 
 
 def of_format_1(path, **settings):
-    """Makes the folder of a search as the first format had it."""
+    """Create the folder of a search in the first format."""
     with Run.create(path, SearchConfig(dataset="digits", **settings)) as run:
         file = run.path / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 1}))
     return path
 
 
-def test_a_run_of_format_1_with_its_other_cosine_is_not_gone_on_with(tmp_path):
+def test_a_run_of_format_1_with_its_other_cosine_cannot_be_resumed(tmp_path):
     path = of_format_1(tmp_path / "cosine", schedule="cosine")
-    for _ in range(2):  # the first refusal releases the lock
-        with pytest.raises(ValueError, match="fell once an epoch; .* start the search again"):
+    for _ in range(2):  # The first refusal releases the lock.
+        with pytest.raises(ValueError, match="fell once per epoch. .* Start the search again"):
             Run.open(path)
     end = FinishedEvent(
         reason="done", seconds=0.0, best=None, best_any_size=None, confusion=None, class_names=()
     )
     Journal(path / "journal.jsonl").step(FinishedEvent, "finished", lambda: end)
-    Run.open(path).__exit__()  # a finished one trains nothing more
+    Run.open(path).__exit__()  # A finished run has no more trainings.
     Run.open(of_format_1(tmp_path / "constant", schedule="constant")).__exit__()
 
 
 def test_a_training_is_not_resumed_as_a_search(tmp_path):
     with Run.create(tmp_path / "run", TrainConfig(dataset="digits")) as run:
         assert read_config(run.path, "train")["dataset"] == "digits"
-    with pytest.raises(ValueError, match="expected that of `resbuilder search`"):
+    with pytest.raises(ValueError, match="expected that of a `resbuilder search`"):
         Run.open(tmp_path / "run")
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="oneDNN is TensorFlow's")
-def test_a_run_begun_without_onednn_goes_on_with_a_warning(tmp_path, monkeypatch):
+def test_a_run_begun_without_onednn_is_resumed_with_a_warning(tmp_path, monkeypatch):
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     Run.create(tmp_path / "run", CONFIG).__exit__()
     with warnings.catch_warnings():
@@ -120,7 +120,7 @@ def test_a_run_begun_without_onednn_goes_on_with_a_warning(tmp_path, monkeypatch
         with Run.open(tmp_path / "run"):
             pass
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "1")
-    with pytest.warns(UserWarning, match="OPTS=None, here it is 1: the numbers from here on may"):
+    with pytest.warns(UserWarning, match="OPTS=None, but here it is 1: the numbers from here on"):
         Run.open(tmp_path / "run").__exit__()
 
 
@@ -147,19 +147,19 @@ def test_a_run_begun_on_another_backend_is_refused(tmp_path):
 )
 def test_bad_configurations(tmp_path, text):
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
-    with pytest.raises(ValueError, match="cannot be read|newer resbuilder"):
+    with pytest.raises(ValueError, match="cannot be read|update resbuilder"):
         read_config(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "\xff", '{"backend": 1'])
-def test_a_damaged_environment_is_named(tmp_path, text):
+def test_the_error_names_a_damaged_environment(tmp_path, text):
     with Run.create(tmp_path / "run", CONFIG) as run:
         (run.path / "environment.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ValueError, match="environment.json cannot be read"):
         Run.open(run.path)
 
 
-def test_models_that_are_not_needed_go_but_never_the_winner(tmp_path):
+def test_unneeded_models_are_removed_but_never_the_winner(tmp_path):
     run = Run.create(tmp_path / "run", CONFIG)
     for name in ("000_with_reg", "001_with_reg", "best"):
         (run.models / f"{name}.keras").write_text("")

@@ -1,4 +1,4 @@
-"""The journal: steps are done once, a cut line is dropped, a damaged one is named."""
+"""The journal: steps are executed once, an incomplete line is dropped, a damaged one is named."""
 
 import json
 import os
@@ -21,14 +21,14 @@ def exhausted(round: int):
 
 
 def fill(path, count: int) -> Journal:
-    """A journal of as many steps."""
+    """Return a journal with this many steps."""
     journal = Journal(path)
     for n in range(count):
         journal.step(ExhaustedEvent, f"exhausted {n}", exhausted(n))
     return journal
 
 
-def test_a_step_is_done_once_also_after_reopening(tmp_path):
+def test_a_step_is_executed_once_also_after_reopening(tmp_path):
     calls = []
 
     def compute():
@@ -51,21 +51,19 @@ def test_a_step_is_done_once_also_after_reopening(tmp_path):
     assert fill(tmp_path / "other.jsonl", 3).entries == Journal(tmp_path / "other.jsonl").entries
 
 
-def test_a_line_tells_number_time_event_and_key_before_what_the_step_gave(tmp_path):
+def test_a_line_has_number_time_event_and_key_before_the_fields_of_the_event(tmp_path):
     fill(tmp_path / "journal.jsonl", 2)
     line = (tmp_path / "journal.jsonl").read_text().splitlines()[1]
-    told = json.loads(line)
-    assert list(told) == ["n", "time", "event", "key", "round"]
-    assert told.pop("time").endswith("+00:00")
-    assert told == {"n": 1, "event": "exhausted", "key": "exhausted 1", "round": 1}
+    data = json.loads(line)
+    assert list(data) == ["n", "time", "event", "key", "round"]
+    assert data.pop("time").endswith("+00:00")
+    assert data == {"n": 1, "event": "exhausted", "key": "exhausted 1", "round": 1}
 
 
 def test_a_step_of_another_kind_is_refused(tmp_path):
     journal = fill(tmp_path / "journal.jsonl", 1)
     data = DataEvent(train=(1,), test=(1,), sha256="")
-    with pytest.raises(
-        ValueError, match="'exhausted 0' is of the kind 'exhausted', expected 'data'"
-    ):
+    with pytest.raises(ValueError, match="'exhausted 0' has an event 'exhausted', expected 'data'"):
         journal.step(DataEvent, "exhausted 0", lambda: data)
 
 
@@ -77,7 +75,7 @@ def test_the_events_of_a_kind_come_in_order(tmp_path):
 
 
 @pytest.mark.faults
-def test_a_line_cut_short_is_dropped_with_a_warning_at_every_byte(tmp_path):
+def test_an_incomplete_line_is_dropped_with_a_warning_wherever_it_ends(tmp_path):
     path = tmp_path / "journal.jsonl"
     fill(path, 2)
     whole = path.read_bytes()
@@ -91,7 +89,7 @@ def test_a_line_cut_short_is_dropped_with_a_warning_at_every_byte(tmp_path):
         assert [entry.event.round for entry in read_journal(path)[0]] == [0, 1]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path):
+def test_the_error_names_a_damaged_line_in_the_middle(tmp_path):
     path = tmp_path / "journal.jsonl"
     fill(path, 3)
     lines = path.read_text().splitlines(keepends=True)
@@ -101,20 +99,20 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [((float("nan"),), "JSON"), ((-1,), r"'train\[0\]' must be a whole number"), (3, "'train'")],
 )
-def test_what_a_journal_must_not_hold_is_refused_before_anything_is_written(tmp_path, sizes, said):
+def test_an_invalid_event_is_refused_before_anything_is_written(tmp_path, sizes, message):
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         journal.step(DataEvent, "data", lambda: DataEvent(train=sizes, test=(), sha256=""))
     assert not path.exists() and journal.entries == []
 
 
 @pytest.mark.faults
-def test_a_write_that_fails_leaves_whole_lines_only(tmp_path, monkeypatch):
-    """As on a disk that fills up: the line may be half there when the error comes."""
+def test_a_failed_write_leaves_only_complete_lines(tmp_path, monkeypatch):
+    """As on a full disk, where half of the line may be written before the error."""
     path = tmp_path / "journal.jsonl"
     journal = fill(path, 1)
 

@@ -1,4 +1,4 @@
-"""A journal whose records were changed is refused where it is read, with line and reason."""
+"""A journal with changed entries is refused when it is read, with the line and the reason."""
 
 import json
 
@@ -13,7 +13,7 @@ SCORES = {"accuracy": 0.5, "loss": None}
 
 
 def records():
-    """A start, its three trainings, and a removal that removes nothing."""
+    """Return a start, its three trainings, and a removal that removes nothing."""
     c = cost(NET)
     start = {
         "event": "architecture", "index": 0, "round": 0, "origin": "start", "parent": None,
@@ -40,46 +40,46 @@ def write(path, some):
     return path
 
 
-def test_what_a_search_writes_is_read(tmp_path):
+def test_a_valid_journal_is_read(tmp_path):
     path = write(tmp_path / "journal.jsonl", records())
-    entries, whole = read_journal(path)
-    assert whole == path.stat().st_size
-    told = [entry.to_json() for entry in entries]
-    assert told == [record | {"time": ""} for record in records()]
-    # Of a newer version, perhaps: what is not known is nobody's business here.
+    entries, complete = read_journal(path)
+    assert complete == path.stat().st_size
+    found = [entry.to_json() for entry in entries]
+    assert found == [record | {"time": ""} for record in records()]
+    # Unknown events, perhaps of a newer version, are accepted.
     path = write(path, [*records(), {"event": "lunch", "key": "lunch"}])
     assert read_journal(path)[0][-1].event == UnknownEvent("lunch", {})
 
 
 @pytest.mark.parametrize(
-    ("line", "changes", "said"),
+    ("line", "changes", "message"),
     [
         (1, {"flops": "many"}, "'flops' must be a whole number, got 'many'"),
-        (1, {"index": 3}, "'index' is 3 and should be 0"),
-        (1, {"parent": 0}, "'parent' is 0, which cannot be for 'start'"),
+        (1, {"index": 3}, "'index' is 3, but should be 0"),
+        (1, {"parent": 0}, "'parent' is 0, which is impossible for 'start'"),
         (1, {"architecture": {}}, "resbuilder.architecture"),
         (1, {"inserted": ["b9"]}, "its architecture has no block b9"),
         (2, {"variant": "../../with_reg"}, "'variant' must be one of with_reg"),
         (2, {"finite": None}, "'finite' must be true or false"),
         (2, {"validation": {"accuracy": "x", "loss": 1}}, "'validation' must be accuracy and loss"),
-        (2, {"index": 7}, "its architecture 7 is not there"),
+        (2, {"index": 7}, "its architecture 7 does not exist"),
         (2, {"variant": "no_reg_wi"}, "no training with_reg before it"),
-        (2, {"key": "step 0"}, "a step 'step 0' stands there twice"),
-        (2, {"n": 5}, "it is number 5 and should be 1"),
-        (2, {"key": None}, 'no object with the texts "event" and "key"'),
+        (2, {"key": "step 0"}, "the step 'step 0' appears twice"),
+        (2, {"n": 5}, "its number is 5, but should be 1"),
+        (2, {"key": None}, 'it must be an object with the strings "event" and "key"'),
         (5, {"removed": ["b9"]}, "architecture 0 has no block b9"),
         (5, {"threshold": 10**400}, "'threshold' must be a number"),
     ],
 )
-def test_a_record_that_cannot_be_is_named(tmp_path, line, changes, said):
+def test_the_error_names_the_line_of_an_impossible_entry(tmp_path, line, changes, message):
     some = records()
     some[line - 1] |= changes
     path = write(tmp_path / "journal.jsonl", some)
-    with pytest.raises(ValueError, match=rf"journal.jsonl, line {line}, .*{said}"):
+    with pytest.raises(ValueError, match=rf"journal.jsonl, line {line}, .*{message}"):
         read_journal(path)
 
 
-def test_a_lack_or_a_missing_line_is_named(tmp_path):
+def test_the_error_names_a_missing_field_or_line(tmp_path):
     for name in ("index", "variant", "epochs", "seconds", "finite", "history", "test"):
         some = records()
         del some[2][name]
@@ -87,7 +87,7 @@ def test_a_lack_or_a_missing_line_is_named(tmp_path):
             read_journal(write(tmp_path / "journal.jsonl", some))
     some = records()
     del some[1]
-    with pytest.raises(ValueError, match="line 2, .*it is number 2 and should be 1"):
+    with pytest.raises(ValueError, match="line 2, .*its number is 2, but should be 1"):
         read_journal(write(tmp_path / "journal.jsonl", some))
     path = tmp_path / "journal.jsonl"
     path.write_text("[" * 10_000 + "\n" + path.read_text())

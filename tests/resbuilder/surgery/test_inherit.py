@@ -1,4 +1,4 @@
-"""What two networks have in common is copied, optimizer slots too."""
+"""Networks inherit the weights and optimizer slots that they have in common."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ OPTIMIZERS = {
 
 
 def build(width=6, inner=5, blocks=1):
-    """A residual network whose layer names are prefixes of each other."""
+    """Return a residual network in which some layer names are prefixes of others."""
     inputs = keras.Input((6, 6, 2))
     x = layers.Conv2D(width, 3, padding="same", name="b")(inputs)
     for n in range(blocks):
@@ -32,7 +32,7 @@ def build(width=6, inner=5, blocks=1):
 
 
 def used(make):
-    """A model and an optimizer whose slots and scalars are all different from fresh ones."""
+    """Return a model and an optimizer whose slots and scalars all differ from initial ones."""
     model, optimizer = build(), make()
     optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def values(variables):
     result = {}
     for variable in variables:
         name = variable.name
-        # A loss scale optimizer has an "iteration" of its own beside that of the inner one.
+        # A loss scale optimizer has an "iteration" in addition to that of the inner optimizer.
         while name in result:
             name += "_inner"
         result[name] = variable.numpy()
@@ -71,7 +71,7 @@ def test_inserting_a_block_keeps_every_weight_and_slot(name):
     old, new = values(source_optimizer.variables), values(target_optimizer.variables)
     assert set(old) < set(new)
     for slot, value in new.items():
-        # Adafactor's factored statistics do not name their weight, so they start fresh.
+        # Adafactor's factored statistics do not name their weight, so they start again.
         factored = value.ndim and slot.startswith(("kernel", "bias", "gamma", "beta"))
         kept = factored or slot.startswith("learning_rate")
         expected = fresh[slot] if kept else old.get(slot, fresh[slot])
@@ -119,7 +119,7 @@ def test_removing_a_block_and_channels_at_once():
 
 
 @pytest.mark.any_backend
-def test_training_goes_on_as_if_nothing_had_happened():
+def test_training_continues_as_if_the_network_had_not_been_copied():
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(8, 6, 6, 2)), rng.normal(size=(8, 3))
     source, target = build(), build()
@@ -133,27 +133,27 @@ def test_training_goes_on_as_if_nothing_had_happened():
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6)
 
 
-def test_the_learning_rate_is_the_targets_own():
+def test_the_target_keeps_its_learning_rate():
     source, source_optimizer = used(OPTIMIZERS["adam"])
     target_optimizer = optimizers.Adam(0.5, amsgrad=True)
     inherit(build(), source, None, target_optimizer, source_optimizer)
     assert float(target_optimizer.learning_rate) == 0.5
 
 
-def test_an_optimizer_that_has_not_run_has_nothing_to_copy():
+def test_an_optimizer_that_is_not_built_has_nothing_to_copy():
     source, target, optimizer = build(), build(), optimizers.Adam()
     inherit(target, source, None, optimizer, optimizers.Adam())
     assert not optimizer.built
 
 
 @pytest.mark.any_backend
-def test_bad_pairs():
+def test_models_that_do_not_match_are_refused():
     model = build()
     with pytest.raises(ValueError, match=r"b/kernel.*\(3, 3, 2, 4\).*\(3, 3, 2, 6\)"):
         inherit(build(width=4), model)
     with pytest.raises(ValueError, match="both"):
         inherit(build(), model, None, optimizers.SGD())
-    with pytest.raises(ValueError, match="SGD and Adam"):
+    with pytest.raises(ValueError, match="of one class, got SGD and Adam"):
         inherit(build(), model, None, optimizers.SGD(), optimizers.Adam())
     x = keras.Input((6, 6, 2))
     other = keras.Model(x, layers.Dense(3, name="b")(x))

@@ -24,13 +24,13 @@ def outputs(model):
     return keras.ops.convert_to_numpy(model(x, training=False))
 
 
-def test_positions_leave_out_the_place_before_a_strided_block():
+def test_there_is_no_position_before_a_strided_block():
     assert insertion_positions(START) == [(0, 0), (1, 0), (2, 0)]
     assert insertion_positions(RESNET) == [(0, 0), (0, 1), (0, 2), (1, 1)]
     assert (1, 0) in insertion_positions(remove_blocks(RESNET, ["s1b0"]))
 
 
-def test_an_inserted_block_has_the_width_of_the_layer_before():
+def test_an_inserted_block_has_the_width_of_the_preceding_layer():
     grown = insert_block(RESNET, Position(1, 1), "new")
     block = grown.stages[1].blocks[1]
     assert (block.name, block.inner, grown.stages[1].width) == ("new", 6, 6)
@@ -39,8 +39,8 @@ def test_an_inserted_block_has_the_width_of_the_layer_before():
 
 
 @pytest.mark.parametrize(("channels", "inner"), [(0.1, 1), (1, 1), (3.9, 3), (4, 4), (9, 4)])
-def test_a_block_that_may_cost_so_much_is_as_wide_as_that_allows(channels, inner):
-    """A channel inside costs 2 FLOPs · 9 · 4 channels around it · two convolutions · 16·16."""
+def test_a_block_is_as_wide_as_its_flops_limit_allows(channels, inner):
+    """An inner channel costs 2 FLOPs · 9 · 4 outer channels · two convolutions · 16·16."""
     one = 2 * 9 * 4 * 2 * 256
     grown = insert_block(RESNET, Position(0, 1), "new", most_flops=channels * one)
     assert grown.stages[0].blocks[1].inner == inner
@@ -52,12 +52,12 @@ def test_a_block_that_may_cost_so_much_is_as_wide_as_that_allows(channels, inner
 def test_removal_undoes_insertion():
     grown = insert_block(RESNET, Position(0, 1), "new")
     assert remove_blocks(grown, ["new"]) == RESNET
-    with pytest.raises(ValueError, match="no such blocks"):
+    with pytest.raises(ValueError, match="unknown blocks"):
         remove_blocks(RESNET, ["new"])
 
 
-def test_stages_are_drawn_uniformly_whatever_they_hold():
-    """Stage 0 has three places, stage 1 one; each stage gets half the draws (thesis sec. 4.1)."""
+def test_stages_are_drawn_uniformly_whatever_their_number_of_blocks():
+    """Stage 0 has three positions, stage 1 one; each gets half of the draws (thesis sec. 4.1)."""
     rng = np.random.default_rng(0)
     stages = [draw_insertion(RESNET, (), "new", rng)[1].stage for _ in range(400)]
     assert abs(np.mean(stages) - 0.5) < 0.1
@@ -110,7 +110,7 @@ def test_initial_weights_of_a_block():
 
 
 def test_only_a_small_gamma_keeps_the_block_near_the_identity_under_batch_statistics():
-    """Batch normalisation undoes the scale of the convolution before it, but not that of γ."""
+    """Batch normalization undoes the scale of the convolution before it, but not that of γ."""
     architecture = insert_block(minimal_architecture((8, 8, 1), 3, 16), Position(0, 0), "new")
     x = np.random.default_rng(0).uniform(size=(32, 8, 8, 1)).astype("float32")
     added = {}

@@ -1,4 +1,4 @@
-"""The MorphNet step on architectures: widths that fill a budget, blocks that go, break-down."""
+"""The MorphNet step on architectures: filling a budget, removing blocks, and break-down."""
 
 import numpy as np
 import pytest
@@ -24,17 +24,17 @@ def ones(architecture):
 def test_scaling_fills_the_budget_and_never_exceeds_it(budget):
     scaled = scale_to_budget(RESNET, budget)
     assert cost(scaled).flops <= budget
-    # One channel more in the first stage, or in the second, with all that must follow it, would
-    # be the next step of a common factor: with both the budget is exceeded.
+    # The next step of a common factor would add a channel to the first or the second stage, with
+    # all layers that share its width. Both together exceed the budget.
     wider = scaled.with_widths({n: w + 1 for n, w in scaled.widths().items()})
     assert cost(wider).flops > budget
     assert len(scaled.blocks) == len(RESNET.blocks)
 
 
 @pytest.mark.parametrize("budget", [40_000, 4e5, 4e6])
-def test_nothing_that_a_channel_could_use_is_left_of_the_budget(budget):
+def test_no_channel_fits_into_the_rest_of_the_budget(budget):
     scaled = scale_to_budget(RESNET, budget)
-    # Convolutions whose outputs are added have one width.
+    # Convolutions whose outputs are added need one width.
     trunks = [["stem", "s0b0_conv2", "s0b1_conv2"], ["s1_proj", "s1b0_conv2", "s1b1_conv2"]]
     inner = [[f"s{s}b{b}_conv1"] for s in range(2) for b in range(2)]
     widths = scaled.widths()
@@ -43,7 +43,7 @@ def test_nothing_that_a_channel_could_use_is_left_of_the_budget(budget):
         assert cost(wider).flops > budget
 
 
-def test_too_small_a_budget_says_the_least():
+def test_an_error_about_a_small_budget_names_the_smallest_possible_one():
     least = cost(least_architecture(RESNET)).flops
     assert scale_to_budget(RESNET, least) == least_architecture(RESNET)
     with pytest.raises(ValueError, match=f"{least:,}"):
@@ -59,27 +59,27 @@ def test_shrunk_widths_are_the_alive_counts_and_expansion_keeps_their_ratio():
         assert width == pytest.approx(step.kappa * step.shrunk.widths()[name], abs=0.51)
 
 
-def test_a_block_without_alive_channels_goes():
+def test_a_block_without_alive_channels_is_removed():
     alive = all_alive(RESNET, s0b1_conv1=slice(None))
     step = morph(RESNET, alive, ones(RESNET), 1e6)
     assert step.removed == ("s0b1",)
     assert [b.name for b in step.result.blocks] == ["s0b0", "s1b0", "s1b1"]
 
 
-def test_a_stage_without_alive_channels_breaks_the_network_down():
+def test_a_stage_without_alive_channels_raises_break_down():
     dead = {name: slice(None) for name in ("s1_proj", "s1b0_conv2", "s1b1_conv2")}
     with pytest.raises(BreakDown, match="s1_proj"):
         morph(RESNET, all_alive(RESNET, **dead), ones(RESNET), 1e6)
 
 
-def test_surviving_channels_are_named_by_index_and_new_ones_by_minus_one():
+def test_surviving_channels_are_given_by_index_and_new_ones_by_minus_one():
     start = minimal_architecture((8, 8, 1), 3, 4)
     alive = {"stem": np.array([True, False, True, True])}
     wider = morph(start, alive, ones(start), cost(start).flops * 2)
     survivors = wider.channels["stem"]
     assert survivors[:3] == [0, 2, 3] and set(survivors[3:]) == {-1}
     assert len(survivors) == wider.result.stem.width
-    # Where the budget has no room for all of them, those with the largest value stay, in order.
+    # If the budget has no room for all of them, those with the largest values stay, in order.
     values = {"stem": np.array([0.1, 9.0, 0.3, 0.2])}
     narrow = morph(start, alive, values, cost(start.with_widths({"stem": 2})).flops)
     assert narrow.channels["stem"] == [2, 3]

@@ -1,4 +1,4 @@
-"""Classes of different sizes: balanced accuracy, and weights in the loss."""
+"""Imbalanced classes: balanced accuracy, and weights in the loss."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.any_backend
 LABELS = np.repeat([0, 1, 2], [30, 6, 4])
 
 
-def test_balanced_accuracy_is_that_of_scikit_learn_batch_by_batch():
+def test_balanced_accuracy_over_batches_equals_scikit_learns():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(40, 3)).astype("float32")
     metric = BalancedAccuracy(3)
@@ -28,20 +28,20 @@ def test_balanced_accuracy_is_that_of_scikit_learn_batch_by_batch():
     assert float(metric.result()) == 0.5
 
 
-def test_who_knows_the_frequent_class_alone_has_the_balanced_accuracy_of_chance():
+def test_predicting_only_the_frequent_class_has_the_balanced_accuracy_of_chance():
     metric = BalancedAccuracy(3)
     metric.update_state(LABELS, np.eye(3, dtype="float32")[np.zeros(40, int)])
     assert float(metric.result()) == pytest.approx(1 / 3)
 
 
-def test_balanced_weights_are_those_of_scikit_learn():
+def test_balanced_weights_equal_scikit_learns():
     expected = compute_class_weight("balanced", classes=np.arange(3), y=LABELS)
     assert balanced_weights(LABELS, 3) == pytest.approx(expected)
     assert balanced_weights(np.array([0, 0, 2]), 3).tolist() == [0.75, 0.0, 1.5]
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_weights_act_in_training_alone_and_on_smoothed_labels_too(smoothing):
+def test_class_weights_act_only_in_training_and_also_on_smoothed_labels(smoothing):
     network = build_model(minimal_architecture((4, 4, 1), 3, width=2, stages=1))
     weights = np.array([0.5, 1, 2], np.float32)
     model = RegularizedModel(network, {}, smoothing, class_weights=weights)
@@ -54,5 +54,5 @@ def test_weights_act_in_training_alone_and_on_smoothed_labels_too(smoothing):
     found = model.compute_loss(None, LABELS, logits, training=True)
     assert float(found) == pytest.approx((weights[LABELS] * each).mean(), rel=1e-5)
     plain = -logp[np.arange(40), LABELS].mean()
-    judged = model.compute_loss(None, LABELS, logits, training=False)
-    assert float(judged) == pytest.approx(plain, rel=1e-5)
+    evaluated = model.compute_loss(None, LABELS, logits, training=False)
+    assert float(evaluated) == pytest.approx(plain, rel=1e-5)

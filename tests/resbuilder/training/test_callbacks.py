@@ -1,4 +1,4 @@
-"""What a user may give as callbacks, and what is refused before anything is trained."""
+"""Which callbacks a user may give, and which are refused before anything is trained."""
 
 import functools
 from pathlib import Path
@@ -22,16 +22,16 @@ TRAINING = TrainingInfo(
 )
 
 
-def test_finished_callbacks_cannot_serve_several_trainings():
+def test_callback_objects_cannot_be_shared_by_several_trainings():
     for given in ([keras.callbacks.CSVLogger("log.csv")], keras.callbacks.TerminateOnNaN()):
-        with pytest.raises(ValueError, match="must be a function that is called for each training"):
+        with pytest.raises(ValueError, match="must be a function that takes a training"):
             check_factory(given)
 
 
-def test_a_function_that_other_processes_cannot_have_is_refused_only_where_there_are_some():
+def test_a_function_that_cannot_be_pickled_is_refused_only_with_several_workers():
     local = lambda training: []  # noqa: E731
     check_factory(local)
-    with pytest.raises(ValueError, match="a function of a module to reach the processes of 2"):
+    with pytest.raises(ValueError, match="cannot be pickled to send it to the processes of 2"):
         check_factory(local, workers=2)
     check_factory(logged, workers=2)
     check_factory(functools.partial(print, "training"), workers=3)
@@ -42,5 +42,5 @@ def test_what_a_function_returns_is_checked():
     assert callbacks_for(lambda training: (callback,), TRAINING) == [callback]
     assert callbacks_for(lambda training: callback, TRAINING) == [callback]
     for wrong in (None, ["log.csv"], [[callback]]):
-        with pytest.raises(ValueError, match="list of Keras callbacks for 003_no_reg_ri, and"):
+        with pytest.raises(ValueError, match="list of Keras callbacks, but for 003_no_reg_ri it"):
             callbacks_for(lambda training, wrong=wrong: wrong, TRAINING)

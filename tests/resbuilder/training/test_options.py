@@ -1,4 +1,4 @@
-"""Averaged weights, schedules by step, smoothed labels, decay of kernels: on every backend."""
+"""Averaged weights, schedules, label smoothing and weight decay, on every backend."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def data():
 def trainer(data, network=NETWORK, **settings):
     config = TrainConfig(**SETTINGS | settings)
     t = Trainer(network, data, config, seed=3, regularized=False)
-    # One step at a time, so that a callback sees each.
+    # One step at a time, so that a callback sees each of them.
     t.model.steps_per_execution = 1
     return t
 
@@ -38,7 +38,7 @@ def arrays(variables):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Notes the weights and the learning rate after each step."""
+    """Records the weights and the learning rate after each step."""
 
     def __init__(self, trainer):
         super().__init__()
@@ -62,18 +62,18 @@ def test_the_rate_rises_and_falls_to_zero_with_every_step(data):
     np.testing.assert_allclose(recorder.rates, [5e-3, 1e-2, *falling], rtol=1e-5)
 
 
-def test_each_training_has_the_whole_schedule(data):
+def test_each_training_starts_the_schedule_again(data):
     t = trainer(data, schedule="cosine", epochs=1)
     rates = [recorded(t)[1].rates for _ in range(2)]
     np.testing.assert_allclose(rates[0], 1e-2 * np.array([1, 0.75, 0.25]), rtol=1e-5)
     assert rates[0] == rates[1]
 
 
-def test_averages_follow_their_formula_and_take_in_the_moving_statistics(data):
+def test_averages_follow_their_formula_and_include_the_moving_statistics(data):
     t = trainer(data, ema=0.5)
-    begun = arrays(t.network.weights)
+    initial = arrays(t.network.weights)
     record, recorder = recorded(t)
-    expected = begun
+    expected = initial
     for n, weights in enumerate(recorder.weights, 1):
         decay = min(0.5, (1 + n) / (10 + n))
         expected = [decay * a + (1 - decay) * w for a, w in zip(expected, weights, strict=True)]
@@ -82,12 +82,12 @@ def test_averages_follow_their_formula_and_take_in_the_moving_statistics(data):
         np.testing.assert_allclose(found, computed, rtol=1e-5, atol=1e-6)
     moving = [w.path for w in t.network.weights if "moving_variance" in w.path]
     assert moving and len(recorder.weights) == STEPS
-    # What was measured is measured on them, also within the training.
+    # All results, including those within the training, are those of the averages.
     assert record["validation"]["loss"] == pytest.approx(t.evaluate("validation")["loss"], rel=1e-5)
     assert record["test"]["loss"] == pytest.approx(t.evaluate("test")["loss"], rel=1e-5)
 
 
-def test_averages_leave_the_training_itself_as_it_is(data, tmp_path):
+def test_averages_do_not_change_the_training_itself(data, tmp_path):
     plain, averaging = trainer(data), trainer(data, ema=0.9)
     for t in (plain, averaging):
         t.fit(7, regularize=False)
@@ -100,7 +100,7 @@ def test_averages_leave_the_training_itself_as_it_is(data, tmp_path):
         assert not np.array_equal(last, mean)
 
 
-def test_smoothed_labels_are_those_of_keras_in_training_and_not_in_judging(data):
+def test_label_smoothing_equals_keras_in_training_and_is_off_in_evaluation(data):
     ε = 0.3
     t = trainer(data, label_smoothing=ε)
     x = data.dataset.x_train[:10].astype("float32")
@@ -111,15 +111,15 @@ def test_smoothed_labels_are_those_of_keras_in_training_and_not_in_judging(data)
     )
     found = t.model.compute_loss(None, keras.ops.convert_to_tensor(y), t.network(x), training=True)
     assert float(found) == pytest.approx(float(expected), rel=1e-5)
-    judged = t.model.compute_loss(
+    evaluated = t.model.compute_loss(
         None, keras.ops.convert_to_tensor(y), t.network(x), training=False
     )
     plain = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits)
-    assert float(judged) == pytest.approx(float(plain), rel=1e-5)
+    assert float(evaluated) == pytest.approx(float(plain), rel=1e-5)
 
 
-def test_kernels_alone_decay(data):
-    # A name that could be taken for that of another weight.
+def test_only_kernels_decay(data):
+    # The names of some weights are parts of the names of others.
     network = resnet_architecture((8, 8, 1), 10, (4,), (1,), "small")
     decayed = trainer(data, network, weight_decay=0.5, epochs=1)
     zeros = [np.zeros(v.shape, "float32") for v in decayed.model.trainable_variables]

@@ -1,4 +1,4 @@
-"""Terms inside the loss: their gradient, their λ, and a network that knows nothing of them."""
+"""Terms in the loss: their gradient, their λ, and a network that does not contain them."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def regularized(jit_compile=False, optimizer=None):
 
 
 def same_outputs(loaded, model):
-    # Not to the bit: XLA fuses the wrapped network otherwise than the network alone.
+    # Not bit for bit: XLA fuses the wrapped network differently from the network alone.
     outputs = [m.predict(X, verbose=0) for m in (loaded, model)]
     np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)
 
@@ -46,7 +46,7 @@ def test_training_loss_is_the_task_loss_plus_lambda_times_the_terms():
     assert added == pytest.approx(1e-6 * float(morphnet) + 1e-3 * float(lasso), rel=1e-3)
 
 
-def test_evaluate_reports_the_task_loss_alone():
+def test_evaluate_reports_only_the_task_loss():
     model = regularized()
     before = model.evaluate(X, Y, verbose=0, return_dict=True)
     model.set_strengths(morphnet=1.0)
@@ -57,7 +57,7 @@ def test_evaluate_reports_the_task_loss_alone():
 def test_lambda_can_change_between_fits_of_a_compiled_step(jit_compile):
     """A large λ shrinks the block's L1 norm; λ = 0 in the same compiled step does not."""
     if jit_compile and keras.backend.backend() == "torch":
-        pytest.skip("torch compiles with another tool than XLA")
+        pytest.skip("torch does not compile with XLA")
     model = regularized(jit_compile)
     lasso = LayerLasso(model.network, ARCHITECTURE.block_convolutions())
     start = float(lasso.regularization_term())
@@ -75,7 +75,7 @@ def test_lambda_can_change_between_fits_of_a_compiled_step(jit_compile):
     assert float(lasso.regularization_term()) == pytest.approx(without - 4e-3 * count, rel=0.05)
 
 
-def test_the_saved_network_is_plain_and_carries_the_optimizer(tmp_path):
+def test_the_saved_network_is_plain_and_includes_the_optimizer(tmp_path):
     model = regularized(optimizer=keras.optimizers.Adam())
     model.set_strengths(morphnet=1e-6)
     model.fit(X, Y, batch_size=16, verbose=0)
@@ -98,5 +98,5 @@ def test_a_checkpoint_callback_saves_the_network(tmp_path):
 
 
 def test_unknown_terms_are_refused():
-    with pytest.raises(ValueError, match="no such terms: \\['lasso'\\]"):
+    with pytest.raises(ValueError, match="unknown terms: \\['lasso'\\]; expected \\["):
         regularized().set_strengths(lasso=1.0)

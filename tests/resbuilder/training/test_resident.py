@@ -1,4 +1,4 @@
-"""Data in tensors: the images of `Batches`, each once an epoch, and the same training."""
+"""Data in tensors: the same images as `Batches`, each once per epoch, and the same training."""
 
 import keras
 import numpy as np
@@ -24,7 +24,7 @@ def spans(dataset):
 
 
 @pytest.mark.parametrize("augment", [None, Augmentation(0.2, True), Augmentation(0.1, False)])
-def test_steps_look_up_what_batches_hold(augment):
+def test_steps_gather_the_same_images_as_batches(augment):
     from resbuilder.training.resident import ResidentData
 
     indices = RNG.permutation(43)[:31]
@@ -47,7 +47,7 @@ def test_steps_look_up_what_batches_hold(augment):
                 assert got.dtype == wanted.dtype
 
 
-def test_each_part_is_handed_over_once_and_as_it_is():
+def test_each_part_is_delivered_once_and_unchanged():
     from resbuilder.training.resident import ResidentData
 
     parts = {
@@ -60,8 +60,8 @@ def test_each_part_is_handed_over_once_and_as_it_is():
         np.testing.assert_array_equal(np.concatenate([y for _, y in pieces]), labels)
 
 
-def test_training_is_that_of_batches_step_by_step(monkeypatch):
-    """With resident data and many steps an execution, or with Keras' batches one by one."""
+def test_training_is_the_same_as_with_batches(monkeypatch):
+    """Resident data with many steps per execution give the same as Keras' batches one by one."""
     resident = Trainer(ARCHITECTURE, TrainingData.load(CONFIG), CONFIG, 1, regularized=True)
     assert resident.model.steps_per_execution > 1
     monkeypatch.setattr(data, "MOST_RESIDENT_BYTES", 0)
@@ -71,20 +71,20 @@ def test_training_is_that_of_batches_step_by_step(monkeypatch):
     for key, curve in one["history"].items():
         np.testing.assert_allclose(curve, other["history"][key], rtol=1e-4, err_msg=key)
     assert one["test"]["loss"] == pytest.approx(other["test"]["loss"], rel=1e-4)
-    # Other data than resident ones are taken, too, and the last epoch judged the same weights.
+    # The model accepts other data, too, and the last epoch has evaluated the same weights.
     again = resident.model.evaluate(resident.data.batches("validation", 17), verbose=0)
     assert again[0] == pytest.approx(one["validation"]["loss"], rel=1e-5)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("strategy", "mirrored"), ("jit_compile", True)])
-def test_what_cannot_look_up_gets_batches(setting, value):
+def test_settings_that_do_not_work_with_resident_data_get_batches(setting, value):
     config = SearchConfig(**CONFIG.to_json() | {setting: value})
     loaded = TrainingData.load(config)
     fed, callbacks = Trainer(ARCHITECTURE, loaded, config, 1, regularized=False).shuffled(seed=0)
     assert isinstance(fed, Batches) and callbacks == []
 
 
-def test_large_networks_come_back_after_every_step(monkeypatch):
+def test_large_networks_return_to_python_after_every_step(monkeypatch):
     monkeypatch.setattr(trainer, "EXECUTED_FLOPS", 1)
     loaded = TrainingData.load(CONFIG)
     large = Trainer(ARCHITECTURE, loaded, CONFIG, 1, regularized=False)

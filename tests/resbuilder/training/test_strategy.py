@@ -1,4 +1,4 @@
-"""``strategy="mirrored"``: several devices train as one, or say why they cannot."""
+"""``strategy="mirrored"``: several devices train like one, or an error says why they cannot."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.common.strategy import strategy_scope
 
-# In a process of its own: logical devices are there from the start, and TensorFlow's collectives
-# stand no second strategy.
+# In a separate process: logical devices must be set before TensorFlow starts, and TensorFlow's
+# collectives break with a second strategy.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -42,9 +42,9 @@ except ValueError as error:
 @pytest.mark.parametrize(("case", "devices"), [("resbuilder", 2), ("resbuilder", 4), ("phs", 4)])
 @pytest.mark.slow
 def test_devices_train_like_one(case, devices, request, tmp_path):
-    """Batch normalization, all terms, batches that leave a device with nothing.
+    """Covers batch normalization, all terms, and batches that leave a device without rows.
 
-    The file is a plain one, and a batch smaller than the number of devices is refused.
+    The saved file is plain, and a batch smaller than the number of devices is refused.
     """
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, case, str(devices), tmp_path / "network.keras"],
@@ -78,6 +78,6 @@ def test_other_backends_are_refused_before_anything_is_written():
         ({"strategy": "several"}, "strategy must be one of"),
     ],
 )
-def test_what_does_not_work_with_it_is_refused(settings, message):
+def test_settings_that_do_not_work_with_it_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SearchConfig(**{"dataset": "digits", "strategy": "mirrored"} | settings)

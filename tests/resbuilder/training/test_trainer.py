@@ -1,4 +1,4 @@
-"""Training one architecture on real digits."""
+"""Train one architecture on real digits."""
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ def test_reset_and_the_same_seed_give_the_same_numbers_on_one_compiled_step(data
     state = arrays([*t.network.weights, *t.optimizer.variables])
     t.fit(8, regularize=False)
     t.reset()
-    keras.utils.set_random_seed(99)  # of no account: everything random has a seed of its own
+    keras.utils.set_random_seed(99)  # Has no effect: everything random gets its own seed.
     assert int(t.optimizer.iterations) == 0
     again = t.fit(7, regularize=True)
     assert again | {"seconds": 0} == first | {"seconds": 0}
@@ -46,7 +46,7 @@ def test_reset_and_the_same_seed_give_the_same_numbers_on_one_compiled_step(data
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_saved_start_is_taken_over(data, tmp_path):
+def test_training_starts_from_saved_weights(data, tmp_path):
     t = trainer(data)
     t.fit(7, regularize=True)
     t.save(tmp_path / "start.keras")
@@ -58,14 +58,14 @@ def test_a_saved_start_is_taken_over(data, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["start.keras"]
 
 
-def test_a_training_that_diverges_says_so_and_records_no_nan(data):
+def test_a_diverged_training_is_recorded_as_such_without_nan(data):
     config = SearchConfig(**CONFIG.to_json() | {"learning_rate": 1e30})
     record = trainer(data, config).fit(7, regularize=True)
     assert record["finite"] is False
     assert record["history"]["loss"][-1] is None or record["test"]["loss"] is None
 
 
-def test_variants_differ_in_start_and_strengths_and_l2_stays_on(data):
+def test_variants_differ_in_strengths_and_l2_stays_on(data):
     t = trainer(data)
     t.fit(7, regularize=True)
     on = {name: float(v) for name, v in t.model.strengths.items()}

@@ -1,4 +1,4 @@
-"""``survival cohort``: from public files to a checked manifest, and one line if it cannot be."""
+"""``survival cohort``: from public files to a checked manifest, or a one-line error."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ def run(*arguments):
 
 
 def refused(*arguments):
-    """What the command says; it must be one line, and exit status 2."""
+    """Return the command's error, which must be one line with exit status 2."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
@@ -69,9 +69,9 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
     said = refused("from-gdc", clinical, "--out", notes, "--overwrite")
     assert "notes.csv is not overwritten: this program did not write it" in said
     result = run("from-gdc", clinical, "--out", out, "--overwrite", "--dataset", "X")
-    assert result.exit_code == 0 and "replace them" in result.stdout
+    assert result.exit_code == 0 and "replace them with the slides" in result.stdout
     assert {r["dataset"] for r in rows(out)} == {"X"}
-    assert len(rows(out)) == 3  # without slides each patient stands for one
+    assert len(rows(out)) == 3  # without slides there is one row per patient
 
 
 def test_split_check_and_summary(tmp_path, manifest):
@@ -87,7 +87,7 @@ def test_split_check_and_summary(tmp_path, manifest):
     assert run("split", out, "--again", "--out", tmp_path / "c.csv").exit_code == 0
     checked = run("check", out)
     assert checked.exit_code == 0
-    assert "24 slides of 24 patients, 8 with the event; nothing is wrong" in checked.stdout
+    assert "24 slides of 24 patients, 8 with the event; no problems found" in checked.stdout
     assert "not split yet" in run("check", manifest).stdout
     lines = run("summary", out).stdout.splitlines()
     assert any(line.split()[:5] == ["all", "test", "6", "6", "2"] for line in lines)
@@ -131,20 +131,21 @@ def test_from_cbioportal(tmp_path):
     assert {r["time_unit"] for r in rows(tmp_path / "cohort.csv")} == {"months"}
 
 
-def test_check_names_every_problem(tmp_path, manifest):
+def test_check_reports_every_problem(tmp_path, manifest):
     manifest.write_text(MANIFEST.replace("P3,4,1", "P3,-4,1").replace("P7,8,0", "P7,8,2"))
     (tmp_path / "slides").mkdir()
     result = run("check", manifest, "--slides", tmp_path / "slides")
     assert result.exit_code == 2
     assert "row 5: time '-4' is negative" in result.stderr
-    assert "row 9: event '2' is neither 1 (event) nor 0" in result.stderr
-    assert "row 2: there is no file 's0.svs'" in result.stderr
-    assert result.stderr.count("there is no file") == 1
-    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems, listed above: 3")
+    assert "row 9: event '2' is not 1 (event), 0 (censored) or a word" in result.stderr
+    assert "state with --event-is which value means an event" in result.stderr
+    assert "row 2: file not found in " in result.stderr
+    assert result.stderr.count("file not found") == 1
+    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems listed above: 3")
 
 
-def test_splits_without_events_are_named(manifest):
-    """Of B no patient of the validation has the event, of A some."""
+def test_splits_without_events_are_reported(manifest):
+    """In the validation split, patients of A have the event, but none of B has."""
     lines = MANIFEST.splitlines()
     split = ["split"] + ["validation" if i in (3, 4, 6, 7) else "train" for i in range(24)]
     text = "\n".join(f"{line},{s}" for line, s in zip(lines, split, strict=True))
@@ -156,7 +157,7 @@ def test_splits_without_events_are_named(manifest):
     result = run("check", manifest, "--dataset", "B")
     assert result.exit_code == 2 and "split 'validation' has no event" in result.stderr
     assert run("check", manifest, "--dataset", "A").stderr == ""
-    # What is not judged by itself hinders no summary.
+    # `summary` works even if a split cannot be evaluated.
     manifest.write_text(text.replace("P3,4,1", "P3,4,0").replace("P6,7,1", "P6,7,0"))
     assert run("summary", manifest).exit_code == 0
     assert run("check", manifest).exit_code == 2
@@ -172,7 +173,7 @@ def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
     assert "the folder of" in refused("split", manifest, "--out", nowhere)
     archive = tmp_path / "clinical.tar.gz"
     archive.write_bytes(bytes(range(256)))
-    assert "not a whole archive" in refused("from-gdc", archive, "--out", out)
+    assert "not a complete archive" in refused("from-gdc", archive, "--out", out)
     assert "does not exist" in refused("check", tmp_path / "gone.csv")
     assert "'MSS' is not one of" in refused("from-gdc", manifest, "--endpoint", "MSS", "--out", out)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["clinical.tar.gz", "cohort.csv"]

@@ -1,4 +1,4 @@
-"""``survival evaluate``: what it needs of a cohort, and what it says about few events."""
+"""``survival evaluate``: what a cohort needs, and warnings about the results."""
 
 import json
 
@@ -16,14 +16,14 @@ from survival.run import HISTORY, MODEL, PREDICTIONS, Run, write_settings
 
 @pytest.fixture
 def evaluate(tmp_path):
-    """A function that evaluates a network with random weights on 30 slides of two datasets."""
+    """Return a function that evaluates a random network on 30 slides of two datasets."""
     out, images = tmp_path / "run", tmp_path / "images"
     out.mkdir()
     images.mkdir()
     vgg_survival_model((16, 24, 3), width=0.03, seed=0).save(out / MODEL)
     write_settings(out, {"time_column": "time", "event_column": "event"})
     (out / HISTORY).touch()
-    # Trained on a patient who is judged here, too, and on one who is not.
+    # The training split has a patient who is evaluated here, the validation split another one.
     (out / PREDICTIONS).write_text(
         "slide,patient,dataset,split,time,event,log_hazard,image\n"
         "a.svs,P3,A,train,1,1,0.5,a.png\nb.svs,Q,A,validation,1,1,0.5,b.png\n"
@@ -46,43 +46,48 @@ def evaluate(tmp_path):
     return call, out
 
 
-def test_only_what_is_judged_needs_events(evaluate):
+def test_only_the_slides_to_evaluate_need_events(evaluate):
     call, out = evaluate
     i = np.arange(30)
     result = call((i % 3 == 0) & (i < 20))  # none for training or validation
     assert result.exit_code == 0, result.output
-    # Of 20 tested slides 7 have the event, of A 3 (s3, s9, s15), too few for an interval.
+    # 7 of the 20 test slides have the event; 3 of A (s3, s9, s15), too few for an interval.
     lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
     assert "slides with event" in lines["data"]
     assert lines["A"].split()[1:3] == ["10", "3"] and lines["A"].count("(too few events)") == 2
     assert lines["merged"].split()[1:3] == ["20", "7"] and "too few" not in lines["merged"]
-    result = call((i == 4) | (i > 20))  # A cannot be scored, the predictions are there
-    assert result.exit_code == 0 and "Warning: no scores: A: " in result.stderr, result.output
+    result = call((i == 4) | (i > 20))  # A cannot be evaluated, but risk scores are written
+    assert result.exit_code == 0 and "Warning: no C-index and AUROC: A: " in result.stderr, (
+        result.output
+    )
     assert len(Run(out).evaluations["cohort"]) == 30
     result = call(i > 20)
     assert result.exit_code == 2 and "split 'test' has no event" in result.stderr
 
 
-def test_what_makes_scores_too_good_or_of_something_else_is_said(evaluate):
+def test_warnings_about_known_patients_and_another_endpoint(evaluate):
     call, _ = evaluate
     event = np.arange(30) % 3 == 0
     said = call(event).stderr
-    assert "Warning: 1 of 20 patients have the name of one whom this network was trained" in said
-    assert "is judged by" not in said
+    assert (
+        "Warning: 1 of 20 patients have the same name as a patient in the network's train" in said
+    )
+    assert "is evaluated on" not in said
     said = call(event, "--time", "rfs_time", "--event", "rfs_event").stderr
     assert (
-        "the network was trained on time and event, and is judged by rfs_time and rfs_event" in said
-    )
+        "the network was trained on the columns time and event, but is evaluated on rfs_time and "
+        "rfs_event"
+    ) in said
 
 
 def test_the_trainings_own_slides_are_refused(evaluate):
     call, out = evaluate
     table = pd.read_csv(out / PREDICTIONS)
-    table.loc[0, "slide"] = "s3.svs"  # which is judged here, too
+    table.loc[0, "slide"] = "s3.svs"  # which is also evaluated here
     table.to_csv(out / PREDICTIONS, index=False)
     result = call(np.arange(30) % 3 == 0)
     assert result.exit_code == 2
-    assert "trained, or its epoch chosen, on 1 of the 20 slides to be judged (s3.svs)" in (
+    assert "1 of the 20 slides to evaluate (s3.svs) were in the training or validation split" in (
         result.stderr
     )
     assert not (out / "evaluations").exists()
@@ -100,5 +105,7 @@ def test_scores_as_json_are_those_of_the_table(evaluate):
     merged = rows["merged"]
     shown = f"{merged['c_index']:.3f} ({merged['c_low']:.3f}–{merged['c_high']:.3f})"
     assert shown in table
-    unjudged = call((i == 4) | (i > 20), "--json")  # A cannot be scored
-    assert json.loads(unjudged.stdout)["scores"] is None and "no scores" in unjudged.stderr
+    unjudged = call((i == 4) | (i > 20), "--json")  # A cannot be evaluated
+    assert (
+        json.loads(unjudged.stdout)["scores"] is None and "no C-index and AUROC" in unjudged.stderr
+    )

@@ -1,4 +1,4 @@
-"""The list of commands needs no import, and says what the commands say of themselves."""
+"""The list of commands imports nothing, and agrees with the commands' own help."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from survival.cli import COMMANDS, main
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_line_of_a_command_is_the_first_of_its_own_help(name):
+def test_the_listed_line_is_the_first_line_of_a_commands_help(name):
     command = main.get_command(None, name)
     assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name][1]
 

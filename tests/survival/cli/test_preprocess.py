@@ -1,4 +1,4 @@
-"""``survival preprocess`` as people use it."""
+"""``survival preprocess`` on the command line."""
 
 import csv
 import re
@@ -19,7 +19,7 @@ def call(*arguments):
 
 
 def refused(*arguments) -> str:
-    """The one line that the command says when it refuses its input with exit status 2."""
+    """Return the one-line error with which the command refuses its input, exit status 2."""
     result = call(*arguments)
     assert result.exit_code == 2, result.output
     assert isinstance(result.exception, SystemExit)
@@ -28,16 +28,16 @@ def refused(*arguments) -> str:
     return error
 
 
-def test_a_partial_failure_names_every_slide_and_exits_with_1(tmp_path):
+def test_a_partial_failure_reports_every_slide_and_exits_with_1(tmp_path):
     slides, out = tmp_path / "slides", tmp_path / "out"
     slides.mkdir()
     (slides / "good.svs").write_bytes(SVS.read_bytes())
-    (slides / "bad.svs").write_text("no slide")
+    (slides / "bad.svs").write_text("not a slide")
     arguments = ("preprocess", slides, "--out", out, "--canvas", "100x100", "--workers", 1)
     result = call(*arguments)
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
     assert "bad.svs: it is not a slide" in result.stderr
-    assert result.stdout == f"1 of 2 slides are images in {out}; 1 failed\n"
+    assert result.stdout == f"1 of 2 slides converted to images in {out}; 1 failed\n"
     assert sorted(p.name for p in out.iterdir()) == [
         "contact_sheet_1.jpg",
         "good.png",
@@ -47,7 +47,7 @@ def test_a_partial_failure_names_every_slide_and_exits_with_1(tmp_path):
     (slides / "bad.svs").write_bytes(SVS.read_bytes())
     result = call(*arguments)
     assert result.exit_code == 0
-    assert result.stdout == f"2 of 2 slides are images in {out}\n"
+    assert result.stdout == f"2 of 2 slides converted to images in {out}\n"
     images = {p: p.read_bytes() for p in out.iterdir()}
     said = refused(*arguments, "--downsample", 50)
     assert "made with downsample 64, not downsample 50: give --overwrite" in said
@@ -74,20 +74,20 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_names_of_files_that_are_no_text_can_be_printed(tmp_path):
+def test_file_names_that_are_not_utf8_can_be_printed(tmp_path):
     (tmp_path / "slides").mkdir()
     with open(bytes(tmp_path / "slides") + b"/\xff.svs", "w") as file:
-        file.write("no slide")
+        file.write("not a slide")
     program = "from survival.cli import main; main()"
     arguments = ["preprocess", tmp_path / "slides", "--out", tmp_path / "out", "--workers", "1"]
     run = subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, text=True
     )
-    assert run.returncode == 2 and "Traceback" not in run.stderr  # not one image was made
+    assert run.returncode == 2 and "Traceback" not in run.stderr  # all slides failed
     assert r"\xff.svs: it is not a slide" in run.stderr
 
 
-def test_help_is_there_at_once():
+def test_help_is_complete_and_does_not_load_openslide():
     text = re.sub(r"\s+", " ", call("preprocess", "--help").stdout)
     for shown in (
         "SLIDES...|MANIFEST",
@@ -105,14 +105,16 @@ def test_help_is_there_at_once():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_several_slides_as_a_shell_names_them(tmp_path):
+def test_several_slides_can_be_given(tmp_path):
     for name in ("a.svs", "b.svs"):
         (tmp_path / name).write_bytes(SVS.read_bytes())
     out = tmp_path / "out"
     result = call("preprocess", tmp_path / "a.svs", tmp_path / "b.svs", "--out", out, "--hash")
     assert result.exit_code == 0, result.output
-    assert result.stdout == f"2 of 2 slides are images in {out}\n"
-    assert "Note: a.svs: its image of 35x47 pixels covers 0.033 % of the canvas" in result.stderr
+    assert result.stdout == f"2 of 2 slides converted to images in {out}\n"
+    assert (
+        "Note: a.svs: its image of 35x47 pixels covers only 0.033 % of the canvas" in result.stderr
+    )
     header, *rows = csv.reader((out / "manifest.csv").read_text().splitlines())
     hashes, contents = ({row[header.index(name)] for row in rows} for name in ("hash", "content"))
     assert len(hashes) == len(contents) == 1 and hashes.pop().startswith("xxh3:")

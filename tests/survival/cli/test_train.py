@@ -1,4 +1,4 @@
-"""``survival train`` and ``survival evaluate``: what a person types, and what is refused."""
+"""``survival train`` and ``survival evaluate`` on the command line, and what they refuse."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def run(*arguments):
 
 
 def refused(*arguments):
-    """What the command says; it must be one line, and exit status 2."""
+    """Return the command's error, which must be one line with exit status 2."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
     *notes, line = result.stderr.strip().splitlines()
@@ -40,11 +40,11 @@ def refused(*arguments):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """A manifest of 40 slides of two scanners, and the folder of their images."""
+    """Return a manifest of 40 slides of two scanners, and the folder of their images."""
     folder = tmp_path_factory.mktemp("cohort")
     random = np.random.default_rng(0)
     (folder / "images").mkdir()
-    red = random.permutation(256)[:40]  # each another: equal files are taken for one slide
+    red = random.permutation(256)[:40]  # all different: equal files count as one slide
     for i in range(40):
         Image.new("RGB", (24, 16), (int(red[i]), 100, 100)).save(folder / f"images/s{i}.png")
     i = np.arange(40)
@@ -62,18 +62,19 @@ def files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(files, tmp_path_factory):
-    """The folder of a training on scanner A, and what the command said."""
+    """Return the run folder of a training on scanner A, and the command's result."""
     manifest, images = files
     out = tmp_path_factory.mktemp("runs") / "a"
     given = ("--manifest", manifest, "--images", images, "--out", out)
     return out, run("train", *given, "--dataset", "A", *QUICK)
 
 
-def test_a_training_says_what_it_did_and_where_it_is(trained):
+def test_a_training_reports_its_result_and_files(trained):
     out, result = trained
     assert result.exit_code == 0, result.output
     assert "epoch 1/1: loss " in result.stderr and "val_cindex" in result.stderr
-    assert f"{out}: the network of epoch 1, validation C 0." in result.stdout
+    assert f"{out}: kept the network of epoch 1, validation C-index 0." in result.stdout
+    assert f"risk scores of all slides: {out / 'predictions.csv'}" in result.stdout
     done = Run(out)
     assert set(done.predictions.dataset) == {"A"} and done.settings["datasets"] == ["A"]
 
@@ -90,12 +91,12 @@ def test_an_evaluation_shows_intervals_and_keeps_the_predictions(files, trained)
     assert len(table) == 40
     own = Run(out).predictions.set_index("slide").log_hazard
     shared = table.set_index("slide").log_hazard[own.index]
-    pd.testing.assert_series_equal(own, shared, rtol=1e-4, atol=2e-6)  # six decimals are kept
+    pd.testing.assert_series_equal(own, shared, rtol=1e-4, atol=2e-6)  # scores have six decimals
     assert "--overwrite" in refused(*given, "--name", "both")
     (out / "evaluations" / "mine.csv").write_text("a,b\n")
     said = refused(*given, "--name", "mine", "--overwrite")
     assert "mine.csv is not overwritten: this program did not write it" in said
-    assert "without folders" in refused(*given, "--name", "../both")
+    assert "a file name without folders" in refused(*given, "--name", "../both")
 
 
 def test_a_file_gives_settings_and_options_win(files, tmp_path):
@@ -115,7 +116,7 @@ def test_a_file_gives_settings_and_options_win(files, tmp_path):
     assert {name: settings[name] for name in expected} == expected
     logs = [path for path in (tmp_path / "run" / "tensorboard").rglob("*") if path.is_file()]
     assert logs and all("tfevents" in path.name for path in logs)
-    assert "tensorboard" not in settings  # how a training is watched makes it no other
+    assert "tensorboard" not in settings  # watching a training does not change it
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_file_of_settings_is_read_strictly(files, tmp_path, line, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_choices_are_the_librarys():
+def test_the_choices_are_those_of_the_library():
     choices = {o.name: tuple(o.type.choices) for o in train.params if hasattr(o.type, "choices")}
     assert choices == {
         "mean_penalty_form": MEAN_PENALTY_FORMS,
@@ -153,10 +154,12 @@ def test_the_choices_are_the_librarys():
     }
 
 
-def test_a_network_no_better_than_chance_is_called_so(files, tmp_path):
+def test_a_warning_if_no_epoch_is_better_than_chance(files, tmp_path):
     manifest, images = files
     cohort = pd.read_csv(manifest)
-    for i in cohort.index[cohort.split == "validation"]:  # all look alike: every pair is a tie
+    for i in cohort.index[
+        cohort.split == "validation"
+    ]:  # all images are equal: every pair is a tie
         about = PngInfo()
         about.add_text("slide", f"s{i}")
         Image.new("RGB", (24, 16), (90, 90, 90)).save(tmp_path / f"s{i}.png", pnginfo=about)
@@ -164,8 +167,8 @@ def test_a_network_no_better_than_chance_is_called_so(files, tmp_path):
         (tmp_path / f"s{i}.png").write_bytes((images / f"s{i}.png").read_bytes())
     given = ("--manifest", manifest, "--images", tmp_path, "--out", tmp_path / "run")
     result = run("train", *given, *QUICK)
-    assert "validation C 0.500" in result.stdout
-    assert "no epoch was better than chance" in result.stderr
+    assert "validation C-index 0.500" in result.stdout
+    assert "Warning: no epoch was better than chance" in result.stderr
 
 
 def test_input_is_checked_before_the_backend_is_loaded(files, tmp_path):
@@ -214,7 +217,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):
     assert "has no manifest.csv (run `survival preprocess` first)" in said
     assert not (tmp_path / "run").exists()
     evaluation = ("--manifest", manifest, "--images", images)
-    assert "no folder of a training" in refused("evaluate", tmp_path / "empty", *evaluation)
+    assert "is not a run folder" in refused("evaluate", tmp_path / "empty", *evaluation)
     for i in range(40):
         Image.new("RGB", (16, 24), (i, 0, 0)).save(tmp_path / f"empty/s{i}.png")
     other = ("--manifest", manifest, "--images", tmp_path / "empty")

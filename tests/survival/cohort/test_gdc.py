@@ -1,4 +1,4 @@
-"""Clinical files and slide lists of GDC and cBioPortal, made by hand in every layout."""
+"""Clinical files and slide lists of GDC and cBioPortal, written by hand in every layout."""
 
 import math
 import shutil
@@ -30,7 +30,7 @@ def new_layout(folder, *rows, header=""):
 
 
 def case(patient, vital="Alive", death="'--", last="'--", recurrence="'--", cause="'--", **more):
-    """One row of an export of today; missing values are ``'--``."""
+    """Return one row of a current export; missing values are ``'--``."""
     kind, day, primary = (more.get(k, d) for k, d in DIAGNOSIS.items())
     return (
         f"TCGA-SKCM|{patient}|{more.get('index', 'Diagnosis')}|{cause}|{death}|{vital}|{kind}|"
@@ -47,7 +47,7 @@ def quiet(*arguments):
         return read_clinical(*arguments)
 
 
-def test_export_of_today(tmp_path):
+def test_current_export(tmp_path):
     path = new_layout(
         tmp_path,
         case("TCGA-AA-0001", "Dead", death="609"),
@@ -98,28 +98,28 @@ def test_the_latest_of_several_follow_ups_counts(tmp_path):
         "TCGA-AA-0002|900|200",
         "TCGA-AA-0002|'--|'--",
         "TCGA-AA-0004|45|'--",
-        "TCGA-AA-0001|700|'--",  # after the death, which counts
-        "TCGA-ZZ-0009|10|'--",  # of no case of the clinical table
+        "TCGA-AA-0001|700|'--",  # after the death: the death counts
+        "TCGA-ZZ-0009|10|'--",  # a case that the clinical table lacks
     )
     known = quiet(clinical, ("OS",), visits)
     assert (known.table["OS_time"] * DAYS).round(6).tolist() == [609, 900, 100, 45]
     assert known.table["OS_event"].tolist() == [True, False, True, False]
     assert not known.left_out
-    # The recurrence stands in that table, too.
+    # That table also holds the recurrence.
     known = quiet(clinical, ("PFS",), visits).table
     assert (known["PFS_time"] * DAYS).round(6).tolist() == [609, 200, 100, 45]
     assert known["PFS_event"].tolist() == [True, True, True, False]
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar.gz", "zip"])
-def test_the_portals_archive_is_read_as_it_is(tmp_path, kind):
+def test_the_portals_archive_is_read_without_unpacking(tmp_path, kind):
     folder = tmp_path / "clinical"
     folder.mkdir()
     new_layout(folder, *SINCE_2025)
     follow_ups(folder, "TCGA-AA-0002|900|'--", "TCGA-AA-0004|45|'--")
     table(folder, "exposure.tsv", "cases.submitter_id|exposures.tobacco", "TCGA-AA-0001|yes")
     (folder / "README.txt").write_text("not, a\ntable")
-    (folder / "._clinical.tsv").write_bytes(b"\0\xff")  # what a Mac adds to archives
+    (folder / "._clinical.tsv").write_bytes(b"\0\xff")  # metadata that macOS adds to archives
     path = folder
     if kind != "folder":
         form = {"tar.gz": "gztar", "zip": "zip"}[kind]
@@ -136,19 +136,19 @@ def test_tables_may_be_frames(tmp_path):
     pd.testing.assert_frame_equal(known.table, quiet(clinical, ("OS",), visits).table)
 
 
-def test_a_cut_archive_and_one_without_tables_are_refused(tmp_path):
+def test_truncated_archives_and_folders_without_tables_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="holds no table"):
+    with pytest.raises(ValueError, match="contains no table"):
         read_clinical(tmp_path / "empty")
     new_layout(tmp_path / "empty", *SINCE_2025)
     whole = Path(shutil.make_archive(str(tmp_path / "whole"), "gztar", tmp_path / "empty"))
     for size in (0, 40):
         (tmp_path / "cut.tar.gz").write_bytes(whole.read_bytes()[:size])
-        with pytest.raises(ValueError, match="not a whole archive"):
+        with pytest.raises(ValueError, match="not a complete archive"):
             read_clinical(tmp_path / "cut.tar.gz")
 
 
-def test_a_cohort_of_the_dead_is_refused(tmp_path):
+def test_a_cohort_of_dead_patients_only_is_refused(tmp_path):
     others = [case(f"TCGA-AA-1{i:03}", "Dead", death="9") for i in range(3)]
     others += [case(f"TCGA-AA-2{i:03}") for i in range(3)]
     clinical = new_layout(tmp_path, *SINCE_2025, *others)
@@ -157,28 +157,28 @@ def test_a_cohort_of_the_dead_is_refused(tmp_path):
     text = str(error.value)
     assert "(5 with the event, 0 without)" in text and "(0 with the event, 5 without)" in text
     assert "no days_to_last_follow_up: 5×" in text
-    assert "GDC keeps the last follow-up in a table of its own" in text
+    assert "GDC keeps the last follow-up in a separate table" in text
 
 
 def test_follow_ups_of_another_project_or_another_file_are_refused(tmp_path):
     clinical = new_layout(tmp_path, *SINCE_2025)
     (tmp_path / "other").mkdir()
     other = follow_ups(tmp_path / "other", "TCGA-ZZ-0009|10|'--")
-    with pytest.raises(ValueError, match="none of the 1 patients in the table of follow-ups"):
+    with pytest.raises(ValueError, match="none of the 1 patients in the follow-up table"):
         read_clinical(clinical, ("OS",), other)
-    with pytest.raises(ValueError, match="clinical.tsv is not GDC's table of follow-ups"):
+    with pytest.raises(ValueError, match="clinical.tsv is not GDC's follow-up table"):
         read_clinical(clinical, ("OS",), clinical)
 
 
-def test_a_different_outcome_of_those_left_out_is_warned_of(tmp_path):
+def test_a_warning_if_patients_left_out_differ_in_outcome(tmp_path):
     dead = [case(f"TCGA-AA-1{i:03}", "Dead", death="9") for i in range(20)]
     alive = [case(f"TCGA-AA-2{i:03}", last="9" if i < 2 else "'--") for i in range(20)]
     with pytest.warns(UserWarning, match="differ in outcome from those kept") as caught:
         known = read_clinical(new_layout(tmp_path, *dead, *alive))
     text = str(caught[0].message)
     assert "0 with the event, 18 without; kept: 20 with the event, 2 without" in text
-    # Fisher's exact test: by chance all 18 who are left out would rarely be of the 20 without the
-    # event, and as rarely of the 20 with it.
+    # Fisher's exact test, two-sided: all 18 left out are among the 20 without the event, or
+    # equally unlikely, among the 20 with it.
     assert f"p = {2 * math.comb(20, 18) / math.comb(40, 18):.2g}" in text
     assert len(known.left_out) == 18 and (known.outcomes == 0).all()
 
@@ -190,10 +190,10 @@ def test_patients_without_a_slide_may_differ_too(tmp_path):
     names = [f"TCGA-AA-1{i:03}-01Z-00-DX1.svs" for i in range(9)] + ["TCGA-AA-2000-01Z-00-DX1.svs"]
     with pytest.warns(UserWarning, match="patients without a slide in .*: 0 with the event, 8 "):
         cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names))
-    # A list of a few slides is a choice: a warning, however one-sided it is.
+    # Which slides to list is a choice: even a one-sided list only gives a warning.
     with pytest.warns(UserWarning, match="only patients with the event would remain"):
         cohort_from_gdc(clinical, table(tmp_path, "m.tsv", "filename", *names[:9]))
-    # Two of each are too few to tell.
+    # Two patients of each kind are too few for an error.
     with pytest.warns(UserWarning, match="only patients with the event would remain"):
         read_clinical(new_layout(tmp_path, *SINCE_2025))
 
@@ -236,9 +236,9 @@ def test_other_endpoints_of_gdc(tmp_path):
     assert (both.table["OS_event"].sum(), both.table["DSS_event"].sum()) == (2, 1)
 
 
-def test_an_export_without_recurrences_does_not_pretend_to_have_none(tmp_path):
+def test_an_export_without_recurrences_has_no_pfs(tmp_path):
     path = new_layout(tmp_path, case("TCGA-AA-0001", "Dead", death="9"), case("P", last="3"))
-    with pytest.raises(ValueError, match="PFS of no patient.*no days_to_recurrence.*has: OS"):
+    with pytest.raises(ValueError, match="PFS for no patient.*no days_to_recurrence.*gives: OS"):
         quiet(path, ("PFS",))
     with pytest.raises(ValueError, match="names no cause_of_death"):
         quiet(path, ("DSS",))
@@ -262,7 +262,7 @@ def test_dead_in_one_row_and_alive_in_another(tmp_path):
     ("fields", "message"),
     [
         ({"kind": "metastasis", "primary": "false"}, "only of a metastasis"),
-        ({"index": "Sample Procurement"}, "another index date"),
+        ({"index": "Sample Procurement"}, "an index date other than the diagnosis"),
         ({"day": "400"}, "not day 0"),
     ],
 )
@@ -272,7 +272,7 @@ def test_time_that_does_not_begin_with_the_primary_tumour(tmp_path, fields, mess
         read_clinical(path)
 
 
-def test_a_metastasis_beside_its_primary_tumour_is_no_reason_to_warn(tmp_path):
+def test_no_warning_about_a_metastasis_in_addition_to_a_primary_tumour(tmp_path):
     later = case("P", last="10", kind="metastasis", primary="false", day="300")
     assert len(quiet(new_layout(tmp_path, case("P", last="10"), later)).table) == 1
 
@@ -283,16 +283,16 @@ DISPLACED = (
 )
 
 
-def test_displaced_rows_are_moved_back_where_their_codes_prove_it(tmp_path):
+def test_shifted_rows_are_moved_back_if_two_codes_agree(tmp_path):
     path = table(
         tmp_path,
         "clinical.tsv",
         DISPLACED,
         "P1|Dead|700|48|8500/3|C50.9|Breast|600|Radiation",
-        "P2|Alive|62|8500/3|C50.9|Breast|647|Radiation|--",  # days_to_death is left out
+        "P2|Alive|62|8500/3|C50.9|Breast|647|Radiation|--",  # days_to_death is omitted
         "P3|Dead|47|8500/3|C50.9|Breast|26|Radiation|--",  # 47 is an age, not a death
-        "P4|8500/3|C50.9|Breast|9|Radiation|--|--|--",  # the vital status is gone
-        "P5|Alive|--|50|8500/3|C50.9|Breast|Surgery|--",  # text for days
+        "P4|8500/3|C50.9|Breast|9|Radiation|--|--|--",  # the vital status is omitted
+        "P5|Alive|--|50|8500/3|C50.9|Breast|Surgery|--",  # text instead of days
     )
     with pytest.warns(UserWarning, match=r"2 of 5 rows.*\(row 3, 4\)"):
         known = read_clinical(path)
@@ -300,8 +300,8 @@ def test_displaced_rows_are_moved_back_where_their_codes_prove_it(tmp_path):
     assert known.table["OS_event"].tolist() == [True, False]
     assert known.left_out == {
         "P3": "OS: dead without days_to_death",
-        "P4": "OS: values stand in the wrong columns",
-        "P5": "OS: values stand in the wrong columns",
+        "P4": "OS: values are in the wrong columns",
+        "P5": "OS: values are in the wrong columns",
     }
 
 
@@ -338,7 +338,7 @@ def test_cbioportal(tmp_path):
         "TCGA-AA-0005": "OS: no OS_MONTHS",
         "TCGA-AA-0006": "OS: unknown OS_STATUS 'gone'",
     }
-    with pytest.raises(ValueError, match="DFS of no patient.*endpoints it has: OS, PFS"):
+    with pytest.raises(ValueError, match="DFS for no patient.*endpoints that it gives: OS, PFS"):
         quiet(path, ("DFS",))
 
 
@@ -368,13 +368,13 @@ def test_manifest_and_sample_sheet_give_the_diagnostic_slides(tmp_path):
     )  # fmt: skip
     assert read_slide_list(sheet)["patient"].tolist() == ["TCGA-AA-0001"]
     wrong = table(tmp_path, "w.tsv", "File Name|Case ID", f"{names[0]}|TCGA-AA-9999")
-    with pytest.raises(ValueError, match="Case ID is not the patient.* row 2"):
+    with pytest.raises(ValueError, match="Case ID differs from the patient.* row 2"):
         read_slide_list(wrong)
     with pytest.raises(ValueError, match="neither a GDC manifest .* nor a GDC sample sheet"):
         read_slide_list(table(tmp_path, "x.tsv", "id|name", "1|2"))
 
 
-def test_who_has_no_slide_and_which_slide_no_patient(tmp_path):
+def test_patients_without_slides_and_slides_without_patients_are_listed(tmp_path):
     clinical = new_layout(
         tmp_path,
         case("TCGA-AA-0001", "Dead", death="609", cause="Cancer Related"),
@@ -395,7 +395,7 @@ def test_who_has_no_slide_and_which_slide_no_patient(tmp_path):
     assert made.without_patient == (names[4],)
     assert list(made.left_out) == ["TCGA-AA-0004"]
     strangers = table(tmp_path, "o.txt", "id|filename", f"u|{slide('TCGA-ZZ-0001')}")
-    with pytest.raises(ValueError, match="none of the 1 slides .* of the same project"):
+    with pytest.raises(ValueError, match="none of the 1 slides .* from the same project"):
         cohort_from_gdc(clinical, strangers)
 
 
@@ -420,7 +420,7 @@ def test_bad_requests(tmp_path):
 
 
 def late_files(folder, *samples, columns="cases.submitter_id|samples.submitter_id|{}"):
-    """Four melanoma patients with slides, and a table of their samples."""
+    """Write files of four melanoma patients, their slides and their samples."""
     clinical = new_layout(
         folder,
         case("TCGA-AA-0001", "Dead", death="609"),
@@ -455,29 +455,31 @@ def test_patients_are_at_risk_from_the_day_of_their_last_specimen(tmp_path):
         "TCGA-AA-0004": "it is not known when the metastasis was taken",
     }
     assert str(made.outcomes["left out"]) == "1 with the event, 1 without"
-    # Without the list of slides it is open which of the samples it will be: since the last.
+    # Without a list of slides any of the samples may be used: at risk from the last one.
     made = cohort_from_gdc(files[0], samples=files[2])
     assert made.cohort.entry.tolist() == [0, round(609 / DAYS, 2), 0]
 
 
-def test_the_day_on_which_the_biobank_received_a_sample_is_not_taken(tmp_path):
+def test_the_day_on_which_the_biobank_received_a_sample_is_not_used(tmp_path):
     header = "cases.submitter_id|samples.submitter_id|samples.days_to_collection"
     files = late_files(tmp_path, "TCGA-AA-0002|TCGA-AA-0002-06A|5000", columns=header)
-    with pytest.raises(ValueError, match="not GDC's table of samples .*days_to_sample_procurement"):
+    with pytest.raises(ValueError, match="not GDC's sample table .*days_to_sample_procurement"):
         cohort_from_gdc(*files[:2], samples=files[2])
     files = late_files(tmp_path, "TCGA-AA-0002|TCGA-AA-0002-06A|'--|5000")
-    with pytest.raises(ValueError, match="of no tumour sample of TCGA: write the times"):
+    with pytest.raises(ValueError, match="for no tumour sample of TCGA: put the time"):
         cohort_from_gdc(*files[:2], samples=files[2])
 
 
-def test_the_warning_of_metastases_names_the_way_out(tmp_path):
+def test_the_warning_of_metastases_says_what_to_do(tmp_path):
     files = late_files(tmp_path)
-    with pytest.warns(UserWarning, match=r"3 of 5 slides .* in a column entry.*\(--samples\)"):
+    with pytest.warns(
+        UserWarning, match=r"3 of 5 slides .* in a column entry.*\(--samples, in Python samples\)"
+    ):
         made = cohort_from_gdc(*files[:2])
     assert not made.cohort.entry.any()
 
 
-def test_cbioportal_may_tell_when_the_tumour_was_taken(tmp_path):
+def test_cbioportal_may_give_the_day_of_the_tumour(tmp_path):
     path = table(
         tmp_path,
         "data_clinical_patient.txt",

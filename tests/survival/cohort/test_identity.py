@@ -1,4 +1,4 @@
-"""One slide under two names is found by its content, however it is called."""
+"""One slide under two names is found by its content."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_files_with_the_same_bytes_have_the_same_content(tmp_path):
         path.write_text(text)
     a, b, c, d = contents_of_files(paths)
     assert a == c and len({a, b, d}) == 3
-    # What a file's content is called does not depend on the others.
+    # The text for a file's content does not depend on the other files.
     assert contents_of_files(paths[:1]) == [a]
     assert copies_among(paths) == [a, b, c, ""]
 
@@ -32,7 +32,7 @@ def test_files_with_the_same_bytes_have_the_same_content(tmp_path):
 def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
     check_contents(cohort("PQR", ["train", "train", "test"]), ["1", "2", "3"])
     check_contents(cohort("PPQ", ["train", "train", "test"]), ["1", "1", "2"])  # twice, one patient
-    check_contents(cohort("PQR", ["train", "train", "test"]), ["", "", ""])  # nothing is known
+    check_contents(cohort("PQR", ["train", "train", "test"]), ["", "", ""])  # contents unknown
     with pytest.raises(ValueError, match="'s0.svs' and 's2.svs' of patients 'P' and 'R'"):
         check_contents(cohort("PQR", ["train"] * 3), ["1", "2", "1"])
 
@@ -40,10 +40,10 @@ def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
 def test_a_copy_of_a_training_slide_is_known_under_any_name():
     learnt, seen = ["a.svs", "b.svs"], ["file:1", "file:2"]
     assert known_slides(["x.svs", "y.svs"], ["file:2", "file:3"], learnt, seen) == ["x.svs"]
-    # Another hospital may name its slides alike: contents that differ are other slides.
+    # Another hospital may use the same names: different contents are different slides.
     assert known_slides(["a.svs"], ["file:3"], learnt, seen) == []
-    # Hashes of two kinds do not compare, nor do those of tiles of different levels.
+    # Hashes of two kinds cannot be compared, nor can tile hashes of different levels.
     assert known_slides(["a.svs"], ["quickhash:3"], learnt, seen) == ["a.svs"]
     assert known_slides(["a.svs"], ["tiles:3"], ["a.svs"], ["tiles:1"]) == ["a.svs"]
-    # Without contents names decide.
+    # Without contents, names decide.
     assert known_slides(["a.svs", "c.svs"], ["", ""], learnt, []) == ["a.svs"]

@@ -1,4 +1,4 @@
-"""The manifest: what is wrong is named at once with its row, and nothing can change later."""
+"""The manifest: all problems are reported at once with their rows, and a cohort is immutable."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def problems_of(path, **options):
     return list(error.value.problems)
 
 
-def test_reads_what_is_there(tmp_path):
+def test_reads_slides_follow_up_and_splits(tmp_path):
     cohort = Cohort.read(write(tmp_path, GOOD))
     assert cohort.slide.tolist() == ["a1.svs", "a2.svs", "b.svs", "c.svs"]
     assert cohort.time.tolist() == [12.5, 12.5, 30, 7]
@@ -43,7 +43,7 @@ def test_reads_what_is_there(tmp_path):
     assert cohort.of_dataset("A").patient.tolist() == ["P1", "P1", "P2"]
 
 
-def test_another_endpoint_is_a_choice_of_columns(tmp_path):
+def test_another_endpoint_is_chosen_by_its_columns(tmp_path):
     text = GOOD.replace("train,30,0", "train,20,1").replace("test,7,0", "test,6,1")
     cohort = Cohort.read(write(tmp_path, text), "rfs_time", "rfs_event")
     assert cohort.time.tolist() == [3, 3, 20, 6]
@@ -54,7 +54,7 @@ def test_another_endpoint_is_a_choice_of_columns(tmp_path):
     assert Cohort.read(copy).time.tolist() == [12.5, 12.5, 30, 7]
 
 
-def test_german_and_tabbed_tables_and_a_byte_order_mark(tmp_path):
+def test_semicolons_tabs_and_a_byte_order_mark(tmp_path):
     expected = Cohort.read(write(tmp_path, GOOD)).to_frame()
     for text in (GOOD.replace(",", ";"), GOOD.replace(",", "\t"), "\ufeff" + GOOD):
         path = write(tmp_path, text.replace("\n", "\r\n"))
@@ -70,23 +70,26 @@ def test_events_may_be_words(tmp_path, seen, not_seen):
     assert Cohort.read(write(tmp_path, text)).event.tolist() == [True, False]
 
 
-def test_a_value_may_be_named_that_means_the_event(tmp_path):
+def test_the_value_that_means_an_event_can_be_chosen(tmp_path):
     text = "slide,patient,time,event\na,P,1,relapse\nb,Q,2,well\nc,R,2,lost\nd,S,3,Relapse\n"
     path = write(tmp_path, text)
-    assert "--event-is" in problems_of(path)[0]
-    with pytest.warns(UserWarning, match="2 × 'relapse'; .* no event: 1 × 'well', 1 × 'lost'"):
+    assert "state with event_is which value means an event" in problems_of(path)[0]
+    with pytest.warns(UserWarning, match="2 × 'relapse'; .* as censored: 1 × 'well', 1 × 'lost'"):
         cohort = Cohort.read(path, event_is="relapse")
     assert cohort.event.tolist() == [True, False, False, True]
     with pytest.raises(ValueError, match=r"no cell .* is 'death'; its values: 'relapse' \(1×\)"):
         Cohort.read(path, event_is="death")
 
 
-def test_decimal_commas_are_read_where_no_comma_separates_cells(tmp_path):
+def test_decimal_commas_are_read_if_cells_are_not_separated_by_commas(tmp_path):
     cohort = Cohort.read(write(tmp_path, "slide;patient;time;event\na;P;12,5;1\nb;Q;3;0\n"))
     assert cohort.time.tolist() == [12.5, 3]
+    text = "slide;patient;time;event;Slide_MPP\na;P;12,5;1;0,25\nb;Q;3;0;\n"
+    cohort = Cohort.read(write(tmp_path, text))
+    assert cohort.further["slide_mpp"].tolist() == ["0.25", ""]  # for `survival preprocess`
     # 1234 days, or 1.234 months?
     (problem,) = problems_of(write(tmp_path, "slide;patient;time;event\na;P;1,234;1\nb;Q;987;0\n"))
-    assert "no separator of thousands" in problem
+    assert "no thousands separator" in problem
 
 
 def test_column_names_match_in_any_case(tmp_path):
@@ -96,7 +99,7 @@ def test_column_names_match_in_any_case(tmp_path):
     assert Cohort.read(months, time="os_months").time.tolist() == [7]
 
 
-def test_unknown_columns_are_kept_and_a_slip_is_pointed_out(tmp_path):
+def test_unknown_columns_are_kept_with_a_warning_for_a_likely_typo(tmp_path):
     path = write(tmp_path, "slide,patient,time,event,age,stage\na,P,1,1,54,IIb\n")
     cohort = Cohort.read(path)
     assert {k: v.tolist() for k, v in cohort.further.items()} == {"age": ["54"], "stage": ["IIb"]}
@@ -106,26 +109,26 @@ def test_unknown_columns_are_kept_and_a_slip_is_pointed_out(tmp_path):
         Cohort.read(write(tmp_path, "slide,patient,time,event,splitt\na,P,1,1,train\n"))
 
 
-def test_the_unit_of_the_times_is_one(tmp_path):
+def test_all_times_have_the_same_unit(tmp_path):
     text = "slide,patient,time,event,time_unit\na,P,1,1,months\nb,Q,2,0,{}\n"
     assert Cohort.read(write(tmp_path, text.format("months"))).time_unit == "months"
     (problem,) = problems_of(write(tmp_path, text.format("days")))
-    assert "time_unit must be the same in all rows" in problem
+    assert problem == "the unit of time must be the same in all rows, not days, months"
 
 
 @pytest.mark.parametrize("date", ["2019-03-04", "4.3.2019", "03/04/19"])
-def test_a_date_in_place_of_a_time_is_called_so(tmp_path, date):
+def test_a_date_instead_of_a_time_is_recognised(tmp_path, date):
     (problem,) = problems_of(write(tmp_path, f"slide,patient,time,event\na,P,{date},1\n"))
     assert f"time {date!r} is a date; give the time from diagnosis" in problem
 
 
-def test_one_cause_is_one_line(tmp_path):
+def test_a_cause_is_reported_in_one_line(tmp_path):
     rows = "".join(f"s{i}.svs,P{i},1,1\n" for i in range(10))
     path = write(tmp_path, f"slide,patient,time,event\n{rows}")
     (tmp_path / "slides").mkdir()
     (problem,) = problems_of(path, folder=tmp_path / "slides")
-    assert problem.startswith("row 2: there is no file 's0.svs'")
-    assert problem.endswith("likewise in row 3, 4, 5, 6, 7 and 4 more")
+    assert problem.startswith("row 2: file not found in ") and "folders: 's0.svs'; also" in problem
+    assert problem.endswith("also in row 3, 4, 5, 6, 7 and 4 more")
 
 
 def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
@@ -139,16 +142,16 @@ def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
         Cohort.read(path, folder=tmp_path / "slides")
     both = write(tmp_path, "slide,patient,time,event\nu1/b.svs,P,1,1\nb.svs,Q,1,1\n")
     (tmp_path / "slides" / "u1" / "b.svs").touch()
-    with pytest.raises(ValueError, match="'u1/b.svs' and 'b.svs' both mean .*u1/b.svs"):
+    with pytest.raises(ValueError, match="'u1/b.svs' and 'b.svs' are both the file .*u1/b.svs"):
         Cohort.read(both, folder=tmp_path / "slides")
-    # A slide of another folder is another slide, even if the file of this name is the only one.
+    # A path in another folder means another slide, even if only one file has this name.
     other = write(tmp_path, "slide,patient,time,event\nu2/b.svs,P,1,1\n")
     (problem,) = problems_of(other, folder=tmp_path / "slides")
-    assert "there is no file 'u2/b.svs'" in problem
+    assert "file not found" in problem and problem.endswith("'u2/b.svs'")
 
 
 @pytest.mark.parametrize(("one", "other"), [("P3", "p3"), ("00123", "123"), ("Ä1", "A\u03081")])
-def test_names_that_look_alike_are_warned_of(tmp_path, one, other):
+def test_a_warning_about_names_that_look_alike(tmp_path, one, other):
     path = write(tmp_path, f"slide,patient,time,event\na,{one},1,1\nb,{other},2,0\n")
     with pytest.warns(UserWarning, match="1 group.s. of patient names look alike"):
         Cohort.read(path)
@@ -157,12 +160,12 @@ def test_names_that_look_alike_are_warned_of(tmp_path, one, other):
         Cohort.read(slides)
 
 
-def test_a_missing_dataset_is_one_dataset(tmp_path):
+def test_without_a_dataset_column_there_is_one_dataset(tmp_path):
     cohort = Cohort.read(write(tmp_path, "slide,patient,time,event\na,P,1,1\n"))
     assert (cohort.dataset.tolist(), cohort.split.tolist()) == (["all"], [""])
 
 
-def test_every_problem_is_named_at_once_with_its_row(tmp_path):
+def test_every_problem_is_reported_at_once_with_its_row(tmp_path):
     (tmp_path / "slides" / "id").mkdir(parents=True)
     (tmp_path / "slides" / "a.svs").touch()
     (tmp_path / "slides" / "id" / "b.svs").touch()
@@ -180,16 +183,16 @@ def test_every_problem_is_named_at_once_with_its_row(tmp_path):
     expected = [
         ("row 3", "'P1'", "split 'test'", "'train' in row 2"),
         ("row 4", "time '-3' is negative"),
-        ("row 4", "slide 'a.svs' is already in row 2; likewise in row 7, 8"),
+        ("row 4", "slide 'a.svs' is already in row 2; also in row 7, 8"),
         ("row 5", "time is missing"),
-        ("row 5", "no file 'd.svs'"),
-        ("row 6", "\"'12'\" is not a number; likewise in row 7"),
-        ("row 6", "event '2' is neither 1 (event) nor 0"),
+        ("row 5", "file not found in ", "'d.svs'"),
+        ("row 6", "\"'12'\" is not a number; also in row 7"),
+        ("row 6", "event '2' is not 1 (event), 0 (censored)"),
         ("row 6", "slide 'id/b.svs' is already in row 3"),
         ("row 7", "event is missing"),
-        ("row 7", "split 'dev' is none of train, validation, test"),
+        ("row 7", "split 'dev' is not one of train, validation, test"),
         ("row 8", "dataset is missing"),
-        ("row 8", "'P1' has time 13, event 0 here and time 12, event 0 in row 2"),
+        ("row 8", "'P1' has time 13 and event 0 here, but time 12 and event 0 in row 2"),
         ("split 'train' has no event",),
         ("split 'test' has no event",),
         ("split 'dev' has no event",),
@@ -207,21 +210,21 @@ def test_every_problem_is_named_at_once_with_its_row(tmp_path):
         ("slide,patient,time\na,P,1\n", "column 'event' is missing; the columns are slide"),
         ("slide,patient,time,time\na,P,1,1\n", "more than one column named 'time'"),
         ("slide,patient,time,event\na,P,1\n", "row 2 has 3"),
-        ("slide,patient,time,event\na,P,1,5,1\n", "row 2 has 5; .* a decimal comma"),
+        ("slide,patient,time,event\na,P,1,5,1\n", "row 2 has 5; .* use decimal commas"),
         ("slide,patient,time,event\na,P,1,0\n", "the cohort has no event"),
         ("slide,patient,time,event\na,P,inf,1\n", "time 'inf' is not a number"),
-        ('slide,patient,time,event\na,P,"12,5",1\n', "decimal point, not comma"),
+        ('slide,patient,time,event\na,P,"12,5",1\n', "decimal point, not a comma"),
         ("slide,patient,time,event\n,P,1,1\n", "row 2: slide is missing"),
         ("slide,patient,time,event\na,P,1_0,1\n", "time '1_0' is not a number"),
         ("slide,patient,time,event,split\na,P,1,1,train\nb,Q,1,1,\n", "row 3: split is missing"),
     ],
 )
-def test_tables_that_are_no_manifest(tmp_path, text, message):
+def test_tables_that_cannot_be_a_manifest(tmp_path, text, message):
     with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
         Cohort.read(write(tmp_path, text))
 
 
-def test_what_is_too_long_to_read_is_shortened(tmp_path):
+def test_long_cells_are_shortened_in_errors(tmp_path):
     long = "x" * 100_000
     for text in (
         f"{long}\n1\n",
@@ -233,10 +236,10 @@ def test_what_is_too_long_to_read_is_shortened(tmp_path):
         assert "cohort.csv" in str(error.value) and len(str(error.value)) < 5000
     (tmp_path / "slides").mkdir()
     text = f"slide,patient,time,event\n{long},P,1,1\n"
-    assert "there is no file" in problems_of(write(tmp_path, text), folder=tmp_path / "slides")[0]
+    assert "file not found" in problems_of(write(tmp_path, text), folder=tmp_path / "slides")[0]
 
 
-def test_a_name_may_have_several_lines(tmp_path):
+def test_a_name_may_span_several_lines(tmp_path):
     cohort = Cohort.read(write(tmp_path, 'slide,patient,time,event\n"a\nb",P,1,1\nc,Q,2,0\n'))
     assert cohort.slide.tolist() == ["a\nb", "c"]
 
@@ -250,7 +253,7 @@ def test_not_a_text_file(tmp_path):
         Cohort.read(write(tmp_path, GOOD), folder=tmp_path / "nowhere")
 
 
-def test_nothing_can_be_changed(tmp_path):
+def test_a_cohort_is_immutable(tmp_path):
     cohort = Cohort.read(write(tmp_path, GOOD))
     with pytest.raises(dataclasses.FrozenInstanceError):
         cohort.time = np.zeros(4)
@@ -263,17 +266,17 @@ def test_nothing_can_be_changed(tmp_path):
     assert cohort.time.min() == 7
 
 
-def test_made_in_python_it_is_checked_too():
+def test_a_cohort_made_in_python_is_checked_too():
     with pytest.raises(ManifestError, match="row 3: time -1.0 is negative"):
         Cohort(["a", "b"], ["P", "Q"], np.array([1.0, -1.0]), np.array([True, False]))
-    # 1 and "1" are one patient, who cannot have been followed for two times.
+    # 1 and "1" are the same patient, who cannot have two follow-up times.
     with pytest.raises(ManifestError, match="patient"):
         Cohort(["a", "b"], [1, "1"], [1.0, 2.0], [True, False])
     with pytest.raises(ValueError, match=r"shape \(2,\).*event has shape \(1,\)"):
         Cohort(["a", "b"], ["P", "Q"], [1.0, 1.0], [True])
 
 
-def test_a_part_that_is_not_there(tmp_path):
+def test_unknown_splits_and_datasets_are_refused(tmp_path):
     cohort = Cohort.read(write(tmp_path, GOOD))
     with pytest.raises(ValueError, match="'validation'; its splits: test, train"):
         cohort.part("validation")
@@ -283,7 +286,7 @@ def test_a_part_that_is_not_there(tmp_path):
         cohort.of_dataset("C")
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path):
+def test_a_failed_write_keeps_the_existing_file(tmp_path):
     cohort = Cohort.read(write(tmp_path, GOOD))
     path = tmp_path / "out.csv"
     path.write_text("before")
@@ -296,7 +299,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
 
 @st.composite
 def cohorts(draw):
-    # No control characters, surrogates or outer blanks: names of files.
+    # Without control characters, surrogates and outer white space, as in names of files.
     names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
     slides = draw(st.lists(names, min_size=1, max_size=12, unique=True))
     patients = draw(st.lists(names, min_size=1, max_size=5, unique=True))
@@ -311,7 +314,7 @@ def cohorts(draw):
 
 @settings(max_examples=50)
 @given(cohorts())
-def test_written_and_read_again_it_is_the_same(tmp_path_factory, cohort):
+def test_writing_and_reading_returns_the_same_cohort(tmp_path_factory, cohort):
     path = tmp_path_factory.mktemp("cohort") / "cohort.csv"
     cohort.write(path)
     pd.testing.assert_frame_equal(Cohort.read(path).to_frame(), cohort.to_frame())

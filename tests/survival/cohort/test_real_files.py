@@ -1,4 +1,4 @@
-"""Real files of TCGA, read a second time here with nothing but the csv module."""
+"""Real files of TCGA, compared with an independent reading by the csv module alone."""
 
 import contextlib
 import csv
@@ -22,7 +22,7 @@ def test_melanoma_of_cbioportal(shared, endpoint):
         for row in rows_of(path)
         if row[f"{endpoint}_MONTHS"] and row[f"{endpoint}_STATUS"]
     }
-    # Of the 14 patients without PFS only 1 is known to have had the event, of the others most had.
+    # Only 1 of the 14 patients without PFS is known to have had the event; most others had it.
     differs = pytest.warns(UserWarning, match="1 with the event, 6 without, 7 unknown; kept: 303")
     with differs if endpoint == "PFS" else contextlib.nullcontext():
         result = read_clinical(path, (endpoint,))
@@ -33,19 +33,21 @@ def test_melanoma_of_cbioportal(shared, endpoint):
 
 def test_melanoma_without_disease_free_survival(shared):
     path = shared / "cohort" / "tcga_skcm_cbioportal_patient.txt"
-    with pytest.raises(ValueError, match="DFS of no patient.*endpoints it has: OS, DSS, PFS"):
+    with pytest.raises(
+        ValueError, match="DFS for no patient.*endpoints that it gives: OS, DSS, PFS"
+    ):
         read_clinical(path, ("DFS",))
 
 
-def test_breast_cancer_of_gdc_with_its_displaced_rows(shared):
+def test_breast_cancer_of_gdc_with_shifted_rows(shared):
     path = shared / "cohort" / "gdc_clinical_tcga_brca.tsv"
     with pytest.warns(UserWarning) as warned:
         result = read_clinical(path)
     messages = [str(w.message) for w in warned]
-    assert any("893 of 1036 rows have values left of their columns" in m for m in messages)
+    assert any("893 of 1036 rows have values to the left of their columns" in m for m in messages)
     assert any("TCGA-PL-A8LV (-0.23 months)" in m for m in messages)
-    # Read by the order of the values instead of the header. The follow-up is the only number
-    # between the site of resection and the treatment, five or so values behind the ICD-10 code.
+    # Read by the order of the values instead of the header: the follow-up comes seven values after
+    # the ICD-10 code, between the site of resection and the treatment.
     expected = {}
     for row in rows_of(path):
         values = list(row.values())
@@ -67,7 +69,7 @@ def test_a_sample_sheet_without_slides(shared):
 def test_slides_of_real_patients(shared, tmp_path):
     clinical = shared / "cohort" / "tcga_skcm_cbioportal_patient.txt"
     samples = rows_of(shared / "cohort" / "tcga_skcm_cbioportal_sample.txt")
-    # What GDC calls the slide of a sample; two samples of a patient are two slides.
+    # GDC's name for the slide of a sample; two samples of a patient are two slides.
     names = [f"{row['SAMPLE_ID']}Z-00-DX1.svs" for row in samples]
     manifest = tmp_path / "manifest.txt"
     manifest.write_text("id\tfilename\n" + "".join(f"u\t{name}\n" for name in names[:-5]))

@@ -11,7 +11,7 @@ from survival.cohort import Cohort, median_follow_up, split_by_patient, summariz
 
 
 def make(patients, events, datasets=None, slides_each=1):
-    """A cohort with patients P0, P1, ..., times 1, 2, ... and some slides each."""
+    """Return a cohort of patients P0, P1, ... with times 1, 2, ... and ``slides_each`` slides."""
     index = np.repeat(np.arange(patients), slides_each)
     return Cohort(
         slide=[f"s{i}" for i in range(len(index))],
@@ -43,38 +43,38 @@ def test_shares_hold_within_every_event_and_dataset():
 
 @settings(max_examples=40)
 @given(st.integers(3, 40), st.integers(0, 2**32), st.data())
-def test_patients_stay_whole_and_every_split_has_an_event(patients, seed, data):
+def test_patients_are_not_divided_and_every_split_has_an_event(patients, seed, data):
     events = data.draw(st.lists(st.booleans(), min_size=patients, max_size=patients))
     cohort = make(patients, events, slides_each=3)
     if sum(events) < 3:
-        with pytest.raises(ValueError, match="cannot give each of 3 splits one"):
+        with pytest.raises(ValueError, match="are too few for 3 splits, each of which needs one"):
             split_by_patient(cohort, seed=seed)
         return
     split = split_by_patient(cohort, seed=seed)
     parts = [patients_of(split, name) for name in ("train", "validation", "test")]
     assert sum(map(len, parts)) == patients == len(set.union(*parts))
     assert all(split.event[split.split == s].any() for s in ("train", "validation", "test"))
-    # Neither the order of the rows nor the run decides, only patients and seed.
+    # The split depends on patients and seed only, not on the order of the rows.
     order = np.array(data.draw(st.permutations(range(len(cohort)))))
     again = split_by_patient(cohort.select(order), seed=seed)
     assert [patients_of(again, s) for s in ("train", "validation", "test")] == parts
 
 
-def test_another_seed_another_split():
+def test_different_seeds_give_different_splits():
     cohort = make(40, np.arange(40) % 2 == 0)
     assert patients_of(split_by_patient(cohort, seed=0), "test") != patients_of(
         split_by_patient(cohort, seed=1), "test"
     )
 
 
-def test_the_split_of_a_seed_is_for_ever():
-    # Recorded with the first version: a published split must not change with a later one.
+def test_the_split_of_a_seed_never_changes():
+    # Recorded with the first version: later versions must reproduce a published split.
     cohort = split_by_patient(make(10, np.arange(10) % 2 == 0), seed=7)
     assert patients_of(cohort, "test") == {"P2"}
     assert patients_of(cohort, "validation") == {"P1", "P6"}
 
 
-def test_a_share_of_nothing_is_no_split():
+def test_a_fraction_of_0_makes_no_split():
     cohort = split_by_patient(make(10, np.ones(10, bool)), validation=0, test=0.3)
     assert set(cohort.split) == {"train", "test"}
     assert len(patients_of(cohort, "test")) == 3
@@ -82,7 +82,7 @@ def test_a_share_of_nothing_is_no_split():
 
 @pytest.mark.parametrize(
     ("shares", "message"),
-    [((-0.1, 0.2), "validation must be a share"), ((0.5, 0.5), "leaves nothing to train on")],
+    [((-0.1, 0.2), "validation must be a fraction"), ((0.5, 0.5), "leaves nothing to train on")],
 )
 def test_bad_shares(shares, message):
     with pytest.raises(ValueError, match=message):
@@ -105,9 +105,10 @@ def test_summary_by_hand():
     ]  # fmt: skip
     assert rows.loc[("A", "all"), ["slides", "patients", "events"]].tolist() == [4, 3, 1]
     assert rows.loc[("A", "all"), "event_rate"] == pytest.approx(1 / 3)
-    # Dataset A: censored at 6 (of 2 still followed: 1/2 remain) and at 10; the event at 4 is lost.
+    # Dataset A: the event at 4 counts as lost to follow-up. One of the 2 left is censored at 6,
+    # so 1/2 remains; the other is censored at 10.
     assert rows.loc[("A", "all"), "median_follow_up"] == 6
-    # Only an event: nobody was censored, how long one was followed is unknown.
+    # Dataset B has only an event: without censoring the length of follow-up is unknown.
     assert np.isnan(rows.loc[("B", "all"), "median_follow_up"])
 
 
@@ -115,7 +116,7 @@ def test_summary_by_hand():
 def test_median_follow_up_against_lifelines(load):
     _, y = load()
     event, time = (y[name] for name in y.dtype.names)
-    # At equal times events come before censorings; lifelines does not know, so move them.
+    # At equal times events come before censorings. lifelines does not do so: shift the events.
     fitter = lifelines.KaplanMeierFitter().fit(time + np.where(event, 0, 1e-6), ~event)
     expected = fitter.median_survival_time_
     assert median_follow_up(time, event) == pytest.approx(expected, abs=1e-5)

@@ -1,4 +1,4 @@
-"""Gradients on every backend, and the partial likelihood straight from its definition."""
+"""Fixtures: gradients on every backend, and the partial likelihood by its definition."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def value_and_gradient():
-    """A function that returns a scalar function's value and gradient at some numbers."""
+    """Return a function that computes a scalar function's value and gradient at some numbers."""
 
     def run(function, at):
         if keras.backend.backend() == "tensorflow":
@@ -37,7 +37,7 @@ def value_and_gradient():
 
 @pytest.fixture(scope="session")
 def brute_force():
-    """Negative log partial likelihood and its gradient, in float64, one risk set at a time."""
+    """Return a function for the likelihood and its gradient, in float64, per risk set."""
 
     def log_sum_exp(h, factors):
         peak = h.max()

@@ -1,4 +1,4 @@
-"""The loss as Keras uses it."""
+"""The loss as used by Keras."""
 
 import keras
 import numpy as np
@@ -36,7 +36,7 @@ def test_normalizations():
     assert float(CoxPHLoss(normalization="sum")(Y, H)) == pytest.approx(total)
     assert float(CoxPHLoss()(Y, H)) == pytest.approx(total / 3)  # events
     assert float(CoxPHLoss(normalization="batch")(Y, H)) == pytest.approx(total / 5)
-    # Computed by hand: risk sets {5, 9}, and twice all of them (Breslow).
+    # By hand: the risk sets are {5, 9}, and twice all rows (Breslow).
     exp = np.exp(H[:, 0])
     by_hand = np.log(exp[0] + exp[4]) - 0.5 + 2 * np.log(exp.sum()) - 2.0 - 0.0
     assert total == pytest.approx(by_hand, rel=1e-6)
@@ -50,7 +50,7 @@ def test_normalizations_count_weights():
 
 
 @pytest.mark.parametrize("normalization", ["events", "batch", "sum"])
-def test_both_readings_of_the_penalty(normalization):
+def test_both_forms_of_the_penalty(normalization):
     plain = float(CoxPHLoss(normalization=normalization)(Y, H))
     mean = H.mean()
     options = {"normalization": normalization, "mean_penalty": 0.3}
@@ -59,7 +59,7 @@ def test_both_readings_of_the_penalty(normalization):
     assert float(printed(Y, H)) == pytest.approx(plain + 0.3 / 5 * H.sum() ** 2)
 
 
-def test_filled_up_rows_change_nothing(value_and_gradient):
+def test_padding_rows_change_nothing(value_and_gradient):
     for form in ("squared_mean", "squared_sum"):
         loss = CoxPHLoss(mean_penalty=0.3, mean_penalty_form=form, ties="efron")
         expected, by_row = value_and_gradient(lambda h, loss=loss: loss(Y, h), H)
@@ -82,7 +82,7 @@ def test_without_events_only_the_penalty_is_left(value_and_gradient):
     value, gradient = value_and_gradient(lambda h: CoxPHLoss(mean_penalty=2.0)(y, h), H)
     assert value == pytest.approx(2 * H.mean() ** 2)
     np.testing.assert_allclose(gradient, 4 * H.mean() / 5, rtol=1e-5)
-    # And with nobody there, nothing at all.
+    # If all rows have weight 0, nothing is left.
     value, gradient = value_and_gradient(
         lambda h: CoxPHLoss(mean_penalty=2.0)(Y, h, np.zeros(5)), H
     )
@@ -90,14 +90,14 @@ def test_without_events_only_the_penalty_is_left(value_and_gradient):
 
 
 def test_call_returns_one_value_for_each_row():
-    """So that Keras divides by the number of replicas; of a scalar it would not."""
+    """Keras divides a vector of losses by the number of replicas, but not a scalar."""
     values = CoxPHLoss(mean_penalty=0.1).call(keras.ops.array(Y), keras.ops.array(H))
     assert values.shape == (5,)
     expected = float(CoxPHLoss(mean_penalty=0.1)(Y, H))
     assert float(keras.ops.mean(values)) == pytest.approx(expected)
 
 
-def test_configuration_comes_back():
+def test_the_configuration_is_restored():
     loss = CoxPHLoss("efron", "batch", 0.25, "squared_sum", name="cox")
     twin = keras.losses.deserialize(keras.losses.serialize(loss))
     assert isinstance(twin, CoxPHLoss)
@@ -105,7 +105,7 @@ def test_configuration_comes_back():
     assert float(twin(Y, H)) == float(loss(Y, H))
 
 
-def test_a_compiled_model_is_saved_with_it(tmp_path):
+def test_a_compiled_model_is_saved_with_the_loss(tmp_path):
     x, y = data()
     model = network()
     model.compile("adam", CoxPHLoss(ties="efron", mean_penalty=0.1))
@@ -120,7 +120,7 @@ def test_a_compiled_model_is_saved_with_it(tmp_path):
 def test_fit_learns_the_order_of_deaths():
     x, y = data(128)
     model = network()
-    # The last batch is smaller than the others; rows of weight 0 are not there.
+    # The last batch is smaller than the others, and some rows have weight 0.
     model.compile(keras.optimizers.Adam(0.05), CoxPHLoss())
     present = np.ones(128, "float32")
     present[::10] = 0
@@ -131,9 +131,9 @@ def test_fit_learns_the_order_of_deaths():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_one_step_is_the_step_of_the_definition(brute_force, jit_compile):
+def test_one_step_follows_the_definition(brute_force, jit_compile):
     if jit_compile and keras.backend.backend() == "torch":
-        pytest.skip("torch compiles through a C++ compiler, which need not be there")
+        pytest.skip("torch compiles with a C++ compiler, which may be missing")
     x, y = data(90)
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, use_bias=False)])

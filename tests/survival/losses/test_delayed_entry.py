@@ -1,4 +1,4 @@
-"""The partial likelihood of rows that come under observation late (left truncation)."""
+"""The partial likelihood of rows whose observation begins late (left truncation)."""
 
 import keras
 import numpy as np
@@ -18,10 +18,10 @@ def loss(y, ties="breslow", sample_weight=None):
 
 
 def late_cohort(rows, seed=0, times=None, spread=1.0, strata=3, weights=(0, 0.3, 1, 2)):
-    """Targets with ties of times, entries, and of times with entries."""
+    """Return targets with ties among times, among entries, and between both; and log-hazards."""
     random = np.random.default_rng(seed)
     time = random.integers(0, times or max(rows // 4, 2), rows)
-    # A third from the start, and those whose time is 0.
+    # A third of the rows are at risk from the start, as are those whose time is 0.
     entry = np.where(random.random(rows) < 1 / 3, 0, random.integers(0, np.maximum(time, 1)))
     columns = [
         time,
@@ -35,13 +35,13 @@ def late_cohort(rows, seed=0, times=None, spread=1.0, strata=3, weights=(0, 0.3,
 
 
 def assert_close(found, expected, tolerance=3e-6):
-    """Value and gradient, relative to the largest part of the gradient."""
+    """Compare value and gradient, the latter relative to its largest entry."""
     assert found[0] == pytest.approx(expected[0], rel=tolerance, abs=tolerance)
     scale = max(1.0, np.abs(expected[1]).max())
     np.testing.assert_allclose(found[1], expected[1], atol=tolerance * scale, rtol=0)
 
 
-# Few lengths, because a backend may compile each of them.
+# Only a few lengths, because a backend may compile for each of them.
 @st.composite
 def late_cohorts(draw):
     return late_cohort(
@@ -67,7 +67,7 @@ def test_thousands_of_rows(value_and_gradient, brute_force, ties):
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties), 1e-5)
 
 
-def test_at_large_spreads_nobody_outside_the_risk_set_spoils_it(value_and_gradient, brute_force):
+def test_at_large_spreads_rows_outside_the_risk_set_have_no_effect(value_and_gradient, brute_force):
     # Hazards fall by e^1000 from the first to the last. Each row enters a little before its time,
     # so the largest hazards are in early risk sets alone.
     rows = 160
@@ -80,24 +80,24 @@ def test_at_large_spreads_nobody_outside_the_risk_set_spoils_it(value_and_gradie
     for h in (np.linspace(1000, 0, rows), np.linspace(0, 1000, rows)):
         h = h.astype("float32")
         assert_close(value_and_gradient(loss(y), h), brute_force(y, h), tolerance)
-        # In the mean over events each has a term of its own size, so none hides another's error.
+        # A single event: in a sum over events a large term could hide the error of a small one.
         one = y.copy()
         one[:, 1] = time == rows - 7
         assert_close(value_and_gradient(loss(one), h), brute_force(one, h), tolerance)
 
 
 @pytest.mark.parametrize("ties", TIES)
-def test_entries_of_0_are_as_none(value_and_gradient, ties):
+def test_entries_of_0_are_the_same_as_no_entries(value_and_gradient, ties):
     y, h = late_cohort(40, spread=3.0)
     y[:, 4] = 0
     assert_close(value_and_gradient(loss(y, ties), h), value_and_gradient(loss(y[:, :4], ties), h))
 
 
-def test_who_enters_at_the_time_of_an_event_is_not_at_risk_then():
+def test_a_row_that_enters_at_the_time_of_an_event_is_not_at_risk():
     y = np.array([[3, 1, 0, 1, 0], [5, 0, 0, 1, 0], [6, 0, 0, 1, 3], [7, 0, 0, 1, 2.5]])
-    # Of the first event: itself, the second row and the last.
+    # At risk at the first event: the row itself, the second row and the last.
     assert float(loss(y)(np.zeros(4, "float32"))) == pytest.approx(np.log(3))
-    # From the start means at time 0, too.
+    # Being at risk from the start includes time 0.
     y = np.array([[0, 1, 0, 1, 0], [5, 0, 0, 1, 0], [6, 0, 0, 1, 3]])
     assert float(loss(y)(np.zeros(3, "float32"))) == pytest.approx(np.log(2))
 
@@ -105,7 +105,7 @@ def test_who_enters_at_the_time_of_an_event_is_not_at_risk_then():
 @pytest.mark.parametrize("strata", [[], ["surgery"]])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_lifelines_on_heart_transplants(value_and_gradient, strata, weighted):
-    """Log-likelihood and optimum of its CoxPHFitter with entry_col, Efron's ties."""
+    """Compare with lifelines' CoxPHFitter: log-likelihood and optimum, entry_col, Efron's ties."""
     lifelines = pytest.importorskip("lifelines")
     data = lifelines.datasets.load_stanford_heart_transplants().drop(columns="id")
     assert (data["start"] > 0).sum() == 69 and data["stop"][data["event"] == 1].duplicated().any()
@@ -122,7 +122,7 @@ def test_lifelines_on_heart_transplants(value_and_gradient, strata, weighted):
     value, gradient = value_and_gradient(loss(y, "efron"), h)
     assert value == pytest.approx(-fitter.log_likelihood_, rel=1e-6)
     np.testing.assert_allclose(x.T @ gradient / y[:, 1].sum(), 0, atol=1e-4)
-    # Without the entries the optimum is elsewhere, so the test can tell.
+    # Without the entries the optimum is elsewhere, so the test detects if they are ignored.
     _, ignored = value_and_gradient(loss(y[:, :4], "efron"), h)
     assert np.abs(x.T @ ignored / y[:, 1].sum()).max() > 1e-2
 
@@ -133,13 +133,13 @@ def test_gradient_is_the_derivative_along_a_direction(value_and_gradient, ties):
     _, gradient = value_and_gradient(loss(y, ties), h)
     direction = np.random.default_rng(0).normal(size=40).astype("float32")
     step = np.float32(0.05)
-    # Of fourth order: float32 leaves few digits for a difference.
+    # A difference of fourth order, because float32 leaves few digits.
     values = [float(loss(y, ties)(h + k * step * direction)) for k in (-2, -1, 1, 2)]
     difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
     assert gradient @ direction == pytest.approx(difference, rel=1e-3)
 
 
-def test_weights_of_fit_multiply_the_column_and_leave_the_entry(value_and_gradient):
+def test_weights_of_fit_multiply_the_weight_column_and_keep_the_entry(value_and_gradient):
     y, h = late_cohort(40)
     present = np.random.default_rng(1).random(40) < 0.7
     expected = value_and_gradient(loss(y[present]), h[present])
@@ -191,9 +191,9 @@ def test_number_of_rows_unknown_when_traced(brute_force, jit_compile):
         ([3, 1, 0, 1, 4], "before the time, got 4 in row 1"),
         ([3, 1, 0, 1, -1], "before the time, got -1 in row 1"),
         ([3, 1, 0, 1, np.nan], "before the time, got nan in row 1"),
-        ([16777217, 1, 0, 1, 16777216.5], "before the time"),  # one number in float32
+        ([16777217, 1, 0, 1, 16777216.5], "before the time"),  # equal in float32
     ],
 )
-def test_bad_entries_are_named(row, message):
+def test_bad_entries_are_refused(row, message):
     with pytest.raises(ValueError, match=message):
         CoxPHLoss()(np.array([[5, 1, 0, 1, 0], row]), np.zeros(2))

@@ -1,4 +1,4 @@
-"""The gradient of a large batch from micro-batches is the gradient of the large batch."""
+"""The gradient computed from micro-batches is the gradient of the large batch."""
 
 import keras
 import numpy as np
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.any_backend
 
 
 def network(*extra, dtype=None):
-    """A small convolutional network with a weight regularizer."""
+    """Return a small convolutional network with a weight regularizer."""
     keras.utils.set_random_seed(1)
     return keras.Sequential(
         [
@@ -36,13 +36,13 @@ def data(rows, seed=0):
 
 
 def trained(model, network, x, y, **options):
-    """Losses and weights after two steps of gradient descent on the whole batch."""
+    """Return losses and weights after two steps of gradient descent on the whole batch."""
     model.compile(keras.optimizers.SGD(1.0), CoxPHLoss("efron", mean_penalty=0.1))
     history = model.fit(x, y, batch_size=len(x), epochs=2, shuffle=False, verbose=0, **options)
     return history.history["loss"], network.get_weights()
 
 
-# Micro-batches that fit, that leave a rest, and one larger than the batch.
+# Micro-batches that divide the batch, that leave a rest, and one larger than the batch.
 @pytest.mark.parametrize("rows, size, late", [(8, 2, False), (7, 3, True), (2, 3, False)])
 def test_steps_are_those_of_the_whole_batch(rows, size, late):
     x, y = data(rows)
@@ -102,13 +102,13 @@ def test_half_precision_network():
     _, found = trained(LargeBatchModel(wrapped, 2), wrapped, x, y)
     start = network().get_weights()
     for one, other, before in zip(found, weights, start, strict=True):
-        # Half precision: sums over micro-batches are rounded at other places.
+        # In half precision, sums over micro-batches are rounded differently.
         np.testing.assert_allclose(one, other, atol=0.05 * max(np.abs(other - before).max(), 0.01))
 
 
 @pytest.mark.parametrize("layer", ["dropout", "batch_normalization"])
 def test_both_passes_see_the_same_states(layer):
-    """With dropout or batch normalization the loss is that of all micro-batches in a row."""
+    """With dropout or batch normalization, the loss is that of all micro-batches in sequence."""
 
     def extra():
         return (
@@ -122,8 +122,8 @@ def test_both_passes_see_the_same_states(layer):
     model = LargeBatchModel(wrapped, 2)
     _, found = trained(model, wrapped, x, y)
 
-    class InARow(keras.Model):
-        """The same outputs, with everything in memory."""
+    class InSequence(keras.Model):
+        """Compute the same outputs with all activations in memory."""
 
         def __init__(self, inner):
             super().__init__()
@@ -134,7 +134,7 @@ def test_both_passes_see_the_same_states(layer):
             return keras.ops.concatenate(parts, axis=0)
 
     reference = network(extra())
-    _, expected = trained(InARow(reference), reference, x, y)
+    _, expected = trained(InSequence(reference), reference, x, y)
     assert np.abs(found[0] - network().get_weights()[0]).max() > 1e-3
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
@@ -163,7 +163,7 @@ def test_several_inputs_and_a_frozen_layer():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_what_is_saved_is_the_network(tmp_path):
+def test_only_the_network_is_saved(tmp_path):
     x, y = data(6)
     net = network()
     model = LargeBatchModel(net, 2)

@@ -1,4 +1,4 @@
-"""The partial likelihood: its value and gradient against definitions and other libraries."""
+"""Value and gradient of the partial likelihood, compared with definitions and other libraries."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def loss(y, ties="breslow", sample_weight=None):
 
 
 def cohort(rows, seed=0, times=None, columns=2, spread=1.0):
-    """Targets with many ties and log-hazards."""
+    """Return targets with many ties, and log-hazards."""
     random = np.random.default_rng(seed)
     y = np.stack(
         [
@@ -32,13 +32,14 @@ def cohort(rows, seed=0, times=None, columns=2, spread=1.0):
 
 
 def assert_close(found, expected, tolerance=3e-6):
-    """Value and gradient, relative to the largest part of the gradient."""
+    """Compare value and gradient, the latter relative to its largest entry."""
     assert found[0] == pytest.approx(expected[0], rel=tolerance, abs=tolerance)
     scale = max(1.0, np.abs(expected[1]).max())
     np.testing.assert_allclose(found[1], expected[1], atol=tolerance * scale, rtol=0)
 
 
-# Few lengths, because a backend may compile each of them: one table, one and two levels of blocks.
+# Only a few lengths, because a backend may compile for each of them. They cover a single table
+# and one and two levels of blocks.
 @st.composite
 def cohorts(draw):
     rows = draw(st.sampled_from([1, 2, 5, 40, 100]))
@@ -64,7 +65,7 @@ def test_value_and_gradient_follow_the_definition(value_and_gradient, brute_forc
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("columns", [2, 3, 4])
 def test_thousands_of_rows(value_and_gradient, brute_force, ties, columns):
-    # More than 4096, so every way of summing up takes part.
+    # More than 4096 rows, so that every method of summation is used.
     y, h = cohort(4500, columns=columns, spread=2.0)
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties), 1e-5)
 
@@ -84,7 +85,7 @@ def test_float64_is_kept(value_and_gradient, brute_force, ties, columns):
 
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("spread", [1290.0, 1310.0])
-def test_both_ways_of_summing_up_are_exact_where_they_meet(
+def test_both_methods_are_exact_at_the_spread_where_they_switch(
     value_and_gradient, brute_force, ties, spread
 ):
     y, h = cohort(300, columns=4)
@@ -98,7 +99,7 @@ def test_both_ways_of_summing_up_are_exact_where_they_meet(
     assert (gradient[~there] == 0).all()
 
 
-def test_strata_may_begin_anywhere(value_and_gradient, brute_force):
+def test_strata_may_begin_anywhere_in_a_block(value_and_gradient, brute_force):
     for size in (1, 3, 31, 32, 33):
         y, h = cohort(330, columns=3, spread=3.0)
         y[:, 2] = np.arange(330) // size
@@ -129,14 +130,15 @@ def test_number_of_rows_unknown_when_traced(brute_force, jit_compile):
 
 @pytest.mark.parametrize("ties", TIES)
 def test_exact_at_a_spread_of_100_and_more(value_and_gradient, brute_force, ties):
-    # Low risks die last: the sum over the last risk set is e^-100 or less of that over the first.
+    # Low risks have the last events: the sum over the last risk set is at most e^-100 times that
+    # over the first.
     rows = 500
     for spread in (100, 1000):
         h = np.linspace(spread, 0, rows).astype("float32")
         y = np.stack([np.arange(rows) // 2, np.ones(rows)], axis=1).astype("float32")
         found = value_and_gradient(loss(y, ties), h)
         assert_close(found, brute_force(y, h, ties))
-        # And the other way round, where the first to die had the lowest risks.
+        # The other way round: low risks have the first events.
         found = value_and_gradient(loss(y, ties), h[::-1].copy())
         assert_close(found, brute_force(y, h[::-1], ties))
 
@@ -148,7 +150,7 @@ def test_gradient_is_the_derivative(value_and_gradient, ties):
     step = 0.05
     for row in range(len(h)):
         shift = step * np.eye(len(h), dtype="float32")[row]
-        # Of fourth order: float32 leaves few digits for a difference.
+        # A difference of fourth order, because float32 leaves few digits.
         values = [float(loss(y, ties)(h + k * shift)) for k in (-2, -1, 1, 2)]
         difference = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
         assert gradient[row] == pytest.approx(difference, abs=2e-4)
@@ -171,14 +173,14 @@ def test_gradient_is_zero_at_the_optimum_of_scikit_survival(value_and_gradient, 
     y = np.stack([time, event], axis=1)
     _, by_row = value_and_gradient(loss(y, ties), (x @ model.coef_).astype("float32"))
     np.testing.assert_allclose(x.T @ by_row / event.sum(), 0, atol=2e-6)
-    # The other treatment of ties has its optimum elsewhere, so the test can tell.
+    # The other treatment of ties has its optimum elsewhere, so the test can tell them apart.
     other = TIES[1 - TIES.index(ties)]
     _, by_row = value_and_gradient(loss(y, other), (x @ model.coef_).astype("float32"))
     assert np.abs(x.T @ by_row / event.sum()).max() > 2e-5
 
 
 def test_log_likelihood_of_lifelines():
-    """On its Rossi data, with Efron's ties; plain, with strata, and with weights."""
+    """Compare on lifelines' Rossi data with Efron's ties: plain, with strata, with weights."""
     lifelines = pytest.importorskip("lifelines")
     from lifelines.datasets import load_rossi
 
@@ -223,12 +225,10 @@ def test_torchsurv_where_it_is_finite(value_and_gradient, ties):
 @pytest.mark.parametrize("ties", TIES)
 @settings(max_examples=12)
 @given(cohorts(), st.integers(-1000, 1000), st.integers(0, 2**32 - 1))
-def test_what_the_partial_likelihood_does_not_depend_on(
-    value_and_gradient, ties, case, shift, seed
-):
+def test_invariances_of_the_partial_likelihood(value_and_gradient, ties, case, shift, seed):
     y, h = case
     expected = value_and_gradient(loss(y, ties), h)
-    # Whole numbers, so that the shifted log-hazards differ by what they did before.
+    # Whole numbers, so that a shift changes no difference of log-hazards by rounding.
     whole = np.round(h)
     shifted = value_and_gradient(loss(y, ties), whole + np.float32(shift))
     assert_close(shifted, value_and_gradient(loss(y, ties), whole))
@@ -238,7 +238,7 @@ def test_what_the_partial_likelihood_does_not_depend_on(
     order = np.random.default_rng(seed).permutation(len(h))
     value, gradient = value_and_gradient(loss(y[order], ties), h[order])
     assert_close((value, gradient[np.argsort(order)]), expected)
-    # Each row's hazard competes with others', so nothing is gained by a common shift.
+    # The loss does not change with a common shift, so the gradient sums to 0.
     assert abs(expected[1].sum()) <= 1e-5 * max(1, np.abs(expected[1]).sum())
 
 
@@ -257,18 +257,18 @@ def test_strata_add_up(value_and_gradient, ties):
 
 
 @pytest.mark.parametrize("ties", TIES)
-def test_masked_rows_are_as_if_removed(value_and_gradient, ties):
+def test_masked_rows_have_no_effect(value_and_gradient, ties):
     y, h = cohort(90, columns=3)
     present = np.random.default_rng(1).random(90) < 0.7
     expected = value_and_gradient(loss(y[present], ties), h[present])
-    h = np.where(present, h, np.nan)  # whatever the network made of a filled-up row
+    h = np.where(present, h, np.nan)  # any output for a padding row
     for mask in (present, present.astype("float32"), present[:, None]):
         value, gradient = value_and_gradient(loss(y, ties, mask), h)
         assert_close((value, gradient[present]), expected)
         assert not gradient[~present].any()
 
 
-def test_a_weight_is_so_many_equal_rows(value_and_gradient):
+def test_an_integer_weight_is_the_same_as_repeated_rows(value_and_gradient):
     y, h = cohort(40, columns=3)
     times = np.random.default_rng(1).integers(0, 4, 40)
     value, gradient = value_and_gradient(loss(y, "breslow", times), h)
@@ -282,11 +282,11 @@ def test_a_weight_is_so_many_equal_rows(value_and_gradient):
     "y",
     [
         [[1, 0], [2, 0], [3, 0]],  # no event
-        [[1, 0, 0], [2, 1, 1], [1, 0, 0]],  # an event with nobody to compete with
-        [[1, 1, 0, 0], [2, 1, 0, 0], [3, 1, 0, 0]],  # nobody at all
+        [[1, 0, 0], [2, 1, 1], [1, 0, 0]],  # an event with no other row at risk
+        [[1, 1, 0, 0], [2, 1, 0, 0], [3, 1, 0, 0]],  # all weights are 0
     ],
 )
-def test_nothing_to_learn_is_zero_with_gradient_zero(value_and_gradient, ties, y):
+def test_without_comparisons_value_and_gradient_are_zero(value_and_gradient, ties, y):
     value, gradient = value_and_gradient(loss(y, ties), np.array([1.0, -300.0, 20.0], "float32"))
     assert value == 0
     np.testing.assert_array_equal(gradient, 0)
@@ -307,13 +307,13 @@ def test_half_precision_is_computed_in_float32(value_and_gradient):
         np.testing.assert_allclose(gradient, by_row, rtol=1e-2, atol=1e-3)
 
 
-def test_a_column_of_log_hazards_is_as_good(value_and_gradient):
+def test_log_hazards_may_be_a_column(value_and_gradient):
     y, h = cohort(20)
     value, gradient = value_and_gradient(loss(y), h)
     assert_close(value_and_gradient(lambda h: loss(y)(h[:, None]), h), (value, gradient))
 
 
-def test_not_a_number_stays_visible():
+def test_nan_in_a_log_hazard_gives_nan():
     y, h = cohort(20)
     h[3] = np.nan
     assert np.isnan(float(loss(y)(h)))
@@ -336,7 +336,7 @@ def test_bad_arguments():
         negative_log_partial_likelihood(y, h)
 
 
-def test_no_rows_are_no_loss(value_and_gradient):
+def test_without_rows_the_loss_is_0(value_and_gradient):
     y, h = np.zeros((0, 2), "float32"), np.zeros(0, "float32")
     value, gradient = value_and_gradient(loss(y), h)
     assert value == 0 and gradient.shape == (0,)

@@ -1,4 +1,4 @@
-"""On several devices the risk sets are those of the whole batch."""
+"""On several devices, risk sets are those of the whole batch."""
 
 import os
 import subprocess
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's"
 )
 
-# In a process of its own: logical devices are there from the start, and TensorFlow's collectives
-# stand no second strategy.
+# In a separate process: logical devices must be configured first, and TensorFlow's collectives
+# fail with a second strategy.
 PROGRAM = """
 import keras
 import numpy as np
@@ -26,7 +26,7 @@ tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfigur
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 random = np.random.default_rng(0)
-rows = 17  # batches of 8, 8 and 1: the second device gets nothing of the last one
+rows = 17  # batches of 8, 8 and 1: the second device gets no row of the last
 x = random.normal(size=(rows, 5)).astype("float32")
 y = np.stack([random.integers(0, 6, rows), np.arange(rows) % 3 > 0, np.arange(rows) % 2], axis=1)
 present = np.ones(rows, "float32")
@@ -71,7 +71,7 @@ print("equal")
 
 @pytest.mark.slow
 def test_two_devices_train_like_one():
-    """Losses and weights; with ties, strata, absent rows, micro-batches and late entries."""
+    """Compare losses and weights, with ties, strata, masked rows, micro-batches, late entries."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         capture_output=True,

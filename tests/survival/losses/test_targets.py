@@ -1,4 +1,4 @@
-"""Targets are checked before training, and errors say what is wrong where."""
+"""Targets are checked before training, and errors say what is wrong in which row."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from survival.losses import check_targets
 pytestmark = pytest.mark.any_backend
 
 
-def test_good_targets_come_back_as_float32():
+def test_good_targets_are_returned_as_float32():
     y = check_targets([[0, 1], [12.5, 0]])
     assert y.dtype == "float32"
     np.testing.assert_array_equal(y, [[0, 1], [12.5, 0]])
@@ -28,7 +28,7 @@ def test_good_targets_come_back_as_float32():
         ([[1, 1], [-2, 0], [-3, 0]], r"time must be finite and >= 0, got -2 in row 1 \(2 such"),
         ([[1, 1], [np.nan, 0]], "time must be finite.*got nan in row 1"),
         ([[1, 1], [np.inf, 0]], "got inf in row 1"),
-        ([[1, 1], [2, 0.5]], r"event must be 1 \(happened\) or 0 \(censored\), got 0.5 in row 1"),
+        ([[1, 1], [2, 0.5]], r"event must be 1 \(observed\) or 0 \(censored\), got 0.5 in row 1"),
         ([[1, np.nan]], "event must be 1"),
         ([[1, 1, 0.5]], "stratum must be a whole number up to 16777216, got 0.5"),
         ([[1, 1, 2**25]], "stratum must be a whole number"),
@@ -37,6 +37,6 @@ def test_good_targets_come_back_as_float32():
         ([[1, 1, 0, 0], [2, 0, 0, 1]], "no event among 2 rows"),
     ],
 )
-def test_bad_targets_are_named(y, message):
+def test_bad_targets_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_targets(y)

@@ -13,7 +13,7 @@ def whas500():
     return np.stack([y["lenfol"], y["fstat"]], axis=1)[:200], x["age"].to_numpy(float)[:200]
 
 
-def test_interval_of_a_mean_is_that_of_the_normal_distribution():
+def test_the_interval_of_a_mean_is_that_of_the_normal_distribution():
     x = np.random.default_rng(0).normal(10, 2, 400)
     interval = bootstrap_interval(np.mean, x, repeats=2000)
     half = 1.96 * x.std() / np.sqrt(400)
@@ -23,7 +23,7 @@ def test_interval_of_a_mean_is_that_of_the_normal_distribution():
     )
 
 
-def test_the_seed_decides_and_neither_the_names_of_patients(whas500):
+def test_the_interval_depends_on_the_seed_but_not_on_patients_names(whas500):
     first = bootstrap_interval(harrell_c, *whas500, repeats=50, seed=1)
     assert first == bootstrap_interval(harrell_c, *whas500, repeats=50, seed=1)
     assert first != bootstrap_interval(harrell_c, *whas500, repeats=50, seed=2)
@@ -32,8 +32,8 @@ def test_the_seed_decides_and_neither_the_names_of_patients(whas500):
 
 
 def test_slides_of_a_patient_are_drawn_together(whas500):
-    # Each patient four times over: no new information, so the same interval. Taken for four
-    # patients, the interval would be half as wide.
+    # Each patient four times: no new information, so the same interval. Counted as four patients,
+    # the interval would be half as wide.
     y, risk = (array[:60] for array in whas500)
     once = bootstrap_interval(harrell_c, y, risk, repeats=100)
     rows = np.repeat(np.arange(60), 4)
@@ -45,7 +45,7 @@ def test_slides_of_a_patient_are_drawn_together(whas500):
     assert clustered.value == pytest.approx(once.value)
 
 
-def test_draws_without_comparable_pairs_are_left_out_and_too_many_refused():
+def test_draws_without_comparable_pairs_are_skipped_and_too_many_refused():
     y = np.array([[1, 1], [2, 0], [3, 0], [4, 0]])
     interval = bootstrap_interval(harrell_c, y, [4, 3, 2, 1], repeats=200)
     # The only event is drawn with probability 1 − (3/4)⁴ ≈ 0.68, alone with (1/4)⁴.
@@ -67,13 +67,13 @@ def test_draws_without_comparable_pairs_are_left_out_and_too_many_refused():
 
 def test_bad_bootstraps():
     for options, message in (
-        ({"level": 95}, "level must lie between 0 and 1"),
+        ({"level": 95}, "level must be between 0 and 1"),
         ({"repeats": 0}, "repeats must be at least 1"),
         ({"patient": [1, 2]}, r"patient must have shape \(3,\)"),
     ):
         with pytest.raises(ValueError, match=message):
             bootstrap_interval(np.mean, np.arange(3), **options)
-    with pytest.raises(ValueError, match=r"as many rows: \[3, 2\]"):
+    with pytest.raises(ValueError, match=r"the same number of rows, not \[3, 2\]"):
         bootstrap_interval(np.mean, np.arange(3), np.arange(2))
 
 
@@ -89,7 +89,7 @@ def test_mean_and_max_by_hand():
     assert per_patient(Y, [[1.0], [7.0], [2.0], [6.0]], list("QPQQ"), "max").risk.tolist() == [6, 7]
 
 
-def test_one_slide_each_changes_nothing(whas500):
+def test_one_slide_per_patient_changes_nothing(whas500):
     y, risk = whas500
     for how in ("mean", "max"):
         result = per_patient(y, risk, np.arange(len(y)), how)
@@ -97,8 +97,10 @@ def test_one_slide_each_changes_nothing(whas500):
         np.testing.assert_array_equal(result.y_true, y)
 
 
-def test_patients_that_cannot_be():
-    with pytest.raises(ValueError, match="slides of one patient with different times or events"):
+def test_inconsistent_patients_are_refused():
+    with pytest.raises(
+        ValueError, match="slides of one patient but have different times, events or entries"
+    ):
         per_patient(Y, np.zeros(4), ["P", "P", "Q", "Q"])
     with pytest.raises(ValueError, match="how must be one of 'mean', 'max', not 'median'"):
         per_patient(Y, np.zeros(4), list("QPQQ"), "median")

@@ -1,4 +1,4 @@
-"""Breslow's baseline hazard: by hand, against the references, and where those break down."""
+"""Breslow's baseline hazard: by hand, against references, and where these lose precision."""
 
 import math
 
@@ -25,7 +25,7 @@ def test_by_hand():
     y = np.array([[1, 1], [2, 0], [3, 1], [3, 1], [4, 0]])
     h = np.log([2.0, 1.0, 3.0, 1.0, 4.0])
     baseline = BaselineHazard(y, h)
-    # At 1 all are at risk (11), at 3 those with 3, 1, 4 (8), with two events.
+    # At 1 all are at risk (sum 11); at 3, those with 3, 1 and 4 (sum 8), with two events.
     expected = [0, 1 / 11, 1 / 11, 1 / 11 + 2 / 8, 1 / 11 + 2 / 8]
     np.testing.assert_allclose(baseline.cumulative_hazard([0, 1, 2.9, 3, 4]), expected)
     survival = baseline.survival([[0.0], [math.log(2)]], [3])
@@ -47,7 +47,7 @@ def test_equal_to_scikit_survival_at_the_same_coefficients(load):
 
 def test_equal_to_lifelines_by_stratum():
     x, _, y_true = real(load_gbsg2)
-    # Without ties, where lifelines (Efron) and Breslow are the same.
+    # Without ties, where lifelines (Efron) and Breslow agree.
     y_true[:, 0] += np.linspace(0, 0.4, len(y_true))
     frame = x.assign(
         time=y_true[:, 0], event=y_true[:, 1], old=np.where(x["age"] > 55, "old", "young")
@@ -66,7 +66,7 @@ def test_equal_to_lifelines_by_stratum():
         np.testing.assert_allclose(ours, reference.to_numpy()[inside], rtol=1e-6)
 
 
-def test_strata_of_the_third_column_are_estimated_apart():
+def test_strata_of_the_third_column_are_estimated_separately():
     _, _, y_true = real(load_whas500)
     h = np.sin(np.arange(500.0))
     stratum = np.arange(500) % 2
@@ -85,11 +85,11 @@ def test_strata_of_the_third_column_are_estimated_apart():
 
 @pytest.mark.parametrize("spread", [50, 100, 2000])
 def test_any_spread_of_log_hazards(spread):
-    # The highest risk dies first: subtracting it from the sum of all leaves nothing but rounding.
+    # The highest risk has the first event: subtracting it from the sum leaves only rounding errors.
     h = np.linspace(spread / 2, -spread / 2, 50)
     times = np.arange(1, 51.0)
     baseline = BaselineHazard(np.stack([times, np.ones(50)], axis=1), h)
-    # Relative to the death at each time, whose own hazard is exp(h): numbers near one.
+    # Relative to the row with the event at each time, whose hazard is exp(h): numbers near 1.
     step = spread / 49
     at_risk = [math.fsum(math.exp(-step * k) for k in range(50 - i)) for i in range(50)]
     terms = [math.fsum(math.exp(h[i] - h[j]) / at_risk[j] for j in range(i + 1)) for i in range(50)]
@@ -111,10 +111,10 @@ def test_invariances(rows, shift):
     survival = BaselineHazard(y, h).survival(h, times)
     assert ((survival >= 0) & (survival <= 1)).all()
     assert (np.diff(survival, axis=1) <= 0).all()
-    # A constant on all log-hazards is the baseline's business.
+    # A constant added to all log-hazards is absorbed by the baseline.
     shifted = BaselineHazard(y, h + shift).survival(h + shift, times)
     np.testing.assert_allclose(shifted, survival, rtol=1e-9, atol=1e-12)
-    # Nelson–Aalen where all risks are equal.
+    # With equal risks it is the Nelson–Aalen estimator.
     equal = BaselineHazard(y, np.zeros(len(y))).cumulative_hazard(time.max())
     deaths = np.unique(time[event == 1])
     expected = sum(((time == t) & (event == 1)).sum() / (time >= t).sum() for t in deaths)
@@ -124,7 +124,9 @@ def test_invariances(rows, shift):
 def test_bad_requests():
     y = np.array([[1, 1], [2, 0], [1, 1], [3, 0]])
     baseline = BaselineHazard(y, np.zeros(4), ["A", "A", "B", "B"])
-    with pytest.raises(ValueError, match="within the follow-up of stratum 'A', 0 to 2, not 1 to 3"):
+    with pytest.raises(
+        ValueError, match="be within the follow-up of stratum 'A', 0 to 2, not 1 to 3"
+    ):
         baseline.cumulative_hazard([1, 3], "A")
     with pytest.raises(ValueError, match="stratum must be one of 'A', 'B', not 'C'"):
         baseline.survival(np.zeros(4), [1], "C")

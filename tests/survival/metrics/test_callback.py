@@ -1,4 +1,4 @@
-"""The callback: the index of the whole split, where other callbacks find it."""
+"""The callback adds the index of the whole split to the logs for other callbacks."""
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ def data(n=60, seed=0):
 
 
 def loss(y, h):
-    """Any that moves the weights: log-hazards should be high where the event came early."""
+    """Return a loss that changes the weights: early events should get high log-hazards."""
     return keras.ops.square(h + y[:, :1] - 1)
 
 
@@ -28,7 +28,7 @@ def model():
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of 7, in another order each time they are gone through."""
+    """Batches of 7, in a different order in each pass."""
 
     def __init__(self, x, y):
         super().__init__()
@@ -45,7 +45,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Batched:
-    """An iterable of batches that can be gone through again and again."""
+    """An iterable of batches that can be iterated over repeatedly."""
 
     def __init__(self, x, y):
         self.batches = [(x[i : i + 7], y[i : i + 7]) for i in range(0, len(x), 7)]
@@ -62,7 +62,7 @@ def validation_data(kind, x, y):
     if kind == "own iterable":
         return Batched(x, y)
     if kind != {"tensorflow": "tf.data"}.get(keras.backend.backend(), keras.backend.backend()):
-        pytest.skip("a dataset of another backend")
+        pytest.skip("this dataset belongs to another backend")
     if kind == "tf.data":
         import tensorflow as tf
 
@@ -79,7 +79,9 @@ def test_the_index_of_the_whole_split_is_in_the_history(kind):
     x_val, y_val = data(31, seed=1)
     split = validation_data(kind, x_val, y_val)
     network = model()
-    network.set_weights([np.array([[-1], [0.5], [1]], "float32")])  # wrong, so that it improves
+    network.set_weights(
+        [np.array([[-1], [0.5], [1]], "float32")]
+    )  # poor weights, so that the index improves
     after = []
     record = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda *_: after.append(harrell_c(y_val, network.predict(x_val, verbose=0)))
@@ -96,7 +98,7 @@ def test_it_does_not_change_the_training():
     for callbacks in ([], [ConcordanceIndexCallback((x, y))]):
         keras.utils.set_random_seed(1)
         network = model()
-        # Not shuffled: with torch every prediction draws a number from its generator.
+        # Not shuffled: on torch every prediction draws a number from its generator.
         network.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0, callbacks=callbacks)
         weights.append(network.get_weights()[0])
     np.testing.assert_array_equal(*weights)
@@ -123,7 +125,7 @@ def test_early_stopping_and_checkpoints_follow_it(tmp_path):
     assert harrell_c(y, network.predict(x, verbose=0)) == pytest.approx(max(history))
 
 
-def test_a_split_in_which_nobody_can_be_compared_fails_before_the_first_epoch():
+def test_a_split_without_comparable_patients_fails_before_the_first_epoch():
     x, y = data()
     network = model()
     before = network.get_weights()[0]
@@ -133,7 +135,7 @@ def test_a_split_in_which_nobody_can_be_compared_fails_before_the_first_epoch():
     np.testing.assert_array_equal(network.get_weights()[0], before)
 
 
-def test_a_training_that_diverges_is_said_and_not_hidden():
+def test_a_diverging_training_gives_nan_and_a_warning():
     x, y = data()
     network = model()
     network.set_weights([np.full((3, 1), np.nan, "float32")])
@@ -143,7 +145,7 @@ def test_a_training_that_diverges_is_said_and_not_hidden():
     assert np.isnan(history["val_cindex"]).all()
 
 
-def test_what_is_no_validation_data():
+def test_invalid_validation_data_are_refused():
     x, y = data()
     for wrong in (x, 3, (x, y, y), None):
         with pytest.raises(ValueError, match=r"\(x, y_true\)"):

@@ -27,7 +27,7 @@ LOAD = {"whas500": (load_whas500, "age"), "gbsg2": (load_gbsg2, "pnodes")}
 
 @pytest.fixture(params=LOAD)
 def real(request):
-    """Follow-up of real patients and one covariate as score, in our and sksurv's form."""
+    """Return follow-up of real patients in our and sksurv's form, and one covariate as score."""
     load, column = LOAD[request.param]
     x, y = load()
     event, time = (y[name] for name in y.dtype.names)
@@ -35,12 +35,12 @@ def real(request):
 
 
 def test_pairs_by_hand():
-    # time, event: the event at 2 is compared with 3, 4, 5; that at 4 with 5; censored at 3.
+    # The event at 2 is compared with 3, 4 and 5, the event at 4 with 5; 3 is censored.
     y = [[2, 1], [3, 0], [4, 1], [5, 0]]
     assert count_pairs(y, [9, 1, 5, 7]) == (3, 1, 0)
     assert harrell_c(y, [9, 1, 5, 7]) == 3 / 4
     assert harrell_c(y, [1, 1, 0, 0]) == pytest.approx((2 + 2 / 2) / 4)
-    assert harrell_c(y, [[4], [3], [2], [1]]) == 1  # as Keras predicts
+    assert harrell_c(y, [[4], [3], [2], [1]]) == 1  # a column, as Keras models return
 
 
 def test_an_event_at_the_time_of_a_censoring_comes_first():
@@ -65,17 +65,17 @@ def test_uno_against_scikit_survival(real):
 
 
 def test_uno_where_scikit_survival_refuses():
-    # Somebody followed longer than all of the training data, who were censored at the end.
+    # A patient is followed longer than all training patients, the last of whom were censored.
     y_train = np.array([[1, 1], [2, 0], [3, 1], [4, 0]])
     y = np.array([[1.5, 1], [2.5, 1], [3.5, 0], [9, 1], [10, 0]])
     risk = np.array([5, 4, 3, 2, 1])
     with pytest.raises(ValueError):
         train, test = (Surv.from_arrays(a[:, 1] == 1, a[:, 0]) for a in (y_train, y))
         concordance_index_ipcw(train, test, risk)
-    # Nobody of them is uncensored at 4: what comes later has no weight.
+    # P(uncensored) is 0 from 4 on, so later times have no weight.
     assert uno_c(y, risk, y_train) == 1
-    # P(uncensored) is 1 until 2 and 2/3 from there: weights 1 and 9/4. Of the four pairs of the
-    # event at 1.5 one is discordant, of the three of that at 2.5 none.
+    # P(uncensored) is 1 until 2 and 2/3 from then on: weights 1 and 9/4. One of the four pairs of
+    # the event at 1.5 is discordant, and none of the three pairs of the event at 2.5.
     risk = np.array([3, 2.5, 4, 1, 0])
     assert uno_c(y, risk, y_train) == pytest.approx((3 + 2 * 9 / 4) / (4 + 3 * 9 / 4))
 
@@ -109,7 +109,7 @@ def test_time_dependent_auroc_against_scikit_survival(real):
 
 
 def test_time_dependent_auroc_by_hand():
-    # No censoring before 3: until 3 two events, against two followed longer; 3 of 4 pairs right.
+    # No censoring before 3: two events until 3, two patients followed longer; 3 of 4 pairs right.
     y = np.array([[1, 1], [3, 1], [4, 0], [5, 1]])
     area, mean = time_dependent_auroc(y, [9, 2, 5, 1], y, 3)
     assert area.tolist() == [3 / 4]
@@ -126,7 +126,7 @@ def test_invariances(rows):
     time, event, risk = (np.array(column, float) for column in zip(*rows, strict=True))
     y = np.stack([time, event], axis=1)
     pairs = count_pairs(y, risk)
-    # Every comparable pair, counted one by one.
+    # Every comparable pair, counted individually.
     i, j = np.nonzero(
         (event[:, None] == 1)
         & ((time[:, None] < time) | ((time[:, None] == time) & (event[None] == 0)))
@@ -137,7 +137,7 @@ def test_invariances(rows):
     value = harrell_c(y, risk)
     assert 0 <= value <= 1
     assert harrell_c(y, -risk) == pytest.approx(1 - value)
-    # Only the order counts, however close or far apart the scores are.
+    # Only the order of the scores counts, not their distances.
     for transformed in (np.exp(risk), 1e-12 * risk, 1e12 * risk - 5):
         assert harrell_c(y, transformed) == value
     order = np.argsort(np.sin(np.arange(len(y))))
@@ -149,8 +149,8 @@ def test_invariances(rows):
     "y",
     [
         [[1, 0], [2, 0]],  # no event
-        [[1, 0], [2, 1]],  # nobody outlives the event
-        [[2, 1], [2, 1]],  # both at once
+        [[1, 0], [2, 1]],  # nobody is followed longer than the event
+        [[2, 1], [2, 1]],  # both at the same time
         [[1, 1]],
     ],
 )
@@ -181,7 +181,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="training data have no event"):
         uno_c(y, np.ones(4), y * [1, 0])
     for times in ([0.5], [4], [2, 9]):
-        with pytest.raises(ValueError, match="between the first event at 1 and before the end"):
+        with pytest.raises(ValueError, match="at or after the first event at 1 and before the end"):
             time_dependent_auroc(y, np.ones(4), y, times)
     with pytest.raises(ValueError, match="increasing"):
         time_dependent_auroc(y, np.ones(4), y, [3, 2])

@@ -1,4 +1,4 @@
-"""Patients who come under observation late: metrics against lifelines and definitions."""
+"""Metrics with late entries, compared with lifelines and with definitions."""
 
 import lifelines
 import lifelines.datasets
@@ -25,14 +25,14 @@ from survival.targets import join_targets, make_targets
 
 @pytest.fixture(scope="module")
 def aids():
-    """Years from AIDS to the end of follow-up, death, and entry; 42 of 78 patients enter late."""
+    """Return years from AIDS to the end of follow-up, death and entry; 42 of 78 enter late."""
     data = lifelines.datasets.load_multicenter_aids_cohort_study()
     return make_targets(data["T"], data["D"], entry=data["W"])
 
 
 @pytest.fixture(scope="module")
 def stanford():
-    """Waiting for a heart and after it: targets, and three covariates of each row."""
+    """Return targets and three covariates for the time before and after a heart transplant."""
     data = lifelines.datasets.load_stanford_heart_transplants()
     return make_targets(data["stop"], data["event"], entry=data["start"]), data
 
@@ -49,22 +49,22 @@ def test_kaplan_meier_of_lifelines(aids):
     table = fitter.event_table.loc[at]
     counts = numbers_at_risk(aids, np.zeros(len(aids)), at)[0]
     np.testing.assert_array_equal(counts, table["at_risk"] - table["entrance"])
-    # The entries matter: without them the patients seem to be safer.
+    # Ignoring the entries makes the patients look safer.
     (ignored,) = kaplan_meier(aids[:, :2], np.zeros(len(aids)))
     assert ignored.at(3)[0] > curve.at(3)[0] + 0.1
 
 
 def test_kaplan_meier_by_hand():
-    # At 2 two are at risk; the third enters at 2 and is at risk from then on.
+    # At 2 two rows are at risk; the third enters at 2 and is at risk only after it.
     y = make_targets([2, 4, 5, 0], [1, 1, 0, 1], entry=[0, 1, 2, 0])
     (curve,) = kaplan_meier(y, ["all"] * 4)
     assert curve.times.tolist() == [0, 2, 4, 5]
-    # From the start two; one of them dies at once.
+    # Two rows are at risk from the start, and one of them has the event at time 0.
     np.testing.assert_allclose(curve.survival, [1 / 2, 1 / 4, 1 / 8, 1 / 8])
     assert numbers_at_risk(y, [0] * 4, [0, 1, 2, 3, 5]).tolist() == [[2, 1, 2, 2, 1]]
 
 
-def test_the_true_survival_is_found_where_the_short_lived_never_enter():
+def test_the_true_survival_is_found_although_early_deaths_never_enter():
     random = np.random.default_rng(0)
     time, entry = random.exponential(10, 20_000), random.uniform(0, 15, 20_000)
     seen = entry < time
@@ -78,7 +78,7 @@ def test_the_true_survival_is_found_where_the_short_lived_never_enter():
 
 @pytest.mark.parametrize("stratum", [None, "surgery"])
 def test_baseline_hazard_of_lifelines(stanford, stratum):
-    """Its CoxPHFitter ignores entries in the baseline hazard; its CoxTimeVaryingFitter does not."""
+    """Compare with CoxTimeVaryingFitter: CoxPHFitter ignores entries in the baseline hazard."""
     y, data = stanford
     rows = data if stratum is None else data[data["surgery"] == 0]
     fitter = lifelines.CoxTimeVaryingFitter().fit(
@@ -97,7 +97,8 @@ def test_baseline_hazard_of_lifelines(stanford, stratum):
 
 
 def test_baseline_hazard_at_a_large_spread():
-    # One with an enormous hazard leaves before the others enter: a difference of sums loses them.
+    # A row with an enormous hazard leaves before the others enter. A difference of running sums
+    # would lose the others.
     y = make_targets([1, 5, 6, 7], [1, 1, 1, 0], entry=[0, 2, 2, 2])
     h = np.array([700.0, 0, 0, 0])
     found = BaselineHazard(y, h).cumulative_hazard([1, 5, 6])
@@ -130,7 +131,7 @@ def test_pairs_are_those_under_observation_together(monkeypatch, seed):
 
 
 def test_concordance_by_hand():
-    # Who enters at the time of the event is not compared with it.
+    # A row that enters at the time of the event is not compared with it.
     y = make_targets([3, 5, 6, 7], [1, 1, 0, 0], entry=[0, 0, 3, 4])
     assert tuple(count_pairs(y, [4, 3, 2, 9])) == (2, 1, 0)
     assert harrell_c(y, [4, 3, 2, 9]) == 2 / 3
@@ -143,7 +144,7 @@ def test_entries_of_0_change_nothing(aids):
     same[:, 4] = 0
     risk = np.random.default_rng(0).normal(size=len(aids))
     assert count_pairs(same, risk) == count_pairs(aids[:, :2], risk)
-    # Somebody enters late, but before anything happens: other code, the same numbers.
+    # One late entry, before the first event, selects the other code: same numbers.
     same[same[:, 0] == same[:, 0].max(), 4] = 1e-9
     assert count_pairs(same, risk) == count_pairs(aids[:, :2], risk)
     group = (risk > 0.2) + (risk > 0.9)
@@ -154,7 +155,7 @@ def test_entries_of_0_change_nothing(aids):
 
 
 def test_log_rank_is_the_score_test_of_the_partial_likelihood(aids):
-    """Of that of lifelines, at coefficient 0, without ties."""
+    """Compare with the score test of lifelines at coefficient 0, without ties."""
     y = aids.copy()
     y[:, 0] += np.linspace(0, 1e-4, len(y))
     group = np.random.default_rng(1).integers(0, 2, len(y))
@@ -168,7 +169,9 @@ def test_log_rank_is_the_score_test_of_the_partial_likelihood(aids):
 
 def test_groups_never_under_observation_together():
     y = make_targets([1, 2, 5, 6], [1, 1, 1, 1], entry=[0, 0, 3, 3])
-    with pytest.raises(ValueError, match="no event happened while patients of each were followed"):
+    with pytest.raises(
+        ValueError, match="no event happened while patients of every group were followed"
+    ):
         log_rank(y, [0, 0, 1, 1])
 
 
@@ -184,13 +187,13 @@ def test_groups_never_under_observation_together():
         ("Calibration", lambda y: calibration_table(y, np.full(len(y), 0.5), 2)),
     ],
 )
-def test_what_is_not_defined_is_refused_by_name(aids, measure, call):
+def test_measures_not_defined_with_entries_are_refused(aids, measure, call):
     message = rf"^{measure} is not defined with delayed entry \(42 of 78 enter late\): \w+"
     with pytest.raises(ValueError, match=message):
         call(aids)
 
 
-def test_bad_targets_are_named(aids):
+def test_bad_targets_are_refused(aids):
     wrong = aids.copy()
     wrong[3, 4] = wrong[3, 0]
     with pytest.raises(
@@ -198,9 +201,11 @@ def test_bad_targets_are_named(aids):
     ):
         harrell_c(wrong, np.zeros(78))
     wrong[:, 3:] = [2, 0]
-    with pytest.raises(ValueError, match=r"metrics take no weights: the fourth column .* not 2"):
+    with pytest.raises(
+        ValueError, match=r"metrics do not support weights: the fourth column .* not 2"
+    ):
         harrell_c(wrong, np.zeros(78))
-    with pytest.raises(ValueError, match="different times or events, or entries"):
+    with pytest.raises(ValueError, match="different times, events or entries"):
         per_patient(make_targets([3, 3], [1, 1], entry=[0, 1]), [1, 2], ["P", "P"])
 
 
@@ -217,7 +222,7 @@ def test_table_7_2_keeps_the_entries(aids):
     )
 
 
-def test_targets_are_joined_whatever_their_columns(aids):
+def test_targets_with_different_columns_are_joined(aids):
     joined = join_targets([aids, aids[:, :2], np.c_[aids[:, :2], np.full(78, 7)]])
     assert joined.shape == (3 * 78, 5)
     np.testing.assert_array_equal(joined[78 : 2 * 78, 2:], np.tile([0, 1, 0], (78, 1)))

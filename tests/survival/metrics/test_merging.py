@@ -1,4 +1,4 @@
-"""Several datasets judged together: what thesis Table 7.2 compares."""
+"""Joint evaluation of several datasets, as in thesis Table 7.2."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ from survival.metrics import (
 
 
 def two_scanners(offset=5.0, n=150, seed=0):
-    """Scores that tell the risk, but on scanner B lie higher by an offset and spread twice."""
+    """Return scores that predict risk, but on scanner B have an offset and twice the spread."""
     random = np.random.default_rng(seed)
     h = random.normal(size=n)
     true, censored = random.exponential(np.exp(-h)), random.exponential(2, n)
@@ -43,13 +43,13 @@ def test_standardising_by_hand():
 def test_within_datasets_by_hand():
     y = np.array([[1, 1], [2, 0], [1, 1], [2, 0], [3, 0]])
     dataset = ["A", "A", "B", "B", "B"]
-    # A: 1 of 1 pairs right; B: 1 of 2. Pairs of A with B do not count.
+    # A: 1 of 1 pairs correct; B: 1 of 2. Pairs between A and B do not count.
     risk = [1, 0, 100, 200, 50]
     assert within_dataset_c(y, risk, dataset) == pytest.approx(2 / 3)
     assert within_dataset_auroc(y, risk, dataset) == pytest.approx(2 / 3)
 
 
-def test_one_dataset_is_just_itself():
+def test_one_dataset_is_evaluated_as_it_is():
     y, risk, _ = two_scanners()
     one = np.full(len(y), "A")
     value = harrell_c(y, risk)
@@ -59,7 +59,7 @@ def test_one_dataset_is_just_itself():
 
 @settings(max_examples=25)
 @given(st.integers(0, 1000), st.floats(-100, 100), st.floats(0.01, 100))
-def test_scale_and_offset_of_a_scanner_do_not_matter_but_merged_naively(seed, offset, scale):
+def test_scale_and_offset_of_a_scanner_matter_only_if_merged_naively(seed, offset, scale):
     y, risk, dataset = two_scanners(seed=seed, n=40)
     moved = np.where(dataset == "B", scale * risk + offset, risk)
     for metric in (within_dataset_c, within_dataset_auroc):
@@ -69,7 +69,7 @@ def test_scale_and_offset_of_a_scanner_do_not_matter_but_merged_naively(seed, of
     )
 
 
-def test_pairs_within_and_between_are_all_pairs():
+def test_pairs_within_and_between_datasets_are_all_pairs():
     y, risk, dataset = two_scanners()
     inside = [count_pairs(y[dataset == d], risk[dataset == d]) for d in "AB"]
     pairs = [sum(column) for column in zip(*inside, strict=True)]
@@ -78,7 +78,7 @@ def test_pairs_within_and_between_are_all_pairs():
     assert sum(pairs) < sum(count_pairs(y, risk))
 
 
-def test_table_shows_what_merging_naively_costs():
+def test_the_table_shows_the_cost_of_merging_naively():
     y, risk, dataset = two_scanners()
     table = cross_dataset_table(y, risk, dataset, repeats=20).set_index("data")
     assert table.index.tolist() == ["A", "B", "merged", "standardised", "within"]
@@ -95,7 +95,7 @@ def test_table_shows_what_merging_naively_costs():
 ENDS = ("low", "high")
 
 
-def test_table_of_one_dataset_and_of_one_that_cannot_be_judged():
+def test_the_table_of_one_dataset_and_a_dataset_that_cannot_be_evaluated():
     y, risk, dataset = two_scanners()
     only = dataset == "A"
     table = cross_dataset_table(y[only], risk[only], dataset[only], repeats=5)
@@ -109,7 +109,7 @@ def test_table_of_one_dataset_and_of_one_that_cannot_be_judged():
         within_dataset_c(y, risk, ["A"])
 
 
-def test_the_columns_of_a_cohort_go_in_as_they_are():
+def test_the_columns_of_a_cohort_can_be_passed_directly():
     y, risk, dataset = two_scanners(n=60)
     names = [f"{i}" for i in range(60)]
     cohort = Cohort(names, [f"P{i // 2 * 2}" for i in range(60)], *y[np.arange(60) // 2 * 2].T)

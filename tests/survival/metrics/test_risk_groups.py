@@ -35,11 +35,11 @@ def test_curve_by_hand():
     assert curve.survival.tolist() == [1, 3 / 4, 3 / 4, 3 / 8, 3 / 8]
     assert curve.censored.tolist() == [3, 6]
     assert [curve.at(t)[0] for t in (0, 1.9, 2, 5, 6)] == [1, 1, 3 / 4, 3 / 8, 3 / 8]
-    assert np.isnan(curve.at(6.1)).all()  # nobody was followed that long
+    assert np.isnan(curve.at(6.1)).all()  # after the last follow-up
     assert numbers_at_risk(y, [0, 0, 0, 0], [0, 2, 2.5, 4, 7]).tolist() == [[4, 4, 3, 2, 0]]
 
 
-def test_after_the_last_death_nobody_lives():
+def test_survival_stays_0_after_the_last_death():
     (curve,) = kaplan_meier([[0, 1], [1, 1]], [0, 0])
     assert curve.times.tolist() == [0, 1]  # a death on day 0 is the curve's first step
     assert curve.survival.tolist() == [1 / 2, 0]
@@ -73,17 +73,17 @@ def test_log_rank_against_both_references(real):
     assert result.p_value == pytest.approx(reference.p_value, rel=1e-6)
 
 
-def test_log_rank_of_the_same_groups_finds_nothing():
+def test_log_rank_of_equal_groups_finds_no_difference():
     y = np.repeat([[1, 1], [2, 0], [3, 1], [4, 1]], 2, axis=0)
     assert log_rank(y, [0, 1] * 4) == pytest.approx((0, 1))
 
 
-def test_thresholds_of_training_data_cut_into_equal_groups():
+def test_thresholds_of_training_data_divide_them_into_equal_groups():
     risk = np.random.default_rng(0).normal(size=90)
     thresholds = risk_thresholds(risk, 3)
     assert np.bincount(assign_risk_groups(risk, thresholds)).tolist() == [30, 30, 30]
     assert assign_risk_groups([-9, 0, 9], thresholds).tolist() == [0, 1, 2]
-    # Median: half in each group, and who is at the threshold stays below.
+    # At the median, half of the rows are in each group; a score at the threshold is in the lower.
     assert assign_risk_groups([[1], [2], [3]], risk_thresholds([1, 2, 3])).tolist() == [0, 0, 1]
 
 
@@ -95,7 +95,8 @@ def test_calibration_by_hand():
     assert table["patients"].tolist() == [4, 4]
     assert table["events"].tolist() == [1, 2]
     assert table["predicted"].tolist() == pytest.approx([0.85, 0.25])
-    # Low risk: one of four dies. High: one censored at 1, then one of three, one of two.
+    # Low risk: one of four has the event. High risk: one is censored at 1, then one of three and
+    # one of two have the event.
     assert table["observed"].tolist() == pytest.approx([3 / 4, 2 / 3 * 1 / 2])
     assert (table["low"] < table["observed"]).all() and (table["observed"] < table["high"]).all()
     assert np.isnan(calibration_table(y, predicted, horizon=8, groups=2)["observed"][0])
@@ -108,10 +109,10 @@ def test_true_probabilities_are_calibrated():
     y = np.stack([np.minimum(true, censored), true <= censored], axis=1)
     table = calibration_table(y, np.exp(-np.exp(h)), horizon=1.0)
     assert ((table["low"] < table["predicted"]) & (table["predicted"] < table["high"])).all()
-    # Estimated from the same log-hazards by Breslow: the same up to its error.
+    # Breslow's estimate from the same log-hazards gives the same, up to its error.
     breslow = BaselineHazard(y, h).survival(h, [1.0])
     np.testing.assert_allclose(breslow[:, 0], np.exp(-np.exp(h)), atol=0.03)
-    # Twice the log-hazard: the low risks come out too low, the high too high.
+    # With doubled log-hazards, low risks are predicted too low and high risks too high.
     off = calibration_table(y, np.exp(-np.exp(2 * h)), horizon=1.0)
     assert off["predicted"].iloc[0] > off["high"].iloc[0]
     assert off["predicted"].iloc[-1] < off["low"].iloc[-1]
@@ -123,7 +124,7 @@ def test_bad_requests():
         log_rank(y, [0, 0, 0, 0])
     with pytest.raises(ValueError, match="needs events"):
         log_rank(y * [1, 0], [0, 0, 1, 1])
-    with pytest.raises(ValueError, match="no event happened while patients of each"):
+    with pytest.raises(ValueError, match="no event happened while patients of every group"):
         log_rank([[1, 0], [1, 0], [3, 1], [4, 1]], [0, 0, 1, 1])
     with pytest.raises(ValueError, match="too many equal values for 2 groups"):
         risk_thresholds(np.zeros(4))

@@ -1,4 +1,4 @@
-"""Folders of trainings with real follow-up, as ``survival train`` leaves them."""
+"""Fixtures: run folders with real follow-up, as written by ``survival train``."""
 
 import shutil
 
@@ -22,7 +22,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory):
-    """A small network with random weights."""
+    """Return the file of a small network with random weights."""
     path = tmp_path_factory.mktemp("model") / MODEL
     vgg_survival_model((32, 40, 3), width=0.03, seed=0).save(path)
     return path
@@ -30,7 +30,7 @@ def model_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def canvas(tmp_path_factory):
-    """An image that such a network takes."""
+    """Return an image of that network's input size."""
     path = tmp_path_factory.mktemp("images") / "canvas.png"
     pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), "uint8")
     Image.fromarray(pixels).save(path)
@@ -39,10 +39,11 @@ def canvas(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def slides(canvas):
-    """A function that makes a table of predictions.
+    """Return a function that makes a table of predictions.
 
-    Follow-up of breast cancer patients, of whom 300 had the event (scikit-survival's GBSG2),
-    in months; risks that know it partly. Every fifth patient has two slides.
+    The follow-up, in months, is that of breast cancer patients of whom 300 had the event
+    (scikit-survival's GBSG2). The risk scores are correlated with it. Every fifth patient has two
+    slides.
     """
     _, outcome = load_gbsg2()
 
@@ -72,7 +73,7 @@ def slides(canvas):
 
 @pytest.fixture
 def make_run(tmp_path, model_file):
-    """A function that makes a folder of a training."""
+    """Return a function that makes a run folder."""
 
     def make(name, predictions, evaluations=None, history=None, **settings):
         folder = tmp_path / "runs" / name

@@ -1,4 +1,4 @@
-"""Which predictions are judged together, and with what they are compared."""
+"""Which predictions are evaluated together, and with which training data."""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ def blocks_of(*folders):
     return make_blocks(open_runs(folders))
 
 
-def test_runs_that_differ_in_their_data_alone_form_a_block(make_run, slides):
+def test_runs_that_differ_only_in_their_data_form_a_block(make_run, slides):
     a, b = slides("A"), slides("B", 60)
     folders = [
         make_run("a", a),
@@ -45,7 +45,7 @@ def test_two_networks_for_one_dataset_are_refused(make_run, slides):
         blocks_of(*folders)
 
 
-def test_another_endpoint_is_another_question(make_run, slides):
+def test_runs_with_different_endpoints_are_separate(make_run, slides):
     endpoints = {"a": ("mss", slides("A")), "b": ("rfs", slides("B", 60))}
     folders = [
         make_run(name, table, time_column=f"{end}_time", event_column=f"{end}_event")
@@ -56,7 +56,7 @@ def test_another_endpoint_is_another_question(make_run, slides):
     assert "time column = mss_time" in blocks[0].title
 
 
-def test_a_dataset_that_only_tests_is_censored_as_itself(make_run, slides):
+def test_censoring_of_a_test_only_dataset_is_estimated_from_itself(make_run, slides):
     both = pd.concat([slides("A"), slides("B", 60).assign(split="test")])
     (block,) = blocks_of(make_run("a", both))
     a, b = block.parts
@@ -65,7 +65,7 @@ def test_a_dataset_that_only_tests_is_censored_as_itself(make_run, slides):
     assert len(b.censoring) == b.test["patient"].nunique() == 60
 
 
-def test_runs_are_called_by_what_tells_them_apart(make_run, slides):
+def test_runs_are_named_by_the_shortest_unique_end_of_their_paths(make_run, slides):
     folders = [make_run(f"{name}/seed0", slides(name)) for name in "AB"]
     assert list(open_runs(folders)) == ["A/seed0", "B/seed0"]
     assert list(open_runs(folders[:1])) == ["seed0"]
@@ -73,7 +73,7 @@ def test_runs_are_called_by_what_tells_them_apart(make_run, slides):
         open_runs([folders[0], folders[0] / ".." / "seed0"])
 
 
-def test_evaluations_stand_beside_the_own_test_slides(make_run, slides):
+def test_evaluations_form_a_block_with_the_runs_own_test_slides(make_run, slides):
     split, more = slides("B", 60), slides("B", 180)
     evaluations = {"whole": slides("C", 120, split=False), "split": split, "further": more}
     (block,) = blocks_of(make_run("a", slides("A"), evaluations))
@@ -82,39 +82,41 @@ def test_evaluations_stand_beside_the_own_test_slides(make_run, slides):
     tested = int((split["split"] == "test").sum())
     own = int((slides("A")["split"] == "test").sum())
     assert sizes == {"A": own, "B": tested, "B (split)": tested, "C": 72}
-    # All are measured by what the network was trained on.
+    # All of them use the slides that the network was trained on.
     assert all(set(part.train["dataset"]) == {"A"} for part in block.parts)
 
 
-def test_nobody_counts_twice(make_run, slides):
+def test_no_patient_counts_twice(make_run, slides):
     a, b = slides("A"), slides("B", 60)
     renamed = b.assign(dataset="B again", patient="Q" + b["patient"])
     for n, (other, patients) in enumerate(((b, 30), (b.iloc[40:], None), (renamed, 30))):
         evaluations = {"first": b, "second": other}
-        with pytest.raises(ValueError, match="of the evaluation second are in") as error:
+        with pytest.raises(ValueError, match="of the evaluation second are also in") as error:
             blocks_of(make_run(f"a{n}", a, evaluations))
         said = str(error.value)
-        assert "in the evaluation first" in said and "evaluations/second.csv" in said
+        assert "also in the evaluation first" in said and "evaluations/second.csv" in said
         assert patients is None or f"{patients} of {patients} patients" in said
-    with pytest.raises(ValueError, match="patients of the evaluation both are in the test split"):
+    with pytest.raises(
+        ValueError, match="patients of the evaluation both are also in the test split"
+    ):
         blocks_of(make_run("own", a, {"both": pd.concat([a, b])}))
-    # The same patients by another scanner are other slides.
+    # The same patients on another scanner are different slides.
     blocks_of(make_run("scanners", a, {"b": b, "c": slides("C", 60)}))
 
 
-def test_no_folder_of_this_computer_in_the_settings(make_run, slides):
+def test_settings_show_no_folders_of_this_computer(make_run, slides):
     rows = settings_rows(open_runs([make_run("a", slides("A"), images="/home/me/secret/a")]))
     assert [row["values"] for row in rows if row["name"] == "images"] == [["a"]]
 
 
-def test_patients_known_from_the_training_are_named(make_run, slides):
+def test_a_note_about_patients_known_from_the_training(make_run, slides):
     same_patients = slides("B", 0, split=False)
     (block,) = blocks_of(make_run("a", slides("A"), {"rescanned": same_patients}))
     (note,) = block.notes
     assert "30 of 60 patients of rescanned" in note
 
 
-def test_strata_are_measured_by_themselves(make_run, slides):
+def test_strata_are_evaluated_with_their_own_training_data(make_run, slides):
     both = pd.concat([slides("A"), slides("B", 60)])
     evaluations = {"other": slides("C", 120, split=False)}
     (block,) = blocks_of(make_run("both", both, evaluations, strata=True))
@@ -122,15 +124,15 @@ def test_strata_are_measured_by_themselves(make_run, slides):
     assert trained == {"A": {"A"}, "B": {"B"}, "C": set()}
 
 
-def test_what_cannot_be_judged_is_left_out_and_named(make_run, slides):
+def test_runs_that_cannot_be_evaluated_are_left_out_with_a_note(make_run, slides):
     diverged = slides("A").assign(log_hazard=np.nan)
     untested = slides("B", 60)
     untested = untested[untested["split"] != "test"]
     good = slides("C", 120)
     (block,) = blocks_of(make_run("a", diverged), make_run("b", untested), make_run("c", good))
     assert block.datasets == ["C"]
-    assert any("a: 36 of 36 predictions of test slides are not finite" in n for n in block.notes)
-    assert any(n.startswith("b: has no test split") for n in block.notes)
+    assert any("a: 36 of 36 risk scores of test slides are not finite" in n for n in block.notes)
+    assert any(n.startswith("b: this run has no test split") for n in block.notes)
 
 
 def test_one_row_per_patient_and_dataset(make_run, slides):

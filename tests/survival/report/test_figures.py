@@ -1,4 +1,4 @@
-"""What the figures show, told by their descriptions."""
+"""What the figures show, checked by their alternative texts."""
 
 import re
 from dataclasses import replace
@@ -24,7 +24,7 @@ from survival.report.risk_groups import kaplan_meier_pictures
 
 
 def exponential(n=600, offset=0.0, seed=0):
-    """Survival with hazard 0.02·exp(h), of which the network predicts h up to its free offset."""
+    """Return survival with hazard 0.02·exp(h), where the network predicts h plus an offset."""
     random = np.random.default_rng(seed)
     h = random.normal(size=n)
     time, censored = random.exponential(50 * np.exp(-h)), random.uniform(10, 150, n)
@@ -48,14 +48,14 @@ def block_of(*tests, train=None):
 
 
 def judge(block, horizon=30.0, repeats=20):
-    """The leading table of a block, and its scores by names of lines."""
+    """Return the leading table of a block, and its scores by the names of the lines."""
     patients = units(block)["mean"]
     table = discrimination_table(block, "mean", patients, repeats, 0)
     leading = leading_table(block, table, patients, horizon, repeats, 0)
     return leading, {line.name: line.scores for line in leading.lines}
 
 
-def test_the_table_shows_what_offsets_cost():
+def test_the_table_shows_the_cost_of_offsets():
     block = block_of(exponential(60), exponential(60, offset=4.0, seed=1))
     (patients,) = units(block).values()  # one slide per patient
     table, scores = judge(block)
@@ -64,23 +64,23 @@ def test_the_table_shows_what_offsets_cost():
     dataset = patients.dataset.astype(str)
     assert within == within_dataset_c(patients.y_true, patients.risk, dataset)
     assert merged == harrell_c(patients.y_true, patients.risk)
-    cost = re.search(r"minus merged as they are: \+(\d\.\d{3}) \(\+", table.cost)
+    cost = re.search(r"of merged, unchanged scores: \+(\d\.\d{3}) \(\+", table.cost)
     assert float(cost[1]) == pytest.approx(within - merged, abs=6e-4) and within - merged > 0.05
 
 
-def test_a_dataset_without_events_takes_no_row_from_the_others():
+def test_a_dataset_without_events_does_not_affect_the_other_rows():
     block = block_of(exponential(60), exponential(40, seed=1).assign(event=0))
     table, scores = judge(block, repeats=5)
     assert not scores["B"] and scores["A"].keys() == {"uno", "timed", "harrell", "auroc"}
     assert scores["A"]["uno"].value > 0.6 and scores["A"]["timed"].value > 0.6
-    # Its one cause is said once.
+    # The reason is given once.
     assert sum(reason.startswith("B: ") for reason in table.reasons) == 1
     assert [line.events for line in table.lines if line.name == "B"] == [0]
     said = finding(table, block.datasets)
-    assert "is better than chance on A (Uno's C" in said and "cannot be judged on B" in said
+    assert "is better than chance on A (Uno's C" in said and "cannot be evaluated on B" in said
 
 
-def test_no_interval_of_few_events():
+def test_no_interval_with_few_events():
     few = exponential(60)
     few.loc[few.index[few["event"] == 1][4:], "event"] = 0  # 4 patients with the event
     block = block_of(few, exponential(60, seed=1))
@@ -88,14 +88,14 @@ def test_no_interval_of_few_events():
     assert all(np.isnan(score.low) for score in scores["A"].values())
     assert scores["A"]["harrell"].value == harrell_c(few[["time", "event"]], few["log_hazard"])
     assert all(score.low < score.value < score.high for score in scores["B"].values())
-    assert "cannot be judged on A (4 patients with the event, fewer than 5)" in finding(
+    assert "cannot be evaluated on A (4 patients with the event, fewer than 5)" in finding(
         table, ["A"]
     )
-    # Early events alone count for an early AUROC.
+    # For an early AUROC only early events count.
     early = np.sort(second_events := block.parts[1].test.query("event == 1")["time"])[3]
     assert len(second_events) > 5
     assert np.isnan(judge(block, early)[1]["B"]["timed"].low)
-    # Nor is there a test of so few.
+    # The log-rank test is omitted, too.
     pictures, _ = kaplan_meier_pictures(block, groups=2, unit=None)
     assert "no log-rank test: fewer than 5 events" in pictures[0].alt
     _, reasons = calibration_picture(block, horizon=30.0, unit=None)
@@ -105,13 +105,13 @@ def test_no_interval_of_few_events():
 def test_an_unsuitable_horizon_is_explained():
     block = block_of(exponential(60))
     end = block.parts[0].test["time"].max()
-    for horizon, advice in ((end, "choose an earlier time"), (1e-9, "from there on")):
+    for horizon, advice in ((end, "choose an earlier time"), (1e-9, "that time or a later one")):
         table, scores = judge(block, horizon, repeats=5)
         assert "timed" not in scores["A"] and "uno" in scores["A"]
         assert advice in table.reasons[0]
 
 
-def test_the_finding_is_what_the_intervals_say():
+def test_the_finding_follows_from_the_intervals():
     def line(name, *interval, measure="uno"):
         return Line(name, 50, 20, {measure: Interval(*interval, 1000)})
 
@@ -122,13 +122,14 @@ def test_the_finding_is_what_the_intervals_say():
         line("both", 0.9, 0.8, 0.95),
     ]
     assert finding(Table("", "mean", lines), ["A", "B", "C"]) == (
-        "The order of the risks is better than chance on A (Uno's C 0.700, 95 % interval 0.600 to "
-        "0.800), is not distinguishable from chance on B (Uno's C 0.600, 95 % interval 0.450 to "
-        "0.750) and is reversed on C (Harrell's C 0.300, 95 % interval 0.200 to 0.400)."
+        "The order of patients by risk score is better than chance on A (Uno's C 0.700, 95 % "
+        "interval 0.600 to 0.800), is not distinguishable from chance on B (Uno's C 0.600, 95 % "
+        "interval 0.450 to 0.750) and is reversed on C (Harrell's C 0.300, 95 % interval 0.200 to "
+        "0.400)."
     )
 
 
-def test_datasets_keep_their_scores_whatever_their_order():
+def test_datasets_keep_their_scores_in_any_order():
     good = exponential(60)
     bad = exponential(60, seed=1).assign(log_hazard=lambda t: -t["log_hazard"])
     block = Block("block", block_of(bad, good).parts[::-1])  # B, which is good, comes first
@@ -138,7 +139,7 @@ def test_datasets_keep_their_scores_whatever_their_order():
         assert scores["B"][measure].value > 0.6 and scores["A"][measure].value < 0.4
 
 
-def test_risk_groups_are_cut_by_the_training():
+def test_risk_groups_use_thresholds_of_the_training_patients():
     train = exponential(offset=0.0)
     shifted = exponential(200, offset=10.0, seed=1)  # another scanner: all above the threshold
     block = block_of(exponential(200, seed=2), shifted, train=train)
@@ -150,23 +151,26 @@ def test_risk_groups_are_cut_by_the_training():
     assert "high risk: 200 patients" in b and "low risk" not in b and "no log-rank test" in b
     few = exponential(12).assign(log_hazard=[-9.0] * 4 + [9.0] * 8)
     (picture,), _ = kaplan_meier_pictures(block_of(few, train=train), groups=2, unit="months")
-    assert "no log-rank test: a group of fewer than 5" in picture.alt
+    assert "no log-rank test: a group has fewer than 5 patients" in picture.alt
     assert f"high risk: {high + 200} patients" in both
-    # The same people on two scanners are one group of people.
+    # The same people on two scanners must not count twice.
     again = block_of(exponential(200, seed=2), train=train)
     again.parts.append(replace(again.parts[0], dataset="again"))
     pictures, reasons = kaplan_meier_pictures(again, groups=2, unit="months")
     assert len(pictures) == 2
     assert reasons == [
-        "all datasets together: no figure, because 200 patients of the same name would count twice."
+        "all datasets together: no figure, because 200 patients with the same name in two datasets "
+        "would count twice."
     ]
     pictures, reasons = kaplan_meier_pictures(
         block_of(shifted, train=train[:0]), groups=2, unit="months"
     )
-    assert not pictures and "no training predictions" in reasons[0]
+    assert (
+        not pictures and "comparable training slides for the thresholds are missing" in reasons[0]
+    )
 
 
-def test_the_true_model_is_calibrated_on_its_own_scanner_alone():
+def test_the_true_model_is_calibrated_only_on_its_own_scanner():
     train = exponential(2000, offset=3.0)
     same, shifted = exponential(800, offset=3.0, seed=1), exponential(800, offset=4.0, seed=2)
     picture, reasons = calibration_picture(
@@ -179,16 +183,16 @@ def test_the_true_model_is_calibrated_on_its_own_scanner_alone():
     )
     assert len(own) == len(other) == 4
     np.testing.assert_allclose(own[:, 0], own[:, 1], atol=0.08)
-    assert (other[1:3, 1] - other[1:3, 0] > 0.1).all()  # more survive than it says
+    assert (other[1:3, 1] - other[1:3, 0] > 0.1).all()  # more survive than predicted
 
 
-def test_calibration_says_why_there_is_none():
+def test_calibration_says_why_it_is_missing():
     few = exponential(9)
     picture, reasons = calibration_picture(
         block_of(few, exponential(60)), horizon=30.0, unit="months"
     )
     assert "B: predicted" in picture.alt and reasons == [
-        "A: 9 patients in the test split, too few for 2 groups of 5."
+        "A: 9 patients to evaluate, too few for 2 groups of 5."
     ]
     picture, reasons = calibration_picture(block_of(exponential(60)), horizon=1e4, unit="months")
     assert picture is None and "choose an earlier time with --horizon" in reasons[0]

@@ -1,4 +1,4 @@
-"""The page as people get it."""
+"""The report's page as users get it."""
 
 import re
 from html.parser import HTMLParser
@@ -37,14 +37,14 @@ def call(*arguments):
 
 
 def refused(*arguments) -> str:
-    """The one line that the command says when it refuses its input with exit status 2."""
+    """Return the one-line error with which the command refuses its input, exit status 2."""
     result = call(*arguments)
     assert result.exit_code == 2 and isinstance(result.exception, SystemExit), result.output
     (error,) = result.stderr.splitlines()
     return error
 
 
-def test_one_page_that_needs_nothing_else(tmp_path, make_run, slides):
+def test_the_page_is_self_contained(tmp_path, make_run, slides):
     a, b = slides("A"), slides("B", 60, offset=3.0)
     runs = [make_run("a", a, {"b": b}), make_run("b", b)]
     out = tmp_path / "report.html"
@@ -70,7 +70,7 @@ def test_one_page_that_needs_nothing_else(tmp_path, make_run, slides):
         assert word in page.text or any(word in image["alt"] for image in page.images)
     highest = test.loc[test["log_hazard"].idxmax()]
     assert f"{highest['slide']} log-hazard" in page.text
-    # A figure on the screen of a phone is as wide as the screen, and no wider.
+    # On a phone, figures are exactly as wide as the screen.
     assert "width=device-width" in out.read_text()
 
 
@@ -85,11 +85,11 @@ def test_text_from_data_stays_text(tmp_path, make_run, slides):
     page = Page(out)
     assert not page.tags & {"script", "i", "u", "s"}
     assert "<script>alert(1)</script>" in page.text
-    # And what is not there is said, rather than failing.
+    # Missing images are reported and are not an error.
     assert "its image is missing" in page.text
 
 
-def test_a_run_of_which_little_can_be_said(tmp_path, make_run, slides, canvas):
+def test_a_run_with_little_to_report(tmp_path, make_run, slides, canvas):
     """No events, no validation split, a broken network, a broken image."""
     table = slides("A", patients=24)
     table = table[table["split"] != "validation"]
@@ -106,21 +106,19 @@ def test_a_run_of_which_little_can_be_said(tmp_path, make_run, slides, canvas):
     write_report([run], out, repeats=5, progress=lambda *step: done.append(step))
     page = Page(out)
     assert "cannot be computed: A: no two patients can be compared" in page.text
-    assert "cannot be judged on A (see below)" in page.text
+    assert "cannot be evaluated on A (see below)" in page.text
     assert "No saliency maps" in page.text and "its image cannot be read" in page.text
-    assert any("there is no validation split" in image["alt"] for image in page.images)
-    # The median follow-up of the training patients is the end of it: nobody is left there.
+    assert any("the run has no validation split" in image["alt"] for image in page.images)
+    # The median follow-up of the training patients is its end, where no patient is left.
     assert "AUROC at 19.35" in page.text and "has no event: its hazard" in page.text
     assert "no log-rank test" in " ".join(image["alt"] for image in page.images)
-    # Progress goes to its end, step by step.
+    # Progress is reported step by step up to the end.
     assert done == [(i, len(done) - 1) for i in range(len(done))]
 
 
-def test_an_anonymous_page_names_neither_slides_nor_patients_nor_folders(
-    tmp_path, make_run, slides
-):
+def test_an_anonymous_page_names_no_slides_patients_or_folders(tmp_path, make_run, slides):
     a, b = slides("A"), slides("B", 60, split=False)
-    a.loc[a["log_hazard"].idxmax(), "image"] = str(tmp_path / "secret.png")  # and is not there
+    a.loc[a["log_hazard"].idxmax(), "image"] = str(tmp_path / "secret.png")  # which does not exist
     out = tmp_path / "report.html"
     run = make_run("run", a, {"b": b}, time_unit="months", images="/home/me/a")
     result = call(run, "--out", out, "--repeats", 2, "--anonymous")
@@ -132,7 +130,7 @@ def test_an_anonymous_page_names_neither_slides_nor_patients_nor_folders(
     assert not [name for name in names if re.search(rf"\b{re.escape(name)}\b", words)]
     assert str(tmp_path) not in html and "/home/me" not in html and "secret" not in html
     assert "<title>Survival report: run</title>" in html
-    # They have numbers in their place, and times their unit.
+    # Numbers replace the names, and times have their unit.
     assert re.search(r"slide 1 log-hazard .* \(highest\); patient 1, A; event at \S+ months", words)
     assert "Times are in months" in words and "AUROC at" in words
 
@@ -140,14 +138,14 @@ def test_an_anonymous_page_names_neither_slides_nor_patients_nor_folders(
 def test_the_default_horizon_suits_every_dataset(tmp_path, make_run, slides):
     a, b = slides("A"), slides("B", 60, patients=120)
     b["event"] = b["event"].where(b["time"] < 36, 0)
-    b["time"] = b["time"].clip(upper=36)  # where its study ends, before the median of A
+    b["time"] = b["time"].clip(upper=36)  # the study of B ends before the median of A
     out = tmp_path / "report.html"
     write_report([make_run("both", pd.concat([a, b]))], out, repeats=2)
     page = Page(out)
     assert "AUROC at 32.4" in page.text and "--horizon" not in page.text
 
 
-def test_only_extremes_are_called_extreme(tmp_path, make_run, slides):
+def test_slides_in_the_middle_are_not_shown_as_extremes(tmp_path, make_run, slides):
     table = slides("A").query("split == 'test'").head(7)
     out = tmp_path / "report.html"
     write_report([make_run("a", pd.concat([slides("A").query("split == 'train'"), table]))], out)
@@ -156,18 +154,18 @@ def test_only_extremes_are_called_extreme(tmp_path, make_run, slides):
     assert str(tmp_path) not in out.read_text() and str(table["image"].iloc[0]) not in text
 
 
-def test_nothing_to_judge_at_all(tmp_path, make_run, slides):
+def test_a_report_without_anything_to_evaluate(tmp_path, make_run, slides):
     out = tmp_path / "report.html"
     write_report([make_run("diverged", slides("A").assign(log_hazard=np.nan))], out)
     page = Page(out)
-    assert "36 of 36 predictions of test slides are not finite" in page.text
-    assert "There is nothing to judge" in page.text
-    assert "There are no finite predictions of test slides." in page.text
+    assert "36 of 36 risk scores of test slides are not finite" in page.text
+    assert "There is nothing to evaluate" in page.text
+    assert "No test slide has a finite risk score." in page.text
 
 
 def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
     run, out = make_run("run", slides("A")), tmp_path / "report.html"
-    assert "no folder of a training" in refused(tmp_path, "--out", out)
+    assert "is not a run folder of `survival train`" in refused(tmp_path, "--out", out)
     assert "is given 2 times" in refused(run, run, "--out", out)
     assert "the same settings" in refused(run, make_run("twin", slides("A")), "--out", out)
     assert "--groups" in refused(run, "--out", out, "--groups", 5)
@@ -179,11 +177,11 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
     assert "--overwrite" in refused(run, "--out", out)
     assert "this program did not write it" in refused(run, "--out", out, "--overwrite")
     assert out.read_text() == "precious"
-    page = PAGE + "precious"  # a report of before
+    page = PAGE + "precious"  # an older report
     out.write_text(page)
     unfinished = make_run("unfinished", slides("B"))
     (unfinished / "predictions.csv").unlink()
-    assert "has not ended" in refused(unfinished, "--out", out, "--overwrite")
+    assert "has not finished" in refused(unfinished, "--out", out, "--overwrite")
     (run / "predictions.csv").write_text("slide,patient\n1,2\n")
     assert "is broken" in refused(run, "--out", out, "--overwrite")
     assert out.read_text() == page
@@ -193,6 +191,8 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
 def test_without_a_training_split_the_horizon_must_be_given(tmp_path, make_run, slides):
     table, out = slides("A"), tmp_path / "report.html"
     run = make_run("a", table[table["split"] == "validation"])
-    assert "give the time for calibration as horizon" in refused(run, "--out", out)
+    assert "--horizon must be given, because no run has a training split" in refused(
+        run, "--out", out
+    )
     assert call(run, "--out", out, "--horizon", 12).exit_code == 0
-    assert "a: has no test split" in Page(out).text
+    assert "a: this run has no test split" in Page(out).text

@@ -1,4 +1,4 @@
-"""Real tissue, and slide files made of it."""
+"""Fixtures: real tissue, and slide files made from it."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def svs() -> Path:
 
 @pytest.fixture(scope="session")
 def tissue(svs) -> np.ndarray:
-    """The fixture slide's pixels, uint8 (2967, 2220, 3)."""
+    """Return the pixels of the fixture slide, uint8 (2967, 2220, 3)."""
     with openslide.OpenSlide(svs) as slide:
         pixels = np.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
     pixels.flags.writeable = False

@@ -1,4 +1,4 @@
-"""Area averaging in pieces against the integral of the whole."""
+"""Area averaging in pieces, compared with the integral over the whole."""
 
 import numpy as np
 from hypothesis import given
@@ -8,8 +8,10 @@ from survival.slides.averaging import area_weights, average, cells_over
 
 
 def exact(values, factor):
-    """Averages of a row of pixels over cells, by its integral function; the last cell sticks out
-    into zeros."""
+    """Return averages of a row of pixels over cells, by its integral function.
+
+    The last cell extends into zeros.
+    """
     integral = np.concatenate([[0.0], np.cumsum(values, dtype=float)])
     borders = factor * np.arange(cells_over(len(values), factor) + 1)
     at_borders = np.interp(borders, np.arange(len(values) + 1), integral)
@@ -31,11 +33,11 @@ def test_pieces_of_any_length_and_any_factor_give_the_integral(data):
         first, weights = area_weights(start, stop, factor, cells)
         result[first : first + weights.shape[0]] += weights @ values[start:stop]
     np.testing.assert_allclose(result, exact(values, factor), atol=1e-3)
-    # Brightness is kept: what lies in the cells is what lay in the pixels.
+    # Brightness is preserved: the sum over the cells is the sum over the pixels.
     np.testing.assert_allclose(result.sum() * factor, values.sum(), rtol=1e-5)
 
 
-def test_rows_and_columns_of_an_image_are_averaged_by_their_own_factors(tissue):
+def test_rows_and_columns_are_averaged_by_separate_factors(tissue):
     image = tissue[500:743, 800:1001]
     cells = [cells_over(n, f) for n, f in zip(image.shape[:2], (7.3, 3.0), strict=True)]
     down, across = (
@@ -48,7 +50,7 @@ def test_rows_and_columns_of_an_image_are_averaged_by_their_own_factors(tissue):
     assert expected.shape == (34, 67, 3)
 
 
-def test_a_hair_more_than_a_whole_number_of_cells_makes_no_further_cell():
+def test_rounding_errors_add_no_cell():
     assert cells_over(2500, 2500 / 2500.0000001) == 2500
     assert cells_over(160_000, 64) == 2500
     assert cells_over(160_001, 64) == 2501

@@ -1,4 +1,4 @@
-"""What cannot become an image is refused with its reason; there is never a blank one."""
+"""Files that cannot be converted are refused with a reason; an image is never blank."""
 
 import io
 
@@ -11,7 +11,7 @@ from survival.slides import SlideError, preprocess_slide
 
 
 def test_nothing_but_background_is_an_error(tmp_path, tissue, write_tiff):
-    glass = tissue[2000:2512, 0:512]  # of the real slide, beside the tissue
+    glass = tissue[2000:2512, 0:512]  # from the real slide, next to the tissue
     noise = np.random.default_rng(0).integers(236, 245, (500, 700, 3), dtype=np.uint8)
     for name, pixels in {
         "white": np.full((500, 700, 3), 255, np.uint8),
@@ -20,10 +20,10 @@ def test_nothing_but_background_is_an_error(tmp_path, tissue, write_tiff):
         "glass": glass,
     }.items():
         path = write_tiff(tmp_path / f"{name}.tif", [pixels])
-        with pytest.raises(SlideError, match="nothing but background"):
+        with pytest.raises(SlideError, match="shows nothing but background"):
             preprocess_slide(path, 32)
     path = write_tiff(tmp_path / "sparse.tif", [(768, 1024)])
-    with pytest.raises(SlideError, match="nothing but background.*255, 255, 255"):
+    with pytest.raises(SlideError, match="shows nothing but background.*255, 255, 255"):
         preprocess_slide(path, 16)
     # A single nucleus is enough.
     glass = glass.copy()
@@ -31,12 +31,12 @@ def test_nothing_but_background_is_an_error(tmp_path, tissue, write_tiff):
     preprocess_slide(write_tiff(tmp_path / "speck.tif", [glass]), 32)
 
 
-def test_what_is_no_slide_is_refused_with_its_reason(tmp_path, svs):
+def test_files_that_are_not_slides_are_refused_with_a_reason(tmp_path, svs):
     path = tmp_path / "a.svs"
     for data, reason in {
         b"": "empty",
-        b"not at all\n": "not a slide that OpenSlide reads .NDPI",
-        b"II*\0\x08\0\0\0": "a TIFF that is cut or damaged",
+        b"not at all\n": "not a slide that OpenSlide can read .NDPI",
+        b"II*\0\x08\0\0\0": "a truncated or damaged TIFF",
         b"\n<!DOCTYPE HTML>\n<html><title>Log in": "a web page .HTML., such as a login",
         b"<?xml version='1.0'?><Error>": "an XML text",
         b"version https://git-lfs.github.com/spec/v1\n": "a Git LFS pointer.*git lfs pull",
@@ -57,34 +57,34 @@ def test_what_is_no_slide_is_refused_with_its_reason(tmp_path, svs):
         preprocess_slide(tmp_path / "nothing.svs")
 
 
-def test_tiffs_that_openslide_does_not_read_are_named(tmp_path, tissue):
+def test_tiffs_that_openslide_cannot_read_are_diagnosed(tmp_path, tissue):
     path, pixels = tmp_path / "a.tif", tissue[:300, :400]
     tifffile.imwrite(path, pixels, photometric="rgb", metadata=None)
-    with pytest.raises(SlideError, match="a TIFF in strips, .*vips tiffsave 'a.tif'"):
+    with pytest.raises(SlideError, match="a TIFF stored in strips, .*vips tiffsave 'a.tif'"):
         preprocess_slide(path)
     planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     tifffile.imwrite(path, planes, ome=True, photometric="minisblack", metadata={"axes": "CYX"})
-    with pytest.raises(SlideError, match="an OME-TIFF of a kind"):
+    with pytest.raises(SlideError, match="an OME-TIFF of an unsupported kind"):
         preprocess_slide(path)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.99])
-def test_a_slide_that_was_cut_is_never_an_image(tmp_path, svs, tissue, share):
+def test_a_truncated_slide_never_becomes_an_image(tmp_path, svs, tissue, share):
     data = svs.read_bytes()
     cut = tmp_path / "cut.svs"
     cut.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(SlideError, match="cut"):
+    with pytest.raises(SlideError, match="truncated"):
         preprocess_slide(cut)
-    # A TIFF whose directory comes first opens all the same; its tiles are missing.
+    # A TIFF whose directory comes first can be opened although tiles are missing.
     whole = tmp_path / "whole.tif"
     tifffile.imwrite(whole, tissue, tile=(256, 256), photometric="rgb", compression="jpeg")
     cut.write_bytes(whole.read_bytes()[: int(share * whole.stat().st_size)])
-    with pytest.raises(SlideError, match="cut|cannot be decoded"):
+    with pytest.raises(SlideError, match="truncated|cannot be decoded"):
         preprocess_slide(cut, 16)
 
 
 def test_flipped_bits_are_an_error_or_hardly_visible(tmp_path, svs):
-    """OpenSlide takes what libjpeg only warns of for an error."""
+    """What libjpeg only warns about is an error in OpenSlide."""
     data, whole = svs.read_bytes(), preprocess_slide(svs, 16, (150, 200)).image.astype(int)
     random, path, refused = np.random.default_rng(0), tmp_path / "a.svs", 0
     for _ in range(12):
@@ -112,7 +112,7 @@ def test_tiles_that_cannot_be_decoded_are_an_error(tmp_path, tissue, write_tiff)
 
 
 def overwritten(whole, path, **tags):
-    """A copy of a TIFF with other values of some tags."""
+    """Return a copy of a TIFF with other values for some tags."""
     path.write_bytes(whole.read_bytes())
     with tifffile.TiffFile(path, mode="r+") as tiff:
         for name, (value, kind) in tags.items():
@@ -121,16 +121,16 @@ def overwritten(whole, path, **tags):
 
 
 def test_a_directory_that_contradicts_itself_is_refused(tmp_path, tissue, write_tiff):
-    """OpenSlide makes another picture of the tiles that are listed, or leaves them out."""
+    """OpenSlide would assemble a wrong image from the listed tiles, or omit tiles."""
     pixels = tissue[900:1412, 700:1212]
     whole = write_tiff(tmp_path / "whole.tif", [pixels, pixels[::2, ::2]])
     preprocess_slide(whole, 8, (80, 80))
     long, tile = 4, (65_520, 4)
     for tags, said in (
-        ({"ImageWidth": (1024, long)}, "1024x512 pixels in tiles of 256x256 has 8 of them, but"),
-        ({"ImageLength": (200_000, long)}, "has 1,564 of them, but the file lists 4 places"),
+        ({"ImageWidth": (1024, long)}, "1024x512 pixels in tiles of 256x256 needs 8 tiles, but"),
+        ({"ImageLength": (200_000, long)}, "needs 1,564 tiles, but the file lists 4 offsets"),
         ({"TileByteCounts": ([10**8] * 4, long)}, "4 of the 4 tiles .* beyond the end of the file"),
-        ({"TileOffsets": ([0] * 4, 16)}, "4 of the 4 tiles .* lie in the header"),
+        ({"TileOffsets": ([0] * 4, 16)}, "4 of the 4 tiles .* are in the header"),
         ({"TileWidth": tile, "TileLength": tile}, "tiles of 65520x65520 .* in bounded memory"),
     ):
         path = overwritten(whole, tmp_path / "a.tif", **tags)
@@ -138,7 +138,7 @@ def test_a_directory_that_contradicts_itself_is_refused(tmp_path, tissue, write_
             preprocess_slide(path, 8, (80, 80), fit=True)
 
 
-def test_a_tile_that_would_be_huge_is_refused_before_it_is_decoded(tmp_path, tissue):
+def test_a_huge_tile_is_refused_before_it_is_decoded(tmp_path, tissue):
     good, bomb = io.BytesIO(), io.BytesIO()
     Image.fromarray(tissue[900:1156, 700:956]).save(good, "jpeg")
     Image.new("RGB", (3000, 3000), "purple").save(bomb, "jpeg", progressive=True)
@@ -150,7 +150,7 @@ def test_a_tile_that_would_be_huge_is_refused_before_it_is_decoded(tmp_path, tis
         preprocess_slide(path, 8, (80, 80))
 
 
-def test_settings_that_make_no_sense(svs):
+def test_invalid_settings_are_refused(svs):
     for wrong, said in {
         "downsample must be a number >= 1, not 0.5": {"downsample": 0.5},
         "downsample must be a number >= 1, not nan": {"downsample": float("nan")},

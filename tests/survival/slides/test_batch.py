@@ -32,7 +32,7 @@ SMALL = {"downsample": 8, "canvas": (80, 60)}
 
 @pytest.fixture
 def folder(tmp_path, tissue, write_tiff) -> Path:
-    """Four small slides, two of one name in different sub-folders."""
+    """Return a folder of four small slides, two with the same name in different sub-folders."""
     path = tmp_path / "slides"
     (path / "b" / "c").mkdir(parents=True)
     for i, name in enumerate(("one.tif", "two.tif", "b/one.tif", "b/c/Präparat 3_切片.tiff")):
@@ -66,13 +66,13 @@ def test_a_folder_becomes_images_a_manifest_and_a_contact_sheet(folder, tmp_path
     assert json.loads(written[0]["settings"])["canvas"] == [80, 60]
     sheet = np.asarray(Image.open(out / "contact_sheet_1.jpg"))
     assert sheet.std() > 20
-    # A canvas of 80×60 is enlarged to the 220×165 that there are, within a frame.
+    # A canvas of 80×60 is enlarged to 220×165 on the contact sheet, with an outline.
     np.testing.assert_allclose(sheet[[11, 175], 100], 190, atol=30)
     assert sheet[8, 100].min() > 230
     assert seen[0] == (0, 4) and seen[-1] == (4, 4)
 
 
-def test_resuming_makes_what_is_missing_cut_changed_or_wanted_otherwise(folder, tmp_path):
+def test_resuming_replaces_missing_truncated_and_outdated_images(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder, out, **SMALL)
     before = files(out)
@@ -103,27 +103,27 @@ def test_resuming_makes_what_is_missing_cut_changed_or_wanted_otherwise(folder, 
     assert {row["total_factor"] for row in rows} == {10}
 
 
-def test_an_image_of_before_does_not_pass_for_a_slide_that_fails(folder, tmp_path):
+def test_an_older_image_is_removed_if_its_slide_fails(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder, out, **SMALL)
     (folder / "two.tif").write_bytes(b"no slide any more")
     rows = by_slide(preprocess_slides(folder, out, **SMALL))
     assert rows["two.tif"]["status"] == "failed" and not rows["two.tif"]["output"]
-    assert "not a slide that OpenSlide reads" in rows["two.tif"]["reason"]
+    assert "not a slide that OpenSlide can read" in rows["two.tif"]["reason"]
     assert not (out / "two.png").exists() and (out / "one.png").exists()
-    (folder / "two.tif").unlink()  # taken away: nobody is asked what became of it
+    (folder / "two.tif").unlink()  # removed by the user: not an error
     assert "two.tif" not in by_slide(preprocess_slides(folder, out, **SMALL))
 
 
 @pytest.mark.faults
-def test_broken_slides_spoil_no_others(folder, tmp_path, svs):
+def test_broken_slides_do_not_affect_others(folder, tmp_path, svs):
     data = svs.read_bytes()
     (folder / "empty.svs").touch()
     (folder / "text.ndpi").write_text("not a slide")
     (folder / "cut.svs").write_bytes(data[: len(data) // 2])
     (folder / "gone.svs").symlink_to(tmp_path / "nowhere.svs")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
-    (folder / "notes.txt").write_text("no slide, and not called one")
+    (folder / "notes.txt").write_text("neither a slide nor named like one")
     (folder / "data.mrxs").write_bytes(b"\xff\xd8")
     (folder / "data").mkdir()
     (folder / "data" / "Data0000.tif").touch()
@@ -142,14 +142,14 @@ def _greedy(size, progress):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit needs /proc")
-def test_a_task_that_wants_too_much_memory_fails_alone():
+def test_a_task_that_needs_too_much_memory_fails_alone():
     outcomes = sorted(run_isolated(_greedy, [2**20, 2 * MEMORY, 2**20], 1, 60))
     assert [kind for _, kind, _ in outcomes] == ["done", "failed", "done"]
     assert outcomes[1][2] == "out of memory, of which it may take 4 GiB"
 
 
 def worker_processes(least: int) -> list[psutil.Process]:
-    """The processes that work on slides: below the one that starts them."""
+    """Return the processes that work on slides, which are children of the one that starts them."""
     for _ in range(300):
         children = psutil.Process().children(recursive=True)
         workers = [p for p in children if p.ppid() != os.getpid()]
@@ -160,8 +160,8 @@ def worker_processes(least: int) -> list[psutil.Process]:
 
 
 @pytest.mark.faults
-def test_a_decoder_that_hangs_or_crashes_ends_alone(folder, tmp_path):
-    # A FIFO that nobody writes to hangs whoever opens it, as a dead network disk does.
+def test_a_decoder_that_hangs_or_crashes_fails_alone(folder, tmp_path):
+    # Opening a FIFO without a writer hangs, as an unavailable network disk does.
     for name in ("a_crashes.svs", "z_hangs.svs"):
         os.mkfifo(folder / name)
     result = {}
@@ -171,12 +171,12 @@ def test_a_decoder_that_hangs_or_crashes_ends_alone(folder, tmp_path):
 
     thread = threading.Thread(target=run)
     thread.start()
-    # The first slide hangs until it is hit by what a wild pointer in a decoder raises.
+    # The first slide hangs until it gets SIGSEGV, the signal of an invalid pointer in a decoder.
     worker_processes(1)[0].send_signal(signal.SIGSEGV)
     thread.join(60)
     rows = by_slide(result["rows"])
     assert "the decoder crashed (SIGSEGV)" in rows["a_crashes.svs"]["reason"]
-    assert "it hangs: no progress for 3 seconds" in rows["z_hangs.svs"]["reason"]
+    assert "timed out: no progress for 3 seconds" in rows["z_hangs.svs"]["reason"]
     assert [row["status"] for row in rows.values()].count("ok") == 4
 
 
@@ -187,8 +187,8 @@ def command(*arguments, **options):
     return subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True, **options)
 
 
-def test_killed_in_the_middle_it_goes_on_and_ends_the_same(folder, tmp_path):
-    # Sorted in the middle, with one worker: it hangs when half of the images are there.
+def test_a_killed_run_resumes_with_the_same_result(folder, tmp_path):
+    # The FIFO is sorted into the middle: with one worker, half of the images exist when it hangs.
     os.mkfifo(folder / "n.svs")
     out = tmp_path / "out"
     killed = command(folder, "--out", out, "--workers", "1")
@@ -199,7 +199,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(folder, tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert set(files(out)) == {"b/c/Präparat 3_切片.png", "b/one.png"}
-    # What it had started ends too, even what hangs.
+    # Its child processes end too, even one that hangs.
     assert not psutil.wait_procs(orphans, timeout=10)[1]
     kept = (out / "b" / "one.png").stat().st_mtime_ns
     (folder / "n.svs").unlink()
@@ -209,7 +209,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_the_same(folder, tmp_path):
     assert files(out) == files(tmp_path / "other")
 
 
-def test_a_script_needs_no_guard_and_is_run_only_once(folder, tmp_path):
+def test_a_script_needs_no_main_guard_and_runs_only_once(folder, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "print('imported')\n"
@@ -227,7 +227,7 @@ def allow_small_files_only():
 
 @pytest.mark.faults
 def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(folder, tmp_path):
-    # Files of at most 4 kB; an image has more. The system says so as it does of a full disk.
+    # A limit of 4 kB per file, less than an image, gives a similar error as a full disk.
     run = command(folder, "--out", tmp_path / "out", preexec_fn=allow_small_files_only)
     _, said = run.communicate()
     assert run.returncode == 2
@@ -255,7 +255,7 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     out = tmp_path / "out" / "deep"
     rows = preprocess_slides(manifest, out, 6, (130, 90))
     assert [row["total_factor"] for row in rows] == [6, 12, 6, 5]
-    # Nothing outside, whatever a path says.
+    # Nothing is written outside the output folder, whatever the paths.
     outputs = ["slides/two.png", "slides/b/one.png", "one.png", "Präparat 3_切片.png"]
     assert [row["output"] for row in rows] == outputs
     assert set(files(tmp_path / "out")) == {
@@ -267,7 +267,7 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
         written = list(csv.DictReader(file))
     assert [row["patient"] for row in written] == ["P1", "P2", "P3", "P4"]
     assert written[1]["time"] == 'Ω, "x"\n'
-    # The same manifest elsewhere.
+    # The same manifest in another folder.
     moved = tmp_path / "moved"
     moved.mkdir()
     manifest = write_csv(moved / "m.csv", ["slide"], ["one.tif"])
@@ -278,19 +278,19 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ([["name"], ["a"]], "no column 'slide', it has: name"),
+        ([["name"], ["a"]], "no column 'slide'; its columns are name"),
         ([["slide;time"], ["gone.tif;1"]], "gone.tif"),  # semicolons are read, too
-        ([["slide", "x", "x"]], "two columns of one name"),
-        ([["slide", "status"]], "column.s. status, which this command writes itself"),
+        ([["slide", "x", "x"]], "two columns with the same name"),
+        ([["slide", "status"]], "column.s. status, which the output manifest needs"),
         ([["slide"]], "no slides in"),
-        ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides do not exist .* no.tif"),
-        ([["slide"], [""]], "line 2: no slide is named"),
-        ([["slide"], ["one.tif", "1"]], "line 2: more cells than columns"),
+        ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides were not found .* no.tif"),
+        ([["slide"], [""]], "line 2: the cell of column 'slide' is empty"),
+        ([["slide"], ["one.tif", "1"]], "line 2: the row has more cells than the header"),
         ([["slide", "mpp"], ["one.tif", "x"]], "line 2: mpp must be a number, not 'x'"),
         ([["slide", "mpp"], ["one.tif", "-1"]], "line 2: mpp must be a number of"),
         ([["slide", "mpp", "downsample"], ["one.tif", "8", "64"]], "line 2: .* not both"),
-        ([["slide"], ["one.tif"], ["b/../one.tif"]], "would both become one.png"),
-        ([["slide"], [b"\0".decode()]], "do not exist|no CSV"),
+        ([["slide"], ["one.tif"], ["b/../one.tif"]], "would both be written to one.png"),
+        ([["slide"], [b"\0".decode()]], "were not found|not a CSV"),
     ],
 )
 def test_a_bad_manifest_is_refused_before_anything_is_written(folder, tmp_path, rows, said):
@@ -303,20 +303,25 @@ def test_a_bad_manifest_is_refused_before_anything_is_written(folder, tmp_path, 
 def test_two_slides_with_one_name_are_refused_before_anything_starts(folder, tmp_path):
     for other in ("one.ndpi", "ONE.svs"):
         (folder / other).touch()
-        with pytest.raises(ValueError, match=f"{other}.* would both become|{other} and one.tif"):
+        with pytest.raises(
+            ValueError, match=f"{other}.* would both be written|{other} and one.tif"
+        ):
             preprocess_slides(folder, tmp_path / "out")
         (folder / other).unlink()
     assert not (tmp_path / "out").exists()
 
 
-def test_several_folders_and_slides_at_once(folder, tmp_path):
+def test_several_folders_and_slides_together(folder, tmp_path):
     rows = preprocess_slides([folder / "b", folder / "two.tif"], tmp_path / "out", **SMALL)
     assert [row["slide"] for row in rows] == ["c/Präparat 3_切片.tiff", "one.tif", "two.tif"]
     assert {row["status"] for row in rows} == {"ok"}
     manifest = write_csv(tmp_path / "m.csv", ["slide"], ["slides/one.tif"])
     for sources, said in (
-        ([folder / "b", folder / "one.tif"], "b/one.tif and .*slides/one.tif would both become"),
-        ([manifest, folder], "give .*m.csv alone"),
+        (
+            [folder / "b", folder / "one.tif"],
+            "b/one.tif and .*slides/one.tif would both be written to",
+        ),
+        ([manifest, folder], "give either .*m.csv alone"),
         ([folder, tmp_path / "no.svs"], "no such file or folder: .*no.svs"),
     ):
         with pytest.raises(ValueError, match=said):
@@ -324,8 +329,8 @@ def test_several_folders_and_slides_at_once(folder, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_images_of_before_there_was_a_hash_still_count(folder, tmp_path):
-    """Images that were made with SHA-256 are not made again, and compare as they did."""
+def test_images_with_an_older_hash_are_still_valid(folder, tmp_path):
+    """Images made with SHA-256 are not made again, and can be compared with each other."""
     out = tmp_path / "out"
     slide = folder / "one.tif"
     image = preprocess_slide(slide, **SMALL)
@@ -338,14 +343,14 @@ def test_images_of_before_there_was_a_hash_still_count(folder, tmp_path):
     assert (out / "one.png").stat().st_mtime_ns == before
     assert row["content"] == f"sha256:abc:{slide.stat().st_size}"
     assert CanvasImages(out, ["one.tif"]).contents == [row["content"]]
-    # With a hash it has to be read again.
+    # With --hash the slide must be read again.
     (row,) = preprocess_slides(slide, out, **SMALL, hash=True)
     assert row["hash"].startswith("xxh3:") and row["content"].startswith("quickhash:")
     with pytest.raises(ValueError, match="made without exact, not exact True"):
         preprocess_slides(slide, out, **SMALL, exact=True)
 
 
-def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
+def test_an_output_folder_with_other_files_is_refused(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     before = files(out)
@@ -357,9 +362,9 @@ def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
         preprocess_slides(folder / "b" / "one.tif", folder / "b", **SMALL)
     with open(out / "manifest.csv", "a", encoding="utf-8") as file:
         file.write("x" * 140_000 + "\n")
-    limit = csv.field_size_limit(131_072)  # Python's own, which readers of other files may raise
+    limit = csv.field_size_limit(131_072)  # Python's default, which other tests may have raised
     with pytest.raises(
-        ValueError, match="manifest.csv is not a CSV file: .* delete it and run again"
+        ValueError, match="manifest.csv is not a CSV file: .* delete it and run the command again"
     ):
         preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     csv.field_size_limit(limit)
@@ -369,8 +374,8 @@ def test_an_output_folder_with_other_things_is_refused(folder, tmp_path):
         preprocess_slides(empty, out)
 
 
-def test_names_that_are_long_or_no_text(folder, tmp_path):
-    # 255 bytes, the longest name there is, and bytes that are no UTF-8.
+def test_names_that_are_long_or_not_utf8(folder, tmp_path):
+    # The longest possible name, of 255 bytes, and bytes that are not valid UTF-8.
     names = ["ü" * 125 + "x.tif", os.fsdecode(b"\xff\xfe.tif")]
     for name in names:
         os.link(folder / "one.tif", folder / name)
@@ -388,7 +393,7 @@ def test_names_that_are_long_or_no_text(folder, tmp_path):
 
 @needs_ray
 @pytest.mark.slow
-def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
+def test_ray_gives_the_same_images_and_failures_as_processes(folder, tmp_path):
     (folder / "broken.tif").write_bytes((folder / "one.tif").read_bytes()[:3000])
     here, there = tmp_path / "here", tmp_path / "there"
     expected = preprocess_slides(folder, here, **SMALL)
@@ -397,7 +402,7 @@ def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
     assert done.exit_code == 1 and "4 of 5 slides are images" in done.output
     assert files(there) == files(here)
     assert [row["status"] for row in expected].count("failed") == 1
-    # Nothing is left to do: no Ray is needed, and the address is not even looked at.
+    # Nothing is left to do, so Ray is not needed and the address is not used.
     (folder / "broken.tif").unlink()
     (there / "manifest.csv").unlink()
     seen = []
@@ -410,7 +415,7 @@ def test_ray_makes_what_processes_make_and_names_what_failed(folder, tmp_path):
 @pytest.mark.faults
 @needs_ray
 @pytest.mark.slow
-def test_a_hanging_slide_is_given_up_on_a_cluster_too(tmp_path):
+def test_a_hanging_slide_times_out_on_a_cluster_too(tmp_path):
     outcomes = sorted(run_on_ray(_nap, [0, 60, 0.1], 2, 3, "local"))
     assert [(index, kind) for index, kind, _ in outcomes] == [
         (0, "done"),

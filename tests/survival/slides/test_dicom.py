@@ -1,4 +1,4 @@
-"""DICOM slides: several files are one slide, and OpenSlide reads them."""
+"""DICOM slides: several files form one slide that OpenSlide reads."""
 
 import io
 import itertools
@@ -20,14 +20,14 @@ TILE, MPP = 256, 0.499
 
 
 def element(tag, kind, value):
-    """An element with its value: text, a whole number, or bytes."""
+    """Return an element with its value: text, a whole number, or bytes."""
     if isinstance(value, int):
         value = value.to_bytes({"US": 2, "UL": 4}[kind], "little")
     if isinstance(value, str):
         value = value.encode()
     value += (b"\0" if kind in ("UI", "OB") else b" ") * (len(value) % 2)
     if kind in ("SQ", "OB"):
-        # How long sequences and encapsulated pixels are, only their end tells.
+        # Sequences and encapsulated pixels have an undefined length and end at a delimiter.
         size = struct.pack("<HI", 0, 0xFFFFFFFF)
     else:
         size = struct.pack("<H", len(value))
@@ -53,7 +53,7 @@ def dicom(elements, syntax=PLAIN):
 
 
 def header(series):
-    """A DICOM file without an image, in which another series is referred to before its own."""
+    """Return a DICOM file without an image that refers to another series before its own."""
     other = element(0x0020000E, "UI", "9.9.9") + item(b"", 0xE00D)
     referred = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + other + END
     return dicom(
@@ -67,7 +67,7 @@ def header(series):
 
 
 def level(pixels, number, factor):
-    """A level of a slide: tiles in JPEG, row by row."""
+    """Return a level of a slide: JPEG tiles, row by row."""
     height, width = pixels.shape[:2]
     frames = []
     for y, x in itertools.product(range(0, height, TILE), range(0, width, TILE)):

@@ -1,4 +1,4 @@
-"""What is decoded without OpenSlide are the pixels that OpenSlide gives; the rest is left to it."""
+"""Tiles decoded without OpenSlide give the same pixels; other files are left to OpenSlide."""
 
 from io import BytesIO
 
@@ -15,7 +15,7 @@ from survival.slides.settings import Settings
 
 
 def both(path, downsample):
-    """The image without OpenSlide, and through it."""
+    """Return the image decoded without OpenSlide, and with it."""
     with open_slide(path) as slide:
         plan = make_plan(slide, Settings(downsample, canvas=(3000, 3000)))
         tiles = read_jpeg_tiles(path, slide, plan)
@@ -38,7 +38,7 @@ def write(path, levels, **options):
 
 @pytest.mark.parametrize("downsample", [1, 7.3, 64])
 def test_an_aperio_slide(svs, downsample):
-    """Tiles of 240 pixels that share their tables, the last row and column cut off."""
+    """Tiles of 240 pixels with shared tables; the last row and column are incomplete."""
     tiles, whole = both(svs, downsample)
     assert np.abs(tiles.astype(int) - whole).max() <= 1
     assert (tiles != whole).mean() < 1e-3
@@ -56,7 +56,7 @@ def test_tiffs_with_levels(tmp_path, tissue, colours, bigtiff):
 
 @pytest.mark.parametrize(("stream", "colours"), [("YCbCr", "rgb"), ("RGB", "ycbcr")])
 def test_colours_are_those_that_openslide_sees(tmp_path, tissue, stream, colours):
-    """The streams say one thing and the TIFF another."""
+    """The JPEG streams and the TIFF state different colour spaces."""
     tile = jpeg(tissue[800:1056, 800:1056], keep_rgb=stream == "RGB")
     options = {"shape": (512, 512, 3), "dtype": "uint8", "photometric": colours}
     path = tmp_path / "a.tif"
@@ -65,7 +65,7 @@ def test_colours_are_those_that_openslide_sees(tmp_path, tissue, stream, colours
     assert tiles is None or np.abs(tiles.astype(int) - whole).max() <= 1
 
 
-def test_what_is_not_plain_is_left_to_openslide(tmp_path, tissue):
+def test_files_that_are_not_plain_are_left_to_openslide(tmp_path, tissue):
     pixels = tissue[800:1312, 700:1212]
     for options in ({"compression": "deflate"}, {"compression": "jpeg", "tile": (2048, 4096)}):
         tiles, _ = both(write(tmp_path / "a.tif", [pixels], **options), 8)
@@ -79,7 +79,7 @@ def test_what_is_not_plain_is_left_to_openslide(tmp_path, tissue):
     assert (whole[:32, 32:] == 255).all()
 
 
-def test_a_tile_that_is_damaged_is_left_to_openslide(tmp_path, tissue):
+def test_a_damaged_tile_is_left_to_openslide(tmp_path, tissue):
     path = write(tmp_path / "a.tif", [tissue[:1024, :1024]])
     with tifffile.TiffFile(path) as tiff:
         start, size = tiff.pages[0].dataoffsets[9], tiff.pages[0].databytecounts[9]
@@ -97,7 +97,7 @@ def test_any_number_of_threads_gives_the_same_image(svs):
     assert (one == three).all()
 
 
-def test_the_hash_of_the_tiles_depends_on_nothing_but_the_level(svs):
+def test_the_hash_of_the_tiles_depends_only_on_the_level(svs):
     hashes = set()
     with open_slide(svs) as slide:
         for downsample, exact, threads in ((10, True, 1), (64, True, 3), (64, False, 1)):

@@ -1,4 +1,4 @@
-"""Peak memory of a slide without a pyramid, measured in a process of its own."""
+"""Peak memory for a slide without a pyramid, measured in a separate process."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ for line in open("/proc/self/status"):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_single_level_of_108_million_pixels_takes_less_than_300_mb(tmp_path, tissue):
-    """All at once its pixels alone would take 432 MB."""
+    """All pixels together would take 432 MB."""
     tile = np.ascontiguousarray(tissue[900:1412, 700:1212])
     path = tmp_path / "large.tif"
     tifffile.imwrite(

@@ -1,4 +1,4 @@
-"""One slide: the level, the average, colours, place, and what is refused."""
+"""One slide: level, average, colours, position, and what is refused."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from survival.slides.reading import _corner, _cut
 
 
 def brute_force(pixels, factor_x, factor_y):
-    """float64 area average over white: by the integral function along each axis."""
+    """Return the float64 area average over white, by the integral function along each axis."""
     ink = 255.0 - pixels
     for axis, factor in ((0, factor_y), (1, factor_x)):
         ink = np.moveaxis(ink, axis, 0)
@@ -31,7 +31,7 @@ def brute_force(pixels, factor_x, factor_y):
 
 
 def content(result):
-    """The slide's part of the canvas; the rest must be white."""
+    """Return the slide's part of the canvas, and check that the rest is white."""
     record = result.provenance
     left, top = record["left"], record["top"]
     inner = (slice(top, top + record["height"]), slice(left, left + record["width"]))
@@ -43,24 +43,24 @@ def content(result):
 
 @pytest.mark.parametrize("factor", [7.3, 64, 300])
 def test_average_of_a_real_slide_is_that_of_its_pixels(svs, tissue, factor):
-    """Nine pieces; one channel is enough to compare, and quicker."""
+    """The slide is read in nine pieces; comparing one channel is enough, and faster."""
     result = preprocess_slide(svs, factor, (320, 420), exact=True)
     assert result.provenance["filter"] == "area" and result.provenance["settings"]["exact"]
     green = tissue[..., 1:2]
     expected = brute_force(green, factor, factor)
     assert result.image.shape == (420, 320, 3) and result.image.dtype == np.uint8
     assert np.abs(content(result)[..., 1:2] - expected).max() <= 0.51
-    # Brightness is kept: as much ink as in the slide.
+    # Brightness is preserved: the image has as much ink as the slide.
     ink = (255.0 - content(result)[..., 1]).sum() * factor**2
     assert ink == pytest.approx((255.0 - green).sum(), rel=1e-3)
 
 
 @pytest.mark.parametrize("factor", [64, 128, 300])
-def test_tiles_that_are_decoded_to_a_smaller_size_give_nearly_the_same_image(svs, tissue, factor):
+def test_tiles_decoded_at_a_smaller_size_give_nearly_the_same_image(svs, tissue, factor):
     result = preprocess_slide(svs, factor, (320, 420))
     assert result.provenance["filter"] == "area, scaled decoding"
     assert "exact" not in result.provenance["settings"]
-    # At most 0.52 before both are rounded. The slide ends in the middle of tiles, on white.
+    # At most 0.52 before both are rounded. The slide ends within tiles, where the rest is white.
     expected = brute_force(tissue, factor, factor)
     assert np.abs(content(result) - expected).max() <= 0.52 + 0.5
     assert np.abs(content(result) - expected).mean() < 0.3
@@ -87,8 +87,8 @@ def test_image_lies_in_the_middle_of_the_canvas(svs):
 def test_levels_whose_sides_were_rounded_are_read_without_a_seam(
     tmp_path, tissue, write_tiff, downsample
 ):
-    # Level 1 is 1181x1115 for 4727x4463: a downsample of 4.0026, read in four pieces whose corners
-    # are hardly ever whole level-0 pixels.
+    # Level 1 has 1181x1115 pixels for 4727x4463: a downsample of 4.0026, read in four pieces whose
+    # corners are rarely whole level-0 pixels.
     small = tissue[700:1815, 600:1781]
     path = write_tiff(tmp_path / "odd.tif", [(4463, 4727), small])
     result = preprocess_slide(path, downsample, (900, 900))
@@ -101,7 +101,7 @@ def test_levels_whose_sides_were_rounded_are_read_without_a_seam(
 
 @pytest.mark.parametrize("factor", [1, 2.3])
 def test_a_level_ratio_of_2_0005_leaves_no_seam(tmp_path, tissue, write_tiff, factor):
-    """Hardly any corner of a piece is a whole level-0 pixel; OpenSlide blurs what begins there."""
+    """Few corners of pieces are whole level-0 pixels; OpenSlide blurs the other pieces."""
     small = tissue[:1400, :2100, :]
     path = write_tiff(tmp_path / "odd.tif", [(2801, 4201), small], tile=512)
     with openslide.OpenSlide(path) as slide:
@@ -123,7 +123,7 @@ def test_a_level_without_whole_corners_is_not_decoded_many_times(downsample):
     for start, stop in columns:
         decoded += stop - _corner(start, downsample)
     assert columns[-1][1] == 25_000 and len(columns) <= 26
-    assert decoded**2 < 3.5 * 25_000**2  # of two axes
+    assert decoded**2 < 3.5 * 25_000**2  # for two axes
 
 
 def test_a_level_of_64_05_is_the_level_of_64(tmp_path, tissue, write_tiff):
@@ -135,8 +135,8 @@ def test_a_level_of_64_05_is_the_level_of_64(tmp_path, tissue, write_tiff):
         assert (record["level"], record["filter"]) == (1, "none")
         assert record["total_factor"] == record["level_factor"] == 4099 / 64
         np.testing.assert_array_equal(content(result), small)
-    # Beyond the tolerance the level would have to be enlarged: level 0 is read, which is empty.
-    with pytest.raises(SlideError, match="nothing but background"):
+    # Beyond the tolerance the level is too coarse, so level 0 is read, which is empty.
+    with pytest.raises(SlideError, match="shows nothing but background"):
         preprocess_slide(path, 63, (100, 100))
     result = preprocess_slide(path, 65, (100, 100))
     assert (result.provenance["level"], result.provenance["filter"]) == (1, "area")
@@ -151,7 +151,7 @@ def test_levels_of_a_hamamatsu_slide(shared):
     record = result.provenance
     assert (record["vendor"], record["level"], record["filter"]) == ("hamamatsu", 5, "none")
     assert record["output_mpp_x"] == pytest.approx(32 * 0.22817506)
-    # No level's factor: the next finer level is averaged.
+    # A factor between two levels: the finer level is averaged.
     result = preprocess_slide(path, 50, (130, 160))
     assert (result.provenance["level"], result.provenance["total_factor"]) == (5, 50)
     assert np.abs(content(result) - brute_force(level, 50 / 32, 50 / 32)).max() <= 0.51
@@ -161,23 +161,23 @@ def test_micrometres_per_pixel_instead_of_a_factor(svs, tmp_path, tissue, write_
     record = preprocess_slide(svs, mpp=8, canvas=(200, 200)).provenance
     assert record["total_factor"] == pytest.approx(8 / 0.499)
     assert record["output_mpp_x"] == record["output_mpp_y"] == pytest.approx(8)
-    with pytest.raises(SlideError, match="0.499 micrometres are larger than the 0.25 asked for"):
+    with pytest.raises(SlideError, match="0.499 micrometres are larger than the 0.25 requested"):
         preprocess_slide(svs, mpp=0.25)
     without = write_tiff(tmp_path / "a.tif", [tissue[:300, :400]])
-    with pytest.raises(SlideError, match="does not say how large its pixels are"):
+    with pytest.raises(SlideError, match="does not state the size of its pixels"):
         preprocess_slide(without, mpp=8)
     assert preprocess_slide(without, 8).provenance["output_mpp_x"] is None
     wide = {"resolution": (20000, 40000), "resolutionunit": "CENTIMETER"}
     record = preprocess_slide(without, mpp=8, canvas=(200, 200), slide_mpp=0.5).provenance
     assert (record["total_factor"], record["output_mpp_x"]) == (16, 8)
     oblong = write_tiff(tmp_path / "b.tif", [tissue[:300, :400]], **wide)
-    with pytest.raises(SlideError, match="not square, 0.5 by 0.25"):
+    with pytest.raises(SlideError, match=r"not square \(0.5 by 0.25"):
         preprocess_slide(oblong, mpp=8)
     record = preprocess_slide(oblong, 8).provenance
     assert (record["output_mpp_x"], record["output_mpp_y"]) == pytest.approx((4, 2))
 
 
-def test_resolutions_that_no_scanner_has_are_not_believed(svs, tmp_path, tissue, write_tiff):
+def test_implausible_resolutions_are_ignored(svs, tmp_path, tissue, write_tiff):
     tags = {"resolution": (72, 72), "resolutionunit": "INCH"}
     path = write_tiff(tmp_path / "a.tif", [tissue[:300, :400]], **tags)
     with pytest.raises(SlideError, match=r"352.8 micrometres per pixel \(72 dpi\).*--slide-mpp"):
@@ -186,18 +186,21 @@ def test_resolutions_that_no_scanner_has_are_not_believed(svs, tmp_path, tissue,
     assert record["output_mpp_x"] is None and "(72 dpi)" in record["notes"]
     record = preprocess_slide(path, mpp=8, canvas=(30, 30), slide_mpp=0.25).provenance
     assert record["total_factor"] == 32
-    # A slide that knows its own is believed, and the note says so.
+    # A slide's own resolution takes precedence, with a note.
     record = preprocess_slide(svs, mpp=8, canvas=(200, 200), slide_mpp=0.25).provenance
     assert record["total_factor"] == pytest.approx(8 / 0.499)
-    assert "0.499 micrometres; the 0.25 given" in record["notes"]
+    assert (
+        "0.499 micrometres per pixel, so the 0.25 given with --slide-mpp were ignored"
+        in record["notes"]
+    )
     with pytest.raises(ValueError, match="slide_mpp must be .* <= 10, not 353"):
         preprocess_slide(svs, slide_mpp=353)
 
 
-def test_specks_and_dark_slides_are_noted(svs, tmp_path, tissue, write_tiff):
+def test_tiny_and_dark_slides_get_notes(svs, tmp_path, tissue, write_tiff):
     assert preprocess_slide(svs, 16, (150, 200)).provenance["notes"] == ""
     notes = preprocess_slide(svs, 64, (2500, 2000)).provenance["notes"]
-    assert notes.startswith("its image of 35x47 pixels covers 0.033 % of the canvas")
+    assert notes.startswith("its image of 35x47 pixels covers only 0.033 % of the canvas")
     dark = (255 - tissue[900:1500, 700:1300]) // 4
     notes = preprocess_slide(write_tiff(tmp_path / "a.tif", [dark]), 8, (80, 80)).provenance[
         "notes"
@@ -205,8 +208,8 @@ def test_specks_and_dark_slides_are_noted(svs, tmp_path, tissue, write_tiff):
     assert notes.startswith("its background is dark, as in fluorescence")
 
 
-def test_copies_have_the_same_content_and_other_slides_another(tmp_path, tissue):
-    """Without a quickhash, which OpenSlide makes of small levels only, it is that of the tiles."""
+def test_only_copies_have_the_same_content(tmp_path, tissue):
+    """Without a quickhash, which OpenSlide computes only for small levels, tiles are hashed."""
     noise = np.random.default_rng(0).integers(0, 256, (1536, 2048, 3), dtype=np.uint8)
     noise[:1400, :2048] = noise[:1400, :2048] // 8 + tissue[:1400, :2048] // 2
     for name in "abc":
@@ -262,7 +265,7 @@ NM = 250
 
 
 def scn_image(x, y, width, height, levels):
-    """One scanned region of a Leica slide, whose levels lie in these directories of the file."""
+    """Return one scanned region of a Leica slide, with its levels in these file directories."""
     dimensions = "".join(
         f'<dimension sizeX="{width >> 2 * r}" sizeY="{height >> 2 * r}" r="{r}" ifd="{ifd}"/>'
         for r, ifd in enumerate(levels)
@@ -277,7 +280,7 @@ def scn_image(x, y, width, height, levels):
 
 
 def write_scn(path, regions):
-    """A Leica SCN of 3000x2000 pixels with scanned regions {(x, y): pixels}, levels 1 and 4."""
+    """Write a Leica SCN of 3000x2000 pixels with regions {(x, y): pixels} at levels 1 and 4."""
     directories = [np.full((200, 300, 3), 240, np.uint8)]
     macro = scn_image(0, 0, 3000, 2000, []).replace(
         'sizeX="3000" sizeY="2000"></p',
@@ -301,8 +304,8 @@ def write_scn(path, regions):
 
 
 @pytest.mark.parametrize("downsample", [1, 3.7, 4, 10])
-def test_what_was_not_scanned_is_white_and_cut_off_outside(tmp_path, tissue, downsample):
-    """Transparent between two regions, empty around them."""
+def test_unscanned_areas_are_white_inside_and_cropped_outside(tmp_path, tissue, downsample):
+    """The slide is transparent between two regions and empty around them."""
     regions = {(1200, 640): tissue[640:1408, 700:1212], (1968, 1024): tissue[1024:1536, 700:956]}
     expected = np.full((896, 1024, 3), 255, np.uint8)
     expected[:768, :512], expected[384:, 768:] = regions.values()
@@ -325,12 +328,12 @@ def test_pixels_that_are_partly_transparent_are_mixed_with_white(tmp_path, tissu
     tifffile.imwrite(path, np.concatenate([pixels, alpha], -1), tile=(128, 128), **options)
     expected = pixels * (alpha / 255) + (255.0 - alpha)
     result = preprocess_slide(path, factor, (400, 300))
-    # OpenSlide keeps colours times alpha in 8 bits.
+    # OpenSlide stores colours times alpha in 8 bits.
     assert np.abs(content(result) - brute_force(expected, factor, factor)).max() <= 1.51
 
 
 def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tissue, write_tiff):
-    # sRGB with red and blue exchanged: a profile whose effect is plain to see.
+    # sRGB with red and blue exchanged: a profile with an obvious effect.
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = srgb.replace(b"rXYZ", b"????", 1).replace(b"bXYZ", b"rXYZ", 1)
     exchanged = exchanged.replace(b"????", b"bXYZ", 1)
@@ -347,10 +350,10 @@ def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tiss
     kept = preprocess_slide(without, 7, (90, 70), icc=True)
     np.testing.assert_array_equal(kept.image, plain.image)
     assert kept.provenance["icc"] is None
-    assert "it carries no ICC profile" in kept.provenance["notes"]
+    assert "it has no ICC profile" in kept.provenance["notes"]
 
 
-def test_a_saved_image_carries_its_provenance_and_says_when_it_was_cut(tmp_path, svs):
+def test_a_saved_image_has_its_provenance_and_a_truncated_one_is_recognised(tmp_path, svs):
     result = preprocess_slide(svs, 16, (150, 200))
     path = tmp_path / "a.png"
     result.save(path)
@@ -371,7 +374,7 @@ def test_a_saved_image_carries_its_provenance_and_says_when_it_was_cut(tmp_path,
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_an_image_of_somebody_else_is_not_taken_for_ours(tmp_path):
+def test_an_image_of_another_program_is_refused(tmp_path):
     Image.new("RGB", (300, 300), "red").save(tmp_path / "a.png")
     with pytest.raises(ValueError, match="not made by this command"):
         read_provenance(Path(tmp_path / "a.png"))

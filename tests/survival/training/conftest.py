@@ -1,4 +1,4 @@
-"""A small cohort of real tissue whose hazard can be seen."""
+"""Fixtures: a small cohort of real tissue in which the hazard is visible."""
 
 import numpy as np
 import openslide
@@ -12,7 +12,7 @@ SLIDE = "tests/fixtures/slides/CMU-1-Small-Region.svs"
 
 @pytest.fixture(scope="session")
 def tissue(request, tmp_path_factory):
-    """A cohort of 48 patients, and the folder of their images, 40×32 pixels of a real slide."""
+    """Return a cohort of 48 patients, and a folder of images, 40×32 pixels of a real slide."""
     folder = tmp_path_factory.mktemp("images")
     with openslide.OpenSlide(str(request.config.rootpath / SLIDE)) as slide:
         whole = np.asarray(slide.get_thumbnail((555, 742)).convert("RGB"))

@@ -1,4 +1,4 @@
-"""The batches that a training sees, and what augmentation does to an image."""
+"""The batches of a training, and the augmentation of images."""
 
 import numpy as np
 import openslide
@@ -42,7 +42,7 @@ def test_events_are_dealt_out_evenly_unless_shuffled(tissue):
     assert np.ptp(events("shuffled")) > 1
 
 
-def test_an_epoch_depends_on_its_number_alone(tissue):
+def test_an_epoch_depends_only_on_its_number(tissue):
     data = batches(tissue, augment=("flip", "stain"))
     first = epoch_of(data)
     data.on_epoch_end()
@@ -89,7 +89,7 @@ def test_a_stain_changes_tissue_and_not_the_background(picture):
         changes.append(np.abs(changed[~white].astype(int) - picture[~white]).mean())
     assert changed.dtype == np.uint8 and changed.shape == picture.shape
     assert 3 < np.mean(changes) < 40
-    # Structure stays: the order of light and dark is nearly the same.
+    # The structure is preserved: the order of light and dark is nearly the same.
     assert np.corrcoef(changed.mean(axis=-1).ravel(), picture.mean(axis=-1).ravel())[0, 1] > 0.97
 
 
@@ -111,14 +111,14 @@ def test_images_that_do_not_fit_together_are_refused(tmp_path):
     for name, size in (("a", (40, 32)), ("b", (32, 40))):
         Image.new("RGB", size).save(tmp_path / f"{name}.png")
     (tmp_path / "c.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match="must have the same size"):
         CanvasImages(tmp_path, ["a.svs", "b.svs"])
-    with pytest.raises(ValueError, match="c.png is no image"):
+    with pytest.raises(ValueError, match="c.png is not an image"):
         CanvasImages(tmp_path, ["a.svs", "c.svs"])
     with pytest.raises(ValueError, match=r"1 slide\(s\) of the cohort: no image in .*: d.svs"):
         CanvasImages(tmp_path, ["a.svs", "d.svs"])
     (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-30])
-    with pytest.raises(ValueError, match="a.png is broken"):
+    with pytest.raises(ValueError, match="a.png is damaged"):
         CanvasImages(tmp_path, ["a.svs"])[0]
-    with pytest.raises(ValueError, match="no such folder"):
+    with pytest.raises(ValueError, match="does not exist"):
         CanvasImages(tmp_path / "nowhere", ["a.svs"])

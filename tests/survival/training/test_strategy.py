@@ -1,4 +1,4 @@
-"""``strategy="mirrored"``: slides on several devices compete as on one."""
+"""``strategy="mirrored"``: slides on several devices are compared as on one."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from resbuilder.common.strategy import devices, strategy_scope
 from survival.training import TrainingSettings
 
-# In a process of its own: logical devices are there from the start, and TensorFlow's collectives
-# stand no second strategy.
+# In a separate process: logical devices must be configured first, and TensorFlow's collectives
+# fail with a second strategy.
 PROGRAM = """
 import sys
 from experiments.scale.trainings import compare
@@ -30,7 +30,7 @@ except ValueError as error:
 @pytest.mark.parametrize("number", [2, 4])
 @pytest.mark.slow
 def test_devices_train_like_one(number, request):
-    """Weights, history and predictions, from batches of 9 slides, or fewer, on 2 and 4 devices."""
+    """Compare weights, history and predictions for batches of up to 9 slides on 2 and 4 devices."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(number)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""A training on images of real tissue: what it keeps, and that it goes on where it stopped."""
+"""A training on images of real tissue: which epoch it keeps, and how it resumes."""
 
 import shutil
 from dataclasses import replace
@@ -26,7 +26,7 @@ def trained(tissue, tmp_path_factory):
 
 
 class Stop(keras.callbacks.Callback):
-    """Ends a process in the middle of an epoch."""
+    """End a process in the middle of an epoch."""
 
     def __init__(self, epoch, batch):
         super().__init__()
@@ -45,7 +45,7 @@ def follow_up(table):
 
 
 @pytest.mark.any_backend
-def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_path):
+def test_the_best_epoch_is_kept_and_gives_the_scores_in_the_table(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(**SMALL, strata=True, mean_penalty=0.1)
     run = train(cohort, images, tmp_path / "run", settings)
@@ -54,7 +54,7 @@ def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_pat
     assert run.settings["kept_epoch"] == 1 + int(np.argmax(history.val_cindex))
     kept = history.iloc[run.settings["kept_epoch"] - 1]
     validation = table[table.split == "validation"]
-    # Strata have a baseline each: the offset between them is free, and decides nothing.
+    # Each stratum has a separate baseline, so the offset between strata is free and has no effect.
     assert kept.val_cindex == within_dataset_c(
         follow_up(validation), validation.log_hazard, validation.dataset
     )
@@ -68,7 +68,7 @@ def test_the_best_epoch_is_kept_and_predicts_what_the_table_says(tissue, tmp_pat
     assert not (tmp_path / "run" / "checkpoint").exists()
 
 
-def test_the_epoch_of_strata_is_chosen_within_them_and_else_over_all(tissue):
+def test_with_strata_the_epoch_is_selected_within_them(tissue):
     targets, rng = tissue[0].y_true(strata=True), np.random.default_rng(0)
     risk = rng.normal(size=len(targets)) - targets[:, 0] / targets[:, 0].std()
     shifted = risk + 3 * targets[:, 2]
@@ -77,7 +77,7 @@ def test_the_epoch_of_strata_is_chosen_within_them_and_else_over_all(tissue):
     assert c_index(targets[:, :2], risk) != c_index(targets[:, :2], shifted)
 
 
-def test_a_hazard_that_can_be_seen_is_learnt(tissue, tmp_path):
+def test_a_visible_hazard_is_learnt(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(epochs=10, width=0.06, batch_size=8)
     table = train(cohort, images, tmp_path / "run", settings).predictions
@@ -86,14 +86,14 @@ def test_a_hazard_that_can_be_seen_is_learnt(tissue, tmp_path):
 
 
 @pytest.mark.any_backend
-def test_a_training_cut_in_the_middle_goes_on_as_if_it_was_not(tissue, tmp_path):
+def test_an_interrupted_training_resumes_with_the_same_result(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(**SMALL, augment=("flip", "stain"))
     whole = train(cohort, images, tmp_path / "whole", settings)
     for stop in (Stop(1, 2), Stop(2, 0)):
         with pytest.raises(KeyboardInterrupt):
             train(cohort, images, tmp_path / "cut", settings, [stop])
-        with pytest.raises(ValueError, match="has not ended"):
+        with pytest.raises(ValueError, match="has not finished"):
             Run(tmp_path / "cut")
     cut = train(cohort, images, tmp_path / "cut", settings)
     pd.testing.assert_frame_equal(
@@ -102,7 +102,7 @@ def test_a_training_cut_in_the_middle_goes_on_as_if_it_was_not(tissue, tmp_path)
     pd.testing.assert_frame_equal(cut.predictions, whole.predictions)
 
 
-def test_a_training_killed_while_its_folder_is_made_goes_on(tissue, tmp_path, monkeypatch):
+def test_a_training_killed_while_its_folder_is_made_resumes(tissue, tmp_path, monkeypatch):
     cohort, images = tissue
     out = tmp_path / "run"
     for name in ("write_settings", "Cohort.write"):  # the first file, then the second
@@ -113,7 +113,7 @@ def test_a_training_killed_while_its_folder_is_made_goes_on(tissue, tmp_path, mo
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(f"survival.training.trainer.{name}", killed)
             train(cohort, images, out, ONE_EPOCH)
-        (out / ".0123456789abcdef.part.json").touch()  # what SIGKILL leaves of a file
+        (out / ".0123456789abcdef.part.json").touch()  # a partial file, as SIGKILL leaves it
     run = train(cohort, images, out, ONE_EPOCH)
     assert {path.name for path in out.iterdir()} == {
         *("cohort.csv", "history.csv", "lock", "model.keras", "predictions.csv", "settings.json")
@@ -133,7 +133,7 @@ def test_micro_batches_give_the_weights_of_the_whole_batch(tissue, trained, tmp_
     np.testing.assert_allclose(run.predictions.log_hazard, large, rtol=1e-3, atol=1e-4)
 
 
-def test_batches_too_large_for_the_memory_are_read_in_parts(tissue, trained, tmp_path, monkeypatch):
+def test_batches_too_large_for_memory_are_read_in_parts(tissue, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("survival.training.dataset.BATCH", 8 * 32 * 40 * 3 - 1)
     run = train(*tissue, tmp_path / "parts", replace(ONE_EPOCH, micro_batch=3))
     large = trained.predictions.log_hazard
@@ -153,15 +153,15 @@ def test_another_training_is_refused_in_the_same_folder(tissue, trained, tmp_pat
     before = (trained.path / "settings.json").read_bytes()
     with pytest.raises(ValueError, match=r"mean_penalty 0.0 \(now 0.5\)"):
         train(cohort, images, trained.path, replace(ONE_EPOCH, mean_penalty=0.5))
-    with pytest.raises(ValueError, match="was begun with another cohort file, other images; cho"):
+    with pytest.raises(ValueError, match="was started with another cohort file, other images; cho"):
         train(cohort.select(np.arange(50)), images, trained.path, ONE_EPOCH)
     assert (trained.path / "settings.json").read_bytes() == before
-    # The same images may have moved; others are another training.
+    # The images may be moved. Different images mean a different training.
     moved = shutil.copytree(images, tmp_path / "images")
     train(cohort, moved, trained.path, ONE_EPOCH)
     changed = CanvasImages(moved, cohort.slide).paths[0]
     Image.new("RGB", Image.open(changed).size).save(changed)
-    with pytest.raises(ValueError, match="was begun with other images; choose another folder"):
+    with pytest.raises(ValueError, match="was started with other images; choose another folder"):
         train(cohort, moved, trained.path, ONE_EPOCH)
     shutil.rmtree(moved)
     (tmp_path / "notes.txt").touch()
@@ -169,27 +169,30 @@ def test_another_training_is_refused_in_the_same_folder(tissue, trained, tmp_pat
         train(cohort, images, tmp_path, ONE_EPOCH)
 
 
-def test_what_cannot_be_learnt_is_refused_before_anything_is_written(tissue, tmp_path):
+def test_cohorts_without_events_are_refused_before_anything_is_written(tissue, tmp_path):
     cohort, images = tissue
     with pytest.raises(ValueError, match="split the cohort first"):
         unsplit = Cohort(cohort.slide, cohort.patient, cohort.time, cohort.event)
         train(unsplit, images, tmp_path / "run")
-    with pytest.raises(ValueError, match="no slide in the split 'train' has an event"):
+    with pytest.raises(
+        ValueError, match="split 'train' has no event, so there is nothing to learn"
+    ):
         censored = cohort.select(~cohort.event | (cohort.split != "train"))
         train(censored, images, tmp_path / "run")
     held = cohort.split == "validation"
     with pytest.raises(
-        ValueError, match=r"'validation' of A, B has no event \(\d+ patients\): split"
+        ValueError,
+        match=r"'validation' of A, B has no event \(\d+ patients\): use `survival cohort split`",
     ):
         train(cohort.select(~cohort.event | ~held), images, tmp_path / "run")
-    # An event at the very end precedes nobody's.
+    # An event at the end of follow-up cannot be compared with any other patient.
     lone = np.flatnonzero(held & cohort.event)[:1]
     with pytest.raises(ValueError, match=r"has no two patients that can be compared \(1 pat"):
         train(cohort.select([*np.flatnonzero(~held), *lone]), images, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_training_that_diverges_says_so(tissue, tmp_path):
+def test_a_diverging_training_is_an_error(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(**SMALL | {"learning_rate": 100.0})
     with pytest.raises(ValueError, match="smaller"):
@@ -213,12 +216,12 @@ def test_a_training_that_diverges_says_so(tissue, tmp_path):
         {"seed": -1},
     ],
 )
-def test_settings_that_make_no_sense_are_refused(wrong):
+def test_invalid_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         TrainingSettings(**wrong)
 
 
-def test_who_enters_late_is_learnt_and_judged_from_then_on(tissue, tmp_path):
+def test_late_entries_count_in_training_and_validation(tissue, tmp_path):
     cohort, images = tissue
     number = np.array([int(patient[7:]) for patient in cohort.patient])
     late = replace(cohort, entry=np.where(number % 2, 0.7 * cohort.time, 0))

@@ -65,7 +65,7 @@ bench: $(TEST)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf runs/demo build dist site .cache *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # It tests for pip, not for python: an incomplete venv has no pip and is created again.

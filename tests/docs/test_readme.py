@@ -29,7 +29,7 @@ def test_the_search_finds_a_network_within_the_budget(tmp_path, monkeypatch):
     names = run("resbuilder", tmp_path, monkeypatch)
     assert cost(names["result"].architecture).flops <= 1e6
     assert names["model"].output_shape == (None, 10)
-    assert (tmp_path / "runs/digits/report.html").is_file()
+    assert (tmp_path / "runs/digits/models/best.keras").is_file()
 
 
 def test_the_optimizer_brakes(tmp_path, monkeypatch):

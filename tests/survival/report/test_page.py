@@ -191,7 +191,7 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
 def test_without_a_training_split_the_horizon_must_be_given(tmp_path, make_run, slides):
     table, out = slides("A"), tmp_path / "report.html"
     run = make_run("a", table[table["split"] == "validation"])
-    assert "--horizon must be given, because no run has a training split" in refused(
+    assert "horizon must be given, because no run has a training split" in refused(
         run, "--out", out
     )
     assert call(run, "--out", out, "--horizon", 12).exit_code == 0

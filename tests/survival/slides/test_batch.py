@@ -145,7 +145,7 @@ def _greedy(size, progress):
 def test_a_task_that_needs_too_much_memory_fails_alone():
     outcomes = sorted(run_isolated(_greedy, [2**20, 2 * MEMORY, 2**20], 1, 60))
     assert [kind for _, kind, _ in outcomes] == ["done", "failed", "done"]
-    assert outcomes[1][2] == "out of memory, of which it may take 4 GiB"
+    assert outcomes[1][2] == "out of memory (the limit is 4 GiB per slide)"
 
 
 def worker_processes(least: int) -> list[psutil.Process]:

@@ -44,8 +44,8 @@ class BrakingPolicy:
     With a goal::
 
         exploring ── goal reached, patience over, or overfitting ──> exploiting
-            ^   └── patience over: goal adjusted ──┐                     │
-            └───────────────────────────────────────┘                     │
+            ^                                                             │
+            ├── patience over: the goal is adjusted, still exploring      │
             └── `exploitation` epochs over and minima left: accelerate ───┘
 
     Without a goal (``"auto"``), the policy brakes harder each time validation has stopped

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 # The backends' exceptions for exhausted memory have no common base class.
 OUT_OF_MEMORY = ("ResourceExhaustedError", "OutOfMemoryError", "XlaRuntimeError", "JaxRuntimeError")
@@ -157,6 +158,17 @@ class Commands(OneLineErrors, click.Group):
             return super().format_commands(ctx, formatter)
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.modules.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names of commands and options without importing the commands' modules."""
+        if not self.modules:
+            return super().shell_complete(ctx, incomplete)
+        commands = [
+            CompletionItem(name, help=line)
+            for name, (_, line) in self.modules.items()
+            if name.startswith(incomplete)
+        ]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 # Decorator for a command that can print its results as JSON; see :func:`echo_json`.

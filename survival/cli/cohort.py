@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,18 +11,11 @@ from resbuilder.common.cli import Commands, echo_json, json_option
 from resbuilder.common.replacing import begins_otherwise, check_place
 from resbuilder.common.words import count, some
 from survival.cli.options import event_column, event_is, time_column, time_unit
-from survival.cohort import (
-    ENDPOINTS,
-    Cohort,
-    GdcCohort,
-    ManifestError,
-    cohort_from_gdc,
-    split_by_patient,
-    summarize,
-    without_events,
-)
-from survival.cohort.identity import check_contents, copies_among
-from survival.names import find_files
+from survival.cohort.endpoints import ENDPOINTS
+
+# pandas is imported by the commands, so that their help need not wait for it.
+if TYPE_CHECKING:
+    from survival.cohort import Cohort, GdcCohort
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _out = click.option(
@@ -88,6 +82,8 @@ def from_gdc(
     Times are in months: GDC's days divided by 30.4375.
     """
     _check_out(out, overwrite)
+    from survival.cohort import cohort_from_gdc
+
     made = cohort_from_gdc(clinical, slides, endpoints, dataset, follow_up, samples)
     _write_made(made, out, slides)
 
@@ -109,6 +105,8 @@ def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: 
     Without SLIDES there is one row per patient, and the column "slide" holds the patient's name.
     """
     _check_out(out, overwrite)
+    from survival.cohort import cohort_from_gdc
+
     _write_made(cohort_from_gdc(clinical, slides, endpoints, dataset), out, slides)
 
 
@@ -155,6 +153,8 @@ def split(
     the test split are used for training.
     """
     _check_out(out, overwrite)
+    from survival.cohort import Cohort, split_by_patient
+
     whole = Cohort.read(manifest, time, event, event_is=event_is)
     if whole.split.any() and not again:
         raise ValueError(f"{manifest} is already split; give --again to replace its split")
@@ -185,6 +185,10 @@ def check(
 
     Exit status: 0 if the cohort can be used (there may be warnings), 2 if it cannot.
     """
+    from survival.cohort import Cohort, ManifestError, without_events
+    from survival.cohort.identity import check_contents, copies_among
+    from survival.names import find_files
+
     try:
         checked = Cohort.read(
             manifest, time, event, folder=slides, need_events=not datasets, event_is=event_is
@@ -222,6 +226,8 @@ def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json:
 
     One row per dataset and split. Follow-up is the median by the reverse Kaplan–Meier method.
     """
+    from survival.cohort import Cohort, summarize, without_events
+
     whole = Cohort.read(manifest, time, event, need_events=False, event_is=event_is)
     whole = whole.in_unit(time_unit)
     if as_json:
@@ -234,6 +240,7 @@ def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json:
 def _check_copies(rows: Cohort, images: Path | None) -> None:
     """Refuse a slide under two names, if images of the slides are given."""
     if images is not None:
+        from survival.cohort.identity import check_contents
         from survival.images import CanvasImages
 
         check_contents(rows, CanvasImages(images, rows.slide).contents)
@@ -249,6 +256,8 @@ def _list(what: str, why: str, names) -> None:
 
 
 def _say_who_enters_late(rows: Cohort) -> None:
+    from survival.cohort import summarize
+
     if late := int(summarize(rows).iloc[-1].enter_late):
         enter = "enters" if late == 1 else "enter"
         click.echo(
@@ -263,6 +272,8 @@ def _warn_of(problems: list[str]) -> None:
 
 
 def _size(rows: Cohort) -> str:
+    from survival.cohort import summarize
+
     total = summarize(rows).iloc[-1]
     sizes = count(total.slides, "slide"), count(total.patients, "patient")
     return f"{sizes[0]} of {sizes[1]}, {total.events} with the event"
@@ -271,6 +282,8 @@ def _size(rows: Cohort) -> str:
 def _print_summary(rows: Cohort) -> None:
     from rich.console import Console
     from rich.table import Table
+
+    from survival.cohort import summarize
 
     unit = f"in {rows.time_unit}" if rows.time_unit else "in the time unit of the manifest"
     late = bool(rows.entry.any())

@@ -12,10 +12,9 @@ import pandas as pd
 
 from resbuilder.common.words import some
 from survival.cohort import cbioportal, gdc_clinical
+from survival.cohort.endpoints import ENDPOINTS
 from survival.cohort.exports import read_tables
 from survival.cohort.left_out import check_left_out
-
-ENDPOINTS = ("OS", "DSS", "PFS", "DFS")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from survival.cli import COMMANDS, main
 
@@ -14,12 +15,23 @@ def test_the_listed_line_is_the_first_line_of_a_commands_help(name):
     assert " ".join(command.help.split("\n\n")[0].split()) == COMMANDS[name][1]
 
 
-def test_help_imports_no_library_of_the_commands():
+@pytest.mark.parametrize(
+    ("words", "shown"), [([], "preprocess"), *(([name], "--help") for name in COMMANDS)]
+)
+def test_help_imports_no_heavy_library_of_the_commands(words, shown):
     program = (
         "import sys\nfrom survival.cli import main\n"
-        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
-        "assert not {'keras', 'pandas', 'numpy', 'matplotlib'} & set(sys.modules)"
+        f"try:\n    main([*{words}, '--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'keras', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "preprocess" in done.stdout
+    assert shown in done.stdout
+
+
+def test_completion_offers_commands_and_options():
+    complete = ShellComplete(main, {}, "survival", "_SURVIVAL_COMPLETE")
+    assert [item.value for item in complete.get_completions([], "pre")] == ["preprocess"]
+    assert [item.value for item in complete.get_completions([], "--h")] == ["--help"]
+    assert "split" in [item.value for item in complete.get_completions(["cohort"], "")]

@@ -46,8 +46,8 @@ class NativeRegularizer:
             raise ValueError(f"algorithm must be one of {(*ALGORITHMS, 'auto')}, got {algorithm!r}")
         if strict and algorithm == "auto":
             raise ValueError(
-                "strict=True and engine='google' reproduce Google's implementation, which does not "
-                f"have algorithm='auto'; use one of {ALGORITHMS}"
+                "algorithm='auto' is not available with strict=True or engine='google', which "
+                f"reproduce Google's implementation; use one of {ALGORITHMS}"
             )
         if resource not in RESOURCES:
             raise ValueError(f"resource must be one of {RESOURCES}, got {resource!r}")

@@ -86,7 +86,7 @@ def test_a_search_without_morph_net_leaves_no_files(no_morph_net, tmp_path):
     options = ["search", "--dataset", "digits", "--engine", "google", "--out", str(out)]
     result = CliRunner().invoke(main, options)
     assert result.exit_code == 2
-    assert result.output.startswith('Error: engine="google" needs Google\'s morph_net')
+    assert result.output.startswith('Error: --engine="google" needs Google\'s morph_net')
     assert not out.exists()
 
 

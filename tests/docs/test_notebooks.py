@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 # Values of the cell tagged "parameters", so that a notebook takes seconds.
 TINY = {
     "optimizer": {"EPOCHS": 2},
-    "pruning": {"EPOCHS": 2},
-    "search": {"PICTURES": 120, "EPOCHS": 18},
+    "pruning": {"EPOCHS": 1},
+    "search": {"PICTURES": 120, "EPOCHS": 9, "DEPTHS": "1"},
     "survival": {"EPOCHS": 1, "DRAWS": 10},
 }
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))

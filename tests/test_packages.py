@@ -137,6 +137,7 @@ from survival.metrics import c_index  # attr-defined
 """
 
 
+@pytest.mark.slow
 def test_a_type_checker_sees_the_types_of_the_installed_packages(wheel, tmp_path):
     """The wheel is checked in a separate environment; without py.typed, all types would be Any."""
     environment = tmp_path / "venv"

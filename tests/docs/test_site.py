@@ -42,6 +42,7 @@ def test_no_public_name_is_missing_from_the_reference():
             assert is_documented != is_linked, f"{module}.{member}"
 
 
+@pytest.mark.slow
 def test_a_name_that_a_package_links_is_documented_by_its_room():
     pages = dict(python_pages.pages())
     for package in python_pages.PACKAGES:

@@ -154,6 +154,7 @@ def test_scores_by_kind_equal_those_by_hand():
     assert scores["auc_by_kind"] == {"splice": 0.75, "inpainting": 0.5}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="experiments: TensorFlow")
 def test_a_search_on_six_channels_is_judged_on_the_test_part(made):
     folder, _ = made

@@ -79,6 +79,7 @@ def test_the_thesis_expansion_of_1_and_41_needs_a_dense_layer_that_narrows():
         assert (expanded((1, 41, units), flops(WIDTHS))[:2] == SECOND[:2]) == fits
 
 
+@pytest.mark.slow
 @trains
 def test_records_belong_to_their_steps(job):
     """There is one every 50 of 292 steps, done ten at once, of the network at that step."""

@@ -167,6 +167,7 @@ def test_the_cohort_is_a_checked_manifest_of_slides(made):
     assert (truth.groupby("patient").true_log_hazard.nunique() == 1).all()
 
 
+@pytest.mark.slow
 def test_both_scanners_slides_become_canvases_of_one_size(made):
     folder, cohort = made
     for dataset in "AB":

@@ -371,6 +371,7 @@ print("the same:", len(one))  # 4 weights, their momenta and 4 numbers
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="tf.distribute is TensorFlow's")
 def test_two_mirrored_replicas_train_like_one_device():
     """Run in a separate process: logical devices must be set up before TensorFlow starts."""

@@ -183,6 +183,7 @@ print("friction", float(keras.models.load_model(sys.argv[1]).optimizer.friction)
 """
 
 
+@pytest.mark.slow
 def test_the_error_of_a_program_that_does_not_import_the_package_says_what_to_do(tmp_path):
     model = network()
     model.compile(PHS(friction=3.0), "mse")

@@ -110,6 +110,7 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
     np.testing.assert_array_equal(*outputs)
 
 
+@pytest.mark.slow
 def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "moved" / run.name)
     before = (moved / "report.html").read_text()

@@ -317,6 +317,7 @@ def test_nothing_is_written_if_the_settings_are_invalid(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_start_from_a_file(tmp_path):
     architecture = build_start(tmp_path / "a.json", (8, 8, 1))
     result = run_search(tmp_path / "run", start=str(tmp_path / "a.json"), rounds=0, **OWN)

@@ -77,6 +77,7 @@ def test_with_strata_the_epoch_is_selected_within_them(tissue):
     assert c_index(targets[:, :2], risk) != c_index(targets[:, :2], shifted)
 
 
+@pytest.mark.slow
 def test_a_visible_hazard_is_learnt(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(epochs=10, width=0.06, batch_size=8)
@@ -127,12 +128,14 @@ def test_a_finished_training_is_not_repeated(tissue, trained):
     assert (trained.path / "model.keras").stat().st_mtime_ns == changed
 
 
+@pytest.mark.slow
 def test_micro_batches_give_the_weights_of_the_whole_batch(tissue, trained, tmp_path):
     run = train(*tissue, tmp_path / "micro", replace(ONE_EPOCH, micro_batch=3))
     large = trained.predictions.log_hazard
     np.testing.assert_allclose(run.predictions.log_hazard, large, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_batches_too_large_for_memory_are_read_in_parts(tissue, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("survival.training.dataset.BATCH", 8 * 32 * 40 * 3 - 1)
     run = train(*tissue, tmp_path / "parts", replace(ONE_EPOCH, micro_batch=3))

@@ -20,6 +20,14 @@ settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` deselects
+def pytest_collection_modifyitems(items):
+    """Mark tests as slow that are slow on the backend of this run only."""
+    for item in items:
+        if any(keras.backend.backend() in mark.args for mark in item.iter_markers("slow_on")):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def same_random_numbers():
     """Seed Python, numpy and the backend, so that tests do not depend on each other."""

@@ -46,6 +46,7 @@ def numbers(variables):
 
 
 @pytest.mark.parametrize(("schedule", "options"), OPTIONS, ids=str)
+@pytest.mark.slow_on("jax")
 def test_a_loaded_optimizer_continues_as_if_it_had_not_been_saved(schedule, options):
     optimizer = PHS(SCHEDULES[schedule](STEP), MASS, FRICTION, **options)
     whole = walk(optimizer, weights(), range(STEPS))

@@ -39,6 +39,7 @@ def walked(optimizer, steps=STEPS):
     [{}, {"weight_decay": 0.1, "global_clipnorm": 1.0}, {"gradient_accumulation_steps": 2}],
     ids=str,
 )
+@pytest.mark.slow_on("jax")
 def test_from_sgd_takes_the_steps_of_sgd_under_its_schedule(schedule, options):
     expected = walked(keras.optimizers.SGD(schedule, momentum=0.8, **options))
     for time_step in (0.1, 3.0):
@@ -142,6 +143,7 @@ def test_the_largest_value_of_a_long_schedule_is_found(peak):
     assert largest_time_step(lambda step: 0.1, 7, 1) == (0.1, 7)
 
 
+@pytest.mark.slow_on("jax")
 def test_a_schedule_that_would_diverge_after_braking_is_refused_before_the_first_step():
     warm_up = schedules.CosineDecay(0.01, 400, warmup_target=0.1, warmup_steps=100)
     one = model(PHS(warm_up))

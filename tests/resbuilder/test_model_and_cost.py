@@ -68,6 +68,7 @@ def test_flops_equal_those_of_the_tensorflow_profiler(name):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", KINDS)
+@pytest.mark.slow_on("jax")
 def test_parameters_activations_and_shapes_equal_those_of_the_model(name):
     architecture = KINDS[name]
     model, counted = build_model(architecture, seed=0), cost(architecture)
@@ -161,6 +162,7 @@ def test_preprocessing_is_part_of_the_model():
 @pytest.mark.any_backend
 @pytest.mark.parametrize("width", [5, 8])
 @pytest.mark.parametrize("side", [7, 8])
+@pytest.mark.slow_on("jax")
 def test_a_projection_equals_a_strided_convolution_even_with_few_channels(width, side):
     network = build_model(
         resnet_architecture((side, side, 1), 3, (width, 9), (1, 1), "small"), seed=1

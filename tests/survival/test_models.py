@@ -23,6 +23,7 @@ def test_the_layers_are_those_of_the_author():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_a_white_slide_gives_no_signal_and_padding_has_only_a_local_effect():
     model = vgg_survival_model((32, 48, 3), width=1 / 16, seed=0)
     white = np.full((1, 32, 48, 3), 255, "uint8")
@@ -51,6 +52,7 @@ def early_features(model, pixels):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_log_hazards_are_float32_in_mixed_precision_and_near_those_in_float32():
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype="uint8")
     exact = vgg_survival_model((32, 32, 3), width=1 / 8, seed=1)

@@ -36,6 +36,7 @@ EACH = [
 
 
 @pytest.mark.parametrize("build", EACH)
+@pytest.mark.slow_on("jax")
 def test_removing_constant_channels_does_not_change_the_outputs(build):
     model = randomize(build())
     graph = ChannelGraph(model)

@@ -135,6 +135,7 @@ def test_channels_with_small_gammas_are_removed_first():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_taylor_importance_is_the_squared_slope_of_the_loss_along_each_gate():
     """Compare with finite differences, scaling a channel's deviation from its mean."""
     model = two_stages()
@@ -168,6 +169,7 @@ def test_taylor_importance_is_the_squared_slope_of_the_loss_along_each_gate():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_taylor_importance_keeps_channels_that_the_loss_depends_on():
     model = two_stages()
     kernel = model.get_layer("b").kernel.numpy().copy()
@@ -263,6 +265,7 @@ def test_a_network_with_nothing_to_prune_is_refused():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_gradual_pruning_holds_channels_at_zero_until_they_are_removed():
     model = two_stages()
     images, labels = images_for(model, 12), np.ones((12, 3), "float32")

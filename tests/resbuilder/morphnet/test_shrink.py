@@ -236,6 +236,7 @@ def test_borders_are_distinguished_from_channels_that_vary():
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_the_optimizer_state_is_inherited_by_channel():
     model = small_network(READERS["a bias"])
     model.compile("adam", "mse", jit_compile=False, run_eagerly=True)

@@ -87,6 +87,7 @@ def test_intensity_mixes_old_and_new_widths_within_the_budget(base, intensity, b
         assert widths == rounded(1, mixed)
 
 
+@pytest.mark.slow_on("jax")
 def test_cost_equals_that_of_the_widened_model(network):
     graph = ChannelGraph(network)
     free = {

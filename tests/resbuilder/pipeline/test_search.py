@@ -77,6 +77,7 @@ def finished(tmp_path_factory):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_the_run_follows_figure_4_3(finished):
     trained = ["architecture", "training", "training", "training"]
     assert [event.name for event in events(finished)] == [

@@ -56,6 +56,7 @@ def recorded(t, **kwargs):
     return t.fit(7, regularize=False, callbacks=[recorder], **kwargs), recorder
 
 
+@pytest.mark.slow_on("jax")
 def test_the_rate_rises_and_falls_to_zero_with_every_step(data):
     _, recorder = recorded(trainer(data, schedule="cosine", warmup=1 / 3))
     falling = [1e-2 * (1 + np.cos(np.pi * n / 4)) / 2 for n in range(4)]

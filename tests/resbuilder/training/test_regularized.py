@@ -36,6 +36,7 @@ def same_outputs(loaded, model):
     np.testing.assert_allclose(*outputs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow_on("jax")
 def test_training_loss_is_the_task_loss_plus_lambda_times_the_terms():
     model = regularized(optimizer=keras.optimizers.SGD(0.0))
     plain = model.fit(X, Y, batch_size=32, verbose=0).history["loss"][0]
@@ -54,6 +55,7 @@ def test_evaluate_reports_only_the_task_loss():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.slow_on("jax")
 def test_lambda_can_change_between_fits_of_a_compiled_step(jit_compile):
     """A large λ shrinks the block's L1 norm; λ = 0 in the same compiled step does not."""
     if jit_compile and keras.backend.backend() == "torch":

@@ -104,6 +104,7 @@ def test_a_row_that_enters_at_the_time_of_an_event_is_not_at_risk():
 
 @pytest.mark.parametrize("strata", [[], ["surgery"]])
 @pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.slow_on("jax")
 def test_lifelines_on_heart_transplants(value_and_gradient, strata, weighted):
     """Compare with lifelines' CoxPHFitter: log-likelihood and optimum, entry_col, Efron's ties."""
     lifelines = pytest.importorskip("lifelines")

@@ -158,6 +158,7 @@ def test_gradient_is_the_derivative(value_and_gradient, ties):
 
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("name", ["whas500", "gbsg2", "veterans_lung_cancer"])
+@pytest.mark.slow_on("jax")
 def test_gradient_is_zero_at_the_optimum_of_scikit_survival(value_and_gradient, ties, name):
     """Real cohorts with ties: 500, 686 and 137 patients."""
     datasets = pytest.importorskip("sksurv.datasets")
@@ -243,6 +244,7 @@ def test_invariances_of_the_partial_likelihood(value_and_gradient, ties, case, s
 
 
 @pytest.mark.parametrize("ties", TIES)
+@pytest.mark.slow_on("jax")
 def test_strata_add_up(value_and_gradient, ties):
     y, h = cohort(90, columns=3, spread=40.0)
     y[:, 2] = 1000 * (y[:, 2] - 1)  # any whole numbers
@@ -292,6 +294,7 @@ def test_without_comparisons_value_and_gradient_are_zero(value_and_gradient, tie
     np.testing.assert_array_equal(gradient, 0)
 
 
+@pytest.mark.slow_on("jax")
 def test_half_precision_is_computed_in_float32(value_and_gradient):
     y, h = cohort(200, spread=30.0)
     for dtype in ("float16", "bfloat16"):

@@ -45,6 +45,7 @@ def follow_up(table):
 
 
 @pytest.mark.any_backend
+@pytest.mark.slow_on("jax")
 def test_the_best_epoch_is_kept_and_gives_the_scores_in_the_table(tissue, tmp_path):
     cohort, images = tissue
     settings = TrainingSettings(**SMALL, strata=True, mean_penalty=0.1)

@@ -374,7 +374,7 @@ def _mean(values: list[float]) -> str:
 
 
 def main() -> None:
-    """Measure what is missing, and print the report."""
+    """Run the missing measurements, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--preset",

@@ -38,9 +38,9 @@ class Experiment:
     """What a script stores, and how long that takes.
 
     Attributes:
-        jobs: Maps ``CHAPTER/NAME`` of a file of results to a function that takes a preset and
+        jobs: Maps ``CHAPTER/NAME`` of a results file to a function that takes a preset and
             returns the settings of the file's jobs by name.
-        publish_from: Writes the table and the figure next to a file of results.
+        publish_from: Writes the table and the figure next to a results file.
         times: How long each preset takes. A script without presets has one, ``"thesis"``.
         arguments: What follows the module in the command.
         page: ``CHAPTER/NAME`` of table and figure if it differs from that of the results.

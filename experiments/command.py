@@ -228,7 +228,7 @@ def measure(
     """Run the jobs that are missing, and store all results in one file.
 
     Args:
-        name: ``CHAPTER/SCRIPT``, for the folder of runs and the file of results.
+        name: ``CHAPTER/SCRIPT``, for the folder of runs and the results file.
         work: Takes the settings of a job and returns its result.
         jobs: Settings of all jobs by name. Stored results of jobs that do not run are kept.
         preset: Results of ``"quick"`` stay in the folder of the runs; all others go to
@@ -260,7 +260,7 @@ def measure(
 
 
 def results_file(name: str, preset: str, running: Running = Running()) -> Path:
-    """Return the file of results of ``CHAPTER/SCRIPT``; for quick, it is among the runs."""
+    """Return the results file of ``CHAPTER/SCRIPT``; for quick, it is among the runs."""
     if preset == "quick":
         return running.folder(name, preset) / "report" / f"{name.split('/')[1]}.json"
     return RESULTS / f"{name}_laptop.json" if preset == "laptop" else RESULTS / f"{name}.json"
@@ -285,7 +285,7 @@ def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
 
 
 def publish(path: Path, figure: Figure, table: str | None = None) -> None:
-    """Write a figure, and a table if there is one, next to a file of results, and print where.
+    """Write a figure, and a table if there is one, next to a results file, and print where.
 
     Args:
         path: The file that :func:`measure` returned.
@@ -302,11 +302,11 @@ def publish(path: Path, figure: Figure, table: str | None = None) -> None:
 
 
 def publish_table(path: Path, table: str) -> None:
-    """Print a Markdown table, and write it next to the file of results ``path``."""
+    """Print a Markdown table, and write it next to the results file ``path``."""
     path.with_suffix(".md").write_text(table, encoding="utf-8")
     click.echo(table)
 
 
 def stored(path: Path) -> list[dict]:
-    """Return the entries of a file of results: each job's settings as ``job``, and its result."""
+    """Return the entries of a results file: each job's settings as ``job``, and its result."""
     return list(json.loads(path.read_text(encoding="utf-8")).values())

@@ -239,7 +239,7 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
 
 
 def as_stored(job: dict) -> dict:
-    """Return a job as a file of results stores it: five significant digits, tuples as lists."""
+    """Return a job as a results file stores it: five significant digits, tuples as lists."""
     return json.loads(json.dumps(_plain(job)))
 
 

@@ -20,13 +20,13 @@ from resbuilder.common.cli import Command
 
 
 def regenerate(results: Path) -> list[Path]:
-    """Write the table and the figure of every file of results.
+    """Write the table and the figure of every results file.
 
     Args:
         results: Folder with a folder for each chapter.
 
     Returns:
-        The files of results that were found.
+        The results files that were found.
     """
     from experiments.survival import thesis_tables
 
@@ -37,7 +37,7 @@ def regenerate(results: Path) -> list[Path]:
                 if path.is_file():
                     experiment.publish_from(path)
                     found.append(path)
-    # The pages of the thesis' tables are made from several files of results.
+    # The pages of the thesis' tables are made from several results files.
     for chapter, page in (("resbuilder", table_6_1), ("survival", thesis_tables)):
         if (results / chapter).is_dir():
             page.publish_from(results / chapter)

@@ -36,7 +36,7 @@ def write_slides(
 
     Args:
         folder: Existing folder for the slides.
-        progress: Called with the number of finished slides and of all slides.
+        progress: Called with the number of finished slides and the total.
 
     Returns:
         For each scanner a cohort of its slides, with paths relative to ``folder``, and simulated

@@ -154,7 +154,7 @@ def distances(starts: dict[str, list[dict]]) -> np.ndarray:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to the file of results."""
+    """Write the table and the figure next to the results file."""
     from experiments.morphnet import figures
 
     starts = by_start(path)
@@ -174,7 +174,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     jobs = start_jobs(preset)
     publish_from(measure("morphnet/bad_start", rounds_from, jobs, preset, running))
 

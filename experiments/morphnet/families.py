@@ -270,7 +270,7 @@ def jobs_of(preset: str) -> dict[str, dict]:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table next to the file of results."""
+    """Write the table next to the results file."""
     publish_table(path, markdown(stored(path)))
 
 
@@ -286,7 +286,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing on the current backend, and write the table."""
+    """Run the missing measurements on the current backend, and write the table."""
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     jobs = jobs_of(preset)
     own = [name for name, job in jobs.items() if job["backend"] == backend]

@@ -47,26 +47,26 @@ def one_iteration(iterations: Iterations) -> Figure:
     return figure
 
 
-def two_iterations(runs: list[dict], paths: list[list[list[dict]]]) -> Figure:
+def two_iterations(runs: list[dict], trajectories: list[list[list[dict]]]) -> Figure:
     """Draw test error and FLOPs of the suggested network over steps (fig. 5.2).
 
     Args:
         runs: As :attr:`experiments.morphnet.iterations.Iterations.runs`.
-        paths: The :func:`experiments.morphnet.iterations.trajectory` of each.
+        trajectories: The :func:`experiments.morphnet.iterations.trajectory` of each.
     """
     with styled():
         figure = new_figure(4.4)
         error, cost = figure.subplots(1, 2)
         broke = any(not run["final"] for run in runs)
-        for run, path in zip(runs, paths, strict=True):
+        for run, trajectory in zip(runs, trajectories, strict=True):
             style, label = _of_strength(runs, run)
             for axes, key in ((error, "error"), (cost, "flops")):
-                _trainings(axes, path, lambda r, key=key: r[key], style, label)
+                _trainings(axes, trajectory, lambda r, key=key: r[key], style, label)
                 if not run["final"]:
-                    last = path[-1][-1]
+                    last = trajectory[-1][-1]
                     axes.plot(last["step"], last[key], "x", color=RED, markersize=10)
         for axes in (error, cost):
-            _starts(axes, paths)
+            _starts(axes, trajectories)
         title = "(a) Test error (×: breakdown)" if broke else "(a) Test error"
         error.set(xlabel="step (dotted: a new training)", yscale="log", title=title)
         _error_axis(error.yaxis)
@@ -108,29 +108,32 @@ def fronts(iterations: Iterations) -> Figure:
     return figure
 
 
-def single_run(paths: list[list[list[dict]]]) -> Figure:
+def single_run(trajectories: list[list[list[dict]]]) -> Figure:
     """Draw test error, FLOPs and suggested widths over steps, for each seed (fig. 5.4)."""
     with styled():
         figure = new_figure(4.0)
         error, cost, widths = figure.subplots(1, 3)
-        for number, path in enumerate(paths):
-            _trainings(error, path, lambda r: r["error"], _style(INK), None)
-            _trainings(cost, path, lambda r: r["flops"], _style(INK), None)
+        for number, trajectory in enumerate(trajectories):
+            _trainings(error, trajectory, lambda r: r["error"], _style(INK), None)
+            _trainings(cost, trajectory, lambda r: r["flops"], _style(INK), None)
             for index, color in enumerate((BLUE, ORANGE, GREEN)):
                 label = None if number else LAYERS[index]
-                _trainings(widths, path, lambda r, i=index: r["alive"][i], _style(color), label)
+                _trainings(
+                    widths, trajectory, lambda r, i=index: r["alive"][i], _style(color), label
+                )
         for axes in (error, cost, widths):
-            _starts(axes, paths)
+            _starts(axes, trajectories)
             axes.set_xlabel("step (dotted: a new training)")
         error.set(yscale="log", title="(a) Test error")
         _error_axis(error.yaxis)
         cost.set(title="(b) FLOPs, suggested network")
-        cost.set_ylim(0, 1.1 * max(r["flops"] for path in paths for t in path for r in t))
+        records = [r for trajectory in trajectories for training in trajectory for r in training]
+        cost.set_ylim(0, 1.1 * max(r["flops"] for r in records))
         si_axis(cost.yaxis)
         widths.set(yscale="log", title="(c) Suggested widths")
         log_axis(widths.yaxis)
         widths.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        top = max(max(r["alive"]) for path in paths for t in path for r in t)
+        top = max(max(r["alive"]) for r in records)
         widths.set_ylim(top=3 * top)  # room for the legend
         widths.legend(loc="upper center", ncols=3, columnspacing=1, handlelength=1.2)
     return figure
@@ -151,9 +154,9 @@ def _of_strength(runs: list[dict], run: dict) -> tuple[dict, str | None]:
     return style, label if run is first else None
 
 
-def _trainings(axes, path: list[list[dict]], value, style: dict, label: str | None) -> None:
+def _trainings(axes, trajectory: list[list[dict]], value, style: dict, label: str | None) -> None:
     """Draw a line for each training of a run; they do not join, as each starts from scratch."""
-    for number, records in enumerate(path):
+    for number, records in enumerate(trajectory):
         axes.plot(
             [r["step"] for r in records],
             [value(r) for r in records],
@@ -162,9 +165,9 @@ def _trainings(axes, path: list[list[dict]], value, style: dict, label: str | No
         )
 
 
-def _starts(axes, paths: list[list[list[dict]]]) -> None:
+def _starts(axes, trajectories: list[list[list[dict]]]) -> None:
     """Draw lines where the second and the third training start."""
-    longest = max(paths, key=len)
+    longest = max(trajectories, key=len)
     for records in longest[1:]:
         axes.axvline(records[0]["step"], color=GREY, linewidth=1, linestyle=":")
 

@@ -261,7 +261,7 @@ def drawn(results: list[dict]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to the file of results."""
+    """Write the table and the figure next to the results file."""
     results = stored(path)
     publish(path, drawn(results), markdown(results))
 
@@ -282,7 +282,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet", *PRESETS, seeds={name: v[-1] for name, v in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     publish_from(measure("morphnet/inherited", work, jobs_of(preset), preset, running))
 
 

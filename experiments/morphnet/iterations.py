@@ -117,7 +117,7 @@ def experiment(figure: str, publish_from: Callable[[Path], None]) -> Experiment:
 
 
 def measure_iterations(preset: str, running: Running) -> Path:
-    """Run the missing trainings, and return the file of results."""
+    """Start the missing training runs, and return the results file."""
     path = measure("morphnet/iterations", work, jobs_of(preset), preset, running)
     click.echo(f"Trainings: {path}")
     return path

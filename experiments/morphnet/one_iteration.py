@@ -50,7 +50,7 @@ def markdown(iterations: Iterations) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to the file of results."""
+    """Write the table and the figure next to the results file."""
     from experiments.morphnet import figures
 
     iterations = Iterations(path)
@@ -64,7 +64,7 @@ EXPERIMENTS = (experiment("one_iteration", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     publish_from(measure_iterations(preset, running))
 
 

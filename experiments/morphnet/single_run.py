@@ -5,8 +5,8 @@
     python -m experiments.morphnet.single_run --preset quick
     python -m experiments.morphnet.single_run --preset thesis
 
-It shows two iterations, and the final training of the network that they left. The trainings are
-those of ``experiments.morphnet.one_iteration``.
+It shows two iterations, and the final training of the remaining network. The training runs are
+shared with ``experiments.morphnet.one_iteration``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,12 @@ from experiments.morphnet.what_is_left import dots
 from resbuilder.common.cli import Command
 
 
-def markdown(paths: list[list[list[dict]]]) -> str:
-    """Return the table of all records of the first seed; ``paths`` has one entry for each seed."""
+def markdown(trajectories: list[list[list[dict]]]) -> str:
+    """Return the table of everything recorded for the first seed.
+
+    Args:
+        trajectories: The :func:`experiments.morphnet.iterations.trajectory` of each seed.
+    """
     from resbuilder.report.style import si
 
     lines = [
@@ -36,7 +40,7 @@ def markdown(paths: list[list[list[dict]]]) -> str:
         "|---|---|---|---|---|",
     ]
     names = ("first iteration", "second iteration", "final")
-    for name, training in zip(names, paths[0], strict=False):
+    for name, training in zip(names, trajectories[0], strict=False):
         lines += [
             f"| {name} | {r['step']} | {100 * r['error']:.2f} | {si(r['flops'])} "
             f"| {dots(r['alive'])} |"
@@ -46,11 +50,13 @@ def markdown(paths: list[list[list[dict]]]) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to the file of results."""
+    """Write the table and the figure next to the results file."""
     from experiments.morphnet import figures
 
-    paths = [trajectory(run) for run in Iterations(path).by_strength()[SHOWN]]
-    publish(path.with_name("single_run.json"), figures.single_run(paths), markdown(paths))
+    trajectories = [trajectory(run) for run in Iterations(path).by_strength()[SHOWN]]
+    publish(
+        path.with_name("single_run.json"), figures.single_run(trajectories), markdown(trajectories)
+    )
 
 
 EXPERIMENTS = (experiment("single_run", publish_from),)
@@ -59,7 +65,7 @@ EXPERIMENTS = (experiment("single_run", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     publish_from(measure_iterations(preset, running))
 
 

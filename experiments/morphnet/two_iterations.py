@@ -1,13 +1,13 @@
-"""Figures 5.2 and 5.3: two iterations of MorphNet for several λ, then training without the term.
+"""Figures 5.2 and 5.3: two iterations of MorphNet for several λ, then training without its penalty.
 
 ::
 
     python -m experiments.morphnet.two_iterations --preset quick
     python -m experiments.morphnet.two_iterations --preset thesis
 
-Fig. 5.2 shows test error and FLOPs of the suggested network during training. Fig. 5.3 shows Pareto
-fronts of loss and FLOPs, after the first iteration and after the final training. The trainings are
-those of ``experiments.morphnet.one_iteration``.
+Fig. 5.2 shows the test error and FLOPs of the suggested network during training. Fig. 5.3 shows
+Pareto fronts of loss and FLOPs, after the first iteration and after the final training. The
+training runs are shared with ``experiments.morphnet.one_iteration``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from resbuilder.common.cli import Command
 
 
 def markdown(iterations: Iterations) -> str:
-    """Return the table of widths and final trainings, a row for each λ and seed."""
+    """Return the table of widths and final training results, one row per λ and seed."""
     from experiments.phs.summary import spread
     from resbuilder.report.style import si
 
@@ -44,21 +44,23 @@ def markdown(iterations: Iterations) -> str:
         cells = [
             f"{job['strength']:g}",
             str(job["seed"]),
-            left_of(run, 0),
+            remaining_widths(run, 0),
             dots(second and second["widths"]),
-            left_of(run, 1) if second else "–",
+            remaining_widths(run, 1) if second else "–",
         ]
         if run["final"]:
-            left, wider = run["final"]["left"], run["final"]["expanded"]
-            cells += [si(left["flops"]), f"{left['test_loss']:.3f}", spread([left["test"]])]
-            cells += [dots(wider["widths"]), f"{wider['test_loss']:.3f}", spread([wider["test"]])]
+            remaining, expanded = run["final"]["left"], run["final"]["expanded"]
+            cells += [si(remaining["flops"]), f"{remaining['test_loss']:.3f}"]
+            cells += [spread([remaining["test"]])]
+            cells += [dots(expanded["widths"]), f"{expanded['test_loss']:.3f}"]
+            cells += [spread([expanded["test"]])]
         else:
             cells += ["–"] * 6
         lines.append(f"| {' | '.join(cells)} |")
     return "\n\n".join(filter(None, ("\n".join(lines), scaled_table(iterations).strip()))) + "\n"
 
 
-def left_of(run: dict, number: int) -> str:
+def remaining_widths(run: dict, number: int) -> str:
     """Return the widths that an iteration leaves, and the recorded step of a breakdown."""
     iteration = run["iterations"][number]
     if all(iteration["alive"]):
@@ -68,7 +70,7 @@ def left_of(run: dict, number: int) -> str:
 
 
 def scaled_table(iterations: Iterations) -> str:
-    """Return the table of uniformly scaled networks, trained without the term; empty if none."""
+    """Return the table of uniformly scaled networks trained without the penalty; empty if none."""
     if not iterations.scaled:
         return ""
     from experiments.phs.summary import spread
@@ -83,12 +85,12 @@ def scaled_table(iterations: Iterations) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figures next to the file of results."""
+    """Write the table and the figures next to the results file."""
     from experiments.morphnet import figures
 
     iterations = Iterations(path)
-    paths = [trajectory(run) for run in iterations.runs]
-    figure = figures.two_iterations(iterations.runs, paths)
+    trajectories = [trajectory(run) for run in iterations.runs]
+    figure = figures.two_iterations(iterations.runs, trajectories)
     publish(path.with_name("two_iterations.json"), figure, markdown(iterations))
     publish(path.with_name("fronts.json"), figures.fronts(iterations))
 
@@ -99,7 +101,7 @@ EXPERIMENTS = (experiment("two_iterations", publish_from),)
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figures."""
+    """Run the missing measurements, and write the table and the figures."""
     publish_from(measure_iterations(preset, running))
 
 

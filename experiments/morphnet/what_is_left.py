@@ -102,7 +102,7 @@ def dots(widths) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table next to the file of results."""
+    """Write the table next to the results file."""
     publish_table(path, markdown(stored(path)))
 
 
@@ -118,7 +118,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table."""
+    """Run the missing measurements, and write the table."""
     publish_from(measure("morphnet/what_is_left", work, jobs_of(preset), preset, running))
 
 

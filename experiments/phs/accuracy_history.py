@@ -1,7 +1,7 @@
-"""Figure 3.3: test accuracy over the epochs, PHS without and with goal-oriented braking.
+"""Figure 3.3: test accuracy over the epochs, PHS with and without goal-oriented braking.
 
 Its four settings are rows of Tables 3.1 and 3.2, so nothing is trained here. The figure shows the
-results that the tables have so far.
+results that are available so far.
 
 ::
 
@@ -35,7 +35,7 @@ PANELS = (
 
 
 def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
-    """Return the row without and the row with braking of each panel; None if not measured yet.
+    """Return each panel's rows, without and with braking; None if not measured yet.
 
     Args:
         folder: The folder of ``fashion_mnist.json`` and ``cifar10.json``.
@@ -51,7 +51,7 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
 
 
 def publish_from(path: Path) -> None:
-    """Draw the figure next to a file of results of Table 3.1 or 3.2, from both tables."""
+    """Draw the figure from both tables, next to the given results file."""
     from experiments.phs import figures
 
     found = panels(path.parent)
@@ -60,10 +60,12 @@ def publish_from(path: Path) -> None:
 
 
 def panel_jobs(dataset: str, preset: str) -> dict[str, dict]:
-    """Return the jobs of a table that the panels show, by name."""
+    """Return the table's jobs that appear in the panels, keyed by name."""
     names = ("learning_rate", "friction", "mass")
     shown = {
-        job_dynamics(dict(zip(names, panel, strict=True))) for of, *panel in PANELS if of == dataset
+        job_dynamics(dict(zip(names, panel, strict=True)))
+        for panel_dataset, *panel in PANELS
+        if panel_dataset == dataset
     }
     return {
         name: job
@@ -89,7 +91,7 @@ def main():
     measured = sum(pair is not None for pair in panels(folder))
     if not measured:
         raise click.UsageError(
-            "none of the four settings is measured yet: first run python -m "
+            "none of the four settings has been measured yet: first run python -m "
             "experiments.phs.cifar10 or experiments.phs.fashion_mnist, with --preset thesis"
         )
     publish_from(folder / "cifar10.json")

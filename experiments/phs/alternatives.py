@@ -130,7 +130,7 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     from experiments.phs import figures
     from experiments.phs.summary import markdown_of
 

@@ -93,7 +93,7 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     from experiments.phs import figures
 
     groups: dict[str, list[dict]] = {}

@@ -82,7 +82,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     from experiments.phs import figures
     from experiments.phs.summary import markdown_of
 

@@ -161,7 +161,7 @@ def pairs(measured: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:
 
 
 def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
-    """Return the :func:`pairs` of a table's file of results, at batches of 128 alone.
+    """Return the :func:`pairs` of a table's results file, at batches of 128 alone.
 
     Args:
         path: ``fashion_mnist.json`` or ``cifar10.json``. If it is missing, the list is empty.

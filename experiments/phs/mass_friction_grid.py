@@ -52,7 +52,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write the figure next to a file of results."""
+    """Write the figure next to a results file."""
     from experiments.phs import figures
 
     publish(path, figures.grid(stored(path)))

@@ -300,7 +300,7 @@ def scores(groups: dict[str, dict[str, list[dict]]]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     groups = {problem: of for problem, of in groups_of(stored(path)).items() if of}
     publish(path, scores(groups), settings_table(groups))
 

@@ -254,7 +254,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     from experiments.phs import figures
 
     found = tried(path)

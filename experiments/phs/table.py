@@ -178,7 +178,7 @@ def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
 
 
 def publish_from(path: Path) -> None:
-    """Write the tables and the figure next to a file of results."""
+    """Write the tables and the figure next to a results file."""
     from experiments.phs import figures
     from experiments.phs.cells import gains_table, measured_rows, rows_table
 

@@ -146,7 +146,7 @@ def titled(found: anytime.Curves) -> anytime.Curves:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     results = stored(path)
     times, found = curves(results)
     publish(path, anytime.draw(times, titled(found)), markdown(results))
@@ -164,7 +164,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("resbuilder", *PRESETS, seeds={name: n for name, (n, _) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     name = "resbuilder/hyperband"
     work = partial(follow, searches=running.folder(name, preset) / "searches")
     publish_from(measure(name, work, hyperband_jobs(preset), preset, running))

@@ -286,7 +286,7 @@ def draw(results: list[dict]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     results = stored(path)
     publish(path, draw(results), markdown(results))
 

@@ -66,7 +66,7 @@ def markdown(results: list[dict]) -> str:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     results = stored(path)
     publish(path, anytime.draw(*curves(results)), markdown(results))
 

@@ -169,7 +169,7 @@ def table_experiment(
 
 
 def publish_from(path: Path) -> None:
-    """Write the tables and the figure next to a file of results."""
+    """Write the tables and the figure next to a results file."""
     from experiments.resbuilder.figure import draw
 
     results = stored(path)

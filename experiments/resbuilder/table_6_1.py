@@ -20,7 +20,7 @@ from experiments.resbuilder.table import (
 from experiments.thesis import table as printed_table
 
 PAGE = "table_6_1.md"
-# Endings of the files of results by preset, the preset closest to the thesis first.
+# Endings of the results files by preset, the preset closest to the thesis first.
 PRESETS = {"thesis": "", "laptop": "_laptop"}
 MISSING = "not measured: no images"
 # Figs. 6.21 to 6.23: the start, I_M, and the test accuracy in percent.

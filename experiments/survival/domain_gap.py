@@ -109,7 +109,7 @@ def work(job: dict) -> dict:
 
 
 def publish_from(path: Path) -> None:
-    """Write the tables and the figures next to a file of results."""
+    """Write the tables and the figures next to a results file."""
     from experiments.survival import gap_figures, gap_tables
 
     results = stored(path)

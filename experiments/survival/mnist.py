@@ -239,7 +239,7 @@ def draw(results: list[dict]) -> Figure:
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     results = stored(path)
     publish(path, draw(results), markdown(results))
 
@@ -256,7 +256,7 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("survival", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
 def main(preset: str, running: Running) -> None:
-    """Measure what is missing, and write the table and the figure."""
+    """Run the missing measurements, and write the table and the figure."""
     publish_from(measure("survival/mnist", train, training_jobs(preset), preset, running))
 
 

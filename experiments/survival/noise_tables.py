@@ -80,7 +80,7 @@ class Noise:
 
 
 def measured(results: list[dict], repeats: int = REPEATS) -> Measured:
-    """Judge the networks of a file of results, on the test slides and on draws of patients."""
+    """Judge the networks of a results file, on the test slides and on draws of patients."""
     (test,) = (result["test"] for result in results if "test" in result)
     arrays = {key: np.array(values) for key, values in test.items()}
     slides = JudgedSlides(

@@ -168,7 +168,7 @@ def prepare(folder: Path, workers: int) -> None:
 
 
 def publish_from(path: Path) -> None:
-    """Write the tables and the figure next to a file of results."""
+    """Write the tables and the figure next to a results file."""
     from experiments.survival import noise_tables
     from experiments.survival.noise_figure import differences_figure
 

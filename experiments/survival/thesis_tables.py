@@ -15,7 +15,7 @@ from experiments.survival.noise import ROWS
 from experiments.survival.thesis_cohort import COLUMNS
 from experiments.thesis import table
 
-# Names of the files of results, without the ending of a preset.
+# Names of the results files, without the ending of a preset.
 AT_THESIS_SIZES, LARGER = "thesis_sizes", "domain_gap"
 TITLES = {
     "scans": "slides",

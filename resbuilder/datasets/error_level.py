@@ -24,7 +24,7 @@ def error_level_analysis(image: np.ndarray, quality: int = 90) -> np.ndarray:
         |image - JPEG(image)|, uint8, of the same shape; in grey levels, not brightened.
 
     Raises:
-        ValueError: If the image has another shape or type, or the quality is out of range.
+        ValueError: If the image has the wrong shape or type, or the quality is out of range.
 
     Example:
         >>> pixels = np.asarray(Image.open("photograph.jpg"))

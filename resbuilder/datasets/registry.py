@@ -123,7 +123,7 @@ def load(
             Animals10 is resized to 300x300, and other folders keep their size.
         ela_quality: For folders of images: add error level analysis as channels, at this JPEG
             quality.
-        fit: For folders of images: how to resize images of another shape, see
+        fit: For folders of images: how to resize images of a different shape, see
             :class:`.ImageReading`.
         record: For folders of images: what a run recorded about its data. Image files are read in
             the same way. If it lists files, exactly these are loaded, each into its recorded part.

@@ -270,7 +270,7 @@ def split(data: Any) -> tuple[Any, Any]:
     """Return images and labels of (x, y), or images x and None.
 
     Raises:
-        ValueError: If ``data`` is a tuple of another length.
+        ValueError: If ``data`` is a tuple of the wrong length.
     """
     if isinstance(data, tuple):
         if len(data) != 2:

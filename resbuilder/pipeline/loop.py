@@ -112,7 +112,7 @@ class Loop:
             for done in range(c.insertions):
                 grown = self.insert(node)
                 if grown is None:
-                    self.progress.say("no position for a new block is left in this round")
+                    self.progress.say("no positions are left for a new block in this round")
                     self.progress.fewer((c.insertions - done) * len(VARIANTS))
                     break
                 self.train(grown, node)

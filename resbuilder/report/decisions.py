@@ -24,7 +24,7 @@ from resbuilder.run.events import REMOVAL, START
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision: its time (ISO, UTC), its kind in a word or two, and its text with the reason."""
+    """A decision: its time (ISO, UTC), what kind it is, and what was decided and why."""
 
     time: str
     kind: str
@@ -35,14 +35,14 @@ def decisions(history: History) -> list[Decision]:
     """Return the decisions of a search with their reasons, in order.
 
     Args:
-        history: From :func:`resbuilder.report.read_history`.
+        history: As returned by :func:`resbuilder.report.read_history`.
     """
     described = ((entry.time, _described(history, entry.event)) for entry in history.entries)
-    return [Decision(time, *words) for time, words in described if words is not None]
+    return [Decision(time, *description) for time, description in described if description]
 
 
 def _described(history: History, event: Event) -> tuple[str, str] | None:
-    """Return kind and text of a decision; None for an event that is not a decision."""
+    """Return the kind and text of a decision; None for an event that is not a decision."""
     match event:
         case EntrantEvent():
             return event.origin.capitalize(), f"#{event.index} {event.label}: {_size(event)}."
@@ -56,11 +56,11 @@ def _described(history: History, event: Event) -> tuple[str, str] | None:
                 "this training does not count."
             )
         case RemovalEvent():
-            return _removal(event)
+            return _removal(event, history.config.get("layer_statistic", "mean"))
         case MorphNetEvent():
             return "MorphNet", f"#{event.index}: {_morphnet(event)}"
         case ExhaustedEvent():
-            return "Insert", f"Round {event.round}: no position for a new block is left."
+            return "Insert", f"Round {event.round}: no positions are left for a new block."
         case BreakDownEvent():
             return "Early end", f"#{event.index}: {event.reason}."
         case FinishedEvent():
@@ -75,7 +75,7 @@ def _architecture(event: ArchitectureEvent) -> tuple[str, str]:
         return "Start", f"{number}: the start network, {size}."
     if event.position is not None:
         blocks, place = ", ".join(event.inserted), event.position
-        where = f"stage {place.stage}, position {place.position}"
+        where = f"stage {place.stage} at position {place.position}"
         return "Insert", f"{number} is {parent} with {blocks} inserted in {where}: {size}."
     if event.origin == REMOVAL:
         return "Remove", f"{number} is {parent} without {', '.join(event.removed)}: {size}."
@@ -96,22 +96,22 @@ def _halving(event: HalvingEvent, history: History) -> str:
         )
 
     out = tuple(i for i in event.indices if i not in event.kept)
-    text = f"kept after rung {event.rung + 1}, by validation loss: {named(event.kept) or 'none'}"
+    text = f"Kept after rung {event.rung + 1} (by validation loss): {named(event.kept) or 'none'}"
     return f"{text}; dropped: {named(out)}." if out else f"{text}."
 
 
-def _removal(event: RemovalEvent) -> tuple[str, str]:
+def _removal(event: RemovalEvent, statistic: str) -> tuple[str, str]:
     known = [(value, block) for block, value in event.values.items() if value is not None]
     low = ", ".join(f"{block} ({value:.2g})" for value, block in known if value < event.threshold)
     limit = f"τ_Λ = {event.threshold:g}"
     kind = "LayerLasso"
     if event.removed:
-        text = f"below {limit}, to be removed: {low}."
+        text = f"to be removed, with {statistic} |w| below {limit}: {low}."
     elif event.kept_by_momentum:
-        kind, text = "Momentum", f"below {limit}, but kept by momentum: {low}."
+        kind, text = "Momentum", f"kept by momentum, with {statistic} |w| below {limit}: {low}."
     elif known:
         least, weakest = min(known, key=lambda pair: pair[0])
-        text = f"nothing to remove; the weakest block is {weakest} with {least:.2g} ({limit})."
+        text = f"nothing to remove; the weakest block is {weakest}, at {least:.2g} ({limit})."
     else:
         text = "nothing to remove; the network has no blocks."
     if event.gain is not None:
@@ -130,7 +130,7 @@ def _morphnet(event: MorphNetEvent) -> str:
     )
     text += "." if event.kappa is None else f" (κ = {event.kappa:.3g})."
     if event.removed_blocks:
-        text += f" Removed blocks without alive channels: {', '.join(event.removed_blocks)}."
+        text += f" Removed blocks with no channels left: {', '.join(event.removed_blocks)}."
     return text
 
 
@@ -138,4 +138,5 @@ def _best(history: History) -> str:
     best = history.best()
     if best is None:
         return "no network within the budget was trained"
-    return f"best {best.label}, {percent(best.validation)} on validation data"
+    accuracy = percent(best.validation)
+    return f"the best network is {best.label}, with {accuracy} validation accuracy"

@@ -1,4 +1,4 @@
-"""The settings of a search with their symbols in the thesis."""
+"""The settings of a search with the symbols the thesis uses for them."""
 
 from __future__ import annotations
 

@@ -60,8 +60,8 @@ class Journal:
             compute: Executes the step.
 
         Raises:
-            ValueError: If the journal has another kind of event for this step, or the event has a
-                value that a journal must not contain, such as NaN. Nothing is written then.
+            ValueError: If the journal has a different kind of event for this step, or the event has
+                a value that a journal must not contain, such as NaN. Nothing is written then.
         """
         if key not in self._events:
             self._append(key, compute())
@@ -75,7 +75,7 @@ class Journal:
         """Return the event of a finished step.
 
         Raises:
-            ValueError: If it is another kind of event.
+            ValueError: If it is a different kind of event.
         """
         event = self._events[key]
         if not isinstance(event, kind):

@@ -67,7 +67,7 @@ def cohort_from_gdc(
         The cohort, not yet split, and the patients and slides that are not in it.
 
     Raises:
-        ValueError: A file is of another kind; no patient has the endpoint; no slide belongs to a
+        ValueError: A file is of the wrong kind; no patient has the endpoint; no slide belongs to a
             patient; or only one outcome would remain because patients are left out.
 
     Warns:

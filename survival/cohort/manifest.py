@@ -219,7 +219,7 @@ class Cohort:
             time_unit: The unit, such as ``"months"``; None keeps the manifest's.
 
         Raises:
-            ValueError: The manifest states another unit.
+            ValueError: The manifest states a different unit.
         """
         if time_unit is None or time_unit == self.time_unit:
             return self

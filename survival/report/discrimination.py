@@ -68,7 +68,7 @@ class Table:
     cost: str = ""
 
 
-def units(block: Block) -> dict[str, Scores]:
+def score_rows(block: Block) -> dict[str, Scores]:
     """Return the rows to evaluate in a block: patients and, if any has several, slides.
 
     Returns:

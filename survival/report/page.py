@@ -22,14 +22,14 @@ from survival.report.discrimination import (
     Table,
     discrimination_table,
     leading_table,
-    units,
+    score_rows,
 )
 from survival.report.distributions import distribution_picture
 from survival.report.finding import finding
 from survival.report.risk_groups import kaplan_meier_pictures
 from survival.report.settings import open_runs, settings_rows, text
 from survival.report.settings import time_unit as unit_of
-from survival.report.slides import extremes, how_many
+from survival.report.slides import extremes, slide_count
 from survival.report.style import at_time, number, styled
 from survival.run import Run
 
@@ -46,7 +46,7 @@ def write_report(
     anonymous: bool = False,
     remarks: Iterable[str] = (),
 ) -> None:
-    """Write the report of one or more trainings.
+    """Write the report on one or more training runs.
 
     Args:
         folders: Run folders. Runs that differ only in their data are evaluated together.
@@ -57,52 +57,54 @@ def write_report(
         groups: Number of risk groups for the Kaplan–Meier curves, 2 to 4.
         repeats: Bootstrap draws.
         seed: Random seed of the bootstrap.
-        progress: Called with the number of steps done and of all steps.
+        progress: Called with the number of finished steps and the total.
         time_unit: Unit of the times; by default as stated in the runs.
         anonymous: Whether to omit the names of slides and patients.
-        remarks: Further remarks, shown at the top of the page.
+        remarks: Remarks to show at the top of the page.
 
     Raises:
         ValueError: A folder does not contain a finished training, runs cannot be evaluated
-            together, or they state another unit of time.
+            together, or their time unit differs from ``time_unit``.
     """
     runs = open_runs(folders)
-    known = unit_of(runs)
-    if None not in (known, time_unit) and known != time_unit:
-        raise ValueError(f"the runs have times in {known}, not in {time_unit}")
-    unit = known or time_unit
+    stated_unit = unit_of(runs)
+    if None not in (stated_unit, time_unit) and stated_unit != time_unit:
+        raise ValueError(f"the runs have times in {stated_unit}, not in {time_unit}")
+    unit = stated_unit or time_unit
     blocks = make_blocks(runs)
     if horizon is None:
         parts = [part for block in blocks for part in block.parts]
         horizon = _within_follow_up(_median_follow_up(runs.values()), parts)
-    judged = [block for block in blocks if block.parts]
+    with_parts = [block for block in blocks if block.parts]
     notes = [*remarks, *(note for block in blocks for note in block.notes)]
-    to_judge = [(block, rows) for block in judged if (rows := _units(block, notes))]
-    shown = sum(map(how_many, runs.values()))
-    steps = sum(1 + len(rows) for _, rows in to_judge) + 3 * len(judged) + len(runs) + shown
+    to_evaluate = [(b, rows) for b in with_parts if (rows := _score_rows(b, notes))]
+    shown = sum(map(slide_count, runs.values()))
+    steps = sum(1 + len(rows) for _, rows in to_evaluate) + 3 * len(with_parts) + len(runs) + shown
     step = _Steps(progress, steps)
     with styled():
         leading: list[Table] = []
-        folded: list[Table] = []
-        for block, rows in to_judge:
+        collapsed: list[Table] = []
+        for block, rows in to_evaluate:
             tables = [
                 step(discrimination_table(block, kind, scores, repeats, seed))
                 for kind, scores in rows.items()
             ]
-            folded += tables
+            collapsed += tables
             by_patient = leading_table(block, tables[0], rows["mean"], horizon, repeats, seed)
             leading.append(step(by_patient))
         context: dict[str, Any] = {
             "leading": leading,
-            "folded": {key: [t for t in folded if t.unit == key] for key in UNITS},
+            "collapsed": {key: [t for t in collapsed if t.unit == key] for key in UNITS},
             "findings": [
                 (table.title, finding(table, block.datasets))
-                for table, (block, _) in zip(leading, to_judge, strict=True)
+                for table, (block, _) in zip(leading, to_evaluate, strict=True)
             ],
-            "distributions": [(b.title, step(distribution_picture(b))) for b in judged],
-            "groups": [(b.title, *step(kaplan_meier_pictures(b, groups, unit))) for b in judged],
+            "distributions": [(b.title, step(distribution_picture(b))) for b in with_parts],
+            "groups": [
+                (b.title, *step(kaplan_meier_pictures(b, groups, unit))) for b in with_parts
+            ],
             "calibration": [
-                (b.title, *step(calibration_picture(b, horizon, unit))) for b in judged
+                (b.title, *step(calibration_picture(b, horizon, unit))) for b in with_parts
             ],
             "curves": [step(curves_picture(name, run)) for name, run in runs.items()],
         }
@@ -124,9 +126,9 @@ def write_report(
         "at_time": lambda time: at_time(time, unit),
     }
     html = page_template("survival.report", **filters).render(context)
-    with atomically(Path(out)) as part:
+    with atomically(Path(out)) as temporary:
         # File names need not be valid UTF-8.
-        part.write_text(html, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
 class _Steps:
@@ -142,37 +144,39 @@ class _Steps:
         return result
 
 
-def _units(block: Block, notes: list[str]) -> dict[str, Scores]:
+def _score_rows(block: Block, notes: list[str]) -> dict[str, Scores]:
     """Return the rows to evaluate in a block; if there are none, add the reason to the notes."""
     try:
-        return units(block)
+        return score_rows(block)
     except ValueError as error:
-        notes.append(f"{block.title}: cannot be evaluated: {error}.")
+        notes.append(f"{block.title} cannot be evaluated: {error}.")
         return {}
 
 
 def _median_follow_up(runs: Iterable[Run]) -> float:
-    """Return the median follow-up of the training patients; test data must not choose the time."""
+    """Return the median follow-up of the training patients; test data must not influence it."""
     slides = pd.concat([run.predictions for run in runs])
     train = slides[slides["split"] == "train"].drop_duplicates(["dataset", "patient"])
     if train.empty:
         raise ValueError("horizon must be given, because no run has a training split")
     time, event, *rest = follow_up(train).T
-    # For patients who enter late, follow-up counts from the entry.
+    # For patients who enter late, follow-up counts from entry.
     median = median_follow_up(time - rest[-1] if rest else time, event == 1)
-    # The median is NaN if it is never reached, because the longest follow-up ends with events.
+    # The median is NaN if the curve never falls to 0.5, that is, if everyone with the longest
+    # follow-up had the event.
     return median if median == median else float(np.median(time))
 
 
 def _within_follow_up(time: float, parts: list[Part]) -> float:
-    """Return the nearest time at which every dataset has had an event and is still followed.
+    """Return the nearest time at which every dataset has had an event and has patients left.
 
     Args:
-        time: The wanted time.
+        time: Desired time.
         parts: All parts that are evaluated; only their first events and last times are used.
 
     Returns:
-        The time, at most 0.9 of the shortest follow-up, because at its end no patient is left.
+        The time, at most 0.9 times the shortest follow-up of a dataset, because no patients remain
+        at its end.
     """
     followed = [f[:, 0] for p in parts for f in (p.censoring, *map(follow_up, (p.test, p.train)))]
     latest = 0.9 * min((times.max() for times in followed if len(times)), default=np.inf)
@@ -180,7 +184,7 @@ def _within_follow_up(time: float, parts: list[Part]) -> float:
     earliest = max((times.min() for times in with_event if len(times)), default=0.0)
     earliest = min(earliest, latest)
     inside = float(np.clip(time, earliest, latest))
-    # Three digits are easier to read.
+    # Three significant digits are easier to read.
     short = float(f"{inside:.3g}")
     return short if earliest <= short <= latest else inside
 

@@ -107,7 +107,7 @@ def extremes(
     return found
 
 
-def how_many(run: Run) -> int:
+def slide_count(run: Run) -> int:
     """Return the number of slides that :func:`extremes` will show."""
     return len(_choose(run.predictions))
 

@@ -65,7 +65,7 @@ def preprocess_slides(
         overwrite: Whether images made with other settings are made again.
         ray: ``HOST:PORT`` of a Ray cluster, whose nodes read the slides and write the images under
             the same paths; or ``"local"`` for an embedded Ray with ``workers`` cores.
-        progress: Called with the number of finished slides (with fractions) and of all slides.
+        progress: Called with the number of finished slides (with fractions) and the total.
 
     Returns:
         The rows of the manifest. Each has the slide's columns of the input manifest, ``slide``,

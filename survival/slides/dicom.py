@@ -1,8 +1,8 @@
 """DICOM slides: which files belong together.
 
 A scanner writes a slide as a series of files in one folder: one for each level, one for the label
-and so on. OpenSlide opens any of them and finds the others. Which files form a series is stated
-only in their headers.
+and so on. OpenSlide opens any of them and finds the others. Only the headers say which files
+form a series.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".dcm"
-# Elements are identified by (group, element), and sorted by it.
+# Elements are identified by (group, element), and sorted by that pair.
 _SERIES = (0x0020, 0x000E)
 _ENDS = ((0xFFFE, 0xE00D), (0xFFFE, 0xE0DD))  # of an item, of a sequence
 # Value representations whose length field has four bytes instead of two.
@@ -23,7 +23,7 @@ _UNDEFINED = 0xFFFFFFFF
 def series_of(path: Path) -> str | None:
     """Return the SeriesInstanceUID of a DICOM file, or None if it cannot be read.
 
-    Only the header is read, in the explicit little-endian encoding that slides have.
+    Only the header is read, in the explicit little-endian encoding that DICOM slides use.
 
     Args:
         path: The file.
@@ -43,16 +43,16 @@ def series_of(path: Path) -> str | None:
 
 
 def _element(file: BinaryIO) -> tuple[tuple[int, int], int] | None:
-    """Return tag and length of the next element; its value follows in the file."""
+    """Return the tag and length of the next element; its value follows in the file."""
     if not (head := file.read(6)):
         return None
-    group, number, kind = struct.unpack("<HH2s", head)
+    group, element, representation = struct.unpack("<HH2s", head)
     if group == 0xFFFE:  # items have a length, but no value representation
-        return (group, number), struct.unpack("<I", kind + file.read(2))[0]
-    if kind in _LONG:
+        return (group, element), struct.unpack("<I", representation + file.read(2))[0]
+    if representation in _LONG:
         file.seek(2, 1)
-        return (group, number), struct.unpack("<I", file.read(4))[0]
-    return (group, number), struct.unpack("<H", file.read(2))[0]
+        return (group, element), struct.unpack("<I", file.read(4))[0]
+    return (group, element), struct.unpack("<H", file.read(2))[0]
 
 
 def _skip(file: BinaryIO, length: int) -> None:

@@ -3,7 +3,7 @@
 There are three coordinate systems, all (x, y) from the upper left corner: level-0 pixels (prefix
 ``l0_``), pixels of the level that is read (prefix ``l_``), and pixels of the image (no prefix).
 
-With a wanted downsample D and levels with downsamples d, the level read has the largest
+With a desired downsample D and levels with downsamples d, the level read has the largest
 d ≤ D·(1 + :data:`TOLERANCE`). It is averaged by D/d. If |d/D − 1| is within the tolerance, the
 level is used unchanged, and the image's downsample is d.
 """

@@ -135,7 +135,7 @@ def read_jpeg_tiles(
         slide: The same slide, open.
         plan: What to read and by which factors to average it.
         threads: Pieces decoded at the same time, about 20 MB each.
-        progress: Called after each piece with the number of pieces done and of all pieces.
+        progress: Called after each piece with the number of finished pieces and the total.
         exact: Whether tiles are always decoded at full size.
         tiles: Collects a hash of the tiles that are read.
 

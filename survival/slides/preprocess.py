@@ -70,9 +70,9 @@ def preprocess_slide(
 ) -> SlideImage:
     """Convert a whole-slide image to the input image of a network, in bounded memory.
 
-    The coarsest level that is at least as fine as the wanted resolution is read. It is averaged
+    The coarsest level that is at least as fine as the desired resolution is read. It is averaged
     over areas by the remaining factor, composited over white, and centred on a white canvas. A
-    level within 1 % of the wanted resolution is used without averaging.
+    level within 1 % of the desired resolution is used without averaging.
 
     Args:
         slide: A file of any format that OpenSlide reads.
@@ -89,7 +89,7 @@ def preprocess_slide(
             one grey level.
         hash: Whether to hash the slide's whole file, in a separate thread.
         threads: Pieces of the slide decoded at the same time, about 30 MB each.
-        progress: Called while reading, with the number of pieces done and of all pieces.
+        progress: Called while reading, with the number of finished pieces and the total.
 
     Returns:
         The image and its provenance, a dict with these keys:

@@ -64,7 +64,7 @@ def read_over_white(
         slide: An open slide.
         plan: What to read and by which factors to average it.
         threads: Pieces read at the same time, about 30 MB each. The result does not depend on it.
-        progress: Called after each piece with the number of pieces done and of all pieces.
+        progress: Called after each piece with the number of finished pieces and the total.
         tiles: Collects a hash of the pixels that are read.
 
     Returns:
@@ -113,7 +113,7 @@ def sum_over_white(
         places: All places.
         size: Width and height of the image.
         threads: Places read at the same time; the result does not depend on it.
-        progress: Called after each place with the number of places done and of all places.
+        progress: Called after each place with the number of finished places and the total.
         rounded: Whether the ink is uint8 with a fourth, unused channel, and no two places touch
             the same pixel.
 

@@ -15,7 +15,7 @@ from experiments.morphnet.bad_start import balance, distances, rounds_from
 from experiments.morphnet.iterations import Iterations, iterate, pareto_front, trajectory
 from experiments.morphnet.network import WIDTHS, expanded, flops, network, size
 from experiments.morphnet.training import SETTING, train
-from experiments.morphnet.two_iterations import left_of
+from experiments.morphnet.two_iterations import remaining_widths
 from experiments.morphnet.what_is_left import SECOND
 from resbuilder.morphnet import MorphNetRegularizer
 
@@ -188,7 +188,7 @@ def test_a_breakdown_is_reported_with_its_first_record():
         "alive": [0, 64, 3],
         "history": [record(0, 3, 64, 9), record(100, 0, 64, 5), record(200, 0, 64, 3)],
     }
-    assert left_of({"iterations": [iteration]}, 0) == "0·64·3, broke down by step 100"
+    assert remaining_widths({"iterations": [iteration]}, 0) == "0·64·3, broke down by step 100"
 
 
 def test_the_front_contains_the_networks_that_no_cheaper_one_matches():

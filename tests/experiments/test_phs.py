@@ -378,7 +378,7 @@ def test_a_history_figure_without_results_is_reported_in_one_line(tmp_path, monk
     monkeypatch.setattr(accuracy_history, "RESULTS", tmp_path)
     done = CliRunner().invoke(accuracy_history.main)
     assert done.exit_code == 2
-    assert "none of the four settings is measured yet" in done.output
+    assert "none of the four settings has been measured yet" in done.output
 
 
 def test_a_method_is_represented_by_the_setting_that_seed_0_chooses_on_validation_images():

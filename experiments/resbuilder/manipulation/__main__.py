@@ -165,7 +165,7 @@ def measure_command(preset: str, running: Running, photographs: Path | None) -> 
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a file of results."""
+    """Write the table and the figure next to a results file."""
     from experiments.resbuilder.manipulation.results import draw, markdown
 
     results = stored(path)

@@ -93,7 +93,7 @@ class Study:
         }
 
     def publish_from(self, path: Path) -> None:
-        """Write the figure and the page next to a file of results."""
+        """Write the figure and the page next to a results file."""
         groups: Groups = {}
         for result in stored(path):
             groups.setdefault(result["job"]["variant"], []).append(result)
@@ -129,7 +129,7 @@ class Study:
         )
 
     def run(self, preset: str, running: Running) -> None:
-        """Measure what is missing, and write the page and the figure."""
+        """Run the missing measurements, and write the page and the figure."""
         searches = (running.out or RUNS / CHAPTER) / f"searches_{preset}"
         work = partial(measure_variant, searches=searches)
         name = f"{CHAPTER}/{self.name}"

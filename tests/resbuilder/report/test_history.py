@@ -124,7 +124,7 @@ def test_decisions_give_their_reasons(search_run):
     assert set(texts) == {
         "Start", "Insert", "LayerLasso", "Momentum", "Remove", "MorphNet", "Resize", "Finished"
     }  # fmt: skip
-    assert len(texts["Insert"]) == 7 and "stage 1, position 0" in texts["Insert"][0]
+    assert len(texts["Insert"]) == 7 and "stage 1 at position 0" in texts["Insert"][0]
     assert "0.0004" in texts["Momentum"][0] and "+2.10 points" in texts["Momentum"][0]
     assert "κ = 1.66" in texts["MorphNet"][0]
 

@@ -135,7 +135,7 @@ def test_decisions_and_rows_describe_the_race(tmp_path):
     history = read_history(race(tmp_path / "run", contender=0.80))
     rungs = [d for d in decisions(history) if d.kind == "Rung"]
     assert rungs[0].text.startswith(
-        "kept after rung 1, by validation loss: #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
+        "Kept after rung 1 (by validation loss): #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
         "#4 s1 2222 (0.950); dropped: "
     )
     assert history.epochs_behind(history.best()) == sum(PLAN.rungs) + PLAN.cooldown

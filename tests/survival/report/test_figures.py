@@ -16,7 +16,7 @@ from survival.report.discrimination import (
     Table,
     discrimination_table,
     leading_table,
-    units,
+    score_rows,
 )
 from survival.report.distributions import distribution_picture
 from survival.report.finding import finding
@@ -49,7 +49,7 @@ def block_of(*tests, train=None):
 
 def judge(block, horizon=30.0, repeats=20):
     """Return the leading table of a block, and its scores by the names of the lines."""
-    patients = units(block)["mean"]
+    patients = score_rows(block)["mean"]
     table = discrimination_table(block, "mean", patients, repeats, 0)
     leading = leading_table(block, table, patients, horizon, repeats, 0)
     return leading, {line.name: line.scores for line in leading.lines}
@@ -57,7 +57,7 @@ def judge(block, horizon=30.0, repeats=20):
 
 def test_the_table_shows_the_cost_of_offsets():
     block = block_of(exponential(60), exponential(60, offset=4.0, seed=1))
-    (patients,) = units(block).values()  # one slide per patient
+    (patients,) = score_rows(block).values()  # one slide per patient
     table, scores = judge(block)
     assert list(scores) == ["A", "B", *TOGETHER.values()]
     within, merged = (scores[TOGETHER[way]]["harrell"].value for way in ("within", "merged"))

@@ -207,7 +207,15 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
         steps = self._steps_of_epoch() or 0
         to_come = steps * ((self.params or {}).get("epochs") or 1)
-        optimizer.check_stable(optimizer.initial_friction * hardest, max(to_come, 1))
+        hard = optimizer.initial_friction * hardest
+        try:
+            optimizer.check_stable(hard, max(to_come, 1))
+        except ValueError as error:
+            raise ValueError(
+                f"braking raises the friction from {optimizer.initial_friction:g} to {hard:g}, "
+                f"which is too much here. {error} Or choose a smaller factor, or begin with a "
+                "longer memory, as PHS.from_sgd(rate, momentum=0.99) does."
+            ) from None
         self._warn_of_short_epochs(steps)
         if self.log_path is not None:
             self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
@@ -395,7 +403,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             warnings.warn(
                 f"average_steps={average} is more than the {steps} steps of an epoch: the goal is "
                 f"not checked in the first {math.ceil(average / steps) - 1} epochs, and changes of "
-                "the loss show late. A few thousand samples are a good length",
+                f"the loss show late. With such short epochs, take average_steps={steps}",
                 stacklevel=2,
             )
 

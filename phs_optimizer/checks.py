@@ -50,13 +50,14 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
-def no_unknown(owner: str, extra: dict, function: Callable) -> None:
+def no_unknown(owner: str, extra: dict, function: Callable, hint: str = "") -> None:
     """Check that no unknown keyword arguments were passed.
 
     Args:
         owner: Name of the class or function, for the message.
         extra: The unknown keyword arguments.
         function: The function whose parameters the message lists.
+        hint: What the message says after them.
 
     Raises:
         ValueError: If ``extra`` is not empty.
@@ -69,5 +70,5 @@ def no_unknown(owner: str, extra: dict, function: Callable) -> None:
         ]
         raise ValueError(
             f"{owner} got unknown option(s) {', '.join(map(repr, extra))}; "
-            f"it takes: {', '.join(known)}"
+            f"it takes: {', '.join(known)}{hint}"
         )

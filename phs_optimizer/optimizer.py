@@ -131,7 +131,10 @@ class PHS(keras.optimizers.Optimizer):
         name: str | None = None,
         **kwargs: Any,
     ):
-        checks.no_unknown("PHS", kwargs, type(self).__init__)
+        hint = (
+            ". PHS.from_sgd takes SGD's learning rate and momentum" if "momentum" in kwargs else ""
+        )
+        checks.no_unknown("PHS", kwargs, type(self).__init__, hint)
         mass = checks.number("mass", mass, "a number > 0", lambda v: v > 0)
         friction = checks.number("friction", friction, "a number >= 0", lambda v: v >= 0)
         checks.choice("update_order", update_order, UPDATE_ORDERS)

@@ -12,40 +12,42 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 if TYPE_CHECKING:
     from phs_optimizer.braking import GoalOrientedBraking
+    from phs_optimizer.energy import EnergyLogger
 
 # Okabe and Ito's palette, distinguishable with all common color vision deficiencies.
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
 EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY, "stop": GREY}
 
 
-def plot_energy(records: Sequence[dict]) -> Figure:
+def plot_energy(energy: EnergyLogger | Sequence[dict]) -> Figure:
     """Plot kinetic, potential, total and dissipated energy over the steps.
 
     Args:
-        records: The ``records`` of a :class:`phs_optimizer.EnergyLogger`.
+        energy: The callback, or its ``records``.
 
     Returns:
         A matplotlib figure with three panels: total, potential and kinetic energy on one
         logarithmic axis; the dissipated energy; and the friction.
 
     Raises:
-        ValueError: If ``records`` is empty.
+        ValueError: If nothing is recorded.
     """
+    records: Sequence[dict] = getattr(energy, "records", energy)
     if not records:
         raise ValueError("no records: fit a model with the EnergyLogger among its callbacks first")
     steps = [record["step"] for record in records]
     figure = Figure(figsize=(8, 6.4), layout="constrained")
-    energy, dissipated, friction = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1.4, 1.2))
+    energies, dissipated, friction = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1.4, 1.2))
     for name, label, color, width, order in (
         ("total", "total", "black", 1.0, 3),
         ("potential", "potential (training loss)", BLUE, 2.6, 2),
         ("kinetic", "kinetic", ORANGE, 1.5, 1),
     ):
         values = [record[name] for record in records]
-        energy.plot(steps, values, color=color, label=label, linewidth=width, zorder=order)
-    _logarithmic(energy, [r[name] for r in records for name in ("total", "potential", "kinetic")])
-    energy.set_ylabel("energy (units of the loss)")
-    energy.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+        energies.plot(steps, values, color=color, label=label, linewidth=width, zorder=order)
+    _logarithmic(energies, [r[name] for r in records for name in ("total", "potential", "kinetic")])
+    energies.set_ylabel("energy (units of the loss)")
+    energies.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     dissipated.plot(steps, [record["dissipated"] for record in records], color=GREEN)
     dissipated.set_ylabel("dissipated")
     friction.step(steps, [r["friction"] for r in records], color=RED, where="post")

@@ -369,7 +369,7 @@ class SearchConfig(TrainConfig):
     depths: str | None = _option(
         _default(None, "1,2"),
         "Numbers of blocks per stage to try, separated by commas; a candidate has the same number "
-        "in each stage",
+        "in each stage that has blocks",
     )
     contenders: str | None = _option(
         None,

@@ -1,6 +1,7 @@
 """Import Keras without the log messages of its backend, and with fast kernels."""
 
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -27,6 +28,13 @@ def load_backend() -> None:
     """Import Keras without the log messages of its backend."""
     prepare_backend()
     import keras  # noqa: F401
+
+    # Each network is a new graph: TensorFlow's advice against tracing many does not apply.
+    logging.getLogger("tensorflow").addFilter(_no_retracing)
+
+
+def _no_retracing(record: logging.LogRecord) -> bool:
+    return "function retracing" not in record.getMessage()
 
 
 class _Quietly(MetaPathFinder):

@@ -199,8 +199,8 @@ def check(
     except ManifestError as error:
         for problem in error.problems:
             click.echo(problem.replace("event_is", "--event-is"), err=True)
-        count = len(error.problems)
-        raise ValueError(f"{manifest} cannot be used; problems listed above: {count}") from None
+        found = count(len(error.problems), "problem")
+        raise ValueError(f"{manifest} cannot be used: {found}, listed above") from None
     _check_copies(checked, images)
     if slides is not None:
         files = find_files(list(checked.slide), slides)

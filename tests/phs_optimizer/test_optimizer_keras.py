@@ -526,7 +526,9 @@ def test_an_error_about_a_choice_lists_the_choices(name, value, allowed):
 
 @pytest.mark.any_backend
 def test_an_error_about_an_unknown_option_lists_the_known_ones():
-    with pytest.raises(ValueError, match="unknown option.*'momentum', 'nesterov'.*mass, friction"):
+    with pytest.raises(
+        ValueError, match="unknown option.*'momentum', 'nesterov'.*mass, friction.*PHS.from_sgd"
+    ):
         PHS(momentum=0.9, nesterov=True)
 
 

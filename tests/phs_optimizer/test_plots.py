@@ -95,7 +95,7 @@ def test_the_figure_shows_average_goal_and_every_event_with_its_reason(trained):
 
 
 def test_figures_can_be_saved(trained, tmp_path):
-    plot_energy(trained[1].records).savefig(tmp_path / "energy.png")
+    plot_energy(trained[1]).savefig(tmp_path / "energy.png")
     plot_braking(trained[0]).savefig(tmp_path / "braking.svg")
     assert (tmp_path / "energy.png").read_bytes().startswith(b"\x89PNG")
     assert "</svg>" in (tmp_path / "braking.svg").read_text()

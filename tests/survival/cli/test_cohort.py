@@ -141,7 +141,7 @@ def test_check_reports_every_problem(tmp_path, manifest):
     assert "state with --event-is which value means an event" in result.stderr
     assert "row 2: file not found in " in result.stderr
     assert result.stderr.count("file not found") == 1
-    assert result.stderr.strip().endswith("cohort.csv cannot be used; problems listed above: 3")
+    assert result.stderr.strip().endswith("cohort.csv cannot be used: 3 problems, listed above")
 
 
 def test_splits_without_events_are_reported(manifest):

@@ -250,7 +250,8 @@ def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     from experiments.phs import rows, table
 
     monkeypatch.setitem(rows.TABLES, "digits28", "3_2")
-    for limits in (rows.TRAINING_IMAGES, rows.SGD_LOSS, rows.REACHED, table.CHECKED):
+    by_dataset = (rows.TITLES, rows.TRAINING_IMAGES, rows.SGD_LOSS, rows.REACHED, table.CHECKED)
+    for limits in by_dataset:
         monkeypatch.setitem(limits, "digits28", limits["fashion_mnist"])
     preset = table.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
     monkeypatch.setitem(table.PRESETS, "quick", preset)

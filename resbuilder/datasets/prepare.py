@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -209,7 +209,7 @@ def _unpack_animals(path: Path, folder: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".animals10.") as part:
             for name in ANIMALS.values():
                 (Path(part) / folder.name / name).mkdir(parents=True)
-            for member, name in _shown(images):
+            for member, name in progress(images, len(images), "unpacking animals10"):
                 to = Path(part) / folder.name / name / PurePosixPath(member).name
                 with archive.open(member) as source, open(to, "wb") as target:
                     shutil.copyfileobj(source, target)
@@ -222,7 +222,3 @@ def _animal(member: str) -> str | None:
     place = PurePosixPath(member)
     known = place.parent.parent.name == "raw-img" and not member.endswith("/")
     return ANIMALS.get(place.parent.name) if known else None
-
-
-def _shown(images: list[tuple[str, str]]) -> Iterable[tuple[str, str]]:
-    return progress(images, len(images), "unpacking animals10")

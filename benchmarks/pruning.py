@@ -39,7 +39,7 @@ EPSILON = 1e-3
 # Width of the first stage; training, validation and test images; epochs of training and of
 # fine-tuning; seeds; images for Taylor; pruning steps of Torch-Pruning.
 PRESETS = {
-    "full": (8, 20_000, 2_500, 10_000, 18, 3, 3, 512, 100),
+    "full": (8, 12_000, 2_000, 10_000, 18, 3, 3, 512, 100),
     "quick": (8, 2_000, 500, 1_000, 3, 1, 1, 256, 30),
     "tiny": (8, 128, 64, 64, 1, 1, 1, 32, 10),
 }

@@ -7,7 +7,6 @@ the same as an uninterrupted one.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -155,8 +154,7 @@ class Trainings:
 
     def _clear(self) -> None:
         """Free the memory of unused networks."""
-        keras.backend.clear_session()
-        gc.collect()
+        keras.backend.clear_session()  # It also collects garbage.
 
     def _save(self, trainer: Trainer, node: Node, variant: str) -> None:
         trainer.save(self.folder.models / network_file(node.index, variant))

@@ -68,6 +68,7 @@ def write_report(run_dir: str | Path) -> Path:
 
 def _save(folder: Path, plot: Plot) -> dict:
     png = render(plot, "png")
+    plot.figure.set_layout_engine("none")  # The layout is the same, and slow to compute.
     for kind, data in (("png", png), ("svg", render(plot, "svg"))):
         with atomically(folder / f"{plot.name}.{kind}") as part:
             part.write_bytes(data)

@@ -27,6 +27,7 @@ def exported() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_no_public_name_is_missing_from_the_reference():
     names = exported()
     assert names == python_pages.public_names()
@@ -83,6 +84,7 @@ def test_every_experiment_is_on_its_page():
     assert not re.search(r"\x1b\[", page)
 
 
+@pytest.mark.slow
 def test_the_navigation_has_every_page():
     nav = (ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:\n")[1]
     listed = set(re.findall(r"[\w./-]+\.(?:md|ipynb)", nav))

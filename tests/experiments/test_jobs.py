@@ -146,6 +146,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_to_the_parent_only_ends_all_processes_and_says_how_to_resume(tmp_path):
     """The output contains nothing else, no start-up messages of the backend."""
     script = tmp_path / "endless.py"

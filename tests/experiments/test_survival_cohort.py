@@ -197,6 +197,7 @@ def test_a_second_call_makes_only_missing_slides_and_they_are_the_same(made, fol
     assert len(list((folder / "A").iterdir())) == (cohort.dataset == "A").sum()
 
 
+@pytest.mark.slow
 def test_the_figure_shows_a_row_for_each_scanner(made):
     assert len(draw_cohort(made[0]).axes) == 12
 

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 from tests.faults.inputs import fuzzed_inputs
 from tests.faults.kills import Command, kills
@@ -12,6 +13,7 @@ from tests.faults.slides import broken_slides
 SLIDES, INPUTS = 30, 20
 
 
+@pytest.mark.slow
 def test_broken_slides_are_rejected_or_look_like_valid_ones(tmp_path):
     tallies = broken_slides(SLIDES, tmp_path)
     assert [tally.wrong for tally in tallies] == [[]] * len(tallies)
@@ -23,6 +25,7 @@ def test_broken_slides_are_rejected_or_look_like_valid_ones(tmp_path):
     assert all(tally.outcomes["rejected"] for tally in tallies)
 
 
+@pytest.mark.slow
 def test_fuzzed_inputs_are_rejected_with_a_message_or_valid(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

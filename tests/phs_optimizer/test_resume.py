@@ -71,7 +71,12 @@ def assert_same(found, expected):
 GOAL = {"target": 0.9}
 MINIMA = {"target": 0.8, "minima": 3, "exploitation": 2}
 EASED = {"target": 0.9999, "patience": 2, "on_patience": "adjust", "adjustment": 0.98}
-CASES = [(GOAL, 1), (MINIMA, 2), (MINIMA, 5), (EASED, 2)]
+CASES = [
+    (GOAL, 1),
+    pytest.param(MINIMA, 2, marks=pytest.mark.slow),
+    (MINIMA, 5),
+    pytest.param(EASED, 2, marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize("backup_first", [False, True])

@@ -63,6 +63,7 @@ def test_log_hazards_are_float32_in_mixed_precision_and_near_those_in_float32():
     assert_allclose(ops.convert_to_numpy(half(pixels)), risk, atol=0.02 + 0.05 * np.abs(risk).max())
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_a_seed_repeats_the_weights_and_layers_differ():
     one, two = (vgg_survival_model((16, 16, 3), width=1 / 16, seed=5) for _ in range(2))

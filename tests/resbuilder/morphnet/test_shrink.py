@@ -41,6 +41,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 @pytest.mark.parametrize("reader", [b for b in READERS if b != "a transposed convolution"])
 def test_the_constant_of_a_dead_channel_is_folded_into(reader):
@@ -132,6 +133,7 @@ def residual(norm=True):
     return randomize(keras.Model(inputs, layers.Conv2D(2, 3, name="out")(x)))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_a_dead_residual_branch_is_bypassed():
     model = residual()

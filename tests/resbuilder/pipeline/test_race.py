@@ -101,6 +101,7 @@ def test_the_saved_network_is_the_one_that_was_evaluated(finished):
     assert np.mean(predicted == y) == pytest.approx(finished.best.accuracy_test, abs=1e-6)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_a_rung_starts_from_the_weights_and_the_optimizer_of_the_one_before(tmp_path):
     settings = SearchConfig(**SETTINGS).resolved()

@@ -99,6 +99,7 @@ def test_the_last_network_fills_the_budget_and_respects_it(finished):
     assert sum(w == -1 for w in step.channels["stem"]) == step.widths_after["stem"] - 4
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_the_winner_is_chosen_on_validation_data_and_saved(finished):
     no_reg = [e for e in events(finished, TrainingEvent) if e.variant != "with_reg"]

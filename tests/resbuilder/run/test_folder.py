@@ -70,16 +70,20 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_exists(tmp_path, monkey
 
 def test_a_run_has_one_writer(tmp_path):
     path = str(tmp_path / "run")
-    program = f"import resbuilder.run as run; run.Run.open({path!r})"
+    program = f"""
+from resbuilder import SearchConfig
+from resbuilder.run import Run
+
+config = SearchConfig(dataset="digits")
+for begin in (Run.open, lambda path: Run.create(path, config, overwrite=True)):
+    try:
+        begin({path!r})
+    except ValueError as error:
+        print(error)
+"""
     with Run.create(path, CONFIG):
-        for again in (
-            program,
-            program.replace("open(", "create(").replace(
-                "')", "', __import__('resbuilder').SearchConfig(dataset='digits'), overwrite=True)"
-            ),
-        ):
-            other = subprocess.run([sys.executable, "-c", again], capture_output=True, text=True)
-            assert "another process is writing to" in other.stderr
+        other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert other.stdout.count("another process is writing to") == 2, other.stderr
     Run.open(path)
 
 

@@ -107,6 +107,7 @@ def test_slots_follow_their_channels(name):
         np.testing.assert_array_equal(new[slot], old[slot])
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_removing_a_block_and_channels_at_once():
     source, target = build(blocks=2), build(width=4, blocks=1)

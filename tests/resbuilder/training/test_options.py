@@ -63,6 +63,7 @@ def test_the_rate_rises_and_falls_to_zero_with_every_step(data):
     np.testing.assert_allclose(recorder.rates, [5e-3, 1e-2, *falling], rtol=1e-5)
 
 
+@pytest.mark.slow_on("jax")
 def test_each_training_starts_the_schedule_again(data):
     t = trainer(data, schedule="cosine", epochs=1)
     rates = [recorded(t)[1].rates for _ in range(2)]

@@ -77,6 +77,7 @@ def test_lambda_can_change_between_fits_of_a_compiled_step(jit_compile):
     assert float(lasso.regularization_term()) == pytest.approx(without - 4e-3 * count, rel=0.05)
 
 
+@pytest.mark.slow_on("jax")
 def test_the_saved_network_is_plain_and_includes_the_optimizer(tmp_path):
     model = regularized(optimizer=keras.optimizers.Adam())
     model.set_strengths(morphnet=1e-6)

@@ -59,6 +59,7 @@ def test_both_forms_of_the_penalty(normalization):
     assert float(printed(Y, H)) == pytest.approx(plain + 0.3 / 5 * H.sum() ** 2)
 
 
+@pytest.mark.slow_on("jax")
 def test_padding_rows_change_nothing(value_and_gradient):
     for form in ("squared_mean", "squared_sum"):
         loss = CoxPHLoss(mean_penalty=0.3, mean_penalty_form=form, ties="efron")

@@ -53,6 +53,7 @@ def late_cohorts(draw):
     )
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 @settings(max_examples=12)
 @given(late_cohorts())
@@ -61,12 +62,14 @@ def test_value_and_gradient_follow_the_definition(value_and_gradient, brute_forc
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 def test_thousands_of_rows(value_and_gradient, brute_force, ties):
     y, h = late_cohort(3000, spread=2.0)
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties), 1e-5)
 
 
+@pytest.mark.slow_on("jax")
 def test_at_large_spreads_rows_outside_the_risk_set_have_no_effect(value_and_gradient, brute_force):
     # Hazards fall by e^1000 from the first to the last. Each row enters a little before its time,
     # so the largest hazards are in early risk sets alone.
@@ -93,6 +96,7 @@ def test_entries_of_0_are_the_same_as_no_entries(value_and_gradient, ties):
     assert_close(value_and_gradient(loss(y, ties), h), value_and_gradient(loss(y[:, :4], ties), h))
 
 
+@pytest.mark.slow_on("jax")
 def test_a_row_that_enters_at_the_time_of_an_event_is_not_at_risk():
     y = np.array([[3, 1, 0, 1, 0], [5, 0, 0, 1, 0], [6, 0, 0, 1, 3], [7, 0, 0, 1, 2.5]])
     # At risk at the first event: the row itself, the second row and the last.
@@ -140,6 +144,7 @@ def test_gradient_is_the_derivative_along_a_direction(value_and_gradient, ties):
     assert gradient @ direction == pytest.approx(difference, rel=1e-3)
 
 
+@pytest.mark.slow_on("jax")
 def test_weights_of_fit_multiply_the_weight_column_and_keep_the_entry(value_and_gradient):
     y, h = late_cohort(40)
     present = np.random.default_rng(1).random(40) < 0.7

@@ -43,6 +43,7 @@ def trained(model, network, x, y, **options):
 
 
 # Micro-batches that divide the batch, that leave a rest, and one larger than the batch.
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("rows, size, late", [(8, 2, False), (7, 3, True), (2, 3, False)])
 def test_steps_are_those_of_the_whole_batch(rows, size, late):
     x, y = data(rows)
@@ -76,6 +77,7 @@ def test_inputs_can_be_loaded_part_by_part():
     assert set(seen) == {3}
 
 
+@pytest.mark.slow_on("jax")
 def test_rows_of_weight_zero_and_a_smaller_last_batch():
     x, y = data(9)
     present = np.array([1, 1, 0, 1, 1, 1, 0, 1, 1], "float32")
@@ -106,6 +108,7 @@ def test_half_precision_network():
         np.testing.assert_allclose(one, other, atol=0.05 * max(np.abs(other - before).max(), 0.01))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("layer", ["dropout", "batch_normalization"])
 def test_both_passes_see_the_same_states(layer):
     """With dropout or batch normalization, the loss is that of all micro-batches in sequence."""

@@ -62,6 +62,7 @@ def test_value_and_gradient_follow_the_definition(value_and_gradient, brute_forc
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("columns", [2, 3, 4])
 def test_thousands_of_rows(value_and_gradient, brute_force, ties, columns):
@@ -83,6 +84,7 @@ def test_float64_is_kept(value_and_gradient, brute_force, ties, columns):
     assert_close(found, expected, 1e-7 if rounded else 1e-11)
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("spread", [1290.0, 1310.0])
 def test_both_methods_are_exact_at_the_spread_where_they_switch(
@@ -99,6 +101,7 @@ def test_both_methods_are_exact_at_the_spread_where_they_switch(
     assert (gradient[~there] == 0).all()
 
 
+@pytest.mark.slow_on("jax")
 def test_strata_may_begin_anywhere_in_a_block(value_and_gradient, brute_force):
     for size in (1, 3, 31, 32, 33):
         y, h = cohort(330, columns=3, spread=3.0)
@@ -128,6 +131,7 @@ def test_number_of_rows_unknown_when_traced(brute_force, jit_compile):
         assert_close(tuple(found), brute_force(y, h, "efron"))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 def test_exact_at_a_spread_of_100_and_more(value_and_gradient, brute_force, ties):
     # Low risks have the last events: the sum over the last risk set is at most e^-100 times that
@@ -258,6 +262,7 @@ def test_strata_add_up(value_and_gradient, ties):
     assert_close((value, gradient), (values, alone))
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 def test_masked_rows_have_no_effect(value_and_gradient, ties):
     y, h = cohort(90, columns=3)

@@ -87,6 +87,7 @@ def test_a_visible_hazard_is_learnt(tissue, tmp_path):
     assert harrell_c(follow_up(test), test.log_hazard) > 0.7
 
 
+@pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
 def test_an_interrupted_training_resumes_with_the_same_result(tissue, tmp_path):
     cohort, images = tissue

@@ -58,15 +58,12 @@ def prepare(
     the error says which ones to download from which page.
     """
     load_backend()
-    from resbuilder.datasets import load
     from resbuilder.datasets import prepare as prepare_files
+    from resbuilder.datasets.npz import count_npz
 
     path = prepare_files(name, files, data_dir, overwrite=overwrite, verify=verify)
     if path.is_dir():
         return click.echo(f"{path}: ready for --dataset {name}")
-    data = load(path)
-    click.echo(
-        f"{path}: {len(data.x_train):,} training and {len(data.x_test):,} test images, "
-        f"ready for --dataset {name}"
-    )
+    train, test = count_npz(path)
+    click.echo(f"{path}: {train:,} training and {test:,} test images, ready for --dataset {name}")
     return None

@@ -13,6 +13,7 @@ import pandas as pd
 
 from resbuilder.common.words import some
 from survival.names import find_files
+from survival.targets import entry_fits
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
@@ -180,8 +181,8 @@ def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> 
     missing = "; give 0 for a patient who is followed from the start"
     entries = _times(cells, "entry", found, missing)
     # Compared as in training: in float32 two close times may become equal.
-    late = entries.astype("float32") >= times.astype("float32")
-    for row in cells.index[(entries > 0) & late]:
+    fits = entry_fits(times.astype("float32"), entries.astype("float32"))
+    for row in cells.index[(entries > 0) & times.notna() & ~fits]:
         found.add(
             row,
             f"entry is not earlier than {time}",

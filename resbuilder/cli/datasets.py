@@ -24,17 +24,13 @@ def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> Non
     if context.invoked_subcommand is not None:
         return None
     load_backend()
-    from rich.console import Console
-
-    from resbuilder.cli.tables import dataset_table
+    from resbuilder.cli.tables import dataset_table, print_whole
     from resbuilder.datasets import available
 
     if as_json:
         return echo_json([asdict(listing) for listing in available(data_dir)])
 
-    # Not wrapped to the terminal's width, so that paths can be copied.
-    Console(width=200).print(dataset_table(data_dir))
-    return None
+    return print_whole(dataset_table(data_dir))
 
 
 @datasets.command()

@@ -88,8 +88,11 @@ def configuration(kind: type[Config], config_file: Path | None, given: Mapping[s
     """Return the configuration that a file and the options, which override it, describe.
 
     Raises:
-        ValueError: If no dataset is given, the file cannot be read, or a setting is invalid.
+        ValueError: If no dataset is given or found, the file cannot be read, or a setting is
+            invalid.
     """
+    from resbuilder.datasets import check_found
+
     settings = read_settings(config_file) if config_file else {}
     settings |= {key: value for key, value in given.items() if value is not None}
     if "dataset" not in settings:
@@ -97,4 +100,6 @@ def configuration(kind: type[Config], config_file: Path | None, given: Mapping[s
             "no images to train on: give --dataset a name that `resbuilder datasets` lists, or a "
             "folder of images"
         )
-    return kind.from_mapping(settings)
+    config = kind.from_mapping(settings)
+    check_found(config.dataset, config.data_dir)
+    return config

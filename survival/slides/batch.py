@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resbuilder.common.files import atomically, only_writer, remove_leftovers
+from resbuilder.common.words import count
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
@@ -222,7 +223,7 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
     known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(known - {job.slide for job in jobs}):
         raise ValueError(
-            f"{manifest} lists {len(others)} slide(s) that are not among these {len(jobs)}, such "
+            f"{manifest} lists {count(len(others), 'slide')} not among these {len(jobs)}, such "
             f"as {others[0][:100] or 'one without a name'}: choose another folder, or delete "
             f"{manifest} and run the command again; finished images are kept"
         )

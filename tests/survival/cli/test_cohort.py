@@ -58,7 +58,7 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
         "1 patient without a slide (0 with the event, 1 without): TCGA-AA-0003",
         f"1 slide without a patient: {names[2]}",
         "TCGA-AA-0004 (OS: no days_to_last_follow_up)",
-        "Warning: OS: negative follow-up of 1 patient(s) set to 0: TCGA-AA-0003",
+        "Warning: OS: negative follow-up of 1 patient set to 0: TCGA-AA-0003",
     ):
         assert said in result.stderr
     before = out.read_bytes()

@@ -281,7 +281,7 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
         ([["name"], ["a"]], "no column 'slide'; its columns are name"),
         ([["slide;time"], ["gone.tif;1"]], "gone.tif"),  # semicolons are read, too
         ([["slide", "x", "x"]], "two columns with the same name"),
-        ([["slide", "status"]], "column.s. status, which the output manifest needs"),
+        ([["slide", "status"]], "columns of the output manifest, got status"),
         ([["slide"]], "no slides in"),
         ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides were not found .* no.tif"),
         ([["slide"], [""]], "line 2: the cell of column 'slide' is empty"),
@@ -354,7 +354,7 @@ def test_an_output_folder_with_other_files_is_refused(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     before = files(out)
-    with pytest.raises(ValueError, match=r"1 slide\(s\) that are not among .* one.tif: .* delete"):
+    with pytest.raises(ValueError, match=r"1 slide not among .* one.tif: .* delete"):
         preprocess_slides(folder / "two.tif", out, **SMALL)
     assert files(out) == before
     Image.new("RGB", (90, 90)).save(folder / "b" / "one.png")

@@ -234,7 +234,12 @@ def _write_manifest(path: Path, rows: list[dict]) -> None:
         with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({k: _rounded(v) for k, v in row.items()} for row in rows)
+
+
+def _rounded(value: object) -> object:
+    """Return six significant digits of a measure; the image's provenance has all of them."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _threads(workers: int) -> int:

@@ -243,6 +243,15 @@ def write_csv(path, *rows):
     return path
 
 
+def test_measures_in_the_manifest_have_six_digits(folder, tmp_path):
+    (exact,) = preprocess_slides(folder / "one.tif", tmp_path / "out", 8, (30, 30), fit=True)
+    assert exact["total_factor"] == pytest.approx(500 / 30, rel=1e-12)
+    with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["total_factor"], row["fit_factor"]) == ("16.6667", "2.08333")
+    assert row["bytes"] == str(exact["bytes"])
+
+
 def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     manifest = write_csv(
         tmp_path / "cohort.csv",

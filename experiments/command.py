@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 
 PRESETS = {
     "quick": "a trial that takes minutes on 2 cores",
-    "laptop": "hours on 2 cores",
+    "laptop": "half an hour to several hours on 2 cores",
     "workstation": "a day on 2 cores",
     "thesis": "all of it, as in the thesis",
 }

@@ -148,7 +148,10 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
 
 
 def table_experiment(
-    dataset: str, batch_size: int = 128, budget: float = 1.0, laptop: str = "hours on 2 cores"
+    dataset: str,
+    batch_size: int = 128,
+    budget: float = 1.0,
+    laptop: str = "hours on 2 cores (estimate)",
 ) -> Experiment:
     """Return what a dataset's script stores.
 

@@ -91,7 +91,8 @@ def search(
             the top level of a module.
 
     Returns:
-        The result; everything else is in the run folder.
+        The result; everything else is in the run folder. Its :meth:`SearchResult.report` writes
+        ``report.html``, which the command line does by itself.
 
     Raises:
         ValueError: If the data cannot be found or read, the budget is too small for the start

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.names import find_files
 from survival.targets import entry_fits
 
@@ -62,8 +62,8 @@ class ManifestError(ValueError):
     def __init__(self, source: str | Path, problems: list[str]):
         # A cell may hold a very long text.
         self.problems = tuple(p if len(p) <= 500 else f"{p[:500]}..." for p in problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"{source} has {count}:\n  " + ";\n  ".join(self.problems))
+        number = count(len(problems), "problem")
+        super().__init__(f"{source} has {number}:\n  " + ";\n  ".join(self.problems))
 
 
 def find_problems(

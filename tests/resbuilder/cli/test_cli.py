@@ -189,7 +189,7 @@ def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
         (["search", "--dataset", "photos"], "There is no folder photos in "),
         (["search", "--dataset", "photos/"], "no such folder: photos; give a folder of images"),
         (["search", "--datset", "digits"], "No such option"),
-        (["search", "--total-epoch", "9"], "'--total-epochs'"),
+        (["search", "--total-epoch", "9"], "--total-epochs"),
         (["search"], "no images to train on: give --dataset"),
         (["search", "--dataset", "digits", "--flops", "10"], "the smallest rb-0net"),
         (

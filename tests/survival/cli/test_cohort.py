@@ -105,7 +105,9 @@ def test_copies_of_a_slide_are_found_by_check_and_split(tmp_path, manifest):
     assert run("check", manifest, "--slides", tmp_path / "slides").exit_code == 0
     (slides / "s7.svs").write_text("content 03")
     said = refused("check", manifest, "--slides", tmp_path / "slides")
-    assert "have the same content: 's3.svs' and 's7.svs' of patients 'P3' and 'P7'" in said
+    assert (
+        "of slides with the same content: 's3.svs' and 's7.svs' of patients 'P3' and 'P7'" in said
+    )
     images = tmp_path / "images"
     images.mkdir()
     for i in range(24):

@@ -127,7 +127,7 @@ def test_broken_slides_do_not_affect_others(folder, tmp_path, svs):
     (folder / "data.mrxs").write_bytes(b"\xff\xd8")
     (folder / "data").mkdir()
     (folder / "data" / "Data0000.tif").touch()
-    with pytest.warns(UserWarning, match=r"1 file\(s\) .* notes.txt"):
+    with pytest.warns(UserWarning, match="ignored 1 file in .* notes.txt"):
         rows = by_slide(preprocess_slides(folder, tmp_path / "out", **SMALL, workers=3))
     assert len(rows) == 9
     reasons = {name: row["reason"] for name, row in rows.items() if row["status"] == "failed"}

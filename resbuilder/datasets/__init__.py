@@ -8,6 +8,7 @@ statistics with which a model scales its raw pixels. `Batches` delivers reproduc
 `fit`, with augmentation.
 
 Example:
+    >>> from resbuilder.datasets import Batches, Split, load
     >>> data = load("digits")
     >>> split = Split.stratified(data.y_train, fraction=0.2, seed=0)
     >>> train = Batches(data.x_train, data.y_train, split.train, shuffle=True)

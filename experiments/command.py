@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 
 PRESETS = {
     "quick": "a trial that takes minutes on 2 cores",
-    "laptop": "hours on 2 cores",
+    "laptop": "half an hour to several hours on 2 cores",
     "workstation": "a day on 2 cores",
     "thesis": "all of it, as in the thesis",
 }
@@ -85,12 +85,24 @@ class Running:
         return make
 
 
+def data_dir_option(text: str) -> Callable[[Callable], Callable]:
+    """Return the decorator for the option ``--data-dir`` with a help text."""
+
+    def check(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+        # Before any process starts, which would take minutes on a busy machine.
+        if given is not None and not Path(given).expanduser().is_dir():
+            raise click.BadParameter(f"{given} is not a folder; create it or name another")
+        return given
+
+    return click.option("--data-dir", callback=check, help=text)
+
+
 def standard_options(
     chapter: str,
     *presets: str,
     seeds: Mapping[str, int] | None = None,
     mirrored: bool = False,
-    data_help: str = DATA,
+    data_help: str | None = None,
 ) -> Callable[[Callable], Callable]:
     """Decorate a script's function with the options that all scripts have.
 
@@ -101,7 +113,7 @@ def standard_options(
         presets: Names from :data:`PRESETS`, by default quick and thesis; the first is the default.
         seeds: How many seeds each preset has. Without it, the script has no ``--seeds``.
         mirrored: Whether the script's jobs support ``strategy``.
-        data_help: Help text of ``--data-dir``.
+        data_help: Help text of ``--data-dir`` in a script that makes this folder.
     """
     presets = presets or ("quick", "thesis")
     options = _options(chapter, presets, seeds, mirrored, data_help)
@@ -155,7 +167,7 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             show_default=True,
             help="Trainings at the same time, each on one core and, if there is one, one GPU.",
         ),
-        click.option("--data-dir", help=data_help),
+        click.option("--data-dir", help=data_help) if data_help else data_dir_option(DATA),
         click.option(
             "--out",
             type=click.Path(path_type=Path),

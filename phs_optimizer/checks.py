@@ -69,6 +69,6 @@ def no_unknown(owner: str, extra: dict, function: Callable, hint: str = "") -> N
             if p.kind is not p.VAR_KEYWORD and p.name != "self"
         ]
         raise ValueError(
-            f"{owner} got unknown option(s) {', '.join(map(repr, extra))}; "
+            f"{owner} got unknown option{'s' * (len(extra) > 1)} {', '.join(map(repr, extra))}; "
             f"it takes: {', '.join(known)}{hint}"
         )

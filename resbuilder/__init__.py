@@ -6,10 +6,11 @@ regularize it (:class:`resbuilder.morphnet.MorphNetRegularizer`, :class:`LayerLa
 it (:mod:`resbuilder.surgery`).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # For editors and type checkers: the same names as below.
+from resbuilder.common.lazy import lazy
+
+if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder import datasets as datasets
     from resbuilder import morphnet as morphnet
     from resbuilder import report as report
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # For editors and type checkers: the same names as below.
 
 # Each public name and the module that defines it. They are loaded on first use, so that
 # `import resbuilder` and `resbuilder --help` need not wait for a backend.
-_MODULES = {
+_HOMES = {
     "Architecture": "architecture",
     "Cost": "costs",
     "LayerLasso": "layer_lasso",
@@ -53,18 +54,7 @@ _MODULES = {
 
 _SUBPACKAGES = ("datasets", "morphnet", "report", "surgery", "training")
 
-__all__ = list(_MODULES)
+__all__ = list(_HOMES)
 
-
-if not TYPE_CHECKING:  # A type checker would accept any name of a module with __getattr__.
-
-    def __getattr__(name: str):
-        if name in _SUBPACKAGES:
-            return import_module(f"resbuilder.{name}")
-        if name not in _MODULES:
-            raise AttributeError(f"module 'resbuilder' has no attribute {name!r}")
-        return getattr(import_module(f"resbuilder.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES, *_SUBPACKAGES])
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _HOMES, _SUBPACKAGES)

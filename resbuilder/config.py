@@ -7,26 +7,29 @@ default, help text, symbol and choices. Importing this module imports no backend
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import (
-    Any,
-    NamedTuple,
-    Self,
-    TypeVar,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, Self, TypeVar
 
 from resbuilder.architecture import BLOCK_ORDERS
+from resbuilder.setting import (
+    BELOW_ONE,
+    FRACTION,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SEED,
+    SIZE,
+    UNIT,
+    ByMethod,
+    by_method,
+    checked,
+    metadata,
+    option,
+    setting_types,
+    sides,
+)
 
 FITS = ("stretch", "crop", "letterbox")
 STARTS = ("rb-0net", "rb-r18", "resnet-20")
@@ -49,48 +52,7 @@ _ONLY = {
     },
 }
 
-# What a value must be, as error messages say it: "epochs must be positive, got 0".
-POSITIVE, NOT_NEGATIVE, FRACTION = "positive", "at least 0", "between 0 and 1"
-UNIT, BELOW_ONE, SEED = "in [0, 1]", "in [0, 1)", "in [0, 2³²)"
-SIZE = "a side in pixels such as 64, or height and width such as 96x64"
-_SIDES = re.compile(r"0*([1-9]\d{0,4})(?:[x×]0*([1-9]\d{0,4}))?")
-_RANGES: dict[str, Callable[[Any], bool]] = {
-    POSITIVE: lambda v: v > 0,
-    NOT_NEGATIVE: lambda v: v >= 0,
-    FRACTION: lambda v: 0 < v < 1,
-    UNIT: lambda v: 0 <= v <= 1,
-    BELOW_ONE: lambda v: 0 <= v < 1,
-    SEED: lambda v: 0 <= v < 2**32,
-    SIZE: lambda v: _SIDES.fullmatch(v) is not None,
-}
-_WORDINGS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-
-Value = TypeVar("Value")
 Config = TypeVar("Config", bound="TrainConfig")
-
-
-class SettingType(NamedTuple):
-    """The type of a setting: a value of ``kind``, or None if it is ``optional``."""
-
-    kind: type[Any]
-    optional: bool
-
-
-def _option(
-    default: Value,
-    help: str,
-    *,
-    symbol: str | None = None,
-    choices: tuple[str, ...] | None = None,
-    must_be: str | None = None,
-    default_text: str | None = None,
-) -> Value:
-    return field(default=default, metadata=_metadata(help, symbol, choices, must_be, default_text))
-
-
-def _default(thesis: Value, race: Value) -> Value:
-    """Return a default that depends on the method; ``__post_init__`` replaces it by a value."""
-    return cast(Value, ByMethod(thesis, race))
 
 
 def only_method(name: str) -> str | None:
@@ -113,31 +75,6 @@ def _wrong_method(names: list[str], method: str) -> str:
     )
 
 
-def _metadata(
-    help: str,
-    symbol: str | None = None,
-    choices: tuple[str, ...] | None = None,
-    must_be: str | None = None,
-    default_text: str | None = None,
-) -> dict[str, Any]:
-    """Return what is known of a field.
-
-    Args:
-        help: What the setting does.
-        symbol: Its symbol in the thesis.
-        choices: The values that it may have.
-        must_be: One of the conditions in ``_RANGES``.
-        default_text: What ``--help`` shows as the default, where the value does not say it.
-    """
-    return {
-        "help": help,
-        "symbol": symbol,
-        "choices": choices,
-        "must_be": must_be,
-        "default_text": default_text,
-    }
-
-
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Settings of one training.
@@ -147,122 +84,134 @@ class TrainConfig:
     """
 
     # field() itself, so that type checkers see that this setting is required.
-    dataset: str = field(metadata=_metadata("Name of a dataset, or a folder of images"))
-    data_dir: str | None = _option(
+    dataset: str = field(metadata=metadata("Name of a dataset, or a folder of images"))
+    data_dir: str | None = option(
         None, "Folder with <dataset>.npz files", default_text="$RESBUILDER_DATA"
     )
-    image_size: str | None = _option(
+    image_size: str | None = option(
         None,
         "Resize images of a folder to squares of this side, or to HEIGHTxWIDTH, in pixels",
         must_be=SIZE,
         default_text="chosen from the images and ζ",
     )
-    fit: str = _option(
+    fit: str = option(
         "stretch",
         "How images of a folder get the new shape: stretched, cropped, or padded with black bars",
         choices=FITS,
     )
-    ela_quality: int | None = _option(
+    ela_quality: int | None = option(
         None,
         "Add error level analysis as channels, at this JPEG quality, to images of a folder",
         must_be=POSITIVE,
         default_text="no such channels",
     )
-    start: str = _option(
+    start: str = option(
         "rb-0net",
         "Start network: rb-0net, rb-r18, resnet-20, a run folder, or the JSON file of an "
         "architecture",
     )
-    width: int | None = _option(
+    width: int | None = option(
         None,
         "Channels of the start network's first convolution",
         must_be=POSITIVE,
         default_text="64; resnet-20: 16",
     )
-    stages: int | None = _option(
+    stages: int | None = option(
         None,
         "Stages of rb-0net",
         must_be=POSITIVE,
         default_text="3, and one more for each doubling of the side beyond 32 pixels",
     )
-    stem: str = _option(
+    stem: str = option(
         "imagenet",
         "Stem of rb-r18: 7×7 convolution with stride 2 and pooling, or 3×3 convolution",
         choices=("imagenet", "small"),
     )
-    block_order: str = _option(
+    block_order: str = option(
         "conv_bn_relu",
         "Order of the layers in a block: as in equation 4.1, or as in the code released with the "
         "thesis",
         choices=BLOCK_ORDERS,
     )
-    epochs: int = _option(20, "Epochs per training", must_be=POSITIVE)
-    batch_size: int = _option(128, "Images per batch", must_be=POSITIVE)
-    learning_rate: float = _option(1e-3, "Learning rate of Adam", must_be=POSITIVE)
-    schedule: str = _option(
+    epochs: int = option(20, "Epochs per training", must_be=POSITIVE)
+    batch_size: int = option(by_method(128, 32), "Images per batch", must_be=POSITIVE)
+    learning_rate: float = option(by_method(1e-3, 3e-3), "Learning rate of Adam", must_be=POSITIVE)
+    schedule: str = option(
         "constant",
         "Learning rate schedule: constant, or a cosine that falls to 0",
         choices=("constant", "cosine"),
     )
-    warmup: float = _option(
+    warmup: float = option(
         0.0,
         "Fraction of the steps in which the learning rate rises from 0",
         must_be=BELOW_ONE,
     )
-    weight_decay: float = _option(
-        0.0, "Decoupled weight decay of all kernels (AdamW)", must_be=NOT_NEGATIVE
+    weight_decay: float = option(
+        by_method(0.0, 0.05), "Decoupled weight decay of all kernels (AdamW)", must_be=NOT_NEGATIVE
     )
-    label_smoothing: float = _option(
-        0.0, "Fraction of each label that is spread over all classes", must_be=BELOW_ONE
+    label_smoothing: float = option(
+        by_method(0.0, 0.1),
+        "Fraction of each label that is spread over all classes",
+        must_be=BELOW_ONE,
     )
-    class_weights: str | None = _option(
+    class_weights: str | None = option(
         None,
         "balanced: weight the training loss so that all classes count equally, however rare",
         choices=("balanced",),
         default_text="all images count equally",
     )
-    ema: float | None = _option(
+    ema: float | None = option(
         None,
         "Average the weights and the statistics of batch normalization exponentially, with this "
         "decay per step; accuracies and saved networks are those of the averages",
         must_be=FRACTION,
         default_text="no averaging",
     )
-    lambda_l2: float = _option(
+    lambda_l2: float = option(
         1e-5, "L2 regularization of all kernels", symbol="λ_0", must_be=NOT_NEGATIVE
     )
-    shift: float = _option(
+    shift: float = option(
         0.1, "Largest random shift, as a fraction of the image's side", must_be=BELOW_ONE
     )
-    flip: bool = _option(True, "Random horizontal flips")
-    validation_fraction: float = _option(
+    flip: bool = option(True, "Random horizontal flips")
+    validation_fraction: float = option(
         0.2, "Fraction of the training images held out for validation", must_be=FRACTION
     )
-    train_limit: int | None = _option(
+    train_limit: int | None = option(
         None,
         "Use at most this many training images, including those for validation",
         must_be=POSITIVE,
         default_text="all",
     )
-    seed: int = _option(0, "Random seed", must_be=SEED)
-    jit_compile: bool = _option(False, "Compile the training step with XLA")
-    strategy: str = _option(
+    seed: int = option(0, "Random seed", must_be=SEED)
+    jit_compile: bool = option(False, "Compile the training step with XLA")
+    strategy: str = option(
         "one_device",
         "Train on one device, or divide each batch among all GPUs of the machine",
         choices=("one_device", "mirrored"),
     )
-    tensorboard: bool = _option(False, "Write TensorBoard logs into the run folder")
+    tensorboard: bool = option(False, "Write TensorBoard logs into the run folder")
 
     def __post_init__(self) -> None:
-        types = setting_types(type(self))
+        types, defaults = setting_types(type(self)), self._defaults()
         for f in fields(self):
-            value = _checked(f, types[f.name], getattr(self, f.name))
-            object.__setattr__(self, f.name, value)
+            value = getattr(self, f.name)
+            value = defaults[f.name] if isinstance(value, ByMethod) else value
+            object.__setattr__(self, f.name, checked(f, types[f.name], value))
         if self.strategy == "mirrored" and self.jit_compile:
             raise ValueError(
                 'strategy "mirrored" does not work with jit_compile: XLA cannot compile a training '
                 "step in which the devices wait for each other; leave jit_compile out"
             )
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the default of each setting; a single training has those of method thesis."""
+        method = getattr(self, "method", THESIS)
+        own = method if method in METHODS else THESIS  # An unknown method fails in its check.
+        return {
+            f.name: getattr(f.default, own) if isinstance(f.default, ByMethod) else f.default
+            for f in fields(self)
+        }
 
     def resolved(self) -> Self:
         """Return the settings with absolute paths, so that a run can be resumed from anywhere.
@@ -290,8 +239,7 @@ class TrainConfig:
     @property
     def image_sides(self) -> tuple[int, int] | None:
         """Height and width to which images of a folder are resized; None if not set."""
-        found = _SIDES.fullmatch(self.image_size or "")
-        return None if found is None else (int(found[1]), int(found[2] or found[1]))
+        return sides(self.image_size or "")
 
     def to_json(self) -> dict:
         """Return a plain dictionary of all settings."""
@@ -320,13 +268,6 @@ class TrainConfig:
         return cls(**settings)
 
 
-class ByMethod(NamedTuple):
-    """A default that depends on the method of a search; None where a method has no default."""
-
-    thesis: Any
-    race: Any
-
-
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig(TrainConfig):
     """Settings of a search, with the symbols of the thesis' table of hyperparameters (ch. 6).
@@ -339,23 +280,13 @@ class SearchConfig(TrainConfig):
             belongs to the other method.
     """
 
-    method: str = _option(
+    method: str = option(
         "thesis",
         "thesis: grow and prune one network, to reproduce the thesis; race: train candidates that "
         "fill ζ, drop the worse ones and continue with the best, to get the most accurate network",
         choices=METHODS,
     )
-    batch_size: int = _option(_default(128, 32), "Images per batch", must_be=POSITIVE)
-    learning_rate: float = _option(_default(1e-3, 3e-3), "Learning rate of Adam", must_be=POSITIVE)
-    weight_decay: float = _option(
-        _default(0.0, 0.05), "Decoupled weight decay of all kernels (AdamW)", must_be=NOT_NEGATIVE
-    )
-    label_smoothing: float = _option(
-        _default(0.0, 0.1),
-        "Fraction of each label that is spread over all classes",
-        must_be=BELOW_ONE,
-    )
-    ema: float | None = _option(
+    ema: float | None = option(
         None,
         "Average the weights and the statistics of batch normalization exponentially, with this "
         "decay per step; accuracies and saved networks are those of the averages; a race averages "
@@ -363,92 +294,90 @@ class SearchConfig(TrainConfig):
         must_be=FRACTION,
         default_text="no averaging; race: over about one epoch",
     )
-    total_epochs: int | None = _option(
-        _default(None, 42), "Epochs of the whole search, over all candidates", must_be=POSITIVE
+    total_epochs: int | None = option(
+        by_method(None, 42), "Epochs of the whole search, over all candidates", must_be=POSITIVE
     )
-    depths: str | None = _option(
-        _default(None, "1,2"),
+    depths: str | None = option(
+        by_method(None, "1,2"),
         "Numbers of blocks per stage to try, separated by commas; a candidate has the same number "
         "in each stage that has blocks",
     )
-    contenders: str | None = _option(
+    contenders: str | None = option(
         None,
         "Networks to compare the race with, separated by commas: "
         f"{', '.join(CONTENDERS)}, or JSON files of architectures; each is scaled to ζ and trained "
         "for --total-epochs",
         default_text="none",
     )
-    flops: float = _option(1e8, "FLOPs budget per image", symbol="ζ", must_be=POSITIVE)
-    rounds: int = _option(7, "MorphNet rounds", symbol="n_M", must_be=NOT_NEGATIVE)
-    insertions: int = _option(
+    flops: float = option(1e8, "FLOPs budget per image", symbol="ζ", must_be=POSITIVE)
+    rounds: int = option(7, "MorphNet rounds", symbol="n_M", must_be=NOT_NEGATIVE)
+    insertions: int = option(
         4, "Block insertions before each MorphNet step", symbol="n_Λ", must_be=NOT_NEGATIVE
     )
-    lambda_morphnet: float = _option(
+    lambda_morphnet: float = option(
         1e-7, "Strength of the MorphNet regularizer", symbol="λ_M", must_be=NOT_NEGATIVE
     )
-    tau_morphnet: float = _option(
+    tau_morphnet: float = option(
         1e-2,
         "Threshold above which MorphNet keeps a channel",
         symbol="τ_M",
         must_be=NOT_NEGATIVE,
     )
-    algorithm: str = _option(
+    algorithm: str = option(
         "group_lasso",
         "What MorphNet compares with its threshold: the norm of a channel's weights, or its γ in "
         "batch normalization",
         choices=("group_lasso", "gamma"),
     )
-    engine: str = _option(
+    engine: str = option(
         "native",
         "Implementation of the MorphNet regularizer: resbuilder's, or Google's morph_net if it is "
         "installed",
         choices=("native", "google"),
     )
-    resource: str = _option(
+    resource: str = option(
         "flops",
         "Resource that the MorphNet regularizer weighs",
         choices=("flops", "model_size", "activation", "latency"),
     )
-    peak_flops: float | None = _option(
+    peak_flops: float | None = option(
         None, "Peak rate of the device in FLOP/s, for --resource latency", must_be=POSITIVE
     )
-    bandwidth: float | None = _option(
+    bandwidth: float | None = option(
         None, "Memory bandwidth of the device in bytes/s, for --resource latency", must_be=POSITIVE
     )
-    intensity: float = _option(
+    intensity: float = option(
         1.0, "Fraction of MorphNet's change to apply", symbol="I_M", must_be=UNIT
     )
-    inherit_channels: bool = _option(
+    inherit_channels: bool = option(
         False,
         "Keep the weights of the channels that MorphNet keeps, instead of training from scratch",
     )
-    lambda_layer: float = _option(
-        1e-8, "Strength of LayerLasso", symbol="λ_Λ", must_be=NOT_NEGATIVE
-    )
-    tau_layer: float = _option(
+    lambda_layer: float = option(1e-8, "Strength of LayerLasso", symbol="λ_Λ", must_be=NOT_NEGATIVE)
+    tau_layer: float = option(
         1e-3,
         "Threshold below which LayerLasso removes a block",
         symbol="τ_Λ",
         must_be=NOT_NEGATIVE,
     )
-    layer_statistic: str = _option(
+    layer_statistic: str = option(
         "mean",
         "Statistic of |w| over a convolution that is compared with the threshold",
         choices=("mean", "sum"),
     )
-    momentum: bool = _option(
+    momentum: bool = option(
         True, "LayerLasso momentum: keep all blocks after a good insertion", symbol="Θ_LL"
     )
-    tau_momentum: float = _option(
+    tau_momentum: float = option(
         0.015, "Gain in validation accuracy that makes an insertion a good one", symbol="τ_LL"
     )
-    insert_init: str = _option(
+    insert_init: str = option(
         "last_conv",
         "Initial weights of an inserted block: its last convolution near 0, its last γ near 0, or "
         "the usual Glorot initialization",
         choices=("last_conv", "last_gamma", "glorot"),
     )
-    insert_share: float | None = _option(
+    insert_share: float | None = option(
         None,
         "Fraction of ζ that an inserted block may need; its inner width follows, and MorphNet "
         "leaves room for the blocks of the next round",
@@ -507,15 +436,8 @@ class SearchConfig(TrainConfig):
         return self.insert_share and self.insert_share * self.flops
 
     def __post_init__(self) -> None:
-        own = self.method if self.method in METHODS else THESIS  # An unknown method fails below.
-        for f in fields(self):
-            if isinstance(getattr(self, f.name), ByMethod):
-                object.__setattr__(self, f.name, getattr(f.default, own))
         super().__post_init__()
-        defaults = {
-            f.name: getattr(f.default, own) if isinstance(f.default, ByMethod) else f.default
-            for f in fields(self)
-        }
+        defaults = self._defaults()
         other = _of_other_method(self.method)
         if foreign := [n for n in defaults if n in other and getattr(self, n) != defaults[n]]:
             raise ValueError(_wrong_method(foreign, self.method))
@@ -550,56 +472,3 @@ class SearchConfig(TrainConfig):
                 'insert_init "last_gamma" needs block_order "conv_bn_relu": in the other order the '
                 "last normalization is inside the block"
             )
-
-
-def setting_types(config: type[TrainConfig]) -> dict[str, SettingType]:
-    """Return the types of the settings of a configuration class, by name.
-
-    ``int | None`` and ``Optional[int]`` mean the same.
-
-    Raises:
-        TypeError: If a setting is declared as anything other than int, float, bool or str, or one
-            of these or None.
-    """
-    hints, types = get_type_hints(config), {}
-    for f in fields(config):
-        declared = hints[f.name]
-        union = get_origin(declared) in (Union, UnionType)
-        kinds = set(get_args(declared) if union else [declared])
-        if len(kinds - {NoneType}) != 1 or not kinds - {NoneType} <= _WORDINGS.keys():
-            raise TypeError(
-                f"{config.__name__}.{f.name} is declared as {declared}; expected int, float, bool "
-                "or str, or one of these or None"
-            )
-        (kind,) = kinds - {NoneType}
-        types[f.name] = SettingType(kind, NoneType in kinds)
-    return types
-
-
-def _checked(f: Field, declared: SettingType, value: Any) -> Any:
-    """Return the value of a field, as a float where an int was given for one.
-
-    Raises:
-        ValueError: If it has the wrong type, is out of range, or is not among the choices.
-    """
-    metadata, kind = f.metadata, declared.kind
-    if value is None and declared.optional:
-        return None
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        # A whole number may be larger than any float.
-        value = float(value) if abs(value) < 2**1023 else math.inf
-    if kind is str and isinstance(value, Path):
-        value = str(value)
-    if metadata["must_be"] == SIZE and isinstance(value, int | tuple | list):
-        value = "x".join(map(str, value if isinstance(value, tuple | list) else (value,)))
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise ValueError(f"{f.name} must be {_WORDINGS[kind]}, got {value!r}")
-    if kind is str and not value.strip():
-        raise ValueError(f"{f.name} is empty; leave it out or give a value")
-    if kind is float and not math.isfinite(value):
-        raise ValueError(f"{f.name} must be finite, got {value}")
-    if metadata["choices"] and value not in metadata["choices"]:
-        raise ValueError(f"{f.name} must be one of {list(metadata['choices'])}, got {value!r}")
-    if metadata["must_be"] and not _RANGES[metadata["must_be"]](value):
-        raise ValueError(f"{f.name} must be {metadata['must_be']}, got {value}")
-    return value

@@ -17,6 +17,7 @@ import keras
 
 from resbuilder.config import RACE, SearchConfig
 from resbuilder.datasets import image_sizes
+from resbuilder.progress import step_bar
 from resbuilder.race import Candidate, RacePlan, candidates, race_plan, training_config
 from resbuilder.suggestions import suggested_flops, with_image_size
 from resbuilder.training import Trainer, TrainingData
@@ -133,16 +134,17 @@ def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tu
     settings = training_config(config, epochs=1, ema=0.99)
     trainer = Trainer(candidate.architecture, data, settings, 0, regularized=False)
     batches, shuffling = trainer.shuffled(0)
-    clock = _Clock()
     steps = min(TIMED_STEPS, len(batches))
     trainer.model.begin(steps)
-    trainer.model.fit(
-        batches,
-        steps_per_epoch=steps,
-        shuffle=False,
-        verbose=0,
-        callbacks=[*shuffling, clock],
-    )
+    with step_bar(candidate.label, steps) as show:
+        clock = _Clock(show)
+        trainer.model.fit(
+            batches,
+            steps_per_epoch=steps,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*shuffling, clock],
+        )
     # The first steps include compilation, so a step is timed from their end to the last one's.
     (first, at), (last, end) = clock.times[0], clock.times[-1]
     done = first + 1
@@ -151,12 +153,14 @@ def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tu
 
 
 class _Clock(keras.callbacks.Callback):
-    """Records when steps end; several may end at once."""
+    """Records when steps end, and shows how many have; several may end at once."""
 
-    def __init__(self):
+    def __init__(self, show: Callable[[int], None]):
         super().__init__()
+        self.show = show
         self.times: list[tuple[int, float]] = []
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Record the time."""
         self.times.append((batch, time.monotonic()))
+        self.show(batch + 1)

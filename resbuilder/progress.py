@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import keras
@@ -90,6 +92,25 @@ class SearchProgress:
         """Reduce the total of the first bar by a number of trainings."""
         self._total -= trainings
         self._bars.update(self._trainings, total=self._total)
+
+
+@contextmanager
+def step_bar(
+    label: str, total: int, console: Console | None = None
+) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal until the block ends; yield a function that takes the steps done.
+
+    Args:
+        label: What is done.
+        total: Number of steps.
+        console: Where to show it; standard error by default.
+    """
+    console = console or Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def notice(text: str) -> None:

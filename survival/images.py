@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.cohort.identity import contents_of_files
 from survival.names import find_slides
 
@@ -161,7 +161,7 @@ def _is_below(output: str) -> bool:
 
 def _refuse(slides: list[str], why: str) -> None:
     if slides:
-        raise ValueError(f"{len(slides)} slide(s) of the cohort: {why}: {some(slides)}")
+        raise ValueError(f"{count(len(slides), 'slide')} of the cohort: {why}: {some(slides)}")
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from resbuilder.common.files import atomically
 from survival.cohort.tables import read_table
-from survival.targets import make_targets
+from survival.targets import entry_fits, make_targets
 
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"
@@ -183,8 +183,7 @@ def _read(path: Path) -> pd.DataFrame:
             raise ValueError("an event is neither 0 nor 1")
         if "entry" in table:
             table = table.astype({"entry": float})
-            entry = table["entry"]
-            if not ((entry == 0) | ((entry > 0) & (entry < table["time"]))).all():
+            if not entry_fits(table["time"], table["entry"]).all():
                 raise ValueError("an entry is neither 0 nor a number before the time")
         return table.astype({"event": int})
 

@@ -49,6 +49,20 @@ def join_targets(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def entry_fits(time: ArrayLike, entry: ArrayLike) -> np.ndarray:
+    """Return which entries are valid: 0 (observed from the start), or later but before the time.
+
+    Args:
+        time: Time until event or censoring, shape (n,).
+        entry: Time at which observation of each row began, shape (n,); NaN is not valid.
+
+    Returns:
+        bool, shape (n,).
+    """
+    time, entry = np.asarray(time), np.asarray(entry)
+    return (entry == 0) | ((entry > 0) & (entry < time))
+
+
 def _widened(table: np.ndarray) -> np.ndarray:
     """Return all five columns, with stratum 0, weight 1 and entry 0 where they are missing."""
     rest = np.tile([0.0, 1.0, 0.0], (len(table), 1))

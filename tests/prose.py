@@ -41,6 +41,7 @@ BANNED = {
     r"\bas nothing had happened\b": "as if it had not been interrupted",
     r"\bby the hundred\b": "hundreds of times",
     r"\bwhole or not at all\b": "atomically",
+    r"[}\d] (?:[a-z]+ )*[a-z]+\(s\)": "the singular or the plural: resbuilder.common.words.count",
     r"\bwhole-or-not-at-all\b": "atomic",
 }
 REJECTED = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in BANNED.items()}

@@ -212,6 +212,12 @@ def test_the_version_is_defined_in_one_place_and_has_an_entry_in_the_changelog()
     assert f"\n## {version('resbuilder')}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_the_citation_names_the_version():
+    released = version("resbuilder")
+    assert f"\nversion: {released}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"version = {{{released}}}" in (ROOT / "docs" / "project" / "cite.md").read_text()
+
+
 def pinned() -> dict[str, str]:
     """Return the version of each distribution in requirements.txt, without the build's."""
     text = (ROOT / "requirements.txt").read_text()

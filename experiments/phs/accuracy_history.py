@@ -18,7 +18,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import RESULTS
-from experiments.phs.rows import job_dynamics
+from experiments.phs.rows import TITLES, job_dynamics
 from experiments.phs.table import all_jobs
 from resbuilder.common.cli import Command
 
@@ -88,14 +88,19 @@ EXPERIMENTS = (
 def main():
     """Draw the figure, and print its path."""
     folder = RESULTS / "phs"
-    measured = sum(pair is not None for pair in panels(folder))
-    if not measured:
-        raise click.UsageError(
-            "none of the four settings has been measured yet: first run python -m "
-            "experiments.phs.cifar10 or experiments.phs.fashion_mnist, with --preset thesis"
-        )
+    missing = [panel for panel, pair in zip(PANELS, panels(folder), strict=True) if pair is None]
+    need = ""
+    if missing:
+        named = (f"{TITLES[d]} with α {a:g}, γ {g:g}, m {m:g}" for d, a, g, m in missing)
+        scripts = {f"python -m experiments.phs.{d} --preset thesis": None for d, *_ in missing}
+        need = f"{'; '.join(named)}. They are rows of the tables of {' and '.join(scripts)}"
+    if len(missing) == len(PANELS):
+        raise click.UsageError(f"no row of the figure is measured yet: {need}")
     publish_from(folder / "cifar10.json")
-    click.echo(f"{measured} of {len(PANELS)} panels: {folder / 'accuracy_history.png'}")
+    drawn = len(PANELS) - len(missing)
+    click.echo(f"{drawn} of {len(PANELS)} panels: {folder / 'accuracy_history.png'}")
+    if missing:
+        click.echo(f"Not measured yet: {need}")
 
 
 if __name__ == "__main__":

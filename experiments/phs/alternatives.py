@@ -29,6 +29,7 @@ from experiments.command import (
     standard_options,
     stored,
 )
+from experiments.phs.rows import TITLES
 from resbuilder.common.cli import Command
 
 # Pairs of rate and momentum: long-run steps of 0.1 to 1 …
@@ -132,13 +133,20 @@ def of_table(path: Path) -> dict[str, list[dict]]:
 def publish_from(path: Path) -> None:
     """Write the table and the figure next to a results file."""
     from experiments.phs import figures
-    from experiments.phs.summary import markdown_of
+    from experiments.phs.summary import COLUMNS, markdown_of, page
 
     results = stored(path)
+    dataset = results[0]["job"]["dataset"]
     groups = {method: chosen(results, method) for method in METHODS}
-    groups |= of_table(path.with_name(f"{results[0]['job']['dataset']}.json"))
+    groups |= of_table(path.with_name(f"{dataset}.json"))
     groups = {name: found for name, found in groups.items() if found}
-    publish(path, figures.methods(groups), markdown_of(groups))
+    text = page(
+        f"Alternatives to braking: LeNet on {TITLES[dataset]}",
+        "Each method's rate and momentum are chosen by validation accuracy with seed 0.",
+        COLUMNS,
+        markdown_of(groups),
+    )
+    publish(path, figures.methods(groups), text)
 
 
 def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:

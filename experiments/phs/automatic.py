@@ -66,6 +66,14 @@ def work(job: dict) -> dict:
     return with_other_optimizer(job) if "optimizer" in job else with_automatic_braking(job)
 
 
+# The columns of :func:`rules_table`.
+COLUMNS = {
+    "validation, test": "accuracy at the end of a training in %, mean ± standard deviation",
+    "brakes in epochs, epochs": "when it brakes, and how long it trains, for each seed",
+    "seeds": "number of trainings",
+}
+
+
 def rules_table(groups: dict[str, list[dict]]) -> str:
     """Return the table of rules: accuracies in percent, and the epochs they took."""
     from experiments.phs.summary import final_accuracy, spread
@@ -95,11 +103,18 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
 def publish_from(path: Path) -> None:
     """Write the table and the figure next to a results file."""
     from experiments.phs import figures
+    from experiments.phs.summary import page
 
     groups: dict[str, list[dict]] = {}
     for result in stored(path):
         groups.setdefault(result["job"]["rule"], []).append(result)
-    publish(path, figures.methods(groups), rules_table(groups))
+    text = page(
+        "Constants of automatic braking: LeNet on 10,000 images of Fashion-MNIST",
+        "Validation accuracy made the choice.",
+        COLUMNS,
+        rules_table(groups),
+    )
+    publish(path, figures.methods(groups), text)
 
 
 EXPERIMENTS = (

@@ -19,6 +19,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.phs.rows import TITLES
 from resbuilder.common.cli import Command
 
 # α, γ as a rate, m: heavy ball with momentum 0.99 and a long-run step of 1/3.
@@ -84,12 +85,20 @@ def work(job: dict) -> dict:
 def publish_from(path: Path) -> None:
     """Write the table and the figure next to a results file."""
     from experiments.phs import figures
-    from experiments.phs.summary import markdown_of
+    from experiments.phs.summary import COLUMNS, markdown_of, page
 
     groups: dict[str, list[dict]] = {}
-    for result in stored(path):
+    results = stored(path)
+    for result in results:
         groups.setdefault(result["job"]["option"], []).append(result)
-    publish(path, figures.methods(groups), markdown_of(groups))
+    text = page(
+        f"Options of braking: LeNet on {TITLES[results[0]['job']['dataset']]}",
+        "All trainings have three times the long-run step of the first printed row of "
+        "Fashion-MNIST.",
+        COLUMNS,
+        markdown_of(groups),
+    )
+    publish(path, figures.methods(groups), text)
 
 
 def _experiment(dataset: str, thesis: str) -> Experiment:

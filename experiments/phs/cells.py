@@ -27,6 +27,21 @@ MEANINGS = {
 }
 
 
+# The columns of :func:`rows_table`.
+COLUMNS = {
+    "α, γ, m": "time step, friction (a rate) and mass; SGD has only a step",
+    "brake at loss, factor": "the average training loss at which the optimizer brakes, and the "
+    "factor on the friction",
+    "thesis": "the printed test accuracy, in %",
+    "last epoch, chosen by validation, best epoch": "our test accuracy in %, after the last epoch, "
+    "after the epoch with the best validation accuracy, and after the epoch that is best on test "
+    "data, which a user cannot choose; each with its difference from the thesis, in points",
+    "brakes in epoch": "mean over seeds, or how many seeds reached the loss",
+    "epochs": "length of a training; a row without braking is as long as the row below it",
+    "seeds": "number of trainings; with several, mean ± standard deviation",
+}
+
+
 @dataclass
 class Measured:
     """A printed row and its trainings.
@@ -117,7 +132,7 @@ def rows_table(measured: Sequence[Measured]) -> str:
     """Return the table of cells: test accuracy in percent, mean ± standard deviation over seeds."""
     lines = [
         "| | α | optimizer | γ | m | brake at loss | factor | thesis | "
-        + " | ".join(f"{name} | − thesis" for name in MEANINGS.values())
+        + " | ".join(f"{name} | {name} − thesis" for name in MEANINGS.values())
         + " | brakes in epoch | epochs | seeds |",
         "|---" * (11 + 2 * len(MEANINGS)) + "|",
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from experiments.command import DATA, data_dir_option
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREEN, RED
 
@@ -93,10 +94,7 @@ def braked_lenet(data_dir: str | None) -> tuple[Figure, Figure]:
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@click.option(
-    "--data-dir",
-    help="Folder that contains fashion_mnist.npz.  [default: the variable RESBUILDER_DATA]",
-)
+@data_dir_option(DATA.replace("NAME", "fashion_mnist"))
 def main(data_dir):
     """Train, draw the figures, and print their folder."""
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -206,6 +206,19 @@ def _of_table(reading: Reading, path: Path) -> Tried:
     return Tried(reading)
 
 
+# The columns of :func:`readings_table`.
+COLUMNS = {
+    "question, reading": "what the thesis leaves open, and one answer; the adopted ones are those "
+    "of Tables 3.1 and 3.2",
+    "row": "dataset, time step α, friction γ and mass m: the factor on the friction at the loss",
+    "thesis, ours": "test accuracy after the last epoch, in %; the difference is in points",
+    "brakes in epoch": "when x is reached, or the lowest average loss",
+    "epochs": "length of the trainings",
+    "verdict": f"refuted: x is not reached, or the accuracy with braking is more than "
+    f"{100 * FAR:g} points from the printed one",
+}
+
+
 def readings_table(found: list[Tried]) -> str:
     """Return the table of accuracies without / with braking, in percent."""
     from experiments.phs.summary import signed
@@ -256,9 +269,16 @@ def work(job: dict) -> dict:
 def publish_from(path: Path) -> None:
     """Write the table and the figure next to a results file."""
     from experiments.phs import figures
+    from experiments.phs.summary import page
 
     found = tried(path)
-    publish(path, figures.readings(found), readings_table(found))
+    text = page(
+        "What the thesis leaves open: each reading on a printed row that decides",
+        "Pairs of numbers are without / with braking.",
+        COLUMNS,
+        readings_table(found),
+    )
+    publish(path, figures.readings(found), text)
 
 
 EXPERIMENTS = (

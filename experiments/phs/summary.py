@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+
+# The columns of :func:`markdown_of`.
+COLUMNS = {
+    "test, at the end": "test accuracy of the weights that a training ends with, in %",
+    "test, best epoch by validation": "after the epoch with the best validation accuracy, in %",
+    "training − test, last epoch": "training accuracy minus test accuracy, in points",
+    "epochs": "length of the trainings",
+    "seeds": "number of trainings; with several, mean ± standard deviation",
+}
+
+
+def page(title: str, about: str, columns: Mapping[str, str], table: str) -> str:
+    """Return a page in Markdown: a title, what is shown, the meaning of the columns, the table."""
+    meanings = "\n".join(f"- **{name}**: {meaning}." for name, meaning in columns.items())
+    return f"# {title}\n\n{about}\n\n{meanings}\n\n{table}"
 
 
 def accuracies(history: list[dict]) -> dict[str, float]:

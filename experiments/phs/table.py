@@ -180,9 +180,15 @@ def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
 def publish_from(path: Path) -> None:
     """Write the tables and the figure next to a results file."""
     from experiments.phs import figures
-    from experiments.phs.cells import gains_table, measured_rows, rows_table
+    from experiments.phs.cells import COLUMNS, gains_table, measured_rows, rows_table
+    from experiments.phs.summary import page
 
     measured = measured_rows(path.stem, stored(path))
-    publish(
-        path, figures.printed_rows(measured), rows_table(measured) + "\n" + gains_table(measured)
+    number = TABLES[path.stem].replace("_", ".")
+    text = page(
+        f"Table {number}: LeNet on {TITLES[path.stem]}, with and without braking",
+        "Every printed row, and our trainings of it.",
+        COLUMNS,
+        rows_table(measured) + "\n" + gains_table(measured),
     )
+    publish(path, figures.printed_rows(measured), text)

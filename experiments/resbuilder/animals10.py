@@ -3,7 +3,7 @@
 ::
 
     python -m experiments.resbuilder.animals10 --preset quick               # minutes
-    python -m experiments.resbuilder.animals10 --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.animals10 --preset laptop              # hours (estimate)
     python -m experiments.resbuilder.animals10 --preset thesis --workers 1  # a GPU
 
 It uses batches of 16, images of 300×300 pixels and ten times the budget (ζ = 1e9 at the thesis'

@@ -3,7 +3,7 @@
 ::
 
     python -m experiments.resbuilder.cifar100 --preset quick               # minutes
-    python -m experiments.resbuilder.cifar100 --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.cifar100 --preset laptop              # half an hour (estimate)
     python -m experiments.resbuilder.cifar100 --preset thesis --workers 1  # a GPU
 
 Data: ``cifar100.npz``, or the copy of keras.datasets.
@@ -13,7 +13,7 @@ Not measured yet.
 
 from experiments.resbuilder.table import table_command, table_experiment
 
-EXPERIMENTS = (table_experiment("cifar100"),)
+EXPERIMENTS = (table_experiment("cifar100", laptop="20 minutes of one core a seed (estimate)"),)
 main = table_command("cifar100")
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.studies.budget import INHERIT, SHARE
 from experiments.resbuilder.studies.study import SIZES, most_trainings
 from resbuilder.common.cli import Command
+from resbuilder.common.words import count
 from resbuilder.variants import WITH_REG
 
 # The most trainings of a network, from the settings.
@@ -135,8 +136,8 @@ def markdown(results: list[dict]) -> str:
         f"{anytime.markdown(times, titled(found), more)}\n{s['dataset']}, {s['train_limit']:,} "
         f"images, ζ = {si(s['flops'])}FLOPs. Times are processor seconds on one core. Accuracies "
         "are those of the best network so far on validation images, mean ± standard deviation over "
-        f"{seeds} seed(s). “Time above” is the share of the time after the first tenth in which "
-        "the mean is above that of Hyperband.\n"
+        f"{count(seeds, 'seed')}. “Time above” is the share of the time after the first tenth in "
+        "which the mean is above that of Hyperband.\n"
     )
 
 

@@ -3,7 +3,7 @@
 ::
 
     python -m experiments.resbuilder.smallnorb --preset quick               # minutes
-    python -m experiments.resbuilder.smallnorb --preset laptop              # hours on 2 cores
+    python -m experiments.resbuilder.smallnorb --preset laptop              # hours (estimate)
     python -m experiments.resbuilder.smallnorb --preset thesis --workers 1  # a GPU
 
 It uses batches of 64. Data: ``smallnorb.npz`` (one camera), or the copy that tensorflow_datasets

@@ -19,6 +19,7 @@ from experiments.resbuilder.columns import (
 )
 from experiments.thesis import table as printed_table
 from resbuilder.common.cli import Command
+from resbuilder.common.words import count
 
 DATASETS = ("mnist", "fashion_mnist", "emnist", "cifar10", "cifar100", "smallnorb", "animals10")
 NAMES = {
@@ -147,7 +148,10 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
 
 
 def table_experiment(
-    dataset: str, batch_size: int = 128, budget: float = 1.0, laptop: str = "hours on 2 cores"
+    dataset: str,
+    batch_size: int = 128,
+    budget: float = 1.0,
+    laptop: str = "hours on 2 cores (estimate)",
 ) -> Experiment:
     """Return what a dataset's script stores.
 
@@ -195,10 +199,12 @@ def _about(results: list[dict]) -> str:
     images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
     return (
         f"{NAMES[s['dataset']]}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; "
-        f"trainings of {s['epochs']} epoch(s) in batches of {s['batch_size']}; searches with n_M = "
-        f"{s['rounds']}, n_Λ = {s['insertions']}, λ_M = {s['lambda_morphnet']:g} and {s['width']} "
-        f"channels at the start. Test accuracy in %, mean ± standard deviation over {len(seeds)} "
-        "seed(s). The thesis: ζ = 1e8 (cells with *: 1e9), 20 epochs, all images.\n"
+        f"trainings of {count(s['epochs'], 'epoch')} in batches of {s['batch_size']}; "
+        f"searches with n_M = {s['rounds']}, n_Λ = {s['insertions']}, "
+        f"λ_M = {s['lambda_morphnet']:g} and {s['width']} channels at the start. "
+        "Test accuracy in %, mean ± standard deviation over "
+        f"{count(len(seeds), 'seed')}. "
+        "The thesis: ζ = 1e8 (cells with *: 1e9), 20 epochs, all images.\n"
     )
 
 

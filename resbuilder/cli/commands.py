@@ -125,6 +125,10 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
 
     MODEL is a run folder or a .keras file.
     """
+    from resbuilder.datasets import check_found
+
+    if given["dataset"] is not None:
+        check_found(given["dataset"], given["data_dir"])
     load_backend()
     from resbuilder.single import evaluate_single
 
@@ -191,6 +195,9 @@ def plan(**given) -> None:
     Prints what the images are, the suggested settings, an estimate of the time on this machine,
     and the command that starts the search.
     """
+    from resbuilder.datasets import check_found
+
+    check_found(given["dataset"], given["data_dir"])
     load_backend()
     from resbuilder.cli.tables import plan_text
     from resbuilder.plan import plan as make_plan
@@ -255,13 +262,11 @@ def _finish(run: Path, result=None) -> None:
     Raises:
         ValueError: If the search found no network.
     """
-    from rich.console import Console
-
-    from resbuilder.cli.tables import search_table
+    from resbuilder.cli.tables import print_whole, search_table
     from resbuilder.report import write_report
 
     page = write_report(run)
-    Console().print(search_table(run))
+    print_whole(search_table(run))
     click.echo(f"report: {page}")
     if result is not None and result.best is None:
         raise ValueError(f"the search trained no network within the budget: {result.reason}")

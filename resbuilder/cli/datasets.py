@@ -24,17 +24,13 @@ def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> Non
     if context.invoked_subcommand is not None:
         return None
     load_backend()
-    from rich.console import Console
-
-    from resbuilder.cli.tables import dataset_table
+    from resbuilder.cli.tables import dataset_table, print_whole
     from resbuilder.datasets import available
 
     if as_json:
         return echo_json([asdict(listing) for listing in available(data_dir)])
 
-    # Not wrapped to the terminal's width, so that paths can be copied.
-    Console(width=200).print(dataset_table(data_dir))
-    return None
+    return print_whole(dataset_table(data_dir))
 
 
 @datasets.command()
@@ -58,15 +54,12 @@ def prepare(
     the error says which ones to download from which page.
     """
     load_backend()
-    from resbuilder.datasets import load
     from resbuilder.datasets import prepare as prepare_files
+    from resbuilder.datasets.npz import count_npz
 
     path = prepare_files(name, files, data_dir, overwrite=overwrite, verify=verify)
     if path.is_dir():
         return click.echo(f"{path}: ready for --dataset {name}")
-    data = load(path)
-    click.echo(
-        f"{path}: {len(data.x_train):,} training and {len(data.x_test):,} test images, "
-        f"ready for --dataset {name}"
-    )
+    train, test = count_npz(path)
+    click.echo(f"{path}: {train:,} training and {test:,} test images, ready for --dataset {name}")
     return None

@@ -11,7 +11,8 @@ import click
 
 from resbuilder.common.settings_file import read_settings
 from resbuilder.common.words import number
-from resbuilder.config import ByMethod, Config, TrainConfig, only_method, setting_types
+from resbuilder.config import Config, TrainConfig, only_method
+from resbuilder.setting import ByMethod, setting_types
 
 Command = TypeVar("Command", bound=Callable)
 
@@ -33,8 +34,7 @@ def settings(config: type[TrainConfig]) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for f in reversed(ordered):
-            method = only_method(f.name) if has_methods else None
-            command = _option(f, types[f.name].kind, method)(command)
+            command = _option(f, types[f.name].kind, has_methods)(command)
         return click.option(
             "--config",
             "config_file",
@@ -45,14 +45,14 @@ def settings(config: type[TrainConfig]) -> Callable[[Command], Command]:
     return decorate
 
 
-def _option(f: Field, kind: type, method: str | None) -> Callable[[Command], Command]:
-    """Return the decorator for one field, which may belong to one method only."""
-    metadata = f.metadata
+def _option(f: Field, kind: type, has_methods: bool) -> Callable[[Command], Command]:
+    """Return the decorator for one field; in a search, it may depend on the method."""
+    metadata, method = f.metadata, only_method(f.name) if has_methods else None
     flag, text = f.name.replace("_", "-"), metadata["help"]
     if metadata["symbol"]:
         text += f" ({metadata['symbol']})"
     notes = [f"{method} only"] if method else []
-    if (default := _default_text(f)) is not None:
+    if (default := _default_text(f, has_methods)) is not None:
         notes.append(f"default: {default}")
     if f.default is MISSING:
         notes.append("required")
@@ -65,16 +65,17 @@ def _option(f: Field, kind: type, method: str | None) -> Callable[[Command], Com
     return click.option(f"--{flag}", f.name, type=accepted, default=None, help=text)
 
 
-def _default_text(f: Field) -> str | None:
+def _default_text(f: Field, has_methods: bool) -> str | None:
     """Return the default of a field as ``--help`` shows it; None if there is nothing to show."""
+    default = f.default
     if f.metadata["default_text"] is not None:
         return f.metadata["default_text"]
-    if f.default is MISSING or f.default is None:
-        return None
-    if not isinstance(f.default, ByMethod):
-        return _value_text(f.default)
-    race = _value_text(f.default.race)
-    return race if f.default.thesis is None else f"{_value_text(f.default.thesis)}; race: {race}"
+    if isinstance(default, ByMethod) and has_methods:
+        race = _value_text(default.race)
+        return race if default.thesis is None else f"{_value_text(default.thesis)}; race: {race}"
+    if isinstance(default, ByMethod):
+        default = default.thesis
+    return None if default is MISSING or default is None else _value_text(default)
 
 
 def _value_text(value: object) -> str:
@@ -87,8 +88,11 @@ def configuration(kind: type[Config], config_file: Path | None, given: Mapping[s
     """Return the configuration that a file and the options, which override it, describe.
 
     Raises:
-        ValueError: If no dataset is given, the file cannot be read, or a setting is invalid.
+        ValueError: If no dataset is given or found, the file cannot be read, or a setting is
+            invalid.
     """
+    from resbuilder.datasets import check_found
+
     settings = read_settings(config_file) if config_file else {}
     settings |= {key: value for key, value in given.items() if value is not None}
     if "dataset" not in settings:
@@ -96,4 +100,6 @@ def configuration(kind: type[Config], config_file: Path | None, given: Mapping[s
             "no images to train on: give --dataset a name that `resbuilder datasets` lists, or a "
             "folder of images"
         )
-    return kind.from_mapping(settings)
+    config = kind.from_mapping(settings)
+    check_found(config.dataset, config.data_dir)
+    return config

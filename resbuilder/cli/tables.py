@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from resbuilder.datasets import available
@@ -14,6 +16,17 @@ from resbuilder.variants import RUNGS
 
 if TYPE_CHECKING:
     from resbuilder.plan import SearchPlan
+
+
+def print_whole(table: Table) -> None:
+    """Print a table with whole cells, even if that is wider than the terminal.
+
+    Without a terminal, rich would cut cells so that the table fits into 80 columns.
+    """
+    console = Console()
+    wide = console.options.update_width(10_000)
+    console.width = max(console.width, Measurement.get(console, wide, table).maximum)
+    console.print(table)
 
 
 def search_table(run: str | Path) -> Table:

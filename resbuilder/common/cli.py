@@ -47,8 +47,8 @@ class BadInput(click.ClickException):
     exit_code = 2
 
 
-class OneLineErrors(click.Command):
-    """A command, or a mixin for a group, that reports errors in one line without a traceback.
+class Command(click.Command):
+    """A command that reports errors in one line without a traceback.
 
     Errors of the library name Python arguments; here they name the command's ``--flags`` instead.
 
@@ -115,11 +115,7 @@ class OneLineErrors(click.Command):
         return f"{module} is not installed: pip install 'resbuilder[{extra}]'"
 
 
-class Command(OneLineErrors):
-    """A command, in a group or on its own."""
-
-
-class Commands(OneLineErrors, click.Group):
+class Commands(Command, click.Group):
     """A group of commands, listed in the order in which users need them.
 
     Args:

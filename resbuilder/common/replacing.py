@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from resbuilder.common.files import is_temporary
+from resbuilder.common.words import count
 
 # Bytes at the beginning of a file that tell what it is; no header that we write is longer.
 _HEAD = 65_536
@@ -68,7 +69,7 @@ def strangers(folder: Path, known: Iterable[str]) -> str | None:
     if not others:
         return None
     more = len(others) - 3
-    further = f" and {more} more file{'s' * (more > 1)}" if more > 0 else ""
+    further = f" and {count(more, 'more file')}" if more > 0 else ""
     return f"it holds {', '.join(others[:3])}{further}, which this program did not put there"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,7 +151,17 @@ def sizes(path: Path) -> list[tuple[int, int]]:
 
 
 def _headers(path: Path, files: list[Found]) -> list[Header]:
-    return _each(lambda f: read_header(f.path), files, f"scanning {path.name}")
+    stats = [(file.path, file.path.stat()) for file in files]
+    return _headers_of(path, tuple((p, s.st_mtime_ns, s.st_size) for p, s in stats))
+
+
+@lru_cache(1)
+def _headers_of(path: Path, files: tuple[tuple[Path, int, int], ...]) -> list[Header]:
+    """Return the headers of files, given with time and size, so that a change is noticed.
+
+    A search asks twice: to choose a size, and to read the images.
+    """
+    return _each(lambda file: read_header(file[0]), files, f"scanning {path.name}")
 
 
 def _reading(

@@ -41,6 +41,12 @@ def read_npz(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]
         ) from error
 
 
+def count_npz(path: Path) -> tuple[int, int]:
+    """Return the numbers of training and test images of a dataset file, from its labels."""
+    with np.load(path, allow_pickle=False) as file:
+        return len(file["y_train"]), len(file["y_test"])
+
+
 def _array(file: NpzFile, key: str) -> np.ndarray:
     array = file[key]
     if not isinstance(array, np.ndarray):  # numpy returns the bytes of other archive members.

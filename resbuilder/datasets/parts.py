@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from resbuilder.datasets.content import drawn
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found
 from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
@@ -49,9 +49,9 @@ def without_copies(path: Path, classes: tuple[str, ...], parts: dict[str, list[F
     several = [group for group in groups.values() if len(group) > 1]
     if not several:
         return []
-    count = sum(len(group) - 1 for group in several)
+    copies = sum(len(group) - 1 for group in several)
     first = " = ".join(file.found.name for file in several[0][:2])
-    text = f"{path.name}: exact copies of other images: {count}, such as {first}"
+    text = f"{path.name}: exact copies of other images: {copies}, such as {first}"
     if twice := sum(len({file.found.label for file in group}) > 1 for group in several):
         text += f"; images in more than one class: {twice}"
     before = sum(map(len, parts.values()))
@@ -104,8 +104,8 @@ def with_tests(
             needed = max(2 if given else 3, different + 1)
             others = "" if given else ", validation"
             raise ValueError(
-                f"{path}: class {name} has {different} different training image(s), but needs at "
-                f"least {needed}, for training{others} and testing"
+                f"{path}: class {name} has {count(different, 'different training image')}, but "
+                f"needs at least {needed}, for training{others} and testing"
             )
     chosen = [[f for f, t in zip(files, tests, strict=True) if t == is_test] for is_test in (0, 1)]
     return parts | {TRAIN: chosen[0], TEST: chosen[1]}

@@ -137,11 +137,7 @@ def load(
     """
     base = data_folder(data_dir)
     name = str(name)
-    known, path = _KNOWN.get(name), _local(name, base)
-    if path is None and known is None:
-        raise _unknown(name, base)
-    if path is None and name == "animals10":
-        raise _missing(name, "it has no automatic download")
+    known, path = _KNOWN.get(name), _find(name, base)
     if path is None or path.is_file():
         if image_size is not None:
             raise ValueError(f"image_size is for folders of images, but {name} is not one")
@@ -167,6 +163,19 @@ def load(
         **arrays,
         **of_folder,
     )
+
+
+def check_found(name: str | Path, data_dir: str | Path | None = None) -> None:
+    """Check that :func:`load` finds a dataset, or knows from where to download it.
+
+    Args:
+        name: As for :func:`load`.
+        data_dir: As for :func:`load`.
+
+    Raises:
+        ValueError: If not, as :func:`load` does.
+    """
+    _find(str(name), data_folder(data_dir))
 
 
 def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
@@ -227,6 +236,20 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
     return base
 
 
+def _find(name: str, base: Path | None) -> Path | None:
+    """Return the file or folder of a dataset; None for a known dataset of another source.
+
+    Raises:
+        ValueError: If it is neither here nor can be downloaded.
+    """
+    path = _local(name, base)
+    if path is None and name not in _KNOWN:
+        raise _unknown(name, base)
+    if path is None and name == "animals10":
+        raise _missing(name, "it has no automatic download")
+    return path
+
+
 def _local(name: str, base: Path | None) -> Path | None:
     """Return the `.npz` file or the folder of images for a name, or None."""
     folders: list[Path] = []
@@ -285,7 +308,7 @@ def _read_known(name: str, base: Path | None) -> dict:
 
 def _unknown(name: str, base: Path | None) -> ValueError:
     """Return the error for a name that is neither a known dataset nor an existing path."""
-    if name != Path(name).name:
+    if name != Path(name).name or name.endswith(".npz"):
         kind = "file" if name.endswith(".npz") else "folder"
         return ValueError(
             f"no such {kind}: {_path(name)}; give a folder of images (one sub-folder per class) or "
@@ -298,10 +321,11 @@ def _unknown(name: str, base: Path | None) -> ValueError:
     )
     near = difflib.get_close_matches(name, [*_KNOWN, *own], 3, cutoff=0.5)
     meant = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else "."
+    places = " or ".join(str(place) for place in (Path.cwd(), base) if place is not None)
     return ValueError(
-        f"unknown dataset {name!r}{meant} Known datasets are {', '.join(_KNOWN)}. For your own "
-        "data, give the path of a folder of images (one sub-folder per class), or put "
-        f"{name}.npz into data_dir or the folder in {VARIABLE}"
+        f"unknown dataset {name!r}{meant} Known datasets are {', '.join(_KNOWN)}. There is no "
+        f"folder {name} in {places}. For your own data, give the path of a folder of images (one "
+        f"sub-folder per class), or put {name}.npz into data_dir or the folder in {VARIABLE}"
     )
 
 

@@ -10,7 +10,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from resbuilder.datasets.progress import progress
@@ -81,6 +80,8 @@ def read_keras(name: str) -> dict[str, np.ndarray]:
     Raises:
         NotHereError: If it is neither cached nor downloadable.
     """
+    import keras
+
     if find_keras(name) is None:
         _check_host(KERAS[name][0])
     try:

@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from resbuilder.common.words import count
 from resbuilder.datasets.content import drawn, number
 
 
@@ -124,9 +125,9 @@ class Split:
                     here = np.flatnonzero(used & (labels == label)).tolist()
                     different = len({contents[i] for i in here})
                     raise ValueError(
-                        f"class {name} has no {what} image: it has {different} different image(s) "
-                        f"for training and validation, but needs at least "
-                        f"{max(2, different + 1)}; add some"
+                        f"class {name} has no {what} image: it has "
+                        f"{count(different, 'different image')} for training and validation, but "
+                        f"needs at least {max(2, different + 1)}; add some"
                     )
         return split
 
@@ -150,10 +151,10 @@ def _limited(
             "each class for training and one for validation"
         )
     used = np.zeros(len(groups), bool)
-    for name, count in zip(names, _allocate(counts, limit, low, counts), strict=True):
+    for name, size in zip(names, _allocate(counts, limit, low, counts), strict=True):
         members = np.flatnonzero(groups == name).tolist()
         order = sorted(members, key=lambda i: number(contents[i], purpose))
-        used[order[:count]] = True
+        used[order[:size]] = True
     return used
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from resbuilder.common.words import count
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rebuild import can_live_without
 from resbuilder.morphnet.removal import may_gain_bias
@@ -142,8 +143,8 @@ def select(
                 saved += int(savings[i])
         if not saved:
             raise ValueError(
-                f"the budget of {budget:,} cannot be met: with {at_least} channel(s) left in every "
-                f"layer that may be pruned, the network still needs {total:,}"
+                f"the budget of {budget:,} cannot be met: with {count(at_least, 'channel')} left "
+                f"in every layer that may be pruned, the network still needs {total:,}"
             )
     return state
 

@@ -21,6 +21,7 @@ from math import floor
 
 import numpy as np
 
+from resbuilder.common.words import count
 from resbuilder.morphnet.graph import ChannelGraph, WidthGroup
 from resbuilder.morphnet.resources import coefficients
 
@@ -84,8 +85,9 @@ def expand(
     least = problem.cost([round_to] * len(problem.free))
     if least > budget:
         raise ValueError(
-            f"the budget of {budget} {resource} is too small: {round_to} channel(s) in every layer "
-            f"already need {least}; raise the budget or use a smaller network"
+            f"the budget of {budget} {resource} is too small: with "
+            f"{count(round_to, 'channel')} in every layer, it already takes {least}; raise the "
+            "budget or use a smaller network"
         )
     alive = problem.group_widths(widths)
     if not any(alive):

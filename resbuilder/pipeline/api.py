@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -22,6 +22,7 @@ from resbuilder.pipeline.loop import Loop
 from resbuilder.pipeline.race import Race, entrants, entrants_of
 from resbuilder.pipeline.trainings import architecture_key
 from resbuilder.progress import SearchProgress, notice
+from resbuilder.race import averaging_decay
 from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner, read_data
 from resbuilder.run.events import RACE_ORIGINS
 from resbuilder.start_network import start_architecture
@@ -90,7 +91,8 @@ def search(
             the top level of a module.
 
     Returns:
-        The result; everything else is in the run folder.
+        The result; everything else is in the run folder. Its :meth:`SearchResult.report` writes
+        ``report.html``, which the command line does by itself.
 
     Raises:
         ValueError: If the data cannot be found or read, the budget is too small for the start
@@ -116,6 +118,8 @@ def search(
     pool = background_pool(workers, config)
     data = TrainingData.load(config)
     if config.method == RACE:
+        ema = config.ema or averaging_decay(len(data.split.train), config.batch_size)
+        config = replace(config, ema=ema)
         nodes = entrants(config, data)
         with Run.create(out, config, overwrite, data.record()) as run:
             return _run(

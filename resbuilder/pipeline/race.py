@@ -33,6 +33,7 @@ from resbuilder.pipeline.trainings import (
 from resbuilder.progress import SearchProgress, percent
 from resbuilder.race import (
     RacePlan,
+    averaging_decay,
     candidates,
     contenders,
     race_plan,
@@ -327,9 +328,9 @@ class RaceTrainings(Trainings):
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def _decay(self) -> float:
-        """Return the decay of the averages: the configured one, or over about one epoch."""
-        steps = -(-len(self.data.split.train) // self.config.batch_size)
-        return self.config.ema or min(0.9999, max(0.9, 1 - 1 / steps))
+        """Return the decay of the averages; only runs of early versions do not record it."""
+        images = len(self.data.split.train)
+        return self.config.ema or averaging_decay(images, self.config.batch_size)
 
 
 def train_entrant(

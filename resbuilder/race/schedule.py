@@ -110,3 +110,14 @@ def survivors(
     chosen = [] if across else list(first.values())
     chosen = (chosen + [place for place in order if place not in chosen])[:stay]
     return sorted(chosen, key=order.index)
+
+
+def averaging_decay(images: int, batch_size: int) -> float:
+    """Return the decay with which weights are averaged in rungs: over about one epoch.
+
+    Args:
+        images: Training images.
+        batch_size: Images per batch.
+    """
+    steps = -(-images // batch_size)
+    return min(0.9999, max(0.9, 1 - 1 / steps))

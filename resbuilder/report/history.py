@@ -172,11 +172,6 @@ class History:
         for record in self.records.values():
             yield from filter(None, map(record.score, self.variants))
 
-    def best_of(self, record: Record) -> Score | None:
-        """Return the better of an architecture's two No Reg trainings on validation data."""
-        scores = filter(None, map(record.score, (NO_REG_WI, NO_REG_RI)))
-        return max(scores, key=lambda s: s.validation, default=None)
-
     def best(self, any_size: bool = False) -> Score | None:
         """Return the best network so far, by the rule of the search.
 

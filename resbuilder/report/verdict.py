@@ -38,7 +38,7 @@ def search_verdict(history: History, best: Score | None, images: int | None) -> 
     start = history.records[0]
     if best.record is start:
         return ["It is the start network: no other within the budget was better.", NOT_COMPARED]
-    if (before := history.best_of(start)) is not None:
+    if (before := history.chosen(start)) is not None:
         sentences.append(
             f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
             f"reaches {percent(before.test)} on test data."

@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.words import count
 from resbuilder.report.history import History
 from resbuilder.report.style import Plot, new_figure, whole_axis
 from resbuilder.run import MorphNetStep
@@ -58,7 +59,7 @@ def widths_plot(history: History) -> Plot | None:
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=5)
     final = steps[-1].widths_after
     caption = (
-        f"After {len(steps)} MorphNet step{'s' * (len(steps) > 1)} the stem has "
+        f"After {count(len(steps), 'MorphNet step')} the stem has "
         f"{final.get('stem', '–')} channels; at the start it had {start.architecture.stem.width}. "
         "Lines start at the width before the first step; dashes mark the alive channels."
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from resbuilder.architecture import Architecture
+from resbuilder.common.words import count
 from resbuilder.costs import cost
 from resbuilder.model import build_model
 from resbuilder.morphnet import ChannelGraph, expand
@@ -145,8 +146,8 @@ def morph(
         )
     if (least := least_flops(kept)) > flops:
         raise BreakDown(
-            f"with {len(kept.blocks)} block(s), one channel in every layer already needs {least:,} "
-            f"FLOPs of a budget of {flops:,}"
+            f"with {count(len(kept.blocks), 'block')}, one channel in every layer already needs "
+            f"{least:,} FLOPs of a budget of {flops:,}"
         )
     result, kappa = _expanded(kept, counts, flops, intensity)
     channels = {

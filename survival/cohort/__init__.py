@@ -1,7 +1,8 @@
 """The cohort: slides, patients and their follow-up, read from public files or a manifest."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from resbuilder.common.lazy import lazy
 
 if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from survival.cohort.checks import SPLITS as SPLITS
@@ -39,14 +40,5 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-
-if not TYPE_CHECKING:  # to a type checker, a module with __getattr__ has every name
-
-    def __getattr__(name: str):
-        if name not in _HOMES:
-            raise AttributeError(f"module 'survival.cohort' has no attribute {name!r}")
-        return getattr(import_module(f"survival.cohort.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.names import find_files
+from survival.targets import entry_fits
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
@@ -61,8 +62,8 @@ class ManifestError(ValueError):
     def __init__(self, source: str | Path, problems: list[str]):
         # A cell may hold a very long text.
         self.problems = tuple(p if len(p) <= 500 else f"{p[:500]}..." for p in problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"{source} has {count}:\n  " + ";\n  ".join(self.problems))
+        number = count(len(problems), "problem")
+        super().__init__(f"{source} has {number}:\n  " + ";\n  ".join(self.problems))
 
 
 def find_problems(
@@ -180,8 +181,8 @@ def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> 
     missing = "; give 0 for a patient who is followed from the start"
     entries = _times(cells, "entry", found, missing)
     # Compared as in training: in float32 two close times may become equal.
-    late = entries.astype("float32") >= times.astype("float32")
-    for row in cells.index[(entries > 0) & late]:
+    fits = entry_fits(times.astype("float32"), entries.astype("float32"))
+    for row in cells.index[(entries > 0) & times.notna() & ~fits]:
         found.add(
             row,
             f"entry is not earlier than {time}",

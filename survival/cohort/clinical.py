@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.cohort import cbioportal, gdc_clinical
 from survival.cohort.endpoints import ENDPOINTS
 from survival.cohort.exports import read_tables
@@ -152,7 +152,7 @@ def _clipped(times: pd.Series, endpoint: str) -> pd.Series:
     negative = times[times < 0]
     if len(negative):
         warnings.warn(
-            f"{endpoint}: negative follow-up of {len(negative)} patient(s) set to 0: "
+            f"{endpoint}: negative follow-up of {count(len(negative), 'patient')} set to 0: "
             f"{some(f'{patient} ({t:.2f} months)' for patient, t in negative.items())}",
             stacklevel=3,
         )

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.cohort.gdc_repair import realign
 
 DAYS_PER_MONTH = 365.25 / 12  # 30.4375
@@ -178,8 +178,8 @@ def _not_days(raw: pd.DataFrame, name: str) -> pd.Series:
 def _warn_of_contradictions(patients) -> None:
     if len(patients):
         warnings.warn(
-            f"{len(patients)} patient(s) are dead in one row and alive in another, and are taken "
-            f"as dead: {some(patients)}",
+            f"{count(len(patients), 'patient')} dead in one row and alive in another, taken as "
+            f"dead: {some(patients)}",
             stacklevel=4,
         )
 
@@ -196,14 +196,15 @@ def _warn_of_origin(raw: pd.DataFrame, patient: pd.Series) -> None:
     diagnosis = _days(raw, "days_to_diagnosis")[~metastatic & kind.isin(("", "primary"))]
     moved = diagnosis.abs().groupby(patient).min().reindex(primary.index) > 0
     for patients, what in (
-        (only_metastasis, "have no diagnosis of a primary tumour, only of a metastasis"),
-        (other_date, "count days from an index date other than the diagnosis"),
-        (moved, "have a first diagnosis that is not day 0"),
+        (only_metastasis, "without a diagnosis of a primary tumour, only of a metastasis"),
+        (other_date, "whose days count from an index date other than the diagnosis"),
+        (moved, "with a first diagnosis that is not day 0"),
     ):
         if patients.any():
             named = some(patients.index[patients])
             warnings.warn(
-                f"{patients.sum()} patient(s) {what}: their time does not begin at the diagnosis "
-                f"of the primary tumour and cannot be compared with the others': {named}",
+                f"{count(patients.sum(), 'patient')} {what}: the time does not begin at the "
+                "diagnosis of the primary tumour and cannot be compared with that of the others: "
+                f"{named}",
                 stacklevel=4,
             )

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.cohort.manifest import Cohort
 
 _CHUNK = 2**20
@@ -73,8 +73,8 @@ def check_contents(cohort: Cohort, contents: Sequence[str]) -> None:
                 problems.append(f"{pair} in splits {splits[0]!r} and {splits[1]!r}")
     if problems:
         raise ValueError(
-            f"{len(problems)} pair(s) of slides have the same content: {some(problems)}; remove "
-            "the copy in each pair, or correct its patient"
+            f"{count(len(problems), 'pair')} of slides with the same content: {some(problems)}; "
+            "remove the copy in each pair, or correct its patient"
         )
 
 

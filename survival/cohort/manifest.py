@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from survival.cohort.checks import OF_SLIDES, SPLITS, ManifestError, find_problems, is_blank
 from survival.cohort.spelling import decimal_points, standard_columns, standard_events
 from survival.cohort.tables import read_table
@@ -305,8 +305,8 @@ def _warn_of_look_alikes(frame: pd.DataFrame) -> None:
         if groups := look_alikes(map(str, frame[column])):
             named = some((" and ".join(map(repr, group)) for group in groups), 3)
             warnings.warn(
-                f"{len(groups)} group(s) of {column} names look alike but are treated as "
-                f"different: {named}; if they are the same, use one spelling",
+                f"{count(len(groups), 'group')} of {column} names that look alike but are "
+                f"treated as different: {named}; if they are the same, use one spelling",
                 stacklevel=4,
             )
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from resbuilder.common.words import count
 from survival.checks import number
 from survival.cohort.checks import SPLITS
 from survival.cohort.manifest import Cohort
@@ -48,8 +49,8 @@ def split_by_patient(
     with_event = sum(event for event, _ in strata.values())
     if with_event < len(shares):
         raise ValueError(
-            f"{with_event} patient(s) with an event are too few for {len(shares)} splits, each of "
-            "which needs one; omit a split by giving it the fraction 0"
+            f"{count(with_event, 'patient')} with an event: too few for {len(shares)} splits, each "
+            "of which needs one; omit a split by giving it the fraction 0"
         )
 
     def position(patient: str) -> tuple[bool, tuple[str, ...], bytes]:
@@ -57,16 +58,16 @@ def split_by_patient(
         return not event, datasets, hashlib.sha256(f"{seed}:{patient}".encode()).digest()
 
     split_of: dict[str, str] = {}
-    count = dict.fromkeys(shares, 0)
+    sizes = dict.fromkeys(shares, 0)
     for i, patient in enumerate(sorted(strata, key=position)):
         # Invariant: each stratum is a contiguous part of this order, so within every stratum a
         # split deviates from its share by at most two patients.
-        behind = {split: shares[split] * (i + 1) - count[split] for split in shares}
+        behind = {split: shares[split] * (i + 1) - sizes[split] for split in shares}
         # Patients with events come first. The last of them go to splits that have none yet.
-        without = [split for split in shares if not count[split]]
+        without = [split for split in shares if not sizes[split]]
         choices = without if 0 < with_event - i <= len(without) else list(shares)
         split_of[patient] = max(choices, key=behind.__getitem__)
-        count[split_of[patient]] += 1
+        sizes[split_of[patient]] += 1
     split = np.array([split_of[patient] for patient in cohort.patient], dtype=object)
     return replace(cohort, split=split)
 

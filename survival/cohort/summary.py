@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sksurv.nonparametric import kaplan_meier_estimator
 
+from resbuilder.common.words import count
 from survival.cohort.checks import SPLITS
 from survival.cohort.manifest import Cohort
 
@@ -47,7 +48,7 @@ def without_events(cohort: Cohort) -> list[str]:
     table = summarize(cohort)
     return [
         f"{f'split {row.split!r} of ' if row.split != 'all' else ''}dataset {row.dataset!r} has no "
-        f"event ({row.patients} patient{'' if row.patients == 1 else 's'})"
+        f"event ({count(row.patients, 'patient')})"
         for row in table[table["events"] == 0].itertuples()
     ]
 

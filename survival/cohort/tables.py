@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 
 
 def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
@@ -74,7 +74,7 @@ def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.Dat
     ragged = [line for line, row in rows.items() if len(row) != len(header)]
     if ragged:
         raise ValueError(
-            f"{name}: {len(ragged)} row(s) do not have {len(header)} cells as the header does: "
+            f"{name}: {count(len(ragged), 'row')} without the {len(header)} cells of the header: "
             f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file "
             "truncated, or does it use decimal commas?"
         )

@@ -9,6 +9,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from survival.targets import entry_fits
+
 COLUMNS = ("time", "event", "stratum", "weight", "entry")
 # The largest integer up to which all integers are exact in float32, the type of the targets.
 _LARGEST_STRATUM = 2**24
@@ -61,9 +63,8 @@ def checked_values(y_true: ArrayLike) -> np.ndarray:
         faults[3] = (~(np.isfinite(y[:, 3]) & (y[:, 3] >= 0)), "a weight must be finite and >= 0")
     if y.shape[1] > 4:
         # Compared as they are stored: in float32 two close times may become equal.
-        time, entry = y[:, 0].astype("float32"), y[:, 4].astype("float32")
-        early = (entry == 0) | ((entry > 0) & (entry < time))
-        faults[4] = (~early, "an entry must be 0 (from the start), or > 0 and before the time")
+        fits = entry_fits(y[:, 0].astype("float32"), y[:, 4].astype("float32"))
+        faults[4] = (~fits, "an entry must be 0 (from the start), or > 0 and before the time")
     for column, (wrong, rule) in faults.items():
         if wrong.any():
             row = int(np.argmax(wrong))

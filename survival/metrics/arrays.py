@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sksurv.util import Surv
 
+from survival.targets import entry_fits
+
 
 def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the times and events of ``y_true``.
@@ -48,7 +50,7 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
                 f"metrics do not support weights: the fourth column of y_true must be 1, not "
                 f"{weight[weight != 1][0]}"
             )
-        wrong = ~((entry == 0) | ((entry > 0) & (entry < time)))
+        wrong = ~entry_fits(time, entry)
         if wrong.any():
             raise ValueError(
                 "entries must be 0 (from the start), or > 0 and before the time: "

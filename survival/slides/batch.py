@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from resbuilder.common.files import atomically, only_writer, remove_leftovers
+from resbuilder.common.words import count
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
@@ -222,7 +223,7 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
     known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(known - {job.slide for job in jobs}):
         raise ValueError(
-            f"{manifest} lists {len(others)} slide(s) that are not among these {len(jobs)}, such "
+            f"{manifest} lists {count(len(others), 'slide')} not among these {len(jobs)}, such "
             f"as {others[0][:100] or 'one without a name'}: choose another folder, or delete "
             f"{manifest} and run the command again; finished images are kept"
         )
@@ -233,7 +234,12 @@ def _write_manifest(path: Path, rows: list[dict]) -> None:
         with open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({k: _rounded(v) for k, v in row.items()} for row in rows)
+
+
+def _rounded(value: object) -> object:
+    """Return six significant digits of a measure; the image's provenance has all of them."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _threads(workers: int) -> int:

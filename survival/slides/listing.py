@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from resbuilder.common.words import count
 from survival.names import find_files
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
@@ -130,7 +131,7 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
             (found if is_slide else ignored).append(Path(here, name).relative_to(folder))
     if ignored:
         warnings.warn(
-            f"{len(ignored)} file(s) in {folder} do not have the name of a slide and are ignored: "
+            f"ignored {count(len(ignored), 'file')} in {folder} without the name of a slide: "
             f"{_some([str(path) for path in sorted(ignored)])}",
             stacklevel=6,
         )
@@ -162,8 +163,8 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
         raise ValueError(f"{manifest} has two columns with the same name: {_some(header)}")
     if taken := [name for name in header if name in PROVENANCE]:
         raise ValueError(
-            f"{manifest} has column(s) {_some(taken)}, which the output manifest needs for its own "
-            "values; rename or remove them"
+            f"{manifest} must not have columns of the output manifest, got {_some(taken)}; "
+            "rename or remove them"
         )
     for line, row in rows:
         try:

@@ -164,12 +164,13 @@ def test_fewer_seeds_run_the_same_jobs_and_lose_no_stored_result(experiment, tmp
     [
         (["--seeds", "4"], "too large: --preset quick has 3. Give at most 3"),
         (["--seeds", "0"], "0 is not in the range"),
+        (["--data-dir", "/nonexistent"], "'--data-dir': /nonexistent is not a folder; create it"),
         (["--gpus", "1"], "--gpus needs --ray"),
         (["--memory", "4"], "--memory needs --ray"),
         (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
     ],
 )
-def test_contradictory_options_are_rejected_in_one_line_with_status_2(arguments, message):
+def test_wrong_options_are_rejected_in_one_line_with_status_2(arguments, message):
     refused = CliRunner().invoke(script, arguments)
     assert refused.exit_code == 2
     (line,) = refused.output.splitlines()
@@ -186,13 +187,13 @@ def test_options_arrive_as_one_argument():
     def keeps(preset, running):
         found.append((preset, running))
 
-    given = "--preset laptop --seeds 2 --data-dir d --out o --ray h:1 --gpus 0.5 --memory 3"
+    given = "--preset laptop --seeds 2 --data-dir . --out o --ray h:1 --gpus 0.5 --memory 3"
     for arguments in ("", f"{given} --workers 3", "--strategy mirrored"):
         done = CliRunner().invoke(keeps, arguments.split(), catch_exceptions=False)
         assert done.exit_code == 0, done.output
     assert found == [
         ("quick", command.Running()),
-        ("laptop", command.Running(3, "d", Path("o"), 2, "h:1", 0.5, 3)),
+        ("laptop", command.Running(3, ".", Path("o"), 2, "h:1", 0.5, 3)),
         ("quick", command.Running(strategy="mirrored")),
     ]
 

@@ -339,6 +339,7 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
     assert batches["batches of 128"] == "refuted: x is not reached"
     readings.publish_from(path)
     text = (tmp_path / "readings.md").read_text()
+    assert text.startswith("# What the thesis leaves open") and "- **verdict**: refuted" in text
     assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 42 | fits |" in text
     assert path.with_suffix(".png").stat().st_size > 10_000
 
@@ -379,7 +380,9 @@ def test_a_history_figure_without_results_is_reported_in_one_line(tmp_path, monk
     monkeypatch.setattr(accuracy_history, "RESULTS", tmp_path)
     done = CliRunner().invoke(accuracy_history.main)
     assert done.exit_code == 2
-    assert "none of the four settings has been measured yet" in done.output
+    (line,) = done.output.splitlines()
+    assert "no row of the figure is measured yet: Fashion-MNIST with α 0.1, γ 0.1, m 10" in line
+    assert "python -m experiments.phs.cifar10 --preset thesis" in line
 
 
 def test_a_method_is_represented_by_the_setting_that_seed_0_chooses_on_validation_images():

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.cli.settings import settings
 from resbuilder.common.settings_file import read_settings
-from resbuilder.config import _option
 from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.native import ALGORITHMS
 from resbuilder.morphnet.resources import RESOURCES
+from resbuilder.setting import option
 from resbuilder.surgery import INSERT_INITS
 
 
@@ -166,11 +166,11 @@ def test_resolving_looks_in_the_data_folder_first_as_load_does(tmp_path, monkeyp
 class Spelled(TrainConfig):
     """The same setting with its type written in all possible ways, as an object and as text."""
 
-    union: int | None = _option(None, "")
-    text_union: "int | None" = _option(None, "")
-    optional: Optional[int] = _option(None, "")  # noqa: UP045
-    text_optional: "Optional[int]" = _option(None, "")  # noqa: UP045
-    none_first: None | int = _option(None, "")
+    union: int | None = option(None, "")
+    text_union: "int | None" = option(None, "")
+    optional: Optional[int] = option(None, "")  # noqa: UP045
+    text_optional: "Optional[int]" = option(None, "")  # noqa: UP045
+    none_first: None | int = option(None, "")
 
 
 SPELLINGS = ("union", "text_union", "optional", "text_optional", "none_first")
@@ -202,7 +202,7 @@ def test_a_setting_that_is_not_optional_refuses_none():
 def test_a_setting_of_an_unsupported_type_is_refused(declared):
     @dataclass(frozen=True, kw_only=True)
     class Odd(TrainConfig):
-        odd: declared = _option(None, "")
+        odd: declared = option(None, "")
 
     with pytest.raises(TypeError, match="Odd.odd is declared as"):
         Odd(dataset="digits")

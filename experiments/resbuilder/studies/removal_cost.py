@@ -26,6 +26,7 @@ from experiments.resbuilder.studies.tables import (
     compared,
     spread,
 )
+from resbuilder.common.words import count
 
 VARIANTS = {
     "conv → BN, 1e-2 in the last convolution (thesis)": {},
@@ -47,7 +48,7 @@ def answer(groups: Groups) -> str:
     parts = []
     for variant, results in groups.items():
         costs = [100 * cost for result in results for cost in result.get("costs", ())]
-        parts.append(f"{variant}: {spread(costs, 1)} in {len(costs)} removal(s)")
+        parts.append(f"{variant}: {spread(costs, 1)} in {count(len(costs), 'removal')}")
     return (
         f"Validation accuracy, in points, lost by a removal: {'; '.join(parts)}. Difference in "
         f"test accuracy of the network found from the thesis' method: {compared(groups)}."

@@ -78,7 +78,7 @@ def details(history: History) -> dict:
 
 
 def _trained(history: History, record: Record) -> dict:
-    best = history.best_of(record)
+    best = history.chosen(record)
     return {
         "round": record.round,
         "flops": record.flops,

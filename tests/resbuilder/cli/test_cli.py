@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from rich.table import Table
 
 from resbuilder.cli import main
+from resbuilder.cli.tables import print_whole
 
 SEARCH = (
     "search --dataset digits --train-limit 200 --epochs 1 --batch-size 40 --width 4 --stages 2 "
@@ -184,7 +186,10 @@ def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
     ("arguments", "message"),
     [
         (["search", "--dataset", "foo"], "unknown dataset 'foo'. Known datasets are digits, mnist"),
+        (["search", "--dataset", "photos"], "There is no folder photos in "),
+        (["search", "--dataset", "photos/"], "no such folder: photos; give a folder of images"),
         (["search", "--datset", "digits"], "No such option"),
+        (["search", "--total-epoch", "9"], "--total-epochs"),
         (["search"], "no images to train on: give --dataset"),
         (["search", "--dataset", "digits", "--flops", "10"], "the smallest rb-0net"),
         (
@@ -211,6 +216,31 @@ def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, arguments, message):
     assert message in refused(*arguments, "--out", tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["search", "train", "plan", "evaluate"])
+def test_a_missing_folder_is_an_error_before_a_backend_is_loaded(tmp_path, command):
+    """Loading one takes seconds, and minutes on a busy machine."""
+    given = {"plan": [], "evaluate": [tmp_path]}.get(command, ["--out", tmp_path / "run"])
+    arguments = [command, *map(str, given), "--dataset", str(tmp_path / "photos")]
+    program = f"""
+import sys
+from resbuilder.cli import main
+try:
+    main({arguments})
+finally:
+    assert not {{"keras", "tensorflow"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("Error: no such folder"), done.stderr
+
+
+def test_a_table_is_printed_whole_however_wide_it_is(capsys):
+    table = Table()
+    table.add_column("a column")
+    table.add_row("x" * 200)
+    print_whole(table)
+    assert "x" * 200 in capsys.readouterr().out
 
 
 def test_unknown_keys_of_a_config_file_fail(tmp_path):

@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resbuilder.datasets import DataRecord, Split, available, is_own_folder, load
+from resbuilder.datasets import (
+    DataRecord,
+    Split,
+    available,
+    folder,
+    image_sizes,
+    is_own_folder,
+    load,
+)
+from resbuilder.datasets.reading import read_header
 
 
 def paint(path, colour, size=(8, 6), **options):
@@ -351,3 +360,14 @@ def test_a_damaged_record_is_refused(recorded):
     for data in ([], {"classes": []}):
         with pytest.raises(ValueError, match="must have classes, reading, files and notes"):
             DataRecord.from_json(data)
+
+
+def test_headers_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(folder, "read_header", lambda p: read.append(p) or read_header(p))
+    animals(tmp_path / "pets", count=4)
+    assert set(image_sizes(tmp_path / "pets")) == {(6, 8)}
+    load(tmp_path / "pets")
+    assert len(read) == 8
+    paint(tmp_path / "pets" / "cat" / "00.png", (9, 9, 9), (80, 60))
+    assert (60, 80) in image_sizes(tmp_path / "pets")

@@ -113,7 +113,10 @@ def test_budgets_beyond_64_bits_are_exact():
 
 ONES = dict.fromkeys(NAMES, 1)
 BAD = {
-    f"already need {chain_cost(1, 1, 1)}": (ONES, {"budget": chain_cost(1, 1, 1) - 1}),
+    f"with 1 channel in every layer, it already takes {chain_cost(1, 1, 1)}": (
+        ONES,
+        {"budget": chain_cost(1, 1, 1) - 1},
+    ),
     "resource.*latency": (ONES, {"budget": 10**6, "resource": "latency"}),
     "intensity.*1.5": (ONES, {"budget": 10**6, "intensity": 1.5}),
     "round_to.*0": (ONES, {"budget": 10**6, "round_to": 0}),

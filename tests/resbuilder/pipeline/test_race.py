@@ -18,7 +18,7 @@ from resbuilder.pipeline import race as race_module
 from resbuilder.pipeline.race import RaceTrainings
 from resbuilder.pipeline.trainings import network_file
 from resbuilder.report import read_history, write_report
-from resbuilder.run import EntrantEvent, HalvingEvent, Run, TrainingEvent, read_journal
+from resbuilder.run import EntrantEvent, HalvingEvent, Run, TrainingEvent, read_config, read_journal
 from resbuilder.run.events import Scores
 from tests.resbuilder.pipeline.outcomes import weights
 
@@ -67,6 +67,13 @@ def test_a_race_has_as_many_epochs_as_planned_and_stays_within_the_budget(finish
     contender = entrants[-1].index
     assert sum(t.epochs for t in trainings if t.index != contender) == 9
     assert sum(t.epochs for t in trainings if t.index == contender) == 9
+
+
+@pytest.mark.slow
+def test_the_settings_of_a_run_hold_the_decay_of_the_averages(finished):
+    assert (
+        read_config(finished.run, "search")["ema"] == 0.9
+    )  # Few steps in an epoch: the least decay.
 
 
 @pytest.mark.any_backend

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resbuilder.race import race_plan, survivors
+from resbuilder.race import averaging_decay, race_plan, survivors
 
 
 def test_epochs_are_divided_as_documented():
@@ -15,6 +15,11 @@ def test_epochs_are_divided_as_documented():
     assert [plan.stay(rung) for rung in (0, 1)] == [3, 1]
     assert plan.before("rung_1") is None and plan.before("rung_2") == "rung_1"
     assert plan.before("cooldown") == "rung_2" and plan.before("whole") is None
+
+
+def test_weights_are_averaged_over_about_one_epoch():
+    assert averaging_decay(48_000, 32) == 1 - 1 / 1500
+    assert (averaging_decay(96, 32), averaging_decay(10**7, 32)) == (0.9, 0.9999)
 
 
 def test_a_single_candidate_gets_all_epochs():

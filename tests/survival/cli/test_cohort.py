@@ -58,7 +58,7 @@ def test_from_clinical_file_to_split_manifest(tmp_path):
         "1 patient without a slide (0 with the event, 1 without): TCGA-AA-0003",
         f"1 slide without a patient: {names[2]}",
         "TCGA-AA-0004 (OS: no days_to_last_follow_up)",
-        "Warning: OS: negative follow-up of 1 patient(s) set to 0: TCGA-AA-0003",
+        "Warning: OS: negative follow-up of 1 patient set to 0: TCGA-AA-0003",
     ):
         assert said in result.stderr
     before = out.read_bytes()
@@ -105,7 +105,9 @@ def test_copies_of_a_slide_are_found_by_check_and_split(tmp_path, manifest):
     assert run("check", manifest, "--slides", tmp_path / "slides").exit_code == 0
     (slides / "s7.svs").write_text("content 03")
     said = refused("check", manifest, "--slides", tmp_path / "slides")
-    assert "have the same content: 's3.svs' and 's7.svs' of patients 'P3' and 'P7'" in said
+    assert (
+        "of slides with the same content: 's3.svs' and 's7.svs' of patients 'P3' and 'P7'" in said
+    )
     images = tmp_path / "images"
     images.mkdir()
     for i in range(24):

@@ -213,7 +213,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):
     (tmp_path / "empty").mkdir()
     missing = ("--manifest", manifest, "--images", tmp_path / "empty", "--out", tmp_path / "run")
     said = refused("train", *missing)
-    assert "40 slide(s) of the cohort: no image in" in said
+    assert "40 slides of the cohort: no image in" in said
     assert "has no manifest.csv (run `survival preprocess` first)" in said
     assert not (tmp_path / "run").exists()
     evaluation = ("--manifest", manifest, "--images", images)

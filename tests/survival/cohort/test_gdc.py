@@ -246,7 +246,7 @@ def test_an_export_without_recurrences_has_no_pfs(tmp_path):
 
 def test_negative_follow_up_becomes_0_with_a_warning(tmp_path):
     path = new_layout(tmp_path, case("TCGA-AA-0001", last="-7"), case("TCGA-AA-0002", last="7"))
-    with pytest.warns(UserWarning, match=r"1 patient\(s\) set to 0: TCGA-AA-0001 \(-0.23 months"):
+    with pytest.warns(UserWarning, match=r"1 patient set to 0: TCGA-AA-0001 \(-0.23 months"):
         known = read_clinical(path)
     assert known.table["OS_time"].tolist() == pytest.approx([0, 7 / DAYS])
 

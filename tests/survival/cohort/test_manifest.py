@@ -153,10 +153,10 @@ def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
 @pytest.mark.parametrize(("one", "other"), [("P3", "p3"), ("00123", "123"), ("Ä1", "A\u03081")])
 def test_a_warning_about_names_that_look_alike(tmp_path, one, other):
     path = write(tmp_path, f"slide,patient,time,event\na,{one},1,1\nb,{other},2,0\n")
-    with pytest.warns(UserWarning, match="1 group.s. of patient names look alike"):
+    with pytest.warns(UserWarning, match="1 group of patient names that look alike"):
         Cohort.read(path)
     slides = write(tmp_path, "slide,patient,time,event\nx/a.svs,P,1,1\nX/A.svs,Q,2,0\n")
-    with pytest.warns(UserWarning, match="slide names look alike"):
+    with pytest.warns(UserWarning, match="slide names that look alike"):
         Cohort.read(slides)
 
 

@@ -47,7 +47,7 @@ def test_patients_are_not_divided_and_every_split_has_an_event(patients, seed, d
     events = data.draw(st.lists(st.booleans(), min_size=patients, max_size=patients))
     cohort = make(patients, events, slides_each=3)
     if sum(events) < 3:
-        with pytest.raises(ValueError, match="are too few for 3 splits, each of which needs one"):
+        with pytest.raises(ValueError, match="too few for 3 splits, each of which needs one"):
             split_by_patient(cohort, seed=seed)
         return
     split = split_by_patient(cohort, seed=seed)

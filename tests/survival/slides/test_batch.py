@@ -127,7 +127,7 @@ def test_broken_slides_do_not_affect_others(folder, tmp_path, svs):
     (folder / "data.mrxs").write_bytes(b"\xff\xd8")
     (folder / "data").mkdir()
     (folder / "data" / "Data0000.tif").touch()
-    with pytest.warns(UserWarning, match=r"1 file\(s\) .* notes.txt"):
+    with pytest.warns(UserWarning, match="ignored 1 file in .* notes.txt"):
         rows = by_slide(preprocess_slides(folder, tmp_path / "out", **SMALL, workers=3))
     assert len(rows) == 9
     reasons = {name: row["reason"] for name, row in rows.items() if row["status"] == "failed"}
@@ -243,6 +243,15 @@ def write_csv(path, *rows):
     return path
 
 
+def test_measures_in_the_manifest_have_six_digits(folder, tmp_path):
+    (exact,) = preprocess_slides(folder / "one.tif", tmp_path / "out", 8, (30, 30), fit=True)
+    assert exact["total_factor"] == pytest.approx(500 / 30, rel=1e-12)
+    with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["total_factor"], row["fit_factor"]) == ("16.6667", "2.08333")
+    assert row["bytes"] == str(exact["bytes"])
+
+
 def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     manifest = write_csv(
         tmp_path / "cohort.csv",
@@ -281,7 +290,7 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
         ([["name"], ["a"]], "no column 'slide'; its columns are name"),
         ([["slide;time"], ["gone.tif;1"]], "gone.tif"),  # semicolons are read, too
         ([["slide", "x", "x"]], "two columns with the same name"),
-        ([["slide", "status"]], "column.s. status, which the output manifest needs"),
+        ([["slide", "status"]], "columns of the output manifest, got status"),
         ([["slide"]], "no slides in"),
         ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides were not found .* no.tif"),
         ([["slide"], [""]], "line 2: the cell of column 'slide' is empty"),
@@ -354,7 +363,7 @@ def test_an_output_folder_with_other_files_is_refused(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder / "b" / "one.tif", out, **SMALL)
     before = files(out)
-    with pytest.raises(ValueError, match=r"1 slide\(s\) that are not among .* one.tif: .* delete"):
+    with pytest.raises(ValueError, match=r"1 slide not among .* one.tif: .* delete"):
         preprocess_slides(folder / "two.tif", out, **SMALL)
     assert files(out) == before
     Image.new("RGB", (90, 90)).save(folder / "b" / "one.png")

@@ -184,7 +184,7 @@ class TrainConfig:
         default_text="all",
     )
     seed: int = option(0, "Random seed", must_be=SEED)
-    jit_compile: bool = option(False, "Compile the training step with XLA")
+    jit_compile: bool = option(False, "Compile the training step with XLA; on JAX it always is")
     strategy: str = option(
         "one_device",
         "Train on one device, or divide each batch among all GPUs of the machine",

@@ -134,7 +134,7 @@ def fit(
     trainer.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=False,
+        jit_compile=keras.backend.backend() == "jax",
     )
 
     def rate(epoch: int) -> float:

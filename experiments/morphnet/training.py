@@ -79,7 +79,7 @@ def train(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=False,
+        jit_compile=keras.backend.backend() == "jax",
     )
     data = parts(job["dataset"], job["data_dir"], job["limit"])
     test = tuple(values[RECORDED] for values in data["test"])

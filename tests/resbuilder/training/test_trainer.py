@@ -46,6 +46,10 @@ def test_reset_and_the_same_seed_give_the_same_numbers_on_one_compiled_step(data
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_step_is_compiled_on_jax_which_otherwise_executes_each_operation_alone(data):
+    assert trainer(data).model.jit_compile is (keras.backend.backend() == "jax")
+
+
 def test_training_starts_from_saved_weights(data, tmp_path):
     t = trainer(data)
     t.fit(7, regularize=True)

@@ -1,4 +1,4 @@
-"""Beyond the thesis: MorphNet and its surgery on each family of keras.applications.
+"""Beyond the thesis: MorphNet on each family of keras.applications.
 
 ::
 

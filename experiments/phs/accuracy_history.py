@@ -19,7 +19,7 @@ import click
 from experiments.catalog import Experiment
 from experiments.command import RESULTS
 from experiments.phs.rows import TITLES, job_dynamics
-from experiments.phs.table import all_jobs
+from experiments.phs.table_jobs import all_jobs
 from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:

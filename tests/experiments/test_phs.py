@@ -247,16 +247,22 @@ def test_every_printed_cell_has_a_measurement_or_a_reason():
 @pytest.mark.slow
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     """`python -m experiments.phs.fashion_mnist` runs through, on small real images."""
-    from experiments.phs import rows, table
+    from experiments.phs import rows, table_jobs
 
     monkeypatch.setitem(rows.TABLES, "digits28", "3_2")
-    by_dataset = (rows.TITLES, rows.TRAINING_IMAGES, rows.SGD_LOSS, rows.REACHED, table.CHECKED)
+    by_dataset = (
+        rows.TITLES,
+        rows.TRAINING_IMAGES,
+        rows.SGD_LOSS,
+        rows.REACHED,
+        table_jobs.CHECKED,
+    )
     for limits in by_dataset:
         monkeypatch.setitem(limits, "digits28", limits["fashion_mnist"])
-    preset = table.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
-    monkeypatch.setitem(table.PRESETS, "quick", preset)
+    preset = table_jobs.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
+    monkeypatch.setitem(table_jobs.PRESETS, "quick", preset)
     arguments = ["--data-dir", str(digits), "--out", str(tmp_path), "--workers", "1"]
-    command = table.table_command("digits28")
+    command = table_jobs.table_command("digits28")
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "digits28_quick" / "report"

@@ -180,8 +180,8 @@ def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
 def publish_from(path: Path) -> None:
     """Write the tables and the figure next to a results file."""
     from experiments.phs import figures
-    from experiments.phs.cells import COLUMNS, gains_table, measured_rows, rows_table
     from experiments.phs.summary import page
+    from experiments.phs.table import COLUMNS, gains_table, measured_rows, rows_table
 
     measured = measured_rows(path.stem, stored(path))
     number = TABLES[path.stem].replace("_", ".")

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
-from experiments.phs.cells import gains_table, measured_rows, rows_table
 from experiments.phs.lenet import lenet
 from experiments.phs.rows import epochs_to, same_training
 from experiments.phs.summary import accuracies, signed, spread
+from experiments.phs.table import gains_table, measured_rows, rows_table
 from phs_optimizer import PHS, GoalOrientedBraking
 
 pytestmark = pytest.mark.skipif(

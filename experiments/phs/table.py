@@ -18,7 +18,8 @@ from experiments.phs.rows import (
     job_dynamics,
     rows,
 )
-from experiments.phs.summary import accuracies, signed, spread
+from experiments.phs.summary import accuracies, signed
+from experiments.summary import percent_spread
 
 MEANINGS = {
     "final": "last epoch",
@@ -150,7 +151,7 @@ def rows_table(measured: Sequence[Measured]) -> str:
             cells = []
             for meaning in MEANINGS:
                 values = np.array(m.accuracy(meaning))
-                cells += [spread(values), signed([np.mean(values) - row.accuracy])]
+                cells += [percent_spread(values), signed([np.mean(values) - row.accuracy])]
             cells += [_when(m), f"{m.epochs:.0f}", str(len(m.histories))]
         else:
             cells = [m.missing, *[""] * (2 * len(MEANINGS) + 2)]

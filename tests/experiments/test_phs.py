@@ -11,8 +11,9 @@ from numpy.testing import assert_allclose
 
 from experiments.phs.lenet import lenet
 from experiments.phs.rows import epochs_to, same_training
-from experiments.phs.summary import accuracies, signed, spread
+from experiments.phs.summary import accuracies, signed
 from experiments.phs.table import gains_table, measured_rows, rows_table
+from experiments.summary import percent_spread
 from phs_optimizer import PHS, GoalOrientedBraking
 
 pytestmark = pytest.mark.skipif(
@@ -176,9 +177,9 @@ def test_the_three_meanings_of_a_test_accuracy():
 
 
 def test_spread_is_mean_and_sample_deviation_in_percent():
-    assert spread([0.8, 0.9]) == "85.00 ± 7.07"
+    assert percent_spread([0.8, 0.9]) == "85.00 ± 7.07"
     assert signed([-0.01, -0.02]) == "−1.50 ± 0.71"
-    assert spread([0.8]) == "80.00"
+    assert percent_spread([0.8]) == "80.00"
 
 
 def test_rows_of_the_same_dynamics_are_one_training():

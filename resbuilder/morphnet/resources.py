@@ -15,6 +15,8 @@ A depthwise convolution has b = 0: its FLOPs are C·A_out, and its term is C·(R
 holds for a convolution with groups, each of which can only be removed as a whole; its C has the
 number of inputs of one group as a factor. The rules are those of Google's implementation
 (github.com/google-research/morph-net, commit d9286a1).
+
+The cost of an architecture, by its description alone, is in :mod:`resbuilder.costs`.
 """
 
 from __future__ import annotations

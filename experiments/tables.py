@@ -15,7 +15,7 @@ import click
 
 from experiments.catalog import experiments
 from experiments.command import RESULTS
-from experiments.resbuilder import table_6_1
+from experiments.resbuilder import thesis_table
 from resbuilder.common.cli import Command
 
 
@@ -38,7 +38,7 @@ def regenerate(results: Path) -> list[Path]:
                     experiment.publish_from(path)
                     found.append(path)
     # The pages of the thesis' tables are made from several results files.
-    for chapter, page in (("resbuilder", table_6_1), ("survival", thesis_tables)):
+    for chapter, page in (("resbuilder", thesis_table), ("survival", thesis_tables)):
         if (results / chapter).is_dir():
             page.publish_from(results / chapter)
     return found

@@ -1,7 +1,8 @@
 """Exact integer cost of an architecture, computed from its description alone.
 
 One multiply-add counts as two FLOPs. As in MorphNet, only convolutions and the dense head count;
-biases, normalization, activations and pooling do not. All numbers are for one image.
+biases, normalization, activations and pooling do not. All numbers are for one image. The cost of
+any Keras model, by its channels, is in :mod:`resbuilder.morphnet.resources`.
 """
 
 from __future__ import annotations

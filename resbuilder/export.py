@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from resbuilder.artefact import Artefact
-from resbuilder.card import ModelCard, add_onnx_card, write_keras_card, write_saved_model_card
 from resbuilder.common.replacing import check_place
 from resbuilder.common.words import first_line
 from resbuilder.model import image_shape
+from resbuilder.model_card import ModelCard, add_onnx_card, write_keras_card, write_saved_model_card
+from resbuilder.saved_network import SavedNetwork
 
 if TYPE_CHECKING:
     import onnx
@@ -65,7 +65,7 @@ def export(
         write = {"keras": _keras, "saved_model": _saved_model, "onnx": _onnx}[format]
         try:
             write(model, written, card)
-            outputs = Artefact.open(written).outputs(images)
+            outputs = SavedNetwork.open(written).outputs(images)
         except (ValueError, OSError):
             raise
         except Exception as error:  # The exporters' libraries raise many kinds of exceptions.

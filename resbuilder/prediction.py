@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resbuilder.artefact import Artefact
 from resbuilder.datasets.layout import pictures_below
 from resbuilder.datasets.reading import Picture, read_picture
+from resbuilder.saved_network import SavedNetwork
 
 # Pixels per batch: 64 images of 64×64.
 _PIXELS = 2**18
@@ -68,13 +68,13 @@ class Predictor:
     """
 
     def __init__(self, path: str | Path):
-        artefact = Artefact.open(path)
-        if artefact.card is None:
+        saved = SavedNetwork.open(path)
+        if saved.card is None:
             raise ValueError(
-                f"{artefact.path} does not name its classes: another program or an earlier version "
+                f"{saved.path} does not name its classes: another program or an earlier version "
                 "of resbuilder wrote it; train the network again, or load the file with Keras"
             )
-        self._path, self._outputs, self.card = artefact.path, artefact.outputs, artefact.card
+        self._path, self._outputs, self.card = saved.path, saved.outputs, saved.card
         self.classes, self.reading = self.card.classes, self.card.reading
         self.input_shape = self.card.input_shape
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
-from resbuilder.card import ModelCard, read_keras_card, write_architecture
 from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord
 from resbuilder.model import image_shape, load_network
+from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
 from resbuilder.progress import SearchProgress, notice
 from resbuilder.run import BEST_MODEL, DataEvent, Run, read_config, read_data, read_journal
 from resbuilder.start_network import start_architecture

@@ -11,7 +11,7 @@ import pandas as pd
 
 from resbuilder.common.words import some
 from survival.cohort import Cohort
-from survival.cohort.identity import check_contents, known_slides
+from survival.cohort.duplicates import check_contents, known_slides
 from survival.images import CanvasImages, at_a_time
 from survival.run import EVALUATIONS, Run, write_table
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from resbuilder.common.words import count, some
-from survival.cohort.identity import contents_of_files
+from survival.cohort.duplicates import contents_of_files
 from survival.names import find_slides
 
 # The same as in survival.slides.batch, which is not imported because it needs OpenSlide.

@@ -108,7 +108,7 @@ def balance(results: list[dict]) -> np.ndarray:
 
 def markdown(starts: dict[str, list[dict]]) -> str:
     """Return the table of widths by seed, test accuracies, and distances between the starts."""
-    from experiments.phs.summary import spread
+    from experiments.summary import percent_spread
 
     rounds = next(iter(starts.values()))[0]["job"]["rounds"]
     shown = sorted({n for n in (0, 1, 2, 3, 5, 10, 15) if n < rounds} | {rounds})
@@ -121,7 +121,7 @@ def markdown(starts: dict[str, list[dict]]) -> str:
             ", ".join(dots(r["widths"][n]) if n < len(r["widths"]) else "broke down" for r in runs)
             for n in shown
         ]
-        last = spread([r["rounds"][-1]["test"] for r in runs])
+        last = percent_spread([r["rounds"][-1]["test"] for r in runs])
         lines.append(f"| {name} | {' | '.join(cells)} | {last} |")
     labels = ("between starts", "between seeds")
     for label, octaves in zip(labels, distances(starts).T, strict=True):

@@ -1,4 +1,4 @@
-"""Beyond the thesis: MorphNet and its surgery on each family of keras.applications.
+"""Beyond the thesis: MorphNet on each family of keras.applications.
 
 ::
 
@@ -176,7 +176,7 @@ def work(job: dict) -> dict:
     )
     from resbuilder.morphnet.causes import causes
     from resbuilder.morphnet.removal import closed, spared
-    from resbuilder.morphnet.selection import Cost
+    from resbuilder.morphnet.selection import ChannelCost
     from resbuilder.morphnet.shrink import dead_ids
     from resbuilder.training import RegularizedModel
 
@@ -195,7 +195,7 @@ def work(job: dict) -> dict:
     graph = morphnet.graph
     settle(graph, images)
     weights = [w.numpy() for w in model.weights]
-    whole = Cost(graph, "flops").total(np.ones(graph.size, bool))
+    whole = ChannelCost(graph, "flops").total(np.ones(graph.size, bool))
     row = {"model": FAMILIES[family][0], "side": FAMILIES[family][1]}
     row["flops"], row["counted"] = whole, independent_flops(model)
     row["amplified"] = amplification(model, images)
@@ -206,7 +206,7 @@ def work(job: dict) -> dict:
     small = shrink(model, masks)
     row["zeroed"] = output_change(model, small, images).relative
     left = ChannelGraph(small)
-    row["small"] = Cost(left, "flops").total(np.ones(left.size, bool))
+    row["small"] = ChannelCost(left, "flops").total(np.ones(left.size, bool))
     row["small_counted"] = independent_flops(small)
     expansion = expand(left, left.widths(), whole)
     large = expand_model(small, expansion.widths)

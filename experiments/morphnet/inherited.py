@@ -227,7 +227,7 @@ def filling(networks: list[dict], budget: float) -> str:
 
 def over_seeds(values: list[float]) -> str:
     """Return the mean of accuracies in %, their spread, and their number."""
-    text = spread([100 * value for value in values], 1)
+    text = spread(values, 1, 100)
     return f"{text} ({len(values)})" if values else text
 
 

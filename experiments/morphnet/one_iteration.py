@@ -26,7 +26,7 @@ from resbuilder.common.cli import Command
 
 def markdown(iterations: Iterations) -> str:
     """Return the table of remaining widths and accuracies by λ, mean ± deviation over seeds."""
-    from experiments.phs.summary import spread
+    from experiments.summary import percent_spread
     from resbuilder.report.style import si
 
     lines = [
@@ -44,7 +44,7 @@ def markdown(iterations: Iterations) -> str:
         lines.append(
             f"| {strength:g} | {', '.join(map(dots, left))} "
             f"| {', '.join(si(flops(w)) for w in left)} | {', '.join(si(size(w)) for w in left)} "
-            f"| {' | '.join(terms)} | {loss:.3f} | {spread([f['test'] for f in firsts])} |"
+            f"| {' | '.join(terms)} | {loss:.3f} | {percent_spread([f['test'] for f in firsts])} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -29,7 +29,7 @@ from resbuilder.common.cli import Command
 
 def markdown(iterations: Iterations) -> str:
     """Return the table of widths and final training results, one row per λ and seed."""
-    from experiments.phs.summary import spread
+    from experiments.summary import percent_spread
     from resbuilder.report.style import si
 
     lines = [
@@ -51,9 +51,9 @@ def markdown(iterations: Iterations) -> str:
         if run["final"]:
             remaining, expanded = run["final"]["left"], run["final"]["expanded"]
             cells += [si(remaining["flops"]), f"{remaining['test_loss']:.3f}"]
-            cells += [spread([remaining["test"]])]
+            cells += [percent_spread([remaining["test"]])]
             cells += [dots(expanded["widths"]), f"{expanded['test_loss']:.3f}"]
-            cells += [spread([expanded["test"]])]
+            cells += [percent_spread([expanded["test"]])]
         else:
             cells += ["–"] * 6
         lines.append(f"| {' | '.join(cells)} |")
@@ -73,13 +73,13 @@ def scaled_table(iterations: Iterations) -> str:
     """Return the table of uniformly scaled networks trained without the penalty; empty if none."""
     if not iterations.scaled:
         return ""
-    from experiments.phs.summary import spread
+    from experiments.summary import percent_spread
     from resbuilder.report.style import si
 
     lines = ["| widths scaled uniformly | FLOPs | loss | test, % |", "|---|---|---|---|"]
     for cost, group in iterations.scaled.items():
         loss = sum(r["test_loss"] for r in group) / len(group)
-        tests = spread([r["test"] for r in group])
+        tests = percent_spread([r["test"] for r in group])
         lines.append(f"| {dots(group[0]['widths'])} | {si(cost)} | {loss:.3f} | {tests} |")
     return "\n".join(lines) + "\n"
 

@@ -19,11 +19,11 @@ import click
 from experiments.catalog import Experiment
 from experiments.command import RESULTS
 from experiments.phs.rows import TITLES, job_dynamics
-from experiments.phs.table import all_jobs
+from experiments.phs.table_jobs import all_jobs
 from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:
-    from experiments.phs.cells import Measured
+    from experiments.phs.table import Measured
 
 # Dataset, α, γ and m of the panels (a) to (d).
 PANELS = (
@@ -40,7 +40,7 @@ def panels(folder: Path) -> list[tuple[Measured, Measured] | None]:
     Args:
         folder: The folder of ``fashion_mnist.json`` and ``cifar10.json``.
     """
-    from experiments.phs.cells import pairs_in
+    from experiments.phs.table import pairs_in
 
     found = {
         (free.row.dataset, free.row.learning_rate, free.row.friction, free.row.mass): (free, braked)

@@ -118,7 +118,7 @@ def of_table(path: Path) -> dict[str, list[dict]]:
     Args:
         path: File of results of the dataset's table. Without it, the result is empty.
     """
-    from experiments.phs.cells import pairs_in
+    from experiments.phs.table import pairs_in
 
     kinds = zip(*pairs_in(path), strict=True)
     return {

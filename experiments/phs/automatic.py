@@ -76,7 +76,8 @@ COLUMNS = {
 
 def rules_table(groups: dict[str, list[dict]]) -> str:
     """Return the table of rules: accuracies in percent, and the epochs they took."""
-    from experiments.phs.summary import final_accuracy, spread
+    from experiments.phs.summary import final_accuracy
+    from experiments.summary import percent_spread
 
     lines = [
         "| rule | validation | test | brakes in epochs | epochs | seeds |",
@@ -94,7 +95,8 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
         ]
         epochs = [str(r["history"][-1]["epoch"]) for r in results]
         lines.append(
-            f"| {rule} | {spread(validation)} | {spread([final_accuracy(r) for r in results])} "
+            f"| {rule} | {percent_spread(validation)} "
+            f"| {percent_spread([final_accuracy(r) for r in results])} "
             f"| {'; '.join(brakes)} | {'; '.join(epochs)} | {len(results)} |"
         )
     return "\n".join(lines) + "\n"

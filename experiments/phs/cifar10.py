@@ -6,7 +6,7 @@
     python -m experiments.phs.cifar10 --preset thesis
 """
 
-from experiments.phs.table import table_command, table_experiment
+from experiments.phs.table_jobs import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("cifar10", thesis="25 hours of one core (estimate)"),)
 main = table_command("cifar10")

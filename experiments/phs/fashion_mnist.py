@@ -6,7 +6,7 @@
     python -m experiments.phs.fashion_mnist --preset thesis
 """
 
-from experiments.phs.table import table_command, table_experiment
+from experiments.phs.table_jobs import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("fashion_mnist", thesis="11 hours of one core (estimate)"),)
 main = table_command("fashion_mnist")

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from experiments.phs.cells import Measured
 from experiments.phs.rows import TITLES, rows
 from experiments.phs.summary import accuracies, final_accuracy
+from experiments.phs.table import Measured
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def printed_rows(measured: list[Measured]) -> Figure:
     """Draw the printed test accuracy of every row, and ours seed by seed.
 
     Args:
-        measured: See :func:`experiments.phs.cells.measured_rows`.
+        measured: See :func:`experiments.phs.table.measured_rows`.
     """
     figure = Figure(figsize=(9, 1.8 + 0.3 * len(measured)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)

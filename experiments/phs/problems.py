@@ -266,7 +266,7 @@ COLUMNS = {
 
 def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
     """Return the table of chosen settings and test scores in percent."""
-    from experiments.phs.summary import spread
+    from experiments.summary import percent_spread
 
     lines = [
         "| problem | optimizer | rate η, momentum μ | long-run step η/(1 − μ) | test score in % "
@@ -282,7 +282,8 @@ def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
             )
             lines.append(
                 f"| {problem} | {method} | {rate:g}, {momentum:g} | {step} "
-                f"| {spread([r['test'] for r in results])} | {best} | {epochs} | {len(results)} |"
+                f"| {percent_spread([r['test'] for r in results])} "
+                f"| {best} | {epochs} | {len(results)} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -193,7 +193,7 @@ def tried(path: Path) -> list[Tried]:
 
 def _of_table(reading: Reading, path: Path) -> Tried:
     """Return the first seed of a printed row, with as many epochs after braking as the others."""
-    from experiments.phs.cells import pairs_in
+    from experiments.phs.table import pairs_in
 
     for free, braked in pairs_in(path):
         if braked.row == reading.printed[1]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from experiments.summary import percent_spread
+
 # The columns of :func:`markdown_of`.
 COLUMNS = {
     "test, at the end": "test accuracy of the weights that a training ends with, in %",
@@ -47,18 +49,10 @@ def final_accuracy(result: dict) -> float:
     return result.get("final", {}).get("test", accuracies(result["history"])["final"])
 
 
-def spread(shares: Sequence[float]) -> str:
-    """Format mean ± standard deviation of fractions in percent: ``89.12 ± 0.20``."""
-    return f"{100 * np.mean(shares):.2f}{_deviation(shares)}"
-
-
 def signed(differences: Sequence[float]) -> str:
-    """Format differences like :func:`spread`, in points and with a sign: ``+0.52 ± 0.11``."""
-    return f"{100 * np.mean(differences):+.2f}{_deviation(differences)}".replace("-", "−")
-
-
-def _deviation(values: Sequence[float]) -> str:
-    return f" ± {100 * np.std(values, ddof=1):.2f}" if len(values) > 1 else ""
+    """Format differences like ``percent_spread``, in points and with a sign: ``+0.52 ± 0.11``."""
+    text = percent_spread(differences).replace("-", "−")
+    return text if text.startswith("−") else f"+{text}"
 
 
 def markdown_of(groups: dict[str, list[dict]]) -> str:
@@ -81,8 +75,8 @@ def markdown_of(groups: dict[str, list[dict]]) -> str:
         gap = [h[-1]["accuracy"] - a["final"] for h, a in zip(histories, found, strict=True)]
         epochs = [history[-1]["epoch"] for history in histories]
         lines.append(
-            f"| {name} | {spread([final_accuracy(r) for r in results])} "
-            f"| {spread([a['by_validation'] for a in found])} | {signed(gap)} "
+            f"| {name} | {percent_spread([final_accuracy(r) for r in results])} "
+            f"| {percent_spread([a['by_validation'] for a in found])} | {signed(gap)} "
             f"| {_range(epochs)} | {len(results)} |"
         )
     return "\n".join(lines) + "\n"

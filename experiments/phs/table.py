@@ -1,194 +1,211 @@
-"""Tables 3.1 and 3.2: the printed rows as jobs, and the command that measures them."""
+"""The printed cells of Tables 3.1 and 3.2 next to our measurements."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
+import numpy as np
 
-from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,
-    TABLES,
-    TITLES,
     TRAINING_IMAGES,
     Row,
     epochs_to,
+    job_dynamics,
     rows,
-    same_training,
 )
-from resbuilder.common.cli import Command
+from experiments.phs.summary import accuracies, signed
+from experiments.summary import percent_spread
 
-# The cheapest row of each dataset, which is also measured at half the batch size.
-CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How much of a table is measured, and how.
-
-    Attributes:
-        limit: Number of training images, None for all.
-        after: Epochs after braking.
-        seeds: Number of seeds for a fast row.
-        slow_seeds: Number of seeds for the other rows.
-        most: Most epochs; None for 1.25 times the expected ones, but at least 100.
-        slowest: Rows that are expected to take more epochs are left out.
-        fast: A row is fast if its goal is expected within this many epochs.
-    """
-
-    limit: int | None
-    after: int
-    seeds: int
-    slow_seeds: int
-    most: int | None
-    slowest: int = MOST_EPOCHS
-    fast: int = 200
-
-
-PRESETS = {
-    "quick": Preset(10_000, after=2, seeds=1, slow_seeds=0, most=4),
-    "thesis": Preset(None, after=40, seeds=3, slow_seeds=2, most=None),
+MEANINGS = {
+    "final": "last epoch",
+    "by_validation": "chosen by validation",
+    "best": "best epoch",
 }
 
 
-def job_groups(dataset: str, preset: str) -> list[dict[str, dict]]:
-    """Return the jobs of a table by name, in groups; the table is published after each group.
+# The columns of :func:`rows_table`.
+COLUMNS = {
+    "α, γ, m": "time step, friction (a rate) and mass; SGD has only a step",
+    "brake at loss, factor": "the average training loss at which the optimizer brakes, and the "
+    "factor on the friction",
+    "thesis": "the printed test accuracy, in %",
+    "last epoch, chosen by validation, best epoch": "our test accuracy in %, after the last epoch, "
+    "after the epoch with the best validation accuracy, and after the epoch that is best on test "
+    "data, which a user cannot choose; each with its difference from the thesis, in points",
+    "brakes in epoch": "mean over seeds, or how many seeds reached the loss",
+    "epochs": "length of a training; a row without braking is as long as the row below it",
+    "seeds": "number of trainings; with several, mean ± standard deviation",
+}
 
-    The fastest rows come first: all seeds of the fast rows, then the slow rows seed by seed.
+
+@dataclass
+class Measured:
+    """A printed row and its trainings.
+
+    Attributes:
+        row: What the thesis prints.
+        batch_size: Images in a step.
+        histories: One for each seed. A row without braking is as long as its braked row.
+        brakes: Epoch of braking by seed, None if the goal was not reached; empty for a row
+            without braking.
+        lowest: Lowest average training loss before braking, by seed; None after too few steps.
+        missing: Why the row has no training; empty if it has one.
     """
-    chosen = PRESETS[preset]
-    expected = {job_name(job): (job, epochs) for job, epochs in _jobs(dataset, chosen)}
-    fast = {name for name, (_, epochs) in expected.items() if epochs <= chosen.fast}
-    groups = []
-    for these, seeds in ((fast, chosen.seeds), (expected.keys() - fast, chosen.slow_seeds)):
-        order = sorted(these, key=lambda name: expected[name][1])
-        for seed in range(seeds):
-            jobs = {f"{name}_seed{seed}": expected[name][0] | {"seed": seed} for name in order}
-            groups.append(jobs)
-    return [group for group in groups if group]
+
+    row: Row
+    batch_size: int = 128
+    histories: list[list[dict]] = field(default_factory=list)
+    brakes: list[float | None] = field(default_factory=list)
+    lowest: list[float | None] = field(default_factory=list)
+    missing: str = ""
+
+    def accuracy(self, meaning: str) -> list[float]:
+        """Return the test accuracy of each seed, as a fraction."""
+        return [accuracies(history)[meaning] for history in self.histories]
+
+    @property
+    def epochs(self) -> float:
+        """Return the mean number of epochs."""
+        return float(np.mean([history[-1]["epoch"] for history in self.histories]))
 
 
-def job_name(job: dict) -> str:
-    """Return the name of a job without its seed."""
-    name = f"a{job['learning_rate']:g}"
-    if "mass" in job:
-        name += f"_g{job['friction']:g}_m{job['mass']:g}"
-    return name + ("" if job["batch_size"] == 128 else f"_batch{job['batch_size']}")
+def measured_rows(dataset: str, results: Sequence[dict]) -> list[Measured]:
+    """Return every printed row of a dataset in the printed order, then those at other batch sizes.
+
+    A row without braking is cut where the braked training of the same row and seed ends, so that
+    both have the same number of epochs.
+    """
+    sizes = sorted({128} | {result["job"]["batch_size"] for result in results}, reverse=True)
+    found = []
+    for size in sizes:
+        of_size = [result for result in results if result["job"]["batch_size"] == size]
+        found += [m for m in _of_size(dataset, of_size, size) if size == 128 or m.histories]
+    return found
 
 
-def _jobs(dataset: str, preset: Preset):
-    """Yield the settings of each training without its seed, and the expected epochs to its goal."""
-    for free, braked in same_training(dataset).items():
-        sizes = (128, 64) if dynamics_of(free) == CHECKED[dataset] else (128,)
-        for batch_size in sizes:
-            yield _phs_job(free, braked, batch_size, preset)
-    for row in rows(dataset):
-        if row.optimizer == "SGD":
-            job, epochs = _sgd_job(row, preset)
-            if epochs <= preset.slowest:
-                yield job, epochs
+def _of_size(dataset: str, results: Sequence[dict], batch_size: int) -> Iterator[Measured]:
+    printed = rows(dataset)
+    for row, following in zip(printed, [*printed[1:], None], strict=True):
+        measured = Measured(row, batch_size)
+        braked_row = following if row.optimizer == "PHS" else row
+        for result in results:
+            if job_dynamics(result["job"]) == row.dynamics:
+                _add(measured, result, braked_row)
+        if not measured.histories:
+            measured.missing = _reason(row)
+        yield measured
 
 
-def dynamics_of(row: Row) -> tuple[float | None, float | None, float | None]:
-    """Return α, γ and m."""
-    return row.learning_rate, row.friction, row.mass
-
-
-def _common(row: Row, batch_size: int, preset: Preset, loss: float) -> tuple[dict, int]:
-    steps = (preset.limit or TRAINING_IMAGES[row.dataset]) // batch_size
-    expected = epochs_to(row.dataset, loss, row.long_run_step, steps)
-    return {
-        "dataset": row.dataset,
-        "limit": preset.limit,
-        "batch_size": batch_size,
-        "learning_rate": row.learning_rate,
-        "evaluate_every": 1 if expected <= preset.fast else 5,
-    }, expected
-
-
-def _phs_job(free: Row, braked: list[Row], batch_size: int, preset: Preset) -> tuple[dict, int]:
-    job, expected = _common(free, batch_size, preset, min(row.goal for row in braked))
-    return job | {
-        "mass": free.mass,
-        "friction": free.friction,
-        "target_is": "loss",
-        "brakes": sorted({(row.goal, row.factor) for row in braked}, reverse=True),
-        "after": preset.after,
-        "epochs": preset.most or max(100, 5 * expected // 4) + preset.after,
-    }, expected
-
-
-def _sgd_job(row: Row, preset: Preset) -> tuple[dict, int]:
-    job, expected = _common(row, 128, preset, SGD_LOSS[row.dataset])
-    return job | {
-        "optimizer": "sgd",
-        "schedule": "constant",
-        "momentum": 0.0,
-        "epochs": preset.most or expected + preset.after,
-    }, expected
-
-
-def work(job: dict) -> dict:
-    """Do one job of a table, with or without PHS."""
-    from experiments.phs.trainings import with_and_without_braking, with_other_optimizer
-
-    return with_other_optimizer(job) if "optimizer" in job else with_and_without_braking(job)
-
-
-def table_command(dataset: str) -> Callable:
-    """Return the command of a table's script."""
-    number = TABLES[dataset].replace("_", ".")
-
-    @click.command(
-        cls=Command, help=f"Table {number}: measure its 20 rows, LeNet on {TITLES[dataset]}."
+def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
+    if measured.row.optimizer == "SGD":
+        measured.histories.append(result["history"])
+        return
+    braked = next(
+        run
+        for run in result["braked"]
+        if (run["target"], run["factor"]) == (braked_row.goal, braked_row.factor)
     )
-    @standard_options("phs", seeds={name: chosen.seeds for name, chosen in PRESETS.items()})
-    def main(preset: str, running: Running) -> None:
-        jobs = all_jobs(dataset, preset)
-        for group in job_groups(dataset, preset):
-            if only := [name for name, job in group.items() if running.includes(job)]:
-                publish_from(measure(f"phs/{dataset}", work, jobs, preset, running, only))
+    if measured.row.optimizer == "goal-oriented":
+        measured.histories.append(braked["history"])
+        measured.brakes.append(braked["epoch"])
+        measured.lowest.append(braked["lowest"])
+        return
+    last = braked["history"][-1]["epoch"]
+    measured.histories.append([e for e in result["unbraked"] if e["epoch"] <= last])
 
-    return main
+
+def _reason(row: Row) -> str:
+    """Return why a row has no training."""
+    if row.optimizer == "SGD":
+        steps = TRAINING_IMAGES[row.dataset] // 128
+        needed = epochs_to(row.dataset, SGD_LOSS[row.dataset], row.long_run_step, steps)
+        if needed > MOST_EPOCHS:
+            return f"out of reach: about {round(needed, -2):,} epochs at batches of 128"
+    return "not measured yet"
 
 
-def table_experiment(dataset: str, thesis: str) -> Experiment:
-    """Return what the script of a table stores.
+def rows_table(measured: Sequence[Measured]) -> str:
+    """Return the table of cells: test accuracy in percent, mean ± standard deviation over seeds."""
+    lines = [
+        "| | α | optimizer | γ | m | brake at loss | factor | thesis | "
+        + " | ".join(f"{name} | {name} − thesis" for name in MEANINGS.values())
+        + " | brakes in epoch | epochs | seeds |",
+        "|---" * (11 + 2 * len(MEANINGS)) + "|",
+    ]
+    for number, m in enumerate(measured, start=1):
+        row = m.row
+        settings = [row.friction, row.mass, row.goal, row.factor]
+        name = row.optimizer + ("" if m.batch_size == 128 else f", batches of {m.batch_size}")
+        start = [
+            f"{row.learning_rate:g}",
+            name,
+            *(f"{value:g}" if value is not None else "" for value in settings),
+            f"{100 * row.accuracy:.2f}",
+        ]
+        if m.histories:
+            cells = []
+            for meaning in MEANINGS:
+                values = np.array(m.accuracy(meaning))
+                cells += [percent_spread(values), signed([np.mean(values) - row.accuracy])]
+            cells += [_when(m), f"{m.epochs:.0f}", str(len(m.histories))]
+        else:
+            cells = [m.missing, *[""] * (2 * len(MEANINGS) + 2)]
+        lines.append(f"| {number} | {' | '.join([*start, *cells])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _when(m: Measured) -> str:
+    reached = [epoch for epoch in m.brakes if epoch is not None]
+    if not m.brakes:
+        return ""
+    if len(reached) < len(m.brakes):
+        lowest = ", ".join("–" if value is None else f"{value:.3g}" for value in m.lowest)
+        return f"{len(reached)} of {len(m.brakes)} seeds (lowest average loss {lowest})"
+    return f"{np.mean(reached):.1f}"
+
+
+def pairs(measured: Sequence[Measured]) -> Iterator[tuple[Measured, Measured]]:
+    """Yield each row without braking with the braked row that follows it, both measured."""
+    for free, braked in zip(measured, measured[1:], strict=False):
+        if braked.row.optimizer == "goal-oriented" and free.histories and braked.histories:
+            yield free, braked
+
+
+def pairs_in(path: Path) -> list[tuple[Measured, Measured]]:
+    """Return the :func:`pairs` of a table's results file, at batches of 128 alone.
 
     Args:
-        dataset: ``"cifar10"`` or ``"fashion_mnist"``.
-        thesis: How long the thesis preset takes.
+        path: ``fashion_mnist.json`` or ``cifar10.json``. If it is missing, the list is empty.
     """
-    return Experiment(
-        jobs={f"phs/{dataset}": partial(all_jobs, dataset)},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": thesis},
-    )
+    results = stored(path) if path.is_file() else []
+    results = [result for result in results if result["job"]["batch_size"] == 128]
+    return list(pairs(measured_rows(path.stem, results)))
 
 
-def all_jobs(dataset: str, preset: str) -> dict[str, dict]:
-    """Return the jobs of all groups by name."""
-    return {name: job for group in job_groups(dataset, preset) for name, job in group.items()}
-
-
-def publish_from(path: Path) -> None:
-    """Write the tables and the figure next to a results file."""
-    from experiments.phs import figures
-    from experiments.phs.cells import COLUMNS, gains_table, measured_rows, rows_table
-    from experiments.phs.summary import page
-
-    measured = measured_rows(path.stem, stored(path))
-    number = TABLES[path.stem].replace("_", ".")
-    text = page(
-        f"Table {number}: LeNet on {TITLES[path.stem]}, with and without braking",
-        "Every printed row, and our trainings of it.",
-        COLUMNS,
-        rows_table(measured) + "\n" + gains_table(measured),
-    )
-    publish(path, figures.printed_rows(measured), text)
+def gains_table(measured: Sequence[Measured]) -> str:
+    """Return the gain by braking in points: the thesis' difference, and ours paired by seed."""
+    if not any(pairs(measured)):
+        return ""
+    lines = [
+        "What braking gains, in points; paired by seed, at the same number of epochs:\n",
+        f"| α | γ | m | brake at loss | factor | thesis | {' | '.join(MEANINGS.values())} |",
+        "|---" * (6 + len(MEANINGS)) + "|",
+    ]
+    for free, braked in pairs(measured):
+        row = braked.row
+        size = "" if braked.batch_size == 128 else f" (batches of {braked.batch_size})"
+        gains = [
+            signed(np.subtract(braked.accuracy(meaning), free.accuracy(meaning)))
+            for meaning in MEANINGS
+        ]
+        lines.append(
+            f"| {row.learning_rate:g} | {row.friction:g} | {row.mass:g} | {row.goal:g} "
+            f"| {row.factor:g}{size} | {signed([row.accuracy - free.row.accuracy])} "
+            f"| {' | '.join(gains)} |"
+        )
+    return "\n".join(lines) + "\n"

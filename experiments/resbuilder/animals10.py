@@ -12,7 +12,7 @@ settings). Data: a folder of images for each class, ``animals10/<class>/``, or `
 Not measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("animals10", batch_size=16, budget=10),)
 main = table_command("animals10", batch_size=16, budget=10)

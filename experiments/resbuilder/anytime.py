@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.phs.summary import spread
+from experiments.summary import percent_spread
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
 
 if TYPE_CHECKING:
@@ -94,4 +94,4 @@ def draw(times: np.ndarray, found: Curves) -> Figure:
 
 
 def _cell(accuracies: np.ndarray) -> str:
-    return "nothing yet" if np.isnan(accuracies).any() else spread(list(accuracies))
+    return "nothing yet" if np.isnan(accuracies).any() else percent_spread(list(accuracies))

@@ -15,7 +15,7 @@ with a small stem 46.2 ± 1.4, ResNet-20 41.5 ± 1.2, RB-0Net 41.1 ± 2.7. The t
 measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("cifar10", laptop="20 minutes of one core a seed"),)
 main = table_command("cifar10")

@@ -11,7 +11,7 @@ Data: ``cifar100.npz``, or the copy of keras.datasets.
 Not measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("cifar100", laptop="20 minutes of one core a seed (estimate)"),)
 main = table_command("cifar100")

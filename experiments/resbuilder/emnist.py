@@ -11,7 +11,7 @@ Data: ``emnist.npz`` (upright images), or the copy that tensorflow_datasets has 
 Not measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("emnist", laptop="20 minutes of one core a seed (estimate)"),)
 main = table_command("emnist")

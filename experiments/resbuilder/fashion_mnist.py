@@ -13,7 +13,7 @@ with a small stem 78.1 ± 0.6, ResNet-20 77.6 ± 1.2, RB-0Net 71.2 ± 3.8. The t
 measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("fashion_mnist", laptop="24 minutes of one core a seed"),)
 main = table_command("fashion_mnist")

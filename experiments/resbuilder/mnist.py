@@ -13,7 +13,7 @@ with a small stem 91.1 ± 2.1, ResNet-20 88.6 ± 3.8, RB-0Net 85.8 ± 2.9. The t
 measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("mnist", laptop="18 minutes of one core a seed"),)
 main = table_command("mnist")

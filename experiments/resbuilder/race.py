@@ -39,7 +39,7 @@ from experiments.command import (
     standard_options,
     stored,
 )
-from experiments.phs.summary import spread
+from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, styled
 from resbuilder.config import CONTENDERS, SearchConfig
@@ -244,7 +244,7 @@ def markdown(results: list[dict]) -> str:
         seconds = [found[seed]["seconds"] for seed in there if found[seed]["seconds"] is not None]
         cells = (
             name,
-            spread(tests),
+            percent_spread(tests),
             ", ".join(f"{100 * test:.2f}" for test in tests),
             "–" if name == RACE else ", ".join(f"{100 * a:+.2f}" for a in ahead),
             ", ".join(dict.fromkeys(str(found[seed]["epochs"]) for seed in there)),

@@ -12,7 +12,7 @@ has prepared.
 Not measured yet.
 """
 
-from experiments.resbuilder.table import table_command, table_experiment
+from experiments.resbuilder.dataset_table import table_command, table_experiment
 
 EXPERIMENTS = (table_experiment("smallnorb", batch_size=64),)
 main = table_command("smallnorb", batch_size=64)

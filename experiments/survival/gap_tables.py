@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from experiments import summary
+from experiments.summary import spread
 
 ROWS = {
     "A": "A",
@@ -115,10 +115,6 @@ def _transfer_table(results) -> str:
 def _table(title: str, first: str, columns: Collection[str], cells: dict[str, list]) -> str:
     heading = " | ".join([first, *columns]).lstrip()
     lines = [f"{title}\n", f"| {heading} |", "|---" * (1 + len(columns)) + "|"]
-    lines += [f"| {name} | {' | '.join(map(spread, row))} |" for name, row in cells.items()]
+    for name, row in cells.items():
+        lines.append(f"| {name} | {' | '.join(spread(numbers, 3) for numbers in row)} |")
     return "\n".join(lines) + "\n"
-
-
-def spread(numbers: np.ndarray) -> str:
-    """Return mean ± standard deviation over seeds."""
-    return summary.spread(numbers, 3)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.survival.gap_tables import METRICS, spread
+from experiments.summary import spread
+from experiments.survival.gap_tables import METRICS
 from experiments.survival.noise import ROWS, JudgedSlides, interval, patient_draws, scores
 from experiments.thesis import table
 
@@ -192,7 +193,7 @@ def _intervals(found: Measured) -> str:
             cells = []
             for metric in METRICS:
                 ends = np.array([interval(draws) for draws in group[metric][:, 1:]]).mean(axis=0)
-                cells += [spread(group[metric][:, 0]), f"{ends[0]:.3f} to {ends[1]:.3f}"]
+                cells += [spread(group[metric][:, 0], 3), f"{ends[0]:.3f} to {ends[1]:.3f}"]
             lines.append(f"| {LABELS[row]} | {patients}, {deaths} | {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.command import stored
+from experiments.summary import spread
 from experiments.survival import gap_tables, noise_tables
 from experiments.survival.noise import ROWS
 from experiments.survival.thesis_cohort import COLUMNS
@@ -133,10 +134,10 @@ def table_7_2(at_sizes: list[dict], larger: list[dict]) -> str:
             for row in ROWS:
                 small = big = "not measured"
                 if found:
-                    small = gap_tables.spread(found.values[row, penalty][metric][:, 0])
+                    small = spread(found.values[row, penalty][metric][:, 0], 3)
                 if larger:
                     group = groups[chosen if penalty else 0.0]
-                    big = gap_tables.spread(gap_tables.values(group, row, metric))
+                    big = spread(gap_tables.values(group, row, metric), 3)
                 cell = noise_tables.thesis_cell(row, metric, penalty)
                 lines.append(
                     f"| {noise_tables.LABELS[row]} | {title} | {'with' if penalty else 'without'} "

@@ -234,8 +234,8 @@ def export(model: Path, path: Path, format: str) -> None:
     it as MODEL.
     """
     load_backend()
-    from resbuilder.card import read_keras_card
     from resbuilder.export import export as run_export
+    from resbuilder.model_card import read_keras_card
     from resbuilder.single import load_model, model_file
 
     card = read_keras_card(model_file(model))

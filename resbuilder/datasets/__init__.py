@@ -24,6 +24,7 @@ from resbuilder.common.lazy import lazy
 if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.datasets.batches import Augmentation as Augmentation
     from resbuilder.datasets.batches import Batches as Batches
+    from resbuilder.datasets.data_record import DataRecord as DataRecord
     from resbuilder.datasets.dataset import Dataset as Dataset
     from resbuilder.datasets.downloads import DOWNLOADS as DOWNLOADS
     from resbuilder.datasets.error_level import error_level_analysis as error_level_analysis
@@ -32,7 +33,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.datasets.reading import FITS as FITS
     from resbuilder.datasets.reading import ImageReading as ImageReading
     from resbuilder.datasets.reading import read_image as read_image
-    from resbuilder.datasets.record import DataRecord as DataRecord
     from resbuilder.datasets.registry import Listing as Listing
     from resbuilder.datasets.registry import absolute_name as absolute_name
     from resbuilder.datasets.registry import available as available
@@ -48,7 +48,7 @@ _HOMES = {
     "Augmentation": "batches",
     "Batches": "batches",
     "DOWNLOADS": "downloads",
-    "DataRecord": "record",
+    "DataRecord": "data_record",
     "Dataset": "dataset",
     "FITS": "reading",
     "ImageReading": "reading",

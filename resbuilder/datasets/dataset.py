@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from resbuilder.datasets.data_record import UNUSED, DataRecord
 from resbuilder.datasets.folder import FolderFiles
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION
 from resbuilder.datasets.reading import ImageReading
-from resbuilder.datasets.record import UNUSED, DataRecord
 from resbuilder.datasets.split import Split
 
 SCALINGS = ("unit", "standardize")

@@ -14,6 +14,7 @@ import numpy as np
 
 from resbuilder.common.words import some
 from resbuilder.datasets.content import content_of
+from resbuilder.datasets.data_record import DataRecord, RecordedFile
 from resbuilder.datasets.layout import TEST, TRAIN, Found, find
 from resbuilder.datasets.parts import (
     LISTED,
@@ -25,7 +26,6 @@ from resbuilder.datasets.parts import (
 )
 from resbuilder.datasets.progress import progress
 from resbuilder.datasets.reading import Header, ImageReading, read_header, read_picture
-from resbuilder.datasets.record import DataRecord, RecordedFile
 
 _THREADS = 8  # Each has a whole decoded image in memory.
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from resbuilder.common.words import count, some
 from resbuilder.datasets.content import drawn
+from resbuilder.datasets.data_record import UNUSED, DataRecord, RecordedFile
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found
-from resbuilder.datasets.record import UNUSED, DataRecord, RecordedFile
 from resbuilder.datasets.split import Split
 
 TEST_SHARE = 0.2

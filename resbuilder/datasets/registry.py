@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from resbuilder.datasets import labels, sources
+from resbuilder.datasets.data_record import DataRecord
 from resbuilder.datasets.dataset import Dataset
 from resbuilder.datasets.downloads import DOWNLOADS
 from resbuilder.datasets.folder import read_folder, sizes
 from resbuilder.datasets.npz import LAYOUT, read_npz
-from resbuilder.datasets.record import DataRecord
 
 VARIABLE = "RESBUILDER_DATA"
 

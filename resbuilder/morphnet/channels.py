@@ -26,8 +26,8 @@ import keras
 import numpy as np
 
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.layer_call import LayerCall
 from resbuilder.morphnet.rules import ChannelRule, Map
-from resbuilder.morphnet.steps import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +231,7 @@ def _maps_of_producers(graph: ChannelGraph, channels: Mapping[str, Map]) -> dict
     return chosen
 
 
-def _output_map(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
+def _output_map(step: LayerCall, inputs: list[Map], chosen: Mapping[str, Map]) -> Map:
     """Return the map of a step's output channels; graph.py has the same cases for ids."""
     if step.makes_channels:
         return chosen[step.name]
@@ -267,7 +267,7 @@ def _output_map(step: Step, inputs: list[Map], chosen: Mapping[str, Map]) -> Map
     return same[0]
 
 
-def _whole_groups(step: Step, channels: Map) -> Map:
+def _whole_groups(step: LayerCall, channels: Map) -> Map:
     """Return the old numbers of the groups in a map of channels, (groups,); -1 for a new group."""
     members = step.in_channels[0] // step.groups
     if len(channels) % members == 0:
@@ -282,7 +282,7 @@ def _whole_groups(step: Step, channels: Map) -> Map:
     )
 
 
-def _gathered(step: Step, channels: Map) -> Map:
+def _gathered(step: LayerCall, channels: Map) -> Map:
     """Return the map after a reshape that gathers the positions that Flatten laid out."""
     width = step.out_channels
     rows = step.in_channels[0] // width
@@ -296,7 +296,7 @@ def _gathered(step: Step, channels: Map) -> Map:
     )
 
 
-def _sliced(step: Step, channels: Map) -> Map:
+def _sliced(step: LayerCall, channels: Map) -> Map:
     """Return the map of a slice, in numbers of the slice's own channels."""
     assert step.index is not None
     own = np.full(step.in_channels[0], -1)

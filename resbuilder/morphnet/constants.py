@@ -30,8 +30,8 @@ from scipy.special import ndtri
 
 from resbuilder.morphnet.forward import forward
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.layer_call import LayerCall, kernel_of, positions
 from resbuilder.morphnet.rules import is_spatial
-from resbuilder.morphnet.steps import Step, kernel_of, positions
 
 SAMPLES = 128
 
@@ -81,7 +81,7 @@ def measured_values(
     return result
 
 
-def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
+def shift(step: LayerCall, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
     """Return what the removed channels add to each output of a convolution or dense layer.
 
     Args:
@@ -96,7 +96,7 @@ def shift(step: Step, means: np.ndarray, removed: np.ndarray) -> np.ndarray:
     return _taps(step)[removed].T @ means[removed]
 
 
-def _taps(step: Step) -> np.ndarray:
+def _taps(step: LayerCall) -> np.ndarray:
     """Return the sum of the kernel over its positions, weighted by _inside, (inputs, outputs)."""
     kernel = kernel_of(step).astype("float64")
     total = np.tensordot(_inside(step, kernel.shape[:-2]), kernel, kernel.ndim - 2)
@@ -104,7 +104,7 @@ def _taps(step: Step) -> np.ndarray:
     return total / prod(step.layer.strides) if step.kind == "conv_transpose" else total
 
 
-def _inside(step: Step, size: tuple[int, ...]) -> np.ndarray:
+def _inside(step: LayerCall, size: tuple[int, ...]) -> np.ndarray:
     """Return the weight of each kernel position, a float array of the kernel's size.
 
     If at least half of the windows lie entirely inside the image, all weights are 1, and the sum
@@ -135,7 +135,7 @@ def _inside(step: Step, size: tuple[int, ...]) -> np.ndarray:
     return np.ones(size) if whole >= 0.5 else share
 
 
-def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np.ndarray:
+def _sampled(step: LayerCall, read: list, stay: list, rng: np.random.Generator) -> np.ndarray:
     """Return samples of a step's output, (SAMPLES, channels)."""
     channels = step.out_channels
     if step.kind in ("input", "opaque"):
@@ -164,7 +164,7 @@ def _sampled(step: Step, read: list, stay: list, rng: np.random.Generator) -> np
     return _called(step, read)
 
 
-def _convolved(step: Step, x: np.ndarray, stay: np.ndarray, rng) -> np.ndarray:
+def _convolved(step: LayerCall, x: np.ndarray, stay: np.ndarray, rng) -> np.ndarray:
     kernel = kernel_of(step).astype("float64")
     mean, variance = x.mean(axis=0), x.var(axis=0) * stay * (np.ptp(x, axis=0) > 0)
     squares = np.square(kernel).reshape(-1, *kernel.shape[-2:]).sum(axis=0)
@@ -201,7 +201,7 @@ def _batch_normalized(layer, x: np.ndarray, rng) -> np.ndarray:
     return np.where(np.ptp(x, axis=0) > 0, varying, gamma * (x - mean) / deviation + beta)
 
 
-def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
+def _normalized(step: LayerCall, x: np.ndarray, rng) -> np.ndarray:
     """Return samples after layer or group normalization, exact for groups without variation."""
     channels = x.shape[-1]
     gamma, beta = _weight(step.layer, "gamma", np.ones(channels)), _weight(step.layer, "beta", 0.0)
@@ -216,7 +216,7 @@ def _normalized(step: Step, x: np.ndarray, rng) -> np.ndarray:
     return np.where(varies, varying, constant.reshape(x.shape) * gamma + beta)
 
 
-def _called(step: Step, read: list[np.ndarray]) -> np.ndarray:
+def _called(step: LayerCall, read: list[np.ndarray]) -> np.ndarray:
     """Apply the step's own computation to the samples, each an image with one position."""
     known = {
         id(tensor): ops.convert_to_tensor(

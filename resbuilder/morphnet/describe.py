@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from resbuilder.morphnet.layer_call import per_channel
 from resbuilder.morphnet.rules import GROUPED, PRODUCERS, ChannelRule, refusal, rule_of
-from resbuilder.morphnet.steps import per_channel
 
 _REDUCING = ("Mean", "Max", "Min", "Amax", "Amin", "Sum")
 _OPAQUE = ChannelRule("opaque")

@@ -1,4 +1,4 @@
-"""A dry run of the surgery before a model is trained, so that it cannot fail afterwards."""
+"""A dry run of rebuilding a model before it is trained, so that it cannot fail afterwards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rebuild import rebuild
 
 
-def check_surgery(graph: ChannelGraph) -> None:
+def check_rebuild(graph: ChannelGraph) -> None:
     """Check that a model can be rebuilt, by rebuilding it with one channel less in every layer.
 
     Raises:

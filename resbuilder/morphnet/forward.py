@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.layer_call import LayerCall
 
 #: Function (number of a step, its input tensors) that returns the input tensors to use instead.
 Visit = Callable[[int, list[Any]], list[Any]]
@@ -89,7 +89,7 @@ def _input_names(graph: ChannelGraph) -> list[str]:
     return [keys.get(id(t), t.name) for t in graph.model.inputs]
 
 
-def evaluate(step: Step, read: Sequence[Any]) -> Any:
+def evaluate(step: LayerCall, read: Sequence[Any]) -> Any:
     """Return the output of a step for the given input tensors, in inference mode."""
     if step.kind == "slice":
         return ops.take(read[0], step.index, axis=-1)
@@ -106,7 +106,7 @@ def _has_training(layer: keras.layers.Layer) -> bool:
     return "training" in inspect.signature(layer.call).parameters
 
 
-def _separable(step: Step, x: Any) -> Any:
+def _separable(step: LayerCall, x: Any) -> Any:
     layer = step.layer
     x = ops.cast(x, layer.compute_dtype)
     if step.kind == "depthwise":

@@ -10,7 +10,7 @@ import numpy as np
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.prune import absolute, one_budget, ranking, split, summarize
 from resbuilder.morphnet.removal import without
-from resbuilder.morphnet.selection import Cost, removable, select
+from resbuilder.morphnet.selection import ChannelCost, removable, select
 
 
 class GradualPruning(keras.callbacks.Callback):
@@ -92,7 +92,7 @@ class GradualPruning(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Analyze the network, and check that the budget can be met."""
         graph = self.graph = ChannelGraph(self.network)
-        self.cost = Cost(graph, self.resource)
+        self.cost = ChannelCost(graph, self.resource)
         everything = np.ones(graph.size, bool)
         whole = self.cost.total(everything)
         assert self.given is not None

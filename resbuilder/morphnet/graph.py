@@ -19,7 +19,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.layer_call import LayerCall
 from resbuilder.morphnet.walk import walk
 
 
@@ -51,7 +51,7 @@ class ChannelGraph:
 
     Attributes:
         model: The model.
-        steps: Its calls in topological order, a list of :class:`Step`.
+        steps: Its layer calls in topological order, a list of :class:`LayerCall`.
         ids: One int array (channels,) for the output of each step.
         outputs: Numbers of the steps that produce the model's outputs.
         size: Number of distinct ids, which are 0 … size − 1.
@@ -102,7 +102,7 @@ class ChannelGraph:
             for of in (fixed, mixed, sliced)
         )
         self._number = {step: n for n, step in enumerate(self.steps)}
-        self._readers: list[list[Step]] = [[] for _ in self.steps]
+        self._readers: list[list[LayerCall]] = [[] for _ in self.steps]
         self.scaled = np.zeros(self.size, bool)
         for step in self.steps:
             for i in step.inputs:
@@ -110,19 +110,19 @@ class ChannelGraph:
             if step.normalizes and step.layer.gamma is not None:
                 self.scaled[self.out_ids(step)] = True
 
-    def producers(self) -> list[Step]:
+    def producers(self) -> list[LayerCall]:
         """Return the steps that make new channels: convolutions and dense layers."""
         return [step for step in self.steps if step.makes_channels]
 
-    def costly(self) -> list[Step]:
+    def costly(self) -> list[LayerCall]:
         """Return the steps with a cost: convolutions (also depthwise) and dense layers."""
         return [step for step in self.steps if step.makes_channels or step.kind == "depthwise"]
 
-    def in_ids(self, step: Step) -> np.ndarray:
+    def in_ids(self, step: LayerCall) -> np.ndarray:
         """Return the ids of a step's (first) input, int array (channels,)."""
         return self.ids[step.inputs[0]]
 
-    def out_ids(self, step: Step) -> np.ndarray:
+    def out_ids(self, step: LayerCall) -> np.ndarray:
         """Return the ids of a step's output, int array (channels,)."""
         return self.ids[self._number[step]]
 
@@ -142,15 +142,15 @@ class ChannelGraph:
             groups.setdefault((tuple(layers), fixed), []).append(i)
         return tuple(WidthGroup(np.array(ids), *key) for key, ids in groups.items())
 
-    def readers(self, step: Step) -> list[Step]:
+    def readers(self, step: LayerCall) -> list[LayerCall]:
         """Return the steps that read a step's output, one entry for each time they read it."""
         return self._readers[self._number[step]]
 
-    def is_output(self, step: Step) -> bool:
+    def is_output(self, step: LayerCall) -> bool:
         """Return whether a step's output is an output of the model."""
         return self._number[step] in self.outputs
 
-    def is_normalized(self, step: Step) -> bool:
+    def is_normalized(self, step: LayerCall) -> bool:
         """Return whether each use of a step's output is after a batch or group normalization.
 
         Its kernel then has no scale: doubling the kernel does not change the model's outputs.
@@ -202,7 +202,7 @@ class _Merger:
 
 
 def _output_labels(
-    step: Step, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool
+    step: LayerCall, inputs: list[np.ndarray], merger: _Merger, cut_flatten: bool
 ) -> np.ndarray:
     """Return the labels of a step's output channels, int array (channels,)."""
     channels = step.out_channels

@@ -22,7 +22,7 @@ from keras import ops
 
 from resbuilder.morphnet.forward import as_inputs, forward
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.steps import Step, kernel_of
+from resbuilder.morphnet.layer_call import LayerCall, kernel_of
 
 IMPORTANCES = ("magnitude", "gamma", "taylor")
 
@@ -33,7 +33,7 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
     It is the root mean square over all layers that produce the channel.
     """
 
-    def value(step: Step) -> np.ndarray:
+    def value(step: LayerCall) -> np.ndarray:
         kernel = kernel_of(step).astype("float64")
         norm = np.sqrt(np.square(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0))
         readers = graph.readers(step)
@@ -151,7 +151,7 @@ def gradient(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(result)
 
 
-def _gated(graph: ChannelGraph, step: Step, x: Any, gates: Any) -> Any:
+def _gated(graph: ChannelGraph, step: LayerCall, x: Any, gates: Any) -> Any:
     x = ops.cast(x, "float32")
     mean = ops.stop_gradient(ops.mean(x, axis=tuple(range(len(x.shape) - 1)), keepdims=True))
     ids = graph.in_ids(step).astype("int32")
@@ -166,7 +166,7 @@ def _loss_by_image(loss: Any) -> Callable[[Any, Any], Any]:
     return function.call if isinstance(function, keras.losses.Loss) else function
 
 
-def _root_mean_square(graph: ChannelGraph, found: list[tuple[Step, np.ndarray]]) -> np.ndarray:
+def _root_mean_square(graph: ChannelGraph, found: list[tuple[LayerCall, np.ndarray]]) -> np.ndarray:
     total, count = np.zeros(graph.size), np.zeros(graph.size)
     for step, values in found:
         np.add.at(total, graph.out_ids(step), np.square(values))

@@ -16,8 +16,8 @@ import numpy as np
 from keras import ops
 
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.layer_call import LayerCall
 from resbuilder.morphnet.resources import RESOURCES, Coefficients, coefficients
-from resbuilder.morphnet.steps import Step
 
 #: The two algorithms of Google's implementation.
 ALGORITHMS = ("group_lasso", "gamma")
@@ -199,7 +199,7 @@ class _Source:
             r = ‖w‖/√(σ²+ε), their standard deviation after it if the inputs have variance 1.
     """
 
-    step: Step
+    step: LayerCall
     value: str
     scaled_by: keras.layers.BatchNormalization | None = None
 
@@ -231,7 +231,7 @@ def _automatic(graph: ChannelGraph) -> list[_Source]:
     return sources
 
 
-def _normalizations(graph: ChannelGraph) -> list[Step]:
+def _normalizations(graph: ChannelGraph) -> list[LayerCall]:
     sources = [s for s in graph.steps if s.normalizes]
     if not sources:
         raise ValueError(

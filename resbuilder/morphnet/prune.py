@@ -16,7 +16,7 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import IMPORTANCES, gammas, magnitudes, shares, taylor
 from resbuilder.morphnet.rebuild import can_live_without
 from resbuilder.morphnet.removal import closed, without
-from resbuilder.morphnet.selection import Cost, select
+from resbuilder.morphnet.selection import ChannelCost, select
 
 #: Number of stages of pruning by an importance from data, which is measured before each.
 _DATA_STEPS = 5
@@ -84,7 +84,7 @@ def prune(
     """
     graph = ChannelGraph(network)
     resource, given = one_budget(flops, parameters)
-    cost = Cost(graph, resource)
+    cost = ChannelCost(graph, resource)
     everything = np.ones(graph.size, bool)
     budget = absolute(given, cost.total(everything), resource)
     images, labels = split(data)
@@ -232,7 +232,7 @@ def summarize(before: keras.Model, after: keras.Model, images: Any = None) -> Pr
     left = new.widths()
     try:
         before_flops, after_flops = (
-            Cost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new)
+            ChannelCost(g, "flops").total(np.ones(g.size, bool)) for g in (old, new)
         )
         flops = (before_flops, after_flops)
     except ValueError:  # the image size is unknown

@@ -19,8 +19,8 @@ from resbuilder.morphnet.channels import LayerMaps, Map, layer_maps, maps_withou
 from resbuilder.morphnet.describe import sliced_key
 from resbuilder.morphnet.forward import evaluate
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.layer_call import LayerCall, per_channel
 from resbuilder.morphnet.rules import taken
-from resbuilder.morphnet.steps import Step, per_channel
 from resbuilder.morphnet.walk import functional, nodes
 
 BUILT, EMPTY, CONSTANT = "built", "empty", "constant"
@@ -76,7 +76,7 @@ def can_live_without(graph: ChannelGraph, dead: np.ndarray) -> bool:
     return True
 
 
-def _absorbs(step: Step, read: list[str]) -> bool:
+def _absorbs(step: LayerCall, read: list[str]) -> bool:
     """Return whether a step with constant inputs is affine in its one built input.
 
     An addition absorbs constants with any number of built inputs. Other steps are tested at five
@@ -92,7 +92,7 @@ def _absorbs(step: Step, read: list[str]) -> bool:
     return bool(np.allclose(np.diff(points, n=2, axis=0), 0, atol=1e-5))
 
 
-def _at(step: Step, values: Sequence[np.ndarray], built: int, value: float) -> np.ndarray:
+def _at(step: LayerCall, values: Sequence[np.ndarray], built: int, value: float) -> np.ndarray:
     """Evaluate a step at one position, with one number in all channels of its built input."""
     read = [np.full_like(v, value) if i == built else v for i, v in enumerate(values)]
     tensors = [
@@ -254,7 +254,9 @@ class _Builder:
             ) from error
         tensors |= {id(t): new for t, new in zip(node.outputs, results, strict=True)}
 
-    def _absorb(self, step: Step, n: int, read: list[int], built: list[int], left: list) -> Any:
+    def _absorb(
+        self, step: LayerCall, n: int, read: list[int], built: list[int], left: list
+    ) -> Any:
         """Replace a step with constant inputs by a Rescaling of its built input, or by nothing."""
         values = [
             self.constants[i] if self.constants is not None else np.zeros(w)
@@ -277,7 +279,7 @@ class _Builder:
             left[0]
         )
 
-    def _slices(self, step: Step, made: list[int], tensors: dict) -> None:
+    def _slices(self, step: LayerCall, made: list[int], tensors: dict) -> None:
         node = step.node
         source = tensors[id(node.input_tensors[0])]
         old = self.maps[step.inputs[0]]
@@ -292,7 +294,7 @@ class _Builder:
             before = sliced_key(node, rank)[0] if single else (slice(None),) * rank
             tensors[id(output)] = source[(*before, _as_slice(where, part.name))]
 
-    def operation(self, step: Step, n: int) -> Any:
+    def operation(self, step: LayerCall, n: int) -> Any:
         """Return the layer or operation for the new model; only those with channels change."""
         layer = step.layer
         name = type(layer).__name__
@@ -313,7 +315,7 @@ class _Builder:
                 f"layer {step.name!r} ({name}) cannot be created from its configuration: {error}"
             ) from error
 
-    def _clone(self, layer: keras.layers.Layer, step: Step) -> keras.layers.Layer:
+    def _clone(self, layer: keras.layers.Layer, step: LayerCall) -> keras.layers.Layer:
         channels = self.layers[step.name]
         config = layer.get_config()
         if step.rule.config is not None:
@@ -333,7 +335,7 @@ class _Builder:
         return clone
 
 
-def _width_name(config: dict, step: Step) -> str:
+def _width_name(config: dict, step: LayerCall) -> str:
     """Return the name of the entry for the width in a custom layer's configuration."""
     for name in ("filters", "units"):
         if config.get(name) == step.out_channels:

@@ -6,7 +6,7 @@ import warnings
 
 import keras
 
-from resbuilder.morphnet.dry_run import check_surgery
+from resbuilder.morphnet.dry_run import check_rebuild
 from resbuilder.morphnet.google import GoogleRegularizer
 from resbuilder.morphnet.native import NativeRegularizer
 
@@ -85,7 +85,7 @@ def MorphNetRegularizer(  # noqa: N802 -- reads as the class that it stands for
         model, algorithm, resource, threshold, strict, peak_flops, bandwidth
     )
     if engine == "native" and not strict:
-        check_surgery(regularizer.graph)
+        check_rebuild(regularizer.graph)
         if regularizer.algorithm == "group_lasso":
             _warn_of_norms_without_scale(regularizer)
     return regularizer

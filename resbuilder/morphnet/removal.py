@@ -13,8 +13,8 @@ from resbuilder.morphnet.channels import Map, maps_without, named_layers
 from resbuilder.morphnet.constants import expected_values, measured_values, shift
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import magnitudes
+from resbuilder.morphnet.layer_call import LayerCall
 from resbuilder.morphnet.rebuild import BUILT, fates, rebuild
-from resbuilder.morphnet.steps import Step
 from resbuilder.morphnet.transfer import with_weights
 
 
@@ -105,7 +105,7 @@ def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
 
 def _shifts(
     graph: ChannelGraph, maps: Sequence[Map], kept: list[np.ndarray], means: list[np.ndarray]
-) -> dict[Step, np.ndarray]:
+) -> dict[LayerCall, np.ndarray]:
     """Return what the removed inputs of each step add to its remaining outputs, if not all 0."""
     result = {}
     fate = fates(graph, maps)
@@ -126,13 +126,13 @@ def _shifts(
     return result
 
 
-def may_gain_bias(graph: ChannelGraph, step: Step) -> bool:
+def may_gain_bias(graph: ChannelGraph, step: LayerCall) -> bool:
     """Return whether a step needs a new bias to absorb the means of its removed inputs."""
     without_bias = step.makes_channels and not getattr(step.layer, "use_bias", True)
     return without_bias and not _normalizations(graph, step)
 
 
-def _normalizations(graph: ChannelGraph, step: Step) -> list[Step]:
+def _normalizations(graph: ChannelGraph, step: LayerCall) -> list[LayerCall]:
     """Return the batch normalizations after a step without bias, if only they read its outputs."""
     activation = getattr(step.layer, "activation", None)
     readers = graph.readers(step)

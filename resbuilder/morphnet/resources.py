@@ -15,6 +15,8 @@ A depthwise convolution has b = 0: its FLOPs are C·A_out, and its term is C·(R
 holds for a convolution with groups, each of which can only be removed as a whole; its C has the
 number of inputs of one group as a factor. The rules are those of Google's implementation
 (github.com/google-research/morph-net, commit d9286a1).
+
+The cost of an architecture, by its description alone, is in :mod:`resbuilder.costs`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.layer_call import LayerCall
 
 # b, c_in, c_out, r_in and r_out of one layer.
 Row: TypeAlias = tuple[int, int, int, int, int]
@@ -73,22 +75,22 @@ def coefficients(graph: ChannelGraph, resource: str) -> Coefficients:
     return Coefficients(*np.array(rows, np.int64).reshape(-1, 5).T)
 
 
-def _flops(step: Step) -> Row:
+def _flops(step: LayerCall) -> Row:
     shape = step.in_shapes[0] if step.kind == "conv_transpose" else step.out_shape
     c = 2 * _positions(step, shape) * _kernel(step)
     return (0, 0, c, c, c) if step.kind == "depthwise" else (c, 0, 0, 0, 0)
 
 
-def _model_size(step: Step) -> Row:
+def _model_size(step: LayerCall) -> Row:
     k = _kernel(step)
     return (0, 0, k, k, k) if step.kind == "depthwise" else (k, 0, 0, 0, 0)
 
 
-def _activation(step: Step) -> Row:
+def _activation(step: LayerCall) -> Row:
     return 0, 0, 1, 0, 1
 
 
-def _memory(step: Step) -> Row:
+def _memory(step: LayerCall) -> Row:
     size = np.dtype(step.layer.variable_dtype).itemsize
     read = _positions(step, step.in_shapes[0]) * size
     write = _positions(step, step.out_shape) * size
@@ -106,12 +108,12 @@ _ROWS = {
 }
 
 
-def _kernel(step: Step) -> int:
+def _kernel(step: LayerCall) -> int:
     per_group = step.in_channels[0] // step.groups if step.kind == "depthwise" else 1
     return prod(step.kernel_size) * per_group
 
 
-def _positions(step: Step, shape: tuple[int | None, ...]) -> int:
+def _positions(step: LayerCall, shape: tuple[int | None, ...]) -> int:
     known = [side for side in shape if side is not None]
     if len(known) < len(shape):
         raise ValueError(

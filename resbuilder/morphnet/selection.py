@@ -27,7 +27,7 @@ RESOURCES = ("flops", "parameters")
 _STRIDE = 0.05
 
 
-class Cost:
+class ChannelCost:
     """Cost of the alive channels.
 
     FLOPs are 2 for each multiply-add of convolutions and dense layers. Parameters are all weights,
@@ -98,7 +98,7 @@ class Cost:
 
 def select(
     graph: ChannelGraph,
-    cost: Cost,
+    cost: ChannelCost,
     budget: int,
     importance: Callable[[np.ndarray], np.ndarray],
     *,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from resbuilder.morphnet.describe import describe
-from resbuilder.morphnet.steps import Step
+from resbuilder.morphnet.layer_call import LayerCall
 
 
 def functional(model: keras.Model) -> keras.Model:
@@ -34,7 +34,7 @@ def nodes(model: keras.Model) -> Iterator[Any]:
         yield from at_depth
 
 
-def walk(model: keras.Model) -> tuple[list[Step], list[int]]:
+def walk(model: keras.Model) -> tuple[list[LayerCall], list[int]]:
     """List the calls of a functional model and its nested models in topological order.
 
     Args:
@@ -54,7 +54,7 @@ class _Walker:
     """Collects steps, and what is known about their tensors."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self.steps: list[LayerCall] = []
         self.called: set[keras.Operation] = set()
         # For each step, whether its output is the image or computed from it without a kernel.
         self.image: list[bool] = []
@@ -100,7 +100,7 @@ class _Walker:
         for suffix, extra in described:
             read = [len(self.steps) - 1] if extra.pop("chained", False) else inputs
             extra = {"in_shapes": tuple(shapes), "out_shape": outputs[0]} | extra
-            step = Step(
+            step = LayerCall(
                 layer=node.operation, name=name + suffix, inputs=tuple(read), node=node, **extra
             )
             self.steps.append(step)

@@ -6,10 +6,10 @@ import shutil
 
 from sklearn.metrics import confusion_matrix
 
-from resbuilder.card import ModelCard, write_architecture
 from resbuilder.common.files import atomically
 from resbuilder.config import SearchConfig
 from resbuilder.model import load_network
+from resbuilder.model_card import ModelCard, write_architecture
 from resbuilder.pipeline.trainings import network_file
 from resbuilder.run import (
     ArchitectureEvent,

@@ -8,20 +8,20 @@ from pathlib import Path
 from resbuilder.common.figures import data_uri, styled
 from resbuilder.common.files import atomically
 from resbuilder.common.page import page_template
-from resbuilder.report.accuracy import accuracy_plot
-from resbuilder.report.architectures import architectures_plot
-from resbuilder.report.classes import classes_plot, confusion, most_confused
-from resbuilder.report.curves import curves_plot
+from resbuilder.report.accuracy_plot import accuracy_plot
+from resbuilder.report.architectures_plot import architectures_plot
+from resbuilder.report.classes_plot import classes_plot, confusion, most_confused
+from resbuilder.report.curves_plot import curves_plot
 from resbuilder.report.decisions import decisions
-from resbuilder.report.flops import flops_plot
+from resbuilder.report.flops_plot import flops_plot
 from resbuilder.report.history import History, Record, Score, read_history, summary_rows
 from resbuilder.report.race import best_contender, chosen_among, race_plot, race_winner
-from resbuilder.report.removals import removals_plot
+from resbuilder.report.removals_plot import removals_plot
 from resbuilder.report.settings import settings_rows
 from resbuilder.report.style import Plot, percent, render, si
-from resbuilder.report.use import use_of
+from resbuilder.report.usage import usage_of
 from resbuilder.report.verdict import finding, interval_of, race_verdict, search_verdict
-from resbuilder.report.widths import widths_plot
+from resbuilder.report.widths_plot import widths_plot
 from resbuilder.run import BEST_MODEL, TrainingEvent
 from resbuilder.variants import FINAL
 
@@ -126,7 +126,7 @@ def _context(history: History) -> dict:
         "environment": list(_flat(history.environment)),
         "confused": [] if matrix is None else most_confused(matrix, names),
         "model": BEST_MODEL.as_posix() if (history.run_dir / BEST_MODEL).is_file() else None,
-        "use": use_of(history),
+        "use": usage_of(history),
         "seconds": sum(event.seconds for event in history.of(TrainingEvent)),
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from resbuilder.architecture import Architecture
-from resbuilder.run.decode import Check, Whole, decode, encode
+from resbuilder.run.json_fields import Check, Whole, decode, encode
 from resbuilder.variants import RACE_VARIANTS, VARIANTS
 
 THESIS_ORIGINS = ("start", "insertion", "removal", "morphnet")

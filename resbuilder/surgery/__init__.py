@@ -1,7 +1,6 @@
 """Changes to a network: inserting and removing blocks, scaling widths, inheriting weights."""
 
-from resbuilder.surgery.inherit import inherit
-from resbuilder.surgery.moves import (
+from resbuilder.surgery.blocks import (
     INSERT_INITS,
     NEAR_ZERO,
     Position,
@@ -11,14 +10,9 @@ from resbuilder.surgery.moves import (
     insertion_positions,
     remove_blocks,
 )
-from resbuilder.surgery.scaling import (
-    BreakDown,
-    MorphStep,
-    least_architecture,
-    least_flops,
-    morph,
-    scale_to_budget,
-)
+from resbuilder.surgery.inherit import inherit
+from resbuilder.surgery.morphnet_step import BreakDown, MorphStep, morph
+from resbuilder.surgery.scaling import least_architecture, least_flops, scale_to_budget
 
 __all__ = [
     "INSERT_INITS",

@@ -11,13 +11,13 @@ import keras
 import numpy as np
 
 from resbuilder.architecture import Architecture
-from resbuilder.card import ModelCard, write_keras_card
 from resbuilder.common.files import atomically
 from resbuilder.common.strategy import strategy_scope
 from resbuilder.costs import cost
 from resbuilder.datasets import Augmentation
 from resbuilder.layer_lasso import LayerLasso
 from resbuilder.model import build_model
+from resbuilder.model_card import ModelCard, write_keras_card
 from resbuilder.morphnet import NativeRegularizer
 from resbuilder.morphnet.regularizer import ENGINES
 from resbuilder.training.averaging import JudgedByAverages

@@ -186,7 +186,7 @@ def check(
     Exit status: 0 if the cohort can be used (there may be warnings), 2 if it cannot.
     """
     from survival.cohort import Cohort, ManifestError, without_events
-    from survival.cohort.identity import check_contents, copies_among
+    from survival.cohort.duplicates import check_contents, copies_among
     from survival.names import find_files
 
     try:
@@ -240,7 +240,7 @@ def summary(manifest: Path, time: str, event: str, event_is, time_unit, as_json:
 def _check_copies(rows: Cohort, images: Path | None) -> None:
     """Refuse a slide under two names, if images of the slides are given."""
     if images is not None:
-        from survival.cohort.identity import check_contents
+        from survival.cohort.duplicates import check_contents
         from survival.images import CanvasImages
 
         check_contents(rows, CanvasImages(images, rows.slide).contents)

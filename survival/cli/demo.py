@@ -12,7 +12,7 @@ from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command, resumed_by
 from resbuilder.common.files import is_empty, only_writer
 from resbuilder.common.replacing import strangers
-from survival.cli.bar import progress_bar
+from survival.cli.progress_bar import progress_bar
 
 # Marks a folder as written by this command.
 MARK = "demo.txt"

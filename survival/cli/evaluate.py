@@ -39,7 +39,7 @@ def evaluate(
         what = "split 'test' has" if tested.any() else "the cohort has"
         raise ValueError(f"{manifest}: {what} no event, so risk scores cannot be evaluated on it")
     load_backend()
-    from survival.cli.progress import PredictionProgress
+    from survival.cli.keras_progress import PredictionProgress
     from survival.cli.scores import print_scores, scores
     from survival.evaluation import evaluate as evaluate_network
     from survival.run import COLUMNS, EVALUATIONS, Run, judged, known_patients

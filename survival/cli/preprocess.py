@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from resbuilder.common.cli import Command, resumed_by
-from survival.cli.bar import progress_bar
+from survival.cli.progress_bar import progress_bar
 
 # The most notes that are printed: a fluorescence cohort has one for every slide.
 NOTES = 20

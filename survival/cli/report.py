@@ -9,8 +9,8 @@ import click
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command
 from resbuilder.common.replacing import begins_otherwise, check_place
-from survival.cli.bar import progress_bar
 from survival.cli.options import time_unit
+from survival.cli.progress_bar import progress_bar
 
 # The beginning of every report, by which `--overwrite` recognises one.
 PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="survival">'

@@ -131,7 +131,7 @@ def train(
     if tensorboard:
         import_module("tensorboard")  # Keras would report only much later that it is missing.
     load_backend()
-    from survival.cli.progress import EpochProgress
+    from survival.cli.keras_progress import EpochProgress
     from survival.training import TrainingSettings
     from survival.training import train as train_network
 

@@ -3,7 +3,7 @@
 from survival.losses.cox import CoxPHLoss
 from survival.losses.large_batch import LargeBatchModel
 from survival.losses.partial_likelihood import negative_log_partial_likelihood
-from survival.losses.targets import check_targets
+from survival.losses.target_checks import check_targets
 
 __all__ = [
     "CoxPHLoss",

@@ -11,7 +11,12 @@ from keras import ops
 from resbuilder.common.strategy import gather
 from survival.checks import number
 from survival.losses.partial_likelihood import TIES, negative_log_partial_likelihood
-from survival.losses.targets import check_one_per_row, check_shape, checked_values, with_weight
+from survival.losses.target_checks import (
+    check_one_per_row,
+    check_shape,
+    checked_values,
+    with_weight,
+)
 
 NORMALIZATIONS = ("events", "batch", "sum")
 MEAN_PENALTY_FORMS = ("squared_mean", "squared_sum")

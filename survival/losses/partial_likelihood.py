@@ -11,7 +11,7 @@ from keras import ops
 from survival.losses import shifted_sums
 from survival.losses.interval_sums import entered, interval_sums
 from survival.losses.risk_sums import LOWEST, larger, risk_sums
-from survival.losses.targets import (
+from survival.losses.target_checks import (
     check_one_per_row,
     check_shape,
     checked_values,

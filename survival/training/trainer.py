@@ -13,7 +13,7 @@ import numpy as np
 from resbuilder.common.files import atomically, is_empty, only_writer, remove_leftovers
 from resbuilder.common.strategy import devices, strategy_scope
 from survival.cohort import Cohort
-from survival.cohort.identity import check_contents
+from survival.cohort.duplicates import check_contents
 from survival.evaluation import log_hazards, predict, prediction_table
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel

@@ -9,10 +9,11 @@ import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
-from experiments.phs.cells import gains_table, measured_rows, rows_table
 from experiments.phs.lenet import lenet
 from experiments.phs.rows import epochs_to, same_training
-from experiments.phs.summary import accuracies, signed, spread
+from experiments.phs.summary import accuracies, signed
+from experiments.phs.table import gains_table, measured_rows, rows_table
+from experiments.summary import percent_spread
 from phs_optimizer import PHS, GoalOrientedBraking
 
 pytestmark = pytest.mark.skipif(
@@ -176,9 +177,9 @@ def test_the_three_meanings_of_a_test_accuracy():
 
 
 def test_spread_is_mean_and_sample_deviation_in_percent():
-    assert spread([0.8, 0.9]) == "85.00 ± 7.07"
+    assert percent_spread([0.8, 0.9]) == "85.00 ± 7.07"
     assert signed([-0.01, -0.02]) == "−1.50 ± 0.71"
-    assert spread([0.8]) == "80.00"
+    assert percent_spread([0.8]) == "80.00"
 
 
 def test_rows_of_the_same_dynamics_are_one_training():
@@ -247,16 +248,22 @@ def test_every_printed_cell_has_a_measurement_or_a_reason():
 @pytest.mark.slow
 def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
     """`python -m experiments.phs.fashion_mnist` runs through, on small real images."""
-    from experiments.phs import rows, table
+    from experiments.phs import rows, table_jobs
 
     monkeypatch.setitem(rows.TABLES, "digits28", "3_2")
-    by_dataset = (rows.TITLES, rows.TRAINING_IMAGES, rows.SGD_LOSS, rows.REACHED, table.CHECKED)
+    by_dataset = (
+        rows.TITLES,
+        rows.TRAINING_IMAGES,
+        rows.SGD_LOSS,
+        rows.REACHED,
+        table_jobs.CHECKED,
+    )
     for limits in by_dataset:
         monkeypatch.setitem(limits, "digits28", limits["fashion_mnist"])
-    preset = table.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
-    monkeypatch.setitem(table.PRESETS, "quick", preset)
+    preset = table_jobs.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
+    monkeypatch.setitem(table_jobs.PRESETS, "quick", preset)
     arguments = ["--data-dir", str(digits), "--out", str(tmp_path), "--workers", "1"]
-    command = table.table_command("digits28")
+    command = table_jobs.table_command("digits28")
     done = CliRunner().invoke(command, arguments, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     folder = tmp_path / "digits28_quick" / "report"

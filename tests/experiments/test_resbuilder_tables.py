@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 
 from experiments.command import RESULTS
 from experiments.jobs import write
-from experiments.resbuilder import table, table_6_1
+from experiments.resbuilder import dataset_table, thesis_table
 from experiments.resbuilder.columns import (
     COLUMNS,
     FROM_SCRATCH,
@@ -20,8 +20,8 @@ from experiments.resbuilder.columns import (
     measure_column,
     trainings,
 )
+from experiments.resbuilder.dataset_table import DATASETS, PRESETS, markdown, table_jobs
 from experiments.resbuilder.random_search import RandomSearch
-from experiments.resbuilder.table import DATASETS, PRESETS, markdown, table_jobs
 from experiments.tables import regenerate
 from experiments.thesis import table as printed_table
 from resbuilder import SearchConfig, cost
@@ -97,8 +97,8 @@ def test_the_thesis_preset_is_the_thesis_table_of_hyperparameters():
 
 def test_batches_and_budget_of_large_images(monkeypatch):
     made = {}
-    monkeypatch.setattr(table, "measure", lambda name, work, jobs, *rest: made.update(jobs))
-    monkeypatch.setattr(table, "publish_from", lambda path: None)
+    monkeypatch.setattr(dataset_table, "measure", lambda name, work, jobs, *rest: made.update(jobs))
+    monkeypatch.setattr(dataset_table, "publish_from", lambda path: None)
     for dataset, batch_size, flops in (
         ("smallnorb", 64, 1e8),
         ("animals10", 16, 1e9),
@@ -173,7 +173,7 @@ def test_a_quick_run_from_images_to_table(data, tmp_path, monkeypatch):
     """It uses the script, real loading and worker processes, for a given network and a search."""
     # Items deleted one by one would return in another order, and change that of the tables.
     two = {name: COLUMNS[name] for name in ("res18", "rb-0net")}
-    monkeypatch.setattr("experiments.resbuilder.table.COLUMNS", two)
+    monkeypatch.setattr("experiments.resbuilder.dataset_table.COLUMNS", two)
     monkeypatch.setitem(PRESETS, "quick", (1, SMALL))
     script = importlib.import_module("experiments.resbuilder.emnist")
     options = ["--data-dir", str(data), "--out", str(tmp_path)]
@@ -229,16 +229,16 @@ def test_all_24_printed_cells_have_ours_or_the_reason(tmp_path):
                 result("rb-0net", 0, (0.5, 0.6), searched(12, 0.71, 0.75)),
             ]
             write(tmp_path / "cifar10_laptop.json", {str(i): r for i, r in enumerate(results)})
-        lines = [line.split(" | ") for line in table_6_1.markdown(tmp_path).splitlines()]
+        lines = [line.split(" | ") for line in thesis_table.markdown(tmp_path).splitlines()]
         rows = {tuple(line[:2]): line[2:] for line in lines if len(line) == 6}
         for row in cells:
-            dataset = f"| {table_6_1.NAMES[row['dataset']]}"
-            for column, printed in table.THESIS_COLUMNS.items():
+            dataset = f"| {thesis_table.NAMES[row['dataset']]}"
+            for column, printed in dataset_table.THESIS_COLUMNS.items():
                 thesis, ours, *_ = rows[dataset, COLUMNS[column].title]
                 assert thesis.replace("\\*", "*") == row[printed]
                 measured = {"res18": "60.00", "rb-0net": "71.00"}
                 known = measured.get(column) if row["dataset"] == "cifar10" and stored else None
-                assert ours == (known or table_6_1.MISSING)
+                assert ours == (known or thesis_table.MISSING)
         assert len(rows) == 24 + 1  # and the heading
     assert rows["| CIFAR-10", "RB-0Net"][2:] == ["75.00", "laptop, 4.00 M, 2, 1 |"]
 
@@ -246,21 +246,21 @@ def test_all_24_printed_cells_have_ours_or_the_reason(tmp_path):
 def test_the_thesis_preset_comes_before_the_laptop_preset(tmp_path):
     for ending, accuracy in (("", 0.9), ("_laptop", 0.6)):
         write(tmp_path / f"cifar10{ending}.json", {"one": result("res18", 0, (accuracy,))})
-    page = table_6_1.markdown(tmp_path)
+    page = thesis_table.markdown(tmp_path)
     assert "| CIFAR-10 | Res18 | 85.50 | 90.00 | – | thesis, " in page
 
 
 def test_smallnorb_has_its_three_figures(tmp_path):
-    page = table_6_1.markdown(tmp_path)
+    page = thesis_table.markdown(tmp_path)
     for figure, accuracy in (("6.21", "94.23"), ("6.22", "93.72"), ("6.23", "93.59")):
         (line,) = [line for line in page.splitlines() if line.startswith(f"| {figure} |")]
-        assert f"| {accuracy} | {table_6_1.MISSING} |" in line
+        assert f"| {accuracy} | {thesis_table.MISSING} |" in line
 
 
 def test_a_dataset_beyond_the_table_has_no_thesis_cell():
-    assert table.thesis_cell("animals10", "rb-r18") == "92.73*"
-    assert table.thesis_cell("smallnorb", "res18") == "no such row"
-    assert table.thesis_cell("mnist", "random") == "no such column"
+    assert dataset_table.thesis_cell("animals10", "rb-r18") == "92.73*"
+    assert dataset_table.thesis_cell("smallnorb", "res18") == "no such row"
+    assert dataset_table.thesis_cell("mnist", "random") == "no such column"
 
 
 def test_all_pages_come_from_the_stored_results_alone(tmp_path):

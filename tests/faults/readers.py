@@ -18,7 +18,7 @@ from resbuilder.cli.tables import search_table
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, ImageReading, load
-from resbuilder.datasets.record import RECORDED, RecordedFile
+from resbuilder.datasets.data_record import RECORDED, RecordedFile
 from resbuilder.model import build_model
 from resbuilder.report.decisions import decisions
 from resbuilder.report.history import read_history, summary_rows

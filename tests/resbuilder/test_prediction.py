@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from resbuilder import Architecture, Predictor, SearchConfig, search
-from resbuilder.card import ModelCard, write_keras_card
 from resbuilder.cli import main
 from resbuilder.datasets import ImageReading, load
 from resbuilder.datasets.reading import PRINT
 from resbuilder.export import export
+from resbuilder.model_card import ModelCard, write_keras_card
 from resbuilder.single import evaluate_single, load_model
 from tests.resbuilder.pictures import KINDS, write_pictures
 
@@ -47,7 +47,7 @@ def run(folder) -> Path:
 
 
 @pytest.fixture(scope="module")
-def artefacts(run) -> dict[str, Path]:
+def saved(run) -> dict[str, Path]:
     """The network of the run in every format."""
     model, best = load_model(run), run / "models" / "best.keras"
     card = Predictor(run).card
@@ -69,9 +69,9 @@ def reference(run, folder):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_format_predicts_files_of_every_kind_like_the_run(
-    artefacts, form, folder, run, reference
+    saved, form, folder, run, reference
 ):
-    network = Predictor(artefacts[form])
+    network = Predictor(saved[form])
     assert (network.classes, network.reading) == (("china", "flower"), READING)
     found = list(network.predict(folder / "test"))
     assert [p.file.parent.name for p in found] == ["china"] * 16 + ["flower"] * 16
@@ -93,18 +93,18 @@ def test_predictions_name_the_conversions_of_a_file(run, folder):
     assert all(len(kinds[kind]) == 1 for kind in KINDS if kind not in ("png", "jpg", "webp"))
 
 
-def test_other_programs_can_read_the_model_card_of_every_format(artefacts, run):
+def test_other_programs_can_read_the_model_card_of_every_format(saved, run):
     onnx = pytest.importorskip("onnx")
     card = {"classes": ["china", "flower"], "input_shape": [20, 20, 3]}
     card |= {"reading": READING.to_json()}
     found = []
-    model = onnx.load(artefacts["onnx"])
+    model = onnx.load(saved["onnx"])
     found.append(json.loads({p.key: p.value for p in model.metadata_props}["model_card"]))
     for form in ("best", "keras"):
-        with zipfile.ZipFile(artefacts[form]) as archive:
+        with zipfile.ZipFile(saved[form]) as archive:
             found.append(json.loads(archive.read("metadata.json"))["model_card"])
             assert len(archive.namelist()) == 3  # With one more, Keras would unpack the archive.
-    extra = artefacts["saved_model"] / "assets.extra"
+    extra = saved["saved_model"] / "assets.extra"
     found.append(json.loads((extra / "model_card.json").read_text())["model_card"])
     described = json.loads((run / "architecture.json").read_text())
     found.append(described["model_card"])
@@ -146,15 +146,15 @@ def test_the_code_on_the_report_page_runs(run, folder, capsys, tmp_path, monkeyp
     assert re.match(r"The best network classifies [\d.]+ % of 32 test images correctly", first)
 
 
-def test_the_command_writes_text_json_and_csv(artefacts, folder, tmp_path):
+def test_the_command_writes_text_json_and_csv(saved, folder, tmp_path):
     photos = folder / "test" / "china"
-    result = call("predict", artefacts["onnx"], photos)
+    result = call("predict", saved["onnx"], photos)
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 16
     assert re.match(rf"{photos}/00.png: (china|flower) [\d.]+ %, ", result.stdout)
     assert f"2 of 16 images: {PRINT}\n" in result.stderr
     table = tmp_path / "out.csv"
-    result = call("predict", artefacts["onnx"], photos / "00.png", photos, "--json", "--csv", table)
+    result = call("predict", saved["onnx"], photos / "00.png", photos, "--json", "--csv", table)
     listed = json.loads(result.stdout)
     assert len(listed) == 17 and listed[0] == listed[1]
     with open(table) as file:
@@ -162,30 +162,30 @@ def test_the_command_writes_text_json_and_csv(artefacts, folder, tmp_path):
     for row, entry in zip(rows, listed, strict=True):
         assert (row["file"], row["class"]) == (entry["file"], entry["class"])
         assert float(row["p_flower"]) == entry["probabilities"]["flower"]
-    again = call("predict", artefacts["onnx"], photos, "--csv", table)
+    again = call("predict", saved["onnx"], photos, "--csv", table)
     assert again.exit_code == 2 and "give --overwrite" in again.stderr
     table.write_text("mine")
-    refused = call("predict", artefacts["onnx"], photos, "--csv", table, "--overwrite")
+    refused = call("predict", saved["onnx"], photos, "--csv", table, "--overwrite")
     assert refused.exit_code == 2 and "is not overwritten" in refused.stderr
     assert table.read_text() == "mine"
 
 
-def test_unreadable_files_are_named_and_the_others_predicted(artefacts, folder, tmp_path):
+def test_unreadable_files_are_named_and_the_others_predicted(saved, folder, tmp_path):
     photos = shutil.copytree(folder / "test" / "flower", tmp_path / "photos")
     (photos / "00.png").write_bytes((photos / "00.png").read_bytes()[:200])
     (photos / "notes.txt").write_text("not an image")
-    network = Predictor(artefacts["onnx"])
+    network = Predictor(saved["onnx"])
     with pytest.raises(ValueError, match=r"00.png cannot be read"):
         list(network.predict(photos))
     broken = []
     found = list(network.predict(photos, lambda file, error: broken.append(file)))
     assert broken == [photos / "00.png"] and len(found) == 15
-    result = call("predict", artefacts["onnx"], photos)
+    result = call("predict", saved["onnx"], photos)
     assert result.exit_code == 1 and len(result.stdout.splitlines()) == 15
     assert "1 file skipped, not an image: " in result.stderr and "notes.txt" in result.stderr
     assert result.stderr.splitlines()[-1] == "1 of 16 images could not be read"
     table = tmp_path / "none.csv"
-    result = call("predict", artefacts["onnx"], photos / "00.png", "--csv", table)
+    result = call("predict", saved["onnx"], photos / "00.png", "--csv", table)
     assert result.exit_code == 2 and "none of 1 image can be read" in result.stderr
     assert not table.exists()
     for given, message in (
@@ -198,8 +198,8 @@ def test_unreadable_files_are_named_and_the_others_predicted(artefacts, folder, 
             network.predict(given)
 
 
-def test_arrays_of_the_wrong_shape_are_refused(artefacts):
-    network = Predictor(artefacts["onnx"])
+def test_arrays_of_the_wrong_shape_are_refused(saved):
+    network = Predictor(saved["onnx"])
     assert network.probabilities(np.zeros((0, 20, 20, 3))).shape == (0, 2)
     with pytest.raises(ValueError, match=r"expected images \(n, 20, 20, 3\), got \(20, 20, 3\)"):
         network.probabilities(np.zeros((20, 20, 3)))
@@ -207,7 +207,7 @@ def test_arrays_of_the_wrong_shape_are_refused(artefacts):
         network.probabilities(np.full((2, 20, 20, 3), np.nan))
 
 
-def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(artefacts, run, tmp_path):
+def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp_path):
     model = load_model(run)
     export(model, tmp_path / "bare.keras", "keras")
     with pytest.raises(ValueError, match="does not name its classes"):
@@ -224,7 +224,7 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(artefacts, run,
         (tmp_path / broken).write_bytes(b"PK nothing")
         with pytest.raises(ValueError, match=f"{broken} is not .* model that can be read"):
             Predictor(tmp_path / broken)
-    card = Predictor(artefacts["onnx"]).card.to_json()
+    card = Predictor(saved["onnx"]).card.to_json()
     for change, message in [
         ({"classes": []}, "'classes' must be a list of names"),
         ({"input_shape": [20, 20]}, "height, width and channels"),
@@ -236,7 +236,7 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(artefacts, run,
             ModelCard.from_json(card | change)
 
 
-def test_a_renamed_class_is_not_mistaken_for_another(artefacts, run, folder):
+def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):
     renamed = [(folder / part / "china", folder / part / "shanghai") for part in ("train", "test")]
     for old, new in renamed:
         old.rename(new)
@@ -244,8 +244,8 @@ def test_a_renamed_class_is_not_mistaken_for_another(artefacts, run, folder):
         with pytest.raises(ValueError, match="china"):
             evaluate_single(run, "test")
         with pytest.raises(ValueError, match="output 0 .* is the class 'china', .* is 'flower'"):
-            evaluate_single(artefacts["keras"], "test", str(folder))
+            evaluate_single(saved["keras"], "test", str(folder))
     finally:
         for old, new in renamed:
             new.rename(old)
-    assert evaluate_single(artefacts["best"], "test", str(folder))["accuracy"] > 0.5
+    assert evaluate_single(saved["best"], "test", str(folder))["accuracy"] > 0.5

@@ -44,8 +44,8 @@ from experiments.command import (
     standard_options,
     stored,
 )
+from experiments.resbuilder.dataset_table import SHORT
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
-from experiments.resbuilder.table import SHORT
 from resbuilder.common.cli import Commands
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.manipulation.kinds import KINDS
+from experiments.summary import spread
 from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
 from resbuilder.report.style import WIDTH, si, si_axis
 
@@ -37,9 +38,9 @@ def markdown(results: list[dict]) -> str:
         lines.append(
             f"| {TITLES[network]} | {CHANNEL_NAMES[channels]} | {_sizes(group, 'parameters')} "
             f"| {_sizes(group, 'flops')} | {_range([r['epochs'] for r in group])} "
-            f"| {_spread([100 * r['accuracy'] for r in group], 1)} "
-            f"| {_spread([r['auc'] for r in group], 3)} | "
-            + " | ".join(_spread(values, 3) for values in scores)
+            f"| {spread([r['accuracy'] for r in group], 1, 100)} "
+            f"| {spread([r['auc'] for r in group], 3)} | "
+            + " | ".join(spread(values, 3) for values in scores)
             + " |"
         )
     return "\n".join(lines) + "\n"
@@ -106,8 +107,3 @@ def _sizes(group: list[dict], key: str) -> str:
 def _range(values: list, text=str) -> str:
     low, high = text(min(values)), text(max(values))
     return low if low == high else f"{low} to {high}"
-
-
-def _spread(values: list[float], digits: int) -> str:
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"

@@ -54,7 +54,7 @@ def details(history: History) -> dict:
         ``steps``: for each MorphNet step, the inner channels (``inner``, ``inner_alive``), and
         FLOPs ``before``, ``shrunk`` and ``after``.
     """
-    from resbuilder.report.removals import judgements
+    from resbuilder.report.removals_plot import judgements
     from resbuilder.run import MorphNetStep
 
     records = history.records

@@ -16,9 +16,9 @@ import click
 from experiments.catalog import Experiment
 from experiments.command import RUNS, Running, measure, publish, standard_options, stored
 from experiments.resbuilder.columns import FROM_SCRATCH, SEARCH
+from experiments.resbuilder.dataset_table import PRESETS, SHORT
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.tables import FOUND, Column, Groups, size, table
-from experiments.resbuilder.table import PRESETS, SHORT
 from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:

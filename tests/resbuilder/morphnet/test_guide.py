@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from resbuilder.morphnet import ChannelGraph, rules
-from resbuilder.morphnet.selection import Cost
+from resbuilder.morphnet.selection import ChannelCost
 
 GUIDE = Path(__file__).parents[3] / "docs" / "pruning.md"
 
@@ -22,7 +22,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
 
     def flops(model):
         graph = ChannelGraph(model)
-        return Cost(graph, "flops").total(np.ones(graph.size, bool))
+        return ChannelCost(graph, "flops").total(np.ones(graph.size, bool))
 
     try:
         for block in blocks:

@@ -16,7 +16,7 @@ from resbuilder.morphnet import (
 )
 from resbuilder.morphnet.importance import magnitudes, taylor
 from resbuilder.morphnet.removal import without
-from resbuilder.morphnet.selection import Cost, select
+from resbuilder.morphnet.selection import ChannelCost, select
 from tests.resbuilder.morphnet.networks import images_for, outputs, randomize
 
 
@@ -36,14 +36,14 @@ def two_stages(norm=True):
 
 def flops(model):
     graph = ChannelGraph(model)
-    return Cost(graph, "flops").total(np.ones(graph.size, bool))
+    return ChannelCost(graph, "flops").total(np.ones(graph.size, bool))
 
 
 def test_cost_and_savings_equal_those_of_the_models():
     model = two_stages()
     graph = ChannelGraph(model)
     alive = np.ones(graph.size, bool)
-    parameters, operations = Cost(graph, "parameters"), Cost(graph, "flops")
+    parameters, operations = ChannelCost(graph, "parameters"), ChannelCost(graph, "flops")
     assert parameters.total(alive) == model.count_params()
     assert operations.total(alive) == MorphNetRegularizer(model, threshold=0).exact_cost()
     for cost in (parameters, operations):
@@ -61,7 +61,7 @@ def test_the_budget_is_met_and_used(budget):
     most = budget * whole if budget < 1 else budget
     left = flops(prune(model, flops=budget, verbose=False))
     graph = ChannelGraph(model)
-    largest = Cost(graph, "flops").savings(np.ones(graph.size, bool)).max()
+    largest = ChannelCost(graph, "flops").savings(np.ones(graph.size, bool)).max()
     assert most - largest < left <= most
 
 
@@ -77,7 +77,7 @@ def without_biases():
 def test_new_biases_count_as_parameters():
     model = without_biases()
     graph = ChannelGraph(model)
-    cost, alive = Cost(graph, "parameters"), np.ones(graph.size, bool)
+    cost, alive = ChannelCost(graph, "parameters"), np.ones(graph.size, bool)
     assert cost.total(alive) == model.count_params()
     for budget in (120, 180, 240, 300):
         chosen = select(graph, cost, budget, np.ones_like)
@@ -204,7 +204,7 @@ def test_a_residual_branch_can_be_removed_if_at_least_is_0():
     for name in ("c", "d"):
         model.get_layer(name).kernel.assign(model.get_layer(name).kernel * 1e-4)
     graph = ChannelGraph(model)
-    cost = Cost(graph, "flops")
+    cost = ChannelCost(graph, "flops")
     everything = np.ones(graph.size, bool)
     ids = {s.name: graph.out_ids(s) for s in graph.producers()}
     least = np.ones(graph.size)

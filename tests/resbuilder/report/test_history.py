@@ -6,11 +6,11 @@ import pytest
 from scipy.stats import binomtest
 
 from resbuilder.report import VARIANTS, read_history, summary_rows
-from resbuilder.report.accuracy import widest_of_first_stage
-from resbuilder.report.classes import most_confused
+from resbuilder.report.accuracy_plot import widest_of_first_stage
+from resbuilder.report.classes_plot import most_confused
 from resbuilder.report.decisions import decisions
-from resbuilder.report.flops import pareto_front
-from resbuilder.report.removals import judgements
+from resbuilder.report.flops_plot import pareto_front
+from resbuilder.report.removals_plot import judgements
 from resbuilder.report.verdict import wilson
 
 pytestmark = pytest.mark.any_backend

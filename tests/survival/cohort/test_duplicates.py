@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from survival.cohort import Cohort
-from survival.cohort.identity import (
+from survival.cohort.duplicates import (
     check_contents,
     contents_of_files,
     copies_among,

@@ -1,4 +1,4 @@
-"""A progress bar for work that is counted in items."""
+"""A progress bar for work that is counted in items; it needs no Keras."""
 
 from __future__ import annotations
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from resbuilder.card import ModelCard, onnx_card, read_keras_card, read_saved_model_card
 from resbuilder.common.words import first_line
 from resbuilder.model import image_shape, load_network
+from resbuilder.model_card import ModelCard, onnx_card, read_keras_card, read_saved_model_card
 from resbuilder.run import BEST_MODEL
 
 #: A function from images (n, height, width, channels), float32, to logits (n, classes).
@@ -26,7 +26,7 @@ class _Loaded(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Artefact:
+class SavedNetwork:
     """A loaded network, whatever the format of its file.
 
     Attributes:
@@ -40,7 +40,7 @@ class Artefact:
     card: ModelCard | None
 
     @classmethod
-    def open(cls, path: str | Path) -> Artefact:
+    def open(cls, path: str | Path) -> SavedNetwork:
         """Open a run folder, a ``.keras`` or ``.onnx`` file, or the folder of a SavedModel.
 
         Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from experiments.command import stored
 from experiments.resbuilder.columns import COLUMNS
-from experiments.resbuilder.table import (
+from experiments.resbuilder.dataset_table import (
     NAMES,
     THESIS_COLUMNS,
     accuracy,

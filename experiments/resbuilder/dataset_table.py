@@ -17,6 +17,7 @@ from experiments.resbuilder.columns import (
     column_job,
     measure_column,
 )
+from experiments.summary import percent_spread
 from experiments.thesis import table as printed_table
 from resbuilder.common.cli import Command
 from resbuilder.common.words import count
@@ -238,15 +239,15 @@ def accuracy(group: list[dict]) -> str:
     search; for a given network, that after one training.
     """
     if group[0]["searched"] is None:
-        return _spread([r[FROM_SCRATCH][0]["test"] for r in group])
-    return _spread([(r["searched"]["found"] or {}).get("test") for r in group])
+        return _accuracies([r[FROM_SCRATCH][0]["test"] for r in group])
+    return _accuracies([(r["searched"]["found"] or {}).get("test") for r in group])
 
 
 def best_on_test(group: list[dict]) -> str:
     """Return the best test accuracy of any training of a search, as the thesis chooses."""
     if group[0]["searched"] is None:
         return "–"
-    return _spread([r["searched"]["best_on_test"] for r in group])
+    return _accuracies([r["searched"]["best_on_test"] for r in group])
 
 
 def _equal_epochs(results: list[dict]) -> str:
@@ -269,19 +270,19 @@ def _equal_epochs(results: list[dict]) -> str:
             else ["–"] * 3
         )
         curve = [
-            _spread([r[FROM_SCRATCH][number]["test"] if r[FROM_SCRATCH] else None for r in group])
+            _accuracies(
+                [r[FROM_SCRATCH][number]["test"] if r[FROM_SCRATCH] else None for r in group]
+            )
             for number in range(len(epochs))
         ]
         lines.append(f"| {' | '.join((COLUMNS[name].title, *sizes, *curve))} |")
     return "\n".join(lines) + "\n"
 
 
-def _spread(shares: list[float | None]) -> str:
+def _accuracies(shares: list[float | None]) -> str:
     """Format mean ± deviation, with the number of seeds if some have no network within budget."""
-    from experiments.phs.summary import spread
-
     there = [share for share in shares if share is not None]
     if not there:
         return "no network within ζ"
     missing = "" if len(there) == len(shares) else f" ({len(there)} of {len(shares)} seeds)"
-    return spread(there) + missing
+    return percent_spread(there) + missing

@@ -6,13 +6,13 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from resbuilder.card import ModelCard, read_keras_card
+from resbuilder.model_card import ModelCard, read_keras_card
 from resbuilder.report.history import History
 from resbuilder.run import BEST_MODEL
 
 
 @dataclass(frozen=True)
-class Use:
+class Usage:
     """Code and commands for a user.
 
     Attributes:
@@ -26,7 +26,7 @@ class Use:
     pictures: bool
 
 
-def use_of(history: History) -> Use | None:
+def usage_of(history: History) -> Usage | None:
     """Return how to use the best network of a run; None if it does not name its classes."""
     run = history.run_dir.resolve()
     try:
@@ -38,9 +38,9 @@ def use_of(history: History) -> Use | None:
     dataset = str(history.config.get("dataset", ""))
     export = shlex.join(["resbuilder", "export", str(run), "model.onnx", "--format", "onnx"])
     if card.reading is None or not Path(dataset).is_dir():
-        return Use(_with_arrays(run, dataset, history, card), export, card.reading is not None)
+        return Usage(_with_arrays(run, dataset, history, card), export, card.reading is not None)
     predict = shlex.join(["resbuilder", "predict", str(run), dataset, "--csv", "predictions.csv"])
-    return Use(_with_pictures(run, dataset), f"{predict}\n{export}", True)
+    return Usage(_with_pictures(run, dataset), f"{predict}\n{export}", True)
 
 
 def _with_pictures(run: Path, dataset: str) -> str:

@@ -1,4 +1,4 @@
-"""One call of a layer, as far as channels are concerned."""
+"""One step of a model: a call of a layer, as far as channels are concerned."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from resbuilder.morphnet.rules import GROUPED, PRODUCERS, ChannelRule
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """One call of a layer, as far as channels are concerned.
+class LayerCall:
+    """One step of a model: a call of a layer, as far as channels are concerned.
 
     A separable convolution is two steps, and a split is one step for each of its parts.
 
@@ -80,7 +80,7 @@ class Step:
         )
 
 
-def kernel_of(step: Step) -> np.ndarray:
+def kernel_of(step: LayerCall) -> np.ndarray:
     """Return the kernel of a step as an array whose last two axes are inputs and outputs.
 
     For a depthwise step they are the inputs of one group, and the outputs of all groups in turn.

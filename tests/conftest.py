@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-# Read by TensorFlow, XLA, matplotlib and JAX when they are first imported, so before everything else.
+# Read by TensorFlow, XLA, matplotlib and JAX when first imported, so before everything else.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Without AVX-512 it is off by default, and small convolutions then take three times as long.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

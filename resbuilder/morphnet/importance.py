@@ -3,7 +3,10 @@
 An importance is a number I ≥ 0 for each channel id. A kernel before a batch normalization has no
 scale (doubling it does not change the outputs), so its magnitude is taken as the normalization
 applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different layers are not comparable, so their squares are
-divided by the sum over the layers that share the channels (:func:`shares`).
+divided by the sum over all channels of the same layers. A channel of a residual trunk is produced
+by several layers and saves a lot. Its removal also changes all of these layers, so its share counts
+once for each (:func:`shares`). Counted only once, the trunk would become too narrow: a ResNet-20
+pruned to half of its FLOPs and fine-tuned had 62 instead of 70 % on CIFAR-10.
 
 The Taylor importance is comparable across layers. Let each layer read m + g·(x − m) instead of x,
 where m is the channel's mean and g a gate for each channel and image. Removing the channel and
@@ -70,7 +73,7 @@ def gammas(graph: ChannelGraph) -> np.ndarray:
 
 
 def shares(graph: ChannelGraph, values: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """Return squared values divided by their sum over the alive channels of the same layers.
+    """Return squared values as shares of their sum over the alive channels of the same layers.
 
     Args:
         graph: The analyzed model.
@@ -78,13 +81,15 @@ def shares(graph: ChannelGraph, values: np.ndarray, alive: np.ndarray) -> np.nda
         alive: Bool array (size,).
 
     Returns:
-        Float array (size,): the share of each channel in its width group.
+        Float array (size,): the share of each channel in its width group, times the number of
+        layers that produce the group.
     """
     squares = np.square(values)
     result = np.zeros(graph.size)
     for group in graph.width_groups():
         total = squares[group.ids][alive[group.ids]].sum()
-        result[group.ids] = squares[group.ids] / total if total > 0 else 0.0
+        if total > 0:
+            result[group.ids] = len(group.layers) * squares[group.ids] / total
     return result
 
 

@@ -10,6 +10,11 @@ its own TIFF reader and, if it was built with OpenSlide (the wheels are not), wi
 in processor time, relative to libvips' TIFF reader: with a pyramid at most 1.2 times, or 2 times
 with a hash of the whole file; with one level at most 1 time. Goal in memory: at most 500 MB. About
 250 MB are written to a temporary folder.
+
+With a pyramid, what cannot be left out takes 0.93 times as long as libvips: decoding the tiles
+0.61, averaging them 0.14, and opening the slide with OpenSlide 0.18. With the hash, reading and
+hashing the file add 1.05, of which reading alone is 0.8. So the goals leave a quarter, and a
+fiftieth, of libvips' time for everything else.
 """
 
 import argparse

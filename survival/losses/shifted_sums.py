@@ -152,18 +152,21 @@ def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) ->
     import tensorflow as tf
 
     weight = tf.cast(y[:, 3], "float64") if y.shape[1] > 3 else None
-    double = tf.cast(h, "float64")
-    if weight is None:
-        highest, lowest = tf.reduce_max(double), tf.reduce_min(double)
-    else:
+    highest, lowest = h, h
+    if weight is not None:
         there = weight > 0
-        highest = tf.reduce_max(tf.where(there, double, -np.inf))
-        lowest = tf.reduce_min(tf.where(there, double, np.inf))
-    usable = highest - lowest <= SPREAD  # False if one of them is NaN
+        highest, lowest = tf.where(there, h, -np.inf), tf.where(there, h, np.inf)
+    lowest = tf.reduce_min(lowest)
+    spread = tf.reduce_max(highest) - lowest
+    usable = spread <= SPREAD  # False if one of them is NaN
     if y.shape[1] > 2:
         usable &= tf.reduce_all(y[:, 2] == y[:1, 2])
-    # If all rows have weight 0, the range is empty.
-    middle = tf.stop_gradient(tf.where(highest >= lowest, (highest + lowest) / 2, 0.0))
+    # Any shift near the middle does, so rounding to float32 is harmless.
+    middle = lowest + spread / 2
+    if weight is not None:
+        # If all rows have weight 0, the range is empty.
+        middle = tf.where(spread >= 0, middle, 0.0)
+    middle = tf.cast(middle, "float64")
 
     # The branches return value and gradient together: XLA cannot differentiate a branch of unknown
     # shape.
@@ -179,6 +182,11 @@ def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) ->
                 value = otherwise(h)
             return value, tf.convert_to_tensor(tape.gradient(value, h))
 
+        if not tf.executing_eagerly():
+            # In a graph this branch is one operation, not hundreds that cost time even if skipped.
+            not_inlined = {"_noinline": True}
+            scanned = tf.function(scanned, autograph=False, experimental_attributes=not_inlined)
+
         value, gradient = tf.cond(usable, shifted, scanned)
         return value, lambda upstream: upstream * gradient
 
@@ -186,50 +194,58 @@ def on_tensorflow(y: Any, h: Any, ties: str, otherwise: Callable[[Any], Any]) ->
 
 
 def _tensorflow_sums(y: Any, h: Any, weight: Any, middle: Any, ties: str) -> tuple[Any, Any]:
-    """Compute the same as :func:`loss_and_gradient`, with shapes that do not depend on values."""
+    """Compute the same as :func:`loss_and_gradient`, with shapes that do not depend on values.
+
+    Rows stay in their order. Each only gets the number k of its distinct time t_k, because moving
+    the rows to the order of times and back would take longer.
+    """
     import tensorflow as tf
 
     rows = tf.shape(h)[0]
-    time, event = y[:, 0], tf.cast(y[:, 1], "float64")
+    time, event, *_ = tf.unstack(y, axis=1)
+    event = tf.cast(event, "float64")
     if time.dtype == tf.float32:
         # The bits of non-negative floats, read as integers, have the same order, and integers are
-        # sorted in half the time. Adding 0 turns -0 into 0.
-        order = tf.argsort(-tf.bitcast(time + 0.0, tf.int32))
-    else:
-        order = tf.argsort(-time)
-    hazard = tf.exp(h - middle)
-    multiplicity = event
-    if weight is not None:
-        there = weight > 0
-        h, hazard = tf.where(there, h, middle), tf.where(there, weight * hazard, 0.0)
-        event = tf.where(there, event, 0.0)
-        multiplicity = event * weight
-    total = middle * tf.reduce_sum(multiplicity) - tf.reduce_sum(multiplicity * h)
-    columns = tf.stack([hazard, event, multiplicity], axis=1)
-    hazard, event, multiplicity = tf.unstack(tf.gather(columns, order), axis=1)
-    time = tf.gather(time, order)
-    # The slice is needed for 0 rows, because pad adds one entry.
-    run = tf.cumsum(tf.pad(tf.cast(time[1:] != time[:-1], tf.int32), [[1, 0]]))[:rows]
+        # sorted faster. abs turns -0 into 0.
+        time = tf.bitcast(tf.abs(time), tf.int32)
+    # Here argsort would compute the sorted times too, but not return them.
+    time, order = tf.math.top_k(time, rows)
+    # The last entry, which compares the two ends, is not part of any exclusive sum.
+    sorted_run = tf.cumsum(tf.cast(time != tf.roll(time, -1, 0), tf.int32), exclusive=True)
+    # Every row occurs once in `order`, so this sum only moves the numbers to their rows.
+    run = tf.math.unsorted_segment_sum(sorted_run, order, rows)
 
-    def of_run(values):
+    def of_run(values, run=run):
         return tf.math.unsorted_segment_sum(values, run, rows)
 
+    below = h - middle
+    if weight is not None:
+        there = weight > 0
+        below = tf.where(there, below, 0.0)
+        event = tf.where(there, event, 0.0)
+    hazard, multiplicity = tf.exp(below), event
+    if weight is not None:
+        hazard, multiplicity = weight * hazard, weight * event
     sums, events = tf.cumsum(of_run(hazard)), of_run(multiplicity)
     if ties == "breslow":
-        positive = tf.where(events > 0, sums, 1.0)
+        # Without weights no sum is 0, and numbers that no row has repeat the last sum.
+        positive = sums if weight is None else tf.where(events > 0, sums, 1.0)
         terms = tf.reduce_sum(events * tf.math.log(positive))
         gradient = hazard * tf.gather(tf.cumsum(events / positive, reverse=True), run)
     else:
+        # Efron's form ranks the events at one time, in any order: that of the sorted rows.
+        sorted_event = tf.gather(event, order)
         count, leaving = of_run(event), of_run(event * hazard)
         divisor = tf.maximum(count, 1.0)
-        rank = tf.cumsum(event) - 1 - tf.gather(tf.cumsum(count, exclusive=True), run)
-        share = tf.where(event > 0, rank, 0.0) / tf.gather(divisor, run)
-        factor = event * tf.gather(events / divisor, run)
-        risk = tf.gather(sums, run) - share * tf.gather(leaving, run)
+        before = tf.gather(tf.cumsum(count, exclusive=True), sorted_run)
+        rank = tf.cumsum(sorted_event) - 1 - before
+        share = tf.where(sorted_event > 0, rank, 0.0) / tf.gather(divisor, sorted_run)
+        factor = sorted_event * tf.gather(events / divisor, sorted_run)
+        risk = tf.gather(sums, sorted_run) - share * tf.gather(leaving, sorted_run)
         positive = tf.where(factor > 0, risk, 1.0)
         terms = tf.reduce_sum(factor * tf.math.log(positive))
         per_hazard = factor / positive
-        all_at_risk = tf.gather(tf.cumsum(of_run(per_hazard), reverse=True), run)
-        gradient = hazard * (all_at_risk - event * tf.gather(of_run(per_hazard * share), run))
-    gradient = tf.scatter_nd(order[:, None], gradient - multiplicity, rows[None])
-    return terms + total, gradient
+        all_at_risk = tf.cumsum(of_run(per_hazard, sorted_run), reverse=True)
+        less = of_run(per_hazard * share, sorted_run)
+        gradient = hazard * (tf.gather(all_at_risk, run) - event * tf.gather(less, run))
+    return terms - tf.reduce_sum(multiplicity * below), gradient - multiplicity

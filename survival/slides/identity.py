@@ -10,7 +10,8 @@ from types import TracebackType
 import openslide
 from xxhash import xxh3_128
 
-_BLOCK = 2**20
+# Bytes read at a time. Such a block stays in a core's own cache, from which it is then hashed.
+_BLOCK = 2**18
 
 
 class TilesHash:

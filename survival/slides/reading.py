@@ -99,8 +99,6 @@ def sum_over_white(
     size: tuple[int, int],
     threads: int,
     progress: Callable[[int, int], None],
-    *,
-    rounded: bool = False,
 ) -> np.ndarray:
     """Add up the contributions of a slide's pieces to an image.
 
@@ -114,14 +112,51 @@ def sum_over_white(
         size: Width and height of the image.
         threads: Places read at the same time; the result does not depend on it.
         progress: Called after each place with the number of finished places and the total.
-        rounded: Whether the ink is uint8 with a fourth, unused channel, and no two places touch
-            the same pixel.
 
     Returns:
         uint8 array (height, width, 3).
     """
-    colours, kind = (4, np.uint8) if rounded else (3, np.float32)
-    ink = np.zeros((size[1], size[0], colours), kind)
+    ink = np.zeros((size[1], size[0], 3), np.float32)
+    for top, left, part in _parts(read, places, threads, progress):
+        ink[top : top + part.shape[0], left : left + part.shape[1]] += part
+    ink += 0.5
+    return 255 - ink.astype(np.uint8)
+
+
+def put_together(
+    read: Callable[[Place], tuple[int, int, np.ndarray]],
+    places: list[Place],
+    size: tuple[int, int],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> np.ndarray:
+    """Put together an image from pieces that cover it without overlap.
+
+    Args:
+        read: Function from a place to the first row and column of the image that the piece touches,
+            and its pixels, uint8 with a fourth, unused channel.
+        places: All places.
+        size: Width and height of the image.
+        threads: Places read at the same time.
+        progress: Called after each place with the number of finished places and the total.
+
+    Returns:
+        uint8 array (height, width, 3).
+    """
+    image = np.empty((size[1], size[0], 4), np.uint8)
+    for top, left, part in _parts(read, places, threads, progress):
+        image[top : top + part.shape[0], left : left + part.shape[1]] = part
+    # Pillow drops the fourth channel several times faster than NumPy.
+    return np.asarray(Image.frombuffer("RGBX", size, image).convert("RGB"))
+
+
+def _parts(
+    read: Callable[[Place], tuple[int, int, np.ndarray]],
+    places: list[Place],
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield what is read at all places, in order."""
     with contextlib.ExitStack() as stack:
         parts: Iterator[tuple[int, int, np.ndarray]]
         if threads == 1:
@@ -130,14 +165,9 @@ def sum_over_white(
             pool = ThreadPoolExecutor(threads)
             stack.callback(pool.shutdown, cancel_futures=True)
             parts = pool.map(read, places)
-        for done, (top, left, part) in enumerate(parts, start=1):
-            ink[top : top + part.shape[0], left : left + part.shape[1]] += part
+        for done, part in enumerate(parts, start=1):
+            yield part
             progress(done, len(places))
-    if rounded:
-        # Pillow drops the fourth channel several times faster than NumPy.
-        return np.asarray(Image.frombuffer("RGBX", size, 255 - ink).convert("RGB"))
-    ink += 0.5
-    return 255 - ink.astype(np.uint8)
 
 
 def pieces(

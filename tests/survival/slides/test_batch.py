@@ -408,7 +408,7 @@ def test_ray_gives_the_same_images_and_failures_as_processes(folder, tmp_path):
     expected = preprocess_slides(folder, here, **SMALL)
     options = ("--downsample", "8", "--canvas", "80x60", "--ray", "local", "--workers", "2")
     done = CliRunner().invoke(preprocess, [str(folder), "--out", str(there), *options])
-    assert done.exit_code == 1 and "4 of 5 slides are images" in done.output
+    assert done.exit_code == 1 and "4 of 5 slides converted to images" in done.output
     assert files(there) == files(here)
     assert [row["status"] for row in expected].count("failed") == 1
     # Nothing is left to do, so Ray is not needed and the address is not used.

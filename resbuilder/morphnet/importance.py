@@ -6,7 +6,7 @@ applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different layers are not c
 divided by the sum over all channels of the same layers. A channel of a residual trunk is produced
 by several layers and saves a lot. Its removal also changes all of these layers, so its share counts
 once for each (:func:`shares`). Counted only once, the trunk would become too narrow: a ResNet-20
-pruned to half of its FLOPs and fine-tuned had 62 instead of 70 % on CIFAR-10.
+pruned to half of its FLOPs and fine-tuned had 62 instead of 68 % on CIFAR-10.
 
 The Taylor importance is comparable across layers. Let each layer read m + g·(x − m) instead of x,
 where m is the channel's mean and g a gate for each channel and image. Removing the channel and

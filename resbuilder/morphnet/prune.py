@@ -51,8 +51,7 @@ def prune(
             ``count_params``.
         importance: ``"magnitude"``: norms of the kernels as normalizations apply them.
             ``"gamma"``: scales of normalizations. ``"taylor"``: the increase of the loss,
-            estimated from its gradients on ``data``; the best of the three if you have labeled
-            images.
+            estimated from its gradients on ``data``; the best of the three before fine-tuning.
         data: Some training images with labels, (x, y), or images x alone; a few hundred are
             enough. Needed for ``"taylor"``. If given, the means of removed channels are measured
             on them, and so are the statistics of batch normalizations after pruning.

@@ -179,6 +179,7 @@ def work(job: dict) -> dict:
     from resbuilder.morphnet.selection import ChannelCost
     from resbuilder.morphnet.shrink import dead_ids
     from resbuilder.training import RegularizedModel
+    from resbuilder.training.regularized import NEEDS_JIT
 
     family = job["family"]
     if (backend := keras.backend.backend()) != job["backend"]:
@@ -223,7 +224,7 @@ def work(job: dict) -> dict:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     # The gradients of deep random networks have norms of hundreds; those of trained ones do not.
     optimizer = keras.optimizers.SGD(RATE, global_clipnorm=1.0)
-    trainer.compile(optimizer, loss, jit_compile=keras.backend.backend() == "jax")
+    trainer.compile(optimizer, loss, jit_compile=NEEDS_JIT)
     labels = np.arange(IMAGES) % 10
     history = trainer.fit(images, labels, batch_size=IMAGES, epochs=STEPS, verbose=0)
     row["loss"] = history.history["loss"][-1]

@@ -123,6 +123,7 @@ def fit(
 
     from resbuilder.morphnet import MorphNetRegularizer
     from resbuilder.training import RegularizedModel
+    from resbuilder.training.regularized import NEEDS_JIT
 
     terms = {}
     if pull:
@@ -134,7 +135,7 @@ def fit(
     trainer.compile(
         keras.optimizers.Adam(LEARNING_RATE),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        jit_compile=keras.backend.backend() == "jax",
+        jit_compile=NEEDS_JIT,
     )
 
     def rate(epoch: int) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from experiments.morphnet.network import LAYERS, network
 from resbuilder.datasets import Split, load
 from resbuilder.morphnet import MorphNetRegularizer
-from resbuilder.training.regularized import RegularizedModel
+from resbuilder.training.regularized import NEEDS_JIT, RegularizedModel
 
 #: Defaults that a job may change in its ``"setting"``.
 SETTING = {
@@ -79,7 +79,7 @@ def train(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=STEPS_PER_EXECUTION,
-        jit_compile=keras.backend.backend() == "jax",
+        jit_compile=NEEDS_JIT,
     )
     data = parts(job["dataset"], job["data_dir"], job["limit"])
     test = tuple(values[RECORDED] for values in data["test"])

@@ -323,8 +323,8 @@ def _unknown(name: str, base: Path | None) -> ValueError:
     meant = f"; did you mean {' or '.join(dict.fromkeys(near))}?" if near else "."
     places = " or ".join(str(place) for place in (Path.cwd(), base) if place is not None)
     return ValueError(
-        f"unknown dataset {name!r}{meant} Known datasets are {', '.join(_KNOWN)}. There is no "
-        f"folder {name} in {places}. For your own data, give the path of a folder of images (one "
+        f"unknown dataset {name!r}{meant} Known datasets are {', '.join(_KNOWN)}. No folder "
+        f"{name!r} exists in {places}. For your own data, give the path of a folder of images (one "
         f"sub-folder per class), or put {name}.npz into data_dir or the folder in {VARIABLE}"
     )
 

@@ -23,7 +23,7 @@ from resbuilder.morphnet.regularizer import ENGINES
 from resbuilder.training.averaging import JudgedByAverages
 from resbuilder.training.balance import BalancedAccuracy, balanced_weights
 from resbuilder.training.data import TrainingData
-from resbuilder.training.regularized import RegularizedModel
+from resbuilder.training.regularized import NEEDS_JIT, RegularizedModel
 from resbuilder.training.schedule import RateSchedule
 
 # Pixels per batch in evaluation: 256 images of 32×32. Larger batches are not faster.
@@ -95,8 +95,7 @@ class Trainer:
                 keras.metrics.SparseCategoricalAccuracy("accuracy"),
                 BalancedAccuracy(self.data.dataset.classes),
             ],
-            # On JAX, Keras otherwise executes a step operation by operation: 17 times as slow.
-            jit_compile=config.jit_compile or keras.backend.backend() == "jax",
+            jit_compile=config.jit_compile or NEEDS_JIT,
             steps_per_execution=self._steps_per_execution(),
         )
         self.optimizer.build(self.model.trainable_variables)

@@ -76,7 +76,7 @@ class _Level:
         width, height = self.tile[0] // scale, self.tile[1] // scale
         across, down = width // blocks[0], height // blocks[1]
         pixels = np.empty((len(rows) * down, len(columns) * across, 4), np.uint8)
-        # One buffer for all tiles: new memory for each would have to be mapped and cleared.
+        # One buffer for all tiles at the border: new memory for each would have to be cleared.
         room = np.empty((*self.tile[::-1], 4), np.uint8)
         # Tiles of a column are adjacent in memory, so they can be averaged together. A call for
         # each of them would add a tenth to the time.
@@ -86,18 +86,16 @@ class _Level:
                 for j, row in enumerate(rows):
                     data = self._read(file, column, row)
                     part = column_room[j * height : (j + 1) * height]
-                    # Tiles at the border of the level are padded with arbitrary pixels.
                     right = self.size[0] - column * self.tile[0]
                     bottom = self.size[1] - row * self.tile[1]
                     if right >= self.tile[0] and bottom >= self.tile[1]:
                         self._decode(data, part, scale)
                     else:
-                        whole = part if scale == 1 else room
-                        self._decode(data, whole)
-                        whole[bottom:] = 255
-                        whole[:, right:] = 255
-                        if scale > 1:
-                            part[:] = average_of_blocks(room, (scale, scale))
+                        # Outside the level, such a tile is padded with arbitrary pixels.
+                        self._decode(data, room)
+                        room[bottom:] = 255
+                        room[:, right:] = 255
+                        part[:] = average_of_blocks(room, (scale, scale))
                     if tiles is not None:
                         tiles.add((row, column), data)
                 pixels[:, i * across : (i + 1) * across] = average_of_blocks(column_room, blocks)

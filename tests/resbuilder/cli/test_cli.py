@@ -186,7 +186,7 @@ def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
     ("arguments", "message"),
     [
         (["search", "--dataset", "foo"], "unknown dataset 'foo'. Known datasets are digits, mnist"),
-        (["search", "--dataset", "photos"], "There is no folder photos in "),
+        (["search", "--dataset", "photos"], "No folder 'photos' exists in "),
         (["search", "--dataset", "photos/"], "no such folder: photos; give a folder of images"),
         (["search", "--datset", "digits"], "No such option"),
         (["search", "--total-epoch", "9"], "--total-epochs"),

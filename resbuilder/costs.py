@@ -94,13 +94,17 @@ def cost(architecture: Architecture) -> Cost:
         else:
             biases += c.out_channels
             normalization += 0 if c.name.endswith("_proj") else 2 * c.in_channels
-    features, classes = architecture.stages[-1].width, architecture.classes
-    layers.append(
-        LayerCost("logits", 2 * features * classes, features * classes, features, classes)
-    )
+    classes, heads = architecture.classes, architecture.trunks
+    for prefix, trunk in heads.items():
+        features = trunk.stages[-1].width
+        weights = features * classes
+        layers.append(LayerCost(f"{prefix}logits", 2 * weights, weights, features, classes))
     return Cost(
         flops=sum(layer.flops for layer in layers),
-        parameters=sum(layer.weights for layer in layers) + normalization + biases + classes,
+        parameters=sum(layer.weights for layer in layers)
+        + normalization
+        + biases
+        + classes * len(heads),
         activations=sum(layer.outputs for layer in layers),
         layers=tuple(layers),
     )

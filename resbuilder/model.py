@@ -46,7 +46,16 @@ def build_model(
     Returns:
         A functional model from images (batch, height, width, channels) to logits (batch, classes).
     """
-    return _Builder(architecture, seed).build(preprocessing, name)
+    inputs = keras.Input(architecture.input_shape, name="image")
+    x = inputs
+    if preprocessing is not None:
+        x = keras.layers.Rescaling(
+            list(preprocessing.scale), list(preprocessing.offset), name="preprocessing"
+        )(x)
+    trunks = architecture.trunks.items()
+    logits = [_Trunk(trunk, prefix, seed).logits(x) for prefix, trunk in trunks]
+    mean = keras.layers.Average(name="mean_logits")(logits) if len(logits) > 1 else logits[0]
+    return keras.Model(inputs, mean, name=name)
 
 
 def load_network(path: str | Path, compile: bool = False) -> keras.Model:
@@ -91,56 +100,60 @@ def image_shape(model: keras.Model) -> tuple[int, int, int]:
     return shape[1:]
 
 
-class _Builder:
-    def __init__(self, architecture: Architecture, seed: int | None):
-        self.architecture = architecture
-        self.seed = seed
+class _Trunk:
+    """Adds the layers of one trunk; all of their names begin with the prefix."""
+
+    def __init__(self, architecture: Architecture, prefix: str, seed: int | None):
+        self.architecture, self.prefix, self.seed = architecture, prefix, seed
         self.conv_first = architecture.block_order == "conv_bn_relu"
 
-    def build(self, preprocessing: Preprocessing | None, name: str) -> keras.Model:
+    def logits(self, x: Any) -> Any:
         a = self.architecture
-        inputs = keras.Input(a.input_shape, name="image")
-        x = inputs
-        if preprocessing is not None:
-            x = keras.layers.Rescaling(
-                list(preprocessing.scale), list(preprocessing.offset), name="preprocessing"
-            )(x)
         x = self.unit(x, a.stem.width, "stem", "", a.stem.kernel, a.stem.stride)
         if a.stem.pool:
-            x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+            x = self.pooling(3, 2, "stem_pool")(x)
         for index, stage in enumerate(a.stages):
             x = self.stage(x, index, stage)
-        x = keras.layers.GlobalAveragePooling2D(name="average")(x)
-        outputs = keras.layers.Dense(
-            a.classes, kernel_initializer=self.initializer("logits"), name="logits"
+        x = keras.layers.GlobalAveragePooling2D(name=self.prefix + "average")(x)
+        return keras.layers.Dense(
+            a.classes,
+            kernel_initializer=self.initializer("logits"),
+            name=self.prefix + "logits",
         )(x)
-        return keras.Model(inputs, outputs, name=name)
 
     def stage(self, x: Any, index: int, stage: Stage) -> Any:
         skip = x
         if stage.transition == "pool":
-            skip = keras.layers.MaxPooling2D(2, name=f"s{index}_pool")(x)
-        elif stage.transition == "projection":
-            skip = self.projection(x, stage.width, index)
+            skip = keras.layers.MaxPooling2D(2, name=self.prefix + f"s{index}_pool")(x)
+        elif stage.projects:
+            skip = self.projection(x, stage, index)
             if self.conv_first:
                 skip = self.norm(skip, f"s{index}_proj_bn")
         for block in stage.blocks:
             skip = self.block(x if block.stride == 2 else skip, skip, block, stage.width)
         return skip
 
-    def projection(self, x: Any, width: int, index: int) -> Any:
-        """Add a 1×1/2 convolution."""
+    def pooling(self, size: int, stride: int, name: str) -> keras.layers.Layer:
+        name = self.prefix + name
+        return keras.layers.MaxPooling2D(size, stride, padding="same", name=name)
+
+    def projection(self, x: Any, stage: Stage, index: int) -> Any:
+        """Add a 1×1/2 convolution, or a 1×1 convolution of averages."""
         name = f"s{index}_proj"
-        if x.shape[-1] >= SAFE_CHANNELS:
-            return self.conv(x, width, name, 1, 2)
-        # Pick every second pixel before the convolution, which gives the same numbers.
-        x = keras.layers.MaxPooling2D(1, 2, padding="same", name=f"s{index}_pick")(x)
-        return self.conv(x, width, name, 1, 1)
+        if stage.transition == "average":
+            pooled = self.prefix + f"s{index}_mean"
+            x = keras.layers.AveragePooling2D(2, padding="same", name=pooled)(x)
+        elif x.shape[-1] >= SAFE_CHANNELS:
+            return self.conv(x, stage.width, name, 1, 2)
+        else:
+            # Pick every second pixel before the convolution, which gives the same numbers.
+            x = self.pooling(1, 2, f"s{index}_pick")(x)
+        return self.conv(x, stage.width, name, 1, 1)
 
     def block(self, x: Any, skip: Any, block: Block, width: int) -> Any:
         x = self.unit(x, block.inner, block.name, "1", 3, block.stride)
         x = self.unit(x, width, block.name, "2", 3, 1)
-        return keras.layers.Add(name=f"{block.name}_add")([skip, x])
+        return keras.layers.Add(name=self.prefix + f"{block.name}_add")([skip, x])
 
     def unit(self, x: Any, width: int, name: str, number: str, kernel: int, stride: int) -> Any:
         """Add convolution, batch normalization and ReLU in the architecture's order."""
@@ -149,7 +162,7 @@ class _Builder:
             x = self.norm(self.conv(x, width, conv, kernel, stride), f"{name}_bn{number}")
         else:
             x = self.conv(self.norm(x, f"{name}_bn{number}"), width, conv, kernel, stride)
-        return keras.layers.ReLU(name=f"{name}_relu{number}")(x)
+        return keras.layers.ReLU(name=self.prefix + f"{name}_relu{number}")(x)
 
     def conv(self, x: Any, width: int, name: str, kernel: int, stride: int) -> Any:
         return keras.layers.Conv2D(
@@ -159,12 +172,15 @@ class _Builder:
             padding="same",
             use_bias=not self.conv_first,
             kernel_initializer=self.initializer(name),
-            name=name,
+            name=self.prefix + name,
         )(x)
 
     def norm(self, x: Any, name: str) -> Any:
+        name = self.prefix + name
         return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, name=name)(x)
 
     def initializer(self, name: str) -> keras.initializers.Initializer:
-        seed = None if self.seed is None else zlib.crc32(f"{self.seed}/{name}".encode())
+        seed = None
+        if self.seed is not None:
+            seed = zlib.crc32(f"{self.seed}/{self.prefix}{name}".encode())
         return keras.initializers.GlorotUniform(seed=seed)

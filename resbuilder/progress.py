@@ -65,7 +65,7 @@ class SearchProgress:
         test: float | None,
         seconds: float,
         replayed: bool = False,
-        epochs: int = 1,
+        epochs: float = 1,
     ) -> None:
         """Print the result of a training and advance the first bar.
 
@@ -75,7 +75,8 @@ class SearchProgress:
             test: Accuracy in 0..1 on test data; None if it was not finite.
             seconds: How long the training took.
             replayed: Whether the result was read from the journal of a resumed run.
-            epochs: Number of epochs; ignored if the first bar counts trainings.
+            epochs: Number of epochs, which may be a fraction; ignored if the first bar counts
+                trainings.
         """
         counts_epochs = self._unit == "epoch"
         self._bars.advance(self._trainings, epochs if counts_epochs else 1)
@@ -86,7 +87,9 @@ class SearchProgress:
         self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   {count}")
         if replayed:
             # The remaining time is estimated from the trainings done in this process.
-            self._bars.reset(self._trainings, completed=int(task.completed), start=True)
+            done = task.completed
+            self._bars.reset(self._trainings, start=True)
+            self._bars.update(self._trainings, completed=done)
 
     def fewer(self, trainings: int) -> None:
         """Reduce the total of the first bar by a number of trainings."""

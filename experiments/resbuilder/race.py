@@ -15,7 +15,10 @@ The other datasets are `mnist` and `fashion_mnist`. For each seed it measures:
 - **best of three**: the same networks for T/3 epochs each, at the cost of one race; the best on
   validation data counts;
 - **the winner from scratch**: the architecture that the race chose, trained from scratch for T
-  epochs. Its lead over the race is the price of not knowing this architecture in advance.
+  epochs, each trunk by itself. Its lead over the race is the price of not knowing this architecture
+  in advance;
+- **two hand-made side by side**: the two ResNet-18, each scaled to ζ/2 and trained for T epochs,
+  with the mean of their logits. So it shows what two trunks gain without a race.
 
 Seeds are 10, 11 and 12, because test accuracies of 0, 1 and 3 were seen during the design.
 """
@@ -58,7 +61,9 @@ PRESETS = {
     "laptop": ((10, 11, 12), {"total_epochs": 42, "train_limit": 5_000, "flops": 4e6}),
     "workstation": ((10, 11, 12), {"total_epochs": 20, "train_limit": None, "flops": 4e6}),
 }
+HAND_MADE = "hand-made"
 RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner from scratch"
+PAIR, PAIRED = "two hand-made side by side", ("rb-r18", "rb-r18-small")
 
 
 def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
@@ -79,7 +84,7 @@ def chosen_rates(results: list[dict]) -> dict[str, float]:
         results: Results that include the trainings of the first seed.
     """
     seed = min(r["job"]["settings"]["seed"] for r in results)
-    tried = [r for r in results if r["job"]["kind"] != RACE and _seed(r) == seed]
+    tried = [r for r in results if r["job"]["kind"] == HAND_MADE and _seed(r) == seed]
     fewest = min(r["job"]["epochs"] for r in tried)
     short = [r for r in tried if r["job"]["epochs"] == fewest]
     return {
@@ -97,13 +102,20 @@ def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> di
     jobs = {f"race_seed{seed}": {"kind": RACE, "settings": settings | {"method": "race"}}}
     for epochs in (total, total // 3):
         jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
+    halves = settings | {"flops": settings["flops"] / len(PAIRED)}
+    trunks = [hand_made_job(n, total, rates[n], halves)[1] for n in PAIRED]
+    jobs[f"pair_seed{seed}"] = {
+        "kind": PAIR,
+        "settings": settings | {"method": "race"},
+        "trunks": trunks,
+    }
     return jobs
 
 
 def hand_made_job(network: str, epochs: int, rate: float, settings: dict) -> tuple[str, dict]:
     """Return the name and the settings of the training of a hand-made network."""
     given = settings | {"method": "race", "contenders": network, "learning_rate": rate}
-    job = {"kind": "hand-made", "network": network, "epochs": epochs, "settings": given}
+    job = {"kind": HAND_MADE, "network": network, "epochs": epochs, "settings": given}
     return f"{network}_{epochs}_epochs_{rate:g}_seed{settings['seed']}", job
 
 
@@ -121,6 +133,7 @@ def measure_job(job: dict, searches: Path) -> dict:
         ``scratch_test`` of its architecture trained from scratch.
     """
     from resbuilder import resume, search
+    from resbuilder.architecture import side_by_side
     from resbuilder.race import contenders
     from resbuilder.report import read_history
     from resbuilder.report.race import race_winner
@@ -129,9 +142,18 @@ def measure_job(job: dict, searches: Path) -> dict:
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
     began = time.process_time()
+    if job["kind"] == PAIR:
+        of_trunks = [
+            SearchConfig(**trunk["settings"], data_dir=job["data_dir"]).resolved()
+            for trunk in job["trunks"]
+        ]
+        networks = [n for c in of_trunks for n in contenders(c, data.dataset).values()]
+        architecture = side_by_side(networks)
+        result = whole(architecture, data, of_trunks, config.total_epochs)
+        return _about(architecture) | result | {"seconds": time.process_time() - began}
     if job["kind"] != RACE:
         (architecture,) = contenders(config, data.dataset).values()
-        result = whole(architecture, data, config, job["epochs"])
+        result = whole(architecture, data, [config], job["epochs"])
         return _about(architecture) | result | {"seconds": time.process_time() - began}
     folder = searches / f"{config.dataset}_seed{config.seed}"
     if (folder / "config.json").exists():
@@ -145,7 +167,8 @@ def measure_job(job: dict, searches: Path) -> dict:
     if found is None:
         raise ValueError(f"{folder}: the race found no network: {history.finished.reason}")
     architecture = found.record.architecture
-    scratch = whole(architecture, data, config, config.total_epochs)
+    each = [config] * len(architecture.trunks)
+    scratch = whole(architecture, data, each, config.total_epochs)
     return _about(architecture) | {
         "label": found.record.label,
         "validation": found.validation,
@@ -158,20 +181,36 @@ def measure_job(job: dict, searches: Path) -> dict:
 
 
 def whole(
-    architecture: Architecture, data: TrainingData, config: SearchConfig, epochs: int
+    architecture: Architecture, data: TrainingData, configs: list[SearchConfig], epochs: int
 ) -> dict:
-    """Train from scratch, as a contender of a race is trained."""
+    """Train each trunk from scratch, as a contender of a race is trained.
+
+    Args:
+        architecture: The architecture.
+        data: The data.
+        configs: The settings for each of its trunks.
+        epochs: Epochs of each trunk.
+    """
     import keras
 
-    from resbuilder.pipeline.race import WARMUP
+    from resbuilder.pipeline.race import WARMUP, joined
     from resbuilder.race import training_config
     from resbuilder.training import Trainer
 
-    keras.backend.clear_session()
-    settings = training_config(config, epochs=epochs, schedule="cosine", warmup=WARMUP, ema=None)
-    trainer = Trainer(architecture, data, settings, config.seed, regularized=False)
-    result = trainer.fit(config.seed, regularize=False)
-    accuracies = {part: result[part]["accuracy"] for part in ("validation", "test")}
+    networks, settings = [], None
+    for number, (trunk, config) in enumerate(
+        zip(architecture.trunks.values(), configs, strict=True)
+    ):
+        keras.backend.clear_session()
+        settings = training_config(
+            config, epochs=epochs, schedule="cosine", warmup=WARMUP, ema=None
+        )
+        seed = config.seed + 1000 * number
+        trainer = Trainer(trunk, data, settings, seed, regularized=False)
+        trainer.fit(seed, regularize=False, test=False)
+        networks.append(trainer.network)
+    trainer = joined(architecture, networks, data, settings)
+    accuracies = {part: trainer.evaluate(part)["accuracy"] for part in ("validation", "test")}
     return accuracies | {"epochs": epochs}
 
 
@@ -198,7 +237,7 @@ def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
     hand_made = [
         r
         for r in results
-        if r["job"]["kind"] != RACE
+        if r["job"]["kind"] == HAND_MADE
         and r["job"]["settings"]["learning_rate"] == rates[r["job"]["network"]]
         and _seed(r) in races
     ]
@@ -211,6 +250,7 @@ def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
         if len(short) == len(CONTENDERS):
             best = max(short, key=lambda r: r["validation"])
             table[THIRD][seed] = best | {"seconds": sum(r["seconds"] for r in short)}
+    table[PAIR] = {_seed(r): r for r in results if r["job"]["kind"] == PAIR and _seed(r) in races}
     table[SCRATCH] = {
         seed: r | {"test": r["scratch_test"], "epochs": total, "seconds": None}
         for seed, r in races.items()
@@ -296,7 +336,7 @@ def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict
     path = results_file(f"resbuilder/race_{dataset}", preset, running)
     jobs = rate_jobs(dataset, preset)
     results = stored(path) if path.is_file() else []
-    known = len([r for r in results if r["job"]["kind"] != RACE]) >= len(jobs)
+    known = len([r for r in results if r["job"]["kind"] == HAND_MADE]) >= len(jobs)
     rates = chosen_rates(results) if known else dict.fromkeys(CONTENDERS, RATES[0])
     for seed in PRESETS[preset][0]:
         jobs |= jobs_of(dataset, preset, seed, rates)

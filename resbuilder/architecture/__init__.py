@@ -7,6 +7,7 @@ from resbuilder.architecture.description import (
     Convolution,
     Stage,
     Stem,
+    side_by_side,
 )
 from resbuilder.architecture.families import minimal_architecture, resnet_architecture
 
@@ -19,4 +20,5 @@ __all__ = [
     "Stem",
     "minimal_architecture",
     "resnet_architecture",
+    "side_by_side",
 ]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from resbuilder.architecture.description import Architecture
 
-TRANSITIONS = ("none", "pool", "projection")
+PROJECTIONS = ("projection", "average")
+TRANSITIONS = ("none", "pool", *PROJECTIONS)
 BLOCK_ORDERS = ("conv_bn_relu", "bn_conv_relu")
 
 
@@ -46,19 +47,20 @@ def check(a: Architecture) -> None:
             raise ValueError(
                 f"stage {index}: transition must be one of {TRANSITIONS}, got {stage.transition!r}"
             )
-        if stage.transition != "projection" and stage.width != width:
+        if not stage.projects and stage.width != width:
             raise ValueError(
                 f"stage {index} has {stage.width} channels, but its input has {width}; only "
-                'transition="projection" changes the width'
+                'transition "projection" or "average" changes the width'
             )
         width = stage.width
         for position, block in enumerate(stage.blocks):
             _positive(block.inner, f"the inner width of block {block.name!r}")
-            strided = position == 0 and stage.transition == "projection"
+            strided = position == 0 and stage.projects
             if block.stride not in ((1, 2) if strided else (1,)):
                 raise ValueError(
                     f"block {block.name!r} has stride {block.stride}; only the first block of a "
-                    'stage with transition="projection" may have stride 2, all others need 1'
+                    'stage with transition "projection" or "average" may have stride 2, all others '
+                    "need 1"
                 )
             if not isinstance(block.name, str) or not re.fullmatch(r"\w+", block.name):
                 raise ValueError(
@@ -72,4 +74,26 @@ def check(a: Architecture) -> None:
         raise ValueError(
             f"{a.input_shape[0]}×{a.input_shape[1]} images are too small for {len(a.stages)} "
             "stages: the feature maps would vanish; use fewer stages"
+        )
+    if a.beside:
+        _check_beside(a)
+
+
+def _check_beside(a: Architecture) -> None:
+    """Check the trunks beside the first one; each has been checked by itself."""
+    for number, trunk in enumerate(a.beside, start=1):
+        if trunk.beside:
+            raise ValueError(f"trunk {number} has trunks beside it; list all of them in the first")
+        for name in ("input_shape", "classes", "block_order"):
+            own, first = getattr(trunk, name), getattr(a, name)
+            if own != first:
+                raise ValueError(
+                    f"trunks beside each other must agree in {name}: trunk {number} has {own!r}, "
+                    f"the first has {first!r}"
+                )
+    names = [c.name for c in a.convolutions()]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"convolution {twice[0]!r} would exist twice; names that begin with t1_, t2_ and so on "
+            "belong to the trunks beside the first"
         )

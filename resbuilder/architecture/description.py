@@ -7,20 +7,26 @@ An architecture describes the layers of a network, not its weights::
 A stage is a sequence of residual blocks at one resolution and one width. A block is
 ``x + relu(BN(conv(relu(BN(conv x)))))`` (thesis eq. 4.1). Stages are joined by 2×2 max pooling
 (RB-0Net, fig. 6.1), which keeps the width; or by a strided block with a 1×1/2 projection on the
-skip connection (ResNet-18, fig. 6.2), which may change it.
+skip connection (ResNet-18, fig. 6.2), which may change it. This projection sees every fourth pixel
+only, unless 2×2 average pooling comes before it (ResNet-D, He et al. 2019).
+
+Several such trunks may stand beside each other: each reads the image, and the logits of the network
+are the mean of theirs. All names in trunk k begin with ``t<k>_``, except in trunk 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from resbuilder.architecture import serialization, text
-from resbuilder.architecture.checks import check
+from resbuilder.architecture.checks import PROJECTIONS, check
 
 FORMAT = "resbuilder.architecture"
-VERSION = 1
+# Version 2 has trunks beside the first, and transition "average". Networks without these are still
+# written as version 1.
+VERSION = 2
 
 
 class Convolution(NamedTuple):
@@ -66,6 +72,11 @@ class Stage:
     transition: str = "none"
     blocks: tuple[Block, ...] = ()
 
+    @property
+    def projects(self) -> bool:
+        """Whether a 1×1 convolution on the skip connection leads to this stage."""
+        return self.transition in PROJECTIONS
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -77,10 +88,12 @@ class Architecture:
         stem: The first convolution.
         stages: At least one stage. ``transition="none"`` and ``"pool"`` keep the number of
             channels, so the stage's width must equal that of the stage (or stem) before it.
-            ``"projection"`` halves the resolution and may change the width.
+            ``"projection"`` and ``"average"`` halve the resolution and may change the width; the
+            latter averages 2×2 pixels before the 1×1 convolution.
         block_order: ``"conv_bn_relu"`` (eq. 4.1) or ``"bn_conv_relu"``, the order of the code
             released with the paper: batch normalization before each convolution, including the
             one on the image, and convolutions with a bias.
+        beside: Further trunks, each an architecture for the same images and classes.
 
     Raises:
         ValueError: If the parts do not fit together, or the image is too small for the stages.
@@ -91,6 +104,7 @@ class Architecture:
     stem: Stem
     stages: tuple[Stage, ...]
     block_order: str = "conv_bn_relu"
+    beside: tuple[Architecture, ...] = ()
 
     def __post_init__(self) -> None:
         check(self)
@@ -98,26 +112,40 @@ class Architecture:
     # -- reading ---------------------------------------------------------------------------------
 
     @property
+    def trunks(self) -> dict[str, Architecture]:
+        """Each trunk as an architecture of its own, by the prefix of its names in this one."""
+        if not self.beside:
+            return {"": self}
+        others = {f"t{number}_": trunk for number, trunk in enumerate(self.beside, start=1)}
+        return {"": replace(self, beside=()), **others}
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """All residual blocks, from input to output."""
-        return tuple(block for stage in self.stages for block in stage.blocks)
+        return tuple(
+            replace(block, name=prefix + block.name) if prefix else block
+            for prefix, trunk in self.trunks.items()
+            for stage in trunk.stages
+            for block in stage.blocks
+        )
 
     @property
     def depth(self) -> int:
         """Number of convolutions on the longest path from image to head."""
-        projections = sum(
-            stage.transition == "projection" and not _strided(stage) for stage in self.stages
-        )
-        return 1 + 2 * len(self.blocks) + projections
+        return max(trunk._depth() for trunk in self.trunks.values())
+
+    def _depth(self) -> int:
+        projections = sum(stage.projects and not _strided(stage) for stage in self.stages)
+        return 1 + 2 * sum(len(stage.blocks) for stage in self.stages) + projections
 
     def resolutions(self) -> tuple[tuple[int, int], ...]:
-        """Return (height, width) of the feature maps in each stage."""
+        """Return (height, width) of the feature maps in each stage of the first trunk."""
         height, width = self._stem_size()
         sizes = []
         for stage in self.stages:
             if stage.transition == "pool":
                 height, width = height // 2, width // 2
-            elif stage.transition == "projection":
+            elif stage.projects:
                 height, width = _halve(height, 2), _halve(width, 2)
             sizes.append((height, width))
         return tuple(sizes)
@@ -127,7 +155,12 @@ class Architecture:
         return (_halve(height, 2), _halve(width, 2)) if self.stem.pool else (height, width)
 
     def convolutions(self) -> Iterator[Convolution]:
-        """Yield all convolutions in the order in which they are applied."""
+        """Yield all convolutions, trunk by trunk, in the order in which they are applied."""
+        for prefix, trunk in self.trunks.items():
+            for convolution in trunk._convolutions():
+                yield convolution._replace(name=prefix + convolution.name)
+
+    def _convolutions(self) -> Iterator[Convolution]:
         stem, channels = self.stem, self.input_shape[2]
         image = self.input_shape[:2]
         convolved = _halve(image[0], stem.stride), _halve(image[1], stem.stride)
@@ -135,8 +168,10 @@ class Architecture:
         channels, size_in = stem.width, self._stem_size()
         for index, (stage, size) in enumerate(zip(self.stages, self.resolutions(), strict=True)):
             entering = channels
-            if stage.transition == "projection":
-                yield Convolution(f"s{index}_proj", 1, 2, entering, stage.width, size_in, size)
+            if stage.projects:
+                pooled = stage.transition == "average"
+                stride, seen = (1, size) if pooled else (2, size_in)
+                yield Convolution(f"s{index}_proj", 1, stride, entering, stage.width, seen, size)
             channels = stage.width
             for block in stage.blocks:
                 first, source = (entering, size_in) if block.stride == 2 else (channels, size)
@@ -173,10 +208,18 @@ class Architecture:
                 f"unknown convolutions: {unknown}; this architecture has {sorted(known)}"
             )
         new = {name: int(widths.get(name, width)) for name, width in known.items()}
+        return side_by_side(
+            trunk._with_widths(
+                {name: new[prefix + name] for name in map(_name, trunk._convolutions())}
+            )
+            for prefix, trunk in self.trunks.items()
+        )
+
+    def _with_widths(self, new: Mapping[str, int]) -> Architecture:
         stages, entering = [], new["stem"]
         for index, stage in enumerate(self.stages):
             kept = tuple(b for b in stage.blocks if new[f"{b.name}_conv1"] > 0)
-            width = new[f"s{index}_proj"] if stage.transition == "projection" else entering
+            width = new[f"s{index}_proj"] if stage.projects else entering
             if differing := [b.name for b in kept if new[f"{b.name}_conv2"] != width]:
                 raise ValueError(
                     f"the outputs of blocks {differing} would differ in width from the {width} "
@@ -189,6 +232,9 @@ class Architecture:
 
     def with_plain_names(self) -> Architecture:
         """Return the same network with blocks named by position: ``s0b0``, ``s0b1`` and so on."""
+        return side_by_side(trunk._with_plain_names() for trunk in self.trunks.values())
+
+    def _with_plain_names(self) -> Architecture:
         stages = tuple(
             replace(
                 stage,
@@ -202,7 +248,13 @@ class Architecture:
 
     def to_json(self) -> dict:
         """Return a plain, versioned dictionary for ``json.dump``."""
-        return {"format": FORMAT, "version": VERSION, **asdict(self)}
+        fields = asdict(self)
+        for trunk in (fields, *fields["beside"]):
+            if not trunk["beside"]:
+                del trunk["beside"]
+        averages = any(s.transition == "average" for t in self.trunks.values() for s in t.stages)
+        version = VERSION if self.beside or averages else 1
+        return {"format": FORMAT, "version": version, **fields}
 
     @classmethod
     def from_json(cls, data: Mapping | str) -> Architecture:
@@ -219,14 +271,25 @@ class Architecture:
         """
         fields = serialization.read_object(data, FORMAT, VERSION)
         fields.pop("model_card", None)
+        return cls._of_fields(fields)
+
+    @classmethod
+    def _of_fields(cls, fields: object) -> Architecture:
         record, items = serialization.record, serialization.items
-        fields["input_shape"] = tuple(items(fields, "input_shape"))
-        fields["stem"] = record(Stem, fields.get("stem"))
-        fields["stages"] = tuple(
+        stages = tuple(
             record(Stage, stage, blocks=tuple(record(Block, b) for b in items(stage, "blocks")))
             for stage in items(fields, "stages")
         )
-        return record(cls, fields)
+        given = dict(fields) if isinstance(fields, Mapping) else {}
+        beside = items(given, "beside") if "beside" in given else ()
+        return record(
+            cls,
+            given,
+            input_shape=tuple(items(given, "input_shape")),
+            stem=record(Stem, given.get("stem")),
+            stages=stages,
+            beside=tuple(cls._of_fields(trunk) for trunk in beside),
+        )
 
     def __str__(self) -> str:
         """Return one line: ``28×28×1 → 64 [64·64] ↓ [32·64 16·64] ↓ [] → 10``."""
@@ -244,3 +307,20 @@ def _halve(side: int, stride: int) -> int:
 
 def _strided(stage: Stage) -> bool:
     return bool(stage.blocks) and stage.blocks[0].stride == 2
+
+
+def side_by_side(trunks: Iterable[Architecture]) -> Architecture:
+    """Return the architecture in which trunks stand beside each other.
+
+    Args:
+        trunks: Architectures for the same images and classes, each of a single trunk.
+
+    Raises:
+        ValueError: If there is none, or they do not fit together.
+    """
+    first, *others = trunks
+    return replace(first, beside=tuple(others)) if others else first
+
+
+def _name(convolution: Convolution) -> str:
+    return convolution.name

@@ -41,6 +41,7 @@ def resnet_architecture(
     blocks: tuple[int, ...] = (2, 2, 2, 2),
     stem: str = "imagenet",
     block_order: str = "conv_bn_relu",
+    transition: str = "projection",
 ) -> Architecture:
     """Return a ResNet of basic blocks; the defaults give ResNet-18 (RB-R18, fig. 6.2).
 
@@ -52,6 +53,7 @@ def resnet_architecture(
         stem: ``"imagenet"``, the thesis' 7×7/2 convolution with 3×3/2 max pooling; or
             ``"small"``, a 3×3 convolution at full resolution, for small images.
         block_order: See :class:`Architecture`.
+        transition: How a stage follows another: ``"projection"`` or ``"average"``.
 
     Raises:
         ValueError: If ``widths`` and ``blocks`` differ in length or are empty, or the stem is
@@ -70,7 +72,7 @@ def resnet_architecture(
         stride = 2 if index else 1
         names = [f"s{index}b{i}" for i in range(count)]
         body = tuple(Block(width, stride if i == 0 else 1, n) for i, n in enumerate(names))
-        stages.append(Stage(width, "projection" if index else "none", body))
+        stages.append(Stage(width, transition if index else "none", body))
     return Architecture(_shape(input_shape), classes, first, tuple(stages), block_order)
 
 

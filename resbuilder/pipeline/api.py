@@ -127,6 +127,11 @@ def search(
             )
     config = with_start(config, data.dataset, say)
     start = start_architecture(config, data.dataset)
+    if start.beside:
+        raise ValueError(
+            f'{config.start} has {len(start.trunks)} trunks side by side, but method "thesis" '
+            'changes only one; start from another network, or use method "race"'
+        )
     if config.flops < (least := least_flops(start)):
         raise ValueError(
             f"a budget of {config.flops:,.0f} FLOPs is too small: the smallest {config.start} for "

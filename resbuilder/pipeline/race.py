@@ -1,4 +1,4 @@
-"""The race: train candidates that all fill ζ, drop the worse ones, and train the best further.
+"""The race: train candidates, drop the worse ones, and join the best to one network that fills ζ.
 
 The schedule is in :mod:`resbuilder.race.schedule`. Decisions use the cross-entropy of averaged
 weights on validation data. Contenders, if there are any, do not take part in the race. Each is
@@ -12,13 +12,16 @@ same as an uninterrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 
-from resbuilder.architecture import Architecture
-from resbuilder.config import SearchConfig
+import keras
+
+from resbuilder.architecture import Architecture, side_by_side
+from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.costs import cost
 from resbuilder.model import load_network
 from resbuilder.pipeline.background import BackgroundTrainings, Ways, data_of
@@ -49,11 +52,11 @@ from resbuilder.run import (
     RunFolder,
     TrainingEvent,
 )
-from resbuilder.run.events import CANDIDATE, CONTENDER
-from resbuilder.surgery import BreakDown, inherit
+from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
+from resbuilder.surgery import BreakDown, inherit, inherit_trunk
 from resbuilder.training import CallbackFactory, Trainer, TrainingData
 from resbuilder.training.callbacks import refuse_to_stop
-from resbuilder.variants import COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
+from resbuilder.variants import COMBINED, COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
 
 # Fraction of a contender's steps in which its learning rate rises.
 WARMUP = 0.05
@@ -61,11 +64,11 @@ WARMUP = 0.05
 
 @dataclass(frozen=True)
 class Entrant(Node):
-    """A candidate or a contender.
+    """A candidate, a contender, or the winner.
 
     Attributes:
         label: Its name.
-        origin: ``"candidate"`` or ``"contender"``.
+        origin: ``"candidate"``, ``"contender"`` or ``"winner"``.
         plan: The epochs of the race.
     """
 
@@ -107,7 +110,9 @@ def entrants_of(run: Run[SearchConfig], data: TrainingData) -> list[Entrant]:
     if next(run.journal.of(TrainingEvent), None) is None:
         return entrants(run.config, data)
     recorded = [
-        (event.origin, event.label, event.architecture) for event in run.journal.of(EntrantEvent)
+        (event.origin, event.label, event.architecture)
+        for event in run.journal.of(EntrantEvent)
+        if event.origin != WINNER
     ]
     return _entrants(run.config, recorded)
 
@@ -152,17 +157,21 @@ class Race:
         """Execute the race until all epochs are spent; return the last event."""
         with self.progress:
             self.introduce()
-            winner, reason = None, "all epochs are spent"
+            reason = "all epochs are spent"
+            best: list[Entrant] = []
             try:
-                winner = self.rungs()
-                self.train([winner], COOLDOWN)
+                best = self.rungs()
+                self.train(best, COOLDOWN)
             except BreakDown as error:
                 reason = self.break_down(self.nodes[-1], str(error))
             self.train(self.contenders, WHOLE)
             self.background.collect()
-            if winner is not None and self.loss(winner, COOLDOWN) is None:
-                why = "the winner's cooldown diverged; lower the learning rate"
-                reason = self.break_down(winner, why)
+            trained = [node for node in best if self.loss(node, COOLDOWN) is not None]
+            if trained:
+                self.join(trained)
+            elif best:
+                why = "the loss became infinite in the cooldown; lower the learning rate"
+                reason = self.break_down(best[0], why)
             last = self.journal.step(
                 FinishedEvent, "finished", lambda: finish(self.run, self.data, reason)
             )
@@ -189,42 +198,50 @@ class Race:
             + (f", and {others} × {self.plan.total} for contenders" if others else "")
         )
         for node in self.nodes:
-            counted = cost(node.architecture)
-            event = EntrantEvent(
-                index=node.index,
-                round=0,
-                origin=node.origin,
-                parent=None,
-                inserted=(),
-                removed=(),
-                position=None,
-                architecture=node.architecture,
-                flops=counted.flops,
-                parameters=counted.parameters,
-                activations=counted.activations,
-                depth=node.architecture.depth,
-                label=node.label,
-            )
-            key = architecture_key(node.index)
-            recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
-            if recorded != event:
-                raise ValueError(
-                    f"{node.origin} {node.label} is now {node.architecture}, but the journal of "
-                    f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
-                    "file from which it was read, or start a new run"
-                )
-            size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
-            self.progress.say(
-                f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
-            )
+            self.record(node)
 
-    def rungs(self) -> Entrant:
-        """Train the rungs; return the remaining candidate, with all epochs that are left.
+    def record(self, node: Entrant) -> None:
+        """Print and record an entrant.
+
+        Raises:
+            ValueError: If it differs from the journal.
+        """
+        counted = cost(node.architecture)
+        event = EntrantEvent(
+            index=node.index,
+            round=0,
+            origin=node.origin,
+            parent=None,
+            inserted=(),
+            removed=(),
+            position=None,
+            architecture=node.architecture,
+            flops=counted.flops,
+            parameters=counted.parameters,
+            activations=counted.activations,
+            depth=node.architecture.depth,
+            label=node.label,
+        )
+        key = architecture_key(node.index)
+        recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
+        if recorded != event:
+            raise ValueError(
+                f"{node.origin} {node.label} is now {node.architecture}, but the journal of "
+                f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
+                "file from which it was read, or start a new run"
+            )
+        size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
+        self.progress.say(
+            f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
+        )
+
+    def rungs(self) -> list[Entrant]:
+        """Train the rungs; return the remaining candidates, with all epochs that are left.
 
         If losses were not finite, later rungs have fewer candidates than planned, and more epochs
         are left for the cooldown.
         """
-        racing, left = self.candidates, self.plan.total
+        racing, left = self.candidates, self.plan.total * self.plan.trunks
         for rung in range(len(self.plan.rungs)):
             left -= len(racing) * self.plan.rungs[rung]
             self.train(racing, RUNGS[rung])
@@ -240,7 +257,23 @@ class Race:
                 + ", ".join(node.label for node in racing)
             )
             self.tidy([*racing, *self.contenders])
-        return replace(racing[0], plan=replace(self.plan, cooldown=left))
+        plan = replace(self.plan, cooldown=left // len(racing))
+        return [replace(node, plan=plan) for node in racing]
+
+    def join(self, best: list[Entrant]) -> None:
+        """Make the final network, with the best candidates as its trunks, and evaluate it."""
+        winner = Entrant(
+            index=len(self.nodes),
+            architecture=side_by_side(node.architecture for node in best),
+            parent=None,
+            source=best[0].index,
+            label=" ∥ ".join(node.label for node in best),
+            origin=WINNER,
+            plan=self.plan,
+        )
+        self.nodes.append(winner)
+        self.record(winner)
+        self.training(winner, COMBINED, lambda: self.trainings.join(winner, best))
 
     def halve(self, rung: int, racing: list[Entrant]) -> HalvingEvent:
         """Decide which candidates remain after a rung."""
@@ -280,7 +313,7 @@ class Race:
             event.test.accuracy,
             event.seconds,
             replayed,
-            event.epochs,
+            self.plan.cost(variant, event.epochs),
         )
 
     def tidy(self, nodes: list[Entrant], last: FinishedEvent | None = None) -> None:
@@ -327,10 +360,44 @@ class RaceTrainings(Trainings):
         trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
+    def join(self, winner: Entrant, best: list[Entrant]) -> TrainingEvent:
+        """Save and evaluate the network that has the best candidates as its trunks."""
+        began = time.monotonic()
+        self._clear()
+        models = self.folder.models
+        networks = [load_network(models / network_file(node.index, COOLDOWN)) for node in best]
+        trainer = joined(winner.architecture, networks, self.data, training_config(self.config))
+        trainer.save(models / network_file(winner.index, COMBINED))
+        result = {part: trainer.evaluate(part) for part in ("validation", "test")}
+        return TrainingEvent.from_json(
+            {
+                "index": winner.index,
+                "variant": COMBINED,
+                "epochs": 0,
+                "seconds": round(time.monotonic() - began, 2),
+                "finite": True,
+                "history": {},
+                **result,
+            }
+        )
+
     def _decay(self) -> float:
         """Return the decay of the averages; only runs of early versions do not record it."""
         images = len(self.data.split.train)
         return self.config.ema or averaging_decay(images, self.config.batch_size)
+
+
+def joined(
+    architecture: Architecture,
+    networks: Sequence[keras.Model],
+    data: TrainingData,
+    config: TrainConfig,
+) -> Trainer:
+    """Return the trainer of a network whose trunks are trained networks, in the same order."""
+    trainer = Trainer(architecture, data, config, config.seed, regularized=False)
+    for prefix, network in zip(architecture.trunks, networks, strict=True):
+        inherit_trunk(trainer.network, network, prefix)
+    return trainer
 
 
 def train_entrant(

@@ -1,4 +1,4 @@
-"""The candidates of a race: how each begins, its stages and its depth; all fill ζ.
+"""The candidates of a race: how each begins, its stages and its depth; each fills half of ζ.
 
 At a fixed number of FLOPs, the resolution at which a network begins decides how wide it can be:
 half the side allows twice the channels. What is best depends on the images, the budget and the
@@ -15,9 +15,10 @@ s2p+  the same, then a stage without blocks
 ===== ======================================================
 
 The digits after the name are the numbers of blocks in the stages. Widths double from stage to
-stage. Deep networks, with two or more blocks per stage, begin only with s1, s1p and s1p+: they are
-narrow and learn slowly at first, but may be the best in the end. With two blocks per stage, s1 is
-ResNet-18 with a stem for small images.
+stage, and the skip connection between two stages averages 2×2 pixels. Deep networks, with two or
+more blocks per stage, begin only with s1, s1p and s1p+: they are narrow and learn slowly at first,
+but may be the best in the end. With two blocks per stage, s1 is ResNet-18 with a stem for small
+images, apart from the averages.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from resbuilder.architecture import Architecture, Stem, resnet_architecture
+from resbuilder.race.schedule import TRUNKS
 from resbuilder.surgery import least_flops, scale_to_budget
 
 
@@ -37,7 +39,7 @@ class Candidate:
     Attributes:
         label: How it begins, and the number of blocks in each stage, such as ``s1p+ 0111``.
         depth: Blocks in each stage that has blocks.
-        architecture: The architecture, scaled to ζ.
+        architecture: The architecture, scaled to its part of ζ.
     """
 
     label: str
@@ -74,8 +76,11 @@ def candidates(
     flops: float,
     depths: Iterable[int] = (1, 2),
     block_order: str = "conv_bn_relu",
+    trunks: int = TRUNKS,
 ) -> list[Candidate]:
-    """Return the candidates for images of a shape, each scaled to fill a budget.
+    """Return the candidates for images of a shape, each scaled to fill its part of a budget.
+
+    If there is only one, it fills the whole budget.
 
     Networks with one block per stage that would begin with fewer than 8 channels are left out,
     unless all of them would.
@@ -86,6 +91,7 @@ def candidates(
         flops: ζ, the FLOPs budget per image.
         depths: Numbers of blocks to try, for each stage that has blocks.
         block_order: See :class:`Architecture`.
+        trunks: Number of candidates in the final network; each fills ``flops / trunks``.
 
     Raises:
         ValueError: If the images are too small, or the budget is not a positive number or too
@@ -100,22 +106,28 @@ def candidates(
             f"side must have at least {_LEAST_SIDE} pixels"
         )
     least = {c.label: least_flops(c.architecture) for c in unscaled}
+    part = int(flops / trunks)
     fitting = [
-        replace(c, architecture=scale_to_budget(c.architecture, int(flops)))
+        replace(c, architecture=scale_to_budget(c.architecture, part))
         for c in unscaled
-        if least[c.label] <= flops
+        if least[c.label] <= part
     ]
     if not fitting:
         smallest = min(least, key=lambda label: least[label])
         raise ValueError(
-            f"a budget of {flops:,.0f} FLOPs is too small: the smallest candidate, {smallest} with "
-            f"one channel in every layer, needs {least[smallest]:,}; increase the budget"
+            f"a budget of {flops:,.0f} FLOPs is too small: each candidate gets {part:,}, but the "
+            f"smallest, {smallest} with one channel in every layer, needs {least[smallest]:,}; "
+            "increase the budget"
         )
     shallow = [c for c in fitting if c.depth == 1]
     narrow = [c for c in shallow if c.architecture.stem.width < _LEAST_WIDTH]
     dropped = [] if len(narrow) == len(shallow) else narrow
     # For small images with few stages, two labels may describe the same network; the first is kept.
-    return list({c.architecture: c for c in reversed(fitting) if c not in dropped}.values())[::-1]
+    found = list({c.architecture: c for c in reversed(fitting) if c not in dropped}.values())[::-1]
+    if len(found) > 1:
+        return found
+    (only,) = (c for c in unscaled if c.label == found[0].label)
+    return [replace(only, architecture=scale_to_budget(only.architecture, int(flops)))]
 
 
 def _unscaled(
@@ -136,7 +148,7 @@ def _unscaled(
                 continue
             blocks = (0,) * empty + (depth,) * count
             widths = tuple(64 * 2**i for i in range(len(blocks)))
-            network = resnet_architecture(shape, classes, widths, blocks, "small", order)
+            network = resnet_architecture(shape, classes, widths, blocks, "small", order, "average")
             stem = Stem(64, 3, trunk.stride, trunk.pool)
             label = f"{name} {''.join(map(str, blocks))}"
             yield Candidate(label, depth, replace(network, stem=stem))

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch, Rectangle
 from resbuilder.common.figures import GREEN, GREY, INK, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import WIDTH, Plot, percent, si
+from resbuilder.run.events import WINNER
 
 # All lengths are in inches.
 GUTTER = 0.85
@@ -38,7 +39,8 @@ class Layer:
 
 def architectures_plot(history: History) -> Plot | None:
     """Draw each architecture as stacked layers, from image (top) to head (bottom)."""
-    records = list(history.records.values())
+    # The trunks of a race's winner are there as candidates.
+    records = [r for r in history.records.values() if r.origin != WINNER]
     if not records:
         return None
     columns = [_stages(record, history) for record in records]
@@ -103,7 +105,7 @@ def _stages(record: Record, history: History) -> list[list[Layer]]:
         layers = []
         if index == 0:
             layers.append(Layer(a.stem.width, "trunk"))
-        elif stage.transition == "projection":
+        elif stage.projects:
             layers.append(Layer(stage.width, "trunk"))
         for block in old.blocks if drawn is not a else stage.blocks:
             kept = present.get(block.name)

@@ -25,7 +25,16 @@ from resbuilder.run import (
     read_journal,
 )
 from resbuilder.run.events import MORPHNET, START
-from resbuilder.variants import FINAL, NO_REG_RI, NO_REG_WI, RACE_VARIANTS, VARIANTS, WITH_REG
+from resbuilder.variants import (
+    COMBINED,
+    COOLDOWN,
+    FINAL,
+    NO_REG_RI,
+    NO_REG_WI,
+    RACE_VARIANTS,
+    VARIANTS,
+    WITH_REG,
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -194,8 +203,11 @@ class History:
 
         With Reg and No Reg WI continue the With-Reg trainings before them, back to the start or to
         the last MorphNet step after which the search trained from scratch. In a race, each training
-        continues the one before it.
+        continues the one before it. Of a network with several trunks it is the largest number.
         """
+        if score.variant == COMBINED:
+            trunks = (s for s in self.scores() if s.variant == COOLDOWN)
+            return max(map(self.epochs_behind, trunks))
         if self.is_race:
             trainings = score.record.trainings
             order = list(self.variants)

@@ -8,36 +8,38 @@ from matplotlib.lines import Line2D
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
 from resbuilder.report.history import History, Record, Score
 from resbuilder.report.style import Plot, new_figure, percent, whole_axis
-from resbuilder.run.events import CANDIDATE, CONTENDER
-from resbuilder.variants import COOLDOWN, RACE_VARIANTS, WHOLE
+from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
+from resbuilder.variants import COMBINED, COOLDOWN, RACE_VARIANTS, WHOLE
 
 _COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#56B4E9", "#8C6D31", GREY)
 
 
 def race_plot(history: History) -> Plot | None:
     """Plot the validation loss of each network over the epochs of its weights."""
-    racing = [r for r in history.records.values() if r.trainings]
+    racing = [r for r in history.records.values() if r.trainings and r.origin != WINNER]
     if not racing:
         return None
     figure = new_figure(4.6)
     axes = figure.subplots()
-    winner = race_winner(history)
     for number, record in enumerate(racing):
         epochs, losses = _curve(record)
         contender = record.origin == CONTENDER
-        won = winner is not None and record.index == winner.record.index
         axes.plot(
             epochs,
             losses,
             "--" if contender else "-",
             color=_COLORS[number % len(_COLORS)],
-            linewidth=2.4 if won else 1.4,
+            linewidth=2.4 if COOLDOWN in record.trainings else 1.4,
             marker="o" if len(epochs) == 1 else None,
             markersize=4,
             label=f"{record.label}{' (contender)' if contender else ''}",
         )
         if not contender and COOLDOWN not in record.trainings:
             axes.plot(epochs[-1], losses[-1], "x", color=INK, markersize=7, markeredgewidth=1.6)
+    if (winner := race_winner(history)) is not None:
+        loss = winner.record.trainings[COMBINED].validation.loss
+        point = [history.epochs_behind(winner)], [np.nan if loss is None else loss]
+        axes.plot(*point, "*", color=INK, markersize=11, zorder=3, label="final network")
     axes.set_xlabel("epochs since random weights")
     axes.set_ylabel("validation cross-entropy")
     whole_axis(axes.xaxis)
@@ -48,8 +50,9 @@ def race_plot(history: History) -> Plot | None:
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
         "In the rungs, the loss is that of averaged weights at a constant learning rate; × marks "
-        "where a candidate dropped out, or is now. In the winner's cooldown and the contenders "
-        "(dashed), the learning rate falls to 0, which lowers their loss at the end."
+        "where a candidate dropped out, or is now. In the cooldown and the contenders (dashed), "
+        "the learning rate falls to 0, which lowers their loss at the end. The best candidates "
+        "(thick) are the trunks of the final network (★)."
     )
     return Plot("race", "The race", caption, figure)
 
@@ -65,8 +68,8 @@ def _curve(record: Record) -> tuple[list[int], list[float]]:
 
 
 def race_winner(history: History) -> Score | None:
-    """Return the winner of the race, without contenders; None before its cooldown has ended."""
-    scores = (s for s in history.scores() if s.variant == COOLDOWN)
+    """Return the winner of the race, without contenders; None before it has been made."""
+    scores = (s for s in history.scores() if s.variant == COMBINED)
     return next(scores, None)
 
 
@@ -84,7 +87,9 @@ def chosen_among(history: History, best: Score) -> str:
             "highest"
         )
     count = sum(r.origin == CANDIDATE for r in history.records.values())
+    trunks = len(best.record.architecture.trunks)
+    which = "the winner" if trunks == 1 else f"the best {trunks}, side by side,"
     return (
-        f"the winner of a race of {count} candidates; its validation accuracy is "
+        f"{which} of a race of {count} candidates; its validation accuracy is "
         f"{percent(best.validation)}"
     )

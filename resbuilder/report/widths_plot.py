@@ -70,7 +70,7 @@ def _trunk_groups(a: Architecture) -> list[tuple[str, str, tuple[str, str]]]:
     """Return a convolution for each width that stages share, with its label and style."""
     groups = [("stem", [0])]
     for index, stage in enumerate(a.stages[1:], start=1):
-        if stage.transition == "projection":
+        if stage.projects:
             groups.append((f"s{index}_proj", [index]))
         else:
             groups[-1][1].append(index)

@@ -15,7 +15,7 @@ from resbuilder.variants import RACE_VARIANTS, VARIANTS
 
 THESIS_ORIGINS = ("start", "insertion", "removal", "morphnet")
 START, INSERTION, REMOVAL, MORPHNET = THESIS_ORIGINS
-CANDIDATE, CONTENDER = RACE_ORIGINS = ("candidate", "contender")
+CANDIDATE, CONTENDER, WINNER = RACE_ORIGINS = ("candidate", "contender", "winner")
 ORIGINS = (*THESIS_ORIGINS, *RACE_ORIGINS)
 TRAININGS = (*VARIANTS, *RACE_VARIANTS)
 
@@ -70,7 +70,7 @@ class Winner:
 
     Attributes:
         index: Number of its architecture.
-        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``; in a race ``"cooldown"`` or ``"whole"``.
+        variant: ``"no_reg_wi"`` or ``"no_reg_ri"``; in a race ``"combined"`` or ``"whole"``.
         accuracy_validation: Accuracy in 0..1 on validation data, by which it was chosen.
         accuracy_test: Accuracy in 0..1 on test data; None if it was not finite.
     """
@@ -154,10 +154,10 @@ class ArchitectureEvent(Event, name="architecture"):
 
 @dataclass(frozen=True, kw_only=True)
 class EntrantEvent(ArchitectureEvent):
-    """A candidate or a contender of a race.
+    """A candidate or a contender of a race, or its winner, made from candidates.
 
     Attributes:
-        label: Its name, such as ``"s1p+ 0111"`` or ``"resnet-20"``.
+        label: Its name, such as ``"s1p+ 0111"``, ``"resnet-20"`` or ``"s1p 111 ∥ s2p+ 011"``.
     """
 
     label: str

@@ -10,7 +10,7 @@ from resbuilder.surgery.blocks import (
     insertion_positions,
     remove_blocks,
 )
-from resbuilder.surgery.inherit import inherit
+from resbuilder.surgery.inherit import inherit, inherit_trunk
 from resbuilder.surgery.morphnet_step import BreakDown, MorphStep, morph
 from resbuilder.surgery.scaling import least_architecture, least_flops, scale_to_budget
 
@@ -22,6 +22,7 @@ __all__ = [
     "Position",
     "draw_insertion",
     "inherit",
+    "inherit_trunk",
     "initialise_block",
     "insert_block",
     "insertion_positions",

@@ -11,6 +11,19 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.slots import copy_slots
 
 
+def inherit_trunk(target: keras.Model, source: keras.Model, prefix: str) -> None:
+    """Copy all weights of a network into one trunk of another.
+
+    Args:
+        target: The network of an architecture with trunks beside each other.
+        source: The network of one of these trunks.
+        prefix: How the names of this trunk begin, see :attr:`Architecture.trunks`.
+    """
+    for layer in source.layers:
+        if layer.weights:
+            target.get_layer(prefix + layer.name).set_weights(layer.get_weights())
+
+
 def inherit(
     target: keras.Model,
     source: keras.Model,

@@ -68,13 +68,15 @@ def scale_to_budget(architecture: Architecture, flops: int) -> Architecture:
 
 def _width_groups(architecture: Architecture) -> list[list[str]]:
     """Return groups of convolutions that need one width because their outputs are added."""
-    groups = [["stem"]]
-    trunk = groups[0]
-    for index, stage in enumerate(architecture.stages):
-        if stage.transition == "projection":
-            trunk = [f"s{index}_proj"]
-            groups.append(trunk)
-        for block in stage.blocks:
-            groups.append([f"{block.name}_conv1"])
-            trunk.append(f"{block.name}_conv2")
+    groups: list[list[str]] = []
+    for prefix, trunk in architecture.trunks.items():
+        added = [f"{prefix}stem"]
+        groups.append(added)
+        for index, stage in enumerate(trunk.stages):
+            if stage.projects:
+                added = [f"{prefix}s{index}_proj"]
+                groups.append(added)
+            for block in stage.blocks:
+                groups.append([f"{prefix}{block.name}_conv1"])
+                added.append(f"{prefix}{block.name}_conv2")
     return groups

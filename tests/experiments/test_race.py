@@ -30,9 +30,17 @@ def results():
         if job["kind"] == race.RACE:
             scratch = {"scratch_validation": 0.6, "scratch_test": 0.67, "label": "s1p+ 0111"}
             found[name] = done(job, 0.66, 0.66, **scratch)
+        elif job["kind"] == race.PAIR:
+            found[name] = done(job, 0.65, 0.65)
         elif job["epochs"] == 42:
             found[name] = done(job, whole[job["network"]], whole[job["network"]])
     return list(found.values())
+
+
+def test_the_trunks_of_the_hand_made_pair_share_the_budget():
+    job = race.jobs_of("cifar10", "laptop", 10, dict.fromkeys(CONTENDERS, 3e-3))["pair_seed10"]
+    assert [trunk["settings"]["flops"] for trunk in job["trunks"]] == [2e6, 2e6]
+    assert job["settings"]["flops"] == 4e6
 
 
 @pytest.mark.parametrize("preset", race.PRESETS)
@@ -41,7 +49,8 @@ def test_a_search_accepts_every_job_and_no_seed_was_seen_during_the_design(prese
     jobs = race.rate_jobs("cifar10", preset)
     for seed in race.PRESETS[preset][0]:
         jobs |= race.jobs_of("cifar10", preset, seed, rates)
-    configs = [SearchConfig(**job["settings"]) for job in jobs.values()]
+    trunks = [trunk for job in jobs.values() for trunk in job.get("trunks", ())]
+    configs = [SearchConfig(**job["settings"]) for job in (*jobs.values(), *trunks)]
     assert {c.method for c in configs} == {"race"}
     assert not {c.seed for c in configs} & {0, 1, 3}
 
@@ -51,6 +60,8 @@ def test_the_table_shows_the_lead_of_the_race_over_each_row(results):
     assert "| race | 66.00" in text and "| rb-r18-small | 64.00" in text
     row = next(line for line in text.splitlines() if line.startswith("| rb-r18-small"))
     assert "+2.00" in row
+    pair = next(line for line in text.splitlines() if line.startswith(f"| {race.PAIR}"))
+    assert "65.00" in pair and "+1.00" in pair
     assert "hand-made network that is best on test data, by seed: +2.00 points." in text
     scratch = next(line for line in text.splitlines() if line.startswith(f"| {race.SCRATCH}"))
     assert "67.00" in scratch and "-1.00" in scratch

@@ -100,7 +100,7 @@ def changed(path, value):
     [
         ("{", "not JSON"),
         ("[1]", "expected a JSON object"),
-        (changed(["version"], 2), "a newer release"),
+        (changed(["version"], 3), "a newer release"),
         (changed(["version"], True), "of version True"),
         (changed(["format"], "x"), "expected a JSON object"),
         (changed(["classes"], 0), "classes must be a positive integer"),

@@ -26,7 +26,7 @@ SETTINGS = {
     "dataset": "digits",
     "train_limit": 120,
     "method": "race",
-    "flops": 400_000,
+    "flops": 800_000,
     "depths": "1",
     "total_epochs": 9,
 }
@@ -61,12 +61,15 @@ def finished(tmp_path_factory):
 def test_a_race_has_as_many_epochs_as_planned_and_stays_within_the_budget(finished):
     entrants = events(finished.run, EntrantEvent)
     trainings = events(finished.run, TrainingEvent)
-    assert [e.label for e in entrants] == ["s1 111", "s1p 11", "s1p+ 01", "s2p 1", "mine"]
-    assert all(0.95 * 400_000 < e.flops <= 400_000 for e in entrants)
+    *candidates, contender, winner = entrants
+    assert [e.label for e in candidates] == ["s1 111", "s1p 11", "s1p+ 01", "s2p 1"]
+    assert all(0.95 * 400_000 < e.flops <= 400_000 for e in candidates)
+    assert contender.label == "mine" and winner.label.count(" ∥ ") == 1
+    assert all(0.95 * 800_000 < e.flops <= 800_000 for e in (contender, winner))
     assert all(cost(e.architecture).flops == e.flops for e in entrants)
-    contender = entrants[-1].index
-    assert sum(t.epochs for t in trainings if t.index != contender) == 9
-    assert sum(t.epochs for t in trainings if t.index == contender) == 9
+    # An epoch of a candidate costs half as much as one of the contender; one of 2 · 9 is left over.
+    assert sum(t.epochs for t in trainings if t.index != contender.index) == 2 * 9 - 1
+    assert sum(t.epochs for t in trainings if t.index == contender.index) == 9
 
 
 @pytest.mark.slow
@@ -78,7 +81,7 @@ def test_the_settings_of_a_run_hold_the_decay_of_the_averages(finished):
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_the_lowest_validation_losses_remain_and_the_best_gets_the_cooldown(finished):
+def test_the_lowest_validation_losses_remain_and_the_best_two_make_the_winner(finished):
     first, second = events(finished.run, HalvingEvent)
     trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
     for halving, rung in ((first, "rung_1"), (second, "rung_2")):
@@ -86,11 +89,15 @@ def test_the_lowest_validation_losses_remain_and_the_best_gets_the_cooldown(fini
         assert list(halving.losses) == losses
         best = sorted(halving.indices, key=lambda i, h=halving: h.losses[h.indices.index(i)])
         assert list(halving.kept) == best[: len(halving.kept)]
-    assert (len(first.kept), len(second.kept)) == (3, 1)
-    (winner,) = second.kept
-    final = [t for t in trainings.values() if t.variant in ("cooldown", "whole")]
-    assert {(t.index, t.variant) for t in final} == {(winner, "cooldown"), (4, "whole")}
+    assert (len(first.kept), len(second.kept)) == (3, 2)
+    cooled = [t.index for t in trainings.values() if t.variant == "cooldown"]
+    assert cooled == list(second.kept)
+    final = [t for t in trainings.values() if t.variant in ("combined", "whole")]
+    assert {(t.index, t.variant) for t in final} == {(5, "combined"), (4, "whole")}
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
+    made = events(finished.run, EntrantEvent)
+    trunks = made[5].architecture.trunks.values()
+    assert list(trunks) == [made[index].architecture for index in second.kept]
     # Networks in a rung are not evaluated on test data.
     assert all(t.test.accuracy is None for t in trainings.values() if t.variant.startswith("rung"))
     assert (
@@ -168,9 +175,10 @@ def test_the_report_compares_a_race_with_its_contender(finished, tmp_path):
     page = write_report(folder).read_text()
     assert "mine, was trained for all 9 epochs" in page and "at equal total cost" in page
     history = read_history(folder)
-    best = history.best()
-    spent = sum(t.epochs for t in best.record.trainings.values())
-    assert history.epochs_behind(best) == spent
+    winner = history.records[5].score("combined")
+    kept = history.of(HalvingEvent)[-1].kept
+    spent = [sum(t.epochs for t in history.records[i].trainings.values()) for i in kept]
+    assert history.epochs_behind(winner) == max(spent)
 
 
 @pytest.mark.slow
@@ -221,16 +229,25 @@ def test_the_cooldown_gets_the_epochs_of_diverged_candidates(tmp_path, monkeypat
     settings = SearchConfig(**SETTINGS | {"total_epochs": 10})
     run = search(settings, tmp_path / "run").run
     trainings = {(t.index, t.variant): t.epochs for t in events(run, TrainingEvent)}
-    assert [key for key in trainings if key[1] != "rung_1"] == [(3, "rung_2"), (3, "cooldown")]
-    assert sum(trainings.values()) == 10
-    # The plan was 4 × 1 + 3 × 1 + 3 (cooldown).
-    assert trainings[3, "cooldown"] == 5
+    assert [key for key in trainings if key[1] != "rung_1"] == [
+        (3, "rung_2"), (3, "cooldown"), (4, "combined"),
+    ]  # fmt: skip
+    assert sum(trainings.values()) == 2 * 10
+    # The plan was (4 × 1 + 3 × 1 + 2 × 6 (cooldown)) / 2.
+    assert trainings[3, "cooldown"] == 15
+
+
+def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path, monkeypatch):
+    diverging(monkeypatch, (0, "cooldown"))
+    run = search(SearchConfig(**SETTINGS), tmp_path / "run").run
+    made = events(run, EntrantEvent)
+    assert made[-1].label == "s1p 11" and made[-1].architecture == made[1].architecture
 
 
 @pytest.mark.parametrize(
     ("diverged", "why"),
     [
-        ([(0, "cooldown")], "the winner's cooldown diverged"),
+        ([(i, "cooldown") for i in (0, 1)], "the loss became infinite in the cooldown"),
         (
             [(i, "rung_1") for i in range(4)],
             "no candidate's loss stayed finite",
@@ -258,8 +275,8 @@ def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"total_epochs": 5}, "too small for a race of 4 candidates: it must be at least 8"),
-        ({"flops": 10}, "the smallest candidate"),
+        ({"total_epochs": 4}, "too small for a race of 4 candidates: it must be at least 5"),
+        ({"flops": 10}, "each candidate gets 5, but the smallest"),
         ({"contenders": "vgg"}, "unknown contender 'vgg'; give resnet-20"),
         ({"contenders": "there_is_none.json"}, "cannot read the architecture"),
         ({"contenders": "resnet-20,resnet-20"}, "twice"),

@@ -9,10 +9,11 @@ from resbuilder.race import averaging_decay, race_plan, survivors
 
 def test_epochs_are_divided_as_documented():
     plan = race_plan(42, 7)
-    # 0.2 · 42 / 7 = 1.2 and 0.2 · 42 / 3 = 2.8
-    assert (plan.starters, plan.rungs, plan.cooldown) == ((7, 3), (1, 3), 42 - 7 - 9)
-    assert str(plan) == "42 epochs = 7 × 1 + 3 × 3 + 26 (cooldown)"
-    assert [plan.stay(rung) for rung in (0, 1)] == [3, 1]
+    # 0.2 · 84 / 7 = 2.4 and 0.2 · 84 / 3 = 5.6
+    assert (plan.starters, plan.rungs, plan.cooldown) == ((7, 3), (2, 6), (84 - 14 - 18) / 2)
+    assert str(plan) == "42 epochs = (7 × 2 + 3 × 6 + 2 × 26 (cooldown)) / 2"
+    assert [plan.stay(rung) for rung in (0, 1)] == [3, 2]
+    assert [plan.cost(variant, 6) for variant in ("rung_2", "cooldown", "whole")] == [3, 3, 6]
     assert plan.before("rung_1") is None and plan.before("rung_2") == "rung_1"
     assert plan.before("cooldown") == "rung_2" and plan.before("whole") is None
 
@@ -24,11 +25,17 @@ def test_weights_are_averaged_over_about_one_epoch():
 
 def test_a_single_candidate_gets_all_epochs():
     plan = race_plan(3, 1)
-    assert (plan.rungs, plan.cooldown, plan.before("cooldown")) == ((), 3, None)
+    assert (plan.trunks, plan.rungs, plan.cooldown) == (1, (), 3)
+    assert plan.before("cooldown") is None and str(plan) == "3 epochs = 1 × 3 (cooldown)"
+
+
+def test_two_candidates_need_no_rung():
+    plan = race_plan(3, 2)
+    assert (plan.trunks, plan.rungs, plan.cooldown) == (2, (), 3)
 
 
 @given(st.integers(1, 500), st.integers(1, 20))
-def test_every_epoch_is_spent_once_or_the_error_names_the_least_number(total, candidates):
+def test_less_than_an_epoch_is_left_over_or_the_error_names_the_least_number(total, candidates):
     try:
         plan = race_plan(total, candidates)
     except ValueError as error:
@@ -36,7 +43,8 @@ def test_every_epoch_is_spent_once_or_the_error_names_the_least_number(total, ca
         assert total < least and race_plan(least, candidates).cooldown >= 1
         return
     spent = sum(n * e for n, e in zip(plan.starters, plan.rungs, strict=True))
-    assert spent + plan.cooldown == total and plan.cooldown >= 1 and min((1, *plan.rungs)) >= 1
+    unspent = plan.trunks * total - spent - plan.trunks * plan.cooldown
+    assert 0 <= unspent < plan.trunks and plan.cooldown >= 1 and min((1, *plan.rungs)) >= 1
 
 
 def test_the_best_of_each_depth_comes_before_the_second_best_of_another():

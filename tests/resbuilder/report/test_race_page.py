@@ -6,6 +6,7 @@ from html import unescape
 import pytest
 
 from resbuilder import SearchConfig, cost, resnet_architecture
+from resbuilder.architecture import side_by_side
 from resbuilder.cli.tables import search_table
 from resbuilder.race import candidates, race_plan
 from resbuilder.report import read_history, summary_rows, write_report
@@ -22,7 +23,7 @@ from resbuilder.run.events import (
 from resbuilder.surgery import scale_to_budget
 
 pytestmark = pytest.mark.any_backend
-FLOPS = 4e6
+FLOPS = 8e6
 SPACE = candidates((28, 28, 1), 10, FLOPS)
 PLAN = race_plan(42, len(SPACE))
 RESNET = scale_to_budget(
@@ -39,12 +40,12 @@ def entrant(index, label, architecture, origin="candidate"):
     )  # fmt: skip
 
 
-def training(index, variant, first, last, accuracy=None, epochs=None):
-    epochs = epochs or PLAN.epochs(variant)
+def training(index, variant, first, last, accuracy=None):
+    epochs = 0 if variant == "combined" else PLAN.epochs(variant)
     losses = [first + (last - first) * (e + 1) / epochs for e in range(epochs)]
     return TrainingEvent(
         index=index, variant=variant, epochs=epochs, seconds=9.0 * epochs, finite=True,
-        history={"val_loss": tuple(losses), "loss": tuple(losses)},
+        history={"val_loss": tuple(losses), "loss": tuple(losses)} if epochs else {},
         validation=Scores(accuracy or 1 - last / 2, last), test=Scores(accuracy, None),
     )  # fmt: skip
 
@@ -64,13 +65,18 @@ def race(folder, contender=None, finish=True):
     events.append(HalvingEvent(rung=0, indices=tuple(range(7)), losses=tuple(first), kept=kept))
     second = [0.5, 0.56, 0.6]
     events += [training(i, "rung_2", first[i], loss) for i, loss in zip(kept, second, strict=True)]
-    events.append(HalvingEvent(rung=1, indices=kept, losses=tuple(second), kept=(1,)))
+    events.append(HalvingEvent(rung=1, indices=kept, losses=tuple(second), kept=(1, 2)))
     if finish:
-        events.append(training(1, "cooldown", 0.5, 0.3, 0.88))
+        events += [training(i, "cooldown", 0.5, 0.3, 0.86) for i in (1, 2)]
         if contender:
             events.append(training(7, "whole", 2.0, 0.35, contender))
+        trunks = [SPACE[1], SPACE[2]]
+        pair = side_by_side(c.architecture for c in trunks)
+        winner = 8 if contender else 7
+        events.append(entrant(winner, " ∥ ".join(c.label for c in trunks), pair, "winner"))
+        events.append(training(winner, "combined", 0.3, 0.25, 0.88))
         best = Winner(7, "whole", contender, contender) if (contender or 0) > 0.88 else None
-        best = best or Winner(1, "cooldown", 0.88, 0.88)
+        best = best or Winner(winner, "combined", 0.88, 0.88)
         confusion = tuple(tuple(100 * (i == j) for j in range(10)) for i in range(10))
         events.append(
             FinishedEvent(
@@ -97,7 +103,7 @@ def text_of(folder):
 
 def test_the_winner_is_compared_with_the_best_contender_at_equal_total_cost(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.80))
-    assert "#1 s1p+ 0111</b>, the winner of a race of 7 candidates" in page
+    assert "#8 s1p+ 0111 ∥ s2p 111</b>, the best 2, side by side, of a race of 7" in page
     assert "resnet-20, was trained for all 42 epochs" in page and "at equal total cost" in page
     assert "on test data, the race's winner reaches 88.00 % and this contender 80.00 %, a" in page
     assert "a difference of +8.00 points" in page
@@ -124,7 +130,7 @@ def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
     journal = folder / "journal.jsonl"
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     other = entries[7] | {"index": 8, "label": "other"}
-    entries = [*entries[:8], other, *entries[8:-1]]  # Unfinished; the other one is not trained.
+    entries = [*entries[:8], other, *entries[8:-3]]  # Unfinished; the other one is not trained.
     lines = (json.dumps(e | {"n": n, "key": f"k{n}"}) for n, e in enumerate(entries))
     journal.write_text("".join(f"{line}\n" for line in lines))
     page = text_of(folder)
@@ -140,7 +146,7 @@ def test_decisions_and_rows_describe_the_race(tmp_path):
     )
     assert history.epochs_behind(history.best()) == sum(PLAN.rungs) + PLAN.cooldown
     assert summary_rows(history)[7]["origin"] == "contender resnet-20"
-    assert search_table(tmp_path / "run").row_count == 8
+    assert search_table(tmp_path / "run").row_count == 9
 
 
 def test_an_unfinished_race_has_a_page(tmp_path):

@@ -290,7 +290,7 @@ class SearchConfig(TrainConfig):
         None,
         "Average the weights and the statistics of batch normalization exponentially, with this "
         "decay per step; accuracies and saved networks are those of the averages; a race averages "
-        "in its rungs only",
+        "in its trial only",
         must_be=FRACTION,
         default_text="no averaging; race: over about one epoch",
     )

@@ -89,7 +89,7 @@ def plan(
     height, width, _ = d.input_shape
     flops = suggested_flops(height, width) if flops is None else flops
     space = candidates(d.input_shape, d.classes, flops, config.candidate_depths)
-    # At least one epoch for each network in each rung.
+    # At least two epochs for each candidate in the trial.
     epochs = max(suggested_epochs(train), 3 * len(space))
     race = race_plan(epochs, len(space))
     given = config.to_json() | {"flops": flops, "total_epochs": epochs}
@@ -105,8 +105,10 @@ def plan(
     validation, test = len(data.split.validation), len(d.y_test)
     # A forward pass, as in an evaluation, takes about a third of a training step.
     epoch = steps * step * (1 + validation / train / 3)
-    trainings = sum(race.starters) + 1
-    seconds = epochs * epoch + trainings * start + 2 * test / 3 * step / config.batch_size
+    trainings = bool(race.trial) * race.candidates + race.trunks
+    # Each candidate that remains is evaluated on test data, and then both together.
+    tested = 2 * race.trunks * test / 3 * step / config.batch_size
+    seconds = epochs * race.trunks * epoch + trainings * start + tested
     return SearchPlan(
         config=config,
         sizes=Counter(found or [(height, width)] * (train + validation + test)).most_common(),

@@ -5,17 +5,16 @@
 VARIANTS = {"with_reg": "With Reg", "no_reg_wi": "No Reg WI", "no_reg_ri": "No Reg RI"}
 WITH_REG, NO_REG_WI, NO_REG_RI = VARIANTS
 
-#: The trainings of a race: its rungs; the cooldown of those that remain, with all epochs that are
-#: left; the network that has these as its trunks, which is not trained further; and the only
-#: training of a contender, with all epochs.
+#: The trainings of a race: the trial of each candidate; the cooldown of those that remain, with all
+#: epochs that are left; the network that has these as its trunks, which is not trained further; and
+#: the only training of a contender, with all epochs.
 RACE_VARIANTS = {
-    "rung_1": "Rung 1",
-    "rung_2": "Rung 2",
+    "trial": "Trial",
     "cooldown": "Cooldown",
     "combined": "Combined",
     "whole": "All epochs",
 }
-*RUNGS, COOLDOWN, COMBINED, WHOLE = RACE_VARIANTS
+TRIAL, COOLDOWN, COMBINED, WHOLE = RACE_VARIANTS
 #: The variants whose networks can be the result of a search.
 FINAL = (NO_REG_WI, NO_REG_RI, COMBINED, WHOLE)
 

@@ -28,7 +28,7 @@ _workers = click.option(
     type=click.IntRange(1, 3),
     default=1,
     show_default=True,
-    help="Trainings to run at the same time, each on its own GPU: those of a rung in a race, the "
+    help="Trainings to run at the same time, each on its own GPU: those of a race, the "
     "No-Reg trainings with --method thesis",
 )
 

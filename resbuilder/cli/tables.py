@@ -12,7 +12,7 @@ from rich.table import Table
 
 from resbuilder.datasets import available
 from resbuilder.report import read_history
-from resbuilder.variants import RUNGS
+from resbuilder.variants import TRIAL
 
 if TYPE_CHECKING:
     from resbuilder.plan import SearchPlan
@@ -33,7 +33,7 @@ def search_table(run: str | Path) -> Table:
     """Return a table with all architectures of a run: FLOPs, depth and accuracies."""
     history = read_history(run)
     budget = f", budget {history.budget / 1e6:.4g} MFLOPs" if history.budget else ""
-    what = "Accuracy (rungs: validation, else test)" if history.is_race else "Test accuracy"
+    what = "Accuracy (trial: validation, else test)" if history.is_race else "Test accuracy"
     table = Table(title=f"{what} in %{budget}")
     for heading in ("#", "origin", "MFLOPs", "depth", *history.variants.values()):
         table.add_column(heading, justify="left" if heading == "origin" else "right")
@@ -47,7 +47,7 @@ def search_table(run: str | Path) -> Table:
         origin = f"{record.origin} {record.label}".strip()
         row = [str(record.index), origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
         for variant in history.variants:
-            accuracy = record.accuracy(variant, "validation" if variant in RUNGS else "test")
+            accuracy = record.accuracy(variant, "validation" if variant == TRIAL else "test")
             text = "" if accuracy is None else f"{100 * accuracy:.2f}"
             won = best and (record.index, variant) == (best.record.index, best.variant)
             row.append(f"[bold green]{text} ★[/]" if won else text)

@@ -1,6 +1,6 @@
 """Trainings that are independent of each other, so they can run in other processes.
 
-They are the thesis' No-Reg trainings, and the trainings in a rung of a race. Their results do not
+They are the thesis' No-Reg trainings, and the trainings of a race. Their results do not
 depend on where they run: each has its own seeds, and reads its weights from the run folder. Only
 the search writes their events, always in the same order: the No-Reg trainings of an architecture
 come right after the With-Reg training of the next one. While it waits for them there, the search

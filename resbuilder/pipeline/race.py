@@ -19,8 +19,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import keras
+import numpy as np
 
 from resbuilder.architecture import Architecture, side_by_side
+from resbuilder.common.files import atomically
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.costs import cost
 from resbuilder.model import load_network
@@ -37,26 +39,26 @@ from resbuilder.progress import SearchProgress, percent
 from resbuilder.race import (
     RacePlan,
     averaging_decay,
+    best_together,
     candidates,
     contenders,
     race_plan,
-    survivors,
     training_config,
 )
 from resbuilder.run import (
     BreakDownEvent,
     EntrantEvent,
     FinishedEvent,
-    HalvingEvent,
     Run,
     RunFolder,
+    SelectionEvent,
     TrainingEvent,
 )
 from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
 from resbuilder.surgery import BreakDown, inherit, inherit_trunk
 from resbuilder.training import CallbackFactory, Trainer, TrainingData
 from resbuilder.training.callbacks import refuse_to_stop
-from resbuilder.variants import COMBINED, COOLDOWN, RACE_VARIANTS, RUNGS, WHOLE
+from resbuilder.variants import COMBINED, COOLDOWN, RACE_VARIANTS, TRIAL, WHOLE
 
 # Fraction of a contender's steps in which its learning rate rises.
 WARMUP = 0.05
@@ -75,11 +77,6 @@ class Entrant(Node):
     label: str
     origin: str
     plan: RacePlan
-
-    @property
-    def depth(self) -> int:
-        """The largest number of blocks in a stage."""
-        return max(len(stage.blocks) for stage in self.architecture.stages)
 
 
 def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
@@ -160,7 +157,7 @@ class Race:
             reason = "all epochs are spent"
             best: list[Entrant] = []
             try:
-                best = self.rungs()
+                best = self.trial()
                 self.train(best, COOLDOWN)
             except BreakDown as error:
                 reason = self.break_down(self.nodes[-1], str(error))
@@ -235,30 +232,41 @@ class Race:
             f"{node.index:3d} {node.origin} {node.label}, {size}: {node.architecture}"
         )
 
-    def rungs(self) -> list[Entrant]:
-        """Train the rungs; return the remaining candidates, with all epochs that are left.
+    def trial(self) -> list[Entrant]:
+        """Train all candidates; return those that remain, with all epochs that are left.
 
-        If losses were not finite, later rungs have fewer candidates than planned, and more epochs
-        are left for the cooldown.
+        If losses were not finite, fewer candidates remain than planned, and each has more epochs.
         """
-        racing, left = self.candidates, self.plan.total * self.plan.trunks
-        for rung in range(len(self.plan.rungs)):
-            left -= len(racing) * self.plan.rungs[rung]
-            self.train(racing, RUNGS[rung])
+        plan, remaining = self.plan, self.candidates
+        if plan.trial:
+            self.train(remaining, TRIAL)
             self.background.collect()
-            halving = self.journal.step(
-                HalvingEvent, f"halving {rung}", partial(self.halve, rung, racing)
-            )
-            if not halving.kept:
+            selection = self.journal.step(SelectionEvent, "selection", self.select)
+            if not selection.kept:
                 raise BreakDown("no candidate's loss stayed finite; lower the learning rate")
-            racing = [self.nodes[index] for index in halving.kept]
+            remaining = [self.nodes[index] for index in selection.kept]
             self.progress.say(
-                f"after rung {rung + 1} of {len(self.plan.rungs)}, by validation loss: "
-                + ", ".join(node.label for node in racing)
+                f"after the trial, by validation loss ({selection.loss:.3f} together): "
+                + ", ".join(node.label for node in remaining)
             )
-            self.tidy([*racing, *self.contenders])
-        plan = replace(self.plan, cooldown=left // len(racing))
-        return [replace(node, plan=plan) for node in racing]
+            self.tidy([*remaining, *self.contenders])
+        left = plan.total * plan.trunks - plan.trial * plan.candidates
+        plan = replace(plan, cooldown=left // len(remaining))
+        return [replace(node, plan=plan) for node in remaining]
+
+    def select(self) -> SelectionEvent:
+        """Decide which candidates remain after the trial."""
+        losses = [self.loss(node, TRIAL) for node in self.candidates]
+        files = [self.run.models / logits_file(node.index) for node in self.candidates]
+        data = self.data
+        labels = data.dataset.y_train[data.split.validation]
+        kept, loss = best_together(losses, list(map(np.load, files)), labels, self.plan.trunks)
+        return SelectionEvent(
+            indices=tuple(node.index for node in self.candidates),
+            losses=tuple(losses),
+            kept=tuple(self.candidates[place].index for place in kept),
+            loss=loss,
+        )
 
     def join(self, best: list[Entrant]) -> None:
         """Make the final network, with the best candidates as its trunks, and evaluate it."""
@@ -274,19 +282,6 @@ class Race:
         self.nodes.append(winner)
         self.record(winner)
         self.training(winner, COMBINED, lambda: self.trainings.join(winner, best))
-
-    def halve(self, rung: int, racing: list[Entrant]) -> HalvingEvent:
-        """Decide which candidates remain after a rung."""
-        losses = [self.loss(node, RUNGS[rung]) for node in racing]
-        stay = self.plan.stay(rung)
-        across = rung + 1 == len(self.plan.rungs)  # Only the last rung compares depths.
-        kept = survivors(losses, [node.depth for node in racing], stay, across)
-        return HalvingEvent(
-            rung=rung,
-            indices=tuple(node.index for node in racing),
-            losses=tuple(losses),
-            kept=tuple(racing[place].index for place in kept),
-        )
 
     def loss(self, node: Entrant, variant: str) -> float | None:
         """Return the validation loss after a finished training; None if it diverged."""
@@ -337,27 +332,32 @@ class RaceTrainings(Trainings):
             raise TypeError(f"only entrants race, got {type(node).__name__}")
         self._trainer = None
         self._clear()
-        rung = variant in RUNGS
+        trial = variant == TRIAL
         config = training_config(
             self.config,
             epochs=node.plan.epochs(variant),
-            schedule="constant" if rung else "cosine",
+            schedule="constant" if trial else "cosine",
             warmup=WARMUP if variant == WHOLE else 0.0,
             # Averages gain nothing when the learning rate falls to 0.
-            ema=self._decay() if rung else None,
+            ema=self._decay() if trial else None,
         )
         seed = self.seed(node.index, "weights")
         trainer = Trainer(node.architecture, self.data, config, seed, regularized=False)
-        if before := node.plan.before(variant):
-            source = load_network(self.folder.models / network_file(node.index, before), True)
+        models = self.folder.models
+        if variant == COOLDOWN and node.plan.trial:
+            source = load_network(models / network_file(node.index, TRIAL), True)
             inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
         callbacks = self._callbacks(
             node, variant, f"{RACE_VARIANTS[variant]}, {node.label}", config
         )
-        # Decisions after rungs do not use test data, so their evaluation would only take time.
-        result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not rung)
+        # The decision after the trial does not use test data.
+        result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not trial)
         refuse_to_stop(result, config)
-        trainer.save(self.folder.models / network_file(node.index, variant), to_go_on=rung)
+        if trial:
+            batches = self.data.batches("validation", self.config.batch_size)
+            with atomically(models / logits_file(node.index)) as part:
+                np.save(part, trainer.network.predict(batches, verbose=0))
+        trainer.save(models / network_file(node.index, variant), to_go_on=trial)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def join(self, winner: Entrant, best: list[Entrant]) -> TrainingEvent:
@@ -385,6 +385,11 @@ class RaceTrainings(Trainings):
         """Return the decay of the averages; only runs of early versions do not record it."""
         images = len(self.data.split.train)
         return self.config.ema or averaging_decay(images, self.config.batch_size)
+
+
+def logits_file(index: int) -> str:
+    """Return the name of the file of a candidate's logits on validation data after its trial."""
+    return f"{index:03d}_{TRIAL}.npy"
 
 
 def joined(

@@ -1,76 +1,68 @@
-"""The schedule of a race: two rungs, then a cooldown of the two best candidates.
+"""The schedule of a race: a trial of all candidates, then a cooldown of the best two together.
 
 An epoch of a network that fills the budget ζ costs 1. Each candidate fills half of ζ, so its epochs
 cost 1/2. For T epochs in total and n candidates::
 
-    rung 1     all n candidates    0.2·2T/n epochs each   keeps three, the best of each depth first
-    rung 2     these three         0.2·2T/3 epochs each   keeps the best two
-    cooldown   these two           all epochs that are left, divided equally
+    trial      all n candidates    2T/3n epochs each
+    cooldown   the best two        all epochs that are left, divided equally
 
 The two stand beside each other in the final network, whose logits are the mean of theirs. They make
-different mistakes, so together they are better than one network that fills ζ.
+different mistakes, so together they are better than one network that fills ζ. So they are chosen
+together: of all pairs, the one whose mean logits have the lowest validation loss.
 
-Deep, narrow networks learn slowly at first. So the first, short rung compares only networks of the
-same depth if possible, and the second, longer rung compares depths. The learning rate is constant
-until the cooldown, so every candidate can continue from its rung, and the winners need not be known
-in advance.
+A short trial would favour networks that begin at a low resolution, as they learn fast at first.
+That is why it takes a third of all epochs. Its learning rate is constant, so each candidate can
+continue from its trial, and the winners need not be known in advance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
-from resbuilder.variants import COOLDOWN, RUNGS, WHOLE
+import numpy as np
+
+from resbuilder.variants import COOLDOWN, TRIAL, WHOLE
 
 #: The number of candidates in the final network, each with the same part of the budget.
 TRUNKS = 2
-#: The fraction of all epochs for each rung, and the number of candidates kept after the first.
-RUNG_SHARE, KEPT = 0.2, 3
+#: The fraction of all epochs for the trial.
+TRIAL_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
 class RacePlan:
-    """The epochs of a race: total · trunks ≥ Σ starters · rungs + trunks · cooldown.
+    """The epochs of a race: total · trunks ≥ candidates · trial + trunks · cooldown.
 
     Attributes:
         total: Epochs of all candidates together, counted for a network that fills the budget.
+        candidates: Number of candidates.
         trunks: Number of networks in the final one; an epoch of a candidate costs 1/trunks.
-        starters: Number of networks in each rung.
-        rungs: Epochs of each network in each rung.
-        cooldown: Epochs of each network in the cooldown.
+        trial: Epochs of each candidate in the trial; 0 if all of them remain anyway.
+        cooldown: Epochs of each remaining candidate in the cooldown.
     """
 
     total: int
+    candidates: int
     trunks: int
-    starters: tuple[int, ...]
-    rungs: tuple[int, ...]
+    trial: int
     cooldown: int
 
     def epochs(self, variant: str) -> int:
-        """Return the epochs of a training: of a rung, of the cooldown, or of a contender."""
-        if variant in RUNGS:
-            return self.rungs[RUNGS.index(variant)]
-        return {COOLDOWN: self.cooldown, WHOLE: self.total}[variant]
+        """Return the epochs of a training: of the trial, the cooldown, or a contender."""
+        return {TRIAL: self.trial, COOLDOWN: self.cooldown, WHOLE: self.total}[variant]
 
     def cost(self, variant: str, epochs: int) -> float:
         """Return the cost of a training, in epochs of a network that fills the budget."""
         return epochs if variant == WHOLE else epochs / self.trunks
 
-    def before(self, variant: str) -> str | None:
-        """Return the training whose weights another one starts from; None for random weights."""
-        behind = {COOLDOWN: len(self.rungs), WHOLE: 0}.get(variant)
-        rungs = RUNGS[: RUNGS.index(variant) if behind is None else behind]
-        return rungs[-1] if rungs else None
-
-    def stay(self, rung: int) -> int:
-        """Return how many networks remain after a rung, with rungs counted from 0."""
-        return (*self.starters[1:], self.trunks)[rung]
-
     def __str__(self) -> str:
-        rungs = [f"{n} × {e}" for n, e in zip(self.starters, self.rungs, strict=True)]
-        parts = " + ".join((*rungs, f"{self.trunks} × {self.cooldown} (cooldown)"))
-        return f"{self.total} epochs = " + (f"({parts}) / {self.trunks}" if rungs else parts)
+        cooldown = f"{self.trunks} × {self.cooldown} (cooldown)"
+        if not self.trial:
+            return f"{self.total} epochs = ({cooldown}) / {self.trunks}"
+        trial = f"{self.candidates} × {self.trial} (trial)"
+        return f"{self.total} epochs = ({trial} + {cooldown}) / {self.trunks}"
 
 
 def race_plan(total: int, candidates: int) -> RacePlan:
@@ -84,52 +76,56 @@ def race_plan(total: int, candidates: int) -> RacePlan:
         ValueError: If there are too few epochs.
     """
     trunks = min(TRUNKS, candidates)
-    # There is no rung from which all networks would go on.
-    starters = [n for n in (candidates, min(candidates, KEPT)) if n > trunks]
-    starters = list(dict.fromkeys(starters))
-    least = -(-sum(starters) // trunks) + 1
+    if candidates == trunks:
+        return RacePlan(total, candidates, trunks, 0, total)
+    least = -(-candidates // trunks) + 1
     if total < least:
         raise ValueError(
             f"total_epochs {total} is too small for a race of {candidates} candidates: it must be "
-            f"at least {least}, so that each network has an epoch in each rung and in the cooldown"
+            f"at least {least}, so that each has an epoch in the trial and in the cooldown"
         )
-    # Each network gets one epoch, and up to its share more; what is spare goes to the cooldown.
     epochs = total * trunks
-    rungs, spare = [], epochs - sum(starters) - trunks
-    for n in starters:
-        more = min(max(0, round(RUNG_SHARE * epochs / n) - 1), spare // n)
-        rungs.append(1 + more)
-        spare -= n * more
-    return RacePlan(total, trunks, tuple(starters), tuple(rungs), 1 + spare // trunks)
+    most = (epochs - trunks) // candidates
+    trial = min(most, max(1, round(TRIAL_SHARE * epochs / candidates)))
+    return RacePlan(total, candidates, trunks, trial, (epochs - candidates * trial) // trunks)
 
 
-def survivors(
-    losses: Sequence[float | None], depths: Sequence[int], stay: int, across: bool = False
-) -> list[int]:
-    """Return which networks remain: the best of each depth, then the best of the others.
+def best_together(
+    losses: Sequence[float | None], logits: Sequence[np.ndarray], labels: np.ndarray, count: int
+) -> tuple[list[int], float | None]:
+    """Return the networks whose mean logits have the lowest cross-entropy.
 
     Args:
-        losses: Validation cross-entropy of each network; one with None, as its loss was not
-            finite, drops out.
-        depths: Blocks per stage of each network.
-        stay: The most networks that remain.
-        across: Whether to ignore depth.
+        losses: Cross-entropy of each network alone; one with None, as its loss was not finite,
+            drops out.
+        logits: Logits of each network, (images, classes).
+        labels: Class numbers (images,).
+        count: The most networks to return.
 
     Returns:
-        Indices into ``losses``, the best first.
+        Indices into ``losses``, the best alone first, and the cross-entropy of their mean logits;
+        None if no loss was finite.
     """
-    finite = [(loss, place) for place, loss in enumerate(losses) if loss is not None]
-    order = [place for _, place in sorted(finite)]
-    first: dict[int, int] = {}
-    for place in order:
-        first.setdefault(depths[place], place)
-    chosen = [] if across else list(first.values())
-    chosen = (chosen + [place for place in order if place not in chosen])[:stay]
-    return sorted(chosen, key=order.index)
+    finite = sorted(i for i, loss in enumerate(losses) if loss is not None)
+    if not finite:
+        return [], None
+    found = [
+        (cross_entropy(np.mean([logits[i] for i in chosen], 0), labels), chosen)
+        for chosen in combinations(finite, min(count, len(finite)))
+    ]
+    loss, chosen = min(found)
+    return sorted(chosen, key=lambda i: (losses[i], i)), loss
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean cross-entropy of logits (images, classes) for labels (images,)."""
+    shifted = logits.astype("float64") - logits.max(1, keepdims=True)
+    right = shifted[np.arange(len(labels)), labels]
+    return float((np.log(np.exp(shifted).sum(1)) - right).mean())
 
 
 def averaging_decay(images: int, batch_size: int) -> float:
-    """Return the decay with which weights are averaged in rungs: over about one epoch.
+    """Return the decay with which weights are averaged in the trial: over about one epoch.
 
     Args:
         images: Training images.

@@ -13,10 +13,10 @@ from resbuilder.run import (
     Event,
     ExhaustedEvent,
     FinishedEvent,
-    HalvingEvent,
     MorphNetEvent,
     MorphNetStep,
     RemovalEvent,
+    SelectionEvent,
     TrainingEvent,
 )
 from resbuilder.run.events import REMOVAL, START
@@ -46,8 +46,8 @@ def _described(history: History, event: Event) -> tuple[str, str] | None:
     match event:
         case EntrantEvent():
             return event.origin.capitalize(), f"#{event.index} {event.label}: {_size(event)}."
-        case HalvingEvent():
-            return "Rung", _halving(event, history)
+        case SelectionEvent():
+            return "Trial", _selection(event, history)
         case ArchitectureEvent():
             return _architecture(event)
         case TrainingEvent(finite=False):
@@ -86,7 +86,7 @@ def _size(event: ArchitectureEvent) -> str:
     return f"{si(event.flops)}FLOPs, depth {event.depth}"
 
 
-def _halving(event: HalvingEvent, history: History) -> str:
+def _selection(event: SelectionEvent, history: History) -> str:
     def named(indices: tuple[int, ...]) -> str:
         losses = dict(zip(event.indices, event.losses, strict=True))
         return ", ".join(
@@ -96,7 +96,8 @@ def _halving(event: HalvingEvent, history: History) -> str:
         )
 
     out = tuple(i for i in event.indices if i not in event.kept)
-    text = f"Kept after rung {event.rung + 1} (by validation loss): {named(event.kept) or 'none'}"
+    together = "" if event.loss is None else f", which is {event.loss:.3f} together"
+    text = f"Kept by validation loss{together}: {named(event.kept) or 'none'}"
     return f"{text}; dropped: {named(out)}." if out else f"{text}."
 
 

@@ -49,7 +49,7 @@ def race_plot(history: History) -> Plot | None:
     )
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
-        "In the rungs, the loss is that of averaged weights at a constant learning rate; × marks "
+        "In the trial, the loss is that of averaged weights at a constant learning rate; × marks "
         "where a candidate dropped out, or is now. In the cooldown and the contenders (dashed), "
         "the learning rate falls to 0, which lowers their loss at the end. The best candidates "
         "(thick) are the trunks of the final network (★)."

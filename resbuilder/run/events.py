@@ -164,20 +164,20 @@ class EntrantEvent(ArchitectureEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class HalvingEvent(Event, name="halving"):
-    """The decision which candidates remain after a rung of a race.
+class SelectionEvent(Event, name="selection"):
+    """The decision which candidates remain after the trial of a race.
 
     Attributes:
-        rung: Number of the rung, from 0.
-        indices: Numbers of the architectures in the rung.
-        losses: Validation cross-entropy of each; None if it was not finite.
+        indices: Numbers of the candidates.
+        losses: Validation cross-entropy of each alone; None if it was not finite.
         kept: Numbers of those that remain, the best first.
+        loss: Validation cross-entropy of the mean of their logits; None if none remains.
     """
 
-    rung: Whole
     indices: tuple[Whole, ...]
     losses: tuple[float | None, ...]
     kept: tuple[Whole, ...]
+    loss: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ class TrainingEvent(Event, name="training"):
         finite: Whether losses and weights stayed finite.
         history: Loss and accuracy by epoch, on training data and (``val_…``) on validation data.
         validation: Results on validation data.
-        test: Results on test data; empty after a rung, which is not evaluated on test data.
+        test: Results on test data; empty after a trial, which is not evaluated on test data.
     """
 
     index: Whole

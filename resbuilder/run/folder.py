@@ -38,7 +38,7 @@ BEST_MODEL = Path("models", "best.keras")
 #: All files that a run folder may contain; a folder with other files is never overwritten.
 FILES = (
     *(CONFIG, DATA, "environment.json", "journal.jsonl", LOCK),
-    *("models/best.keras", "models/[0-9]*_*.keras"),
+    *("models/best.keras", "models/[0-9]*_*.keras", "models/[0-9]*_trial.npy"),
     *("architecture.json", "labels.txt", "result.json"),
     *("report.html", "figures/*.png", "figures/*.svg"),
     "tensorboard/*events.out.tfevents.*",
@@ -179,7 +179,7 @@ class Run(RunFolder[C]):
             names: Names of files to keep.
             at_work: Prefixes of names to keep. Files that are being written always stay.
         """
-        for path in self.models.glob("*.keras"):
+        for path in (*self.models.glob("*.keras"), *self.models.glob("*.npy")):
             kept = path.name in (*names, self.best.name)
             if not (kept or is_temporary(path) or path.name.startswith(at_work)):
                 path.unlink()

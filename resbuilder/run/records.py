@@ -12,15 +12,15 @@ from resbuilder.run.events import (
     EvaluationEvent,
     Event,
     FinishedEvent,
-    HalvingEvent,
     MorphNetEvent,
     RemovalEvent,
+    SelectionEvent,
     TrainingEvent,
 )
-from resbuilder.variants import NO_REG_WI, RUNGS, WITH_REG
+from resbuilder.variants import NO_REG_WI, TRIAL, WITH_REG
 
 # The training from whose weights another one starts.
-_AFTER = {NO_REG_WI: WITH_REG, RUNGS[1]: RUNGS[0]}
+_AFTER = {NO_REG_WI: WITH_REG}
 
 
 class RecordChecks:
@@ -61,8 +61,8 @@ class RecordChecks:
                 self._check_exists(index)
                 if missing := event.widths_before.keys() - event.alive.keys():
                     raise ValueError(f"'alive' lacks {_listed(missing)}")
-            case HalvingEvent():
-                self._halve(event)
+            case SelectionEvent():
+                self._select(event)
             case EvaluationEvent(index=index) | BreakDownEvent(index=index):
                 self._check_exists(index)
             case FinishedEvent():
@@ -87,17 +87,13 @@ class RecordChecks:
             raise ValueError(f"its architecture has no block {_listed(unknown)}")
         self._blocks.append(blocks)
 
-    def _halve(self, event: HalvingEvent) -> None:
-        if event.rung >= len(RUNGS):
-            raise ValueError(f"'rung' is {event.rung}, but a race has {len(RUNGS)} rungs")
+    def _select(self, event: SelectionEvent) -> None:
         if len(event.losses) != len(event.indices):
             raise ValueError("'indices' and 'losses' differ in length")
-        if untrained := [i for i in event.indices if (i, RUNGS[event.rung]) not in self._trained]:
-            raise ValueError(
-                f"architecture {untrained[0]} has no training {RUNGS[event.rung]} before it"
-            )
+        if untrained := [i for i in event.indices if (i, TRIAL) not in self._trained]:
+            raise ValueError(f"architecture {untrained[0]} has no training {TRIAL} before it")
         if unknown := sorted(set(event.kept) - set(event.indices)):
-            raise ValueError(f"architecture {unknown[0]} is kept, but was not in the rung")
+            raise ValueError(f"architecture {unknown[0]} is kept, but was not in the trial")
 
     def _end(self, event: FinishedEvent) -> None:
         if event.confusion and len(event.confusion) != len(event.class_names):

@@ -27,7 +27,7 @@ class TrainingInfo:
             of this training.
         index: Number of the architecture in the run.
         variant: Variant of the training: ``"with_reg"``, ``"no_reg_wi"`` or ``"no_reg_ri"``; in a
-            race ``"rung_1"`` and so on, ``"cooldown"`` or ``"whole"``; otherwise ``"training"``.
+            race ``"trial"``, ``"cooldown"`` or ``"whole"``; otherwise ``"training"``.
     """
 
     name: str

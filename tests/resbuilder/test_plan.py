@@ -79,7 +79,7 @@ def test_the_command_has_all_digits_of_the_budget(flops, seconds, command, time)
 def test_a_plan_describes_the_race_that_follows(folder):
     found = plan(str(folder), flops=3e5)
     assert found.seconds > 0 and found.race.total == found.config.total_epochs
-    assert found.race.starters[0] == len(found.candidates)
+    assert found.race.candidates == len(found.candidates)
     assert found.config == SearchConfig.from_mapping(found.config.to_json())
 
 

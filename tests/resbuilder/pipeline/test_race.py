@@ -17,8 +17,16 @@ from resbuilder import SearchConfig, build_model, cost, resnet_architecture, res
 from resbuilder.pipeline import race as race_module
 from resbuilder.pipeline.race import RaceTrainings
 from resbuilder.pipeline.trainings import network_file
+from resbuilder.race.schedule import cross_entropy
 from resbuilder.report import read_history, write_report
-from resbuilder.run import EntrantEvent, HalvingEvent, Run, TrainingEvent, read_config, read_journal
+from resbuilder.run import (
+    EntrantEvent,
+    Run,
+    SelectionEvent,
+    TrainingEvent,
+    read_config,
+    read_journal,
+)
 from resbuilder.run.events import Scores
 from tests.resbuilder.pipeline.outcomes import weights
 
@@ -67,8 +75,8 @@ def test_a_race_has_as_many_epochs_as_planned_and_stays_within_the_budget(finish
     assert contender.label == "mine" and winner.label.count(" ∥ ") == 1
     assert all(0.95 * 800_000 < e.flops <= 800_000 for e in (contender, winner))
     assert all(cost(e.architecture).flops == e.flops for e in entrants)
-    # An epoch of a candidate costs half as much as one of the contender; one of 2 · 9 is left over.
-    assert sum(t.epochs for t in trainings if t.index != contender.index) == 2 * 9 - 1
+    # An epoch of a candidate costs half as much as one of the contender.
+    assert sum(t.epochs for t in trainings if t.index != contender.index) == 2 * 9
     assert sum(t.epochs for t in trainings if t.index == contender.index) == 9
 
 
@@ -81,25 +89,22 @@ def test_the_settings_of_a_run_hold_the_decay_of_the_averages(finished):
 
 @pytest.mark.any_backend
 @pytest.mark.slow
-def test_the_lowest_validation_losses_remain_and_the_best_two_make_the_winner(finished):
-    first, second = events(finished.run, HalvingEvent)
+def test_the_two_that_remain_after_the_trial_make_the_winner(finished):
+    (selection,) = events(finished.run, SelectionEvent)
     trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
-    for halving, rung in ((first, "rung_1"), (second, "rung_2")):
-        losses = [trainings[i, rung].validation.loss for i in halving.indices]
-        assert list(halving.losses) == losses
-        best = sorted(halving.indices, key=lambda i, h=halving: h.losses[h.indices.index(i)])
-        assert list(halving.kept) == best[: len(halving.kept)]
-    assert (len(first.kept), len(second.kept)) == (3, 2)
+    losses = [trainings[i, "trial"].validation.loss for i in selection.indices]
+    assert list(selection.losses) == losses and selection.indices == (0, 1, 2, 3)
+    assert len(selection.kept) == 2 and selection.loss > 0
     cooled = [t.index for t in trainings.values() if t.variant == "cooldown"]
-    assert cooled == list(second.kept)
+    assert cooled == list(selection.kept)
     final = [t for t in trainings.values() if t.variant in ("combined", "whole")]
     assert {(t.index, t.variant) for t in final} == {(5, "combined"), (4, "whole")}
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
     made = events(finished.run, EntrantEvent)
     trunks = made[5].architecture.trunks.values()
-    assert list(trunks) == [made[index].architecture for index in second.kept]
-    # Networks in a rung are not evaluated on test data.
-    assert all(t.test.accuracy is None for t in trainings.values() if t.variant.startswith("rung"))
+    assert list(trunks) == [made[index].architecture for index in selection.kept]
+    # Networks in the trial are not evaluated on test data.
+    assert all(t.test.accuracy is None for t in trainings.values() if t.variant == "trial")
     assert (
         finished.architecture
         == events(finished.run, EntrantEvent)[finished.best.index].architecture
@@ -117,21 +122,25 @@ def test_the_saved_network_is_the_one_that_was_evaluated(finished):
 
 @pytest.mark.slow_on("jax")
 @pytest.mark.any_backend
-def test_a_rung_starts_from_the_weights_and_the_optimizer_of_the_one_before(tmp_path):
+def test_the_cooldown_starts_from_the_weights_and_the_optimizer_of_the_trial(tmp_path):
     settings = SearchConfig(**SETTINGS).resolved()
     data = race_module.TrainingData.load(settings)
     with Run.create(tmp_path / "run", settings) as run:
         node = race_module.entrants(settings, data)[1]
         trainings = RaceTrainings(run, data, None)
-        trainings.train(node, "rung_1")
-        after_one = keras.models.load_model(run.models / "001_rung_1.keras")
+        trained = trainings.train(node, "trial")
+        before = keras.models.load_model(run.models / "001_trial.keras")
         steps = -(-len(data.split.train) // settings.batch_size)
-        assert int(after_one.optimizer.iterations) == steps * node.plan.rungs[0]
-        trainings.train(node, "rung_2")
-        after_two = keras.models.load_model(run.models / "001_rung_2.keras")
-    assert int(after_two.optimizer.iterations) == steps * sum(node.plan.rungs)
-    moved = np.abs(after_two.get_weights()[0] - after_one.get_weights()[0]).max()
+        assert int(before.optimizer.iterations) == steps * node.plan.trial
+        trainings.train(node, "cooldown")
+        after = keras.models.load_model(run.models / "001_cooldown.keras")
+        logits = np.load(run.models / "001_trial.npy")
+    assert int(after.optimizer.iterations) == steps * (node.plan.trial + node.plan.cooldown)
+    moved = np.abs(after.get_weights()[0] - before.get_weights()[0]).max()
     assert 0 < moved < 0.2  # A few steps of Adam, not other random weights.
+    # The stored logits are those of the averaged weights, which the trial was judged by.
+    labels = data.dataset.y_train[data.split.validation]
+    assert cross_entropy(logits, labels) == pytest.approx(trained.validation.loss, rel=1e-5)
 
 
 START = "import resbuilder; resbuilder.resume({path!r}, workers={workers})"
@@ -155,7 +164,7 @@ def test_a_killed_race_with_workers_ends_like_one_without(tmp_path):
     process = begin(alone)
     assert process.wait() == 0, process.stderr.read()
     process = begin(parallel, 2)
-    while "halving 0" not in outcome(parallel):
+    while "selection" not in outcome(parallel):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
@@ -176,7 +185,7 @@ def test_the_report_compares_a_race_with_its_contender(finished, tmp_path):
     assert "mine, was trained for all 9 epochs" in page and "at equal total cost" in page
     history = read_history(folder)
     winner = history.records[5].score("combined")
-    kept = history.of(HalvingEvent)[-1].kept
+    kept = history.of(SelectionEvent)[-1].kept
     spent = [sum(t.epochs for t in history.records[i].trainings.values()) for i in kept]
     assert history.epochs_behind(winner) == max(spent)
 
@@ -211,7 +220,11 @@ def diverging(monkeypatch, *where):
     """Replace trainings by their results; the given ones, as (index, variant), diverge."""
 
     def outcome_of(self, node, variant):
-        build_model(node.architecture).save(self.folder.models / network_file(node.index, variant))
+        models = self.folder.models
+        build_model(node.architecture).save(models / network_file(node.index, variant))
+        labels = self.data.dataset.y_train[self.data.split.validation]
+        # The later a candidate, the less often it is right.
+        np.save(models / race_module.logits_file(node.index), np.eye(10)[labels] / (1 + node.index))
         ended = (node.index, variant) not in where
         scores = Scores(0.5, 1.0 + node.index) if ended else Scores(None, None)
         epochs = node.plan.epochs(variant)
@@ -225,16 +238,14 @@ def diverging(monkeypatch, *where):
 
 
 def test_the_cooldown_gets_the_epochs_of_diverged_candidates(tmp_path, monkeypatch):
-    diverging(monkeypatch, *((index, "rung_1") for index in (0, 1, 2)))
+    diverging(monkeypatch, *((index, "trial") for index in (0, 1, 2)))
     settings = SearchConfig(**SETTINGS | {"total_epochs": 10})
     run = search(settings, tmp_path / "run").run
     trainings = {(t.index, t.variant): t.epochs for t in events(run, TrainingEvent)}
-    assert [key for key in trainings if key[1] != "rung_1"] == [
-        (3, "rung_2"), (3, "cooldown"), (4, "combined"),
-    ]  # fmt: skip
+    assert [key for key in trainings if key[1] != "trial"] == [(3, "cooldown"), (4, "combined")]
     assert sum(trainings.values()) == 2 * 10
-    # The plan was (4 × 1 + 3 × 1 + 2 × 6 (cooldown)) / 2.
-    assert trainings[3, "cooldown"] == 15
+    # The plan was (4 × 2 (trial) + 2 × 6 (cooldown)) / 2.
+    assert trainings[3, "cooldown"] == 12
 
 
 def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path, monkeypatch):
@@ -249,7 +260,7 @@ def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path,
     [
         ([(i, "cooldown") for i in (0, 1)], "the loss became infinite in the cooldown"),
         (
-            [(i, "rung_1") for i in range(4)],
+            [(i, "trial") for i in range(4)],
             "no candidate's loss stayed finite",
         ),
     ],
@@ -275,7 +286,7 @@ def test_a_finished_race_is_resumed_without_a_training(finished, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"total_epochs": 4}, "too small for a race of 4 candidates: it must be at least 5"),
+        ({"total_epochs": 2}, "too small for a race of 4 candidates: it must be at least 3"),
         ({"flops": 10}, "each candidate gets 5, but the smallest"),
         ({"contenders": "vgg"}, "unknown contender 'vgg'; give resnet-20"),
         ({"contenders": "there_is_none.json"}, "cannot read the architecture"),

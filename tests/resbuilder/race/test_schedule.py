@@ -1,21 +1,21 @@
-"""Epochs and survivors of a race: computed by hand, and properties of every race."""
+"""Epochs of a race and the choice after its trial: computed by hand, and properties of all."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resbuilder.race import averaging_decay, race_plan, survivors
+from resbuilder.race import averaging_decay, best_together, race_plan
+from resbuilder.race.schedule import cross_entropy
 
 
 def test_epochs_are_divided_as_documented():
     plan = race_plan(42, 7)
-    # 0.2 · 84 / 7 = 2.4 and 0.2 · 84 / 3 = 5.6
-    assert (plan.starters, plan.rungs, plan.cooldown) == ((7, 3), (2, 6), (84 - 14 - 18) / 2)
-    assert str(plan) == "42 epochs = (7 × 2 + 3 × 6 + 2 × 26 (cooldown)) / 2"
-    assert [plan.stay(rung) for rung in (0, 1)] == [3, 2]
-    assert [plan.cost(variant, 6) for variant in ("rung_2", "cooldown", "whole")] == [3, 3, 6]
-    assert plan.before("rung_1") is None and plan.before("rung_2") == "rung_1"
-    assert plan.before("cooldown") == "rung_2" and plan.before("whole") is None
+    # 84 epochs of half the cost; a third of them for seven candidates.
+    assert (plan.trial, plan.cooldown) == (4, (84 - 7 * 4) / 2)
+    assert str(plan) == "42 epochs = (7 × 4 (trial) + 2 × 28 (cooldown)) / 2"
+    assert [plan.epochs(variant) for variant in ("trial", "cooldown", "whole")] == [4, 28, 42]
+    assert [plan.cost(variant, 6) for variant in ("trial", "cooldown", "whole")] == [3, 3, 6]
 
 
 def test_weights_are_averaged_over_about_one_epoch():
@@ -23,15 +23,11 @@ def test_weights_are_averaged_over_about_one_epoch():
     assert (averaging_decay(96, 32), averaging_decay(10**7, 32)) == (0.9, 0.9999)
 
 
-def test_a_single_candidate_gets_all_epochs():
-    plan = race_plan(3, 1)
-    assert (plan.trunks, plan.rungs, plan.cooldown) == (1, (), 3)
-    assert plan.before("cooldown") is None and str(plan) == "3 epochs = 1 × 3 (cooldown)"
-
-
-def test_two_candidates_need_no_rung():
-    plan = race_plan(3, 2)
-    assert (plan.trunks, plan.rungs, plan.cooldown) == (2, (), 3)
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_candidates_that_all_remain_need_no_trial(candidates):
+    plan = race_plan(3, candidates)
+    assert (plan.trunks, plan.trial, plan.cooldown) == (candidates, 0, 3)
+    assert str(plan) == f"3 epochs = ({candidates} × 3 (cooldown)) / {candidates}"
 
 
 @given(st.integers(1, 500), st.integers(1, 20))
@@ -42,19 +38,36 @@ def test_less_than_an_epoch_is_left_over_or_the_error_names_the_least_number(tot
         least = int(str(error).partition("at least ")[2].partition(",")[0])
         assert total < least and race_plan(least, candidates).cooldown >= 1
         return
-    spent = sum(n * e for n, e in zip(plan.starters, plan.rungs, strict=True))
-    unspent = plan.trunks * total - spent - plan.trunks * plan.cooldown
-    assert 0 <= unspent < plan.trunks and plan.cooldown >= 1 and min((1, *plan.rungs)) >= 1
+    spent = candidates * plan.trial + plan.trunks * plan.cooldown
+    assert 0 <= plan.trunks * total - spent < plan.trunks
+    assert plan.cooldown >= 1 and (plan.trial >= 1) == (candidates > 2)
 
 
-def test_the_best_of_each_depth_comes_before_the_second_best_of_another():
-    losses, depths = [1.0, 1.1, 1.2, 1.3, 2.0, 1.9], [1, 1, 1, 1, 2, 2]
-    assert survivors(losses, depths, 3) == [0, 1, 5]
-    assert survivors(losses, depths, 1, across=True) == [0]
+def test_the_cross_entropy_is_exact_also_for_large_logits():
+    logits = np.array([[0.0, np.log(3)], [1000.0, 0.0]])
+    assert cross_entropy(logits, np.array([1, 0])) == pytest.approx(-np.log(0.75) / 2)
 
 
-@pytest.mark.parametrize(
-    ("losses", "kept"), [([None, 2.0, 1.0], [2, 1]), ([None] * 3, []), ([1.0, 1.0, 1.0], [0, 1])]
-)
-def test_a_loss_that_is_not_finite_drops_out_and_the_earlier_of_equals_remains(losses, kept):
-    assert survivors(losses, [1, 1, 1], 2) == kept
+def test_the_pair_that_is_best_together_remains_not_the_two_best_alone():
+    right, wrong = (2.0, 0.0), (0.0, 2.0)
+    # Networks 0 and 1 err on the same images, network 2 more often, but on other ones.
+    logits = [np.array(rows) for rows in (
+        [right, right, right, right, wrong, wrong],
+        [right, right, right, right, wrong, wrong],
+        [wrong, wrong, wrong, right, right, right],
+    )]  # fmt: skip
+    labels = np.zeros(6, int)
+    losses = [cross_entropy(rows, labels) for rows in logits]
+    assert losses[0] == losses[1] < losses[2]
+    kept, loss = best_together(losses, logits, labels, 2)
+    assert kept == [0, 2]
+    assert loss == pytest.approx(cross_entropy((logits[0] + logits[2]) / 2, labels))
+    assert loss < losses[0]
+
+
+def test_a_loss_that_is_not_finite_drops_out():
+    logits = [np.zeros((3, 2))] * 3
+    labels = np.zeros(3, int)
+    assert best_together([None, 0.7, 0.6], logits, labels, 2) == ([2, 1], np.log(2))
+    assert best_together([None, 0.7, None], logits, labels, 2)[0] == [1]
+    assert best_together([None] * 3, logits, labels, 2) == ([], None)

@@ -15,8 +15,8 @@ from resbuilder.run import Entry
 from resbuilder.run.events import (
     EntrantEvent,
     FinishedEvent,
-    HalvingEvent,
     Scores,
+    SelectionEvent,
     TrainingEvent,
     Winner,
 )
@@ -56,18 +56,15 @@ def race(folder, contender=None, finish=True):
     config = SearchConfig(
         dataset="fashion_mnist", method="race", flops=FLOPS, contenders=contender and "resnet-20"
     )
-    kept = (1, 2, 4)
+    kept = (1, 2)
     events = [entrant(i, c.label, c.architecture) for i, c in enumerate(SPACE)]
     if contender:
         events.append(entrant(len(SPACE), "resnet-20", RESNET, "contender"))
-    first = [0.9, 0.7, 0.74, 0.8, 0.95, 1.1, 1.0]
-    events += [training(i, "rung_1", 2.0, loss) for i, loss in enumerate(first)]
-    events.append(HalvingEvent(rung=0, indices=tuple(range(7)), losses=tuple(first), kept=kept))
-    second = [0.5, 0.56, 0.6]
-    events += [training(i, "rung_2", first[i], loss) for i, loss in zip(kept, second, strict=True)]
-    events.append(HalvingEvent(rung=1, indices=kept, losses=tuple(second), kept=(1, 2)))
+    losses = (0.9, 0.7, 0.74, 0.8, 0.95, 1.1, 1.0)
+    events += [training(i, "trial", 2.0, loss) for i, loss in enumerate(losses)]
+    events.append(SelectionEvent(indices=tuple(range(7)), losses=losses, kept=kept, loss=0.65))
     if finish:
-        events += [training(i, "cooldown", 0.5, 0.3, 0.86) for i in (1, 2)]
+        events += [training(i, "cooldown", 0.5, 0.3, 0.86) for i in kept]
         if contender:
             events.append(training(7, "whole", 2.0, 0.35, contender))
         trunks = [SPACE[1], SPACE[2]]
@@ -139,12 +136,12 @@ def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
 
 def test_decisions_and_rows_describe_the_race(tmp_path):
     history = read_history(race(tmp_path / "run", contender=0.80))
-    rungs = [d for d in decisions(history) if d.kind == "Rung"]
-    assert rungs[0].text.startswith(
-        "Kept after rung 1 (by validation loss): #1 s1p+ 0111 (0.700), #2 s2p 111 (0.740), "
-        "#4 s1 2222 (0.950); dropped: "
+    (selection,) = [d for d in decisions(history) if d.kind == "Trial"]
+    assert selection.text.startswith(
+        "Kept by validation loss, which is 0.650 together: #1 s1p+ 0111 (0.700), "
+        "#2 s2p 111 (0.740); dropped: #0 s1p 111 (0.900), "
     )
-    assert history.epochs_behind(history.best()) == sum(PLAN.rungs) + PLAN.cooldown
+    assert history.epochs_behind(history.best()) == PLAN.trial + PLAN.cooldown
     assert summary_rows(history)[7]["origin"] == "contender resnet-20"
     assert search_table(tmp_path / "run").row_count == 9
 

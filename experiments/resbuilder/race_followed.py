@@ -102,7 +102,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
         folder = Path(name)
 
         class Peer(keras_tuner.Tuner):
-            """Trains the oracle's choice as a race trains in a rung."""
+            """Trains the oracle's choice as a race trains in its trial."""
 
             def run_trial(self, trial, verbose):
                 if clock.seconds() > limit:

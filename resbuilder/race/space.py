@@ -16,9 +16,8 @@ s2p+  the same, then a stage without blocks
 
 The digits after the name are the numbers of blocks in the stages. Widths double from stage to
 stage, and the skip connection between two stages averages 2×2 pixels. Deep networks, with two or
-more blocks per stage, begin only with s1, s1p and s1p+: they are narrow and learn slowly at first,
-but may be the best in the end. With two blocks per stage, s1 is ResNet-18 with a stem for small
-images, apart from the averages.
+more blocks per stage, begin only with s1, s1p and s1p+: they are narrow and learn slowly. With two
+blocks per stage, s1 is ResNet-18 with a stem for small images, apart from the averages.
 """
 
 from __future__ import annotations

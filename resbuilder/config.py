@@ -282,8 +282,8 @@ class SearchConfig(TrainConfig):
 
     method: str = option(
         "thesis",
-        "thesis: grow and prune one network, to reproduce the thesis; race: train candidates that "
-        "fill ζ, drop the worse ones and continue with the best, to get the most accurate network",
+        "thesis: grow and prune one network, to reproduce the thesis; race: train candidates, "
+        "drop the worse ones and join the best two, to get the most accurate network",
         choices=METHODS,
     )
     ema: float | None = option(

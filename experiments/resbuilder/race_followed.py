@@ -1,4 +1,4 @@
-"""A race and KerasTuner's Hyperband, followed over their processor time."""
+"""A race, KerasTuner's Hyperband and random search, followed over their processor time."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import contextlib
 import io
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 from rich.console import Console
 
-from resbuilder import SearchConfig
+from resbuilder import Architecture, SearchConfig
 from resbuilder.model import load_network
-from resbuilder.pipeline.race import Race, entrants
+from resbuilder.pipeline.race import WARMUP, Race, entrants
 from resbuilder.progress import SearchProgress
 from resbuilder.race import candidates, training_config
 from resbuilder.run import Run
@@ -58,8 +60,12 @@ class _Noted(keras.callbacks.Callback):
             averages.swap()
 
 
-def follow(job: dict, with_hyperband: bool) -> dict:
-    """Run Hyperband or a race.
+#: Runs a rival of the race: takes settings, data, and the most processor seconds.
+Rival = Callable[[SearchConfig, TrainingData, float], dict]
+
+
+def follow(job: dict, rival: Rival | None) -> dict:
+    """Run a race, or a rival for the time that the job names.
 
     Returns:
         ``networks``: for each network, the processor ``seconds`` since the start and the accuracies
@@ -67,8 +73,8 @@ def follow(job: dict, with_hyperband: bool) -> dict:
     """
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
-    if with_hyperband:
-        return hyperband(config, data, job["seconds"])
+    if rival is not None:
+        return rival(config, data, job["seconds"])
     clock = Clock()
 
     def noted(_) -> list[keras.callbacks.Callback]:
@@ -81,8 +87,36 @@ def follow(job: dict, with_hyperband: bool) -> dict:
         if last.best is not None:
             # The winner is made of trained networks, so no callback has seen it.
             network = load_network(run.best)
-            network.compile(metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")])
+            network.compile(
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+            )
             clock.note(last.best.accuracy_validation, network, data.batches("test", 256))
+    return {"networks": clock.networks, "seconds": clock.seconds()}
+
+
+def _space(config: SearchConfig, data: TrainingData) -> dict[str, Architecture]:
+    """Return the candidates of a race by label, each scaled to fill the whole budget."""
+    d = data.dataset
+    found = candidates(d.input_shape, d.classes, config.flops, config.candidate_depths, trunks=1)
+    return {c.label: c.architecture for c in found}
+
+
+def random_search(config: SearchConfig, data: TrainingData, limit: float) -> dict:
+    """Train candidates in random order until the time is up."""
+    clock, space = Clock(), list(_space(config, data).values())
+    np.random.default_rng(config.seed).shuffle(space)
+    settings = training_config(
+        config, epochs=config.total_epochs // 3, schedule="cosine", warmup=WARMUP, ema=None
+    )
+    for number, architecture in enumerate(space):
+        if clock.seconds() > limit:
+            break
+        keras.backend.clear_session()
+        trainer = Trainer(architecture, data, settings, config.seed + number, regularized=False)
+        record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
+        accuracy = record["validation"]["accuracy"]
+        clock.note(accuracy, trainer.model, trainer.unchanged("test"))
     return {"networks": clock.networks, "seconds": clock.seconds()}
 
 
@@ -90,13 +124,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     """Let KerasTuner choose networks and epochs until the time is up."""
     import keras_tuner
 
-    d, clock = data.dataset, Clock()
-    space = {
-        c.label: c.architecture
-        for c in candidates(
-            d.input_shape, d.classes, config.flops, config.candidate_depths, trunks=1
-        )
-    }
+    clock, space = Clock(), _space(config, data)
     ema = 1 - 1 / -(-len(data.split.train) // config.batch_size)
     with tempfile.TemporaryDirectory() as name, contextlib.suppress(keras_tuner.errors.FatalError):
         folder = Path(name)

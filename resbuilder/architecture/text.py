@@ -36,7 +36,9 @@ def _trunk_line(a: Architecture) -> str:
 
 def tree(a: Architecture) -> str:
     """Return one line for each stage and block, with resolutions and block names."""
-    return "\n".join(_trunk_tree(trunk, prefix) for prefix, trunk in a.trunks.items())
+    trunks = [_trunk_tree(trunk, prefix) for prefix, trunk in a.trunks.items()]
+    mean = [f"mean of the logits of {len(trunks)} trunks"] if a.beside else []
+    return "\n".join([*trunks, *mean])
 
 
 def _trunk_tree(a: Architecture, prefix: str) -> str:

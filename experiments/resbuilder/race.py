@@ -193,7 +193,7 @@ def whole(
     """
     import keras
 
-    from resbuilder.pipeline.race import WARMUP, joined
+    from resbuilder.pipeline.race_trainings import WARMUP, joined
     from resbuilder.race import training_config
     from resbuilder.training import Trainer
 

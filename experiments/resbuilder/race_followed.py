@@ -15,7 +15,8 @@ from rich.console import Console
 
 from resbuilder import Architecture, SearchConfig
 from resbuilder.model import load_network
-from resbuilder.pipeline.race import WARMUP, Race, entrants
+from resbuilder.pipeline.race import Race, entrants
+from resbuilder.pipeline.race_trainings import WARMUP
 from resbuilder.progress import SearchProgress
 from resbuilder.race import candidates, training_config
 from resbuilder.run import Run

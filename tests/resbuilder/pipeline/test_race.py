@@ -15,7 +15,7 @@ import pytest
 
 from resbuilder import SearchConfig, build_model, cost, resnet_architecture, resume, search
 from resbuilder.pipeline import race as race_module
-from resbuilder.pipeline.race import RaceTrainings
+from resbuilder.pipeline.race_trainings import RaceTrainings, logits_file
 from resbuilder.pipeline.trainings import network_file
 from resbuilder.race.schedule import cross_entropy
 from resbuilder.report import read_history, write_report
@@ -224,7 +224,7 @@ def diverging(monkeypatch, *where):
         build_model(node.architecture).save(models / network_file(node.index, variant))
         labels = self.data.dataset.y_train[self.data.split.validation]
         # The later a candidate, the less often it is right.
-        np.save(models / race_module.logits_file(node.index), np.eye(10)[labels] / (1 + node.index))
+        np.save(models / logits_file(node.index), np.eye(10)[labels] / (1 + node.index))
         ended = (node.index, variant) not in where
         scores = Scores(0.5, 1.0 + node.index) if ended else Scores(None, None)
         epochs = node.plan.epochs(variant)
@@ -258,7 +258,7 @@ def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path,
 @pytest.mark.parametrize(
     ("diverged", "why"),
     [
-        ([(i, "cooldown") for i in (0, 1)], "the loss became infinite in the cooldown"),
+        ([(i, "cooldown") for i in (0, 1)], "no loss stayed finite in the cooldown"),
         (
             [(i, "trial") for i in range(4)],
             "no candidate's loss stayed finite",

@@ -11,5 +11,6 @@ SCRIPTS = (
     "hyperband",
     "race",
     "race_anytime",
+    "race_pairs",
     "manipulation",
 )

@@ -1,0 +1,197 @@
+"""Beyond the thesis: why a race joins two candidates, and why their projections see averages.
+
+::
+
+    python -m experiments.resbuilder.race_pairs --preset laptop
+
+It trains each candidate with one block in a stage from scratch for all T epochs, as one network of
+ζ and as one of ζ/2, with averaged and with strided projections. Then it takes the mean logits of
+every pair of ζ/2. Accuracies are those on 20,000 training images (or all that are left) that no
+network sees, so neither validation nor test images decide how a race works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.summary import percent_spread
+from resbuilder.common.cli import Command
+from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from resbuilder import Architecture
+
+# Seeds of the design: experiments.resbuilder.race uses others.
+PRESETS = {
+    "quick": ((0,), {"total_epochs": 2, "train_limit": 600, "flops": 1.5e6}),
+    "laptop": ((0, 1), {"total_epochs": 42, "train_limit": 5_000, "flops": 4e6}),
+}
+TRANSITIONS = {"average": "averaged", "projection": "strided"}
+SHARES = (1, 2)
+JUDGED = 20_000
+
+
+def jobs_of(preset: str) -> dict[str, dict]:
+    """Return a job for each projection, part of ζ and seed, by name."""
+    seeds, settings = PRESETS[preset]
+    shared = settings | {"dataset": "cifar10", "method": "race"}
+    return {
+        f"{transition}_{share}_seed{seed}": {
+            "transition": transition,
+            "share": share,
+            "settings": shared | {"seed": seed},
+        }
+        for seed in seeds
+        for share in SHARES
+        for transition in TRANSITIONS
+    }
+
+
+def measure_job(job: dict) -> dict:
+    """Train all candidates of a job.
+
+    Returns:
+        ``alone``: the accuracy of each candidate by label; ``pairs``: that of the mean logits of
+        each pair, by both labels.
+    """
+    import keras
+
+    from resbuilder import SearchConfig
+    from resbuilder.pipeline.race_trainings import WARMUP
+    from resbuilder.race import candidates, training_config
+    from resbuilder.training import Trainer, TrainingData
+
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    data = TrainingData.load(config)
+    d = data.dataset
+    seen = np.union1d(data.split.train, data.split.validation)
+    unseen = np.setdiff1d(np.arange(len(d.y_train)), seen)
+    judged = np.random.default_rng(0).permutation(unseen)[:JUDGED]
+    settings = training_config(
+        config, epochs=config.total_epochs, schedule="cosine", warmup=WARMUP, ema=None
+    )
+    logits = {}
+    space = candidates(d.input_shape, d.classes, config.flops, [1], trunks=job["share"])
+    for number, candidate in enumerate(space):
+        keras.backend.clear_session()
+        architecture = with_transition(candidate.architecture, job["transition"])
+        seed = 1_000 * config.seed + number
+        trainer = Trainer(architecture, data, settings, seed, regularized=False)
+        trainer.fit(seed, regularize=False, test=False)
+        logits[candidate.label] = trainer.network.predict(
+            d.x_train[judged], batch_size=256, verbose=0
+        )
+
+    def accuracy(*labels: str) -> float:
+        mean = np.mean([logits[label] for label in labels], axis=0)
+        return float((mean.argmax(1) == d.y_train[judged]).mean())
+
+    return {
+        "alone": {label: accuracy(label) for label in logits},
+        "pairs": {" ∥ ".join(pair): accuracy(*pair) for pair in combinations(logits, 2)},
+    }
+
+
+def with_transition(architecture: Architecture, transition: str) -> Architecture:
+    """Return the same network with another kind of projection, which costs the same."""
+    stages = tuple(
+        replace(stage, transition=transition) if stage.projects else stage
+        for stage in architecture.stages
+    )
+    return replace(architecture, stages=stages)
+
+
+def groups(results: list[dict]) -> dict[tuple[str, str], dict[str, list[float]]]:
+    """Return accuracies over seeds by network, for each size and projection."""
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for r in sorted(results, key=lambda r: r["job"]["settings"]["seed"]):
+        share, transition = r["job"]["share"], TRANSITIONS[r["job"]["transition"]]
+        kinds = {"one of ζ" if share == 1 else "one of ζ/2": r["alone"]}
+        if share == 2:
+            kinds["two of ζ/2"] = r["pairs"]
+        for kind, accuracies in kinds.items():
+            group = found.setdefault((kind, transition), {})
+            for name, value in accuracies.items():
+                group.setdefault(name, []).append(value)
+    order = ["one of ζ/2", "one of ζ", "two of ζ/2"]
+    return dict(sorted(found.items(), key=lambda item: (order.index(item[0][0]), item[0][1])))
+
+
+def markdown(results: list[dict]) -> str:
+    """Return the table of accuracies."""
+    from resbuilder.report.style import si
+
+    s = results[0]["job"]["settings"]
+    seeds = sorted({r["job"]["settings"]["seed"] for r in results})
+    lines = [
+        f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {s['train_limit']:,} training images, "
+        f"validation included; {s['total_epochs']} epochs. Accuracy in % on training images that "
+        f"no network saw, mean ± deviation over seeds {', '.join(map(str, seeds))}.\n",
+        "| | projections | network | accuracy |",
+        "|---" * 4 + "|",
+    ]
+    lines += [
+        f"| {kind} | {transition} | {name} | {percent_spread(accuracies)} |"
+        for (kind, transition), group in groups(results).items()
+        for name, accuracies in group.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: list[dict]) -> Figure:
+    """Draw the mean accuracy of each network as a point, a row for each size and projection."""
+    from resbuilder.report.style import new_figure, percent_axis
+
+    colors = {"one of ζ/2": GREY, "one of ζ": ORANGE, "two of ζ/2": BLUE}
+    found = groups(results)
+    with styled():
+        figure = new_figure(0.9 + 0.42 * len(found))
+        axes = figure.subplots()
+        for place, ((kind, _), group) in enumerate(found.items()):
+            means = [np.mean(accuracies) for accuracies in group.values()]
+            axes.plot(means, [place] * len(means), "o", color=colors[kind], alpha=0.7)
+        axes.set_yticks(range(len(found)), [f"{kind}, {how}" for kind, how in found])
+        axes.invert_yaxis()
+        axes.set_title("Accuracy on unseen training images (points: networks, mean over seeds)")
+        percent_axis(axes.xaxis)
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Write the table and the figure next to a results file."""
+    results = stored(path)
+    publish(path, draw(results), markdown(results))
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"resbuilder/race_pairs": jobs_of},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "laptop": "40 minutes of one core"},
+    ),
+)
+SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("resbuilder", *PRESETS, seeds=SEEDS)
+def main(preset: str, running: Running) -> None:
+    """Measure all jobs and publish."""
+    jobs, chosen = jobs_of(preset), PRESETS[preset][0][: running.seeds]
+    only = [name for name, job in jobs.items() if job["settings"]["seed"] in chosen]
+    name = "resbuilder/race_pairs"
+    publish_from(measure(name, measure_job, jobs, preset, running, only=only))
+
+
+if __name__ == "__main__":
+    main()

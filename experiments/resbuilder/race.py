@@ -142,18 +142,16 @@ def measure_job(job: dict, searches: Path) -> dict:
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
     began = time.process_time()
-    if job["kind"] == PAIR:
-        of_trunks = [
-            SearchConfig(**trunk["settings"], data_dir=job["data_dir"]).resolved()
-            for trunk in job["trunks"]
-        ]
-        networks = [n for c in of_trunks for n in contenders(c, data.dataset).values()]
-        architecture = side_by_side(networks)
-        result = whole(architecture, data, of_trunks, config.total_epochs)
-        return _about(architecture) | result | {"seconds": time.process_time() - began}
     if job["kind"] != RACE:
-        (architecture,) = contenders(config, data.dataset).values()
-        result = whole(architecture, data, [config], job["epochs"])
+        # A hand-made network alone is its only trunk.
+        trunks = job.get("trunks", [job])
+        configs = [
+            SearchConfig(**trunk["settings"], data_dir=job["data_dir"]).resolved()
+            for trunk in trunks
+        ]
+        networks = [n for c in configs for n in contenders(c, data.dataset).values()]
+        architecture = side_by_side(networks)
+        result = whole(architecture, data, configs, trunks[0]["epochs"])
         return _about(architecture) | result | {"seconds": time.process_time() - began}
     folder = searches / f"{config.dataset}_seed{config.seed}"
     if (folder / "config.json").exists():
@@ -191,25 +189,17 @@ def whole(
         configs: The settings for each of its trunks.
         epochs: Epochs of each trunk.
     """
-    import keras
-
-    from resbuilder.pipeline.race_trainings import WARMUP, joined
+    from experiments.resbuilder.from_scratch import trained
+    from resbuilder.pipeline.race_trainings import joined
     from resbuilder.race import training_config
-    from resbuilder.training import Trainer
 
-    networks, settings = [], None
-    for number, (trunk, config) in enumerate(
-        zip(architecture.trunks.values(), configs, strict=True)
-    ):
-        keras.backend.clear_session()
-        settings = training_config(
-            config, epochs=epochs, schedule="cosine", warmup=WARMUP, ema=None
+    networks = [
+        trained(trunk, data, config, epochs, config.seed + 1000 * number)[0].network
+        for number, (trunk, config) in enumerate(
+            zip(architecture.trunks.values(), configs, strict=True)
         )
-        seed = config.seed + 1000 * number
-        trainer = Trainer(trunk, data, settings, seed, regularized=False)
-        trainer.fit(seed, regularize=False, test=False)
-        networks.append(trainer.network)
-    trainer = joined(architecture, networks, data, settings)
+    ]
+    trainer = joined(architecture, networks, data, training_config(configs[0]))
     accuracies = {part: trainer.evaluate(part)["accuracy"] for part in ("validation", "test")}
     return accuracies | {"epochs": epochs}
 

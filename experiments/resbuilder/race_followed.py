@@ -13,10 +13,10 @@ import keras
 import numpy as np
 from rich.console import Console
 
+from experiments.resbuilder.from_scratch import trained
 from resbuilder import Architecture, SearchConfig
 from resbuilder.model import load_network
 from resbuilder.pipeline.race import Race, entrants
-from resbuilder.pipeline.race_trainings import WARMUP
 from resbuilder.progress import SearchProgress
 from resbuilder.race import candidates, training_config
 from resbuilder.run import Run
@@ -107,15 +107,11 @@ def random_search(config: SearchConfig, data: TrainingData, limit: float) -> dic
     """Train candidates in random order until the time is up."""
     clock, space = Clock(), list(_space(config, data).values())
     np.random.default_rng(config.seed).shuffle(space)
-    settings = training_config(
-        config, epochs=config.total_epochs // 3, schedule="cosine", warmup=WARMUP, ema=None
-    )
     for number, architecture in enumerate(space):
         if clock.seconds() > limit:
             break
-        keras.backend.clear_session()
-        trainer = Trainer(architecture, data, settings, config.seed + number, regularized=False)
-        record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
+        seed, epochs = 1_000 * config.seed + number, config.total_epochs // 3
+        trainer, record = trained(architecture, data, config, epochs, seed)
         accuracy = record["validation"]["accuracy"]
         clock.note(accuracy, trainer.model, trainer.unchanged("test"))
     return {"networks": clock.networks, "seconds": clock.seconds()}

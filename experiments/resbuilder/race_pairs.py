@@ -64,12 +64,10 @@ def measure_job(job: dict) -> dict:
         ``alone``: the accuracy of each candidate by label; ``pairs``: that of the mean logits of
         each pair, by both labels.
     """
-    import keras
-
+    from experiments.resbuilder.from_scratch import trained
     from resbuilder import SearchConfig
-    from resbuilder.pipeline.race_trainings import WARMUP
-    from resbuilder.race import candidates, training_config
-    from resbuilder.training import Trainer, TrainingData
+    from resbuilder.race import candidates
+    from resbuilder.training import TrainingData
 
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
@@ -77,17 +75,12 @@ def measure_job(job: dict) -> dict:
     seen = np.union1d(data.split.train, data.split.validation)
     unseen = np.setdiff1d(np.arange(len(d.y_train)), seen)
     judged = np.random.default_rng(0).permutation(unseen)[:JUDGED]
-    settings = training_config(
-        config, epochs=config.total_epochs, schedule="cosine", warmup=WARMUP, ema=None
-    )
     logits = {}
     space = candidates(d.input_shape, d.classes, config.flops, [1], trunks=job["share"])
     for number, candidate in enumerate(space):
-        keras.backend.clear_session()
         architecture = with_transition(candidate.architecture, job["transition"])
         seed = 1_000 * config.seed + number
-        trainer = Trainer(architecture, data, settings, seed, regularized=False)
-        trainer.fit(seed, regularize=False, test=False)
+        trainer, _ = trained(architecture, data, config, config.total_epochs, seed)
         logits[candidate.label] = trainer.network.predict(
             d.x_train[judged], batch_size=256, verbose=0
         )
@@ -186,11 +179,8 @@ SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("resbuilder", *PRESETS, seeds=SEEDS)
 def main(preset: str, running: Running) -> None:
-    """Measure all jobs and publish."""
-    jobs, chosen = jobs_of(preset), PRESETS[preset][0][: running.seeds]
-    only = [name for name, job in jobs.items() if job["settings"]["seed"] in chosen]
-    name = "resbuilder/race_pairs"
-    publish_from(measure(name, measure_job, jobs, preset, running, only=only))
+    """Run the missing measurements, and write the table and the figure."""
+    publish_from(measure("resbuilder/race_pairs", measure_job, jobs_of(preset), preset, running))
 
 
 if __name__ == "__main__":

@@ -209,9 +209,7 @@ class Architecture:
             )
         new = {name: int(widths.get(name, width)) for name, width in known.items()}
         return side_by_side(
-            trunk._with_widths(
-                {name: new[prefix + name] for name in map(_name, trunk._convolutions())}
-            )
+            trunk._with_widths({c.name: new[prefix + c.name] for c in trunk._convolutions()})
             for prefix, trunk in self.trunks.items()
         )
 
@@ -320,7 +318,3 @@ def side_by_side(trunks: Iterable[Architecture]) -> Architecture:
     """
     first, *others = trunks
     return replace(first, beside=tuple(others)) if others else first
-
-
-def _name(convolution: Convolution) -> str:
-    return convolution.name

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -110,7 +111,7 @@ class RaceTrainings(Trainings):
 
 def logits_file(index: int) -> str:
     """Return the name of the file of a candidate's logits on validation data after its trial."""
-    return f"{index:03d}_{TRIAL}.npy"
+    return f"{Path(network_file(index, TRIAL)).stem}.npy"
 
 
 def joined(

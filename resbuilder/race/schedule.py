@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from scipy.special import log_softmax
 
 from resbuilder.variants import COOLDOWN, TRIAL, WHOLE
 
@@ -119,9 +120,8 @@ def best_together(
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean cross-entropy of logits (images, classes) for labels (images,)."""
-    shifted = logits.astype("float64") - logits.max(1, keepdims=True)
-    right = shifted[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(shifted).sum(1)) - right).mean())
+    logarithms = log_softmax(logits.astype("float64"), axis=1)
+    return float(-logarithms[np.arange(len(labels)), labels].mean())
 
 
 def averaging_decay(images: int, batch_size: int) -> float:

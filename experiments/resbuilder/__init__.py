@@ -12,5 +12,6 @@ SCRIPTS = (
     "race",
     "race_anytime",
     "race_pairs",
+    "race_refined",
     "manipulation",
 )

@@ -19,6 +19,8 @@ def prepare_backend() -> None:
     up to three times as long. Variables that the user has set are kept.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Each network is a new graph: TensorFlow's advice against tracing many does not apply.
+    logging.getLogger("tensorflow").addFilter(_no_retracing)
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
         if not any(isinstance(finder, _Quietly) for finder in sys.meta_path):
@@ -30,8 +32,6 @@ def load_backend() -> None:
     prepare_backend()
     import keras  # noqa: F401
 
-    # Each network is a new graph: TensorFlow's advice against tracing many does not apply.
-    logging.getLogger("tensorflow").addFilter(_no_retracing)
     # The backend's half a million objects live until the command ends. To visit them in every
     # garbage collection takes 5 % of a small search.
     gc.freeze()

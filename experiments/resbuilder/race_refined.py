@@ -1,0 +1,198 @@
+"""Beyond the thesis: does a race gain if its winners are refined by the thesis' moves?
+
+::
+
+    python -m experiments.resbuilder.race_refined --preset workstation
+
+At ζ = 2e7 and on all images of CIFAR-10, where depth and widths matter more than at 4e6:
+
+- **race**: `resbuilder search --method race`;
+- **refined**: the same race up to the end of its trial. Then each of its two candidates, with an
+  inserted block and with other widths, goes through another trial
+  (:mod:`experiments.resbuilder.refinement`), which takes 45 % of the epochs that are left;
+- **hand-made**: ResNet-20, and ResNet-18 with each of two stems, scaled to ζ, with all epochs and
+  the rate that was best for all three at 5,000 images.
+
+All three cost the same number of epochs of a network that fills ζ, except that an inserted block
+costs up to a fifth more until it is pruned.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from experiments.catalog import Experiment
+from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.resbuilder.race import hand_made_job
+from experiments.resbuilder.race import measure_job as measure_hand_made
+from experiments.summary import percent_spread
+from resbuilder.common.cli import Command
+from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+from resbuilder.config import CONTENDERS, SearchConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RACE, REFINED = "race", "race, refined"
+RATE = 1e-2
+# Seeds, and settings of SearchConfig.
+PRESETS = {
+    "quick": ((10,), {"total_epochs": 12, "train_limit": 600, "flops": 1.5e6}),
+    "workstation": ((10,), {"total_epochs": 20, "train_limit": None, "flops": 2e7}),
+}
+
+
+def jobs_of(preset: str) -> dict[str, dict]:
+    """Return all jobs by name: the race with its refinement, then the hand-made networks."""
+    seeds, settings = PRESETS[preset]
+    jobs = {}
+    for seed in seeds:
+        own = settings | {"dataset": "cifar10", "seed": seed}
+        jobs[f"race_seed{seed}"] = {"kind": RACE, "settings": own | {"method": "race"}}
+        jobs |= dict(hand_made_job(n, own["total_epochs"], RATE, own) for n in CONTENDERS)
+    return jobs
+
+
+def measure_job(job: dict, searches: Path) -> dict:
+    """Do a job.
+
+    Args:
+        job: See :func:`jobs_of`, with ``data_dir``.
+        searches: Folder of run folders; an interrupted race in it is resumed.
+
+    Returns:
+        For a hand-made network as in :mod:`experiments.resbuilder.race`. For a race, ``race`` and
+        ``refined`` as :meth:`experiments.resbuilder.refinement.Refinement.go` returns them, and
+        processor ``seconds``.
+    """
+    if job["kind"] != RACE:
+        return measure_hand_made(job, searches)
+    import io
+
+    from rich.console import Console
+
+    from experiments.resbuilder.refinement import Refinement
+    from resbuilder.pipeline.race import Race, entrants_of
+    from resbuilder.progress import SearchProgress
+    from resbuilder.run import Run
+    from resbuilder.training import TrainingData
+
+    began = time.process_time()
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    data = TrainingData.load(config)
+    folder = searches / f"{config.dataset}_seed{config.seed}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    found = (folder / "config.json").exists()
+    with Run.open(folder) if found else Run.create(folder, config) as run:
+        progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
+        race = Race(run, data, entrants_of(run, data), progress)
+        race.introduce()
+        refined = Refinement(race).go(race.trial())
+        best = race.go().best
+        if best is None:
+            raise ValueError(f"{folder}: the race found no network")
+        return {
+            "race": {
+                "validation": best.accuracy_validation,
+                "test": best.accuracy_test,
+                "architecture": str(race.nodes[best.index].architecture),
+            },
+            "refined": refined,
+            "seconds": time.process_time() - began,
+        }
+
+
+def rows(results: list[dict]) -> dict[str, list[float]]:
+    """Return the test accuracies of all seeds by row of the table."""
+    table: dict[str, list[float]] = {}
+    for r in sorted(results, key=lambda r: r["job"]["settings"]["seed"]):
+        if r["job"]["kind"] == RACE:
+            table.setdefault(RACE, []).append(r["race"]["test"])
+            table.setdefault(REFINED, []).append(r["refined"]["test"])
+        else:
+            table.setdefault(r["job"]["network"], []).append(r["test"])
+    order = (RACE, REFINED, *CONTENDERS)
+    return {name: table[name] for name in order if name in table}
+
+
+def markdown(results: list[dict]) -> str:
+    """Return the table of test accuracies, and what each trunk was refined to."""
+    from resbuilder.report.style import si
+
+    s = results[0]["job"]["settings"]
+    images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
+    seeds = sorted({r["job"]["settings"]["seed"] for r in results})
+    lines = [
+        f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; "
+        f"{s['total_epochs']} epochs each; seeds {', '.join(map(str, seeds))}. Test accuracy in "
+        "%.\n",
+        "| | test accuracy |",
+        "|---|---|",
+        *(f"| {name} | {percent_spread(tests)} |" for name, tests in rows(results).items()),
+        "\nValidation loss of averaged weights after the same number of epochs; the lowest "
+        "remained:\n",
+    ]
+    moves = [move for r in results if r["job"]["kind"] == RACE for move in r["refined"]["moves"]]
+    names = list(moves[0]["losses"]) if moves else []
+    lines += [f"| candidate | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
+    for move in moves:
+        losses = [f"{move['losses'][name]:.4f}" for name in names]
+        lines.append(f"| {move['label']} | {' | '.join(losses)} |")
+    lines.append("")
+    lines += [
+        f"- {move['label']}, {name}: `{text}`"
+        for move in moves
+        for name, text in move["architectures"].items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: list[dict]) -> Figure:
+    """Draw the test accuracies, a row for each network and a point for each seed."""
+    from resbuilder.report.style import new_figure, percent_axis
+
+    table = rows(results)
+    with styled():
+        figure = new_figure(0.9 + 0.42 * len(table))
+        axes = figure.subplots()
+        for place, (name, tests) in enumerate(table.items()):
+            color = {RACE: BLUE, REFINED: ORANGE}.get(name, GREY)
+            axes.plot(tests, [place] * len(tests), "o", color=color)
+        axes.set_yticks(range(len(table)), list(table))
+        axes.invert_yaxis()
+        axes.set_title("Test accuracy (points: seeds)")
+        percent_axis(axes.xaxis)
+    return figure
+
+
+def publish_from(path: Path) -> None:
+    """Write the table and the figure next to a results file."""
+    results = stored(path)
+    publish(path, draw(results), markdown(results))
+
+
+EXPERIMENTS = (
+    Experiment(
+        jobs={"resbuilder/race_refined": jobs_of},
+        publish_from=publish_from,
+        times={"quick": "minutes on 2 cores", "workstation": "4 hours of one core (estimate)"},
+    ),
+)
+
+
+@click.command(cls=Command, help=__doc__.splitlines()[0])
+@standard_options("resbuilder", *PRESETS)
+def main(preset: str, running: Running) -> None:
+    """Run the missing measurements, and write the table and the figure."""
+    name = "resbuilder/race_refined"
+    work = partial(measure_job, searches=running.folder(name, preset) / "searches")
+    publish_from(measure(name, work, jobs_of(preset), preset, running))
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,7 @@ from experiments.command import (
     stored,
 )
 from experiments.resbuilder import anytime
-from experiments.resbuilder.race import PRESETS, SEEDS
+from experiments.resbuilder.race_jobs import PRESETS, SEEDS
 from resbuilder.common.cli import Command
 
 RACE, HYPERBAND, RANDOM = METHODS = ("race", "Hyperband", "random search")

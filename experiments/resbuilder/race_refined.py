@@ -28,8 +28,8 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
-from experiments.resbuilder.race import hand_made_job
-from experiments.resbuilder.race import measure_job as measure_hand_made
+from experiments.resbuilder.race_jobs import hand_made_job
+from experiments.resbuilder.race_measured import measure_job as measure_hand_made
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, ORANGE, styled

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.resbuilder import anytime, race, race_anytime
+from experiments.resbuilder import anytime, race_anytime, race_jobs, race_table
+from experiments.resbuilder.columns import trainings
 from resbuilder import SearchConfig
 from resbuilder.config import CONTENDERS
 
@@ -17,20 +18,20 @@ def done(job, validation, test, **more):
 @pytest.fixture
 def results():
     """Return results of one seed: 3e-3 is best for ResNet-20, 1e-3 for the others."""
-    tried = race.rate_jobs("cifar10", "laptop")
+    tried = race_jobs.rate_jobs("cifar10", "laptop")
     best = {"resnet-20": 3e-3, "rb-r18": 1e-3, "rb-r18-small": 1e-3}
     found = {}
     for name, job in tried.items():
         good = job["settings"]["learning_rate"] == best[job["network"]]
         found[name] = done(job, 0.5 if good else 0.4, 0.45)
-    rates = race.chosen_rates(list(found.values()))
+    rates = race_jobs.chosen_rates(list(found.values()))
     assert rates == best
     whole = {"resnet-20": 0.60, "rb-r18": 0.62, "rb-r18-small": 0.64}
-    for name, job in race.jobs_of("cifar10", "laptop", 10, rates).items():
-        if job["kind"] == race.RACE:
+    for name, job in race_jobs.jobs_of("cifar10", "laptop", 10, rates).items():
+        if job["kind"] == race_jobs.RACE:
             scratch = {"scratch_validation": 0.6, "scratch_test": 0.67, "label": "s1p+ 0111"}
             found[name] = done(job, 0.66, 0.66, **scratch)
-        elif job["kind"] == race.PAIR:
+        elif job["kind"] == race_jobs.PAIR:
             found[name] = done(job, 0.65, 0.65)
         elif job["epochs"] == 42:
             found[name] = done(job, whole[job["network"]], whole[job["network"]])
@@ -38,40 +39,59 @@ def results():
 
 
 def test_the_trunks_of_the_hand_made_pair_share_the_budget():
-    job = race.jobs_of("cifar10", "laptop", 10, dict.fromkeys(CONTENDERS, 3e-3))["pair_seed10"]
+    job = race_jobs.jobs_of("cifar10", "laptop", 10, dict.fromkeys(CONTENDERS, 3e-3))["pair_seed10"]
     assert [trunk["settings"]["flops"] for trunk in job["trunks"]] == [2e6, 2e6]
     assert job["settings"]["flops"] == 4e6
 
 
-@pytest.mark.parametrize("preset", race.PRESETS)
+@pytest.mark.parametrize("preset", race_jobs.PRESETS)
 def test_a_search_accepts_every_job_and_no_seed_was_seen_during_the_design(preset):
     rates = dict.fromkeys(CONTENDERS, 3e-3)
-    jobs = race.rate_jobs("cifar10", preset)
-    for seed in race.PRESETS[preset][0]:
-        jobs |= race.jobs_of("cifar10", preset, seed, rates)
+    jobs = race_jobs.rate_jobs("cifar10", preset)
+    for seed in race_jobs.PRESETS[preset][0]:
+        jobs |= race_jobs.jobs_of("cifar10", preset, seed, rates)
     trunks = [trunk for job in jobs.values() for trunk in job.get("trunks", ())]
     configs = [SearchConfig(**job["settings"]) for job in (*jobs.values(), *trunks)]
-    assert {c.method for c in configs} == {"race"}
+    methods = [c.method for c in configs]
+    # The thesis' search runs once, where Table 6.1 does not have it at the same cost.
+    assert methods.count("thesis") == (preset != "laptop")
+    assert set(methods) <= {"race", "thesis"}
     assert not {c.seed for c in configs} & {0, 1, 3}
 
 
 def test_the_table_shows_the_lead_of_the_race_over_each_row(results):
-    text = race.markdown(results)
+    text = race_table.markdown(results)
     assert "| race | 66.00" in text and "| rb-r18-small | 64.00" in text
     row = next(line for line in text.splitlines() if line.startswith("| rb-r18-small"))
     assert "+2.00" in row
-    pair = next(line for line in text.splitlines() if line.startswith(f"| {race.PAIR}"))
+    pair = next(line for line in text.splitlines() if line.startswith(f"| {race_jobs.PAIR}"))
     assert "65.00" in pair and "+1.00" in pair
     assert "hand-made network that is best on test data, by seed: +2.00 points." in text
-    scratch = next(line for line in text.splitlines() if line.startswith(f"| {race.SCRATCH}"))
+    scratch = next(line for line in text.splitlines() if line.startswith(f"| {race_jobs.SCRATCH}"))
     assert "67.00" in scratch and "-1.00" in scratch
-    third = next(line for line in text.splitlines() if line.startswith(f"| {race.THIRD}"))
+    third = next(line for line in text.splitlines() if line.startswith(f"| {race_jobs.THIRD}"))
     assert "45.00" in third and "| 30 |" in third  # three trainings of 10 s
-    assert len(race.draw(results).axes[0].lines) == 2 * len(race.rows(results))
+    assert len(race_table.draw(results).axes[0].lines) == 2 * len(race_table.rows(results))
+
+
+def test_the_thesis_search_costs_as_many_epochs_as_the_race():
+    jobs = race_jobs.jobs_of("cifar10", "workstation", 10, dict.fromkeys(CONTENDERS, 3e-3))
+    settings = SearchConfig(**jobs["thesis_seed10"]["settings"])
+    total = jobs["race_seed10"]["settings"]["total_epochs"]
+    epochs = settings.epochs * trainings(settings.rounds, settings.insertions)
+    assert total <= epochs <= total + 1
+    assert settings.flops == jobs["race_seed10"]["settings"]["flops"]
+
+
+def test_a_row_of_the_thesis_search_is_in_the_table(results):
+    job = {"kind": race_jobs.THESIS, "settings": {"seed": 10}}
+    text = race_table.markdown([*results, done(job, 0.5, 0.48)])
+    row = next(line for line in text.splitlines() if line.startswith(f"| {race_jobs.THESIS}"))
+    assert "48.00" in row and "+18.00" in row
 
 
 def test_over_time_the_best_network_on_validation_images_counts():
-    settings = race.PRESETS["quick"][1] | {"dataset": "cifar10", "seed": 10}
+    settings = race_jobs.PRESETS["quick"][1] | {"dataset": "cifar10", "seed": 10}
     networks = [(10, 0.4, 0.5), (50, 0.3, 0.9), (60, 0.6, 0.7)]
     result = {
         "networks": [{"seconds": s, "validation": v, "test": t} for s, v, t in networks],

@@ -1,0 +1,84 @@
+"""What the comparison of a race with hand-made networks trains: presets, kinds and jobs."""
+
+from __future__ import annotations
+
+from experiments.command import seed_of
+from experiments.resbuilder.columns import FROM_SCRATCH, column_job
+from experiments.resbuilder.dataset_table import PRESETS as TABLE_PRESETS
+from resbuilder.config import CONTENDERS
+
+DATASETS = ("mnist", "fashion_mnist", "cifar10")
+RATES = (1e-3, 3e-3, 1e-2)
+# Seeds, and settings of SearchConfig.
+PRESETS = {
+    "quick": ((10,), {"total_epochs": 12, "train_limit": 600, "flops": 1.5e6}),
+    "laptop": ((10, 11, 12), {"total_epochs": 42, "train_limit": 5_000, "flops": 4e6}),
+    "workstation": ((10, 11, 12), {"total_epochs": 20, "train_limit": None, "flops": 4e6}),
+}
+SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
+HAND_MADE = "hand-made"
+RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner from scratch"
+PAIR, PAIRED = "two hand-made side by side", ("rb-r18", "rb-r18-small")
+THESIS = "the thesis' search (RB-R18)"
+# Those of Table 6.1; 21 trainings of one epoch at the workstation preset.
+THESIS_SETTINGS = {
+    "quick": TABLE_PRESETS["quick"][1],
+    "workstation": TABLE_PRESETS["laptop"][1] | {"epochs": 1, "train_limit": None},
+}
+
+
+def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Return the trainings that choose learning rates, by name."""
+    seeds, settings = PRESETS[preset]
+    epochs = settings["total_epochs"] // 3
+    return dict(
+        hand_made_job(network, epochs, rate, settings | {"dataset": dataset, "seed": seeds[0]})
+        for network in CONTENDERS
+        for rate in RATES
+    )
+
+
+def chosen_rates(results: list[dict]) -> dict[str, float]:
+    """Return the learning rate with the highest validation accuracy for each network.
+
+    Args:
+        results: Results that include the trainings of the first seed.
+    """
+    seed = min(seed_of(r["job"]) for r in results)
+    tried = [r for r in results if r["job"]["kind"] == HAND_MADE and seed_of(r["job"]) == seed]
+    fewest = min(r["job"]["epochs"] for r in tried)
+    short = [r for r in tried if r["job"]["epochs"] == fewest]
+    return {
+        network: max(
+            (r for r in short if r["job"]["network"] == network), key=lambda r: r["validation"]
+        )["job"]["settings"]["learning_rate"]
+        for network in CONTENDERS
+    }
+
+
+def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> dict[str, dict]:
+    """Return all jobs of a seed by name: first the race, then trainings of T and of T/3 epochs."""
+    settings = PRESETS[preset][1] | {"dataset": dataset, "seed": seed}
+    total = settings["total_epochs"]
+    jobs = {f"race_seed{seed}": {"kind": RACE, "settings": settings | {"method": "race"}}}
+    for epochs in (total, total // 3):
+        jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
+    halves = settings | {"flops": settings["flops"] / len(PAIRED)}
+    trunks = [hand_made_job(n, total, rates[n], halves)[1] for n in PAIRED]
+    jobs[f"pair_seed{seed}"] = {
+        "kind": PAIR,
+        "settings": settings | {"method": "race"},
+        "trunks": trunks,
+    }
+    if preset in THESIS_SETTINGS and seed == PRESETS[preset][0][0]:
+        given = THESIS_SETTINGS[preset] | {"dataset": dataset, "seed": seed}
+        thesis = column_job("rb-r18", given, scaled=True)
+        jobs[f"thesis_seed{seed}"] = thesis | {"kind": THESIS, FROM_SCRATCH: 0}
+    return jobs
+
+
+def hand_made_job(network: str, epochs: int, rate: float, settings: dict) -> tuple[str, dict]:
+    """Return the name and the settings of the training of a hand-made network."""
+    given = settings | {"method": "race", "contenders": network, "learning_rate": rate}
+    job = {"kind": HAND_MADE, "network": network, "epochs": epochs, "settings": given}
+    return f"{network}_{epochs}_epochs_{rate:g}_seed{settings['seed']}", job

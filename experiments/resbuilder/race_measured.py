@@ -1,0 +1,125 @@
+"""The measurements of a race and of the networks that it is compared with."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.resbuilder.columns import SEARCH, measure_column
+from experiments.resbuilder.race_jobs import RACE, THESIS
+from resbuilder.config import SearchConfig
+
+if TYPE_CHECKING:
+    from resbuilder import Architecture
+    from resbuilder.training import TrainingData
+
+
+def measure_job(job: dict, searches: Path) -> dict:
+    """Do a job.
+
+    Args:
+        job: See :func:`jobs_of`, with ``data_dir``.
+        searches: Folder of run folders; an interrupted race in it is resumed.
+
+    Returns:
+        ``architecture``, ``flops``, ``parameters``, accuracies on ``validation`` and ``test``
+        images, ``epochs`` of the weights, and processor ``seconds`` (of a race, since its last
+        interruption). A race also has ``label``, and the accuracies ``scratch_validation`` and
+        ``scratch_test`` of its architecture trained from scratch.
+    """
+    if job["kind"] == THESIS:
+        return _thesis(job, searches)
+    from resbuilder import resume, search
+    from resbuilder.architecture import side_by_side
+    from resbuilder.race import contenders
+    from resbuilder.report import read_history
+    from resbuilder.report.race import race_winner
+    from resbuilder.training import TrainingData
+
+    config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
+    data = TrainingData.load(config)
+    began = time.process_time()
+    if job["kind"] != RACE:
+        # A hand-made network alone is its only trunk.
+        trunks = job.get("trunks", [job])
+        configs = [
+            SearchConfig(**trunk["settings"], data_dir=job["data_dir"]).resolved()
+            for trunk in trunks
+        ]
+        networks = [n for c in configs for n in contenders(c, data.dataset).values()]
+        architecture = side_by_side(networks)
+        result = whole(architecture, data, configs, trunks[0]["epochs"])
+        return _about(architecture) | result | {"seconds": time.process_time() - began}
+    folder = searches / f"{config.dataset}_seed{config.seed}"
+    if (folder / "config.json").exists():
+        resume(folder)
+    else:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        search(config, folder)
+    seconds = time.process_time() - began
+    history = read_history(folder)
+    found = race_winner(history)
+    if found is None:
+        raise ValueError(f"{folder}: the race found no network: {history.finished.reason}")
+    architecture = found.record.architecture
+    each = [config] * len(architecture.trunks)
+    scratch = whole(architecture, data, each, config.total_epochs)
+    return _about(architecture) | {
+        "label": found.record.label,
+        "validation": found.validation,
+        "test": found.test,
+        "epochs": history.epochs_behind(found),
+        "seconds": seconds,
+        "scratch_validation": scratch["validation"],
+        "scratch_test": scratch["test"],
+    }
+
+
+def _thesis(job: dict, searches: Path) -> dict:
+    """Do the thesis' search."""
+    began = time.process_time()
+    result = measure_column(job | {"kind": SEARCH}, searches)
+    found = result["searched"]["found"]
+    if found is None:
+        raise ValueError(f"the thesis' search found no network: {result['searched']['reason']}")
+    about = {name: result[name] for name in ("architecture", "flops", "parameters")}
+    accuracies = {name: found[name] for name in ("validation", "test", "epochs")}
+    return about | accuracies | {"seconds": time.process_time() - began}
+
+
+def whole(
+    architecture: Architecture, data: TrainingData, configs: list[SearchConfig], epochs: int
+) -> dict:
+    """Train each trunk from scratch, as a contender of a race is trained.
+
+    Args:
+        architecture: The architecture.
+        data: The data.
+        configs: The settings for each of its trunks.
+        epochs: Epochs of each trunk.
+    """
+    from experiments.resbuilder.from_scratch import trained
+    from resbuilder.pipeline.race_trainings import joined
+    from resbuilder.race import training_config
+
+    networks = [
+        trained(trunk, data, config, epochs, config.seed + 1000 * number)[0].network
+        for number, (trunk, config) in enumerate(
+            zip(architecture.trunks.values(), configs, strict=True)
+        )
+    ]
+    trainer = joined(architecture, networks, data, training_config(configs[0]))
+    accuracies = {part: trainer.evaluate(part)["accuracy"] for part in ("validation", "test")}
+    return accuracies | {"epochs": epochs}
+
+
+def _about(architecture: Architecture) -> dict:
+    from resbuilder import cost
+
+    counted = cost(architecture)
+    return {
+        "architecture": str(architecture),
+        "flops": counted.flops,
+        "parameters": counted.parameters,
+    }

@@ -19,6 +19,8 @@ SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
 HAND_MADE = "hand-made"
 RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner from scratch"
 PAIR, PAIRED = "two hand-made side by side", ("rb-r18", "rb-r18-small")
+# Hand-made networks that are trained for all epochs at the workstation preset.
+RIVALS = 2
 THESIS = "the thesis' search (RB-R18)"
 # Those of Table 6.1; 21 trainings of one epoch at the workstation preset.
 THESIS_SETTINGS = {
@@ -39,37 +41,47 @@ def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
 
 
 def chosen_rates(results: list[dict]) -> dict[str, float]:
-    """Return the learning rate with the highest validation accuracy for each network.
+    """Return the learning rate with the highest validation accuracy for each hand-made network.
 
     Args:
         results: Results that include the trainings of the first seed.
+
+    Returns:
+        Rates by network, the network with the highest validation accuracy first.
     """
     seed = min(seed_of(r["job"]) for r in results)
     tried = [r for r in results if r["job"]["kind"] == HAND_MADE and seed_of(r["job"]) == seed]
     fewest = min(r["job"]["epochs"] for r in tried)
     short = [r for r in tried if r["job"]["epochs"] == fewest]
-    return {
-        network: max(
-            (r for r in short if r["job"]["network"] == network), key=lambda r: r["validation"]
-        )["job"]["settings"]["learning_rate"]
-        for network in CONTENDERS
-    }
+    rates: dict[str, float] = {}
+    for r in sorted(short, key=lambda r: -r["validation"]):
+        rates.setdefault(r["job"]["network"], r["job"]["settings"]["learning_rate"])
+    return rates
 
 
 def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> dict[str, dict]:
-    """Return all jobs of a seed by name: first the race, then trainings of T and of T/3 epochs."""
+    """Return all jobs of a seed by name: first the race, then trainings of T and of T/3 epochs.
+
+    Args:
+        dataset: Name of the dataset.
+        preset: A key of :data:`PRESETS`.
+        seed: Seed of the images, the race and the trainings.
+        rates: Learning rates of the hand-made networks, see :func:`chosen_rates`.
+    """
     settings = PRESETS[preset][1] | {"dataset": dataset, "seed": seed}
     total = settings["total_epochs"]
-    jobs = {f"race_seed{seed}": {"kind": RACE, "settings": settings | {"method": "race"}}}
-    for epochs in (total, total // 3):
-        jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
-    halves = settings | {"flops": settings["flops"] / len(PAIRED)}
-    trunks = [hand_made_job(n, total, rates[n], halves)[1] for n in PAIRED]
-    jobs[f"pair_seed{seed}"] = {
-        "kind": PAIR,
-        "settings": settings | {"method": "race"},
-        "trunks": trunks,
-    }
+    race = {"kind": RACE, "settings": settings | {"method": "race"}}
+    if preset == "workstation":
+        best = list(rates.items())[:RIVALS]
+        jobs = {f"race_seed{seed}": race | {"from_scratch": False}}
+        jobs |= dict(hand_made_job(n, total, rate, settings) for n, rate in best)
+    else:
+        jobs = {f"race_seed{seed}": race}
+        for epochs in (total, total // 3):
+            jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
+        halves = settings | {"flops": settings["flops"] / len(PAIRED)}
+        trunks = [hand_made_job(n, total, rates[n], halves)[1] for n in PAIRED]
+        jobs[f"pair_seed{seed}"] = race | {"kind": PAIR, "trunks": trunks}
     if preset in THESIS_SETTINGS and seed == PRESETS[preset][0][0]:
         given = THESIS_SETTINGS[preset] | {"dataset": dataset, "seed": seed}
         thesis = column_job("rb-r18", given, scaled=True)

@@ -25,8 +25,9 @@ def measure_job(job: dict, searches: Path) -> dict:
     Returns:
         ``architecture``, ``flops``, ``parameters``, accuracies on ``validation`` and ``test``
         images, ``epochs`` of the weights, and processor ``seconds`` (of a race, since its last
-        interruption). A race also has ``label``, and the accuracies ``scratch_validation`` and
-        ``scratch_test`` of its architecture trained from scratch.
+        interruption). A race also has ``label`` and, unless ``from_scratch`` is false, the
+        accuracies ``scratch_validation`` and ``scratch_test`` of its architecture trained from
+        scratch.
     """
     if job["kind"] == THESIS:
         return _thesis(job, searches)
@@ -63,17 +64,19 @@ def measure_job(job: dict, searches: Path) -> dict:
     if found is None:
         raise ValueError(f"{folder}: the race found no network: {history.finished.reason}")
     architecture = found.record.architecture
-    each = [config] * len(architecture.trunks)
-    scratch = whole(architecture, data, each, config.total_epochs)
-    return _about(architecture) | {
+    result = _about(architecture) | {
         "label": found.record.label,
         "validation": found.validation,
         "test": found.test,
         "epochs": history.epochs_behind(found),
         "seconds": seconds,
-        "scratch_validation": scratch["validation"],
-        "scratch_test": scratch["test"],
     }
+    if not job.get("from_scratch", True):
+        return result
+    each = [config] * len(architecture.trunks)
+    scratch = whole(architecture, data, each, config.total_epochs)
+    accuracies = ("validation", "test")
+    return result | {f"scratch_{part}": scratch[part] for part in accuracies}
 
 
 def _thesis(job: dict, searches: Path) -> dict:

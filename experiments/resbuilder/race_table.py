@@ -49,6 +49,7 @@ def rows(results: list[dict]) -> dict[str, dict[int, dict]]:
     scratch = {
         seed: r | {"test": r["scratch_test"], "epochs": total, "seconds": None}
         for seed, r in races.items()
+        if "scratch_test" in r
     }
     table = {
         RACE: races,
@@ -82,7 +83,7 @@ def markdown(results: list[dict]) -> str:
         f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
         f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± deviation over "
         f"seeds {', '.join(map(str, seeds))}. Learning rates chosen on validation data: "
-        + ", ".join(f"{network} {rate:g}" for network, rate in rates.items())
+        + ", ".join(f"{network} {rates[network]:g}" for network in CONTENDERS)
         + ".\n",
         "| | test accuracy | by seed | lead of the race, by seed | epochs of the weights | "
         "processor seconds |",

@@ -83,6 +83,16 @@ def test_the_thesis_search_costs_as_many_epochs_as_the_race():
     assert settings.flops == jobs["race_seed10"]["settings"]["flops"]
 
 
+def test_on_all_images_only_the_two_best_hand_made_networks_get_all_epochs():
+    reached = {"resnet-20": 0.5, "rb-r18": 0.4, "rb-r18-small": 0.6}
+    tried = race_jobs.rate_jobs("cifar10", "workstation").values()
+    rates = race_jobs.chosen_rates([done(job, reached[job["network"]], 0.1) for job in tried])
+    jobs = race_jobs.jobs_of("cifar10", "workstation", 11, rates)
+    rivals = [(j["network"], j["epochs"]) for j in jobs.values() if "network" in j]
+    assert rivals == [("rb-r18-small", 20), ("resnet-20", 20)]
+    assert len(jobs) == 3 and jobs["race_seed11"]["from_scratch"] is False
+
+
 def test_a_row_of_the_thesis_search_is_in_the_table(results):
     job = {"kind": race_jobs.THESIS, "settings": {"seed": 10}}
     text = race_table.markdown([*results, done(job, 0.5, 0.48)])

@@ -33,7 +33,7 @@ def test_the_table_shows_what_remained_and_the_figure_each_network():
     text = race_refined.markdown(results)
     assert "| race, refined | 66.00 |" in text and "| rb-r18 | 60.00 |" in text
     assert "| s2p+ 011 | 0.9000 | 0.8000 |" in text and "- s2p+ 011, inserted: `B`" in text
-    assert len(race_refined.draw(results).axes[0].lines) == 5
+    assert len(race_refined.draw(results).axes[0].lines) == 4
 
 
 @pytest.mark.slow

@@ -60,9 +60,10 @@ class Running:
         """Return how many of ``seeds`` seeds run."""
         return seeds if self.seeds is None else min(seeds, self.seeds)
 
-    def includes(self, job: dict) -> bool:
-        """Return whether a job belongs to the seeds that run."""
-        return self.seeds is None or seed_of(job) < self.seeds
+    def chosen(self, jobs: Mapping[str, dict]) -> list[str]:
+        """Return the names of the jobs of the first ``seeds`` seeds, or of all."""
+        seeds = sorted({seed_of(job) for job in jobs.values()})[: self.seeds]
+        return [name for name, job in jobs.items() if seed_of(job) in seeds]
 
     def folder(self, name: str, preset: str) -> Path:
         """Return the folder of the runs of ``CHAPTER/SCRIPT`` at a preset."""
@@ -242,7 +243,8 @@ def measure(
     Args:
         name: ``CHAPTER/SCRIPT``, for the folder of runs and the results file.
         work: Takes the settings of a job and returns its result.
-        jobs: Settings of all jobs by name. Stored results of jobs that do not run are kept.
+        jobs: Settings of all jobs by name. Stored results of jobs that do not run are kept. Their
+            settings may be provisional, such as a rate that is not chosen yet.
         preset: Results of ``"quick"`` stay in the folder of the runs; all others go to
             ``experiments/results``.
         running: Where the jobs run, and for how many seeds.
@@ -256,7 +258,7 @@ def measure(
     path = results_file(name, preset, running)
     path.parent.mkdir(parents=True, exist_ok=True)
     if only is None:
-        only = [job_name for job_name, job in jobs.items() if running.includes(job)]
+        only = running.chosen(jobs)
     run_all(
         work,
         {job_name: job for job_name, job in jobs.items() if job_name in only},
@@ -265,9 +267,9 @@ def measure(
         running.data_dir,
         running.cluster(),
         running.strategy,
-        after_each=lambda: _store(path, jobs, folder),
+        after_each=lambda: _store(path, jobs, folder, only),
     )
-    _store(path, jobs, folder)
+    _store(path, jobs, folder, only)
     return path
 
 
@@ -283,12 +285,12 @@ def seed_of(job: dict) -> int:
     return job.get("seed", job.get("settings", {}).get("seed", 0))
 
 
-def _store(path: Path, jobs: dict[str, dict], folder: Path) -> None:
-    """Write all results found, and keep stored results of jobs that have not run here."""
+def _store(path: Path, jobs: dict[str, dict], folder: Path, only: Collection[str]) -> None:
+    """Write the results of the jobs that run, and keep stored results of the others."""
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     entries = {}
     for name, job in jobs.items():
-        if done := read(folder, name, job):
+        if name in only and (done := read(folder, name, job)):
             about = {"job": job, "version": this_version(), "commit": done.get("commit")}
             entries[name] = about | done["result"]
         elif name in earlier and earlier[name]["job"] == as_stored(job):

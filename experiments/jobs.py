@@ -195,11 +195,11 @@ def this_version() -> str:
 def commit() -> str | None:
     """Return the checkout's commit, with ``+`` if files differ from it; None without git."""
     git = ["git", "-C", str(Path(__file__).parent)]
+    # Publishing changes the results, but not the code that measures.
+    status = ["status", "--porcelain", "--untracked-files=no", ":/", ":(exclude)results"]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True
-        )
+        changed = subprocess.run([*git, *status], capture_output=True, text=True)
     except OSError:
         return None
     if head.returncode or changed.returncode:

@@ -3,8 +3,9 @@
 Cosine and step decay must know the end of the training; ReduceLROnPlateau, Schedule-Free SGD and
 automatic braking need not. Each method's rate and momentum are chosen by validation accuracy with
 seed 0; test accuracy is reported over all seeds. All methods have the same network, data, batches
-and epochs, except that automatic braking ends by itself. The table adds the rows of Tables 3.1
-and 3.2 that validation accuracy would choose; a column gives the epochs of each training.
+and epochs, except that automatic braking ends by itself, after at most twice as many epochs. The
+table adds the rows of Tables 3.1 and 3.2 that validation accuracy would choose; a column gives the
+epochs of each training.
 
 ::
 

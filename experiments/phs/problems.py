@@ -3,7 +3,8 @@
 The three small problems need no download: 8×8 images of digits, the progression of diabetes from
 ten numbers for each patient, and the next character of this repository's licence. Each method's
 settings are chosen by validation loss with seed 0. Test scores are over three seeds, with the
-weights of the epoch that is best on validation data. The defaults of PHS are not tuned.
+weights of the epoch that is best on validation data. The defaults of PHS are not tuned. Automatic
+braking ends by itself, after at most three times the epochs of the other methods.
 
 ::
 
@@ -321,7 +322,8 @@ def publish_from(path: Path) -> None:
     text = page(
         "PHS, SGD and Adam on three small problems",
         "Each method's settings are chosen by validation loss with seed 0; the defaults of PHS are "
-        "not tuned.",
+        "not tuned. Automatic braking ends by itself, after at most three times the epochs of the "
+        "others.",
         COLUMNS,
         settings_table(groups),
     )

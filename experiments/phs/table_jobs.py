@@ -151,8 +151,9 @@ def table_command(dataset: str) -> Callable:
     @standard_options("phs", seeds={name: chosen.seeds for name, chosen in PRESETS.items()})
     def main(preset: str, running: Running) -> None:
         jobs = all_jobs(dataset, preset)
+        chosen = running.chosen(jobs)
         for group in job_groups(dataset, preset):
-            if only := [name for name, job in group.items() if running.includes(job)]:
+            if only := [name for name in group if name in chosen]:
                 publish_from(measure(f"phs/{dataset}", work, jobs, preset, running, only))
 
     return main

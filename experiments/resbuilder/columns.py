@@ -11,10 +11,11 @@ at the same number of epochs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.resbuilder.searches import begun
 from resbuilder.variants import VARIANTS, WITH_REG
 
 if TYPE_CHECKING:
@@ -142,35 +143,21 @@ def _history(job: dict, config: SearchConfig, folder: Path) -> History:
     from rich.console import Console
 
     from experiments.resbuilder.random_search import random_search
-    from resbuilder import SearchConfig, resume, search
+    from resbuilder import resume, search
     from resbuilder.progress import SearchProgress
     from resbuilder.report import read_history
-    from resbuilder.run import read_config
 
-    begun = (folder / "config.json").exists()
-    if begun:
-        found = SearchConfig.from_mapping(read_config(folder, "search"))
-        if _decisive(found) != _decisive(config):
-            raise ValueError(
-                f"{folder} is a search with other settings: remove it, or choose another folder "
-                "with --out"
-            )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    interrupted = begun(config, folder)
     with open(folder.with_suffix(".log"), "a", encoding="utf-8") as log:
         total = trainings(config.rounds, config.insertions)
         progress = SearchProgress(total, Console(file=log))
         if job["kind"] == RANDOM:
             random_search(config, folder, progress, job["networks"])
-        elif begun:
+        elif interrupted:
             resume(folder, progress)
         else:
             search(config, folder, progress=progress)
     return read_history(folder)
-
-
-def _decisive(config: SearchConfig) -> SearchConfig:
-    """Return only the settings that affect the result: not the place of the data or the devices."""
-    return replace(config, data_dir=None, strategy="one_device")
 
 
 def _summary(history: History) -> dict:

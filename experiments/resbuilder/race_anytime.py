@@ -14,7 +14,8 @@ each candidate fills half of ζ, because the final network joins two. For the ot
   learning rate falls to 0.
 
 Both run for the processor time of the race. At each time the best network so far on validation
-data counts. The time for test images is not counted.
+data counts. The time for test images is not counted, except a few seconds at the end of the race,
+which the other methods get, too.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ def markdown(results: list[dict]) -> str:
         f"T = {s['total_epochs']} epochs. Times are processor seconds on one core; accuracies are "
         "mean ± standard deviation over seeds.\n"
     )
-    for rival in (HYPERBAND, RANDOM):
-        if rival in found:
-            gained = anytime.ahead(times, found[RACE], found[rival])
+    for method in (HYPERBAND, RANDOM):
+        if method in found:
+            gained = anytime.ahead(times, found[RACE], found[method])
             text += (
-                f"After the first tenth of the time, the race is above {rival} for "
+                f"After the first tenth of the time, the race is above {method} for "
                 f"{(gained > 0).mean():.0%} of the rest; its smallest lead is "
                 f"{100 * gained.min():+.2f} points, at the end it is {100 * gained[-1]:+.2f}.\n"
             )
@@ -80,8 +81,8 @@ def work(job: dict) -> dict:
     """Do one job: follow one of the methods."""
     from experiments.resbuilder.race_followed import follow, hyperband, random_search
 
-    rivals = {HYPERBAND: hyperband, RANDOM: random_search}
-    return follow(job, rivals.get(job["method"]))
+    baselines = {HYPERBAND: hyperband, RANDOM: random_search}
+    return follow(job, baselines.get(job["method"]))
 
 
 def race_jobs(preset: str) -> dict[str, dict]:
@@ -97,7 +98,7 @@ def race_jobs(preset: str) -> dict[str, dict]:
 
 
 def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
-    """Return all jobs of a preset by name; rivals get the time of the race, 0 if unknown."""
+    """Return all jobs of a preset by name; baselines get the race's time, 0 if it is unknown."""
     path = results_file("resbuilder/race_anytime", preset, running)
     results = stored(path) if path.is_file() else []
     races = {r["job"]["settings"]["seed"]: r for r in results if r["job"]["method"] == RACE}
@@ -129,9 +130,9 @@ EXPERIMENTS = (
 @click.command(cls=Command, help=__doc__.splitlines()[0])
 @standard_options("resbuilder", *PRESETS, seeds=SEEDS)
 def main(preset: str, running: Running) -> None:
-    """Measure the races, then their rivals with the same time, and publish."""
+    """Measure the races, then the baselines with the same time, and publish."""
     name, chosen = "resbuilder/race_anytime", PRESETS[preset][0][: running.seeds]
-    for method in METHODS:  # The rivals get the time that the race took.
+    for method in METHODS:  # The baselines get the time that the race took.
         jobs = expected_jobs(preset, running)
         only = [n for n, j in jobs.items() if j["settings"]["seed"] in chosen]
         only = [n for n in only if jobs[n]["method"] in METHODS[: METHODS.index(method) + 1]]

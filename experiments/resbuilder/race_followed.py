@@ -18,7 +18,7 @@ from resbuilder import Architecture, SearchConfig
 from resbuilder.model import load_network
 from resbuilder.pipeline.race import Race, entrants
 from resbuilder.progress import SearchProgress
-from resbuilder.race import candidates, training_config
+from resbuilder.race import averaging_decay, candidates, training_config
 from resbuilder.run import Run
 from resbuilder.surgery import inherit
 from resbuilder.training import Trainer, TrainingData
@@ -61,12 +61,12 @@ class _Noted(keras.callbacks.Callback):
             averages.swap()
 
 
-#: Runs a rival of the race: takes settings, data, and the most processor seconds.
-Rival = Callable[[SearchConfig, TrainingData, float], dict]
+#: Runs a baseline: takes settings, data, and the most processor seconds.
+Baseline = Callable[[SearchConfig, TrainingData, float], dict]
 
 
-def follow(job: dict, rival: Rival | None) -> dict:
-    """Run a race, or a rival for the time that the job names.
+def follow(job: dict, baseline: Baseline | None) -> dict:
+    """Run a race, or a baseline for the time that the job names.
 
     Returns:
         ``networks``: for each network, the processor ``seconds`` since the start and the accuracies
@@ -74,8 +74,8 @@ def follow(job: dict, rival: Rival | None) -> dict:
     """
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
-    if rival is not None:
-        return rival(config, data, job["seconds"])
+    if baseline is not None:
+        return baseline(config, data, job["seconds"])
     clock = Clock()
 
     def noted(_) -> list[keras.callbacks.Callback]:
@@ -122,7 +122,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     import keras_tuner
 
     clock, space = Clock(), _space(config, data)
-    ema = 1 - 1 / -(-len(data.split.train) // config.batch_size)
+    ema = averaging_decay(len(data.split.train), config.batch_size)
     with tempfile.TemporaryDirectory() as name, contextlib.suppress(keras_tuner.errors.FatalError):
         folder = Path(name)
 
@@ -147,7 +147,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
                     source = load_network(before, True)
                     inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
                 record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
-                trainer.save(folder / f"{trial.trial_id}.keras", to_go_on=True)
+                trainer.save(folder / f"{trial.trial_id}.keras", for_resuming=True)
                 accuracy = record["validation"]["accuracy"]
                 clock.note(accuracy, trainer.model, trainer.unchanged("test"))
                 return {"val_accuracy": accuracy}

@@ -20,7 +20,7 @@ HAND_MADE = "hand-made"
 RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner from scratch"
 PAIR, PAIRED = "two hand-made side by side", ("rb-r18", "rb-r18-small")
 # Hand-made networks that are trained for all epochs at the workstation preset.
-RIVALS = 2
+FINALISTS = 2
 THESIS = "the thesis' search (RB-R18)"
 # Those of Table 6.1; 21 trainings of one epoch at the workstation preset.
 THESIS_SETTINGS = {
@@ -72,7 +72,7 @@ def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> di
     total = settings["total_epochs"]
     race = {"kind": RACE, "settings": settings | {"method": "race"}}
     if preset == "workstation":
-        best = list(rates.items())[:RIVALS]
+        best = list(rates.items())[:FINALISTS]
         jobs = {f"race_seed{seed}": race | {"from_scratch": False}}
         jobs |= dict(hand_made_job(n, total, rate, settings) for n, rate in best)
     else:

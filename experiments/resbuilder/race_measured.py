@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from experiments.resbuilder.columns import SEARCH, measure_column
 from experiments.resbuilder.race_jobs import RACE, THESIS
+from experiments.resbuilder.searches import begun
 from resbuilder.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ def measure_job(job: dict, searches: Path) -> dict:
 
     Returns:
         ``architecture``, ``flops``, ``parameters``, accuracies on ``validation`` and ``test``
-        images, ``epochs`` of the weights, and processor ``seconds`` (of a race, since its last
-        interruption). A race also has ``label`` and, unless ``from_scratch`` is false, the
+        images, ``epochs`` of the weights, and processor ``seconds`` (None for a race that was
+        interrupted). A race also has ``label`` and, unless ``from_scratch`` is false, the
         accuracies ``scratch_validation`` and ``scratch_test`` of its architecture trained from
         scratch.
     """
@@ -40,7 +41,7 @@ def measure_job(job: dict, searches: Path) -> dict:
 
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
-    began = time.process_time()
+    start = time.process_time()
     if job["kind"] != RACE:
         # A hand-made network alone is its only trunk.
         trunks = job.get("trunks", [job])
@@ -51,14 +52,11 @@ def measure_job(job: dict, searches: Path) -> dict:
         networks = [n for c in configs for n in contenders(c, data.dataset).values()]
         architecture = side_by_side(networks)
         result = whole(architecture, data, configs, trunks[0]["epochs"])
-        return _about(architecture) | result | {"seconds": time.process_time() - began}
+        return _about(architecture) | result | {"seconds": time.process_time() - start}
     folder = searches / f"{config.dataset}_seed{config.seed}"
-    if (folder / "config.json").exists():
-        resume(folder)
-    else:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        search(config, folder)
-    seconds = time.process_time() - began
+    interrupted = begun(config, folder)
+    resume(folder) if interrupted else search(config, folder)
+    seconds = None if interrupted else time.process_time() - start
     history = read_history(folder)
     found = race_winner(history)
     if found is None:
@@ -81,14 +79,14 @@ def measure_job(job: dict, searches: Path) -> dict:
 
 def _thesis(job: dict, searches: Path) -> dict:
     """Do the thesis' search."""
-    began = time.process_time()
+    start = time.process_time()
     result = measure_column(job | {"kind": SEARCH}, searches)
     found = result["searched"]["found"]
     if found is None:
         raise ValueError(f"the thesis' search found no network: {result['searched']['reason']}")
     about = {name: result[name] for name in ("architecture", "flops", "parameters")}
     accuracies = {name: found[name] for name in ("validation", "test", "epochs")}
-    return about | accuracies | {"seconds": time.process_time() - began}
+    return about | accuracies | {"seconds": time.process_time() - start}
 
 
 def whole(

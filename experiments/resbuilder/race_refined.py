@@ -7,11 +7,11 @@
 At ζ = 2e7 and on all images of CIFAR-10, where depth and widths matter more than at 4e6:
 
 - **race**: `resbuilder search --method race`;
-- **refined**: the same race up to the end of its trial. Then each of its two candidates, with an
-  inserted block and with other widths, goes through another trial
-  (:mod:`experiments.resbuilder.refinement`), which takes 45 % of the epochs that are left;
-- **hand-made**: ResNet-18 with each of two stems, scaled to ζ, with all epochs and the rate that was
-  best for both at 5,000 images. There, ResNet-20 is behind both.
+- **refined**: the same race up to the end of its trial. Then each of the two remaining candidates
+  competes with two variants of itself, one with an inserted block and one with other widths
+  (:mod:`experiments.resbuilder.refinement`). That takes 45 % of the epochs that are left;
+- **hand-made**: ResNet-18 with each of two stems, scaled to ζ, with all epochs and the rate that
+  was best for both at 5,000 images. There, ResNet-20 is behind both.
 
 All three cost the same number of epochs of a network that fills ζ, except that an inserted block
 costs up to a fifth more until it is pruned.
@@ -19,7 +19,6 @@ costs up to a fifth more until it is pruned.
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
 from experiments.resbuilder.race_jobs import PAIRED, hand_made_job
 from experiments.resbuilder.race_measured import measure_job as measure_hand_made
+from experiments.resbuilder.searches import begun
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
@@ -67,32 +67,36 @@ def measure_job(job: dict, searches: Path) -> dict:
 
     Returns:
         For a hand-made network as in :mod:`experiments.resbuilder.race`. For a race, ``race`` and
-        ``refined`` as :meth:`experiments.resbuilder.refinement.Refinement.go` returns them, and
-        processor ``seconds``.
+        ``refined``, which :meth:`experiments.resbuilder.refinement.Refinement.go` describes.
     """
     if job["kind"] != RACE:
         return measure_hand_made(job, searches)
     import io
+    import json
 
     from rich.console import Console
 
     from experiments.resbuilder.refinement import Refinement
+    from resbuilder.common.files import write_json
     from resbuilder.pipeline.race import Race, entrants_of
     from resbuilder.progress import SearchProgress
     from resbuilder.run import Run
     from resbuilder.training import TrainingData
 
-    began = time.process_time()
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
     folder = searches / f"{config.dataset}_seed{config.seed}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    found = (folder / "config.json").exists()
-    with Run.open(folder) if found else Run.create(folder, config) as run:
+    done = folder.with_suffix(".refined.json")
+    with Run.open(folder) if begun(config, folder) else Run.create(folder, config) as run:
         progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
         race = Race(run, data, entrants_of(run, data), progress)
         race.introduce()
-        refined = Refinement(race).go(race.trial())
+        remaining = race.trial()
+        if done.exists():
+            refined = json.loads(done.read_text(encoding="utf-8"))
+        else:
+            refined = Refinement(race).go(remaining)
+            write_json(done, refined)
         best = race.go().best
         if best is None:
             raise ValueError(f"{folder}: the race found no network")
@@ -103,7 +107,6 @@ def measure_job(job: dict, searches: Path) -> dict:
                 "architecture": str(race.nodes[best.index].architecture),
             },
             "refined": refined,
-            "seconds": time.process_time() - began,
         }
 
 
@@ -141,7 +144,7 @@ def markdown(results: list[dict]) -> str:
     names = list(moves[0]["losses"]) if moves else []
     lines += [f"| candidate | {' | '.join(names)} |", "|---" * (1 + len(names)) + "|"]
     for move in moves:
-        losses = [f"{move['losses'][name]:.4f}" for name in names]
+        losses = [_loss(move["losses"][name]) for name in names]
         lines.append(f"| {move['label']} | {' | '.join(losses)} |")
     lines.append("")
     lines += [
@@ -150,6 +153,10 @@ def markdown(results: list[dict]) -> str:
         for name, text in move["architectures"].items()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _loss(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
 def draw(results: list[dict]) -> Figure:

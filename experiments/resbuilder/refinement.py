@@ -1,6 +1,6 @@
 """Refine the candidates that a race has chosen, by the moves of the thesis.
 
-A candidate, which fills its part of ζ, has two children within the same part:
+A candidate, which fills its part of ζ, has two variants within the same part:
 
 - **inserted**: it gets a block near the identity at a random position. After half of its epochs the
   least important channels of all layers are pruned, so that it fits again.
@@ -8,7 +8,7 @@ A candidate, which fills its part of ζ, has two children within the same part:
   factor widens all layers. So layers with more important channels become wider.
 
 Both inherit all weights and the optimizer's state, and pruning folds the mean output of a removed
-channel into the layers that read it. Candidate and children train for the same number of epochs, at
+channel into the layers that read it. Candidate and variants train for the same number of epochs, at
 the constant rate of the trial. The one with the lowest validation loss of averaged weights remains.
 """
 
@@ -33,7 +33,7 @@ from resbuilder.training import Trainer
 from resbuilder.variants import COOLDOWN, TRIAL
 
 UNCHANGED, INSERTED, OTHER_WIDTHS = "unchanged", "inserted", "other widths"
-CONTESTANTS = (UNCHANGED, INSERTED, OTHER_WIDTHS)
+VARIANTS = (UNCHANGED, INSERTED, OTHER_WIDTHS)
 #: The fraction of a candidate's remaining epochs for these three together.
 SHARE = 0.45
 # The most FLOPs of a new block, and what pruning leaves before widening, as parts of the whole.
@@ -44,9 +44,9 @@ NEW = "refined"
 
 
 @dataclass
-class _Contestant:
+class _Trained:
     architecture: Architecture
-    loss: float
+    loss: float | None
     network: keras.Model
 
 
@@ -68,19 +68,19 @@ class Refinement:
 
         Returns:
             Accuracies on ``validation`` and ``test`` images, the ``architecture``, and ``moves``:
-            for each candidate its ``label``, the ``epochs`` of each contestant, and by contestant
-            the validation ``losses`` and ``architectures``.
+            for each candidate its ``label``, the ``epochs`` of each variant, and by variant
+            the validation ``losses`` (None if not finite) and ``architectures``.
         """
         trainings, moves, refined = self._race.trainings, [], []
         for node in best:
-            epochs = max(1, round(SHARE * node.plan.cooldown / len(CONTESTANTS)))
-            contestants = self._contestants(node, epochs)
-            chosen = min(contestants.values(), key=lambda c: c.loss)
+            epochs = max(1, round(SHARE * node.plan.cooldown / len(VARIANTS)))
+            variants = self._variants(node, epochs)
+            chosen = min(variants.values(), key=lambda v: math.inf if v.loss is None else v.loss)
             entrant = replace(
                 node,
                 index=len(self._race.nodes) + 1 + len(refined),  # one that the race does not use
                 architecture=chosen.architecture,
-                plan=replace(node.plan, cooldown=node.plan.cooldown - epochs * len(CONTESTANTS)),
+                plan=replace(node.plan, cooldown=node.plan.cooldown - epochs * len(VARIANTS)),
             )
             chosen.network.save(self._file(entrant))
             refined.append(entrant)
@@ -88,8 +88,8 @@ class Refinement:
                 {
                     "label": node.label,
                     "epochs": epochs,
-                    "losses": {name: c.loss for name, c in contestants.items()},
-                    "architectures": {n: str(c.architecture) for n, c in contestants.items()},
+                    "losses": {name: v.loss for name, v in variants.items()},
+                    "architectures": {name: str(v.architecture) for name, v in variants.items()},
                 }
             )
         for entrant in refined:
@@ -104,14 +104,15 @@ class Refinement:
             "moves": moves,
         }
 
-    def _contestants(self, node: Entrant, epochs: int) -> dict[str, _Contestant]:
+    def _variants(self, node: Entrant, epochs: int) -> dict[str, _Trained]:
         source = load_network(self._file(node), True)
         part = int(self._config.flops / node.plan.trunks)
         original = node.architecture
         # An odd epoch is for the network that fits.
         before = epochs // 2
         drawn = draw_insertion(original, (original,), NEW, self._rng, BLOCK * part)
-        assert drawn is not None
+        if drawn is None:
+            raise ValueError(f"no block can be inserted into {node.label}: {original}")
         deeper = self._train(drawn[0], source, before)
         small = prune(deeper.network, flops=part, data=self._images, verbose=False)
         inserted = drawn[0].with_widths(_widths(small, drawn[0]))
@@ -123,7 +124,7 @@ class Refinement:
             OTHER_WIDTHS: self._train(other, expand_model(left, other.widths()), epochs),
         }
 
-    def _train(self, architecture: Architecture, source: keras.Model, epochs: int) -> _Contestant:
+    def _train(self, architecture: Architecture, source: keras.Model, epochs: int) -> _Trained:
         """Train a network that inherits from another at the constant rate of the trial."""
         keras.backend.clear_session()
         config = training_config(
@@ -139,7 +140,7 @@ class Refinement:
         known = {layer.name for layer in source.layers}
         if any(b.name == NEW for b in architecture.blocks) and f"{NEW}_conv1" not in known:
             initialise_block(trainer.network, NEW, "last_gamma", seed)
-        loss = math.inf
+        loss = None
         if epochs:
             result = trainer.fit(seed, regularize=False, test=False)
             if result["finite"]:
@@ -147,7 +148,7 @@ class Refinement:
             # The next training continues from the weights of the last step, not from averages.
             trainer.model.averages.swap()
         trainer.network.compile(trainer.optimizer, trainer.model.loss)
-        return _Contestant(architecture, loss, trainer.network)
+        return _Trained(architecture, loss, trainer.network)
 
     def _file(self, node: Entrant):
         return self._race.run.models / network_file(node.index, TRIAL)

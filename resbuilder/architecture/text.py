@@ -21,7 +21,7 @@ def line(a: Architecture) -> str:
 def _trunk_line(a: Architecture) -> str:
     stem = a.stem
     text = f"{'×'.join(map(str, a.input_shape))} → {stem.width}"
-    if stem.kernel != 3 or stem.stride != 1:
+    if (stem.kernel, stem.stride, stem.pool) != (3, 1, False):
         text += f" ({stem.kernel}×{stem.kernel}/{stem.stride}{', pool' if stem.pool else ''})"
     for stage in a.stages:
         text += {

@@ -3,7 +3,7 @@
 ::
 
     repeat n_M times:
-        train from scratch with all regularizers
+        train from scratch with all regularizers → remove blocks
         repeat n_Λ times:   insert a block → continue training → remove blocks
         MorphNet: shrink to the alive channels, expand to the FLOPs budget
     train the result of the last MorphNet step

@@ -138,7 +138,7 @@ class Race:
                 best = self.trial()
                 self.train(best, COOLDOWN)
             except BreakDown as error:
-                reason = self.break_down(self.nodes[-1], str(error))
+                reason = self.break_down(self.candidates[-1], str(error))
             self.train(self.contenders, WHOLE)
             self.background.collect()
             trained = [node for node in best if self.loss(node, COOLDOWN) is not None]
@@ -198,12 +198,14 @@ class Race:
             label=node.label,
         )
         key = architecture_key(node.index)
-        recorded = self.journal.step(EntrantEvent, key, partial(_same, event))
+        recorded = self.journal.step(EntrantEvent, key, lambda: event)
         if recorded != event:
+            remedy = "start a new run, as this version has other candidates"
+            if node.origin == CONTENDER:
+                remedy = "restore the file from which it was read, or start a new run"
             raise ValueError(
                 f"{node.origin} {node.label} is now {node.architecture}, but the journal of "
-                f"{self.run.path} has {recorded.label}: {recorded.architecture}; restore the "
-                "file from which it was read, or start a new run"
+                f"{self.run.path} has {recorded.label}: {recorded.architecture}; {remedy}"
             )
         size = f"{counted.flops / 1e6:.3g} MFLOPs, depth {event.depth}"
         self.progress.say(
@@ -299,8 +301,3 @@ class Race:
                 f"{self.nodes[last.best.index].label}"
             )
         self.run.keep_models(*names, at_work=tuple(f"{node.index:03d}_" for node in nodes))
-
-
-def _same(event: EntrantEvent) -> EntrantEvent:
-    """Return the event, as the function that a step of the journal needs."""
-    return event

@@ -79,7 +79,7 @@ class RaceTrainings(Trainings):
             batches = self.data.batches("validation", self.config.batch_size)
             with atomically(models / logits_file(node.index)) as part:
                 np.save(part, trainer.network.predict(batches, verbose=0))
-        trainer.save(models / network_file(node.index, variant), to_go_on=trial)
+        trainer.save(models / network_file(node.index, variant), for_resuming=trial)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 
     def join(self, winner: Entrant, best: list[Entrant]) -> TrainingEvent:
@@ -104,7 +104,7 @@ class RaceTrainings(Trainings):
         )
 
     def _decay(self) -> float:
-        """Return the decay of the averages; only runs of early versions do not record it."""
+        """Return the decay of the averages, which only ``search`` records in the settings."""
         images = len(self.data.split.train)
         return self.config.ema or averaging_decay(images, self.config.batch_size)
 

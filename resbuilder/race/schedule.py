@@ -6,9 +6,9 @@ cost 1/2. For T epochs in total and n candidates::
     trial      all n candidates    2T/3n epochs each
     cooldown   the best two        all epochs that are left, divided equally
 
-The two stand beside each other in the final network, whose logits are the mean of theirs. They make
-different mistakes, so together they are better than one network that fills ζ. So they are chosen
-together: of all pairs, the one whose mean logits have the lowest validation loss.
+The final network has both as its trunks, and its logits are the mean of theirs. Networks that make
+different mistakes gain most by that. So the two are chosen together: of all pairs, the one whose
+mean logits have the lowest validation loss.
 
 A short trial would favour networks that begin at a low resolution, as they learn fast at first.
 That is why it takes a third of all epochs. Its learning rate is constant, so each candidate can

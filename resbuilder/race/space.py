@@ -47,7 +47,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class _Trunk:
+class _Beginning:
     """How a network begins: stride of the stem, pooling, number of stages without blocks."""
 
     stride: int
@@ -55,12 +55,12 @@ class _Trunk:
     empty: int = 0
 
 
-_TRUNKS = {
-    "s1": _Trunk(1, False),
-    "s1p": _Trunk(1, True),
-    "s1p+": _Trunk(1, True, 1),
-    "s2p": _Trunk(2, True),
-    "s2p+": _Trunk(2, True, 1),
+_BEGINNINGS = {
+    "s1": _Beginning(1, False),
+    "s1p": _Beginning(1, True),
+    "s1p+": _Beginning(1, True, 1),
+    "s2p": _Beginning(2, True),
+    "s2p+": _Beginning(2, True, 1),
 }
 _FINE = ("s1", "s1p", "s1p+")
 # The most stages with blocks, for one and for more blocks per stage; the least side of a stage.
@@ -136,11 +136,11 @@ def _unscaled(
     # One more stage without blocks for each doubling of the side beyond 32 pixels.
     more = max(0, (side - 1).bit_length() - 5)
     for depth in depths:
-        for name, trunk in _TRUNKS.items():
+        for name, begins in _BEGINNINGS.items():
             if depth > 1 and name not in _FINE:
                 continue
-            empty = trunk.empty + more
-            stages = _stages(-(-side // (trunk.stride * (1 + trunk.pool))))
+            empty = begins.empty + more
+            stages = _stages(-(-side // (begins.stride * (1 + begins.pool))))
             most = _SHALLOW_STAGES if depth == 1 else _DEEP_STAGES
             count = min(stages - empty, most)
             if count < 1:
@@ -148,7 +148,7 @@ def _unscaled(
             blocks = (0,) * empty + (depth,) * count
             widths = tuple(64 * 2**i for i in range(len(blocks)))
             network = resnet_architecture(shape, classes, widths, blocks, "small", order, "average")
-            stem = Stem(64, 3, trunk.stride, trunk.pool)
+            stem = Stem(64, 3, begins.stride, begins.pool)
             label = f"{name} {''.join(map(str, blocks))}"
             yield Candidate(label, depth, replace(network, stem=stem))
 

@@ -62,7 +62,9 @@ def _described(history: History, event: Event) -> tuple[str, str] | None:
         case ExhaustedEvent():
             return "Insert", f"Round {event.round}: no positions are left for a new block."
         case BreakDownEvent():
-            return "Early end", f"#{event.index}: {event.reason}."
+            # A race breaks down as a whole, a search with one network.
+            where = "" if history.is_race else f"#{event.index}: "
+            return "Early end", f"{where}{event.reason}."
         case FinishedEvent():
             return "Finished", f"{event.reason}; {_best(history)}."
     return None

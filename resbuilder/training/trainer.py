@@ -187,16 +187,16 @@ class Trainer:
         batches = self.data.batches if self._resident is None else self._resident.spans
         return batches(part, size)
 
-    def save(self, path: Path, to_go_on: bool = False) -> None:
+    def save(self, path: Path, for_resuming: bool = False) -> None:
         """Write the network, its model card and the optimizer's state atomically to ``.keras``.
 
         Args:
             path: The file.
-            to_go_on: Whether to save the network for further training. After a training with
+            for_resuming: Whether to save the network for further training. After a training with
                 ``ema``, this saves the weights of the last step, which the optimizer's state
                 belongs to, instead of their averages.
         """
-        last = self.model.averages if to_go_on else None
+        last = self.model.averages if for_resuming else None
         if last is not None:
             last.swap()
         with atomically(path) as part:

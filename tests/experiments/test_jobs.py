@@ -117,9 +117,31 @@ def test_results_are_stored_after_each_job_and_earlier_ones_are_kept(tmp_path, m
     folder = tmp_path / "runs"
     (folder / "locks").mkdir(parents=True)
     run_all(squared, {"0": jobs["0"]}, folder, 1)
-    command._store(path, jobs, folder)
+    command._store(path, jobs, folder, ["0"])
     squares = {name: entry["square"] for name, entry in json.loads(path.read_text()).items()}
     assert squares == {"0": 0.0, "2": 400.0}  # "1" was of other settings
+
+
+def test_a_job_that_does_not_run_may_have_provisional_settings(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    running = command.Running(workers=1, out=tmp_path / "runs")
+    jobs = {"rate": {"x": 1}, "whole": {"x": 2}}
+    command.measure("chapter/script", squared, jobs, "thesis", running)
+    # The results file is lost, so the settings of the second job are unknown at first.
+    (tmp_path / "results" / "chapter" / "script.json").unlink()
+    provisional = jobs | {"whole": {"x": 0}}
+    path = command.measure("chapter/script", squared, provisional, "thesis", running, ["rate"])
+    assert list(json.loads(path.read_text())) == ["rate"]
+    path = command.measure("chapter/script", squared, jobs, "thesis", running)
+    assert {e["square"] for e in json.loads(path.read_text()).values()} == {1.0, 4.0}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "chosen"), [(1, ["a"]), (2, ["a", "b"]), (None, ["a", "b", "c"])]
+)
+def test_the_first_seeds_are_those_of_the_jobs_whatever_their_numbers(seeds, chosen):
+    jobs = {"a": {"settings": {"seed": 10}}, "b": {"seed": 11}, "c": {"seed": 12}}
+    assert command.Running(seeds=seeds).chosen(jobs) == chosen
 
 
 ENDLESS = """

@@ -1,4 +1,4 @@
-"""A race whose winners are refined: jobs, the contestants, and the table."""
+"""A race whose winners are refined: jobs, the variants, and the table."""
 
 import io
 
@@ -38,7 +38,7 @@ def test_the_table_shows_what_remained_and_the_figure_each_network():
 
 @pytest.mark.slow
 def test_refined_candidates_fill_no_more_than_their_part_and_leave_the_race_unchanged(tmp_path):
-    from experiments.resbuilder.refinement import CONTESTANTS, Refinement
+    from experiments.resbuilder.refinement import VARIANTS, Refinement
     from resbuilder.pipeline.race import Race, entrants
     from resbuilder.progress import SearchProgress
     from resbuilder.run import Run
@@ -58,12 +58,12 @@ def test_refined_candidates_fill_no_more_than_their_part_and_leave_the_race_unch
         race = race_in(run)
         refinement = Refinement(race)
         best = race.trial()
-        contestants = refinement._contestants(best[0], 2)
-        assert tuple(contestants) == CONTESTANTS
-        for contestant in contestants.values():
-            assert cost(contestant.architecture).flops <= config.flops / 2
-            assert 0 < contestant.loss < 10
-        blocks = {name: len(c.architecture.blocks) for name, c in contestants.items()}
+        variants = refinement._variants(best[0], 2)
+        assert tuple(variants) == VARIANTS
+        for variant in variants.values():
+            assert cost(variant.architecture).flops <= config.flops / 2
+            assert 0 < variant.loss < 10
+        blocks = {name: len(c.architecture.blocks) for name, c in variants.items()}
         assert blocks["inserted"] == blocks["unchanged"] + 1 == blocks["other widths"] + 1
         result = refinement.go(best)
         assert len(result["moves"]) == len(best) == 2

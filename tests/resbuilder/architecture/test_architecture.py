@@ -76,6 +76,8 @@ def test_text_forms_show_blocks_and_widths():
     a = resnet_architecture((32, 32, 3), 10, (8, 16), (1, 2), "small")
     assert str(a) == "32×32×3 → 8 [8·8] ⇘16 [16·16 16·16] → 10"
     assert str(minimal_architecture((8, 8, 1), 10, 4)) == "8×8×1 → 4 [] ↓ [] ↓ [] → 10"
+    pooled = replace(a, stem=replace(a.stem, pool=True))
+    assert str(pooled) == "32×32×3 → 8 (3×3/1, pool) [8·8] ⇘16 [16·16 16·16] → 10"
     assert "s1b0: 3×3/2 16, 3×3 16" in a.tree()
 
 

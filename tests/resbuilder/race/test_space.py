@@ -16,6 +16,7 @@ CASES = [
 def test_candidates_fill_the_budget_and_are_all_different(shape, flops):
     found = candidates(shape, 10, flops)
     assert len({c.architecture for c in found}) == len(found) >= 3
+    assert len({str(c.architecture) for c in found}) == len(found)
     for candidate in found:
         # Two of them make the final network.
         assert 0.9 * flops / 2 < cost(candidate.architecture).flops <= flops / 2

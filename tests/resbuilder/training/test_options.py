@@ -94,7 +94,7 @@ def test_averages_do_not_change_the_training_itself(data, tmp_path):
     for t in (plain, averaging):
         t.fit(7, regularize=False)
     raw, averaged = tmp_path / "raw.keras", tmp_path / "averaged.keras"
-    averaging.save(raw, to_go_on=True)
+    averaging.save(raw, for_resuming=True)
     averaging.save(averaged)
     found = [keras.models.load_model(file, compile=False).get_weights() for file in (raw, averaged)]
     for last, mean, one in zip(*found, plain.network.get_weights(), strict=True):

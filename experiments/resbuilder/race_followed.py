@@ -61,6 +61,10 @@ class _Noted(keras.callbacks.Callback):
             averages.swap()
 
 
+class TimeIsUp(BaseException):
+    """Ends KerasTuner's search, which handles every Exception itself."""
+
+
 #: Runs a baseline: takes settings, data, and the most processor seconds.
 Baseline = Callable[[SearchConfig, TrainingData, float], dict]
 
@@ -122,8 +126,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     import keras_tuner
 
     clock, space = Clock(), _space(config, data)
-    ema = averaging_decay(len(data.split.train), config.batch_size)
-    with tempfile.TemporaryDirectory() as name, contextlib.suppress(keras_tuner.errors.FatalError):
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
         class Peer(keras_tuner.Tuner):
@@ -131,38 +134,58 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
 
             def run_trial(self, trial, verbose):
                 if clock.seconds() > limit:
-                    raise keras_tuner.errors.FatalError("the time is up")
-                values, number = trial.hyperparameters.values, len(clock.networks)
-                epochs = values["tuner/epochs"] - values["tuner/initial_epoch"]
-                keras.backend.clear_session()
-                trainer = Trainer(
-                    space[values["network"]],
-                    data,
-                    training_config(config, epochs=epochs, ema=ema),
-                    config.seed + number,
-                    regularized=False,
-                )
+                    raise TimeIsUp
+                values = trial.hyperparameters.values
                 before = folder / f"{values.get('tuner/trial_id')}.keras"
-                if before.exists():
-                    source = load_network(before, True)
-                    inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
-                record = trainer.fit(1_000 * config.seed + number, regularize=False, test=False)
+                accuracy, trainer = _continued(
+                    space[values["network"]], data, config, values, before
+                )
                 trainer.save(folder / f"{trial.trial_id}.keras", for_resuming=True)
-                accuracy = record["validation"]["accuracy"]
                 clock.note(accuracy, trainer.model, trainer.unchanged("test"))
                 return {"val_accuracy": accuracy}
 
-        hyperparameters = keras_tuner.HyperParameters()
-        hyperparameters.Choice("network", list(space))
-        oracle = keras_tuner.oracles.HyperbandOracle(
-            keras_tuner.Objective("val_accuracy", "max"),
-            max_epochs=round(SHARE * config.total_epochs),
-            factor=FACTOR,
-            hyperband_iterations=10**6,
-            hyperparameters=hyperparameters,
-            tune_new_entries=False,
-            allow_new_entries=False,
-            seed=config.seed,
-        )
-        Peer(oracle, directory=folder / "tuner").search(verbose=0)
+        with contextlib.suppress(TimeIsUp):
+            Peer(oracle_of(list(space), config), directory=folder / "tuner").search(verbose=0)
     return {"networks": clock.networks, "seconds": clock.seconds()}
+
+
+def oracle_of(networks: list[str], config: SearchConfig):
+    """Return KerasTuner's Hyperband over networks, given by name, which never ends by itself.
+
+    It draws networks with replacement. KerasTuner draws no combination of values twice, and stops
+    when there is no other. So each draw also has a seed, for initial weights and batches.
+    """
+    import keras_tuner
+
+    hyperparameters = keras_tuner.HyperParameters()
+    hyperparameters.Choice("network", networks)
+    hyperparameters.Int("seed", 0, 2**31 - 1)
+    return keras_tuner.oracles.HyperbandOracle(
+        keras_tuner.Objective("val_accuracy", "max"),
+        max_epochs=round(SHARE * config.total_epochs),
+        factor=FACTOR,
+        hyperband_iterations=10**6,
+        hyperparameters=hyperparameters,
+        tune_new_entries=False,
+        allow_new_entries=False,
+        seed=config.seed,
+    )
+
+
+def _continued(
+    architecture: Architecture, data: TrainingData, config: SearchConfig, values: dict, before: Path
+) -> tuple[float, Trainer]:
+    """Train a network from scratch, or from a file; return its validation accuracy, too."""
+    keras.backend.clear_session()
+    settings = training_config(
+        config,
+        epochs=values["tuner/epochs"] - values["tuner/initial_epoch"],
+        ema=averaging_decay(len(data.split.train), config.batch_size),
+    )
+    trainer = Trainer(architecture, data, settings, values["seed"], regularized=False)
+    if before.exists():
+        source = load_network(before, True)
+        inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
+    seed = values["seed"] + values["tuner/initial_epoch"]
+    record = trainer.fit(seed, regularize=False, test=False)
+    return record["validation"]["accuracy"], trainer

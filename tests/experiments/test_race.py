@@ -114,3 +114,14 @@ def test_over_time_the_best_network_on_validation_images_counts():
     assert set(curve[(times >= 10) & (times < 60)]) == {0.5} and set(curve[times >= 60]) == {0.7}
     assert "is above Hyperband for 0% of the rest" in race_anytime.markdown(results)
     anytime.draw(times, found)
+
+
+def test_hyperband_draws_networks_with_replacement(tmp_path):
+    from experiments.resbuilder.race_followed import oracle_of
+
+    oracle = oracle_of(["a", "b"], SearchConfig(dataset="digits", method="race", total_epochs=42))
+    oracle._set_project_dir(str(tmp_path), "hyperband")
+    drawn = [oracle.create_trial(f"tuner {n}") for n in range(9)]
+    assert {trial.status for trial in drawn} == {"RUNNING"}
+    assert {trial.hyperparameters.values["network"] for trial in drawn} == {"a", "b"}
+    assert len({trial.hyperparameters.values["seed"] for trial in drawn}) == 9

@@ -305,8 +305,8 @@ class SearchConfig(TrainConfig):
     contenders: str | None = option(
         None,
         "Networks to compare the race with, separated by commas: "
-        f"{', '.join(CONTENDERS)}, or JSON files of architectures; each is scaled to ζ and trained "
-        "for --total-epochs",
+        f"{', '.join(CONTENDERS)}, run folders, or JSON files of architectures; each is scaled to "
+        "ζ and trained for --total-epochs",
         default_text="none",
     )
     flops: float = option(1e8, "FLOPs budget per image", symbol="ζ", must_be=POSITIVE)

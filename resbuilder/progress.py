@@ -83,7 +83,7 @@ class SearchProgress:
         task = self._bars.tasks[self._trainings]
         took = "  (from the journal)" if replayed else f"{seconds:7.1f} s"
         of = "of" if counts_epochs else "of at most"
-        count = f"{self._unit} {task.completed:.0f} {of} {self._total}"
+        count = f"{self._unit} {task.completed:g} {of} {self._total}"
         self.say(f"  {what:<10} {accuracy_text(validation, test)} {took}   {count}")
         if replayed:
             # The remaining time is estimated from the trainings done in this process.

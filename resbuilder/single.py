@@ -76,7 +76,7 @@ def train(
     elif flops is not None and cost(architecture).flops > flops:
         raise ValueError(
             f"{config.start} needs {cost(architecture).flops:,} FLOPs per image, but the budget is "
-            f"{flops:,.0f}; choose a smaller width, or give scale_to_budget to fit the widths"
+            f"{flops:,.0f}; give scale_to_budget to fit the widths, or start from a smaller network"
         )
     trainer = Trainer(architecture, data, config, config.seed, regularized=False)
     counted = cost(architecture)

@@ -16,8 +16,7 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         ValueError: If the start network is unknown, its file cannot be read, it was made for other
             images or classes, or a setting does not apply to it.
     """
-    path = Path(config.start)
-    path = path / "architecture.json" if path.is_dir() else path
+    path = architecture_file(config.start)
     if config.start not in STARTS and path.suffix != ".json":
         raise ValueError(
             f"unknown start network {config.start!r}; give one of {', '.join(STARTS)}, a run "
@@ -45,6 +44,12 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
     return architecture.with_plain_names()
 
 
+def architecture_file(start: str) -> Path:
+    """Return the file of an architecture: the one given, or that of a run folder."""
+    path = Path(start)
+    return path / "architecture.json" if path.is_dir() else path
+
+
 def default_width(start: str) -> int:
     """Return the default number of channels of a start network's first convolution."""
     return 16 if start == "resnet-20" else 64
@@ -68,6 +73,10 @@ def read_architecture(path: Path) -> Architecture:
     Raises:
         ValueError: If the file cannot be read or does not describe an architecture.
     """
+    if path.parent.is_dir() and not path.exists() and (path.parent / "config.json").exists():
+        raise ValueError(
+            f"the run {path.parent} is not finished, so it has no {path.name} yet; resume it first"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

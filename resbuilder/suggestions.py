@@ -15,7 +15,12 @@ from resbuilder.architecture import Architecture
 from resbuilder.config import STARTS, THESIS, Config, SearchConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import Dataset, image_sizes, is_own_folder
-from resbuilder.start_network import default_width, start_architecture
+from resbuilder.start_network import (
+    architecture_file,
+    default_width,
+    read_architecture,
+    start_architecture,
+)
 from resbuilder.surgery import insert_block, insertion_positions
 
 # Sides to which images of a folder are resized; more pixels mostly cost time and gain little.
@@ -41,7 +46,11 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
         return config
     found = image_sizes(config.dataset, config.data_dir) or []
     if config.image_size is None:
-        height, width = suggested_size(found, flops)
+        if config.start in STARTS:
+            height, width = suggested_size(found, flops)
+        else:
+            # The network takes images of its own size only.
+            height, width, _ = read_architecture(architecture_file(config.start)).input_shape
         size = str(height) if height == width else f"{height}x{width}"
         config = replace(config, image_size=size)
     height, width = config.image_sides or (0, 0)
@@ -50,7 +59,7 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
     else:
         low, high = ("×".join(map(str, end)) for end in (min(found), max(found)))
         done = {"stretch": "stretched", "crop": "cropped", "letterbox": "padded with black bars"}
-        how = f"resized from {low} to {high} (height × width) and {done[config.fit]}"
+        how = f"of sizes from {low} to {high} (height × width), {done[config.fit]}"
     say(f"images: {height}×{width} pixels, {len(found)} {how}")
     return config
 

@@ -72,7 +72,8 @@ def plan_text(plan: SearchPlan) -> str:
     c = plan.config
     sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
     read = c.image_sides
-    resized = f"; resized to {read[0]}×{read[1]} (fit: {c.fit})" if read else ""
+    fitting = {size for size, _ in plan.sizes} <= {read}
+    resized = f"; resized to {read[0]}×{read[1]} (fit: {c.fit})" if read and not fitting else ""
     more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
     options = {
         "dataset": c.dataset,

@@ -130,7 +130,8 @@ def search(
     if start.beside:
         raise ValueError(
             f'{config.start} has {len(start.trunks)} trunks side by side, but method "thesis" '
-            'changes only one; start from another network, or use method "race"'
+            "changes only one. It can only be trained, or be one of the contenders of a race; "
+            "start this search from another network"
         )
     if config.flops < (least := least_flops(start)):
         raise ValueError(

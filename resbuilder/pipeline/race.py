@@ -141,9 +141,8 @@ class Race:
                 reason = self.break_down(self.candidates[-1], str(error))
             self.train(self.contenders, WHOLE)
             self.background.collect()
-            trained = [node for node in best if self.loss(node, COOLDOWN) is not None]
-            if trained:
-                self.join(trained)
+            if best and (trunks := self.select(best, COOLDOWN)):
+                self.join(trunks)
             elif best:
                 why = "no loss stayed finite in the cooldown; lower the learning rate"
                 reason = self.break_down(best[0], why)
@@ -221,32 +220,41 @@ class Race:
         if plan.trial:
             self.train(remaining, TRIAL)
             self.background.collect()
-            selection = self.journal.step(SelectionEvent, "selection", self.select)
-            if not selection.kept:
+            remaining = self.select(remaining, TRIAL)
+            if not remaining:
                 raise BreakDown("no candidate's loss stayed finite; lower the learning rate")
-            remaining = [self.nodes[index] for index in selection.kept]
-            self.progress.say(
-                f"after the trial, by validation loss ({selection.loss:.3f} together): "
-                + ", ".join(node.label for node in remaining)
-            )
             self.tidy([*remaining, *self.contenders])
         left = plan.total * plan.trunks - plan.trial * plan.candidates
         plan = replace(plan, cooldown=left // len(remaining))
         return [replace(node, plan=plan) for node in remaining]
 
-    def select(self) -> SelectionEvent:
-        """Decide which candidates remain after the trial."""
-        losses = [self.loss(node, TRIAL) for node in self.candidates]
-        files = [self.run.models / logits_file(node.index) for node in self.candidates]
-        data = self.data
-        labels = data.dataset.y_train[data.split.validation]
-        kept, loss = best_together(losses, list(map(np.load, files)), labels, self.plan.trunks)
-        return SelectionEvent(
-            indices=tuple(node.index for node in self.candidates),
-            losses=tuple(losses),
-            kept=tuple(self.candidates[place].index for place in kept),
-            loss=loss,
-        )
+    def select(self, nodes: list[Entrant], after: str) -> list[Entrant]:
+        """Decide which candidates remain after the trial or the cooldown."""
+
+        def decide() -> SelectionEvent:
+            data, losses = self.data, [self.loss(node, after) for node in nodes]
+            files = [self.run.models / logits_file(node.index, after) for node in nodes]
+            labels = data.dataset.y_train[data.split.validation]
+            kept, loss = best_together(
+                losses, list(map(np.load, files)), labels, self.plan.trunks, after == COOLDOWN
+            )
+            return SelectionEvent(
+                indices=tuple(node.index for node in nodes),
+                losses=tuple(losses),
+                kept=tuple(nodes[place].index for place in kept),
+                loss=loss,
+                after=after,
+            )
+
+        key = "selection" if after == TRIAL else f"selection {after}"
+        selection = self.journal.step(SelectionEvent, key, decide)
+        remaining = [node for index in selection.kept for node in nodes if node.index == index]
+        if remaining:
+            self.progress.say(
+                f"after the {after}, by validation loss ({selection.loss:.3f} together): "
+                + ", ".join(node.label for node in remaining)
+            )
+        return remaining
 
     def join(self, best: list[Entrant]) -> None:
         """Make the final network, with the best candidates as its trunks, and evaluate it."""

@@ -75,9 +75,9 @@ class RaceTrainings(Trainings):
         # The decision after the trial does not use test data.
         result = trainer.fit(self.seed(node.index, variant), False, callbacks, test=not trial)
         refuse_to_stop(result, config)
-        if trial:
+        if variant != WHOLE:
             batches = self.data.batches("validation", self.config.batch_size)
-            with atomically(models / logits_file(node.index)) as part:
+            with atomically(models / logits_file(node.index, variant)) as part:
                 np.save(part, trainer.network.predict(batches, verbose=0))
         trainer.save(models / network_file(node.index, variant), for_resuming=trial)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
@@ -109,9 +109,9 @@ class RaceTrainings(Trainings):
         return self.config.ema or averaging_decay(images, self.config.batch_size)
 
 
-def logits_file(index: int) -> str:
-    """Return the name of the file of a candidate's logits on validation data after its trial."""
-    return f"{Path(network_file(index, TRIAL)).stem}.npy"
+def logits_file(index: int, variant: str) -> str:
+    """Return the name of the file of a candidate's logits on validation data after a training."""
+    return f"{Path(network_file(index, variant)).stem}.npy"
 
 
 def joined(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from resbuilder.architecture import Architecture
 from resbuilder.config import CONTENDERS, SearchConfig, TrainConfig
 from resbuilder.datasets import Dataset
-from resbuilder.start_network import start_architecture
+from resbuilder.start_network import architecture_file, start_architecture
 from resbuilder.surgery import scale_to_budget
 
 
@@ -22,14 +21,16 @@ def contenders(config: SearchConfig, dataset: Dataset) -> dict[str, Architecture
     """
     found: dict[str, Architecture] = {}
     for name in config.contender_names:
-        if name not in CONTENDERS and not name.endswith(".json"):
+        path = architecture_file(name)
+        if name not in CONTENDERS and path.suffix != ".json":
             raise ValueError(
-                f"unknown contender {name!r}; give {', '.join(CONTENDERS)}, or the .json file of "
-                "an architecture"
+                f"unknown contender {name!r}; give {', '.join(CONTENDERS)}, a run folder, or the "
+                ".json file of an architecture"
             )
-        label = name if name in CONTENDERS else Path(name).stem
+        of_run = path.name == "architecture.json" and path.parent.name
+        label = name if name in CONTENDERS else of_run or path.stem
         if label in found:
-            raise ValueError(f"contenders has {label!r} twice; leave one out or rename its file")
+            raise ValueError(f"contenders has {label!r} twice; leave one out or rename it")
         start = training_config(config, **CONTENDERS.get(name, {"start": name}))
         network = start_architecture(start, dataset)
         try:

@@ -5,6 +5,7 @@ cost 1/2. For T epochs in total and n candidates::
 
     trial      all n candidates    2T/3n epochs each
     cooldown   the best two        all epochs that are left, divided equally
+    result     both, or the better one if its validation loss is lower than theirs together
 
 The final network has both as its trunks, and its logits are the mean of theirs. Networks that make
 different mistakes gain most by that. So the two are chosen together: of all pairs, the one whose
@@ -58,12 +59,16 @@ class RacePlan:
         """Return the cost of a training, in epochs of a network that fills the budget."""
         return epochs if variant == WHOLE else epochs / self.trunks
 
+    @property
+    def spent(self) -> float:
+        """The epochs of the candidates; a remainder that cannot be divided equally is left."""
+        return (self.candidates * self.trial + self.trunks * self.cooldown) / self.trunks
+
     def __str__(self) -> str:
+        trial = f"{self.candidates} × {self.trial} (trial) + " if self.trial else ""
         cooldown = f"{self.trunks} × {self.cooldown} (cooldown)"
-        if not self.trial:
-            return f"{self.total} epochs = ({cooldown}) / {self.trunks}"
-        trial = f"{self.candidates} × {self.trial} (trial)"
-        return f"{self.total} epochs = ({trial} + {cooldown}) / {self.trunks}"
+        rest = "" if self.spent == self.total else f" of {self.total}"
+        return f"{self.spent:g}{rest} epochs = ({trial}{cooldown}) / {self.trunks}"
 
 
 def race_plan(total: int, candidates: int) -> RacePlan:
@@ -92,7 +97,11 @@ def race_plan(total: int, candidates: int) -> RacePlan:
 
 
 def best_together(
-    losses: Sequence[float | None], logits: Sequence[np.ndarray], labels: np.ndarray, count: int
+    losses: Sequence[float | None],
+    logits: Sequence[np.ndarray],
+    labels: np.ndarray,
+    count: int,
+    fewer: bool = False,
 ) -> tuple[list[int], float | None]:
     """Return the networks whose mean logits have the lowest cross-entropy.
 
@@ -101,7 +110,8 @@ def best_together(
             drops out.
         logits: Logits of each network, (images, classes).
         labels: Class numbers (images,).
-        count: The most networks to return.
+        count: Number of networks to return, if that many losses are finite.
+        fewer: Whether to return fewer networks if these have a lower cross-entropy.
 
     Returns:
         Indices into ``losses``, the best alone first, and the cross-entropy of their mean logits;
@@ -110,9 +120,11 @@ def best_together(
     finite = sorted(i for i, loss in enumerate(losses) if loss is not None)
     if not finite:
         return [], None
+    most = min(count, len(finite))
     found = [
         (cross_entropy(np.mean([logits[i] for i in chosen], 0), labels), chosen)
-        for chosen in combinations(finite, min(count, len(finite)))
+        for size in range(1 if fewer else most, most + 1)
+        for chosen in combinations(finite, size)
     ]
     loss, chosen = min(found)
     return sorted(chosen, key=lambda i: (losses[i], i)), loss

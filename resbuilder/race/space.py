@@ -116,7 +116,7 @@ def candidates(
         raise ValueError(
             f"a budget of {flops:,.0f} FLOPs is too small: each candidate gets {part:,}, but the "
             f"smallest, {smallest} with one channel in every layer, needs {least[smallest]:,}; "
-            "increase the budget"
+            f"the budget must be at least {trunks * least[smallest]:,}"
         )
     shallow = [c for c in fitting if c.depth == 1]
     narrow = [c for c in shallow if c.architecture.stem.width < _LEAST_WIDTH]

@@ -20,6 +20,7 @@ from resbuilder.run import (
     TrainingEvent,
 )
 from resbuilder.run.events import REMOVAL, START
+from resbuilder.variants import RACE_VARIANTS
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _described(history: History, event: Event) -> tuple[str, str] | None:
         case EntrantEvent():
             return event.origin.capitalize(), f"#{event.index} {event.label}: {_size(event)}."
         case SelectionEvent():
-            return "Trial", _selection(event, history)
+            return RACE_VARIANTS[event.after], _selection(event, history)
         case ArchitectureEvent():
             return _architecture(event)
         case TrainingEvent(finite=False):

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.words import count
 from resbuilder.report.history import History, Record, Score
 from resbuilder.report.style import Plot, new_figure, percent, whole_axis
 from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
@@ -24,18 +25,19 @@ def race_plot(history: History) -> Plot | None:
     for number, record in enumerate(racing):
         epochs, losses = _curve(record)
         contender = record.origin == CONTENDER
+        color = _COLORS[number % len(_COLORS)]
         axes.plot(
             epochs,
             losses,
             "--" if contender else "-",
-            color=_COLORS[number % len(_COLORS)],
+            color=color,
             linewidth=2.4 if COOLDOWN in record.trainings else 1.4,
             marker="o" if len(epochs) == 1 else None,
             markersize=4,
             label=f"{record.label}{' (contender)' if contender else ''}",
         )
         if not contender and COOLDOWN not in record.trainings:
-            axes.plot(epochs[-1], losses[-1], "x", color=INK, markersize=7, markeredgewidth=1.6)
+            axes.plot(epochs[-1], losses[-1], "x", color=color, markersize=8, markeredgewidth=2)
     if (winner := race_winner(history)) is not None:
         loss = winner.record.trainings[COMBINED].validation.loss
         point = [history.epochs_behind(winner)], [np.nan if loss is None else loss]
@@ -45,14 +47,17 @@ def race_plot(history: History) -> Plot | None:
     whole_axis(axes.xaxis)
     handles, _ = axes.get_legend_handles_labels()
     handles.append(
-        Line2D([], [], color=INK, linestyle="", marker="x", label="dropped out, or not yet done")
+        Line2D(
+            [], [], color=INK, linestyle="", marker="x", label="dropped out, or how far it has come"
+        )
     )
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     caption = (
-        "In the trial, the loss is that of averaged weights at a constant learning rate; × marks "
-        "where a candidate dropped out, or is now. In the cooldown and the contenders (dashed), "
-        "the learning rate falls to 0, which lowers their loss at the end. The best candidates "
-        "(thick) are the trunks of the final network (★)."
+        "In the trial, the loss is that of averaged weights at a constant learning rate. × marks "
+        "where a candidate dropped out, or how far it has come. In the cooldown (thick) and in the "
+        "training of contenders (dashed), the learning rate falls to 0, which lowers the loss at "
+        "the end. The final network (★) has the networks of the cooldown as its trunks, or only "
+        "the better one."
     )
     return Plot("race", "The race", caption, figure)
 
@@ -86,10 +91,10 @@ def chosen_among(history: History, best: Score) -> str:
             f"a contender, because its validation accuracy of {percent(best.validation)} is the "
             "highest"
         )
-    count = sum(r.origin == CANDIDATE for r in history.records.values())
+    raced = sum(r.origin == CANDIDATE for r in history.records.values())
     trunks = len(best.record.architecture.trunks)
     which = "the winner" if trunks == 1 else f"the best {trunks}, side by side,"
     return (
-        f"{which} of a race of {count} candidates; its validation accuracy is "
+        f"{which} of a race of {count(raced, 'candidate')}; its validation accuracy is "
         f"{percent(best.validation)}"
     )

@@ -165,19 +165,22 @@ class EntrantEvent(ArchitectureEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionEvent(Event, name="selection"):
-    """The decision which candidates remain after the trial of a race.
+    """The decision which candidates remain after the trial or the cooldown of a race.
 
     Attributes:
-        indices: Numbers of the candidates.
+        indices: Numbers of the candidates that were trained.
         losses: Validation cross-entropy of each alone; None if it was not finite.
         kept: Numbers of those that remain, the best first.
         loss: Validation cross-entropy of the mean of their logits; None if none remains.
+        after: The variant of the trainings: ``"trial"``, or ``"cooldown"``, after which those that
+            remain are the trunks of the final network.
     """
 
     indices: tuple[Whole, ...]
     losses: tuple[float | None, ...]
     kept: tuple[Whole, ...]
     loss: float | None
+    after: Variant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ BEST_MODEL = Path("models", "best.keras")
 #: All files that a run folder may contain; a folder with other files is never overwritten.
 FILES = (
     *(CONFIG, DATA, "environment.json", "journal.jsonl", LOCK),
-    *("models/best.keras", "models/[0-9]*_*.keras", "models/[0-9]*_trial.npy"),
+    *("models/best.keras", "models/[0-9]*_*.keras", "models/[0-9]*_*.npy"),
     *("architecture.json", "labels.txt", "result.json"),
     *("report.html", "figures/*.png", "figures/*.svg"),
     "tensorboard/*events.out.tfevents.*",

@@ -90,7 +90,7 @@ def test_the_settings_of_a_run_hold_the_decay_of_the_averages(finished):
 @pytest.mark.any_backend
 @pytest.mark.slow
 def test_the_two_that_remain_after_the_trial_make_the_winner(finished):
-    (selection,) = events(finished.run, SelectionEvent)
+    selection, last = events(finished.run, SelectionEvent)
     trainings = {(t.index, t.variant): t for t in events(finished.run, TrainingEvent)}
     losses = [trainings[i, "trial"].validation.loss for i in selection.indices]
     assert list(selection.losses) == losses and selection.indices == (0, 1, 2, 3)
@@ -100,9 +100,11 @@ def test_the_two_that_remain_after_the_trial_make_the_winner(finished):
     final = [t for t in trainings.values() if t.variant in ("combined", "whole")]
     assert {(t.index, t.variant) for t in final} == {(5, "combined"), (4, "whole")}
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
+    assert (selection.after, last.after) == ("trial", "cooldown")
+    assert sorted(last.indices) == sorted(selection.kept) and last.loss <= min(last.losses)
     made = events(finished.run, EntrantEvent)
     trunks = made[5].architecture.trunks.values()
-    assert list(trunks) == [made[index].architecture for index in selection.kept]
+    assert list(trunks) == [made[index].architecture for index in last.kept]
     # Networks in the trial are not evaluated on test data.
     assert all(t.test.accuracy is None for t in trainings.values() if t.variant == "trial")
     assert (
@@ -224,7 +226,7 @@ def diverging(monkeypatch, *where):
         build_model(node.architecture).save(models / network_file(node.index, variant))
         labels = self.data.dataset.y_train[self.data.split.validation]
         # The later a candidate, the less often it is right.
-        np.save(models / logits_file(node.index), np.eye(10)[labels] / (1 + node.index))
+        np.save(models / logits_file(node.index, variant), np.eye(10)[labels] / (1 + node.index))
         ended = (node.index, variant) not in where
         scores = Scores(0.5, 1.0 + node.index) if ended else Scores(None, None)
         epochs = node.plan.epochs(variant)
@@ -253,6 +255,17 @@ def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path,
     run = search(SearchConfig(**SETTINGS), tmp_path / "run").run
     made = events(run, EntrantEvent)
     assert made[-1].label == "s1p 11" and made[-1].architecture == made[1].architecture
+
+
+def test_a_trunk_that_is_better_alone_is_the_winner(tmp_path, monkeypatch):
+    diverging(monkeypatch)  # None does, and the first candidate is right most often.
+    result = search(SearchConfig(**SETTINGS), tmp_path / "run")
+    *_, selection = events(result.run, SelectionEvent)
+    assert (selection.after, selection.indices, selection.kept) == ("cooldown", (0, 1), (0,))
+    made = events(result.run, EntrantEvent)
+    assert result.architecture == made[0].architecture and made[-1].label == made[0].label
+    text = unescape(write_report(result.run).read_text())
+    assert "Cooldown" in text and f"dropped: #1 {made[1].label}" in text
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def test_less_than_an_epoch_is_left_over_or_the_error_names_the_least_number(tot
         least = int(str(error).partition("at least ")[2].partition(",")[0])
         assert total < least and race_plan(least, candidates).cooldown >= 1
         return
-    spent = candidates * plan.trial + plan.trunks * plan.cooldown
-    assert 0 <= plan.trunks * total - spent < plan.trunks
+    assert 0 <= total - plan.spent < 1
+    assert str(plan).startswith(f"{plan.spent:g}")
     assert plan.cooldown >= 1 and (plan.trial >= 1) == (candidates > 2)
 
 
@@ -63,6 +63,20 @@ def test_the_pair_that_is_best_together_remains_not_the_two_best_alone():
     assert kept == [0, 2]
     assert loss == pytest.approx(cross_entropy((logits[0] + logits[2]) / 2, labels))
     assert loss < losses[0]
+
+
+def test_one_network_remains_after_the_cooldown_if_it_is_better_alone():
+    labels = np.zeros(3, int)
+    logits = [np.tile(row, (3, 1)) for row in ([2.0, 0.0], [0.0, 2.0], [1.9, 0.0])]
+    losses = [cross_entropy(rows, labels) for rows in logits]
+    assert best_together(losses[:2], logits[:2], labels, 2)[0] == [0, 1]
+    assert best_together(losses[:2], logits[:2], labels, 2, fewer=True) == ([0], losses[0])
+    # Different mistakes make the pair better than each.
+    logits[2][0] = [0.0, 0.5]
+    logits[0][1] = [0.0, 0.5]
+    losses = [cross_entropy(rows, labels) for rows in logits]
+    kept, loss = best_together(losses, logits, labels, 2, fewer=True)
+    assert sorted(kept) == [0, 2] and loss < min(losses)
 
 
 def test_a_loss_that_is_not_finite_drops_out():

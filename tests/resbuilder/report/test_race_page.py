@@ -50,6 +50,10 @@ def training(index, variant, first, last, accuracy=None):
     )  # fmt: skip
 
 
+def selection(indices, losses, kept, loss, after):
+    return SelectionEvent(indices=indices, losses=losses, kept=kept, loss=loss, after=after)
+
+
 def race(folder, contender=None, finish=True):
     """Write a race to a folder; ``contender`` is the accuracy of a contender, if there is one."""
     folder.mkdir()
@@ -62,11 +66,12 @@ def race(folder, contender=None, finish=True):
         events.append(entrant(len(SPACE), "resnet-20", RESNET, "contender"))
     losses = (0.9, 0.7, 0.74, 0.8, 0.95, 1.1, 1.0)
     events += [training(i, "trial", 2.0, loss) for i, loss in enumerate(losses)]
-    events.append(SelectionEvent(indices=tuple(range(7)), losses=losses, kept=kept, loss=0.65))
+    events.append(selection(tuple(range(7)), losses, kept, 0.65, "trial"))
     if finish:
         events += [training(i, "cooldown", 0.5, 0.3, 0.86) for i in kept]
         if contender:
             events.append(training(7, "whole", 2.0, 0.35, contender))
+        events.append(selection(kept, (0.3, 0.3), kept, 0.25, "cooldown"))
         trunks = [SPACE[1], SPACE[2]]
         pair = side_by_side(c.architecture for c in trunks)
         winner = 8 if contender else 7

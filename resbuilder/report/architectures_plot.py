@@ -12,12 +12,13 @@ from matplotlib.patches import Patch, Rectangle
 from resbuilder.common.figures import GREEN, GREY, INK, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import WIDTH, Plot, percent, si
-from resbuilder.run.events import WINNER
+from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
 
 # All lengths are in inches.
 GUTTER = 0.85
 LEGEND = 0.45
 HEADER = 0.22
+LABEL = 0.15
 FOOTER = 0.5
 ROW_GAP = 0.25
 STAGE_GAP = 0.14
@@ -43,13 +44,16 @@ def architectures_plot(history: History) -> Plot | None:
     records = [r for r in history.records.values() if r.origin != WINNER]
     if not records:
         return None
+    header = HEADER + (LABEL if history.is_race else 0)
+    # The widest box, as a part of its column; the resolutions of a race are beside it.
+    fill = 0.62 if history.is_race else 0.9
     columns = [_stages(record, history) for record in records]
     rows = _rows(records)
     heights = [_depths([columns[i] for i in row]) for row in rows]
     layers = sum(sum(h) for h in heights)
     fixed = (
         LEGEND
-        + len(rows) * (HEADER + FOOTER + ROW_GAP)
+        + len(rows) * (header + FOOTER + ROW_GAP)
         - ROW_GAP
         + sum(STAGE_GAP * (len(h) - 1) for h in heights)
     )
@@ -68,14 +72,22 @@ def architectures_plot(history: History) -> Plot | None:
         _row_label(axes, first, number, rows, records, top)
         for place, index in enumerate(row):
             x = GUTTER + (place + 0.5) * column
-            _column(axes, columns[index], depths, x, top + HEADER, layer, 0.9 * column / widest)
-            _texts(axes, history, records[index], x, top, depths, layer)
-        top += HEADER + FOOTER + ROW_GAP + sum(depths) * layer + STAGE_GAP * (len(depths) - 1)
+            if history.is_race:
+                _race_texts(axes, history, records[index], x, top + HEADER)
+                _resolutions(axes, records[index], depths, x - column / 2, top + header, layer)
+            _column(axes, columns[index], depths, x, top + header, layer, fill * column / widest)
+            _texts(axes, history, records[index], x, top, top + header, depths, layer)
+        top += header + FOOTER + ROW_GAP + sum(depths) * layer + STAGE_GAP * (len(depths) - 1)
     caption = (
         f"Each column is a network, with its input at the top. The width of a box shows its "
         f"channels (at most {widest})."
     )
-    if len(records) > 1:
+    if history.is_race:
+        caption += (
+            " Small numbers are the height and width of the features. ★ marks the trunks of the "
+            "final network."
+        )
+    elif len(records) > 1:
         at_first, at_last = (len(records[i].architecture.blocks) for i in (0, -1))
         caption += (
             f" The first of the {len(records)} architectures has {at_first} residual blocks, the "
@@ -174,9 +186,26 @@ def _pooling(axes, x, y) -> None:
     axes.plot(x, y, marker="v", color=GREY, markersize=4.5, markeredgewidth=0)
 
 
-def _texts(axes, history: History, record: Record, x, top, depths, layer) -> None:
+def _race_texts(axes, history: History, record: Record, x, y) -> None:
+    """Write the name of a network of a race, and mark trunks and contenders."""
+    trunks = [
+        r.architecture.trunks.values() for r in history.records.values() if r.origin == WINNER
+    ]
+    won = record.origin == CANDIDATE and any(record.architecture in t for t in trunks)
+    name = f"({record.label})" if record.origin == CONTENDER else record.label
+    axes.text(x, y + 0.02, f"{name} ★" if won else name, ha="center", fontsize=7.5, color=INK)
+
+
+def _resolutions(axes, record: Record, depths, x, top, layer) -> None:
+    """Write the resolution of each stage at the left of its column."""
+    for index, (height, width) in enumerate(record.architecture.resolutions()):
+        y = top + sum(depths[:index]) * layer + index * STAGE_GAP
+        axes.text(x, y + layer / 2, f"{height}×{width}", va="center", fontsize=6, color=GREY)
+
+
+def _texts(axes, history: History, record: Record, x, top, boxes, depths, layer) -> None:
     axes.text(x, top + 0.12, f"#{record.index}", ha="center", fontsize=8, weight="bold")
-    bottom = top + HEADER + sum(depths) * layer + STAGE_GAP * (len(depths) - 1)
+    bottom = boxes + sum(depths) * layer + STAGE_GAP * (len(depths) - 1)
     above = not history.within_budget(record)
     axes.text(
         x,

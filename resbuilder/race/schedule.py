@@ -3,7 +3,7 @@
 An epoch of a network that fills the budget ζ costs 1. Each candidate fills half of ζ, so its epochs
 cost 1/2. For T epochs in total and n candidates::
 
-    trial      all n candidates    2T/3n epochs each
+    trial      all n candidates    2T/5n epochs each
     cooldown   the best two        all epochs that are left, divided equally
     result     both, or the better one if its validation loss is lower than theirs together
 
@@ -11,9 +11,10 @@ The final network has both as its trunks, and its logits are the mean of theirs.
 different mistakes gain most by that. So the two are chosen together: of all pairs, the one whose
 mean logits have the lowest validation loss.
 
-A short trial would favour networks that begin at a low resolution, as they learn fast at first.
-That is why it takes a third of all epochs. Its learning rate is constant, so each candidate can
-continue from its trial, and the winners need not be known in advance.
+Networks that begin at a low resolution learn fast at first, so a very short trial would favour
+them. With a third of all epochs for the trial, on the other hand, too few were left for the
+cooldown (docs/chapter6.md). The learning rate of the trial is constant, so each candidate can
+continue from it, and the winners need not be known in advance.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from resbuilder.variants import COOLDOWN, TRIAL, WHOLE
 #: The number of candidates in the final network, each with the same part of the budget.
 TRUNKS = 2
 #: The fraction of all epochs for the trial.
-TRIAL_SHARE = 1 / 3
+TRIAL_SHARE = 1 / 5
 
 
 @dataclass(frozen=True)

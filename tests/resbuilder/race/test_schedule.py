@@ -11,10 +11,10 @@ from resbuilder.race.schedule import cross_entropy
 
 def test_epochs_are_divided_as_documented():
     plan = race_plan(42, 7)
-    # 84 epochs of half the cost; a third of them for seven candidates.
-    assert (plan.trial, plan.cooldown) == (4, (84 - 7 * 4) / 2)
-    assert str(plan) == "42 epochs = (7 × 4 (trial) + 2 × 28 (cooldown)) / 2"
-    assert [plan.epochs(variant) for variant in ("trial", "cooldown", "whole")] == [4, 28, 42]
+    # 84 epochs of half the cost; a fifth of them for seven candidates.
+    assert (plan.trial, plan.cooldown) == (2, (84 - 7 * 2) / 2)
+    assert str(plan) == "42 epochs = (7 × 2 (trial) + 2 × 35 (cooldown)) / 2"
+    assert [plan.epochs(variant) for variant in ("trial", "cooldown", "whole")] == [2, 35, 42]
     assert [plan.cost(variant, 6) for variant in ("trial", "cooldown", "whole")] == [3, 3, 6]
 
 

@@ -28,8 +28,8 @@ def test_candidates_fill_the_budget_and_are_all_different(shape, flops):
 def test_the_labels_describe_the_networks():
     found = {c.label: c.architecture for c in candidates((32, 32, 3), 10, 8e6)}
     assert list(found) == [
-        "s1p 111", "s1p+ 0111", "s2p 111", "s2p+ 011",  # s1 111 would begin with six channels
-        "s1 2222", "s1p 2222", "s1p+ 0222",
+        "s1p 111", "s1p+ 0111", "s2p 111", "s2p+ 011",
+        "s1p+ 0222",  # s1 111, s1 2222 and s1p 2222 would begin with four to seven channels
     ]  # fmt: skip
     assert found["s1p+ 0111"].resolutions() == ((16, 16), (8, 8), (4, 4), (2, 2))
     assert found["s1p+ 0111"].depth == 7 and found["s2p 111"].stem.stride == 2
@@ -38,8 +38,8 @@ def test_the_labels_describe_the_networks():
 
 def test_resnet_18_with_a_small_stem_and_averages_is_a_candidate():
     resnet = resnet_architecture((32, 32, 3), 10, stem="small", transition="average")
-    resnet = scale_to_budget(resnet, 4_000_000)
-    assert resnet in [c.architecture for c in candidates((32, 32, 3), 10, 8e6)]
+    resnet = scale_to_budget(resnet, 20_000_000)
+    assert resnet in [c.architecture for c in candidates((32, 32, 3), 10, 4e7)]
 
 
 def test_each_doubling_of_the_images_adds_a_first_stage_without_blocks():

@@ -66,7 +66,7 @@ _FINE = ("s1", "s1p", "s1p+")
 # The most stages with blocks, for one and for more blocks per stage; the least side of a stage.
 _SHALLOW_STAGES, _DEEP_STAGES, _LEAST_SIDE = 3, 4, 2
 # Networks with a narrower stem were never near the best.
-_LEAST_WIDTH = 8
+_LEAST_WIDTH, _FEWEST = 8, 4
 
 
 def candidates(
@@ -81,7 +81,7 @@ def candidates(
 
     If there is only one, it fills the whole budget.
 
-    Networks that would begin with fewer than 8 channels are left out, unless all of them would.
+    Networks that would begin with fewer than 8 channels are left out, as long as four remain.
 
     Args:
         input_shape: (height, width, channels).
@@ -117,8 +117,9 @@ def candidates(
             f"smallest, {smallest} with one channel in every layer, needs {least[smallest]:,}; "
             f"the budget must be at least {trunks * least[smallest]:,}"
         )
-    narrow = [c for c in fitting if c.architecture.stem.width < _LEAST_WIDTH]
-    dropped = [] if len(narrow) == len(fitting) else narrow
+    wide = [c for c in fitting if c.architecture.stem.width >= _LEAST_WIDTH]
+    ranked = sorted(fitting, key=lambda c: -c.architecture.stem.width)
+    dropped = ranked[max(_FEWEST, len(wide)) :]
     # For small images with few stages, two labels may describe the same network; the first is kept.
     found = list({c.architecture: c for c in reversed(fitting) if c not in dropped}.values())[::-1]
     if len(found) > 1:

@@ -246,8 +246,8 @@ def test_the_cooldown_gets_the_epochs_of_diverged_candidates(tmp_path, monkeypat
     trainings = {(t.index, t.variant): t.epochs for t in events(run, TrainingEvent)}
     assert [key for key in trainings if key[1] != "trial"] == [(3, "cooldown"), (4, "combined")]
     assert sum(trainings.values()) == 2 * 10
-    # The plan was (4 × 2 (trial) + 2 × 6 (cooldown)) / 2.
-    assert trainings[3, "cooldown"] == 12
+    # The plan was (4 × 1 (trial) + 2 × 8 (cooldown)) / 2.
+    assert trainings[3, "cooldown"] == 16
 
 
 def test_a_candidate_whose_cooldown_diverged_is_no_trunk_of_the_winner(tmp_path, monkeypatch):

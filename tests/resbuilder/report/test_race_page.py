@@ -64,20 +64,20 @@ def race(folder, contender=None, finish=True):
     events = [entrant(i, c.label, c.architecture) for i, c in enumerate(SPACE)]
     if contender:
         events.append(entrant(len(SPACE), "resnet-20", RESNET, "contender"))
-    losses = (0.9, 0.7, 0.74, 0.8, 0.95, 1.1, 1.0)
+    losses = (0.9, 0.7, 0.74, 0.8, 0.95, 1.1)
     events += [training(i, "trial", 2.0, loss) for i, loss in enumerate(losses)]
-    events.append(selection(tuple(range(7)), losses, kept, 0.65, "trial"))
+    events.append(selection(tuple(range(6)), losses, kept, 0.65, "trial"))
     if finish:
         events += [training(i, "cooldown", 0.5, 0.3, 0.86) for i in kept]
         if contender:
-            events.append(training(7, "whole", 2.0, 0.35, contender))
+            events.append(training(6, "whole", 2.0, 0.35, contender))
         events.append(selection(kept, (0.3, 0.3), kept, 0.25, "cooldown"))
         trunks = [SPACE[1], SPACE[2]]
         pair = side_by_side(c.architecture for c in trunks)
-        winner = 8 if contender else 7
+        winner = 7 if contender else 6
         events.append(entrant(winner, " ∥ ".join(c.label for c in trunks), pair, "winner"))
         events.append(training(winner, "combined", 0.3, 0.25, 0.88))
-        best = Winner(7, "whole", contender, contender) if (contender or 0) > 0.88 else None
+        best = Winner(6, "whole", contender, contender) if (contender or 0) > 0.88 else None
         best = best or Winner(winner, "combined", 0.88, 0.88)
         confusion = tuple(tuple(100 * (i == j) for j in range(10)) for i in range(10))
         events.append(
@@ -105,7 +105,7 @@ def text_of(folder):
 
 def test_the_winner_is_compared_with_the_best_contender_at_equal_total_cost(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.80))
-    assert "#8 s1p+ 0111 ∥ s2p 111</b>, the best 2, side by side, of a race of 7" in page
+    assert "#7 s1p+ 0111 ∥ s2p 111</b>, the best 2, side by side, of a race of 6" in page
     assert "resnet-20, was trained for all 42 epochs" in page and "at equal total cost" in page
     assert "on test data, the race's winner reaches 88.00 % and this contender 80.00 %, a" in page
     assert "a difference of +8.00 points" in page
@@ -117,7 +117,7 @@ def test_the_winner_is_compared_with_the_best_contender_at_equal_total_cost(tmp_
 
 def test_a_better_contender_is_the_result_and_the_page_says_so(tmp_path):
     page = text_of(race(tmp_path / "run", contender=0.91))
-    assert "#7 resnet-20</b>, a contender, because its validation accuracy of 91.00 %" in page
+    assert "#6 resnet-20</b>, a contender, because its validation accuracy of 91.00 %" in page
     assert "on test data, the race's winner reaches 88.00 % and this contender 91.00 %, a" in page
     assert "a difference of −3.00 points" in page
 
@@ -131,8 +131,8 @@ def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
     folder = race(tmp_path / "run", contender=0.80)
     journal = folder / "journal.jsonl"
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    other = entries[7] | {"index": 8, "label": "other"}
-    entries = [*entries[:8], other, *entries[8:-3]]  # Unfinished; the other one is not trained.
+    other = entries[6] | {"index": 7, "label": "other"}
+    entries = [*entries[:7], other, *entries[7:-3]]  # Unfinished; the other one is not trained.
     lines = (json.dumps(e | {"n": n, "key": f"k{n}"}) for n, e in enumerate(entries))
     journal.write_text("".join(f"{line}\n" for line in lines))
     page = text_of(folder)
@@ -147,8 +147,8 @@ def test_decisions_and_rows_describe_the_race(tmp_path):
         "#2 s2p 111 (0.740); dropped: #0 s1p 111 (0.900), "
     )
     assert history.epochs_behind(history.best()) == PLAN.trial + PLAN.cooldown
-    assert summary_rows(history)[7]["origin"] == "contender resnet-20"
-    assert search_table(tmp_path / "run").row_count == 9
+    assert summary_rows(history)[6]["origin"] == "contender resnet-20"
+    assert search_table(tmp_path / "run").row_count == 8
 
 
 def test_an_unfinished_race_has_a_page(tmp_path):

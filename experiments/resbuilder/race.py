@@ -85,7 +85,7 @@ EXPERIMENTS = tuple(
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "2 hours of one core (estimate)",
+            "laptop": "2 hours of one core",
             "workstation": "10 hours of one core (estimate)",
         },
         arguments=dataset,

@@ -120,7 +120,7 @@ EXPERIMENTS = (
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "an hour of one core (estimate)",
+            "laptop": "45 minutes of one core",
             "workstation": "7 hours of one core (estimate)",
         },
     ),

@@ -103,7 +103,9 @@ def test_the_two_that_remain_after_the_trial_make_the_winner(finished):
     assert {(t.index, t.variant) for t in final} == {(5, "combined"), (4, "whole")}
     assert finished.best.accuracy_validation == max(t.validation.accuracy for t in final)
     assert (selection.after, last.after) == ("trial", "cooldown")
-    assert sorted(last.indices) == sorted(selection.kept) and last.loss <= min(last.losses)
+    assert sorted(last.indices) == sorted(selection.kept)
+    # The backend computes the losses of single networks in float32.
+    assert last.loss <= min(last.losses) + 1e-5
     made = events(finished.run, EntrantEvent)
     trunks = made[5].architecture.trunks.values()
     assert list(trunks) == [made[index].architecture for index in last.kept]

@@ -19,7 +19,8 @@ The other datasets are `mnist` and `fashion_mnist`. For each seed it measures:
   in advance;
 - **two hand-made side by side**: the two ResNet-18, each scaled to ζ/2 and trained for T epochs,
   with the mean of their logits. So it shows what two trunks gain without a race;
-- **the thesis' search** from ResNet-18 (RB-R18), with as many epochs in all, for the first seed.
+- **the thesis' search** from ResNet-18 (RB-R18), with about as many epochs in all, for the first
+  seed.
   At the laptop preset, it is in Table 6.1.
 
 At the workstation preset a training takes five times as long. There, only the two hand-made

@@ -152,8 +152,9 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
 def oracle_of(networks: list[str], config: SearchConfig):
     """Return KerasTuner's Hyperband over networks, given by name, which never ends by itself.
 
-    It draws networks with replacement. KerasTuner draws no combination of values twice, and stops
-    when there is no other. So each draw also has a seed, for initial weights and batches.
+    It draws networks with replacement. KerasTuner never draws the same values twice, and would stop
+    after each network was drawn once. Therefore a seed, for initial weights and batches, is drawn
+    with each network.
     """
     import keras_tuner
 

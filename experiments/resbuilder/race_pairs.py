@@ -22,9 +22,10 @@ import numpy as np
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.resbuilder.points import rows_of_points
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+from resbuilder.common.figures import BLUE, GREY, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,21 +144,14 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Draw the mean accuracy of each network as a point, a row for each size and projection."""
-    from resbuilder.report.style import new_figure, percent_axis
-
     colors = {"one of ζ/2": GREY, "one of ζ": ORANGE, "two of ζ/2": BLUE}
     found = groups(results)
-    with styled():
-        figure = new_figure(0.9 + 0.42 * len(found))
-        axes = figure.subplots()
-        for place, ((kind, _), group) in enumerate(found.items()):
-            means = [np.mean(accuracies) for accuracies in group.values()]
-            axes.plot(means, [place] * len(means), "o", color=colors[kind], alpha=0.7)
-        axes.set_yticks(range(len(found)), [f"{kind}, {how}" for kind, how in found])
-        axes.invert_yaxis()
-        axes.set_title("Accuracy on unseen training images (points: networks, mean over seeds)")
-        percent_axis(axes.xaxis)
-    return figure
+    rows = {
+        f"{kind}, {how}": [float(np.mean(accuracies)) for accuracies in group.values()]
+        for (kind, how), group in found.items()
+    }
+    title = "Accuracy on unseen training images (points: networks, mean over seeds)"
+    return rows_of_points(rows, [colors[kind] for kind, _ in found], title)
 
 
 def publish_from(path: Path) -> None:

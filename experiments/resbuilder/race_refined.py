@@ -27,12 +27,13 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.resbuilder.points import rows_of_points
 from experiments.resbuilder.race_jobs import PAIRED, hand_made_job
 from experiments.resbuilder.race_measured import measure_job as measure_hand_made
 from experiments.resbuilder.searches import begun
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+from resbuilder.common.figures import BLUE, GREY, ORANGE
 from resbuilder.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -161,20 +162,9 @@ def _loss(value: float | None) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Draw the test accuracies, a row for each network and a point for each seed."""
-    from resbuilder.report.style import new_figure, percent_axis
-
     table = rows(results)
-    with styled():
-        figure = new_figure(0.9 + 0.42 * len(table))
-        axes = figure.subplots()
-        for place, (name, tests) in enumerate(table.items()):
-            color = {RACE: BLUE, REFINED: ORANGE}.get(name, GREY)
-            axes.plot(tests, [place] * len(tests), "o", color=color)
-        axes.set_yticks(range(len(table)), list(table))
-        axes.invert_yaxis()
-        axes.set_title("Test accuracy (points: seeds)")
-        percent_axis(axes.xaxis)
-    return figure
+    colors = [{RACE: BLUE, REFINED: ORANGE}.get(name, GREY) for name in table]
+    return rows_of_points(table, colors, "Test accuracy (points: seeds)")
 
 
 def publish_from(path: Path) -> None:

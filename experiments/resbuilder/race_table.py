@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.command import seed_of
+from experiments.resbuilder.points import rows_of_points
 from experiments.resbuilder.race_jobs import (
     HAND_MADE,
     PAIR,
@@ -17,7 +18,7 @@ from experiments.resbuilder.race_jobs import (
     chosen_rates,
 )
 from experiments.summary import percent_spread
-from resbuilder.common.figures import BLUE, GREY, styled
+from resbuilder.common.figures import BLUE, GREY
 from resbuilder.config import CONTENDERS
 
 if TYPE_CHECKING:
@@ -119,19 +120,6 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Draw the test accuracy of each row, with a point for every seed."""
-    from resbuilder.report.style import new_figure, percent_axis
-
-    table = rows(results)
-    with styled():
-        figure = new_figure(0.9 + 0.42 * len(table))
-        axes = figure.subplots()
-        for place, found in enumerate(table.values()):
-            tests = [r["test"] for r in found.values()]
-            color = BLUE if place == 0 else GREY
-            axes.plot(tests, [place] * len(tests), "o", color=color, alpha=0.6, markersize=5)
-            axes.plot([np.mean(tests)], [place], "|", color=color, markersize=16, markeredgewidth=2)
-        axes.set_yticks(range(len(table)), list(table))
-        axes.invert_yaxis()
-        axes.set_title("Test accuracy (points: seeds; bars: mean)")
-        percent_axis(axes.xaxis)
-    return figure
+    table = {name: [r["test"] for r in found.values()] for name, found in rows(results).items()}
+    colors = [BLUE if name == RACE else GREY for name in table]
+    return rows_of_points(table, colors, "Test accuracy (points: seeds; bars: mean)", means=True)

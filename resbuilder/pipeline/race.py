@@ -250,7 +250,8 @@ class Race:
 
         key = "selection" if after == TRIAL else f"selection {after}"
         selection = self.journal.step(SelectionEvent, key, decide)
-        remaining = [node for index in selection.kept for node in nodes if node.index == index]
+        by_index = {node.index: node for node in nodes}
+        remaining = [by_index[index] for index in selection.kept]
         if remaining:
             self.progress.say(
                 f"after the {after}, by validation loss ({selection.loss:.3f} together): "

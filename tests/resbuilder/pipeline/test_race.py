@@ -75,7 +75,7 @@ def test_a_race_has_as_many_epochs_as_planned_and_stays_within_the_budget(finish
     assert contender.label == "mine" and 0.95 * 800_000 < contender.flops <= 800_000
     *_, last = events(finished.run, SelectionEvent)
     assert winner.label == " ∥ ".join(candidates[index].label for index in last.kept)
-    assert winner.flops <= 800_000
+    assert winner.flops == sum(candidates[index].flops for index in last.kept) <= 800_000
     assert all(cost(e.architecture).flops == e.flops for e in entrants)
     # An epoch of a candidate costs half as much as one of the contender.
     assert sum(t.epochs for t in trainings if t.index != contender.index) == 2 * 9

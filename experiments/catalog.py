@@ -16,8 +16,8 @@ from types import ModuleType
 
 import click
 
-from experiments import command
-from experiments.jobs import as_stored
+from experiments.jobs import as_stored, seed_of
+from experiments.measuring import RESULTS, results_file
 from resbuilder.common.cli import Command
 
 # Packages below this one, in the order of the thesis.
@@ -56,11 +56,11 @@ class Experiment:
         """Return how many of a preset's jobs have committed results."""
         done: dict[int, list[bool]] = defaultdict(list)
         for name, jobs in self.jobs.items():
-            path = command.results_file(name, preset)
+            path = results_file(name, preset)
             stored = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             for job_name, job in jobs(preset).items():
                 there = job_name in stored and stored[job_name]["job"] == as_stored(job)
-                done[command.seed_of(job)].append(there)
+                done[seed_of(job)].append(there)
         jobs_done, total = sum(map(sum, done.values())), sum(map(len, done.values()))
         if not jobs_done:
             return NOT_MEASURED
@@ -73,7 +73,7 @@ class Experiment:
 
     def results(self, preset: str) -> Path:
         """Return the committed table of a preset, or its figure if it has no table."""
-        path = command.results_file(self.page or next(iter(self.jobs)), preset)
+        path = results_file(self.page or next(iter(self.jobs)), preset)
         table = path.with_suffix(".md")
         return table if table.is_file() else path.with_suffix(".png")
 
@@ -147,7 +147,7 @@ def _lines(name: str, experiment: Experiment) -> Iterator[str]:
         color = {MEASURED: "green", NOT_MEASURED: "red"}.get(state, "yellow")
         yield f"    {preset:13}{click.style(f'{state:24}', fg=color)}{time}"
         if state != NOT_MEASURED:
-            path = experiment.results(preset).relative_to(command.RESULTS)
+            path = experiment.results(preset).relative_to(RESULTS)
             yield f"{'':17}{Path('experiments/results', path)}"
 
 

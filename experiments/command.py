@@ -1,27 +1,21 @@
-"""What the scripts share: their options, and the folders of runs and results."""
+"""The options of the scripts: where their jobs run, and how many of them."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from experiments.jobs import as_stored, read, run_all, this_version, write
+from experiments.jobs import seed_of
 from resbuilder.common.backend import prepare_backend
 from resbuilder.common.cli import resumed_by
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 RUNS = Path("runs")
-RESULTS = Path(__file__).parent / "results"
 
 PRESETS = {
     "quick": "a trial that takes minutes on 2 cores",
@@ -228,99 +222,3 @@ def _check(running: Running, preset: str, seeds: Mapping[str, int]) -> None:
             f"--seeds {running.seeds} is too large: --preset {preset} has {seeds[preset]}. Give "
             f"at most {seeds[preset]}, or leave --seeds out"
         )
-
-
-def measure(
-    name: str,
-    work: Callable[[dict], dict],
-    jobs: dict[str, dict],
-    preset: str,
-    running: Running,
-    only: Collection[str] | None = None,
-) -> Path:
-    """Run the jobs that are missing, and store all results in one file.
-
-    Args:
-        name: ``CHAPTER/SCRIPT``, for the folder of runs and the results file.
-        work: Takes the settings of a job and returns its result.
-        jobs: Settings of all jobs by name. Stored results of jobs that do not run are kept. Their
-            settings may be provisional, such as a rate that is not chosen yet.
-        preset: Results of ``"quick"`` stay in the folder of the runs; all others go to
-            ``experiments/results``.
-        running: Where the jobs run, and for how many seeds.
-        only: Names of the jobs that run; by default those of ``running.seeds``.
-
-    Returns:
-        ``SCRIPT.json``, or ``SCRIPT_laptop.json`` for the laptop preset. Figures and tables
-        belong next to it.
-    """
-    folder = running.folder(name, preset)
-    path = results_file(name, preset, running)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if only is None:
-        only = running.chosen(jobs)
-    run_all(
-        work,
-        {job_name: job for job_name, job in jobs.items() if job_name in only},
-        folder,
-        running.workers,
-        running.data_dir,
-        running.cluster(),
-        running.strategy,
-        after_each=lambda: _store(path, jobs, folder, only),
-    )
-    _store(path, jobs, folder, only)
-    return path
-
-
-def results_file(name: str, preset: str, running: Running = Running()) -> Path:
-    """Return the results file of ``CHAPTER/SCRIPT``; for quick, it is among the runs."""
-    if preset == "quick":
-        return running.folder(name, preset) / "report" / f"{name.split('/')[1]}.json"
-    return RESULTS / f"{name}_laptop.json" if preset == "laptop" else RESULTS / f"{name}.json"
-
-
-def seed_of(job: dict) -> int:
-    """Return the seed in a job's settings or in its ``settings`` entry; 0 if there is none."""
-    return job.get("seed", job.get("settings", {}).get("seed", 0))
-
-
-def _store(path: Path, jobs: dict[str, dict], folder: Path, only: Collection[str]) -> None:
-    """Write the results of the jobs that run, and keep stored results of the others."""
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    entries = {}
-    for name, job in jobs.items():
-        if name in only and (done := read(folder, name, job)):
-            about = {"job": job, "version": this_version(), "commit": done.get("commit")}
-            entries[name] = about | done["result"]
-        elif name in earlier and earlier[name]["job"] == as_stored(job):
-            entries[name] = earlier[name]
-    write(path, entries)
-
-
-def publish(path: Path, figure: Figure, table: str | None = None) -> None:
-    """Write a figure, and a table if there is one, next to a results file, and print where.
-
-    Args:
-        path: The file that :func:`measure` returned.
-        figure: Saved as ``NAME.png``.
-        table: Markdown, saved as ``NAME.md`` and printed.
-    """
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    if table is not None:
-        publish_table(path, table)
-    click.echo(
-        f"{'Figure' if table is None else 'Table, figure'} and all numbers: {path.stem}.* in "
-        f"{path.parent}"
-    )
-
-
-def publish_table(path: Path, table: str) -> None:
-    """Print a Markdown table, and write it next to the results file ``path``."""
-    path.with_suffix(".md").write_text(table, encoding="utf-8")
-    click.echo(table)
-
-
-def stored(path: Path) -> list[dict]:
-    """Return the entries of a results file: each job's settings as ``job``, and its result."""
-    return list(json.loads(path.read_text(encoding="utf-8")).values())

@@ -10,18 +10,15 @@ import hashlib
 import json
 import math
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, as_completed
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from experiments.provenance import commit, machine, this_version
 from resbuilder.common.backend import prepare_backend
 
 if TYPE_CHECKING:
@@ -164,8 +161,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
                         "result": result,
                         # Counted from the last interruption.
                         "seconds": round(time.time() - start, 1),
-                        "machine": f"{platform.machine()}, {_devices(given['strategy'])}, Python "
-                        f"{platform.python_version()}",
+                        "machine": machine(given["strategy"]),
                     },
                 )
                 checkpoint.remove()
@@ -181,30 +177,6 @@ def _checkpoint(folder: Path, name: str, job: dict) -> Checkpoint:
     identity = json.dumps([_plain(job), this_version()], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return Checkpoint(folder / "checkpoints" / f"{name}-{digest}.npz")
-
-
-@cache
-def this_version() -> str:
-    """Return the installed version."""
-    from importlib.metadata import version
-
-    return version("resbuilder")
-
-
-@cache
-def commit() -> str | None:
-    """Return the checkout's commit, with ``+`` if files differ from it; None without git."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    # Publishing changes the results, but not the code that measures.
-    status = ["status", "--porcelain", "--untracked-files=no", ":/", ":(exclude)results"]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        changed = subprocess.run([*git, *status], capture_output=True, text=True)
-    except OSError:
-        return None
-    if head.returncode or changed.returncode:
-        return None
-    return head.stdout.strip()[:12] + ("+" if changed.stdout.strip() else "")
 
 
 def read(folder: Path, name: str, job: dict) -> dict | None:
@@ -238,6 +210,11 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
     return found
 
 
+def seed_of(job: dict) -> int:
+    """Return the seed in a job's settings or in its ``settings`` entry; 0 if there is none."""
+    return job.get("seed", job.get("settings", {}).get("seed", 0))
+
+
 def as_stored(job: dict) -> dict:
     """Return a job as a results file stores it: five significant digits, tuples as lists."""
     return json.loads(json.dumps(_plain(job)))
@@ -260,16 +237,6 @@ def single_thread() -> None:
     for limit in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ[limit] = "1"
     prepare_backend()
-
-
-def _devices(strategy: str) -> str:
-    """Return the cores and GPUs that this process computes on."""
-    names = []
-    if tf := sys.modules.get("tensorflow"):  # if it is not imported, it computed nothing
-        gpus = tf.config.list_physical_devices("GPU")
-        names = [tf.config.experimental.get_device_details(gpu).get("device_name") for gpu in gpus]
-    cores = f"{os.cpu_count()} cores" if strategy == "mirrored" else "one core"
-    return ", ".join((cores, *(name or "GPU" for name in names)))
 
 
 def _plain(value):

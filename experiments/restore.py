@@ -17,8 +17,9 @@ from pathlib import Path
 
 import click
 
-from experiments.command import RESULTS, RUNS
+from experiments.command import RUNS
 from experiments.jobs import write
+from experiments.measuring import RESULTS
 from resbuilder.common.cli import Command
 
 
@@ -36,7 +37,7 @@ def restore(results: Path, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     missing = {k: v for k, v in stored.items() if not (folder / f"{k}.json").exists()}
     for name, entry in missing.items():
-        about = {key: entry[key] for key in ("job", "version", "commit") if key in entry}
+        about = {key: entry[key] for key in ("job", "version", "commit", "machine") if key in entry}
         result = {key: value for key, value in entry.items() if key not in about}
         write(folder / f"{name}.json", about | {"result": result})
     return len(missing)

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from experiments.catalog import experiments
-from experiments.command import RESULTS
+from experiments.measuring import RESULTS
 from experiments.resbuilder import thesis_table
 from resbuilder.common.cli import Command
 

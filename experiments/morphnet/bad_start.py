@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.morphnet.network import WIDTHS, expanded, flops
 from experiments.morphnet.what_is_left import dots
 from resbuilder.common.cli import Command

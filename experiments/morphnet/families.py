@@ -32,7 +32,8 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish_table, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish_table, stored
 from resbuilder.common.cli import BACKENDS, Command
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, stored
+from experiments.command import Running
+from experiments.measuring import measure, stored
 from experiments.morphnet.network import WIDTHS, expanded, flops
 
 #: λ of fig. 5.4.

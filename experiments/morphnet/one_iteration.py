@@ -17,7 +17,8 @@ from pathlib import Path
 
 import click
 
-from experiments.command import Running, publish, standard_options
+from experiments.command import Running, standard_options
+from experiments.measuring import publish
 from experiments.morphnet.iterations import Iterations, experiment, measure_iterations
 from experiments.morphnet.network import flops, size
 from experiments.morphnet.what_is_left import dots

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import click
 
-from experiments.command import Running, publish, standard_options
+from experiments.command import Running, standard_options
+from experiments.measuring import publish
 from experiments.morphnet.iterations import (
     SHOWN,
     Iterations,

@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish_table, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish_table, stored
 from experiments.morphnet.network import WIDTHS, expanded
 from resbuilder.common.cli import Command
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import RESULTS
+from experiments.measuring import RESULTS
 from experiments.phs.rows import TITLES, job_dynamics
 from experiments.phs.table_jobs import all_jobs
 from resbuilder.common.cli import Command

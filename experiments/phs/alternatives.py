@@ -22,14 +22,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import (
-    Running,
-    measure,
-    publish,
-    results_file,
-    standard_options,
-    stored,
-)
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, results_file, stored
 from experiments.phs.rows import TITLES
 from resbuilder.common.cli import Command
 

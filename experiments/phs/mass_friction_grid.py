@@ -16,7 +16,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from resbuilder.common.cli import Command
 
 MASSES = (1.0, 3.0, 10.0, 30.0, 100.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.command import stored
+from experiments.measuring import stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,

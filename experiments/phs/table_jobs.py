@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
     SGD_LOSS,

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, seed_of, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.jobs import seed_of
+from experiments.measuring import measure, publish, stored
 from experiments.resbuilder.columns import (
     COLUMNS,
     FROM_SCRATCH,

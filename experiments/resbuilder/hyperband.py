@@ -23,7 +23,8 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.resbuilder import anytime
 from experiments.resbuilder.columns import trainings
 from experiments.resbuilder.studies.budget import INHERIT, SHARE

@@ -27,14 +27,8 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import (
-    Running,
-    measure,
-    publish,
-    results_file,
-    standard_options,
-    stored,
-)
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, results_file, stored
 from experiments.resbuilder import anytime
 from experiments.resbuilder.race_jobs import PRESETS, SEEDS
 from resbuilder.common.cli import Command

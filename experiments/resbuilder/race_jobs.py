@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from experiments.command import seed_of
+from experiments.jobs import seed_of
 from experiments.resbuilder.columns import FROM_SCRATCH, column_job
 from experiments.resbuilder.dataset_table import PRESETS as TABLE_PRESETS
 from resbuilder.config import CONTENDERS

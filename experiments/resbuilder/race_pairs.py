@@ -21,7 +21,8 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.resbuilder.points import rows_of_points
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command

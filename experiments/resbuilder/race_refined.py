@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.resbuilder.points import rows_of_points
 from experiments.resbuilder.race_jobs import PAIRED, hand_made_job
 from experiments.resbuilder.race_measured import measure_job as measure_hand_made

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.command import seed_of
+from experiments.jobs import seed_of
 from experiments.resbuilder.points import rows_of_points
 from experiments.resbuilder.race_jobs import (
     HAND_MADE,

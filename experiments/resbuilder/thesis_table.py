@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.command import stored
+from experiments.measuring import stored
 from experiments.resbuilder.columns import COLUMNS
 from experiments.resbuilder.dataset_table import (
     NAMES,

@@ -20,15 +20,9 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import (
-    RUNS,
-    Running,
-    measure,
-    publish_table,
-    seed_of,
-    standard_options,
-    stored,
-)
+from experiments.command import RUNS, Running, standard_options
+from experiments.jobs import seed_of
+from experiments.measuring import measure, publish_table, stored
 from resbuilder.common.cli import Command
 
 CANVAS = 96, 80

@@ -27,7 +27,8 @@ import click
 import numpy as np
 
 from experiments.catalog import Experiment
-from experiments.command import Running, measure, publish, standard_options, stored
+from experiments.command import Running, standard_options
+from experiments.measuring import measure, publish, stored
 from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import RUNS, Running, measure, publish, standard_options, stored
+from experiments.command import RUNS, Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.survival.domain_gap import PRESETS as TWO_SCANNERS
 from experiments.survival.domain_gap import THESIS
 from resbuilder.common.cli import Command

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.command import stored
+from experiments.measuring import stored
 from experiments.summary import spread
 from experiments.survival import gap_tables, noise_tables
 from experiments.survival.noise import ROWS

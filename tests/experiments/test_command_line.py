@@ -9,9 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from experiments import catalog, command
-from experiments.command import seed_of
-from experiments.jobs import write
+from experiments import catalog, command, measuring
+from experiments.jobs import seed_of, write
 from resbuilder.common.cli import Command
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +107,7 @@ def jobs_of(preset):
 
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "RESULTS", tmp_path)
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
     return catalog.Experiment({"a/b": jobs_of}, lambda path: None, {"quick": "", "thesis": "1 h"})
 
 
@@ -140,7 +139,7 @@ def squared(job):
 @click.command(cls=Command)
 @command.standard_options("a", seeds={"quick": 3, "thesis": 3}, mirrored=True)
 def script(preset, running):
-    command.measure("a/b", squared, jobs_of(preset), preset, running)
+    measuring.measure("a/b", squared, jobs_of(preset), preset, running)
 
 
 def test_fewer_seeds_run_the_same_jobs_and_lose_no_stored_result(experiment, tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import command
+from experiments import command, measuring
 from experiments.checkpoints import Checkpoint
 from experiments.jobs import _checkpoint, run_all, write
 from experiments.restore import restore
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(tmp_path):
 
 
 def test_results_are_stored_after_each_job_and_earlier_ones_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     jobs = {str(n): {"x": n} for n in range(3)}
     path = tmp_path / "results" / "chapter" / "script.json"
     earlier = {"job": {"x": 2}, "version": "0.1.0", "square": 400.0}
@@ -117,22 +117,22 @@ def test_results_are_stored_after_each_job_and_earlier_ones_are_kept(tmp_path, m
     folder = tmp_path / "runs"
     (folder / "locks").mkdir(parents=True)
     run_all(squared, {"0": jobs["0"]}, folder, 1)
-    command._store(path, jobs, folder, ["0"])
+    measuring._store(path, jobs, folder, ["0"])
     squares = {name: entry["square"] for name, entry in json.loads(path.read_text()).items()}
     assert squares == {"0": 0.0, "2": 400.0}  # "1" was of other settings
 
 
 def test_a_job_that_does_not_run_may_have_provisional_settings(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path / "results")
     running = command.Running(workers=1, out=tmp_path / "runs")
     jobs = {"rate": {"x": 1}, "whole": {"x": 2}}
-    command.measure("chapter/script", squared, jobs, "thesis", running)
+    measuring.measure("chapter/script", squared, jobs, "thesis", running)
     # The results file is lost, so the settings of the second job are unknown at first.
     (tmp_path / "results" / "chapter" / "script.json").unlink()
     provisional = jobs | {"whole": {"x": 0}}
-    path = command.measure("chapter/script", squared, provisional, "thesis", running, ["rate"])
+    path = measuring.measure("chapter/script", squared, provisional, "thesis", running, ["rate"])
     assert list(json.loads(path.read_text())) == ["rate"]
-    path = command.measure("chapter/script", squared, jobs, "thesis", running)
+    path = measuring.measure("chapter/script", squared, jobs, "thesis", running)
     assert {e["square"] for e in json.loads(path.read_text()).values()} == {1.0, 4.0}
 
 

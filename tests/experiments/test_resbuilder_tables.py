@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_digits
 
-from experiments.command import RESULTS
 from experiments.jobs import write
+from experiments.measuring import RESULTS
 from experiments.resbuilder import dataset_table, thesis_table
 from experiments.resbuilder.columns import (
     COLUMNS,

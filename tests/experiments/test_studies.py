@@ -5,8 +5,8 @@ import json
 import keras
 import pytest
 
-from experiments.command import stored
 from experiments.jobs import write
+from experiments.measuring import stored
 from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.studies import (
     budget,

@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from experiments import jobs
+from experiments.provenance import this_version
 from resbuilder.architecture import Architecture, minimal_architecture, resnet_architecture
 from resbuilder.cli.settings import configuration
 from resbuilder.cli.tables import search_table
@@ -173,7 +174,7 @@ def _results(folder: Path) -> Reader:
         folder / "job.json",
         {
             "job": job,
-            "version": jobs.this_version(),
+            "version": this_version(),
             "result": {"accuracy": 0.5, "curve": [0.1, None]},
         },
     )

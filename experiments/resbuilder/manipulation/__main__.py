@@ -35,15 +35,8 @@ from pathlib import Path
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import (
-    RUNS,
-    Running,
-    measure,
-    publish,
-    results_file,
-    standard_options,
-    stored,
-)
+from experiments.command import RUNS, Running, standard_options
+from experiments.measuring import measure, publish, results_file, stored
 from experiments.resbuilder.dataset_table import SHORT
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from resbuilder.common.cli import Commands

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from experiments.catalog import Experiment
-from experiments.command import RUNS, Running, measure, publish, standard_options, stored
+from experiments.command import RUNS, Running, standard_options
+from experiments.measuring import measure, publish, stored
 from experiments.resbuilder.columns import FROM_SCRATCH, SEARCH
 from experiments.resbuilder.dataset_table import PRESETS, SHORT
 from experiments.resbuilder.studies.searches import measure_variant

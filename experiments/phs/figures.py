@@ -16,7 +16,7 @@ from experiments.phs.table import Measured
 from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
 
 if TYPE_CHECKING:
-    from experiments.phs.readings import Tried
+    from experiments.phs.reading import Tried
 
 PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 

@@ -305,6 +305,7 @@ def store_table(folder, dataset, *entries):
 def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
     """The adopted reading comes from the table, with as many epochs after braking as the others."""
     from experiments.phs import readings
+    from experiments.phs.reading import READINGS
 
     fast, slow = (0.1, 0.1, 10.0), (0.1, 0.01, 10.0)
     long = curve(*[0.9] * 42, 0.5)  # the last epoch is beyond the cut
@@ -323,7 +324,7 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
 
     names = {
         r.settings["target_is"]: r.name
-        for r in readings.READINGS
+        for r in READINGS
         if "target_is" in r.settings and r.dataset == "fashion_mnist"
     }
     results = {
@@ -352,7 +353,8 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
 
 
 def test_every_reading_changes_one_thing_in_the_job_of_its_row():
-    from experiments.phs.readings import READINGS, reading_jobs
+    from experiments.phs.reading import READINGS
+    from experiments.phs.readings import reading_jobs
 
     jobs = reading_jobs("thesis")
     assert len(jobs) == sum(not reading.taken for reading in READINGS)
@@ -550,12 +552,10 @@ def test_settings_are_chosen_by_the_validation_loss_of_the_first_seed():
 
 
 def test_the_parts_of_the_small_problems_do_not_overlap_and_fill_the_data():
-    from experiments.phs import problems
+    from experiments.phs.small_problems import PROBLEMS, load
 
-    sizes = {
-        name: [len(y) for _, y in problems.load(name).parts.values()] for name in problems.PROBLEMS
-    }
+    sizes = {name: [len(y) for _, y in load(name).parts.values()] for name in PROBLEMS}
     assert [sum(parts) for parts in sizes.values()][:2] == [1797, 442]
-    x, y = problems.load("licence (text, accuracy)").parts["train"]
+    x, y = load("licence (text, accuracy)").parts["train"]
     # Each target is the next character, which is the last input of the next window.
     np.testing.assert_array_equal(x[1:, -1], y[:-1])

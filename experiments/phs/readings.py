@@ -19,6 +19,7 @@ import click
 
 from experiments.catalog import Experiment
 from experiments.command import Running, standard_options
+from experiments.jobs import as_stored
 from experiments.measuring import measure, publish, stored
 from experiments.phs.reading import AFTER, FAR, READINGS, Reading, Tried
 from experiments.phs.rows import TITLES
@@ -57,9 +58,11 @@ def tried(path: Path) -> list[Tried]:
     """Return every reading with its measurements.
 
     Args:
-        path: Results of this script; those of the tables are expected in the same folder.
+        path: Results of this script; those of the tables are expected in the same folder. Results
+            of settings that no preset has are left out.
     """
-    results = {result["job"]["reading"]: result for result in stored(path)}
+    known = [as_stored(job) for preset in PRESETS for job in reading_jobs(preset).values()]
+    results = {r["job"]["reading"]: r for r in stored(path) if r["job"] in known}
     found = []
     for reading in READINGS:
         if reading.taken:

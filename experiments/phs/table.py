@@ -77,8 +77,9 @@ class Measured:
 def measured_rows(dataset: str, results: Sequence[dict]) -> list[Measured]:
     """Return every printed row of a dataset in the printed order, then those at other batch sizes.
 
-    A row without braking is cut where the braked training of the same row and seed ends, so that
-    both have the same number of epochs.
+    A row without braking and the braked row that follows it are trainings of the same seed. Both
+    are shown at the epochs at which both were evaluated: they have the same length, and the same
+    epochs to choose from.
     """
     sizes = sorted({128} | {result["job"]["batch_size"] for result in results}, reverse=True)
     found = []
@@ -110,13 +111,17 @@ def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
         for run in result["braked"]
         if (run["target"], run["factor"]) == (braked_row.goal, braked_row.factor)
     )
-    if measured.row.optimizer == "goal-oriented":
-        measured.histories.append(braked["history"])
+    shared = _epochs(result["unbraked"]) & _epochs(braked["history"])
+    goal_oriented = measured.row.optimizer == "goal-oriented"
+    history = braked["history"] if goal_oriented else result["unbraked"]
+    measured.histories.append([entry for entry in history if entry["epoch"] in shared])
+    if goal_oriented:
         measured.brakes.append(braked["epoch"])
         measured.lowest.append(braked["lowest"])
-        return
-    last = braked["history"][-1]["epoch"]
-    measured.histories.append([e for e in result["unbraked"] if e["epoch"] <= last])
+
+
+def _epochs(history: list[dict]) -> set[int]:
+    return {entry["epoch"] for entry in history}
 
 
 def _reason(row: Row) -> str:

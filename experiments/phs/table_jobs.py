@@ -25,7 +25,7 @@ from experiments.phs.rows import (
 )
 from resbuilder.common.cli import Command
 
-# The cheapest row of each dataset, which is also measured at half the batch size.
+# A fast row of each dataset, which is also measured at half the batch size.
 CHECKED = {"fashion_mnist": (0.1, 0.1, 10.0), "cifar10": (0.1, 0.01, 100.0)}
 
 

@@ -26,7 +26,11 @@ def average_steps(job: dict) -> int:
 
 
 class _Fork(keras.callbacks.Callback):
-    """Takes a snapshot where a braking policy would brake, and lets the training continue."""
+    """Takes a snapshot where a braking policy would brake, and lets the training continue.
+
+    From there on, the training is evaluated after every epoch. So is the one that brakes: both have
+    the same epochs to choose from.
+    """
 
     def __init__(self, loop: Loop, target: float, target_is: str, average: int):
         super().__init__()
@@ -47,8 +51,12 @@ class _Fork(keras.callbacks.Callback):
         if self.policy.state.steps >= self.policy.average_steps:
             self.lowest = min(self.lowest, self.policy.average)
         if event:
-            self.snapshot = self.loop.snapshot()
+            self._take(self.loop.snapshot())
             self.epoch = self.policy.state.steps / self.loop.steps_per_epoch
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.loop.evaluate_every = 1
 
     def state(self) -> dict:
         """Return what :meth:`restore` needs, at the end of an epoch."""
@@ -62,7 +70,8 @@ class _Fork(keras.callbacks.Callback):
     def restore(self, state: dict) -> None:
         """Continue from a state that :meth:`state` returned."""
         self.policy.state = BrakingState.from_vector(state["policy"])
-        self.snapshot = state["snapshot"] and Snapshot(**state["snapshot"])
+        if state["snapshot"]:
+            self._take(Snapshot(**state["snapshot"]))
         self.epoch, self.lowest = state["epoch"], state["lowest"]
 
 
@@ -100,9 +109,10 @@ def with_and_without_braking(job: dict) -> dict:
         job: ``dataset``, ``data_dir``, ``limit``, ``seed``, ``batch_size``, ``epochs``,
             ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target and factor.
             Optional are ``target_is`` (default ``"reduction"``), ``friction_form`` (``"rate"``),
-            ``evaluate_every`` (1) and ``after``. With ``after``, every braked training ends this
-            many epochs after it brakes, and the training without braking ends with the last of
-            them; ``epochs`` is then the limit if a goal is not reached.
+            ``evaluate_every`` (1; after the first goal, every epoch is evaluated) and ``after``.
+            With ``after``, every braked training ends this many epochs after it brakes, and the
+            training without braking ends with the last of them. If a goal is not reached, it has
+            at least ``epochs`` epochs.
 
     Returns:
         ``unbraked``: the history. ``braked``: for each pair, target, factor, the epoch of braking
@@ -115,22 +125,26 @@ def with_and_without_braking(job: dict) -> dict:
     }
     stages = Stages(job, list(forks.values()))
 
-    def ends(of: list[_Fork]) -> float:
-        reached = [fork.epoch for fork in of if fork.epoch is not None]
-        if after is None or not of or len(reached) < len(of):
-            return math.inf
-        return math.ceil(max(reached)) + after
+    def end(fork: _Fork) -> int:
+        """Return the last epoch of the training that this fork begins."""
+        return job["epochs"] if after is None else math.ceil(fork.epoch) + after
 
-    everything = list(forks.values())
+    def last_unbraked() -> int:
+        reached = [end(fork) for fork in forks.values() if fork.snapshot is not None]
+        missed = len(reached) < len(forks) or not forks
+        return max([*reached, *([job["epochs"]] if missed else [])])
+
+    # Each goal may be reached as late as that, because of the goal before it.
+    most = job["epochs"] + (after or 0) * len(forks)
     unbraked = stages.run(
-        "unbraked", loop, job["epochs"], callbacks=everything, last_epoch=lambda: ends(everything)
+        "unbraked", loop, most, callbacks=list(forks.values()), last_epoch=last_unbraked
     )
     braked = []
     for number, (target, factor) in enumerate(job["brakes"]):
         fork = forks[target]
         history = unbraked
         if fork.snapshot is not None:
-            history = _braked(job, loop, fork, factor, f"brake {number}", stages, ends([fork]))
+            history = _braked(job, loop, fork, factor, f"brake {number}", stages, end(fork))
         braked.append(
             {
                 "target": target,
@@ -145,14 +159,12 @@ def with_and_without_braking(job: dict) -> dict:
 
 def _braked(job, loop, fork, factor, name, stages, last) -> list[dict]:
     """Continue from a fork with a higher friction, and return the history."""
-    loop.evaluate_every = 1
     loop.restore(fork.snapshot)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some readings of the thesis oscillate
         # This bypasses the optimizer's check, which rejects divergence: here that is a result.
         loop.optimizer.friction.assign(job["friction"] * factor)
-    epochs = job["epochs"] if math.isinf(last) else max(job["epochs"], last)
-    return stages.run(name, loop, epochs, start=loop.snapshot(), last_epoch=lambda: last)
+    return stages.run(name, loop, last, start=loop.snapshot())
 
 
 def with_callback(job: dict) -> dict:

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 from numpy.testing import assert_allclose
 
+from experiments.jobs import as_stored
 from experiments.phs.lenet import lenet
 from experiments.phs.rows import epochs_to, same_training
 from experiments.phs.summary import accuracies, signed
@@ -132,8 +133,24 @@ def test_trainings_end_some_epochs_after_braking(job, monkeypatch):
     assert [braked["history"][-1]["epoch"] for braked in found["braked"]] == ends
     assert found["unbraked"][-1]["epoch"] == max(ends)
     assert all(braked["lowest"] <= braked["target"] for braked in found["braked"])
-    evaluated = [entry["epoch"] for entry in found["unbraked"]]
-    assert evaluated[:-1] == list(range(3, max(ends), 3))
+    # Every third epoch until the first goal is reached, then every epoch, with or without braking.
+    first = math.ceil(min(braked["epoch"] for braked in found["braked"]))
+    for history in (found["unbraked"], *(braked["history"] for braked in found["braked"])):
+        epochs = [entry["epoch"] for entry in history]
+        assert epochs == [e for e in range(3, first, 3)] + list(range(first, epochs[-1] + 1))
+
+
+def test_a_training_without_braking_is_as_long_as_one_that_brakes_late(job, monkeypatch):
+    from experiments.phs import trainings
+
+    monkeypatch.setattr(trainings, "AVERAGE_IMAGES", 160)
+    settings = {"brakes": [(0.8, 10.0), (1e-6, 5.0)], "target_is": "loss", "after": 4}
+    early = trainings.with_and_without_braking(job | settings | {"epochs": 20})["braked"][0]
+    limit = math.ceil(early["epoch"]) + 1  # before the four epochs after braking are over
+    found = trainings.with_and_without_braking(job | settings | {"epochs": limit})
+    braked, missed = (run["history"] for run in found["braked"])
+    assert braked[-1]["epoch"] == found["unbraked"][-1]["epoch"] == limit + 3
+    assert missed == found["unbraked"]
 
 
 class Interrupted(Exception):
@@ -320,16 +337,18 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points(tmp_path):
 
     def result(name, epoch, accuracy):
         run = {"epoch": epoch, "lowest": 0.3, "history": curve(0.5, accuracy)}
-        return {"job": jobs[name], "unbraked": curve(0.5, 0.9), "braked": [run]}
+        return {"job": as_stored(jobs[name]), "unbraked": curve(0.5, 0.9), "braked": [run]}
 
     names = {
         r.settings["target_is"]: r.name
         for r in READINGS
         if "target_is" in r.settings and r.dataset == "fashion_mnist"
     }
+    (slow_batches,) = (r for r in READINGS if r.settings == {"batch_size": 64})
     results = {
         "a": result(names["remaining"], 1.0, 0.877),
         "b": result(names["reduction"], None, 0.9),
+        "c": {"job": {"reading": slow_batches.name, "after": 1}},  # of settings that are not used
     }
     path = tmp_path / "readings.json"
     path.write_text(json.dumps(results))

@@ -8,7 +8,7 @@ from experiments.resbuilder.dataset_table import PRESETS as TABLE_PRESETS
 from resbuilder.config import CONTENDERS
 
 DATASETS = ("mnist", "fashion_mnist", "cifar10")
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (1e-3, 3e-3, 1e-2, 3e-2)
 # Seeds, and settings of SearchConfig.
 PRESETS = {
     "quick": ((10,), {"total_epochs": 12, "train_limit": 600, "flops": 1.5e6}),

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import click
 
-from experiments.command import RUNS
+from experiments.catalog import experiments
+from experiments.command import Running
 from experiments.jobs import write
-from experiments.measuring import RESULTS
+from experiments.measuring import results_file
 from resbuilder.common.cli import Command
 
 
@@ -44,7 +45,7 @@ def restore(results: Path, folder: Path) -> int:
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
-@click.argument("name", metavar="CHAPTER/SCRIPT")
+@click.argument("name", metavar="CHAPTER/NAME")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -52,14 +53,22 @@ def restore(results: Path, folder: Path) -> int:
 )
 def main(name: str, out: Path | None) -> None:
     """Restore the runs of a script."""
-    chapter, _, script = name.partition("/")
-    results = RESULTS / chapter / f"{script}.json"
-    if not results.is_file():
-        known = sorted(f"{p.parent.name}/{p.stem}" for p in RESULTS.glob("*/*.json"))
-        raise click.UsageError(f"no results of {name!r}; expected one of {', '.join(known)}")
-    preset = "" if script.endswith("_laptop") else "_thesis"
-    folder = (out or RUNS / chapter) / f"{script}{preset}"
+    found = committed(Running(out=out))
+    if name not in found:
+        raise click.UsageError(f"no results of {name!r}; expected one of {', '.join(found)}")
+    results, folder = found[name]
     click.echo(f"{restore(results, folder)} results restored into {folder}")
+
+
+def committed(running: Running) -> dict[str, tuple[Path, Path]]:
+    """Return each committed results file, and the folder where its script looks for the jobs."""
+    return {
+        f"{path.parent.name}/{path.stem}": (path, running.folder(name, preset))
+        for experiment in experiments()
+        for name in experiment.jobs
+        for preset in experiment.times
+        if preset != "quick" and (path := results_file(name, preset)).is_file()
+    }
 
 
 if __name__ == "__main__":

@@ -73,12 +73,13 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         port_energy: Kinetic energy that the port supplies, as a share of the initial loss.
         restore_best_weights: Whether to restore the weights of the best epoch at the end. By
             default only with ``minima`` > 1 or ``target="auto"``. The best epoch has the lowest
-            validation loss or, without one, the lowest average training loss.
+            validation loss; without validation data, the lowest average training loss.
         reset_momenta: Whether to set the momenta to 0 when ``fit`` ends, so that a later ``fit``
             does not carry restored weights away. None: if this callback has restored the best
             weights. True: always, as needed with ``EarlyStopping(restore_best_weights=True)``,
             which leaves momenta unchanged. False: never.
-        monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs.
+        monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs that falls as
+            the training succeeds.
         validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
             Keras' logs. Higher is better if the name contains "acc" or "auc", otherwise lower.
         seed: Seed for the direction of the port's force.
@@ -168,6 +169,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             exploitation=exploitation,
             stages=stages,
         )
+        if _higher_is_better(monitor):
+            raise ValueError(
+                f"monitor={monitor!r} rises as the training succeeds, but a goal is reached from "
+                "above: give a loss or an error, such as monitor='loss'"
+            )
         automatic = self.policy.automatic
         self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
@@ -197,16 +203,22 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._of: PHS | None = None  # the optimizer that events and best weights belong to
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Check that braking stays stable throughout the training."""
+        """Check what can be checked before it is known whether a training is resumed."""
         optimizer = self._optimizer()
         if not optimizer.initial_friction:
             raise ValueError(
                 f"braking multiplies the friction by {self.factor:g}, but 0 stays 0: give PHS a "
                 "friction > 0"
             )
+        self._warn_of_short_epochs(self._steps_of_epoch() or 0)
+        self._training = False
+
+    def _check_stable(self, epoch: int) -> None:
+        """Check that braking stays stable from an epoch to the end of the training."""
+        optimizer = self._optimizer()
         hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
-        steps = self._steps_of_epoch() or 0
-        to_come = steps * ((self.params or {}).get("epochs") or 1)
+        epochs = ((self.params or {}).get("epochs") or 1) - epoch
+        to_come = (self._steps_of_epoch() or 0) * epochs
         hard = optimizer.initial_friction * hardest
         try:
             optimizer.check_stable(hard, max(to_come, 1))
@@ -216,15 +228,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 f"which is too much here. {error} Or choose a smaller factor, or begin with a "
                 "longer memory, as PHS.from_sgd(rate, momentum=0.99) does."
             ) from None
-        self._warn_of_short_epochs(steps)
-        if self.log_path is not None:
-            self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
-        self._training = False
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Load the state from the optimizer before the first epoch; start a new running mean."""
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
+            self._check_stable(epoch)
+            if self.log_path is not None:
+                self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
             self._load_state(epoch)
         self._training = True
         self._epoch = epoch
@@ -340,8 +351,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         return None
 
     def _lower_is_better(self, value: float) -> float:
-        higher = any(part in self.validation for part in ("acc", "auc"))
-        return 1 - value if higher else value
+        return 1 - value if _higher_is_better(self.validation) else value
 
     def _carry_out(self, event: Event) -> None:
         optimizer = self._optimizer()
@@ -429,3 +439,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             record = {k: None if v in (np.inf, -np.inf) or v != v else v for k, v in record.items()}
             with self.log_path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
+
+
+def _higher_is_better(name: str) -> bool:
+    """Return whether a higher value of a metric in Keras' logs is better."""
+    return any(part in name for part in ("acc", "auc"))

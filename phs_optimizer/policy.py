@@ -136,6 +136,7 @@ class BrakingPolicy:
         self.state = BrakingState() if state is None else state
         # Best criterion of all epochs, and of the epochs since the last acceleration.
         self.best = self.best_here = math.inf
+        self.validated = False  # whether an epoch had a validation loss
         # Lowest average that was compared with the goal.
         self.lowest = math.inf
 
@@ -198,11 +199,17 @@ class BrakingPolicy:
         Returns:
             Whether the weights are the best so far; whether they are the best since the last
             acceleration; and a decision or None. The best weights have the lowest validation
-            loss or, if it is not given, the lowest average training loss.
+            loss of all epochs with one. Before the first of these, the average training loss
+            counts.
         """
         state = self.state
         state.epochs += 1
-        criterion = self.average if validation_loss is None else validation_loss
+        if validation_loss is None:
+            criterion = math.inf if self.validated else self.average
+        else:
+            criterion = validation_loss
+            if not self.validated:  # best so far were training losses, which are lower
+                self.validated, self.best, self.best_here = True, math.inf, math.inf
         is_best, is_best_here = criterion < self.best, criterion < self.best_here
         self.best, self.best_here = min(self.best, criterion), min(self.best_here, criterion)
         if validation_loss is not None:

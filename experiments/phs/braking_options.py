@@ -1,7 +1,7 @@
 """Outlook of chapter 3: when to brake, how hard, patience, overfitting, re-acceleration, "auto".
 
-All trainings have three times the long-run step of the first printed row of Fashion-MNIST. They
-are compared with a goal that is never reached and with plain goals with two factors.
+All trainings have a long-run step of 1/3; that of the first printed row of Fashion-MNIST is 0.1.
+They are compared with a goal that is never reached and with plain goals with two factors.
 
 ::
 
@@ -94,8 +94,8 @@ def publish_from(path: Path) -> None:
         groups.setdefault(result["job"]["option"], []).append(result)
     text = page(
         f"Options of braking: LeNet on {TITLES[results[0]['job']['dataset']]}",
-        "All trainings have three times the long-run step of the first printed row of "
-        "Fashion-MNIST.",
+        "All trainings have a long-run step of 1/3; that of the first printed row of "
+        "Fashion-MNIST is 0.1.",
         COLUMNS,
         markdown_of(groups),
     )

@@ -143,7 +143,8 @@ def grid(results: list[dict]) -> Figure:
     for result in results:
         cell = cells.setdefault((result["job"]["mass"], result["job"]["friction"]), [])
         cell.append(accuracies(result["unbraked"])["final"])
-    values = np.array([[np.mean(cells[m, f]) for f in frictions] for m in masses])
+    # A cell that is not measured yet stays empty.
+    values = np.array([[np.mean(cells.get((m, f), np.nan)) for f in frictions] for m in masses])
     figure = Figure(figsize=(7, 4.6), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(values, origin="lower", cmap="viridis", aspect="auto", vmin=0.1, vmax=0.9)
@@ -153,6 +154,8 @@ def grid(results: list[dict]) -> Figure:
         if row.optimizer == "PHS" and row.learning_rate == results[0]["job"]["learning_rate"]
     }
     for (y, x), value in np.ndenumerate(values):
+        if np.isnan(value):
+            continue
         axes.text(
             x,
             y,

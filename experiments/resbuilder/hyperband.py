@@ -115,8 +115,12 @@ def follow(job: dict, searches: Path) -> dict:
 
 
 def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
-    """Return times up to the end of Hyperband, and accuracies (seeds, times) of each method."""
-    end = next(r["job"]["seconds"] for r in results if r["job"]["method"] in HYPERBANDS)
+    """Return times up to the end of Hyperband, and accuracies (seeds, times) of each method.
+
+    Without Hyperband's results, the end is that of the longest search.
+    """
+    ends = [r["job"]["seconds"] for r in results if r["job"]["method"] in HYPERBANDS]
+    end = ends[0] if ends else max(r["seconds"] for r in results)
     return anytime.curves(results, METHODS, end)
 
 
@@ -131,8 +135,9 @@ def markdown(results: list[dict]) -> str:
             return "–"
         return f"{(anytime.ahead(times, found[method], found[peer]) > 0).mean():.0%}"
 
-    more = {f"time above {peer}": [above(method, peer) for method in found] for peer in HYPERBANDS}
-    seeds, s = len(found[METHODS[0]]), results[0]["job"]["settings"]
+    peers = [peer for peer in HYPERBANDS if peer in found]
+    more = {f"time above {peer}": [above(method, peer) for method in found] for peer in peers}
+    seeds, s = max(map(len, found.values())), results[0]["job"]["settings"]
     return (
         f"{anytime.markdown(times, titled(found), more)}\n{s['dataset']}, {s['train_limit']:,} "
         f"images, ζ = {si(s['flops'])}FLOPs. Times are processor seconds on one core. Accuracies "

@@ -45,6 +45,7 @@ from experiments.resbuilder.race_jobs import (
     DATASETS,
     HAND_MADE,
     PRESETS,
+    RACE,
     RATES,
     SEEDS,
     chosen_rates,
@@ -58,9 +59,10 @@ from resbuilder.config import CONTENDERS
 
 
 def publish_from(path: Path) -> None:
-    """Write the table and the figure next to a results file."""
+    """Write the table and the figure next to a results file, once it has a race."""
     results = stored(path)
-    publish(path, draw(results), markdown(results))
+    if any(result["job"]["kind"] == RACE for result in results):
+        publish(path, draw(results), markdown(results))
 
 
 def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:

@@ -20,7 +20,7 @@ from resbuilder.pipeline.race import Race, entrants
 from resbuilder.progress import SearchProgress
 from resbuilder.race import averaging_decay, candidates, training_config
 from resbuilder.run import Run
-from resbuilder.surgery import inherit
+from resbuilder.surgery import inherit, scale_to_budget
 from resbuilder.training import Trainer, TrainingData
 
 FACTOR, SHARE = 3, 0.6
@@ -100,16 +100,16 @@ def follow(job: dict, baseline: Baseline | None) -> dict:
     return {"networks": clock.networks, "seconds": clock.seconds()}
 
 
-def _space(config: SearchConfig, data: TrainingData) -> dict[str, Architecture]:
+def space_of(config: SearchConfig, data: TrainingData) -> dict[str, Architecture]:
     """Return the candidates of a race by label, each scaled to fill the whole budget."""
     d = data.dataset
-    found = candidates(d.input_shape, d.classes, config.flops, config.candidate_depths, trunks=1)
-    return {c.label: c.architecture for c in found}
+    found = candidates(d.input_shape, d.classes, config.flops, config.candidate_depths)
+    return {c.label: scale_to_budget(c.architecture, int(config.flops)) for c in found}
 
 
 def random_search(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     """Train candidates in random order until the time is up."""
-    clock, space = Clock(), list(_space(config, data).values())
+    clock, space = Clock(), list(space_of(config, data).values())
     np.random.default_rng(config.seed).shuffle(space)
     for number, architecture in enumerate(space):
         if clock.seconds() > limit:
@@ -125,7 +125,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     """Let KerasTuner choose networks and epochs until the time is up."""
     import keras_tuner
 
-    clock, space = Clock(), _space(config, data)
+    clock, space = Clock(), space_of(config, data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 

@@ -69,6 +69,7 @@ def measure_job(job: dict) -> dict:
     from experiments.resbuilder.from_scratch import trained
     from resbuilder import SearchConfig
     from resbuilder.race import candidates
+    from resbuilder.surgery import scale_to_budget
     from resbuilder.training import TrainingData
 
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
@@ -78,9 +79,9 @@ def measure_job(job: dict) -> dict:
     unseen = np.setdiff1d(np.arange(len(d.y_train)), seen)
     judged = np.random.default_rng(0).permutation(unseen)[:JUDGED]
     logits = {}
-    space = candidates(d.input_shape, d.classes, config.flops, [1], trunks=job["share"])
-    for number, candidate in enumerate(space):
-        architecture = with_transition(candidate.architecture, job["transition"])
+    for number, candidate in enumerate(candidates(d.input_shape, d.classes, config.flops, [1])):
+        scaled = scale_to_budget(candidate.architecture, int(config.flops / job["share"]))
+        architecture = with_transition(scaled, job["transition"])
         seed = 1_000 * config.seed + number
         trainer, _ = trained(architecture, data, config, config.total_epochs, seed)
         logits[candidate.label] = trainer.network.predict(

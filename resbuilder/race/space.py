@@ -38,7 +38,7 @@ class Candidate:
     Attributes:
         label: How it begins, and the number of blocks in each stage, such as ``s1p+ 0111``.
         depth: Blocks in each stage that has blocks.
-        architecture: The architecture, scaled to its part of ζ.
+        architecture: The architecture, scaled to half of ζ.
     """
 
     label: str
@@ -75,9 +75,8 @@ def candidates(
     flops: float,
     depths: Iterable[int] = (1, 2),
     block_order: str = "conv_bn_relu",
-    trunks: int = TRUNKS,
 ) -> list[Candidate]:
-    """Return the candidates for images of a shape, each scaled to fill its part of a budget.
+    """Return the candidates for images of a shape, each scaled to fill half of a budget.
 
     If there is only one, it fills the whole budget.
 
@@ -89,7 +88,6 @@ def candidates(
         flops: ζ, the FLOPs budget per image.
         depths: Numbers of blocks to try, for each stage that has blocks.
         block_order: See :class:`Architecture`.
-        trunks: Number of candidates in the final network; each fills ``flops / trunks``.
 
     Raises:
         ValueError: If the images are too small, or the budget is not a positive number or too
@@ -104,7 +102,7 @@ def candidates(
             f"side must have at least {_LEAST_SIDE} pixels"
         )
     least = {c.label: least_flops(c.architecture) for c in unscaled}
-    part = int(flops / trunks)
+    part = int(flops / TRUNKS)
     fitting = [
         replace(c, architecture=scale_to_budget(c.architecture, part))
         for c in unscaled
@@ -115,7 +113,7 @@ def candidates(
         raise ValueError(
             f"a budget of {flops:,.0f} FLOPs is too small: each candidate gets {part:,}, but the "
             f"smallest, {smallest} with one channel in every layer, needs {least[smallest]:,}; "
-            f"the budget must be at least {trunks * least[smallest]:,}"
+            f"the budget must be at least {TRUNKS * least[smallest]:,}"
         )
     wide = [c for c in fitting if c.architecture.stem.width >= _LEAST_WIDTH]
     ranked = sorted(fitting, key=lambda c: -c.architecture.stem.width)

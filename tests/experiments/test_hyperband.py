@@ -93,6 +93,7 @@ def test_hyperband_may_have_as_many_epochs_as_the_weights_of_a_search():
 def test_table_and_figure_show_which_method_is_ahead():
     results = [
         {"job": job | {"seconds": 100}, "networks": [{"seconds": s, "validation": v, "test": v}]}
+        | {"seconds": 80}
         for job, s, v in zip(
             hyperband_jobs("quick").values(),
             (5, 55, 5, 5, 20, 5),
@@ -108,3 +109,7 @@ def test_table_and_figure_show_which_method_is_ahead():
     assert "| nothing yet | nothing yet | nothing yet | 90.00 | 90.00 | 50% | 0% |" in rows[1]
     assert all(row.endswith("| – | – |") for row in rows[4:6])
     assert len(draw(*curves(results)).axes[0].lines) == 2 * len(METHODS) + 1
+    # Before Hyperband is measured, the searches are shown without it.
+    searches = [r for r in results if r["job"]["method"] not in HYPERBANDS]
+    times, found = curves(searches)
+    assert times[-1] == 80 and "time above" not in markdown(searches).splitlines()[0]

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from experiments import command, measuring
 from experiments.checkpoints import Checkpoint
 from experiments.jobs import _checkpoint, run_all, write
+from experiments.restore import main as restore_command
 from experiments.restore import restore
 
 
@@ -49,6 +51,25 @@ def test_committed_results_need_no_second_measurement(tmp_path):
     results = run_all(squared, jobs, tmp_path / "runs", workers=1)
     assert [results["0"]["square"], results["1"]["square"]] == [0.0, 100.0]
     assert restore(tmp_path / "results.json", tmp_path / "runs") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"),
+    [("race_cifar10_laptop", "laptop"), ("race_cifar10", "workstation"), ("smallnorb", "thesis")],
+)
+def test_results_are_restored_where_their_script_looks_for_them(
+    tmp_path, monkeypatch, name, preset
+):
+    monkeypatch.setattr(measuring, "RESULTS", tmp_path)
+    (tmp_path / "resbuilder").mkdir()
+    write(tmp_path / "resbuilder" / f"{name}.json", {"1": {"job": {}, "test": 0.5}})
+    arguments = [f"resbuilder/{name}", "--out", str(tmp_path / "runs")]
+    done = CliRunner().invoke(restore_command, arguments, catch_exceptions=False)
+    assert "1 results restored" in done.output
+    script = name.removesuffix("_laptop")
+    assert (tmp_path / "runs" / f"{script}_{preset}" / "1.json").is_file()
+    done = CliRunner().invoke(restore_command, ["resbuilder/other"])
+    assert done.exit_code == 2 and f"expected one of resbuilder/{name}" in done.output
 
 
 def test_results_of_another_version_are_kept_and_not_mixed(tmp_path):

@@ -1,12 +1,16 @@
 """A race compared with hand-made networks and Hyperband: jobs, chosen rates and tables."""
 
+import json
+
 import numpy as np
 import pytest
 
-from experiments.resbuilder import anytime, race_anytime, race_jobs, race_table
+from experiments.resbuilder import anytime, race, race_anytime, race_jobs, race_table
 from experiments.resbuilder.columns import trainings
-from resbuilder import SearchConfig
+from resbuilder import SearchConfig, cost
 from resbuilder.config import CONTENDERS
+from resbuilder.race import candidates
+from resbuilder.training import TrainingData
 
 
 def done(job, validation, test, **more):
@@ -72,6 +76,23 @@ def test_the_table_shows_the_lead_of_the_race_over_each_row(results):
     third = next(line for line in text.splitlines() if line.startswith(f"| {race_jobs.THIRD}"))
     assert "45.00" in third and "| 30 |" in third  # three trainings of 10 s
     assert len(race_table.draw(results).axes[0].lines) == 2 * len(race_table.rows(results))
+
+
+def test_before_the_first_race_there_is_no_table(results, tmp_path):
+    rates = [r for r in results if r["job"]["kind"] == race_jobs.HAND_MADE]
+    (tmp_path / "race.json").write_text(json.dumps(dict(enumerate(rates))))
+    race.publish_from(tmp_path / "race.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["race.json"]
+
+
+def test_the_other_methods_choose_among_the_candidates_of_the_race():
+    from experiments.resbuilder.race_followed import space_of
+
+    config = SearchConfig(dataset="digits", method="race", flops=3e5)
+    data = TrainingData.load(config.resolved())
+    space = space_of(config, data)
+    assert list(space) == [c.label for c in candidates((8, 8, 1), 10, 3e5)]
+    assert all(0.9 * 3e5 < cost(network).flops <= 3e5 for network in space.values())
 
 
 def test_the_thesis_search_costs_as_many_epochs_as_the_race():

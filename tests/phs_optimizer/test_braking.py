@@ -507,6 +507,19 @@ def test_unstable_friction_is_reported_before_the_first_step(tmp_path):
 
 
 @pytest.mark.any_backend
+def test_only_the_epochs_to_come_must_be_stable():
+    """The time step rises to 0.6 after the last epoch, where αγ/m would be 10.8 after braking."""
+    rising = keras.optimizers.schedules.PiecewiseConstantDecay([4 * STEPS], [STEP, 0.6])
+    model = parabola(PHS(rising, MASS, FRICTION))
+    fit(model, callback := braking(factor=3), epochs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        fit(model, callback, epochs=4, initial_epoch=2)
+    with pytest.raises(ValueError, match="diverges: αγ/m = 10.8"):
+        fit(model, callback, epochs=5, initial_epoch=4)
+
+
+@pytest.mark.any_backend
 def test_zero_friction_is_refused():
     with pytest.raises(ValueError, match="0 stays 0: give PHS a friction > 0"):
         fit(parabola(PHS(STEP, MASS, 0)), braking())
@@ -565,8 +578,8 @@ def test_an_average_longer_than_an_epoch_causes_a_warning():
 @pytest.mark.any_backend
 def test_an_unknown_monitor_is_refused_at_the_first_step():
     model = parabola(metrics=["mae"])
-    with pytest.raises(ValueError, match=r"monitor='acc' is not among .* step \(loss, mae\)"):
-        fit(model, braking(monitor="acc"))
+    with pytest.raises(ValueError, match=r"monitor='error' is not among .* step \(loss, mae\)"):
+        fit(model, braking(monitor="error"))
     assert friction(model) == FRICTION
 
 
@@ -589,6 +602,7 @@ def test_a_log_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path
         ({"target": 0.5, "port_energy": 0}, "port_energy must be > 0, not 0"),
         ({"target": 0.5, "seed": -1}, "seed must be a whole number >= 0, not -1"),
         ({"target": 0.5, "patience": 0}, "patience must be a whole number >= 1, not 0"),
+        ({"target": 0.5, "monitor": "accuracy"}, "rises as the training succeeds"),
         ({"target": 0.5, "breaking": 2}, r"unknown option 'breaking'; it takes: target, "),
     ],
 )

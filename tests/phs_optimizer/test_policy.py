@@ -186,6 +186,15 @@ def test_the_best_epoch_has_the_best_validation_loss_or_else_the_best_average():
     assert best == [True, True, False]
 
 
+def test_an_epoch_without_a_validation_loss_is_not_the_best_once_there_was_one():
+    """Training losses are lower than validation losses: an overfit epoch would win."""
+    policy, best = BrakingPolicy(0.5, average_steps=1), []
+    for trained, validated in ((1.0, None), (0.9, 2.0), (0.1, None), (0.1, 1.9)):
+        policy.observe(trained)
+        best.append(policy.epoch_end(validated)[:2])
+    assert best == [(True, True), (True, True), (False, False), (True, True)]
+
+
 def test_the_search_for_the_best_epoch_starts_again_after_an_acceleration():
     policy = BrakingPolicy(0.5, average_steps=1, initial_loss=1.0, minima=2, exploitation=1)
     observed(policy, [0.1])

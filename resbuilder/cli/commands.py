@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 from resbuilder.cli.datasets import datasets
 from resbuilder.cli.settings import configuration, data_dir_option, settings
 from resbuilder.common.backend import load_backend
-from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by
+from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by, this_command
 from resbuilder.config import FITS, SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
@@ -61,7 +62,7 @@ def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> No
     load_backend()
     from resbuilder.pipeline import search as run_search
 
-    with resumed_by(_resume(out)):
+    with resumed_by(_resume_once_begun(out)):
         _finish(out, run_search(config, out, overwrite, workers=workers))
 
 
@@ -73,7 +74,7 @@ def resume(run: Path, workers: int) -> None:
     load_backend()
     from resbuilder.pipeline import resume as run_resume
 
-    with resumed_by(_resume(run)):
+    with resumed_by(lambda: _resume(run)):
         _finish(run, run_resume(run, workers=workers))
 
 
@@ -254,6 +255,20 @@ main.add_command(datasets)
 
 def _resume(run: Path) -> str:
     return shlex.join(["resbuilder", "resume", str(run)])
+
+
+def _resume_once_begun(out: Path) -> Callable[[], str]:
+    """Return a function that returns the command to resume a search: at first the running one.
+
+    Until the search has made its run folder, ``out`` may be missing, or be that of an older run.
+    """
+
+    def written() -> int | None:
+        config = out / "config.json"
+        return config.stat().st_mtime_ns if config.is_file() else None
+
+    before = written()
+    return lambda: this_command() if written() == before else _resume(out)
 
 
 def _finish(run: Path, result=None) -> None:

@@ -15,7 +15,7 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -206,16 +206,16 @@ def _with_flags(text: str, command: click.Command) -> str:
 
 
 @contextlib.contextmanager
-def resumed_by(command: str | None = None) -> Iterator[None]:
+def resumed_by(command: Callable[[], str] | None = None) -> Iterator[None]:
     """Print the command that resumes the work if the user presses Ctrl-C.
 
     Args:
-        command: The command; by default the running one.
+        command: Returns the command; by default it is the running one.
     """
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"\nInterrupted. To resume: {command or this_command()}", err=True)
+        click.echo(f"\nInterrupted. To resume: {(command or this_command)()}", err=True)
         raise click.Abort from None
 
 

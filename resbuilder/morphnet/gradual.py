@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.prune import absolute, one_budget, ranking, split, summarize
@@ -81,6 +83,7 @@ class GradualPruning(keras.callbacks.Callback):
         self.importance = importance
         self.images, self.labels = split(data)
         self.at_least, self.keep, self.verbose = at_least, keep, verbose
+        self.graph: ChannelGraph | None = None
         self.alive: np.ndarray | None = None
         self._masks: list[tuple[keras.Variable, np.ndarray]] = []
 
@@ -91,6 +94,8 @@ class GradualPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Analyze the network, and check that the budget can be met."""
+        if self.graph is None or self.graph.model is not self.network:
+            self.alive = None  # Another network begins with all of its channels.
         graph = self.graph = ChannelGraph(self.network)
         self.cost = ChannelCost(graph, self.resource)
         everything = np.ones(graph.size, bool)
@@ -101,7 +106,7 @@ class GradualPruning(keras.callbacks.Callback):
         removable(graph, self.keep)
         self._rank = ranking(graph, self.importance, self.images, self.labels, self.model.loss)
         select(graph, self.cost, self.budget, np.ones_like, at_least=self.at_least, keep=self.keep)
-        if self.alive is None or len(self.alive) != graph.size:
+        if self.alive is None:
             self.alive = everything
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -144,9 +149,20 @@ class GradualPruning(keras.callbacks.Callback):
 
         Raises:
             ValueError: If no training has begun.
+
+        Warns:
+            UserWarning: If removed channels have weights again, for example because
+                ``EarlyStopping`` has restored those of an epoch before ``end``.
         """
-        if self.alive is None:
+        if self.alive is None or self.graph is None:
             raise ValueError("nothing has been pruned yet; pass this callback to fit first")
+        if any(np.any(ops.convert_to_numpy(w) * (1 - mask)) for w, mask in self._masks):
+            warnings.warn(
+                "channels that were removed have weights again, so pruned() changes the outputs; "
+                "if EarlyStopping restores the best weights, give it start_from_epoch="
+                f"{self.end}",
+                stacklevel=2,
+            )
         small = without(self.graph, ~self.alive)
         if self.verbose:
             print(summarize(self.network, small))

@@ -153,7 +153,9 @@ class ChannelGraph:
     def is_normalized(self, step: LayerCall) -> bool:
         """Return whether each use of a step's output is after a batch or group normalization.
 
-        Its kernel then has no scale: doubling the kernel does not change the model's outputs.
+        The normalization need not be the next step: activations and additions may come before it.
+        If it is, and the step has no bias, the kernel has no scale: doubling it does not change
+        the model's outputs.
         """
         waiting, seen = [step], set()
         while waiting:

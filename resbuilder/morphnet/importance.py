@@ -167,8 +167,16 @@ def _gated(graph: ChannelGraph, step: LayerCall, x: Any, gates: Any) -> Any:
 
 
 def _loss_by_image(loss: Any) -> Callable[[Any, Any], Any]:
-    function = keras.losses.get(loss)
-    return function.call if isinstance(function, keras.losses.Loss) else function
+    found = keras.losses.get(loss)
+    function = found.call if isinstance(found, keras.losses.Loss) else found
+
+    def by_image(labels: Any, outputs: Any) -> Any:
+        # As in fit, labels (n,) may belong to outputs (n, 1).
+        if outputs.shape[-1] == 1 and len(labels.shape) == len(outputs.shape) - 1:
+            labels = ops.expand_dims(labels, -1)
+        return function(labels, outputs)
+
+    return by_image
 
 
 def _root_mean_square(graph: ChannelGraph, found: list[tuple[LayerCall, np.ndarray]]) -> np.ndarray:

@@ -98,7 +98,7 @@ def _warn_of_norms_without_scale(regularizer: NativeRegularizer) -> None:
         others = f" and {len(names) - 1} other layers" if len(names) > 1 else ""
         warnings.warn(
             f"group lasso judges {names[0]!r}{others} by the norms of kernels before a "
-            "normalization, which cancels their scale. So a small norm does not mean an unused "
+            "normalization, which rescales each channel. So a small norm does not mean an unused "
             "channel, and removing such channels loses accuracy; use algorithm='auto'",
             stacklevel=3,
         )

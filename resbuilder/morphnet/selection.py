@@ -142,9 +142,12 @@ def select(
                 state[i] = False
                 saved += int(savings[i])
         if not saved:
+            left = f"{count(at_least, 'channel')} left in every layer that may be pruned"
+            if not at_least:
+                left = "one channel left in every layer that cannot be removed"
             raise ValueError(
-                f"the budget of {budget:,} cannot be met: with {count(at_least, 'channel')} left "
-                f"in every layer that may be pruned, the network still needs {total:,}"
+                f"the budget of {budget:,} cannot be met: with {left}, the network still needs "
+                f"{total:,}"
             )
     return state
 

@@ -180,7 +180,7 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
             f'{workers} workers divide the GPUs among them, but strategy "mirrored" uses all of '
             'them for one training; use one worker, or strategy "one_device"'
         )
-    gpus = visible_gpus()
+    gpus = _gpus()
     if gpus:
         # Otherwise TensorFlow would reserve the memory of every GPU that it sees.
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
@@ -188,6 +188,12 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
     threads = max(1, (os.cpu_count() or 1) // workers)
     _use_threads(threads)
     return process_pool(workers - 1, functools.partial(use_threads, threads), gpus[1:] or gpus)
+
+
+@functools.cache
+def _gpus() -> list[str]:
+    """Return the GPUs that this process saw before its first search hid all but one of them."""
+    return visible_gpus()
 
 
 def _use_threads(threads: int) -> None:

@@ -119,6 +119,7 @@ class Race:
         self.plan = nodes[0].plan
         self.candidates = [node for node in nodes if node.origin == CANDIDATE]
         self.contenders = [node for node in nodes if node.origin == CONTENDER]
+        self.winner = len(nodes)  # its index
         epochs = self.plan.total * (1 + len(self.contenders))
         self.progress = progress or SearchProgress(epochs, unit="epoch")
         self.trainings = RaceTrainings(run, data, self.progress, callbacks)
@@ -262,7 +263,7 @@ class Race:
     def join(self, best: list[Entrant]) -> None:
         """Make the final network, with the best candidates as its trunks, and evaluate it."""
         winner = Entrant(
-            index=len(self.nodes),
+            index=self.winner,
             architecture=side_by_side(node.architecture for node in best),
             parent=None,
             source=best[0].index,
@@ -303,12 +304,14 @@ class Race:
         )
 
     def tidy(self, nodes: list[Entrant], last: FinishedEvent | None = None) -> None:
-        """Remove the networks that dropped out; at the end, all but the winner's."""
-        names = []
-        if last is not None and last.best is not None:
+        """Remove the networks that dropped out; at the end, all but the best."""
+        names, at_work = [], [node.index for node in nodes]
+        if last is None:
+            at_work.append(self.winner)  # A resumed race may have it already.
+        elif last.best is not None:
             names.append(network_file(last.best.index, last.best.variant))
             self.progress.say(
                 f"best validation accuracy: {percent(last.best.accuracy_validation).strip()}, by "
                 f"{self.nodes[last.best.index].label}"
             )
-        self.run.keep_models(*names, at_work=tuple(f"{node.index:03d}_" for node in nodes))
+        self.run.keep_models(*names, at_work=tuple(f"{index:03d}_" for index in at_work))

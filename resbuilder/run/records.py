@@ -17,7 +17,7 @@ from resbuilder.run.events import (
     SelectionEvent,
     TrainingEvent,
 )
-from resbuilder.variants import NO_REG_WI, TRIAL, WITH_REG
+from resbuilder.variants import NO_REG_WI, WITH_REG
 
 # The training from whose weights another one starts.
 _AFTER = {NO_REG_WI: WITH_REG}
@@ -90,8 +90,8 @@ class RecordChecks:
     def _select(self, event: SelectionEvent) -> None:
         if len(event.losses) != len(event.indices):
             raise ValueError("'indices' and 'losses' differ in length")
-        if untrained := [i for i in event.indices if (i, TRIAL) not in self._trained]:
-            raise ValueError(f"architecture {untrained[0]} has no training {TRIAL} before it")
+        if untrained := [i for i in event.indices if (i, event.after) not in self._trained]:
+            raise ValueError(f"architecture {untrained[0]} has no training {event.after} before it")
         if unknown := sorted(set(event.kept) - set(event.indices)):
             raise ValueError(f"architecture {unknown[0]} is kept, but was not in the trial")
 

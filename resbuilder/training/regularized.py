@@ -175,11 +175,11 @@ class RegularizedModel(keras.Model):
         # Keras would average over each device's rows and then over the devices, which differs from
         # the mean over the batch if it does not divide evenly. So every device uses all rows.
         y, y_pred, sample_weight = tree.map_structure(gather, (y, y_pred, sample_weight))
-        weights = None
         if training and self._class_weights is not None:
-            table = ops.convert_to_tensor(self._class_weights)
-            weights = ops.take(table, ops.reshape(ops.cast(y, "int32"), (-1,)))
-            sample_weight = weights if sample_weight is None else weights * sample_weight
+            weights = ops.take(ops.convert_to_tensor(self._class_weights), _flat(y, "int32"))
+            if sample_weight is not None:
+                weights *= _flat(sample_weight, weights.dtype)
+            sample_weight = weights
         loss = super().compute_loss(x, y, y_pred, sample_weight, training=training)
         if not training:
             return loss
@@ -187,9 +187,11 @@ class RegularizedModel(keras.Model):
             # With logits z and CE(k) = log Σ exp z − z_k, label smoothing adds ε·(z_y − mean z):
             # (1 − ε)·CE(y) + ε·mean over k of CE(k) = CE(y) + ε·(z_y − mean z), because all CE(k)
             # share the logarithm.
-            hit = ops.one_hot(ops.cast(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+            hit = ops.one_hot(_flat(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
             smoothed = ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1)
-            added = ops.mean(smoothed if weights is None else weights * smoothed)
+            if sample_weight is not None:
+                smoothed *= _flat(sample_weight, smoothed.dtype)
+            added = ops.mean(smoothed)
             loss += self._aggregate_additional_loss(self._label_smoothing * added)
         for term, value in self._terms().items():
             # _aggregate_additional_loss divides by the number of devices, so a term counts once.
@@ -216,3 +218,8 @@ class RegularizedModel(keras.Model):
                 break
             iterator = None
         super()._maybe_symbolic_build(iterator, data_batch)
+
+
+def _flat(values, dtype):
+    """Return labels or weights of shape (n,) or (n, 1) with shape (n,)."""
+    return ops.reshape(ops.cast(values, dtype), (-1,))

@@ -182,6 +182,28 @@ def test_overwriting_a_run_starts_it_from_the_beginning(tmp_path):
     assert len((path / "journal.jsonl").read_text().splitlines()) == 6
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_ctrl_c_names_the_command_that_resumes_the_search(tmp_path, monkeypatch, begun):
+    """Before the search has made its folder, the old run that it overwrites is not meant."""
+    path = tmp_path / "run"
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+
+    def interrupted(config, out, *more, **options):
+        if begun:
+            (out / "config.json").unlink()
+            (out / "config.json").write_text("{ }")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resbuilder.pipeline.search", interrupted)
+    monkeypatch.setattr(sys, "argv", ["resbuilder", "search", "--overwrite"])
+    result = call(*SEARCH, "--out", path, "--overwrite")
+    assert result.exit_code == 130
+    resumes = f"To resume: resbuilder resume {path}" in result.output
+    again = "To resume: resbuilder search --overwrite" in result.output
+    assert (resumes, again) == (begun, not begun)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

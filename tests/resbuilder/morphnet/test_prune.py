@@ -1,5 +1,7 @@
 """Pruning to a budget: which channels are removed, their cost, and the resulting network."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -253,7 +255,8 @@ BAD = {
     "fewer than": {"parameters": 10**9},
     "must be one of.*'l1'": {"flops": 0.5, "importance": "l1"},
     "gradient of a loss.*no labels": {"flops": 0.5, "importance": "taylor"},
-    "cannot be met": {"flops": 100},
+    "cannot be met: with 1 channel left in every layer that may": {"flops": 100},
+    "one channel left in every layer that cannot be removed": {"flops": 1, "at_least": 0},
     "keep names unknown layers z": {"flops": 0.5, "keep": ("z",)},
     "negative": {"flops": 0.5, "at_least": -1},
     "shapes.*\\(5, 5, 3\\)": {"flops": 0.5, "data": np.zeros((2, 5, 5, 3))},
@@ -319,6 +322,51 @@ def test_a_training_that_begins_after_the_end_prunes_to_the_budget_at_once(capsy
     model.fit(images, labels, initial_epoch=5, epochs=7, verbose=0, callbacks=[pruning])
     assert capsys.readouterr().out.count("pruning: removed ") == 1
     assert flops(pruning.pruned()) <= 0.5 * flops(model)
+
+
+def test_gradual_pruning_of_a_second_network_does_not_use_the_first_ones_channels():
+    pruning, found = GradualPruning(flops=0.5, begin=0, end=1, verbose=False), []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: found.append(int(pruning.alive.sum()))
+    )
+    for _ in range(2):
+        model = two_stages()
+        model.compile("sgd", "mse", jit_compile=False)
+        data = images_for(model, 4), np.ones((4, 3), "float32")
+        model.fit(*data, epochs=3, verbose=0, callbacks=[pruning, watch])
+    assert found[3:] == found[:3] and found[0] > found[1]
+    pruning.model.fit(*data, epochs=1, verbose=0, callbacks=[pruning, watch])  # the same network
+    assert found[-1] == found[2]
+
+
+def test_weights_restored_from_before_the_last_removal_cause_a_warning():
+    model = two_stages()
+    data = images_for(model, 4), np.ones((4, 3), "float32")
+    model.compile("sgd", "mse", jit_compile=False)
+    pruning = GradualPruning(flops=0.5, begin=1, end=2, verbose=False)
+    before = model.get_weights()
+    model.fit(*data, epochs=3, verbose=0, callbacks=[pruning])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        pruning.pruned()
+    model.set_weights(before)
+    with pytest.warns(UserWarning, match="have weights again.*start_from_epoch=2"):
+        pruning.pruned()
+
+
+def test_taylor_importance_accepts_the_labels_that_fit_accepts():
+    inputs = keras.Input((8, 8, 1))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu", name="a")(inputs))
+    model = randomize(keras.Model(inputs, layers.Dense(1, "sigmoid")(x)))
+    model.compile("sgd", "binary_crossentropy", jit_compile=False)
+    images, labels = images_for(model, 6), np.array([0, 1, 1, 0, 1, 0], "float32")
+    model.fit(images, labels, verbose=0)
+    graph = ChannelGraph(model)
+    alive = np.ones(graph.size, bool)
+    flat, column = (
+        taylor(graph, images, y, "binary_crossentropy", alive) for y in (labels, labels[:, None])
+    )
+    np.testing.assert_allclose(flat, column)
 
 
 def test_a_gradual_budget_that_cannot_be_met_is_refused_before_training():

@@ -272,6 +272,32 @@ def test_a_trunk_that_is_better_alone_is_the_winner(tmp_path, monkeypatch):
     assert "Cooldown" in text and f"dropped: #1 {made[1].label}" in text
 
 
+def test_a_race_killed_before_its_end_is_recorded_resumes_with_its_winner(tmp_path, monkeypatch):
+    diverging(monkeypatch)
+    finish = race_module.finish
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(race_module, "finish", killed)
+    with pytest.raises(KeyboardInterrupt):
+        search(SearchConfig(**SETTINGS), tmp_path / "run")
+    monkeypatch.setattr(race_module, "finish", finish)
+    resumed = resume(tmp_path / "run")
+    assert (resumed.best.index, resumed.best.variant) == (4, "combined")
+    assert list(outcome(tmp_path / "run"))[-2:] == ["training 4 combined", "finished"]
+
+
+def test_a_race_of_two_candidates_has_no_trial_and_can_be_read(tmp_path, monkeypatch):
+    diverging(monkeypatch)
+    settings = SearchConfig(**SETTINGS | {"flops": 3_000})
+    result = search(settings, tmp_path / "run")
+    assert [e.origin for e in events(result.run, EntrantEvent)] == [*2 * ["candidate"], "winner"]
+    assert {t.variant for t in events(result.run, TrainingEvent)} == {"cooldown", "combined"}
+    assert write_report(result.run).is_file()
+    assert resume(result.run).best == result.best
+
+
 @pytest.mark.parametrize(
     ("diverged", "why"),
     [

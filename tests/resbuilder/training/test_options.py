@@ -120,6 +120,27 @@ def test_label_smoothing_equals_keras_in_training_and_is_off_in_evaluation(data)
     assert float(evaluated) == pytest.approx(float(plain), rel=1e-5)
 
 
+def test_label_smoothing_counts_images_by_their_weight_whatever_the_shape_of_the_labels(data):
+    t = trainer(data, label_smoothing=0.3)
+    x = keras.ops.convert_to_tensor(data.dataset.x_train[:6].astype("float32"))
+    y, logits = data.dataset.y_train[:6], t.network(x)
+
+    def loss(labels, outputs, weights=None):
+        weights = None if weights is None else keras.ops.convert_to_tensor(weights)
+        labels = keras.ops.convert_to_tensor(labels)
+        return float(t.model.compute_loss(None, labels, outputs, weights, training=True))
+
+    expected = loss(y, logits)
+    assert loss(y[:, None], logits) == pytest.approx(expected, rel=1e-5)
+    weights = np.array([2, 0, 1, 0, 1, 0], "float32")
+    weighted = loss(y, logits, weights)
+    assert loss(y[:, None], logits, weights[:, None]) == pytest.approx(weighted, rel=1e-5)
+    # Images of weight 0 do not count: only the number of images in the mean includes them.
+    some = logits[::2]
+    alone = loss(y[::2], some, weights[::2]) * 3 / 6
+    assert weighted == pytest.approx(alone, rel=1e-5)
+
+
 def test_only_kernels_decay(data):
     # The names of some weights are parts of the names of others.
     network = resnet_architecture((8, 8, 1), 10, (4,), (1,), "small")

@@ -83,7 +83,7 @@ class GradualPruning(keras.callbacks.Callback):
         self.importance = importance
         self.images, self.labels = split(data)
         self.at_least, self.keep, self.verbose = at_least, keep, verbose
-        self.graph: ChannelGraph | None = None
+        self._of: keras.Model | None = None  # the network whose channels `alive` counts
         self.alive: np.ndarray | None = None
         self._masks: list[tuple[keras.Variable, np.ndarray]] = []
 
@@ -94,8 +94,9 @@ class GradualPruning(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Analyze the network, and check that the budget can be met."""
-        if self.graph is None or self.graph.model is not self.network:
+        if self._of is not self.network:
             self.alive = None  # Another network begins with all of its channels.
+        self._of = self.network
         graph = self.graph = ChannelGraph(self.network)
         self.cost = ChannelCost(graph, self.resource)
         everything = np.ones(graph.size, bool)
@@ -154,7 +155,7 @@ class GradualPruning(keras.callbacks.Callback):
             UserWarning: If removed channels have weights again, for example because
                 ``EarlyStopping`` has restored those of an epoch before ``end``.
         """
-        if self.alive is None or self.graph is None:
+        if self.alive is None:
             raise ValueError("nothing has been pruned yet; pass this callback to fit first")
         if any(np.any(ops.convert_to_numpy(w) * (1 - mask)) for w, mask in self._masks):
             warnings.warn(

@@ -53,10 +53,10 @@ def measure(size: int, dtype: str, steps: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = Path(folder, "images")
         images.mkdir()
-        canvas = preprocess_slide(SLIDE, downsample=1.5, canvas=CANVAS).image
-        Image.fromarray(canvas).save(images / "0.png", compress_level=1)
-        for i in range(1, n):
-            os.link(images / "0.png", images / f"{i}.png")
+        canvas = np.array(preprocess_slide(SLIDE, downsample=1.5, canvas=CANVAS).image)
+        for i in range(n):
+            canvas[0, 0] = i % 256, i // 256, 0  # copies of one slide are refused
+            Image.fromarray(canvas).save(images / f"{i}.png", compress_level=1)
         names = np.array([f"{i}.svs" for i in range(n)])
         split = np.full(n, "train")
         cohort = Cohort(

@@ -66,6 +66,7 @@ def evaluate(
             f"--canvas {wanted[1]}x{wanted[0]}"
         )
     table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
+    table = table.assign(time_column=cohort.time_column, event_column=cohort.event_column)
     (run.path / EVALUATIONS).mkdir(exist_ok=True)
     write_table(run.path / EVALUATIONS / f"{name}.csv", table)
     return table
@@ -85,8 +86,8 @@ def _refuse_known_slides(run: Run, cohort: Cohort, pictures: CanvasImages) -> No
         raise ValueError(
             f"{len(known)} of the {int(rows.sum())} slides to evaluate ({some(known)}) were in the "
             f"training or validation split of the network in {run.path}, so the results would be "
-            "too optimistic: evaluate other slides, or give the network's own cohort with its "
-            'column split, of which only "test" is evaluated'
+            "too optimistic: evaluate other slides. `survival report` evaluates the network's own "
+            "test split"
         )
 
 

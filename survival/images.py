@@ -113,6 +113,7 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
     manifest = folder / MANIFEST
     if not manifest.exists():
         paths = [folder / PurePosixPath(slide).with_suffix(".png") for slide in slides]
+        _refuse_same_image(slides, paths)
         missing = [s for s, path in zip(slides, paths, strict=True) if not os.path.isfile(path)]
         _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
                 "preprocess` first)")  # fmt: skip
@@ -130,6 +131,17 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
     missing = [s for s in slides if not os.path.isfile(folder / rows[s]["output"])]
     _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
     return [folder / rows[s]["output"] for s in slides], [_content(rows[s]) for s in slides]
+
+
+def _refuse_same_image(slides: list[str], paths: list[Path]) -> None:
+    """Refuse slides whose names differ only in their suffix: they would have the same image."""
+    first: dict[Path, str] = {}
+    for slide, path in zip(slides, paths, strict=True):
+        if (other := first.setdefault(path, slide)) != slide:
+            raise ValueError(
+                f"{other} and {slide} would both have the image {path}: rename one of them, or "
+                f"keep the {MANIFEST} that `survival preprocess` writes"
+            )
 
 
 def _content(row: dict) -> str:

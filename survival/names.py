@@ -1,13 +1,20 @@
-"""Names of slides and patients: find files by name, and names that look alike."""
+"""Names of slides, patients and columns: find files by name, and names that look alike."""
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import unicodedata
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+
+# Columns with settings of single slides for the preprocessing.
+OF_SLIDES = ("downsample", "mpp", "slide_mpp")
+# How similar an unknown column name must be to a known one to be reported as a possible typo.
+_SIMILAR = 0.75
 
 
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
@@ -98,3 +105,34 @@ def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
 def _plain(name: str) -> str:
     folded = unicodedata.normalize("NFKC", name).casefold().strip()
     return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", folded)
+
+
+def standard_names(columns: Sequence[str], known: Iterable[str]) -> dict[str, str]:
+    """Return the columns to rename: those that are a known name apart from case and spaces.
+
+    Args:
+        columns: Names of all columns.
+        known: Known names. One that is among the columns, or that several of them match, is left
+            out.
+
+    Returns:
+        The known name by column.
+    """
+    lower = [name.strip().casefold() for name in columns]
+    return {
+        columns[lower.index(name.casefold())]: name
+        for name in known
+        if name not in columns and lower.count(name.casefold()) == 1
+    }
+
+
+def warn_of_similar(columns: Sequence[str], known: Sequence[str]) -> None:
+    """Warn of columns whose names are close to a known name that is missing."""
+    missing = [name for name in known if name not in columns]
+    for name in columns:
+        if name in known:
+            continue
+        if close := difflib.get_close_matches(name.casefold(), missing, 1, _SIMILAR):
+            warnings.warn(
+                f"column {name!r} is kept but not used; did you mean {close[0]!r}?", stacklevel=4
+            )

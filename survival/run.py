@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.files import atomically
+from resbuilder.common.files import atomically, is_temporary
 from survival.cohort.tables import read_table
 from survival.targets import entry_fits, make_targets
 
@@ -83,7 +83,7 @@ class Run:
     def evaluations(self) -> dict[str, pd.DataFrame]:
         """Tables like :attr:`predictions` for other cohorts, by the names of the evaluations."""
         files = sorted((self.path / EVALUATIONS).glob("*.csv"))
-        return {file.stem: _read(file) for file in files}
+        return {file.stem: _read(file) for file in files if not is_temporary(file)}
 
     def model(self) -> keras.Model:
         """Return the network that was kept. Code in its file is never run.

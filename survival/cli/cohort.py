@@ -154,9 +154,14 @@ def split(
     """
     _check_out(out, overwrite)
     from survival.cohort import Cohort, split_by_patient
+    from survival.cohort.spelling import standard_columns
+    from survival.cohort.tables import read_table
 
-    whole = Cohort.read(manifest, time, event, event_is=event_is)
-    if whole.split.any() and not again:
+    table = read_table(manifest)
+    if again:  # The present split is replaced, so it need not be valid.
+        table = standard_columns(table, time, event).drop(columns="split", errors="ignore")
+    whole = Cohort.from_frame(table, time, event, source=str(manifest), event_is=event_is)
+    if whole.split.any():
         raise ValueError(f"{manifest} is already split; give --again to replace its split")
     parts = split_by_patient(whole, validation, test, seed)
     _check_copies(parts, images)

@@ -25,7 +25,7 @@ FILES = (
     "*.csv",
     "slides/*.tif",
     *(f"images/{name}" for name in ("*.png", "contact_sheet_*.jpg", "manifest.csv", "lock")),
-    *(f"run/{name}" for name in ("*.csv", "model.keras", "settings.json", "lock")),
+    *(f"run/{name}" for name in ("*.csv", "model.keras", "settings.json", "lock", "checkpoint/*")),
 )
 SIMULATED = (
     "This is a demonstration. The tissue is real: one micrograph from scikit-image, cut into "

@@ -53,7 +53,8 @@ def patients(raw: pd.DataFrame) -> pd.DataFrame:
         )
         rows["known"] = rows[["time", "event"]].notna().all(axis=1)
         last = rows.sort_values(["known", "time", "event"], na_position="first")
-        last = last.groupby("patient").last().reindex(result.index)
+        # The last row as it is: GroupBy.last would take each column's last value that is known.
+        last = last.groupby("patient").tail(1).set_index("patient").reindex(result.index)
         for column in ("time", "event", "status"):
             result[f"{endpoint}_{column}"] = last[column]
     return result

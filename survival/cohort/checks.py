@@ -12,13 +12,11 @@ import numpy as np
 import pandas as pd
 
 from resbuilder.common.words import count, some
-from survival.names import find_files
+from survival.names import OF_SLIDES, find_files
 from survival.targets import entry_fits
 
 SPLITS = ("train", "validation", "test")
 REQUIRED = ("slide", "patient")
-# Settings of single slides for the preprocessing.
-OF_SLIDES = ("downsample", "mpp", "slide_mpp")
 OPTIONAL = ("entry", "dataset", "split", "time_unit", *OF_SLIDES)
 # The most further rows that one line lists.
 MOST_ROWS = 5

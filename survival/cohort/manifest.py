@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from resbuilder.common.words import count, some
-from survival.cohort.checks import OF_SLIDES, SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
 from survival.cohort.spelling import decimal_points, standard_columns, standard_events
 from survival.cohort.tables import read_table
-from survival.names import look_alikes
+from survival.names import OF_SLIDES, look_alikes
 from survival.targets import make_targets
 
 # Columns that are not text.

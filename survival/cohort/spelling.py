@@ -6,7 +6,6 @@ commas in files whose cells are not separated by commas.
 
 from __future__ import annotations
 
-import difflib
 import re
 import warnings
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ import pandas as pd
 
 from resbuilder.common.words import some
 from survival.cohort.checks import OPTIONAL, REQUIRED, is_blank
+from survival.names import standard_names, warn_of_similar
 
 EVENT = {"1", "1.0", "true", "yes", "y", "dead", "deceased", "died", "event"}
 CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no event"}
@@ -22,8 +22,6 @@ CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no e
 _CODED = re.compile(r"([01])\s*:.*")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# How similar an unknown column name must be to a known one to be reported as a possible typo.
-_SIMILAR = 0.75
 
 
 def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
@@ -37,22 +35,9 @@ def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
         UserWarning: The name of an unknown column is close to a known one. It may be a typo; the
             column is not used.
     """
-    known = dict.fromkeys((*REQUIRED, *chosen, *OPTIONAL))
-    there = list(map(str, table.columns))
-    lower = [name.strip().casefold() for name in there]
-    new = {}
-    for name in known:
-        if name not in there and lower.count(name.casefold()) == 1:
-            new[there[lower.index(name.casefold())]] = name
-    table = table.rename(columns=new)
-    for name in map(str, table.columns):
-        if name in known or is_endpoint(name):
-            continue
-        near = [k for k in known if k not in table.columns]
-        if close := difflib.get_close_matches(name.casefold(), near, 1, _SIMILAR):
-            warnings.warn(
-                f"column {name!r} is kept but not used; did you mean {close[0]!r}?", stacklevel=3
-            )
+    known = list(dict.fromkeys((*REQUIRED, *chosen, *OPTIONAL)))
+    table = table.rename(columns=standard_names(list(map(str, table.columns)), known))
+    warn_of_similar([c for c in map(str, table.columns) if not is_endpoint(c)], known)
     return table
 
 

@@ -13,9 +13,9 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return the times and events of ``y_true``.
 
     Args:
-        y_true: Columns time ≥ 0, event (1 = event, 0 = censored) and optionally stratum, shape
-            (n, 2) or (n, 3); or time, event, stratum, weight 1 and entry, shape (n, 5). These are
-            the targets of the loss and of :meth:`survival.cohort.Cohort.y_true`.
+        y_true: Columns time ≥ 0, event (1 = event, 0 = censored) and optionally stratum, weight 1
+            and entry, shape (n, 2) to (n, 5). These are the targets of the loss and of
+            :meth:`survival.cohort.Cohort.y_true`.
 
     Returns:
         Times (float64) and events (bool), shape (n,) each.
@@ -25,10 +25,10 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
             entry is neither 0 nor less than its time, or a weight is not 1.
     """
     y_true = np.asarray(y_true, "float64")
-    if y_true.ndim != 2 or y_true.shape[1] not in (2, 3, 5):
+    if y_true.ndim != 2 or not 2 <= y_true.shape[1] <= 5:
         raise ValueError(
-            "y_true must have columns time, event and possibly stratum, shape (n, 2) or (n, 3), or "
-            f"time, event, stratum, weight and entry, shape (n, 5), not {y_true.shape}"
+            "y_true must have columns time, event and possibly stratum, weight and entry, shape "
+            f"(n, 2) to (n, 5), not {y_true.shape}"
         )
     time, event = y_true[:, 0], y_true[:, 1]
     wrong = ~(np.isfinite(time) & (time >= 0))
@@ -43,13 +43,13 @@ def follow_up(y_true: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
             f"events must be 0 or 1: {wrong.sum()} of {len(event)} are not, the first is "
             f"{event[wrong][0]}; is the second column the event?"
         )
+    if y_true.shape[1] >= 4 and (wrong := y_true[:, 3] != 1).any():
+        raise ValueError(
+            f"metrics do not support weights: the fourth column of y_true must be 1, not "
+            f"{y_true[wrong, 3][0]}"
+        )
     if y_true.shape[1] == 5:
-        weight, entry = y_true[:, 3], y_true[:, 4]
-        if (weight != 1).any():
-            raise ValueError(
-                f"metrics do not support weights: the fourth column of y_true must be 1, not "
-                f"{weight[weight != 1][0]}"
-            )
+        entry = y_true[:, 4]
         wrong = ~entry_fits(time, entry)
         if wrong.any():
             raise ValueError(

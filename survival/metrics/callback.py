@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up
-from survival.metrics.concordance import count_pairs, harrell_c
+from survival.metrics.merging import stratified_c
 
 
 class ConcordanceIndexCallback(keras.callbacks.Callback):
@@ -27,7 +27,9 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         validation_data: ``(x, y_true)`` arrays, or a dataset that yields batches ``(x, y_true)``
             (``tf.data.Dataset``, ``keras.utils.PyDataset``, a torch ``DataLoader``) and can be
             iterated over repeatedly. ``y_true`` are targets as for the loss: time, event and
-            optionally more. The model's output is a log-hazard, higher = higher risk.
+            optionally more; with strata, only pairs within one count, as in the loss. The model's
+            output is a log-hazard, higher = higher risk. Rows of weight 0, such as those that fill
+            up a batch, do not count; other weights are not used.
         name: Name of the index in the logs.
         batch_size: Batch size when predicting from arrays; None for Keras' default.
 
@@ -60,7 +62,7 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
                     "validation_data must be (x, y_true) or a dataset of such batches, not a "
                     f"tuple of {len(validation_data)}"
                 )
-            follow_up(validation_data[1])
+            follow_up(_counted(validation_data[1])[0])
         elif hasattr(validation_data, "shape") or not (
             hasattr(validation_data, "__iter__") or hasattr(validation_data, "__getitem__")
         ):
@@ -73,16 +75,19 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         self.batch_size = batch_size
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Raise an error before the first epoch if no two patients can be compared."""
+        """Raise an error before the first epoch if targets are wrong, or none can be compared."""
         if isinstance(self.validation_data, (tuple, list)):
-            y_true = self.validation_data[1]
-            count_pairs(y_true, np.zeros(len(y_true))).c_index()
+            y_true, _ = _counted(self.validation_data[1])
+            stratified_c(y_true, np.zeros(len(y_true)))
+        else:  # Of a dataset, only the first batch is read.
+            batch = next(iter(_batches(self.validation_data)))
+            follow_up(_counted(keras.ops.convert_to_numpy(batch[1]))[0])
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Add the index to the logs; NaN, with a warning, if the training has diverged."""
         y_true, log_hazard = self._predict()
         if np.isfinite(log_hazard).all():
-            value = harrell_c(y_true, log_hazard)
+            value = stratified_c(y_true, log_hazard)
         else:
             value = float("nan")
             warnings.warn(
@@ -97,13 +102,36 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         if isinstance(self.validation_data, (tuple, list)):
             x, y_true = self.validation_data
             predicted = self.model.predict(x, batch_size=self.batch_size, verbose=0)
-            return np.asarray(y_true), np.asarray(predicted, "float64")
+            y_true, counted = _counted(y_true)
+            return y_true, np.asarray(predicted, "float64")[counted]
         y_true, predicted = [], []
         for batch in _batches(self.validation_data):
             # In one pass, because a dataset that shuffles has a different order in the next.
-            y_true.append(keras.ops.convert_to_numpy(batch[1]))
-            predicted.append(np.asarray(self.model.predict_on_batch(batch[0]), "float64"))
+            weight = keras.ops.convert_to_numpy(batch[2]) if len(batch) > 2 else None
+            rows, counted = _counted(keras.ops.convert_to_numpy(batch[1]), weight)
+            y_true.append(rows)
+            found = np.asarray(self.model.predict_on_batch(batch[0]), "float64")
+            predicted.append(found[counted])
         return np.concatenate(y_true), np.concatenate(predicted)
+
+
+def _counted(
+    y_true: ArrayLike, sample_weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the targets of rows whose weights are not 0, with weight 1, and a mask of these rows.
+
+    Args:
+        y_true: Targets; the fourth column, if there is one, is a weight.
+        sample_weight: Further weights, shape (n,) or (n, 1).
+    """
+    y_true = np.array(y_true, "float64")
+    counted = np.ones(len(y_true), bool)
+    if sample_weight is not None:
+        counted &= np.reshape(sample_weight, -1) != 0
+    if y_true.ndim == 2 and y_true.shape[1] > 3:
+        counted &= y_true[:, 3] != 0
+        y_true[:, 3] = 1
+    return y_true[counted], counted
 
 
 def _batches(data):

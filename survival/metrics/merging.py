@@ -65,6 +65,22 @@ def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> 
     return PairCounts(*(sum(column) for column in zip(*counts, strict=True))).c_index()
 
 
+def stratified_c(y_true: ArrayLike, risk: ArrayLike) -> float:
+    """Return Harrell's C over the pairs that the loss compares: with strata, those within one.
+
+    Args:
+        y_true: Targets of the loss. The third column, if there is one, is the stratum.
+        risk: Scores, shape (n,) or (n, 1).
+
+    Raises:
+        ValueError: No two patients can be compared, or the arrays do not match.
+    """
+    y_true = np.asarray(y_true, "float64")
+    if y_true.ndim != 2 or y_true.shape[1] < 3:
+        return harrell_c(y_true, risk)
+    return within_dataset_c(y_true, risk, y_true[:, 2])
+
+
 def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
     """Return the AUROC over pairs of patients from the same dataset only.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse.csgraph import connected_components
 from scipy.stats import chi2
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
@@ -188,17 +189,47 @@ def log_rank(y_true: ArrayLike, group: ArrayLike) -> LogRank:
     if not event.any():
         raise ValueError("a log-rank test needs events; there are none")
     entry = entries(y_true)
-    try:
-        if entry is None:
-            statistic, p_value = compare_survival(structured(time, event), group)
-        else:
-            statistic, p_value = _log_rank_with_entries(time, event, entry, group)
-    except np.linalg.LinAlgError:
+    if not _comparable(time, event, entry, group):
         raise ValueError(
             "the groups cannot be compared: no event happened while patients of every group were "
             "followed"
-        ) from None
+        )
+    if entry is None:
+        statistic, p_value = compare_survival(structured(time, event), group)
+    else:
+        statistic, p_value = _log_rank_with_entries(time, event, entry, group)
     return LogRank(float(statistic), float(p_value))
+
+
+def _comparable(
+    time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, group: np.ndarray
+) -> bool:
+    """Return whether the covariance of the log-rank test has full rank.
+
+    An event compares all groups with patients at risk then, unless everybody at risk dies. The
+    covariance, without one group, is regular if such comparisons connect all groups.
+    """
+    risk, observed = _counts(time, event, entry, group)
+    compares = observed.sum(axis=0) < risk.sum(axis=0)
+    present = (risk[:, compares] > 0).astype(int)
+    number, _ = connected_components(present @ present.T, directed=False)
+    return number == 1
+
+
+def _counts(
+    time: np.ndarray, event: np.ndarray, entry: np.ndarray | None, group: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return patients at risk and events of each group at each time of an event (groups, times)."""
+    times = np.unique(time[event])
+    at_risk = times <= time[:, None]
+    if entry is not None:
+        at_risk &= entry[:, None] < times
+    died = event[:, None] & (time[:, None] == times)
+    risk, observed = (
+        np.array([rows[group == name].sum(axis=0) for name in np.unique(group)])
+        for rows in (at_risk, died)
+    )
+    return risk, observed
 
 
 def _log_rank_with_entries(
@@ -210,14 +241,7 @@ def _log_rank_with_entries(
     number is d·n_g/n. The covariance of the sums of observed − expected over all times is that of
     the hypergeometric distribution, and the statistic is U' V⁻¹ U without the last group.
     """
-    times = np.unique(time[event])
-    names = np.unique(group)
-    at_risk = (entry[:, None] < times) & (times <= time[:, None])
-    died = event[:, None] & (time[:, None] == times)
-    # Counts of each group at each time of an event, shape (groups, times).
-    risk, observed = (
-        np.array([rows[group == name].sum(axis=0) for name in names]) for rows in (at_risk, died)
-    )
+    risk, observed = _counts(time, event, entry, group)
     everybody, events = risk.sum(axis=0), observed.sum(axis=0)
     share = risk / everybody
     difference = (observed - events * share).sum(axis=1)
@@ -226,4 +250,4 @@ def _log_rank_with_entries(
     # The last group is determined by the others.
     part = difference[:-1]
     statistic = part @ np.linalg.solve(variance[:-1, :-1], part)
-    return statistic, chi2.sf(statistic, len(names) - 1)
+    return statistic, chi2.sf(statistic, len(risk) - 1)

@@ -218,6 +218,7 @@ def _evaluation_block(name: str, run: Run) -> Block:
             what = "has no slides" if rows.empty else "has risk scores that are not finite"
             notes.append(f"{name}: the evaluation of {cohort} {what}, so it is left out.")
             continue
+        notes += _other_columns(name, run, cohort, rows)
         if known := known_patients(slides, rows):
             notes.append(
                 f"{name}: {len(known)} of {rows['patient'].nunique()} patients of {cohort} have "
@@ -236,6 +237,22 @@ def _evaluation_block(name: str, run: Run) -> Block:
             parts.append(Part(label, name, of_dataset, by, censoring))
             notes += _late_entries(label, of_dataset)
     return Block(f"{name} on other cohorts", parts, notes)
+
+
+def _other_columns(name: str, run: Run, cohort: str, rows: pd.DataFrame) -> list[str]:
+    """Return a note if an evaluation may be of another endpoint than the training."""
+    columns = ("time_column", "event_column")
+    if not set(columns) <= set(rows):  # written by an earlier version
+        return []
+    trained = [run.settings.get(column) for column in columns]
+    evaluated = [rows[column].iloc[0] for column in columns]
+    if trained == evaluated:
+        return []
+    return [
+        f"{name}: trained on the columns {' and '.join(map(str, trained))}, but {cohort} is "
+        f"evaluated on {' and '.join(evaluated)}. If these are different endpoints, the results "
+        "must not be compared."
+    ]
 
 
 def _late_entries(dataset: str, slides: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from resbuilder.common.words import count
-from survival.names import find_files
+from survival.names import OF_SLIDES, find_files, standard_names, warn_of_similar
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
@@ -155,6 +155,13 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
             rows = [(reader.line_num, row) for row in reader]
     except csv.Error as error:
         raise ValueError(f"{manifest} is not a CSV file: {error}") from None
+    known = ("slide", *OF_SLIDES)
+    names = standard_names(header, known)
+    header = [names.get(name, name) for name in header]
+    rows = [
+        (line, {names.get(name, name): cell for name, cell in row.items()}) for line, row in rows
+    ]
+    warn_of_similar(header, known)
     if "slide" not in header:
         raise ValueError(
             f"{manifest} has no column 'slide'; its columns are {_some(header) or 'none'}"

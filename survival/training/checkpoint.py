@@ -78,10 +78,6 @@ class Checkpoint(keras.callbacks.Callback):
         """Load the weights of the best epoch into the network."""
         _load(self._best(self.best), self.network.weights)
 
-    def remove(self) -> None:
-        """Remove the checkpoints, which are not needed after the training."""
-        shutil.rmtree(self.folder)
-
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Record the time at which the epoch starts."""
         self._began = time.perf_counter()
@@ -135,3 +131,8 @@ def _load(path: Path, variables: list) -> None:
             f"{path} cannot be loaded ({error}): it was changed or damaged; choose another run "
             "folder, or delete this one"
         ) from None
+
+
+def remove_checkpoint(run: Path) -> None:
+    """Remove the checkpoints of a run, which are not needed after the training."""
+    shutil.rmtree(run / FOLDER, ignore_errors=True)

@@ -80,6 +80,8 @@ class TrainingSettings:
             raise ValueError(
                 f"augment must be some of {', '.join(AUGMENTATIONS)}, not {self.augment!r}"
             )
+        if len(set(self.augment)) < len(self.augment):
+            raise ValueError(f"augment must name each augmentation once, not {self.augment!r}")
         object.__setattr__(self, "augment", tuple(self.augment))
         self.loss()  # checks the arguments of the loss
 

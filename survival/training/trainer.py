@@ -17,7 +17,7 @@ from survival.cohort.duplicates import check_contents
 from survival.evaluation import log_hazards, predict, prediction_table
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
-from survival.metrics import harrell_c, within_dataset_c
+from survival.metrics.merging import stratified_c
 from survival.models import vgg_survival_model
 from survival.run import (
     MODEL,
@@ -28,7 +28,7 @@ from survival.run import (
     write_settings,
     write_table,
 )
-from survival.training.checkpoint import Checkpoint
+from survival.training.checkpoint import Checkpoint, remove_checkpoint
 from survival.training.dataset import TrainingBatches
 from survival.training.settings import TrainingSettings
 
@@ -88,6 +88,7 @@ def train(
         _begin(out, cohort, record)
         if not (out / PREDICTIONS).exists():
             _train(cohort, pictures, out, settings, record, number, callbacks)
+        remove_checkpoint(out)
     return Run(out)
 
 
@@ -134,7 +135,6 @@ def _train(
     )
     write_settings(out, record | {"kept_epoch": checkpoint.best, "chosen_by": chosen_by})
     write_table(out / PREDICTIONS, prediction_table(cohort, pictures, predict(network, pictures)))
-    checkpoint.remove()
 
 
 def _in_bounded_memory(
@@ -165,22 +165,7 @@ class _Validation(keras.callbacks.Callback):
         log_hazard = log_hazards(self.network, self.images)
         finite = np.isfinite(log_hazard).all()
         logs["val_loss"] = float(self.loss(self.targets, log_hazard))
-        logs["val_cindex"] = c_index(self.targets, log_hazard) if finite else float("nan")
-
-
-def c_index(targets: np.ndarray, log_hazard: np.ndarray) -> float:
-    """Return Harrell's C over the pairs that the loss compares; with strata, those within one.
-
-    Args:
-        targets: Targets as returned by :meth:`survival.cohort.Cohort.y_true`.
-        log_hazard: Log-hazards, shape (n,).
-
-    Raises:
-        ValueError: No two patients can be compared.
-    """
-    if targets.shape[1] == 2:
-        return harrell_c(targets, log_hazard)
-    return within_dataset_c(targets, log_hazard, targets[:, 2])
+        logs["val_cindex"] = stratified_c(self.targets, log_hazard) if finite else float("nan")
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
@@ -189,7 +174,7 @@ def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
         return
     part = cohort.part("validation")
     try:
-        c_index(part.y_true(settings.strata), np.zeros(len(part)))
+        stratified_c(part.y_true(settings.strata), np.zeros(len(part)))
         return
     except ValueError:
         lacks = "two patients that can be compared" if part.event.any() else "event"

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from survival import demo
 from survival.cli import main
-from survival.cli.demo import MARK, PAGE
+from survival.cli.demo import MARK, PAGE, _refuse
 from survival.metrics import harrell_c
 
 
@@ -82,6 +82,13 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     result = call("--out", tmp_path, "--overwrite")
     assert result.exit_code == 2 and "holds other files" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.docx"]
+
+
+def test_an_interrupted_demonstration_may_be_overwritten(tmp_path):
+    for name in (MARK, PAGE, "run/checkpoint/epoch_2.npz", "run/checkpoint/best_1.npz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    _refuse(tmp_path, overwrite=True)
 
 
 def test_overwriting_a_demonstration_keeps_other_files(tmp_path):

@@ -48,6 +48,12 @@ def test_missing_images_are_explained(tmp_path):
         CanvasImages(tmp_path / "no", ["a.svs"])
 
 
+def test_slides_that_differ_in_their_suffix_do_not_share_an_image(tmp_path):
+    Image.new("RGB", (6, 4)).save(tmp_path / "P1.png")
+    with pytest.raises(ValueError, match="P1.HE1 and P1.HE2 would both have the image .*P1.png"):
+        CanvasImages(tmp_path, ["P1.HE1", "P1.HE2"])
+
+
 @pytest.fixture
 def usual_fields():
     """Restore Python's limit of a CSV field, which reading ARFF files raises for the process."""

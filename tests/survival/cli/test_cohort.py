@@ -3,6 +3,8 @@
 import csv
 import json
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -85,6 +87,13 @@ def test_split_check_and_summary(tmp_path, manifest):
     assert again.read_bytes() == out.read_bytes()
     assert "give --again" in refused("split", out, "--out", tmp_path / "c.csv")
     assert run("split", out, "--again", "--out", tmp_path / "c.csv").exit_code == 0
+    # An invalid split is replaced, too: here, no patient with the event is in validation.
+    broken = pd.read_csv(out)
+    broken["split"] = np.where((broken.index < 3) & (broken["event"] == 0), "validation", "train")
+    broken.rename(columns={"split": "Split"}).to_csv(tmp_path / "broken.csv", index=False)
+    assert "no event" in refused("split", tmp_path / "broken.csv", "--out", tmp_path / "d.csv")
+    repaired = run("split", tmp_path / "broken.csv", "--again", "--out", tmp_path / "d.csv")
+    assert repaired.exit_code == 0, repaired.output
     checked = run("check", out)
     assert checked.exit_code == 0
     assert "24 slides of 24 patients, 8 with the event; no problems found" in checked.stdout

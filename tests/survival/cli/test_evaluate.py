@@ -60,13 +60,15 @@ def test_only_the_slides_to_evaluate_need_events(evaluate):
     assert result.exit_code == 0 and "Warning: no C-index and AUROC: A: " in result.stderr, (
         result.output
     )
+    (out / "evaluations" / ".0123456789abcdef.part.csv").write_text("left by a killed process")
+    assert list(Run(out).evaluations) == ["cohort"]
     assert len(Run(out).evaluations["cohort"]) == 30
     result = call(i > 20)
     assert result.exit_code == 2 and "split 'test' has no event" in result.stderr
 
 
 def test_warnings_about_known_patients_and_another_endpoint(evaluate):
-    call, _ = evaluate
+    call, out = evaluate
     event = np.arange(30) % 3 == 0
     said = call(event).stderr
     assert (
@@ -78,6 +80,8 @@ def test_warnings_about_known_patients_and_another_endpoint(evaluate):
         "the network was trained on the columns time and event, but is evaluated on rfs_time and "
         "rfs_event"
     ) in said
+    table = Run(out).evaluations["cohort"]
+    assert set(table["time_column"]) == {"rfs_time"} and set(table["event_column"]) == {"rfs_event"}
 
 
 def test_the_trainings_own_slides_are_refused(evaluate):

@@ -326,6 +326,9 @@ def test_cbioportal(tmp_path):
         "TCGA-AA-0004|SKCM||12|0:CENSORED|12",
         "TCGA-AA-0005|SKCM|1:DECEASED|NA|1:PROGRESSION|NA",
         "TCGA-AA-0006|SKCM|gone|3|0:CENSORED|3",
+        # Two rows that are incomplete in different cells are not one complete row.
+        "TCGA-AA-0007|SKCM|1:DECEASED||0:CENSORED|3",
+        "TCGA-AA-0007|SKCM||10|0:CENSORED|3",
     )
     with pytest.warns(UserWarning, match="TCGA-AA-0003"):
         known = read_clinical(path)
@@ -337,7 +340,9 @@ def test_cbioportal(tmp_path):
         "TCGA-AA-0004": "OS: no OS_STATUS",
         "TCGA-AA-0005": "OS: no OS_MONTHS",
         "TCGA-AA-0006": "OS: unknown OS_STATUS 'gone'",
+        "TCGA-AA-0007": known.left_out["TCGA-AA-0007"],
     }
+    assert known.left_out["TCGA-AA-0007"] in ("OS: no OS_STATUS", "OS: no OS_MONTHS")
     with pytest.raises(ValueError, match="DFS for no patient.*endpoints that it gives: OS, PFS"):
         quiet(path, ("DFS",))
 

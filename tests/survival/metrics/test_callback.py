@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from survival.metrics import ConcordanceIndexCallback, harrell_c
+from survival.metrics import ConcordanceIndexCallback, harrell_c, within_dataset_c
 
 pytestmark = pytest.mark.any_backend
 
@@ -54,6 +54,16 @@ class Batched:
         return iter(self.batches)
 
 
+class Weighted:
+    """An iterable of batches with sample weights."""
+
+    def __init__(self, x, y, weight):
+        self.batches = [(x[i : i + 8], y[i : i + 8], weight[i : i + 8]) for i in range(0, 40, 8)]
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
 def validation_data(kind, x, y):
     if kind == "arrays":
         return x, y
@@ -90,6 +100,38 @@ def test_the_index_of_the_whole_split_is_in_the_history(kind):
     history = network.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=callbacks).history
     assert history["val_cindex"] == pytest.approx(after)
     assert after[1] > after[0]
+
+
+def test_strata_and_weights_count_as_in_the_loss():
+    x, y = data()
+    x_val, y_val = data(31, seed=1)
+    stratum = np.arange(31) % 2
+    whole = np.column_stack([y_val, stratum]).astype("float32")
+    expected = within_dataset_c(y_val, x_val[:, 0], stratum)
+
+    def index(split):
+        network = model()
+        network.set_weights([np.array([[1], [0], [0]], "float32")])
+        network.optimizer.learning_rate = 0.0
+        callbacks = [ConcordanceIndexCallback(split)]
+        return network.fit(x, y, verbose=0, callbacks=callbacks).history["val_cindex"][0]
+
+    assert index((x_val, whole)) == pytest.approx(expected)
+    # Rows that fill up a batch have weight 0, as a sample weight or in the targets.
+    more, again = np.concatenate([x_val, x_val[:9]]), np.concatenate([whole, whole[:9]])
+    weight = (np.arange(40) < 31).astype("float32")
+    weighted = np.column_stack([again, weight]).astype("float32")
+    assert index((more, weighted)) == pytest.approx(expected)
+    assert index(Weighted(more, again, weight)) == pytest.approx(expected)
+
+
+def test_wrong_targets_of_a_dataset_are_refused_before_the_first_epoch():
+    x, y = data()
+    network = model()
+    before = network.get_weights()[0]
+    with pytest.raises(ValueError, match="is the second column the event"):
+        network.fit(x, y, verbose=0, callbacks=[ConcordanceIndexCallback(Batched(x, y[:, ::-1]))])
+    np.testing.assert_array_equal(network.get_weights()[0], before)
 
 
 def test_it_does_not_change_the_training():

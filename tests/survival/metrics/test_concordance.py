@@ -164,7 +164,7 @@ def test_nothing_comparable(y):
 
 def test_bad_input():
     y = np.array([[1, 1], [2, 0], [3, 1], [4, 0]])
-    with pytest.raises(ValueError, match=r"shape \(n, 5\), not \(4,\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, 2\) to \(n, 5\), not \(4,\)"):
         harrell_c(y[:, 0], np.ones(4))
     with pytest.raises(ValueError, match=r"shape \(4,\) or \(4, 1\), not \(4, 2\)"):
         harrell_c(y, np.ones((4, 2)))

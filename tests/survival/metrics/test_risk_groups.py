@@ -118,6 +118,23 @@ def test_true_probabilities_are_calibrated():
     assert off["predicted"].iloc[-1] < off["low"].iloc[-1]
 
 
+@pytest.mark.parametrize("entries", [False, True])
+def test_groups_that_were_never_followed_together_cannot_be_compared(entries):
+    """The last group is censored before the first event: only up to rounding, V is singular."""
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        time = np.concatenate([1 + random.exponential(size=20), random.uniform(0, 1, 10)])
+        event = np.arange(30) < 20
+        y = np.stack([time, event, np.zeros(30), np.ones(30), 1e-9 * event], axis=1)
+        y = y if entries else y[:, :2]
+        with pytest.raises(ValueError, match="no event happened while patients of every group"):
+            log_rank(y, np.repeat([0, 1, 2], 10))
+    # Groups 0 and 2 never meet, but each meets group 1.
+    time, event = np.array([1, 2, 3, 4, 5, 6]), np.array([1, 0, 1, 0, 1, 0])
+    y = np.stack([time, event, np.zeros(6), np.ones(6), [0, 0, 0, 0, 2.5, 2.5]], 1)
+    assert log_rank(y, [0, 0, 1, 1, 2, 2]).statistic > 0
+
+
 def test_bad_requests():
     y = np.array([[1, 1], [2, 0], [3, 1], [4, 0]])
     with pytest.raises(ValueError, match="at least two groups"):

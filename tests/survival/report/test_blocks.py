@@ -86,6 +86,17 @@ def test_evaluations_form_a_block_with_the_runs_own_test_slides(make_run, slides
     assert all(set(part.train["dataset"]) == {"A"} for part in block.parts)
 
 
+def test_a_note_about_an_evaluation_of_other_columns(make_run, slides):
+    other = slides("B", 60).assign(time_column="rfs_time", event_column="rfs_event")
+    same = slides("C", 120).assign(time_column="time", event_column="event")
+    run = make_run(
+        "a", slides("A"), {"b": other, "c": same}, time_column="time", event_column="event"
+    )
+    (block,) = blocks_of(run)
+    (note,) = block.notes
+    assert "trained on the columns time and event, but b is evaluated on rfs_time and rfs" in note
+
+
 def test_no_patient_counts_twice(make_run, slides):
     a, b = slides("A"), slides("B", 60)
     renamed = b.assign(dataset="B again", patient="Q" + b["patient"])

@@ -72,6 +72,19 @@ def test_a_folder_becomes_images_a_manifest_and_a_contact_sheet(folder, tmp_path
     assert seen[0] == (0, 4) and seen[-1] == (4, 4)
 
 
+def test_columns_of_the_manifest_match_in_any_case(folder, tmp_path):
+    """Otherwise every slide would be made at the command's factor, without a word."""
+    text = "Slide, Downsample\none.tif,16\ntwo.tif,\n"
+    (tmp_path / "slides.csv").write_text(text)
+    rows = by_slide(
+        preprocess_slides(tmp_path / "slides.csv", tmp_path / "out", root=folder, **SMALL)
+    )
+    assert [rows[name]["total_factor"] for name in ("one.tif", "two.tif")] == [16, 8]
+    (tmp_path / "slides.csv").write_text(text.replace("Downsample", "downsampled"))
+    with pytest.warns(UserWarning, match="' downsampled' is kept but not used; .*'downsample'"):
+        preprocess_slides(tmp_path / "slides.csv", tmp_path / "out2", root=folder, **SMALL)
+
+
 def test_resuming_replaces_missing_truncated_and_outdated_images(folder, tmp_path):
     out = tmp_path / "out"
     preprocess_slides(folder, out, **SMALL)

@@ -120,8 +120,8 @@ def train(
     epoch's network is kept. All slides of the manifest then get a risk score; a higher score means
     a higher risk.
 
-    The defaults are those of the thesis: batches of 5 slides, 50 epochs, Adam with a learning rate
-    of 0.001. Run the same command again to resume an interrupted training.
+    Epochs, batch size and learning rate default to those of the thesis. For its loss and its
+    batches, add --normalization sum --batches shuffled. Run the same command again to resume an interrupted training.
     """
     # The training itself checks the events: of the chosen datasets, and not of the test split.
     cohort = read_cohort(manifest, datasets, time, event, event_is, time_unit, need_events=False)

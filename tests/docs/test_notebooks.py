@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 TINY = {
     "optimizer": {"EPOCHS": 2},
     "pruning": {"EPOCHS": 1},
-    "search": {"PICTURES": 120, "EPOCHS": 9, "DEPTHS": "1"},
+    "search": {"IMAGES": 120, "EPOCHS": 9, "DEPTHS": "1"},
     "survival": {"EPOCHS": 1, "DRAWS": 10},
 }
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))

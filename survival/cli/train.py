@@ -121,7 +121,9 @@ def train(
     a higher risk.
 
     Epochs, batch size and learning rate default to those of the thesis. For its loss and its
-    batches, add --normalization sum --batches shuffled. Run the same command again to resume an interrupted training.
+    batches, add --normalization sum --batches shuffled.
+
+    Run the same command again to resume an interrupted training.
     """
     # The training itself checks the events: of the chosen datasets, and not of the test split.
     cohort = read_cohort(manifest, datasets, time, event, event_is, time_unit, need_events=False)

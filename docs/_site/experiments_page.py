@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from experiments import catalog, command
+from experiments import catalog, measuring
 
 PAGE = "reproduction/experiments.md"
 
@@ -50,8 +50,8 @@ def _table(name: str, experiment: catalog.Experiment) -> Iterator[str]:
         if preset != "quick":
             state, link = experiment.state(preset), ""
             if state != catalog.NOT_MEASURED:
-                path = experiment.results(preset).relative_to(command.RESULTS).as_posix()
-                assert Path(command.RESULTS, path).is_file(), path
+                path = experiment.results(preset).relative_to(measuring.RESULTS).as_posix()
+                assert Path(measuring.RESULTS, path).is_file(), path
                 link = f"[{Path(path).name}](../experiments/results/{path})"
             yield f"| `{preset}` | {state} | {time} | {link} |"
     yield ""

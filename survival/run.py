@@ -81,7 +81,11 @@ class Run:
 
     @property
     def evaluations(self) -> dict[str, pd.DataFrame]:
-        """Tables like :attr:`predictions` for other cohorts, by the names of the evaluations."""
+        """Tables like :attr:`predictions` for other cohorts, by the names of the evaluations.
+
+        They also have the names of the columns ``time`` and ``event`` in the manifest, as
+        ``time_column`` and ``event_column``.
+        """
         files = sorted((self.path / EVALUATIONS).glob("*.csv"))
         return {file.stem: _read(file) for file in files if not is_temporary(file)}
 

@@ -108,9 +108,10 @@ from resbuilder.datasets import Dataset
 from survival.cohort import Cohort
 
 config = SearchConfig(dataset="digits", epochs=2)
-reveal_type(config)  # resbuilder.config.SearchConfig
-reveal_type(config.resolved())  # resbuilder.config.SearchConfig
-reveal_type(SearchConfig.from_mapping(dict(dataset="digits")))  # resbuilder.config.SearchConfig
+reveal_type(config)  # resbuilder.config.search.SearchConfig
+reveal_type(config.resolved())  # resbuilder.config.search.SearchConfig
+found = SearchConfig.from_mapping(dict(dataset="digits"))
+reveal_type(found)  # resbuilder.config.search.SearchConfig
 reveal_type(config.width)  # int | None
 architecture = minimal_architecture((28, 28, 1), 10)
 reveal_type(architecture.widths())  # dict[str, int]

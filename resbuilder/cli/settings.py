@@ -12,7 +12,7 @@ import click
 from resbuilder.common.settings_file import read_settings
 from resbuilder.common.words import number
 from resbuilder.config import Config, TrainConfig, only_method
-from resbuilder.setting import ByMethod, setting_types
+from resbuilder.config.setting import ByMethod, setting_types
 
 Command = TypeVar("Command", bound=Callable)
 

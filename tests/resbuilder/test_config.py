@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from resbuilder import SearchConfig, TrainConfig
 from resbuilder.cli.settings import settings
 from resbuilder.common.settings_file import read_settings
+from resbuilder.config.setting import option
 from resbuilder.datasets import absolute_name
 from resbuilder.layer_lasso import STATISTICS
 from resbuilder.morphnet.native import ALGORITHMS
 from resbuilder.morphnet.resources import RESOURCES
-from resbuilder.setting import option
 from resbuilder.surgery import INSERT_INITS
 
 

@@ -21,6 +21,7 @@ from experiments.catalog import experiments
 from experiments.command import Running
 from experiments.jobs import write
 from experiments.measuring import results_file
+from experiments.provenance import this_version
 from resbuilder.common.cli import Command
 
 
@@ -33,8 +34,17 @@ def restore(results: Path, folder: Path) -> int:
 
     Returns:
         How many files were written.
+
+    Raises:
+        ValueError: If the results are those of another version.
     """
     stored = json.loads(results.read_text(encoding="utf-8"))
+    if others := {e["version"] for e in stored.values() if "version" in e} - {this_version()}:
+        raise ValueError(
+            f"{results} was measured with version {', '.join(sorted(others))}, but this is "
+            f"{this_version()}; results of two versions are not mixed. Check out the version that "
+            "measured it, or measure again from scratch"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     missing = {k: v for k, v in stored.items() if not (folder / f"{k}.json").exists()}
     for name, entry in missing.items():

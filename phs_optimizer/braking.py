@@ -51,7 +51,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         target_is: Meaning of ``target``, the thesis' "breaking at x". ``"reduction"``: the loss
             has fallen by this share of its initial value (0.8: to a fifth). ``"remaining"``: this
             share of it is left. ``"loss"``: the loss itself.
-        factor: Number > 1 by which braking multiplies the friction.
+        factor: Number > 1. Braking sets the friction to this times the initial one, the argument
+            ``friction`` of the optimizer; one that was assigned during the training is replaced.
         average_steps: Length n of the exponential moving average of the loss, in steps. The goal
             is checked only after n steps of a phase.
         initial_loss: Loss that the shares refer to. By default the mean of the first 10 steps.
@@ -234,6 +235,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
             self._check_stable(epoch)
+            self._task_loss.begin_training()
             if self.log_path is not None:
                 self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
             self._load_state(epoch)

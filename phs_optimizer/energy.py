@@ -57,10 +57,10 @@ class EnergyLogger(keras.callbacks.Callback):
 
     The total energy is H = ‖p‖²/(2m) + L(w). Each record has the kinetic energy at that step and,
     as the potential energy, the mean task loss of the steps since the previous record (without
-    the weights' regularization terms). It also has the energy dissipated since the beginning,
-    integrated over the records by the trapezoidal rule. If its accuracy matters, record at least
-    every few multiples of 1/(α r) steps, the memory of the momentum. With a step schedule of
-    factor s the mass is m/s, so that all energies are in units of the loss.
+    the weights' regularization terms). It also has the energy dissipated since the beginning (in
+    steps with this callback), integrated over the records by the trapezoidal rule. If its accuracy
+    matters, record at least every few multiples of 1/(α r) steps, the memory of the momentum. With
+    a step schedule of factor s the mass is m/s, so that all energies are in units of the loss.
 
     Records and file belong to one training, that is, to the steps of one optimizer:
 
@@ -129,6 +129,7 @@ class EnergyLogger(keras.callbacks.Callback):
         """Start or continue records and file before the first epoch; start a new running mean."""
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
+            self._task_loss.begin_training()
             self._start_or_continue()
         self._training = True
         self._task_loss.begin_epoch()
@@ -167,7 +168,10 @@ class EnergyLogger(keras.callbacks.Callback):
                 with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerow(COLUMNS)
                     csv.writer(file).writerows([r[name] for name in COLUMNS] for r in self.records)
-        self._step = max(self._step, step)  # it may have been trained without this callback
+        if step > self._step:  # It was trained without this callback: those steps do not count.
+            self._step = step
+            self._updates, self._rate = _updates(optimizer), dissipation_rate(optimizer)
+            self._losses[:] = 0
 
     def _stored(self, step: int) -> list[dict]:
         """Return the records in the file up to a step."""

@@ -25,8 +25,12 @@ class TaskLoss:
     def __init__(self, monitor: str, refresh: int):
         self.monitor = monitor
         self.refresh = refresh
-        self._terms, self._age = 0.0, math.inf
+        self.begin_training()
         self.begin_epoch()
+
+    def begin_training(self) -> None:
+        """Forget the regularization terms, which may be those of another model."""
+        self._terms, self._age = 0.0, math.inf
 
     def begin_epoch(self) -> None:
         """Reset the running mean, which Keras restarts in each epoch."""

@@ -22,7 +22,7 @@ from resbuilder.suggestions import with_image_size
 from resbuilder.surgery import scaling
 from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
 from resbuilder.training.balance import BalancedAccuracy
-from resbuilder.training.callbacks import callbacks_for, check_factory
+from resbuilder.training.callbacks import callbacks_for, check_factory, require_tensorboard
 
 BATCH = 128
 
@@ -68,6 +68,7 @@ def train(
         raise ValueError("scale_to_budget needs a FLOPs budget per image; give flops=")
     if flops is not None and not 0 < flops < math.inf:
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
+    require_tensorboard(config)
     config = with_image_size(config.resolved(), flops, notice)
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)

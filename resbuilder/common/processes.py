@@ -67,7 +67,9 @@ def visible_gpus() -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout.split()
+    found = subprocess.run(query, capture_output=True, text=True, check=False)
+    # Without a working driver, it prints why instead of indices.
+    return [] if found.returncode else [n for n in found.stdout.split() if n.isdigit()]
 
 
 def _start(gpus: Any, start: Callable[[], None]) -> None:

@@ -29,7 +29,7 @@ from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import dearest_flops, with_image_size, with_start
 from resbuilder.surgery import NEAR_ZERO, least_flops
 from resbuilder.training import CallbackFactory, TrainingData
-from resbuilder.training.callbacks import check_factory
+from resbuilder.training.callbacks import check_factory, require_tensorboard
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def search(
     """
     check_factory(callbacks, workers)
     config = config.resolved()
+    require_tensorboard(config)
     if config.engine == "google":
         require_morph_net()
     say = progress.say if progress else notice

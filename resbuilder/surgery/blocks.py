@@ -79,10 +79,10 @@ def remove_blocks(architecture: Architecture, names: Iterable[str]) -> Architect
     """Remove blocks, but keep the skip connection (or projection) of each.
 
     Raises:
-        ValueError: If a name is unknown.
+        ValueError: If a name is unknown, or belongs to another trunk than the first.
     """
     names = set(names)
-    if unknown := names - {block.name for block in architecture.blocks}:
+    if unknown := names - {block.name for stage in architecture.stages for block in stage.blocks}:
         raise ValueError(f"unknown blocks: {sorted(unknown)}")
     stages = tuple(
         replace(stage, blocks=tuple(b for b in stage.blocks if b.name not in names))

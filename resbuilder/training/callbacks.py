@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from multiprocessing.reduction import ForkingPickler
@@ -41,6 +42,19 @@ class TrainingInfo:
 
 #: Called once for each training, in the process that runs it.
 CallbackFactory = Callable[[TrainingInfo], Iterable[keras.callbacks.Callback]]
+
+
+def require_tensorboard(config: TrainConfig) -> None:
+    """Check that TensorBoard is installed if it is wanted; Keras would do so only in the training.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise ValueError(
+            "tensorboard is not installed: pip install 'resbuilder[tensorboard]', or leave "
+            "tensorboard out"
+        )
 
 
 def check_factory(factory: CallbackFactory | None, workers: int = 1) -> None:

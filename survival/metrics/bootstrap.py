@@ -86,7 +86,8 @@ def bootstrap_interval(
         )
     patient = np.arange(n) if patient is None else labels(patient, n, "patient")
     value = float(metric(*arrays))
-    _, number = np.unique(patient.astype(str), return_inverse=True)
+    _, first, number = np.unique(patient.astype(str), return_index=True, return_inverse=True)
+    number = np.argsort(np.argsort(first))[number]  # in the order of the rows, not of the names
     order = np.argsort(number, kind="stable")
     slides = np.split(order, np.cumsum(np.bincount(number))[:-1])
     random = np.random.default_rng(seed)

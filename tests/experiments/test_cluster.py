@@ -132,6 +132,19 @@ def test_each_process_sees_one_gpu_and_a_mirrored_one_all(tmp_path, monkeypatch)
     assert visible_gpus() == []
 
 
+@pytest.mark.parametrize(
+    ("said", "status", "gpus"),
+    [("0\n1\n", 0, ["0", "1"]), ("NVIDIA-SMI has failed because", 9, []), ("No devices", 0, [])],
+)
+def test_the_gpus_are_those_that_a_working_driver_lists(tmp_path, monkeypatch, said, status, gpus):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{said}'\nexit {status}\n".replace("\n1", "\\n1"))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert visible_gpus() == gpus
+
+
 GRID = """
 import sys
 from pathlib import Path

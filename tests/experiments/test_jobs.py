@@ -51,6 +51,10 @@ def test_committed_results_need_no_second_measurement(tmp_path):
     results = run_all(squared, jobs, tmp_path / "runs", workers=1)
     assert [results["0"]["square"], results["1"]["square"]] == [0.0, 100.0]
     assert restore(tmp_path / "results.json", tmp_path / "runs") == 0
+    write(tmp_path / "old.json", {"1": {"job": {"x": 1}, "version": "0.0.1", "square": 1.0}})
+    with pytest.raises(ValueError, match="measured with version 0.0.1, but this is"):
+        restore(tmp_path / "old.json", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

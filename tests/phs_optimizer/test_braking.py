@@ -201,6 +201,16 @@ def test_the_loss_excludes_regularization_terms():
 
 
 @pytest.mark.any_backend
+@pytest.mark.parametrize("first", [None, lambda w: 5 + 0 * keras.ops.sum(w)])
+def test_a_second_training_does_not_use_the_regularization_of_the_first(first):
+    callback = braking()
+    second = None if first else lambda w: 5 + 0 * keras.ops.sum(w)
+    fit(parabola(regularizer=first), callback)
+    fit(parabola(regularizer=second), callback)
+    assert [event["step"] for event in callback.events] == [motion(lambda losses: GOAL)[0]]
+
+
+@pytest.mark.any_backend
 def test_a_metric_can_be_averaged_instead_of_the_loss():
     def tenth(y_true, y_pred):
         return keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1) / 10
@@ -378,6 +388,19 @@ def test_the_port_supplies_its_energy_and_resets_the_friction_for_the_next_minim
     # By default, the final weights are the best of all minima: those nearest to 0.
     best = min(before.weights, key=lambda weights: abs(weights[0][0, 0]))
     assert model.get_weights() == best
+
+
+@pytest.mark.any_backend
+def test_the_seed_decides_the_direction_of_the_port():
+    def momenta(seed):
+        options = {"minima": 2, "exploitation": 2, "seed": seed}
+        callback, after = braking(0.5, "reduction", **options), Recorder()
+        fit_linear(linear_model(), callback, after, epochs=12)
+        (epoch,) = [e["epoch"] for e in callback.events if e["action"] == "accelerate"]
+        return np.concatenate([p.ravel() for p in after.momenta[epoch]])
+
+    np.testing.assert_array_equal(momenta(0), momenta(0))
+    assert np.abs(momenta(0) - momenta(1)).max() > 1e-3
 
 
 def linear_model(seed=1):

@@ -186,6 +186,41 @@ def test_the_potential_is_the_loss_without_regularization_terms():
 
 
 @pytest.mark.any_backend
+def test_regularization_terms_are_computed_again_as_the_weights_move():
+    model = quadratic(optimizer(), regularizer=keras.regularizers.L2(3.0))
+    weights = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda *_, **__: weights.append(
+            keras.ops.convert_to_numpy(model.trainable_variables[0]).ravel().copy()
+        )
+    )
+    logger = EnergyLogger(every=1)
+    data = np.ones((6, 1)), np.zeros((6, 2))
+    model.fit(*data, batch_size=1, verbose=0, callbacks=[logger, watch])
+    # A step's loss includes the term before the step; the logger knows the one after it.
+    whole = [w @ w * 3.5 for w in weights]
+    after = [3.0 * w @ w for w in [*weights[1:], model.get_weights()[0].ravel()]]
+    expected = np.subtract(whole, after)
+    np.testing.assert_allclose(column(logger, "potential"), expected, rtol=1e-3, atol=1e-4)
+    assert np.ptp(after) > 0.5
+
+
+@pytest.mark.any_backend
+def test_steps_without_the_logger_dissipate_nothing_in_its_records():
+    model = quadratic(optimizer())
+    logger = logged(model, steps=5, every=1)
+    before = logger.records[-1]["dissipated"]
+    data = np.ones((50, 1)), np.zeros((50, 2))
+    model.fit(*data, batch_size=1, verbose=0)
+    rate = dissipation_rate(model.optimizer)
+    fit(model, 1, 1, logger)
+    latest = logger.records[-1]
+    assert latest["step"] == 56
+    expected = STEP * (rate + dissipation_rate(model.optimizer)) / 2
+    assert latest["dissipated"] - before == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.any_backend
 def test_a_metric_can_be_the_potential():
     model = quadratic(optimizer(), metrics=["mae"])
     logger = logged(model, steps=4, every=1, monitor="mae")

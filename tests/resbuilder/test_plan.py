@@ -1,5 +1,8 @@
 """The plan before a search: settings that suit the images, and an estimate of the time."""
 
+import math
+import sys
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -81,6 +84,19 @@ def test_a_plan_describes_the_race_that_follows(folder):
     assert found.seconds > 0 and found.race.total == found.config.total_epochs
     assert found.race.candidates == len(found.candidates)
     assert found.config == SearchConfig.from_mapping(found.config.to_json())
+
+
+def test_the_time_of_a_plan_is_that_of_its_steps(folder, monkeypatch):
+    """With 1 s to start a training and 0.01 s for a step, counted by hand."""
+    monkeypatch.setattr(sys.modules["resbuilder.plan"], "_timed", lambda *_: (1.0, 0.01))
+    found = plan(str(folder), flops=3e5)
+    race, size = found.race, found.config.batch_size
+    steps = math.ceil(found.train / size)
+    forward = 0.01 / 3  # evaluating takes a third of a training step
+    training = race.total * race.trunks * steps * (0.01 + forward * found.validation / found.train)
+    tests = 2 * race.trunks * found.test / size * forward
+    starts = (race.candidates if race.trial else 0) + race.trunks
+    assert found.seconds == pytest.approx(training + tests + starts)
 
 
 @pytest.mark.parametrize("flops", ["0", "inf"])

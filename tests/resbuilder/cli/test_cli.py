@@ -390,3 +390,11 @@ def test_the_program_starts_quietly():
     assert result.returncode == 2
     assert result.stderr.splitlines()[-1].startswith("Error: . is not a run folder")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["search", "train"])
+def test_tensorboard_must_be_installed_before_anything_is_made(tmp_path, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    out = tmp_path / "run"
+    error = refused(command, "--dataset", "digits", "--tensorboard", "--out", out)
+    assert "pip install 'resbuilder[tensorboard]'" in error and not out.exists()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from resbuilder import build_model, cost, minimal_architecture, resnet_architecture
+from resbuilder.architecture import side_by_side
 from resbuilder.surgery import (
     Position,
     draw_insertion,
@@ -54,6 +55,10 @@ def test_removal_undoes_insertion():
     assert remove_blocks(grown, ["new"]) == RESNET
     with pytest.raises(ValueError, match="unknown blocks"):
         remove_blocks(RESNET, ["new"])
+    pair = side_by_side([RESNET, RESNET])
+    (name,) = [b.name for b in pair.blocks if b.name.endswith("s0b1") and b.name != "s0b1"]
+    with pytest.raises(ValueError, match="unknown blocks"):  # not silently kept
+        remove_blocks(pair, [name])
 
 
 def test_stages_are_drawn_uniformly_whatever_their_number_of_blocks():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from resbuilder import TrainConfig, minimal_architecture, resnet_architecture
+from resbuilder.datasets.batches import Augmentation
 from resbuilder.training import Trainer, TrainingData
 
 pytestmark = pytest.mark.any_backend
@@ -139,6 +140,18 @@ def test_label_smoothing_counts_images_by_their_weight_whatever_the_shape_of_the
     some = logits[::2]
     alone = loss(y[::2], some, weights[::2]) * 3 / 6
     assert weighted == pytest.approx(alone, rel=1e-5)
+
+
+def test_the_options_of_augmentation_reach_the_batches(data):
+    assert trainer(data, shift=0.1, flip=False)._augmentation == Augmentation(0.1, False)
+    assert trainer(data, shift=0.0, flip=True)._augmentation == Augmentation(0.0, True)
+    assert trainer(data, shift=0.0, flip=False)._augmentation is None
+
+
+def test_a_fraction_of_the_training_images_is_for_validation():
+    config = TrainConfig(dataset="digits", train_limit=50, validation_fraction=0.4)
+    split = TrainingData.load(config).split
+    assert (len(split.train), len(split.validation)) == (30, 20)
 
 
 def test_only_kernels_decay(data):

@@ -29,6 +29,10 @@ def test_the_interval_depends_on_the_seed_but_not_on_patients_names(whas500):
     assert first != bootstrap_interval(harrell_c, *whas500, repeats=50, seed=2)
     assert first.low < first.value < first.high
     assert first.repeats == 50
+    n = len(whas500[0])
+    for names in ([f"{i:04}" for i in range(n)], [f"{n - i:04}" for i in range(n)]):
+        named = bootstrap_interval(harrell_c, *whas500, patient=names, repeats=50, seed=1)
+        assert named == first
 
 
 def test_slides_of_a_patient_are_drawn_together(whas500):

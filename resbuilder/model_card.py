@@ -72,6 +72,8 @@ class ModelCard:
         classes, shape = items(fields, "classes"), items(fields, "input_shape")
         if not classes or not all(isinstance(name, str) for name in classes):
             raise ValueError("'classes' must be a list of names")
+        if len(set(classes)) < len(classes):
+            raise ValueError("'classes' must be different names")
         if len(shape) != 3 or not all(type(side) is int and side > 0 for side in shape):
             raise ValueError("'input_shape' must be height, width and channels")
         found = fields.get("reading")

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
-from resbuilder.datasets import DataRecord
+from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
+from resbuilder.datasets.batches import Batches
+from resbuilder.datasets.layout import TRAIN, find
 from resbuilder.model import image_shape, load_network
 from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
 from resbuilder.progress import SearchProgress, notice
@@ -25,6 +28,8 @@ from resbuilder.training.balance import BalancedAccuracy
 from resbuilder.training.callbacks import callbacks_for, check_factory, require_tensorboard
 
 BATCH = 128
+# Settings that only folders of images have.
+OF_FOLDERS = ("image_size", "fit", "ela_quality")
 
 
 def train(
@@ -140,8 +145,12 @@ def evaluate_single(
         path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.
         part: ``"train"``, ``"validation"`` or ``"test"``. The first two need a run folder, because
             only a run records how the images were split.
-        dataset: Name of a dataset, or a folder of images; by default that of the run.
+        dataset: Name of a dataset, or a folder of images; by default that of the run. A folder that
+            is not divided into parts is evaluated as a whole.
         data_dir: Folder of ``.npz`` files; by default that of the run.
+
+    Returns:
+        ``accuracy``, ``loss`` and ``balanced_accuracy``, and the number of ``images``.
 
     Raises:
         ValueError: If the model or the data cannot be read or do not fit each other, the names of
@@ -156,6 +165,9 @@ def evaluate_single(
         names = TrainConfig.__dataclass_fields__
         settings = {k: v for k, v in read_config(path).items() if k in names} | given
         record = read_data(path, other_data=dataset is not None)
+        if dataset is not None and folder_of(dataset, settings.get("data_dir")) is None:
+            # How the run reads image files does not matter for arrays.
+            settings = {k: v for k, v in settings.items() if k not in OF_FOLDERS}
     elif (card := read_keras_card(model_file(path))) is not None and card.reading is not None:
         record = DataRecord(card.classes, card.reading, files=None)
     if not path.is_dir() and part != "test":
@@ -165,6 +177,8 @@ def evaluate_single(
         )
     if part != "test" and dataset is not None:
         raise ValueError(f"the {part} images are those of the run; leave out dataset=")
+    if dataset is not None:
+        check_found(dataset, settings.get("data_dir"))
     if "dataset" not in settings:
         raise ValueError(
             f"{path} is a model file, which does not say on which images to evaluate; give dataset="
@@ -184,8 +198,24 @@ def evaluate_single(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BalancedAccuracy(classes)],
     )
-    result = model.evaluate(data.batches(part, BATCH), return_dict=True, verbose=0)
-    return {key: float(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
+    d = data.dataset
+    if dataset is not None and _is_undivided(dataset, settings.get("data_dir")):
+        x, y = np.concatenate([d.x_train, d.x_test]), np.concatenate([d.y_train, d.y_test])
+        batches, count = Batches(x, y, batch_size=BATCH), len(y)
+    else:
+        batches = data.batches(part, BATCH)
+        count = len(d.y_test) if part == "test" else len(getattr(data.split, part))
+    result = model.evaluate(batches, return_dict=True, verbose=0)
+    scores = {key: float(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
+    return scores | {"images": count}
+
+
+def _is_undivided(dataset: str, data_dir: str | None) -> bool:
+    """Return whether a dataset is a user's folder of images without folders for parts."""
+    folder = folder_of(dataset, data_dir)
+    if folder is None or not is_own_folder(dataset, data_dir):
+        return False
+    return find(folder).parts.keys() == {TRAIN}
 
 
 def _check_classes(path: Path, data: TrainingData) -> None:

@@ -16,12 +16,8 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         ValueError: If the start network is unknown, its file cannot be read, it was made for other
             images or classes, or a setting does not apply to it.
     """
+    check_start(config.start)
     path = architecture_file(config.start)
-    if config.start not in STARTS and path.suffix != ".json":
-        raise ValueError(
-            f"unknown start network {config.start!r}; give one of {', '.join(STARTS)}, a run "
-            "folder, or the .json file of an architecture"
-        )
     _refuse_unused(config)
     shape, classes, order = dataset.input_shape, dataset.classes, config.block_order
     first = config.width or default_width(config.start)
@@ -42,6 +38,15 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
         )
     # Its blocks are renamed, because this search may give the same names to new blocks.
     return architecture.with_plain_names()
+
+
+def check_start(start: str) -> None:
+    """Raise ValueError if a start is neither a known name nor looks like a file or run folder."""
+    if start not in STARTS and architecture_file(start).suffix != ".json":
+        raise ValueError(
+            f"unknown start network {start!r}; give one of {', '.join(STARTS)}, a run folder, or "
+            "the .json file of an architecture"
+        )
 
 
 def architecture_file(start: str) -> Path:

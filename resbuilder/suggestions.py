@@ -17,6 +17,7 @@ from resbuilder.costs import cost
 from resbuilder.datasets import Dataset, image_sizes, is_own_folder
 from resbuilder.start_network import (
     architecture_file,
+    check_start,
     default_width,
     read_architecture,
     start_architecture,
@@ -50,6 +51,7 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
             height, width = suggested_size(found, flops)
         else:
             # The network takes images of its own size only.
+            check_start(config.start)
             height, width, _ = read_architecture(architecture_file(config.start)).input_shape
         size = str(height) if height == width else f"{height}x{width}"
         config = replace(config, image_size=size)
@@ -86,7 +88,7 @@ def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> 
     """Return the (height, width) to which images are resized.
 
     If all images have one small size, that is kept. Otherwise it is the largest square that is no
-    larger than the shorter side of the median image and that ζ pays for.
+    larger than the shorter side of the median image and that ζ pays for, but at least 32×32.
 
     Args:
         sizes: (height, width) of each image.

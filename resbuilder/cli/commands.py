@@ -13,6 +13,7 @@ from resbuilder.cli.datasets import datasets
 from resbuilder.cli.settings import configuration, data_dir_option, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by, this_command
+from resbuilder.common.words import count
 from resbuilder.config import FITS, SearchConfig, TrainConfig
 from resbuilder.variants import PARTS
 
@@ -110,9 +111,14 @@ def train(
 @main.command()
 @click.argument("model", type=_existing)
 @click.option(
-    "--dataset", help="Name of a dataset, or a folder of images  [default: that of the run]"
+    "--dataset",
+    help="Name of a dataset, or a folder of images; one without folders for parts is evaluated as "
+    "a whole  [default: that of the run]",
 )
-@data_dir_option
+@click.option(
+    "--data-dir",
+    help="Folder with <dataset>.npz files  [default: that of the run, or $RESBUILDER_DATA]",
+)
 @click.option(
     "--split",
     type=click.Choice(PARTS),
@@ -128,8 +134,10 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
     """
     from resbuilder.datasets import check_found
 
-    if given["dataset"] is not None:
-        check_found(given["dataset"], given["data_dir"])
+    dataset = given["dataset"]
+    # Before a backend is loaded. A name may be that of data in the data folder of a run.
+    if dataset is not None and (not model.is_dir() or Path(dataset).name != dataset):
+        check_found(dataset, given["data_dir"])
     load_backend()
     from resbuilder.single import evaluate_single
 
@@ -294,6 +302,7 @@ def _echo_result(part: str, result: dict) -> None:
     click.echo(
         f"{part}: accuracy {100 * accuracy:.2f} %, balanced accuracy {balanced:.2f} %, "
         f"cross-entropy {loss:.4f}"
+        + (f", {count(result['images'], 'image')}" if "images" in result else "")
     )
 
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.datasets.registry import absolute_name as absolute_name
     from resbuilder.datasets.registry import available as available
     from resbuilder.datasets.registry import check_found as check_found
+    from resbuilder.datasets.registry import folder_of as folder_of
     from resbuilder.datasets.registry import image_sizes as image_sizes
     from resbuilder.datasets.registry import is_own_folder as is_own_folder
     from resbuilder.datasets.registry import load as load
@@ -60,6 +61,7 @@ _HOMES = {
     "check_found": "registry",
     "error_level_analysis": "error_level",
     "image_sizes": "registry",
+    "folder_of": "registry",
     "is_own_folder": "registry",
     "load": "registry",
     "names": "registry",

@@ -5,8 +5,8 @@ to a part with share s if u < s. So adding or renaming files leaves all others i
 copies of an image are always in the same part.
 
 A class with few images may get none in a part in this way. Then its image with the smallest u is
-taken. When files are added later, this image may return to training, but a training image never
-becomes a test image.
+taken. When files are added later, this image may return to training. Conversely, a class with very
+few images keeps some outside a part although u < s; with more files, these join the part.
 """
 
 import hashlib

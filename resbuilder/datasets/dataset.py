@@ -181,6 +181,8 @@ def _classes(
             )
         return tuple(str(label) for label in present)
     names = tuple(str(name) for name in class_names)
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise ValueError(f"{dataset}: two classes are called {twice[0]!r}; rename one of them")
     for part, labels in (("y_train", y_train), ("y_test", y_test)):
         if labels.max() >= len(names):
             raise ValueError(

@@ -66,7 +66,7 @@ def find(path: Path) -> Layout:
     parts = _part_folders(path, folders)
     if not parts:
         classes, files, passed_over = _classes(path, path)
-        return Layout(classes, {TRAIN: files}, passed_over)
+        return _named(Layout(classes, {TRAIN: files}, passed_over))
     found, passed_over = {}, _loose(path, path)
     classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path)
     passed_over += other
@@ -79,7 +79,18 @@ def find(path: Path) -> Layout:
                 f"{path}: the folders for {TRAIN} and {part} must have the same classes, but {odd} "
                 "is only in one of them"
             )
-    return Layout(classes, found, passed_over)
+    return _named(Layout(classes, found, passed_over))
+
+
+def _named(layout: Layout) -> Layout:
+    """Return a layout whose names can be written in UTF-8, as a run records them."""
+    for file in (file for files in layout.parts.values() for file in files):
+        try:
+            file.name.encode()
+        except UnicodeEncodeError:
+            shown = file.name.encode(errors="backslashreplace").decode()
+            raise ValueError(f"the name {shown} is not valid UTF-8; rename the file") from None
+    return layout
 
 
 def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -5,6 +5,7 @@ palette, in CMYK, with several frames. Each is converted to 8-bit grey or RGB, u
 The conversions are noted, so that nothing is lost silently.
 """
 
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -27,6 +28,11 @@ PALETTE = "converted from a colour palette"
 PRINT = "converted from CMYK"
 FIRST = "reduced to the first of several frames or pages"
 
+# What Pillow raises for damaged files, depending on the format and on what is damaged.
+_DAMAGED = (
+    *(OSError, ValueError, SyntaxError, TypeError, RuntimeError, IndexError, KeyError),
+    *(EOFError, OverflowError, struct.error, Image.DecompressionBombError),
+)
 _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height.
 _GREY = ("1", "L", "LA", "La")
 _COLOUR = {"P": PALETTE, "PA": PALETTE, "CMYK": PRINT}
@@ -155,14 +161,14 @@ def read_picture(path: str | Path, reading: ImageReading) -> Picture:
     noted: list[str] = []
     with _opened(path) as image:
         deep = _has_16_bits(image)  # Before the EXIF data, whose reading decodes a PNG.
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(image)
         if orientation in range(2, 9):
             noted.append(TURNED)
         if reading.ela_quality is None:
             _draft(image, reading, turned=orientation > 4)
         converted = _eight_bits(image, reading.mode, deep, noted)
         # Decoding a TIFF rotates the pixels and removes the tag.
-        orientation = image.getexif().get(_ORIENTATION, 1)
+        orientation = _orientation(image)
         planes = [converted]
         if reading.ela_quality is not None:
             levels = error_level_analysis(np.asarray(converted), reading.ela_quality)
@@ -181,7 +187,7 @@ def read_header(path: str | Path) -> Header:
     with _opened(path) as image:
         width, height = image.size
         # Pillow returns the upright size for a TIFF.
-        upright = image.format == "TIFF" or image.getexif().get(_ORIENTATION, 1) <= 4
+        upright = image.format == "TIFF" or _orientation(image) <= 4
         grey = image.mode in _GREY or image.mode.startswith("I;16")
         return Header((height, width) if upright else (width, height), grey)
 
@@ -191,8 +197,14 @@ def is_picture(path: Path) -> bool:
     try:
         with Image.open(path, formats=FORMATS):
             return True
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except _DAMAGED:
         return False
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation in the EXIF data, from 1 (upright) to 8; 1 if it makes no sense."""
+    found = image.getexif().get(_ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
 
 
 def _draft(image: Image.Image, reading: ImageReading, turned: bool) -> None:
@@ -215,9 +227,15 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
         noted.append(FIRST)
     if image.mode in _COLOUR:
         noted.append(_COLOUR[image.mode])
-    if image.mode.startswith("I;16"):
+    black = False
+    # Pillow scales a PGM with more than 8 bits to 65535.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
         levels = np.asarray(image).astype(np.uint32)
+        clear = image.info.get("transparency")
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
+        black = not levels.any()
+        if isinstance(clear, int):
+            image.putalpha(Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8)))
     elif image.mode in ("I", "F"):
         raise ValueError(
             f"its pixels have type {'float' if image.mode == 'F' else 'int32'}, whose range of "
@@ -232,7 +250,7 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
     if deep:
         noted.append(REDUCED)
         brightest = max(_extremes(band)[1] for band in image.split())
-        if brightest < _LEAST_LEVEL:
+        if brightest < _LEAST_LEVEL and not black:
             raise ValueError(
                 f"it has 16 bits, but the upper ones are unused: in 8 bits, only levels up to "
                 f"{brightest} of 255 would be left; scale it to 8 bits"
@@ -242,8 +260,13 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
 
 def _has_16_bits(image: Image.Image) -> bool:
     """Return whether a file has 16 bits per channel; of 16-bit RGB, Pillow returns the upper 8."""
-    tiles = getattr(image, "tile", ())
-    return image.mode.startswith("I;16") or any(";16" in str(tile[-1]) for tile in tiles)
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[-1]
+        # Those of a PPM include the largest value.
+        large = isinstance(arguments, tuple) and any(n > 255 for n in arguments if type(n) is int)
+        if ";16" in str(arguments) or (image.format == "PPM" and large):
+            return True
+    return image.mode.startswith("I;16")
 
 
 def _extremes(band: Image.Image) -> tuple[float, float]:
@@ -274,7 +297,7 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             yield image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(
             f"the image {path} cannot be read ({reason}); repair or remove it"

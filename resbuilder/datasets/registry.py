@@ -178,6 +178,17 @@ def check_found(name: str | Path, data_dir: str | Path | None = None) -> None:
     _find(str(name), data_folder(data_dir))
 
 
+def folder_of(name: str | Path, data_dir: str | Path | None = None) -> Path | None:
+    """Return the folder of images that :func:`load` reads; None for other datasets.
+
+    Args:
+        name: As for :func:`load`.
+        data_dir: As for :func:`load`.
+    """
+    path = _local(str(name), data_folder(data_dir))
+    return path if path is not None and path.is_dir() else None
+
+
 def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
     """Return whether a dataset is a folder of images and not a known dataset.
 
@@ -185,8 +196,7 @@ def is_own_folder(name: str | Path, data_dir: str | Path | None = None) -> bool:
         name: As for :func:`load`.
         data_dir: As for :func:`load`.
     """
-    path = _local(str(name), data_folder(data_dir))
-    return str(name) not in _KNOWN and path is not None and path.is_dir()
+    return str(name) not in _KNOWN and folder_of(name, data_dir) is not None
 
 
 def image_sizes(

@@ -81,9 +81,9 @@ class Record(ArchitectureEvent):
         return measured.validation if split == "validation" else measured.test
 
     def score(self, variant: str) -> Score | None:
-        """Return the results of a training; None without a finite validation accuracy."""
+        """Return the results of a training; None if it diverged, or before it has ended."""
         validation = self.accuracy(variant)
-        if validation is None:
+        if validation is None or not self.trainings[variant].finite:
             return None
         return Score(self, variant, validation, self.accuracy(variant, "test"))
 

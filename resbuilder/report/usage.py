@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from resbuilder.datasets import folder_of
 from resbuilder.model_card import ModelCard, read_keras_card
 from resbuilder.report.history import History
 from resbuilder.run import BEST_MODEL
@@ -37,10 +38,12 @@ def usage_of(history: History) -> Usage | None:
         return None
     dataset = str(history.config.get("dataset", ""))
     export = shlex.join(["resbuilder", "export", str(run), "model.onnx", "--format", "onnx"])
-    if card.reading is None or not Path(dataset).is_dir():
+    folder = folder_of(dataset, history.config.get("data_dir"))
+    if card.reading is None or folder is None:
         return Usage(_with_arrays(run, dataset, history, card), export, card.reading is not None)
-    predict = shlex.join(["resbuilder", "predict", str(run), dataset, "--csv", "predictions.csv"])
-    return Usage(_with_pictures(run, dataset), f"{predict}\n{export}", True)
+    photos = str(folder)
+    predict = shlex.join(["resbuilder", "predict", str(run), photos, "--csv", "predictions.csv"])
+    return Usage(_with_pictures(run, photos), f"{predict}\n{export}", True)
 
 
 def _with_pictures(run: Path, dataset: str) -> str:

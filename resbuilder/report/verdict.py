@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from resbuilder.report.history import History, Score
+from resbuilder.report.history import History, Record, Score
 from resbuilder.report.race import best_contender, race_winner
 from resbuilder.report.style import percent, points, si
 from resbuilder.run.events import CONTENDER
@@ -43,7 +43,7 @@ def search_verdict(history: History, best: Score | None, images: int | None) -> 
             f"The start network, chosen in the same way ({before.label.partition(' ')[2]}), "
             f"reaches {percent(before.test)} on test data."
         )
-    ours, theirs = (r.accuracy(NO_REG_RI, "test") for r in (best.record, start))
+    ours, theirs = (_from_scratch(record) for record in (best.record, start))
     if ours is not None and theirs is not None:
         epochs = best.record.trainings[NO_REG_RI].epochs
         sentences.append(
@@ -82,6 +82,12 @@ def race_verdict(history: History, best: Score | None, images: int | None) -> li
     if found.test is None or contender.test is None:
         return [f"{text}."]
     return [f"{text}, a difference of {_difference(found.test, contender.test, images)}"]
+
+
+def _from_scratch(record: Record) -> float | None:
+    """Return the test accuracy after the training from random weights; None if it diverged."""
+    score = record.score(NO_REG_RI)
+    return None if score is None else score.test
 
 
 def _nothing(history: History) -> str:

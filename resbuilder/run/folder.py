@@ -109,9 +109,14 @@ class Run(RunFolder[C]):
 
         Raises:
             ValueError: If the folder is not empty and may not be overwritten, contains files that
-                do not belong to a run, or is in use by another process.
+                do not belong to a run, is in use by another process, or contains the current
+                folder.
         """
-        path = Path(path).absolute()
+        path = Path(path).resolve()  # A link stays a link to the folder that is replaced.
+        if path in (here := Path.cwd(), *here.parents):
+            raise ValueError(
+                f"the run folder must not be the current folder or one that contains it, got {path}"
+            )
         old, replaced = None, path.with_name(f".{path.name}.old")
         if replaced.exists() and not path.exists():  # Killed between the two renames below.
             os.rename(replaced, path)
@@ -123,11 +128,15 @@ class Run(RunFolder[C]):
         part = path.with_name(f".{path.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        write_json(part / "environment.json", environment())
-        if data is not None:
-            write_json(part / DATA, data.to_json())
-        kind = "search" if isinstance(config, SearchConfig) else "train"
-        write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
+        try:
+            write_json(part / "environment.json", environment())
+            if data is not None:
+                write_json(part / DATA, data.to_json())
+            kind = "search" if isinstance(config, SearchConfig) else "train"
+            write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
         if old is not None:
             shutil.rmtree(old, ignore_errors=True)
             os.rename(path, old)

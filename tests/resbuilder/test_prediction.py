@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from resbuilder import Architecture, Predictor, SearchConfig, search
 from resbuilder.cli import main
-from resbuilder.datasets import ImageReading, load
+from resbuilder.datasets import ImageReading, load, read_image
 from resbuilder.datasets.reading import PRINT
 from resbuilder.export import export
 from resbuilder.model_card import ModelCard, write_keras_card
@@ -227,6 +227,7 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp
     card = Predictor(saved["onnx"]).card.to_json()
     for change, message in [
         ({"classes": []}, "'classes' must be a list of names"),
+        ({"classes": ["cat", "cat"]}, "'classes' must be different names"),
         ({"input_shape": [20, 20]}, "height, width and channels"),
         ({"input_shape": [20, 21, 3]}, "image files are read with shape"),
         ({"version": 2}, "of version 2"),
@@ -234,6 +235,28 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp
     ]:
         with pytest.raises(ValueError, match=message):
             ModelCard.from_json(card | change)
+
+
+def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, tmp_path):
+    """Not only the fifth that would be drawn for tests if they were to train on."""
+    other = tmp_path / "other"
+    for part in ("train", "test"):
+        for file in (folder / part).rglob("*.*"):
+            (other / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, other / file.parent.name / f"{part}_{file.name}")
+    images = len([*other.rglob("*.*")])
+    assert evaluate_single(saved["keras"], "test", str(other))["images"] == images
+    assert evaluate_single(run, "test", str(other))["images"] == images
+    tested = len([*(folder / "test").rglob("*.*")])
+    assert evaluate_single(run, "test")["images"] == tested
+    # Arrays have no settings of image files, so those of the run do not matter.
+    x = np.stack([read_image(file, Predictor(run).card.reading) for file in other.rglob("*.*")])
+    y = np.array([sorted(p.name for p in other.iterdir()).index(f.parent.name)
+                  for f in other.rglob("*.*")])  # fmt: skip
+    names = sorted(p.name for p in other.iterdir())
+    arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "class_names": names}
+    np.savez(tmp_path / "other.npz", **arrays)
+    assert evaluate_single(run, "test", str(tmp_path / "other.npz"))["images"] == images
 
 
 def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):

@@ -94,10 +94,12 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
     for part in ("validation", "test"):
         result = call("evaluate", out, "--split", part)
         assert f"accuracy {100 * stored[part]['accuracy']:.2f} %" in result.stdout
-        assert result.stdout.strip() in trained.stdout
+        scores, _, count = result.stdout.strip().rpartition(", ")
+        assert scores in trained.stdout
+        assert count == {"validation": "288 images", "test": "359 images"}[part]
     # JSON has the same numbers, unrounded.
     read = json.loads(call("evaluate", out, "--split", "test", "--json").stdout)
-    assert read == {"model": str(out), "split": "test"} | stored["test"]
+    assert read == {"model": str(out), "split": "test", "images": 359} | stored["test"]
     # The saved architecture can be the start network of another training.
     again = call("train", "--dataset", "digits", "--start", out / "architecture.json",
                  "--epochs", 1, "--train-limit", 100, "--out", tmp_path / "again")  # fmt: skip
@@ -196,7 +198,8 @@ def test_ctrl_c_names_the_command_that_resumes_the_search(tmp_path, monkeypatch,
         raise KeyboardInterrupt
 
     monkeypatch.setattr("resbuilder.pipeline.search", interrupted)
-    monkeypatch.setattr(sys, "argv", ["resbuilder", "search", "--overwrite"])
+    for name in ("argv", "orig_argv"):
+        monkeypatch.setattr(sys, name, ["resbuilder", "search", "--overwrite"])
     result = call(*SEARCH, "--out", path, "--overwrite")
     assert result.exit_code == 130
     resumes = f"To resume: resbuilder resume {path}" in result.output

@@ -62,6 +62,10 @@ SIX = np.zeros((6, 4, 5, 3))
         ({"y_train": np.arange(12) % 3 + 1}, "renumber the labels"),
         ({"y_test": np.full(6, 3)}, "y_test goes up to 3; renumber"),
         (
+            {"class_names": ["cat", "dog", "cat"]},
+            "two classes are called 'cat'",
+        ),
+        (
             {"y_test": np.full(6, 3), "class_names": "abc"},
             "label 3, which is out of range; expected 0..2",
         ),

@@ -149,6 +149,44 @@ def test_16_bits_become_8_unless_that_would_lose_most_levels(photograph, tmp_pat
             read_image(tmp_path / "a.tif", READING)
 
 
+def test_grey_images_of_16_bits_keep_their_transparent_colour_and_may_be_black(tmp_path):
+    levels = np.arange(16, dtype=np.uint16).reshape(4, 4) * 4000
+    reading, file = ImageReading(4, 4, mode="L"), tmp_path / "grey.png"
+    Image.fromarray(levels).save(file, transparency=8000)
+    found = read_picture(file, reading)
+    assert found.pixels[0, 2, 0] == 255 and found.pixels[0, 1, 0] == round(4000 / 257)
+    assert set(found.conversions) == {ON_WHITE, REDUCED}
+    Image.fromarray(0 * levels).save(file)
+    assert not read_image(file, reading).any()
+
+
+@pytest.mark.parametrize(("kind", "channels"), [("P5", 1), ("P6", 3)])
+def test_a_ppm_or_pgm_of_16_bits_is_read(tmp_path, kind, channels):
+    levels = np.arange(16 * channels).reshape(4, 4, channels) * 1300
+    file = tmp_path / "image.ppm"
+    file.write_bytes(f"{kind}\n4 4\n65535\n".encode() + levels.astype(">u2").tobytes())
+    found = read_picture(file, ImageReading(4, 4, mode="L" if channels == 1 else "RGB"))
+    np.testing.assert_allclose(found.pixels, levels / 257, atol=1)
+    assert found.conversions == (REDUCED,)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_damaged_exif_data_name_the_file(tmp_path, ending):
+    file = tmp_path / f"cut.{ending}"
+    Image.new("RGB", (8, 8)).save(file, exif=b"Exif\0\0II*\0")
+    with pytest.raises(ValueError, match=f"cut.{ending} cannot be read"):
+        read_image(file, READING)
+
+
+def test_an_orientation_that_makes_no_sense_is_upright(photograph, expected, tmp_path):
+    # One entry: the orientation as a text of nine bytes, which follows at byte 26.
+    entry = struct.pack("<HHII", 0x0112, 2, 9, 26)
+    head = b"II*\0" + struct.pack("<IH", 8, 1)
+    exif = b"Exif\0\0" + head + entry + struct.pack("<I", 0) + b"sideways\0"
+    photograph.save(tmp_path / "odd.png", exif=exif)
+    assert np.abs(read_image(tmp_path / "odd.png", READING) - expected).max() <= 1
+
+
 def test_fit_stretches_crops_or_pads_an_image(tmp_path):
     """The left third is red, then green, and the right third blue; 90 × 30 pixels."""
     bands = np.zeros((30, 90, 3), np.uint8)

@@ -51,6 +51,26 @@ def full_disk(path, value):
     raise OSError(errno.ENOSPC, "no space", path)
 
 
+def test_a_folder_that_contains_the_current_one_is_refused(tmp_path, monkeypatch):
+    """It would be replaced, and the shell would be in a folder that does not exist any more."""
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")
+    for out in (".", "..", tmp_path / "in"):
+        with pytest.raises(ValueError, match="must not be the current folder"):
+            Run.create(out, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_link_stays_a_link_to_the_run(tmp_path):
+    (tmp_path / "disk" / "run").mkdir(parents=True)
+    (tmp_path / "run").symlink_to(tmp_path / "disk" / "run")
+    for overwrite in (False, True, True):
+        with Run.create(tmp_path / "run", CONFIG, overwrite) as run:
+            assert run.path == (tmp_path / "disk" / "run").resolve()
+    assert (tmp_path / "run").is_symlink() and (tmp_path / "run" / "config.json").is_file()
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.name.startswith(".")) == []
+
+
 def test_overwriting_keeps_the_old_run_until_the_new_one_exists(tmp_path, monkeypatch):
     with Run.create(tmp_path / "run", CONFIG) as run:
         (run.models / "best.keras").write_text("old")
@@ -58,6 +78,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_exists(tmp_path, monkey
         patch.setattr("resbuilder.run.folder.write_json", full_disk)
         Run.create(tmp_path / "run", CONFIG, overwrite=True)
     assert run.best.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
     # Killed after the old folder was renamed, and before the new one was.
     run.path.rename(tmp_path / ".run.old")
     with pytest.raises(ValueError, match="already exists"):

@@ -80,10 +80,11 @@ def markdown(results: list[dict]) -> str:
     s = next(iter(races.values()))["job"]["settings"]
     images = f"{s['train_limit']:,} training images" if s["train_limit"] else "all training images"
     seeds = sorted(races)
+    named = f"{'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
     lines = [
         f"{s['dataset']}: ζ = {si(s['flops'])}FLOPs; {images}, validation included; T = "
         f"{s['total_epochs']} epochs; whole test set. Test accuracy in %, mean ± deviation over "
-        f"seeds {', '.join(map(str, seeds))}. Learning rates chosen on validation data: "
+        f"{named}. Learning rates chosen on validation data: "
         + ", ".join(f"{network} {rates[network]:g}" for network in CONTENDERS)
         + ".\n",
         "| | test accuracy | by seed | lead of the race, by seed | epochs of the weights | "

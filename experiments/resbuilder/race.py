@@ -84,7 +84,7 @@ EXPERIMENTS = tuple(
         times={
             "quick": "minutes on 2 cores",
             "laptop": "2 hours of one core",
-            "workstation": "10 hours of one core (estimate)",
+            "workstation": "5 hours of one core (estimate)",
         },
         arguments=dataset,
     )

@@ -211,8 +211,8 @@ def image_sizes(
     Raises:
         ValueError: If the folder is not a folder of images, or an image cannot be read.
     """
-    path = _local(str(name), data_folder(data_dir))
-    return None if path is None or path.is_file() else sizes(path)
+    folder = folder_of(name, data_dir)
+    return None if folder is None else sizes(folder)
 
 
 def absolute_name(name: str, data_dir: str | Path | None = None) -> str:

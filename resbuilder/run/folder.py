@@ -117,32 +117,33 @@ class Run(RunFolder[C]):
             raise ValueError(
                 f"the run folder must not be the current folder or one that contains it, got {path}"
             )
-        old, replaced = None, path.with_name(f".{path.name}.old")
-        if replaced.exists() and not path.exists():  # Killed between the two renames below.
-            os.rename(replaced, path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            instead = "give another folder, resume the run in it, or replace it with --overwrite"
-            check_place(path, overwrite, _foreign, instead)
-            lock_folder(path).release()
-            old = replaced
         part = path.with_name(f".{path.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+        part.mkdir(parents=True, exist_ok=True)
         try:
+            lock = lock_folder(part)
+        except ValueError:
+            raise ValueError(
+                f"another process is creating {path}; give another folder, or try again later"
+            ) from None
+        try:
+            _clear(part)  # A killed process may have left files there.
+            replaced = _replaced(path, overwrite)
             write_json(part / "environment.json", environment())
             if data is not None:
                 write_json(part / DATA, data.to_json())
             kind = "search" if isinstance(config, SearchConfig) else "train"
             write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
+            if replaced is not None:
+                shutil.rmtree(replaced, ignore_errors=True)
+                os.rename(path, replaced)
+            os.replace(part, path)
+            if replaced is not None:
+                shutil.rmtree(replaced)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(path, old)
-        os.replace(part, path)
-        if old is not None:
-            shutil.rmtree(old)
+        finally:
+            lock.release()
         return cls(path, config)
 
     @staticmethod
@@ -192,6 +193,39 @@ class Run(RunFolder[C]):
             kept = path.name in (*names, self.best.name)
             if not (kept or is_temporary(path) or path.name.startswith(at_work)):
                 path.unlink()
+
+
+def _replaced(path: Path, overwrite: bool) -> Path | None:
+    """Check that a run may be created, and return what the folder there now is renamed to.
+
+    Args:
+        path: The folder to create.
+        overwrite: Whether an existing run folder may be replaced.
+
+    Returns:
+        A path next to it; None if there is no folder to keep until the new one is complete.
+
+    Raises:
+        ValueError: If the folder may not be replaced, or another process is writing there.
+    """
+    replaced = path.with_name(f".{path.name}.old")
+    if replaced.exists() and not path.exists():  # Killed between the two renames.
+        os.rename(replaced, path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    instead = "give another folder, resume the run in it, or replace it with --overwrite"
+    check_place(path, overwrite, _foreign, instead)
+    lock_folder(path).release()
+    return replaced
+
+
+def _clear(folder: Path) -> None:
+    """Remove everything in a folder but its lock."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _foreign(path: Path) -> str | None:

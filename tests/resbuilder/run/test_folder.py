@@ -5,13 +5,15 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import pytest
 
 from resbuilder import SearchConfig, TrainConfig
-from resbuilder.run import FinishedEvent, Run, read_config
+from resbuilder.run import FinishedEvent, Run, folder, read_config
 from resbuilder.run.journal import Journal
 
 CONFIG = SearchConfig(dataset="digits", flops=1e6)
@@ -106,6 +108,28 @@ for begin in (Run.open, lambda path: Run.create(path, config, overwrite=True)):
         other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert other.stdout.count("another process is writing to") == 2, other.stderr
     Run.open(path)
+
+
+def test_of_two_runs_created_at_once_in_one_folder_one_is_refused(tmp_path, monkeypatch):
+    """The second begins while the first, which waits here, writes its files."""
+    began, written = threading.Event(), threading.Event()
+    write = folder.write_json
+
+    def slowly(path, value):
+        began.set()
+        assert written.wait(60)
+        write(path, value)
+
+    monkeypatch.setattr(folder, "write_json", slowly)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(Run.create, tmp_path / "run", CONFIG)
+        assert began.wait(60)
+        with pytest.raises(ValueError, match=r"another process is creating .*run; give another"):
+            Run.create(tmp_path / "run", SearchConfig(dataset="digits", flops=2e6))
+        written.set()
+        with first.result() as run:
+            assert read_config(run.path)["flops"] == CONFIG.flops
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
 def of_format_1(path, **settings):

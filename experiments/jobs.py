@@ -199,8 +199,8 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
         raise click.UsageError(f"{path} is damaged (it has no job or no result): remove it")
     if found["job"] != as_stored(job):
         raise click.UsageError(
-            f"{path} is the result of other settings: {found['job']}, not {job}. Remove it, or "
-            "choose another folder with --out."
+            f"{path} is the result of other settings ({differences(found['job'], job)}). Remove "
+            "it, or choose another folder with --out."
         )
     if (by := found.get("version", this_version())) != this_version():
         raise click.UsageError(
@@ -213,6 +213,31 @@ def read(folder: Path, name: str, job: dict) -> dict | None:
 def seed_of(job: dict) -> int:
     """Return the seed in a job's settings or in its ``settings`` entry; 0 if there is none."""
     return job.get("seed", job.get("settings", {}).get("seed", 0))
+
+
+def differences(found: dict, expected: dict) -> str:
+    """Return in which settings a stored job differs from an expected one.
+
+    Example:
+        >>> differences({"seed": 1, "net": {"depth": 2}}, {"net": {"depth": 3, "width": 8}})
+        'seed is 1, not given; net.depth is 2, not 3; net.width is not given, not 8'
+    """
+    old, new = _flat(found), _flat(expected)
+    return "; ".join(
+        f"{name} is {old.get(name, 'not given')}, not {new.get(name, 'given')}"
+        for name in old | new
+        if old.get(name) != new.get(name)
+    )
+
+
+def _flat(value, name="") -> dict[str, str]:
+    """Return the leaves of nested settings as JSON, by their names joined with dots."""
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
+        return {name: json.dumps(_plain(value), ensure_ascii=False)}
+    leaves = [_flat(item, f"{name}.{key}".strip(".")) for key, item in value.items()]
+    return {key: item for found in leaves for key, item in found.items()}
 
 
 def as_stored(job: dict) -> dict:

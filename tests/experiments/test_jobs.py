@@ -40,7 +40,7 @@ def test_jobs_resume_and_reject_other_settings(tmp_path):
     run_all(squared, jobs, tmp_path, workers=1)
     assert (tmp_path / "1.json").exists()
     assert (tmp_path / "2.json").stat().st_mtime_ns == before
-    with pytest.raises(Exception, match="other settings"):
+    with pytest.raises(Exception, match=r"other settings \(x is 1, not 7\)\. Remove it"):
         run_all(squared, {"1": {"x": 7}}, tmp_path, workers=1)
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
+from phs_optimizer.direction import HIGHER, LOWER, by_name, direction
 from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import STAGES, BrakingPolicy, Event
@@ -82,7 +83,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs that falls as
             the training succeeds.
         validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
-            Keras' logs. Higher is better if the name contains "acc" or "auc", otherwise lower.
+            Keras' logs.
+        validation_mode: ``"max"`` if higher values of ``validation`` are better, ``"min"`` if
+            lower ones are. ``"auto"`` asks the metric, as Keras' ``EarlyStopping`` does.
         seed: Seed for the direction of the port's force.
         optimizer: The PHS optimizer to brake if the model has several, such as the generator's in
             a GAN. By default the one that the model was compiled with, or the only PHS in its
@@ -149,6 +152,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         reset_momenta: bool | None = None,
         monitor: str = "loss",
         validation: str = "val_loss",
+        validation_mode: str = "auto",
         seed: int = 0,
         optimizer: keras.optimizers.Optimizer | None = None,
         log_path: str | Path | None = None,
@@ -170,11 +174,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             exploitation=exploitation,
             stages=stages,
         )
-        if _higher_is_better(monitor):
-            raise ValueError(
-                f"monitor={monitor!r} rises as the training succeeds, but a goal is reached from "
-                "above: give a loss or an error, such as monitor='loss'"
-            )
+        if by_name(monitor) == HIGHER:
+            raise ValueError(_rises(monitor))
+        checks.choice("validation_mode", validation_mode, ("auto", HIGHER, LOWER))
         automatic = self.policy.automatic
         self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
@@ -188,7 +190,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.events: list[dict] = []
         self.trace: list[tuple[int, float]] = []
         self.seed = checks.count("seed", seed, least=0)
+        self.monitor = monitor
         self.validation = validation
+        self.validation_mode = validation_mode
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
         self._brake_from_best = (
             automatic
@@ -246,7 +250,13 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._task_loss.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Average the loss, and brake if it has reached the goal."""
+        """Average the loss, and brake if it has reached the goal.
+
+        Raises:
+            ValueError: If ``monitor`` is a metric that rises as the training succeeds.
+        """
+        if not self.policy.state.steps and direction(self.monitor, self.model) == HIGHER:
+            raise ValueError(_rises(self.monitor))
         event = self.policy.observe(*self._task_loss.read(self, batch, logs))
         seen = self.policy.state.steps
         due = not self.trace or seen - self.trace[-1][0] >= self.policy.average_steps / 2
@@ -266,7 +276,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         """Store the validation result, for a file saved before this callback ends the epoch."""
         name = self.validation.removeprefix("val_")
         if self._training and logs and name in logs:
-            self.policy.state.validation = self._lower_is_better(float(logs[name]))
+            self.policy.state.validation = self._sign() * float(logs[name])
             self._save_state()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -300,6 +310,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
         if state.steps and optimizer is self._of:
             policy.state = state
+            # BackupAndRestore may have undone steps after an interruption.
+            self.events = [event for event in self.events if event["step"] <= state.steps]
+            self.trace = [point for point in self.trace if point[0] <= state.steps]
             return
         policy.begin(state)
         self.events, self.trace = [], []
@@ -336,9 +349,20 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._save_state()
 
     def _validated(self, logs: dict) -> float | None:
-        """Return the watched validation result, lower is better; None if there is none."""
+        """Return the watched validation result, lower is better; None if there is none.
+
+        Raises:
+            ValueError: If other results on validation data exist, but not this one, or if a
+                decision needs it.
+        """
         if self.validation in logs:
-            return self._lower_is_better(float(logs[self.validation]))
+            return self._sign() * float(logs[self.validation])
+        if others := sorted(name for name in logs if name.startswith("val_")):
+            raise ValueError(
+                f"validation={self.validation!r} is not in Keras' logs, which have "
+                f"{', '.join(others)}: give one of these, or give compile() the metric; if another "
+                "callback logs it, put that one first in the list"
+            )
         who = {
             'target="auto"': self.policy.automatic,
             "overfitting_patience": self.policy.overfitting_patience,
@@ -352,12 +376,28 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 )
         return None
 
-    def _lower_is_better(self, value: float) -> float:
-        return 1 - value if _higher_is_better(self.validation) else value
+    def _sign(self) -> int:
+        """Return the factor with which lower validation results are better.
+
+        Raises:
+            ValueError: If nothing says whether higher or lower is better.
+        """
+        mode: str | None = self.validation_mode
+        if mode == "auto":
+            mode = direction(self.validation, self.model)
+        if mode is None:
+            raise ValueError(
+                f"validation={self.validation!r} does not say whether higher or lower is better: "
+                'give validation_mode="max" or validation_mode="min"'
+            )
+        return -1 if mode == HIGHER else 1
 
     def _carry_out(self, event: Event) -> None:
         optimizer = self._optimizer()
         reason = event.reason
+        if self.policy.automatic:
+            best = self._sign() * self.policy.state.best_validation
+            reason += f" (best {self.validation} {best:.4g})"
         if event.action == "brake":
             harder = self.factor**self.policy.state.braking
             self._keep_stable(optimizer.initial_friction * harder)
@@ -443,6 +483,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 file.write(json.dumps(record) + "\n")
 
 
-def _higher_is_better(name: str) -> bool:
-    """Return whether a higher value of a metric in Keras' logs is better."""
-    return any(part in name for part in ("acc", "auc"))
+def _rises(monitor: str) -> str:
+    return (
+        f"monitor={monitor!r} rises as the training succeeds, but a goal is reached from above: "
+        "give a loss or an error, such as monitor='loss'"
+    )

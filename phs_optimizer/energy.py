@@ -152,9 +152,12 @@ class EnergyLogger(keras.callbacks.Callback):
         """Continue the records of this optimizer, or start new ones."""
         optimizer = self._phs()
         step = optimizer.steps_taken()
-        if optimizer is not self._of or not step:
+        # BackupAndRestore may have undone steps after an interruption.
+        undone = optimizer is self._of and step < self._step
+        if undone or optimizer is not self._of or not step:
+            records = self.records if undone else self._stored()
             self._of, self._step = optimizer, step
-            self.records = self._stored(step) if step else []
+            self.records = [record for record in records if step and record["step"] <= step]
             self._losses[:] = 0
             if self.records:
                 latest = self.records[-1]
@@ -173,8 +176,8 @@ class EnergyLogger(keras.callbacks.Callback):
             self._updates, self._rate = _updates(optimizer), dissipation_rate(optimizer)
             self._losses[:] = 0
 
-    def _stored(self, step: int) -> list[dict]:
-        """Return the records in the file up to a step."""
+    def _stored(self) -> list[dict]:
+        """Return the records in the file."""
         if self.csv_path is None or not self.csv_path.exists():
             return []
         text, header = self.csv_path.read_text(encoding="utf-8"), ",".join(COLUMNS) + "\n"
@@ -187,7 +190,7 @@ class EnergyLogger(keras.callbacks.Callback):
         rows = list(csv.reader(text.rpartition("\n")[0].splitlines()))[1:]
         numbers = [[float(cell) for cell in row] for row in rows if len(row) == len(COLUMNS)]
         records = [dict(zip(COLUMNS, row, strict=True)) for row in numbers]
-        return [r | {"step": int(r["step"])} for r in records if r["step"] <= step]
+        return [r | {"step": int(r["step"])} for r in records]
 
     def _record(self) -> None:
         if not self._losses[1]:

@@ -294,7 +294,9 @@ class PHS(keras.optimizers.Optimizer):
         return self.initial_friction if self._friction is None else self._friction
 
     @friction.setter
-    def friction(self, value: float) -> None:
+    def friction(self, value: Any) -> None:
+        if getattr(value, "shape", None) == ():  # As in `optimizer.friction *= 10`.
+            value = float(ops.convert_to_numpy(value))
         value = checks.number("friction", value, "a number >= 0", lambda v: v >= 0)
         self.check_stable(value)
         if self._friction is None:

@@ -246,7 +246,8 @@ class BrakingPolicy:
         state = self.state
         if self.overfitting_patience and state.stale >= self.overfitting_patience:
             return self._brake(
-                f"overfitting: validation loss above its best for {state.stale:.0f} epochs", True
+                f"overfitting: nothing better on validation data for {state.stale:.0f} epochs",
+                from_best=True,
             )
         if self.patience is None or state.epochs < self.patience:
             return None
@@ -262,10 +263,7 @@ class BrakingPolicy:
         state = self.state
         if self.patience is None or state.stale < self.patience:
             return None
-        reason = (
-            f"nothing better on validation data than {state.best_validation:.4g} for "
-            f"{state.stale:.0f} epochs"
-        )
+        reason = f"nothing better on validation data for {state.stale:.0f} epochs"
         if state.braking >= self.stages:
             return Event("stop", reason, self.average)
         return self._brake(reason, from_best=True)
@@ -298,6 +296,6 @@ def _refuse(**given: bool) -> None:
     """Raise ValueError for options that were given but do not apply to automatic braking."""
     if names := [name for name, was_given in given.items() if was_given]:
         raise ValueError(
-            f'target="auto" decides by the validation loss: leave out {", ".join(names)}, '
+            f'target="auto" decides by validation results: leave out {", ".join(names)}, '
             "or give a goal as target"
         )

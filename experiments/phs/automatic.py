@@ -69,7 +69,10 @@ def work(job: dict) -> dict:
 
 # The columns of :func:`rules_table`.
 COLUMNS = {
-    "validation, test": "accuracy at the end of a training in %, mean ± standard deviation",
+    "validation, test": "accuracy in %, mean ± standard deviation, of the weights that a training "
+    "ends with: for the rules, those that were best on validation data",
+    "test, best epoch by validation": "test accuracy after the epoch with the best validation "
+    "accuracy",
     "brakes in epochs, epochs": "when it brakes, and how long it trains, for each seed",
     "seeds": "number of trainings",
 }
@@ -77,12 +80,13 @@ COLUMNS = {
 
 def rules_table(groups: dict[str, list[dict]]) -> str:
     """Return the table of rules: accuracies in percent, and the epochs they took."""
-    from experiments.phs.summary import final_accuracy
+    from experiments.phs.summary import accuracies, final_accuracy
     from experiments.summary import percent_spread
 
     lines = [
-        "| rule | validation | test | brakes in epochs | epochs | seeds |",
-        "|---" * 6 + "|",
+        "| rule | validation | test | test, best epoch by validation | brakes in epochs | epochs "
+        "| seeds |",
+        "|---" * 7 + "|",
     ]
     for rule, results in groups.items():
         validation = [
@@ -94,10 +98,12 @@ def rules_table(groups: dict[str, list[dict]]) -> str:
             for r in results
             if "events" in r
         ]
+        chosen = [accuracies(r["history"])["by_validation"] for r in results]
         epochs = [str(r["history"][-1]["epoch"]) for r in results]
         lines.append(
             f"| {rule} | {percent_spread(validation)} "
             f"| {percent_spread([final_accuracy(r) for r in results])} "
+            f"| {percent_spread(chosen)} "
             f"| {'; '.join(brakes)} | {'; '.join(epochs)} | {len(results)} |"
         )
     return "\n".join(lines) + "\n"

@@ -168,7 +168,7 @@ def grid(results: list[dict]) -> Figure:
     axes.set_yticks(range(len(masses)), [f"{m:g}" for m in masses])
     axes.set_xlabel("friction γ (a rate)")
     axes.set_ylabel("mass m")
-    epochs = len(results[0]["unbraked"])
+    epochs = results[0]["job"]["epochs"]
     axes.set_title(f"Test accuracy in % after {epochs} epochs (in brackets: thesis)", loc="left")
     figure.colorbar(image, format=PER_CENT, label="test accuracy")
     return figure

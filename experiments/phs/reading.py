@@ -13,7 +13,7 @@ FASHION_SLOW, CIFAR = (1e-4, 10.0, 1e-3), (0.1, 0.01, 100.0)
 # Epochs after braking, as in the tables.
 AFTER = 40
 # A reading is refuted if it ends further than this from the printed accuracy (a fraction).
-FAR = 0.02
+FAR = 0.025
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Reading:
         dataset: Dataset of the row.
         dynamics: α, γ and m of the row.
         settings: What the reading changes in the job of the row.
-        epochs: Most epochs.
+        epochs: Most epochs until x is reached; the adopted reading needs fewer.
         taken: Whether Tables 3.1 and 3.2 are measured with this reading.
     """
 
@@ -71,7 +71,7 @@ READINGS = (
         "fashion_mnist",
         FASHION,
         {"friction_form": "viscous"},
-        epochs=12,
+        epochs=30,
     ),
     Reading(
         FRICTION,
@@ -79,7 +79,7 @@ READINGS = (
         "fashion_mnist",
         FASHION_SLOW,
         {"friction_form": "viscous"},
-        epochs=3,
+        epochs=110,
     ),
     Reading(BATCH, "batches of 128", "fashion_mnist", FASHION_FAST, taken=True),
     Reading(BATCH, "batches of 64", "fashion_mnist", FASHION_FAST, {"batch_size": 64}, epochs=12),

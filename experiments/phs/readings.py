@@ -12,7 +12,6 @@ from their results.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import click
@@ -79,17 +78,18 @@ def tried(path: Path) -> list[Tried]:
 
 
 def _of_table(reading: Reading, path: Path) -> Tried:
-    """Return the first seed of a printed row, with as many epochs after braking as the others."""
+    """Return the first seed of a printed row."""
     from experiments.phs.table import pairs_in
 
     for free, braked in pairs_in(path):
         if braked.row == reading.printed[1]:
-            epoch = braked.brakes[0]
-            end = math.inf if epoch is None else math.ceil(epoch) + AFTER
-            unbraked, history = (
-                [entry for entry in m.histories[0] if entry["epoch"] <= end] for m in (free, braked)
+            return Tried(
+                reading,
+                free.histories[0],
+                braked.histories[0],
+                braked.brakes[0],
+                braked.lowest[0],
             )
-            return Tried(reading, unbraked, history, epoch, braked.lowest[0])
     return Tried(reading)
 
 

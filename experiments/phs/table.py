@@ -79,7 +79,8 @@ def measured_rows(dataset: str, results: Sequence[dict]) -> list[Measured]:
 
     A row without braking and the braked row that follows it are trainings of the same seed. Both
     are shown at the epochs at which both were evaluated: they have the same length, and the same
-    epochs to choose from.
+    epochs to choose from. If the one without braking ends before, because its loss is not a number
+    any more, the braked one is shown whole.
     """
     sizes = sorted({128} | {result["job"]["batch_size"] for result in results}, reverse=True)
     found = []
@@ -111,10 +112,13 @@ def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
         for run in result["braked"]
         if (run["target"], run["factor"]) == (braked_row.goal, braked_row.factor)
     )
-    shared = _epochs(result["unbraked"]) & _epochs(braked["history"])
+    free = _epochs(result["unbraked"])
+    shown = _epochs(braked["history"]) & free
     goal_oriented = measured.row.optimizer == "goal-oriented"
+    if goal_oriented:
+        shown |= {epoch for epoch in _epochs(braked["history"]) if epoch > max(free)}
     history = braked["history"] if goal_oriented else result["unbraked"]
-    measured.histories.append([entry for entry in history if entry["epoch"] in shared])
+    measured.histories.append([entry for entry in history if entry["epoch"] in shown])
     if goal_oriented:
         measured.brakes.append(braked["epoch"])
         measured.lowest.append(braked["lowest"])

@@ -39,7 +39,6 @@ class Preset:
         seeds: Number of seeds for a fast row.
         slow_seeds: Number of seeds for the other rows.
         most: Most epochs; None for 1.25 times the expected ones, but at least 100.
-        slowest: Rows that are expected to take more epochs are left out.
         fast: A row is fast if its goal is expected within this many epochs.
     """
 
@@ -48,7 +47,6 @@ class Preset:
     seeds: int
     slow_seeds: int
     most: int | None
-    slowest: int = MOST_EPOCHS
     fast: int = 200
 
 
@@ -92,7 +90,7 @@ def _jobs(dataset: str, preset: Preset):
     for row in rows(dataset):
         if row.optimizer == "SGD":
             job, epochs = _sgd_job(row, preset)
-            if epochs <= preset.slowest:
+            if epochs <= MOST_EPOCHS:
                 yield job, epochs
 
 

@@ -39,7 +39,6 @@ class _Fork(keras.callbacks.Callback):
         self.task_loss = TaskLoss("loss", refresh=average)
         self.snapshot: Snapshot | None = None
         self.epoch: float | None = None
-        self.lowest = math.inf
 
     def on_epoch_begin(self, epoch, logs=None):
         self.task_loss.begin_epoch()
@@ -47,10 +46,7 @@ class _Fork(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if self.snapshot is not None:
             return
-        event = self.policy.observe(*self.task_loss.read(self, batch, logs))
-        if self.policy.state.steps >= self.policy.average_steps:
-            self.lowest = min(self.lowest, self.policy.average)
-        if event:
+        if self.policy.observe(*self.task_loss.read(self, batch, logs)):
             self._take(self.loop.snapshot())
             self.epoch = self.policy.state.steps / self.loop.steps_per_epoch
 
@@ -64,7 +60,7 @@ class _Fork(keras.callbacks.Callback):
             "policy": self.policy.state.to_vector(),
             "snapshot": self.snapshot and vars(self.snapshot),
             "epoch": self.epoch,
-            "lowest": self.lowest,
+            "lowest": self.policy.lowest,
         }
 
     def restore(self, state: dict) -> None:
@@ -72,7 +68,7 @@ class _Fork(keras.callbacks.Callback):
         self.policy.state = BrakingState.from_vector(state["policy"])
         if state["snapshot"]:
             self._take(Snapshot(**state["snapshot"]))
-        self.epoch, self.lowest = state["epoch"], state["lowest"]
+        self.epoch, self.policy.lowest = state["epoch"], state["lowest"]
 
 
 def make_loop(job: dict, optimizer: keras.optimizers.Optimizer) -> Loop:
@@ -150,7 +146,7 @@ def with_and_without_braking(job: dict) -> dict:
                 "target": target,
                 "factor": factor,
                 "epoch": fork.epoch,
-                "lowest": fork.lowest,
+                "lowest": fork.policy.lowest,
                 "history": history,
             }
         )

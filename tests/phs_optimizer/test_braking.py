@@ -282,7 +282,7 @@ def test_overfitting_brakes_from_the_weights_before_its_onset():
     (event,) = callback.events
     best = int(np.argmin(losses[: event["epoch"] + 1]))
     assert 0 < best == event["epoch"] - 2
-    assert event["reason"].startswith("overfitting: validation loss above its best for 2 epochs")
+    assert event["reason"].startswith("overfitting: nothing better on validation data for 2 epochs")
     np.testing.assert_array_equal(after.weights[best + 2], before.weights[best])
 
 
@@ -325,6 +325,57 @@ def test_a_higher_validation_accuracy_is_better():
         events.append([event[:4] for event in summary(callback.events)])
     assert events[0] == events[1]
     assert len(events[0]) == 3
+
+
+@pytest.mark.any_backend
+def test_the_metric_says_whether_higher_is_better():
+    """R² is 1 − MSE/σ², so it is highest in the epoch in which the loss is lowest."""
+    callback = automatic(validation="val_r2_score")
+    model = parabola(PHS(STEP, MASS, 0.2), metrics=["r2_score"])
+    x, y = np.ones((BATCH * STEPS, 1)), np.zeros((BATCH * STEPS, 1))
+    validation = (x[:BATCH], np.array([[0.2], [0.4], [0.2], [0.4]]))
+    history = model.fit(
+        x, y, BATCH, epochs=100, verbose=0, validation_data=validation, callbacks=[callback]
+    ).history
+    first, *_, last = callback.events
+    scores = history["val_r2_score"][: first["epoch"] + 1]
+    assert int(np.argmax(scores)) == int(np.argmin(history["val_loss"][: len(scores)]))
+    assert int(np.argmax(scores)) == first["epoch"] - 2  # patience
+    assert f"(best val_r2_score {max(scores):.4g})" in first["reason"]
+    assert last["action"] == "stop"
+    _, score = model.evaluate(*validation, verbose=0)
+    assert score == pytest.approx(max(history["val_r2_score"]), rel=1e-4)
+
+
+@pytest.mark.any_backend
+def test_a_metric_without_a_direction_needs_validation_mode():
+    def agreement(y_true, y_pred):
+        return 1 - keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+    watching = {"validation": "val_agreement", "restore_best_weights": True}
+    with pytest.raises(ValueError, match='does not say whether .* give validation_mode="max"'):
+        fit(parabola(metrics=[agreement]), braking(**watching), validation_optimum=0.6)
+    losses, callback = [], braking(**watching, validation_mode="max")
+    model = parabola(metrics=[agreement])
+    losses = fit(model, callback, epochs=8, validation_optimum=0.6).history["val_loss"]
+    assert (weight(model) - 0.6) ** 2 == pytest.approx(min(losses), rel=1e-4)
+    assert min(losses) < losses[-1]
+    with pytest.raises(ValueError, match="validation_mode must be one of"):
+        braking(validation_mode="up")
+
+
+@pytest.mark.any_backend
+def test_a_misspelt_validation_result_is_refused():
+    callback = braking(validation="val_acc", restore_best_weights=True)
+    with pytest.raises(ValueError, match="'val_acc' is not in Keras' logs, which have val_loss:"):
+        fit(parabola(), callback, validation_optimum=0.6)
+
+
+@pytest.mark.any_backend
+def test_a_monitored_metric_that_rises_is_refused():
+    for monitor, error in (("accuracy", "rises"), ("r2_score", "rises")):
+        with pytest.raises(ValueError, match=f"monitor='{monitor}' {error}"):
+            fit(parabola(metrics=["r2_score"]), braking(monitor=monitor))
 
 
 @pytest.mark.any_backend

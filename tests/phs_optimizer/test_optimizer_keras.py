@@ -549,6 +549,15 @@ def test_an_initial_momentum_that_is_not_finite_is_refused(value):
 
 
 @pytest.mark.any_backend
+def test_the_friction_can_be_multiplied_in_place():
+    optimizer = PHS(0.1, friction=1.0)
+    optimizer.friction *= 2
+    optimizer.build([keras.Variable([1.0])])
+    optimizer.friction *= 2
+    assert float(keras.ops.convert_to_numpy(optimizer.friction)) == 4.0
+
+
+@pytest.mark.any_backend
 @pytest.mark.parametrize("built", [False, True])
 def test_setting_the_friction_is_checked_as_in_the_constructor(built):
     optimizer = PHS(0.1, mass=0.5, friction=1.0)

@@ -105,6 +105,50 @@ def test_everything_from_the_goal_on_matches_an_uninterrupted_training(
     assert_same(end_of(again, callback), end_of(straight, whole))
 
 
+class InterruptOnce(keras.callbacks.Callback):
+    """Simulate an interrupted notebook cell, in the middle of an epoch."""
+
+    def __init__(self, epoch, batch):
+        super().__init__()
+        self.at = (epoch, batch)
+        self.epoch = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            self.at = None
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_interrupted_training_continues_with_the_same_objects(epoch, tmp_path):
+    """``BackupAndRestore`` undoes the steps of the unfinished epoch; so do events and records."""
+
+    def callbacks(name):
+        logger = EnergyLogger(every=3, csv_path=tmp_path / f"{name}.csv")
+        return braking(target=0.9), logger
+
+    (whole, energy), straight = callbacks("whole"), model()
+    fit(straight, whole, energy)
+    (event,) = whole.events
+    assert event["epoch"] in (1, 2, 3)
+    (callback, records), again = callbacks("again"), model()
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    order = [backup, callback, records, InterruptOnce(epoch, batch=6)]
+    with pytest.raises(KeyboardInterrupt):
+        fit(again, *order)
+    fit(again, *order)
+    assert summary(callback.events) == summary(whole.events)
+    assert_same(end_of(again, callback), end_of(straight, whole))
+    assert [r["step"] for r in records.records] == [r["step"] for r in energy.records]
+    stored = [{name: float(v) for name, v in row.items()} for row in rows_of(records.csv_path)]
+    assert stored == records.records
+    ours, theirs = ([r["dissipated"] for r in log.records] for log in (records, energy))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
 def test_an_epoch_end_missing_from_the_file_is_processed_after_resuming(tmp_path):
     """With ``ModelCheckpoint`` first, its file lacks the braking at the end of the third epoch."""
     options = {"target": 0.9999, "patience": 3}

@@ -18,7 +18,14 @@ import keras
 from resbuilder.config import RACE, SearchConfig
 from resbuilder.datasets import image_sizes
 from resbuilder.progress import step_bar
-from resbuilder.race import Candidate, RacePlan, candidates, race_plan, training_config
+from resbuilder.race import (
+    Candidate,
+    RacePlan,
+    candidates,
+    least_epochs,
+    race_plan,
+    training_config,
+)
 from resbuilder.suggestions import suggested_flops, with_image_size
 from resbuilder.training import Trainer, TrainingData
 
@@ -26,6 +33,8 @@ from resbuilder.training import Trainer, TrainingData
 # fall with the cube root of the images: ten times the images get about half the epochs.
 EPOCHS, FEWEST, MOST = 42, 20, 60
 TIMED_STEPS = 64
+# Epochs of each candidate in the trial of a suggested race, at least.
+LEAST_TRIAL = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class SearchPlan:
     Attributes:
         config: The settings: those given, and suggestions for the others.
         sizes: Each original (height, width) and its number of images, the most frequent first.
+        read_as: The (height, width) with which images are read.
         train: Number of training images, without validation images.
         validation: Number of validation images.
         test: Number of test images.
@@ -47,6 +57,7 @@ class SearchPlan:
 
     config: SearchConfig
     sizes: list[tuple[tuple[int, int], int]]
+    read_as: tuple[int, int]
     train: int
     validation: int
     test: int
@@ -89,8 +100,7 @@ def plan(
     height, width, _ = d.input_shape
     flops = suggested_flops(height, width) if flops is None else flops
     space = candidates(d.input_shape, d.classes, flops, config.candidate_depths)
-    # At least two epochs for each candidate in the trial.
-    epochs = max(suggested_epochs(train), 3 * len(space))
+    epochs = max(suggested_epochs(train), least_epochs(len(space), LEAST_TRIAL))
     race = race_plan(epochs, len(space))
     given = config.to_json() | {"flops": flops, "total_epochs": epochs}
     config = SearchConfig.from_mapping(given)
@@ -112,6 +122,7 @@ def plan(
     return SearchPlan(
         config=config,
         sizes=Counter(found or [(height, width)] * (train + validation + test)).most_common(),
+        read_as=(height, width),
         train=train,
         validation=validation,
         test=test,

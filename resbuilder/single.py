@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from resbuilder.common.files import write_json
 from resbuilder.config import TrainConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
 from resbuilder.datasets.batches import Batches
-from resbuilder.datasets.layout import TRAIN, find
+from resbuilder.datasets.folder import read_unseen
 from resbuilder.model import image_shape, load_network
 from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
 from resbuilder.progress import SearchProgress, notice
-from resbuilder.run import BEST_MODEL, DataEvent, Run, read_config, read_data, read_journal
+from resbuilder.run import (
+    BEST_MODEL,
+    DataEvent,
+    Run,
+    place_of,
+    read_config,
+    read_data,
+    read_journal,
+)
 from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import with_image_size
 from resbuilder.surgery import scaling
@@ -74,6 +82,7 @@ def train(
     if flops is not None and not 0 < flops < math.inf:
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
     require_tensorboard(config)
+    place_of(out, overwrite)
     config = with_image_size(config.resolved(), flops, notice)
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
@@ -145,12 +154,14 @@ def evaluate_single(
         path: A run folder, or a ``.keras`` file of a model from raw pixels to logits.
         part: ``"train"``, ``"validation"`` or ``"test"``. The first two need a run folder, because
             only a run records how the images were split.
-        dataset: Name of a dataset, or a folder of images; by default that of the run. A folder that
-            is not divided into parts is evaluated as a whole.
+        dataset: Name of a dataset, or a folder of images; by default that of the run. Of a folder,
+            the test part is evaluated, or all images if it has none, but never an image with which
+            the run has trained or validated the network.
         data_dir: Folder of ``.npz`` files; by default that of the run.
 
     Returns:
-        ``accuracy``, ``loss`` and ``balanced_accuracy``, and the number of ``images``.
+        ``accuracy``, ``loss`` and ``balanced_accuracy``, the number of ``images``, and their
+        ``part``, which is ``"all images"`` for a folder without a test part.
 
     Raises:
         ValueError: If the model or the data cannot be read or do not fit each other, the names of
@@ -160,16 +171,6 @@ def evaluate_single(
     path = Path(path)
     given = {"dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in given.items() if value is not None}
-    settings, record = given, None
-    if path.is_dir():
-        names = TrainConfig.__dataclass_fields__
-        settings = {k: v for k, v in read_config(path).items() if k in names} | given
-        record = read_data(path, other_data=dataset is not None)
-        if dataset is not None and folder_of(dataset, settings.get("data_dir")) is None:
-            # How the run reads image files does not matter for arrays.
-            settings = {k: v for k, v in settings.items() if k not in OF_FOLDERS}
-    elif (card := read_keras_card(model_file(path))) is not None and card.reading is not None:
-        record = DataRecord(card.classes, card.reading, files=None)
     if not path.is_dir() and part != "test":
         raise ValueError(
             f"a model file does not say which images are its {part} images; give the run folder, "
@@ -177,6 +178,10 @@ def evaluate_single(
         )
     if part != "test" and dataset is not None:
         raise ValueError(f"the {part} images are those of the run; leave out dataset=")
+    settings = given
+    if path.is_dir():
+        names = TrainConfig.__dataclass_fields__
+        settings = {k: v for k, v in read_config(path).items() if k in names} | given
     if dataset is not None:
         check_found(dataset, settings.get("data_dir"))
     if "dataset" not in settings:
@@ -184,57 +189,112 @@ def evaluate_single(
             f"{path} is a model file, which does not say on which images to evaluate; give dataset="
         )
     model = load_model(path)
-    data = TrainingData.load(TrainConfig.from_mapping(settings), record)
-    images, classes, shape = data.dataset.input_shape, data.dataset.classes, image_shape(model)
-    if (shape, model.output_shape[1:]) != (images, (classes,)):
+    if dataset is not None and is_own_folder(dataset, settings.get("data_dir")):
+        images = _of_folder(path, settings)
+    else:
+        images = _of_dataset(path, settings, part, dataset is not None)
+    shape, classes = image_shape(model), len(images.class_names)
+    if (shape, model.output_shape[1:]) != (images.shape, (classes,)):
         raise ValueError(
             f"the model takes images of shape {shape} and returns {model.output_shape[1:]} logits, "
-            f"but {data.dataset.name} has images of shape {images} and {classes} classes"
+            f"but {images.name} has images of shape {images.shape} and {classes} classes"
         )
-    _check_classes(path, data)
-    if path.is_dir() and dataset is None:
-        _check_unchanged(path, data)
+    _check_classes(path, images)
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BalancedAccuracy(classes)],
     )
-    d = data.dataset
-    if dataset is not None and _is_undivided(dataset, settings.get("data_dir")):
-        x, y = np.concatenate([d.x_train, d.x_test]), np.concatenate([d.y_train, d.y_test])
-        batches, count = Batches(x, y, batch_size=BATCH), len(y)
-    else:
-        batches = data.batches(part, BATCH)
-        count = len(d.y_test) if part == "test" else len(getattr(data.split, part))
-    result = model.evaluate(batches, return_dict=True, verbose=0)
+    result = model.evaluate(images.batches, return_dict=True, verbose=0)
     scores = {key: float(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
-    return scores | {"images": count}
+    return scores | {"images": images.count, "part": images.part}
 
 
-def _is_undivided(dataset: str, data_dir: str | None) -> bool:
-    """Return whether a dataset is a user's folder of images without folders for parts."""
-    folder = folder_of(dataset, data_dir)
-    if folder is None or not is_own_folder(dataset, data_dir):
-        return False
-    return find(folder).parts.keys() == {TRAIN}
+@dataclass(frozen=True)
+class _Images:
+    """Images to evaluate on.
+
+    Attributes:
+        name: Name of the dataset.
+        part: ``"train"``, ``"validation"``, ``"test"`` or ``"all images"``.
+        class_names: Names of the classes.
+        shape: Height, width and channels of an image.
+        count: Number of images.
+        batches: The images and their labels.
+    """
+
+    name: str
+    part: str
+    class_names: tuple[str, ...]
+    shape: tuple[int, ...]
+    count: int
+    batches: Batches
 
 
-def _check_classes(path: Path, data: TrainingData) -> None:
+def _of_folder(path: Path, settings: dict) -> _Images:
+    """Return the images of a user's folder, without those that the network has seen."""
+    config = TrainConfig.from_mapping(settings)
+    folder = folder_of(config.dataset, config.data_dir)
+    assert folder is not None
+    found = read_unseen(
+        folder, config.image_sides, config.ela_quality, config.fit, _record(path, True)
+    )
+    return _Images(
+        folder.resolve().name,
+        "all images" if found.whole else "test",
+        found.classes,
+        found.x.shape[1:],
+        len(found.y),
+        Batches(found.x, found.y, batch_size=BATCH),
+    )
+
+
+def _of_dataset(path: Path, settings: dict, part: str, other: bool) -> _Images:
+    """Return a part of a dataset: of a run's own, or of another that is not a user's folder."""
+    record = _record(path, other)
+    if record is not None and other:
+        record = replace(record, files=None)
+        if folder_of(settings["dataset"], settings.get("data_dir")) is None:
+            # How the run reads image files does not matter for arrays.
+            settings = {k: v for k, v in settings.items() if k not in OF_FOLDERS}
+    data = TrainingData.load(TrainConfig.from_mapping(settings), record)
+    if path.is_dir() and not other:
+        _check_unchanged(path, data)
+    d = data.dataset
+    return _Images(
+        d.name,
+        part,
+        d.class_names,
+        d.input_shape,
+        len(d.y_test) if part == "test" else len(getattr(data.split, part)),
+        data.batches(part, BATCH),
+    )
+
+
+def _record(path: Path, other: bool) -> DataRecord | None:
+    """Return what a run or a model file says about its data; ``other`` data may be evaluated."""
+    if path.is_dir():
+        return read_data(path, required=not other)
+    card = read_keras_card(model_file(path))
+    if card is None or card.reading is None:
+        return None
+    return DataRecord(card.classes, card.reading, files=None)
+
+
+def _check_classes(path: Path, images: _Images) -> None:
     """Raise ValueError if a network's classes are not those of the data, in the same order."""
     card = read_keras_card(model_file(path))
     if card is None:
         warnings.warn(
             f"{path} does not name its classes, so their order could not be compared with that of "
-            f"{data.dataset.name}",
+            f"{images.name}",
             stacklevel=3,
         )
         return
-    for output, (ours, theirs) in enumerate(
-        zip(card.classes, data.dataset.class_names, strict=True)
-    ):
+    for output, (ours, theirs) in enumerate(zip(card.classes, images.class_names, strict=True)):
         if ours != theirs:
             raise ValueError(
                 f"output {output} of the network {path} is the class {ours!r}, but class {output} "
-                f"of {data.dataset.name} is {theirs!r}; give the classes their former names, or "
+                f"of {images.name} is {theirs!r}; give the classes their former names, or "
                 "the accuracy would mean nothing"
             )
 

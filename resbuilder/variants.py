@@ -1,4 +1,4 @@
-"""Names used in journals and file names: the variants of a training, the parts of a dataset."""
+"""Names in settings and files: variants of a training, parts of a dataset, ways to fit images."""
 
 #: The trainings of method thesis: with all regularizers; without them, from the weights of With
 #: Reg; without them, from random weights.
@@ -18,4 +18,7 @@ TRIAL, COOLDOWN, COMBINED, WHOLE = RACE_VARIANTS
 #: The variants whose networks can be the result of a search.
 FINAL = (NO_REG_WI, NO_REG_RI, COMBINED, WHOLE)
 
-PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+
+#: How an image is resized to another shape, see :class:`resbuilder.datasets.ImageReading`.
+FITS = ("stretch", "crop", "letterbox")

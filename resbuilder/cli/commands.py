@@ -14,8 +14,8 @@ from resbuilder.cli.settings import configuration, data_dir_option, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by, this_command
 from resbuilder.common.words import count
-from resbuilder.config import FITS, SearchConfig, TrainConfig
-from resbuilder.variants import PARTS
+from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.variants import FITS, PARTS
 
 _out = click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="Run folder to create"
@@ -97,11 +97,12 @@ def train(
 
     --start names it: a known network, a run folder, or a JSON file.
     """
-    config = configuration(TrainConfig, config_file, given)
+    budget = {"flops": flops, "scale_to_budget": scale_to_budget or None}
+    config = configuration(TrainConfig, config_file, given, budget)
     load_backend()
     from resbuilder.single import train as train_one
 
-    record = train_one(config, out, flops, scale_to_budget, overwrite)
+    record = train_one(config, out, budget["flops"], bool(budget["scale_to_budget"]), overwrite)
     click.echo(f"{record['architecture']}\n{record['flops']:,} FLOPs, depth {record['depth']}")
     _echo_result("validation", record["validation"])
     _echo_result("test", record["test"])
@@ -112,8 +113,8 @@ def train(
 @click.argument("model", type=_existing)
 @click.option(
     "--dataset",
-    help="Name of a dataset, or a folder of images; one without folders for parts is evaluated as "
-    "a whole  [default: that of the run]",
+    help="Name of a dataset, or a folder of images: its test part is evaluated, or all images if "
+    "it has none, without those that the run has trained with  [default: that of the run]",
 )
 @click.option(
     "--data-dir",
@@ -144,9 +145,9 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
     result = evaluate_single(model, split, **given)
     if as_json:
         _check_finite(split, result)
-        echo_json({"model": str(model), "split": split} | result)
+        echo_json({"model": str(model), "split": result.pop("part")} | result)
     else:
-        _echo_result(split, result)
+        _echo_result(result["part"], result)
 
 
 @main.command()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 
-from resbuilder.common.settings_file import read_settings
+from resbuilder.common.settings_file import check_type, read_settings
 from resbuilder.common.words import number
 from resbuilder.config import Config, TrainConfig, only_method
 from resbuilder.config.setting import ByMethod, setting_types
@@ -39,7 +39,8 @@ def settings(config: type[TrainConfig]) -> Callable[[Command], Command]:
             "--config",
             "config_file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="TOML or JSON file with settings, named like these options, which override it",
+            help="TOML or JSON file with settings, named like these options, which override it; "
+            "--out, --overwrite and --workers are not settings",
         )(command)
 
     return decorate
@@ -84,8 +85,19 @@ def _value_text(value: object) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def configuration(kind: type[Config], config_file: Path | None, given: Mapping[str, Any]) -> Config:
+def configuration(
+    kind: type[Config],
+    config_file: Path | None,
+    given: Mapping[str, Any],
+    others: dict[str, Any] | None = None,
+) -> Config:
     """Return the configuration that a file and the options, which override it, describe.
+
+    Args:
+        kind: Class of the configuration.
+        config_file: The file, if there is one.
+        given: Values of the options that are fields of the class; None for those not given.
+        others: Values of further options that the file may contain; those not given are filled in.
 
     Raises:
         ValueError: If no dataset is given or found, the file cannot be read, or a setting is
@@ -94,6 +106,13 @@ def configuration(kind: type[Config], config_file: Path | None, given: Mapping[s
     from resbuilder.datasets import check_found
 
     settings = read_settings(config_file) if config_file else {}
+    for name in [name for name in others or () if name in settings]:
+        assert config_file and others is not None
+        value = settings.pop(name)
+        options = (o for o in click.get_current_context().command.params if o.name == name)
+        check_type(config_file, name, value, cast(click.Option, next(options)))
+        if others[name] is None:
+            others[name] = value
     settings |= {key: value for key, value in given.items() if value is not None}
     if "dataset" not in settings:
         raise ValueError(

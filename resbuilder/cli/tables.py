@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -44,7 +45,7 @@ def search_table(run: str | Path) -> Table:
         table.add_column("balanced", justify="right")
     best = history.best()
     for record in history.records.values():
-        origin = f"{record.origin} {record.label}".strip()
+        origin = escape(f"{record.origin} {record.label}".strip())
         row = [str(record.index), origin, f"{record.flops / 1e6:.3g}", str(record.depth)]
         for variant in history.variants:
             accuracy = record.accuracy(variant, "validation" if variant == TRIAL else "test")
@@ -62,8 +63,7 @@ def search_table(run: str | Path) -> Table:
             "\nbalanced: test accuracy averaged over the classes, of the best network in a row"
         )
     if best:
-        network = str(best.record.architecture).replace("[", r"\[")  # [..] would be markup
-        table.caption += f"\n{best.label}: {network}"
+        table.caption += escape(f"\n{best.label}: {best.record.architecture}")
     return table
 
 
@@ -71,9 +71,9 @@ def plan_text(plan: SearchPlan) -> str:
     """Return the facts and suggestions of a plan, one per line, and the command to run it."""
     c = plan.config
     sizes = ", ".join(f"{h}×{w}" for (h, w), _ in plan.sizes[:3])
-    read = c.image_sides
+    read = plan.read_as
     fitting = {size for size, _ in plan.sizes} <= {read}
-    resized = f"; resized to {read[0]}×{read[1]} (fit: {c.fit})" if read and not fitting else ""
+    resized = "" if fitting else f"; resized to {read[0]}×{read[1]} (fit: {c.fit})"
     more = f" and {len(plan.sizes) - 3} other sizes" if len(plan.sizes) > 3 else ""
     options = {
         "dataset": c.dataset,
@@ -110,5 +110,8 @@ def dataset_table(data_dir: str | None) -> Table:
     for d in available(data_dir):
         shape = "×".join(map(str, d.shape or ()))
         counts = f"{d.train:,} / {d.test:,}" if d.train else ""
-        table.add_row(d.name, shape, str(d.classes or ""), counts, d.description, d.where or "–")
+        where = escape(d.where or "–")
+        table.add_row(
+            escape(d.name), shape, str(d.classes or ""), counts, escape(d.description), where
+        )
     return table

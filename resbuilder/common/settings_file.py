@@ -90,11 +90,16 @@ def _become_defaults(context: click.Context, path: Path, without: tuple[str, ...
             + (f"; did you mean {', '.join(near)}?" if near else "")
         )
     for name, value in settings.items():
-        _check(path, name, value, known[name])
+        check_type(path, name, value, known[name])
     context.default_map = {known[name].name: value for name, value in settings.items()}
 
 
-def _check(path: Path, name: str, value: Any, option: click.Option) -> None:
+def check_type(path: Path, name: str, value: Any, option: click.Option) -> None:
+    """Check that a value in a file has the type of an option.
+
+    Raises:
+        click.UsageError: If it has not.
+    """
     found = (entry for kind, entry in _KINDS.items() if isinstance(option.type, kind))
     kinds, wording = next(found, ((str,), "text"))
     values = [value]

@@ -6,11 +6,10 @@ default, help text, symbol and choices. Importing this package imports no backen
 
 from resbuilder.config.methods import METHODS, RACE, THESIS, only_method
 from resbuilder.config.search import CONTENDERS, SearchConfig
-from resbuilder.config.training import FITS, STARTS, Config, TrainConfig
+from resbuilder.config.training import STARTS, Config, TrainConfig
 
 __all__ = [
     "CONTENDERS",
-    "FITS",
     "METHODS",
     "RACE",
     "STARTS",

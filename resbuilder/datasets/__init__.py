@@ -30,7 +30,6 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from resbuilder.datasets.error_level import error_level_analysis as error_level_analysis
     from resbuilder.datasets.preparation import prepare as prepare
     from resbuilder.datasets.preprocessing import Preprocessing as Preprocessing
-    from resbuilder.datasets.reading import FITS as FITS
     from resbuilder.datasets.reading import ImageReading as ImageReading
     from resbuilder.datasets.reading import read_image as read_image
     from resbuilder.datasets.registry import Listing as Listing
@@ -51,7 +50,6 @@ _HOMES = {
     "DOWNLOADS": "downloads",
     "DataRecord": "data_record",
     "Dataset": "dataset",
-    "FITS": "reading",
     "ImageReading": "reading",
     "Listing": "registry",
     "Preprocessing": "preprocessing",

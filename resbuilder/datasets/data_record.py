@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from resbuilder.datasets.reading import ImageReading
+from resbuilder.variants import PARTS
 
 #: The parts of a run's files: those of a dataset, and files beyond a limit of training images.
 UNUSED = "unused"
-RECORDED = ("train", "validation", "test", UNUSED)
+RECORDED = (*PARTS, UNUSED)
 
 
 class RecordedFile(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from resbuilder.common.words import some
 from resbuilder.datasets.content import content_of
 from resbuilder.datasets.data_record import DataRecord, RecordedFile
-from resbuilder.datasets.layout import TEST, TRAIN, Found, find
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, find
 from resbuilder.datasets.parts import (
     LISTED,
     File,
@@ -138,6 +138,70 @@ def read_folder(
         tuple(part for part, _ in train) if given else None,
     )
     return FolderData(arrays, layout.classes, reading, None if by_order else files, tuple(notes))
+
+
+class UnseenImages(NamedTuple):
+    """Images of a folder with which a network can be tested.
+
+    Attributes:
+        x: Raw pixels (n, height, width, channels), uint8.
+        y: Labels (n,).
+        classes: Names of the classes.
+        whole: Whether the folder has no test part, so that all of its images count.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    classes: tuple[str, ...]
+    whole: bool
+
+
+def read_unseen(
+    path: Path,
+    image_size: int | tuple[int, int] | None = None,
+    ela_quality: int | None = None,
+    fit: str = "stretch",
+    record: DataRecord | None = None,
+) -> UnseenImages:
+    """Read the test part of a folder, or all images if it has none, to evaluate a network on them.
+
+    Args:
+        path: The folder.
+        image_size: As for :func:`read_folder`.
+        ela_quality: As for :func:`read_folder`.
+        fit: As for :func:`read_folder`.
+        record: Record of the network's run. Image files are read as in the run, and those with
+            which it was trained or validated are left out, whatever their names.
+
+    Raises:
+        ValueError: If the folder cannot be read, or no image is left.
+    """
+    layout = find(path)
+    whole = TEST not in layout.parts
+    found = [f for part, files in layout.parts.items() if whole or part == TEST for f in files]
+    seen = set[str]()
+    if record is not None and record.files is not None:
+        seen = {file.content for part in (TRAIN, VALIDATION) for file in record.files[part]}
+    if seen:
+        contents = _each(lambda f: content_of(f.path), found, f"scanning {path.name}")
+        found = [f for f, content in zip(found, contents, strict=True) if content not in seen]
+        if not found:
+            raise ValueError(
+                f"{path}: the network was trained or validated with each of these images; give "
+                "others, or leave out dataset= to evaluate on the test images of the run"
+            )
+        if left_out := len(contents) - len(found):
+            warnings.warn(
+                f"{path.name}: images left out, because the network was trained or validated with "
+                f"them: {left_out} of {len(contents)}",
+                stacklevel=3,
+            )
+    if record is not None and record.reading is not None:
+        reading = record.reading
+    else:
+        reading = _reading(path, found, image_size, ela_quality, fit)
+    x = _decode([f.path for f in found], reading, f"reading {path.name}", Counter[str]())
+    return UnseenImages(x, np.array([f.label for f in found]), layout.classes, whole)
 
 
 def sizes(path: Path) -> list[tuple[int, int]]:

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resbuilder.datasets.reading import is_picture
+from resbuilder.variants import TEST, TRAIN, VALIDATION
 
 #: Suffixes of image files; for files without a suffix, the content decides.
 SUFFIXES = {
     *(".apng", ".avif", ".bmp", ".dib", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg"),
     *(".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 }
-TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
 #: Names that the folder of a part may have, in upper or lower case.
 _PART_NAMES = {
     **dict.fromkeys(("train", "training"), TRAIN),
@@ -41,7 +41,7 @@ class Layout:
 
     Attributes:
         classes: Names of the classes, in alphabetical order.
-        parts: Files of each of :data:`PARTS` that the folder has, sorted by label and name; if it
+        parts: Files of each part that the folder has, sorted by label and name; if it
             is not divided into parts, all files are in ``TRAIN``.
         passed_over: Names of the visible files that are skipped.
     """

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from resbuilder.datasets.error_level import check_quality, error_level_analysis
+from resbuilder.variants import FITS
 
-FITS = ("stretch", "crop", "letterbox")
 # Formats that Pillow decodes itself. For others, such as EPS, it would start another program.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 

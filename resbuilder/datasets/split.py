@@ -58,7 +58,7 @@ class Split:
             )
         if limit is not None and limit < 2 * len(classes):
             raise ValueError(
-                f"limit={limit} training images are too few: {len(classes)} classes need at least "
+                f"{limit:,} training images are too few: {len(classes)} classes need at least "
                 f"2 each, so {2 * len(classes)}"
             )
         rng = np.random.default_rng(seed)
@@ -147,7 +147,7 @@ def _limited(
     low = np.minimum(counts, least)
     if limit < low.sum():
         raise ValueError(
-            f"limit={limit} training images are too few: at least {low.sum()} are needed, one of "
+            f"{limit:,} training images are too few: at least {low.sum()} are needed, one of "
             "each class for training and one for validation"
         )
     used = np.zeros(len(groups), bool)

@@ -23,7 +23,15 @@ from resbuilder.pipeline.race import Race, entrants, entrants_of
 from resbuilder.pipeline.trainings import architecture_key
 from resbuilder.progress import SearchProgress, notice
 from resbuilder.race import averaging_decay
-from resbuilder.run import BEST_MODEL, ArchitectureEvent, DataEvent, Run, Winner, read_data
+from resbuilder.run import (
+    BEST_MODEL,
+    ArchitectureEvent,
+    DataEvent,
+    Run,
+    Winner,
+    place_of,
+    read_data,
+)
 from resbuilder.run.events import RACE_ORIGINS
 from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import dearest_flops, with_image_size, with_start
@@ -110,6 +118,7 @@ def search(
         True
     """
     check_factory(callbacks, workers)
+    place_of(out, overwrite)
     config = config.resolved()
     require_tensorboard(config)
     if config.engine == "google":

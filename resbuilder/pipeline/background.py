@@ -2,9 +2,9 @@
 
 They are the thesis' No-Reg trainings, and the trainings of a race. Their results do not
 depend on where they run: each has its own seeds, and reads its weights from the run folder. Only
-the search writes their events, always in the same order: the No-Reg trainings of an architecture
-come right after the With-Reg training of the next one. While it waits for them there, the search
-executes trainings that no other process has begun.
+the search writes their events, in the order in which they were begun: with several workers, the
+No-Reg trainings of an architecture come right after the With-Reg training of the next one. While it
+waits for them there, the search executes trainings that no other process has begun.
 """
 
 from __future__ import annotations
@@ -107,6 +107,12 @@ class BackgroundTrainings:
 
     def _submit(self, executor: Executor, ended: Future[TrainingEvent] | None = None) -> None:
         """Give each free process a training; the executor calls this, too, when one has ended."""
+        if ended is not None and (
+            ended.cancelled() or isinstance(ended.exception(), BrokenExecutor)
+        ):
+            # Nothing runs there any more. From Python 3.12 on, the executor may hold a lock here
+            # that submit() needs, and a thread that is in submit() may hold ours.
+            return
         begun: list[Future[TrainingEvent]] = []
         with self._lock:
             self._running -= ended is not None

@@ -96,7 +96,9 @@ class Loop:
                 event = BreakDownEvent(index=self.nodes[-1].index, reason=str(error))
                 self.journal.step(BreakDownEvent, "breakdown", lambda: event)
                 self.progress.say(reason)
-            return self.journal.step(FinishedEvent, "finished", lambda: self.steps.finish(reason))
+            last = self.journal.step(FinishedEvent, "finished", lambda: self.steps.finish(reason))
+            self.run.keep_models()  # The best is in a file of its own.
+            return last
 
     def rounds(self) -> None:
         """Execute the loops of fig. 4.3."""

@@ -33,7 +33,6 @@ from resbuilder.pipeline.race_trainings import (
 from resbuilder.pipeline.trainings import (
     Node,
     architecture_key,
-    network_file,
     training_key,
 )
 from resbuilder.progress import SearchProgress, percent
@@ -305,13 +304,12 @@ class Race:
 
     def tidy(self, nodes: list[Entrant], last: FinishedEvent | None = None) -> None:
         """Remove the networks that dropped out; at the end, all but the best."""
-        names, at_work = [], [node.index for node in nodes]
+        at_work = [node.index for node in nodes]
         if last is None:
             at_work.append(self.winner)  # A resumed race may have it already.
         elif last.best is not None:
-            names.append(network_file(last.best.index, last.best.variant))
             self.progress.say(
                 f"best validation accuracy: {percent(last.best.accuracy_validation).strip()}, by "
                 f"{self.nodes[last.best.index].label}"
             )
-        self.run.keep_models(*names, at_work=tuple(f"{index:03d}_" for index in at_work))
+        self.run.keep_models(at_work=tuple(f"{index:03d}_" for index in at_work))

@@ -72,6 +72,23 @@ class RacePlan:
         return f"{self.spent:g}{rest} epochs = ({trial}{cooldown}) / {self.trunks}"
 
 
+def least_epochs(candidates: int, trial: int) -> int:
+    """Return the fewest epochs in total with which each candidate has ``trial`` in the trial.
+
+    Args:
+        candidates: Number of candidates.
+        trial: Epochs of each candidate; without a trial, because all candidates remain, 1 is
+            returned.
+    """
+    trunks = min(TRUNKS, candidates)
+    if candidates == trunks:
+        return 1
+    total = -(-candidates // trunks) + 1
+    while race_plan(total, candidates).trial < trial:
+        total += 1
+    return total
+
+
 def race_plan(total: int, candidates: int) -> RacePlan:
     """Divide the epochs of a race.
 

@@ -61,7 +61,7 @@ def _described(history: History, event: Event) -> tuple[str, str] | None:
         case MorphNetEvent():
             return "MorphNet", f"#{event.index}: {_morphnet(event)}"
         case ExhaustedEvent():
-            return "Insert", f"Round {event.round}: no positions are left for a new block."
+            return "Insert", f"Round {event.round + 1}: no positions are left for a new block."
         case BreakDownEvent():
             # A race breaks down as a whole, a search with one network.
             where = "" if history.is_race else f"#{event.index}: "

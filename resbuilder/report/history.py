@@ -247,7 +247,7 @@ def read_history(run_dir: str | Path) -> History:
     history = History(run_dir, config, read_environment(run_dir), entries, _records(entries))
     if journal.exists() and complete < journal.stat().st_size:
         history.notes.append("The last line of the journal is incomplete and was ignored.")
-    if (data := read_data(run_dir, other_data=True)) is not None:
+    if (data := read_data(run_dir, required=False)) is not None:
         history.notes += data.notes
     return history
 

@@ -89,7 +89,7 @@ def chosen_among(history: History, best: Score) -> str:
     if best.variant == WHOLE:
         return (
             f"a contender, because its validation accuracy of {percent(best.validation)} is the "
-            "highest"
+            f"highest{'' if history.finished else ' so far'}"
         )
     raced = sum(r.origin == CANDIDATE for r in history.records.values())
     trunks = len(best.record.architecture.trunks)

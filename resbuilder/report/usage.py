@@ -38,12 +38,23 @@ def usage_of(history: History) -> Usage | None:
         return None
     dataset = str(history.config.get("dataset", ""))
     export = shlex.join(["resbuilder", "export", str(run), "model.onnx", "--format", "onnx"])
-    folder = folder_of(dataset, history.config.get("data_dir"))
-    if card.reading is None or folder is None:
+    photos = _photos(dataset, history.config.get("data_dir"))
+    if card.reading is None or photos is None:
         return Usage(_with_arrays(run, dataset, history, card), export, card.reading is not None)
-    photos = str(folder)
     predict = shlex.join(["resbuilder", "predict", str(run), photos, "--csv", "predictions.csv"])
     return Usage(_with_pictures(run, photos), f"{predict}\n{export}", True)
+
+
+def _photos(dataset: str, data_dir: str | None) -> str | None:
+    """Return the folder of images of a run, which may be on another machine; None for arrays."""
+    try:
+        folder = folder_of(dataset, data_dir)
+    except ValueError:  # The run's data folder is not on this machine.
+        folder = None
+    if folder is not None:
+        return str(folder)
+    path = Path(dataset)
+    return dataset if path.is_absolute() and path.suffix != ".npz" else None
 
 
 def _with_pictures(run: Path, dataset: str) -> str:

@@ -74,7 +74,8 @@ def race_verdict(history: History, best: Score | None, images: int | None) -> li
         "of its candidates, so at equal total cost"
     )
     if found is None:
-        return [f"{text}; the race itself found no network."]
+        race = "itself found no network" if history.breakdown else "has no final network yet"
+        return [f"{text}; the race {race}."]
     text += (
         f": on test data, the race's winner reaches {percent(found.test)} and this contender "
         f"{percent(contender.test)}"

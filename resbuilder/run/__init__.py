@@ -22,7 +22,14 @@ from resbuilder.run.events import (
     TrainingEvent,
     Winner,
 )
-from resbuilder.run.folder import BEST_MODEL, Run, RunFolder, read_config, read_environment
+from resbuilder.run.folder import (
+    BEST_MODEL,
+    Run,
+    RunFolder,
+    place_of,
+    read_config,
+    read_environment,
+)
 from resbuilder.run.journal import Journal, read_journal
 
 __all__ = [
@@ -50,6 +57,7 @@ __all__ = [
     "UnknownEvent",
     "Winner",
     "best_training",
+    "place_of",
     "read_config",
     "read_data",
     "read_environment",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from resbuilder.common.files import parse_json
@@ -10,13 +9,13 @@ from resbuilder.datasets import DataRecord, is_own_folder
 from resbuilder.run.folder import DATA, read_config
 
 
-def read_data(path: str | Path, other_data: bool = False) -> DataRecord | None:
+def read_data(path: str | Path, required: bool = True) -> DataRecord | None:
     """Return what a run recorded about its data, for :meth:`resbuilder.training.TrainingData.load`.
 
     Args:
         path: The run folder.
-        other_data: Whether the record is used for other data than the run's; it then lists no
-            files.
+        required: Whether a missing record of a folder of images is an error, because the parts
+            of these data are needed.
 
     Returns:
         The record; None if there is none, as in runs of earlier versions.
@@ -27,7 +26,7 @@ def read_data(path: str | Path, other_data: bool = False) -> DataRecord | None:
     file = Path(path) / DATA
     settings = read_config(path)
     if not file.exists():
-        if not other_data and is_own_folder(settings.get("dataset", ""), settings.get("data_dir")):
+        if required and is_own_folder(settings.get("dataset", ""), settings.get("data_dir")):
             raise ValueError(
                 f"{path} does not record which images were for training, validation and testing: "
                 f"it lacks {DATA}, which earlier versions did not write. They divided a folder by "
@@ -36,7 +35,6 @@ def read_data(path: str | Path, other_data: bool = False) -> DataRecord | None:
             )
         return None
     try:
-        record = DataRecord.from_json(parse_json(file.read_text(encoding="utf-8")))
+        return DataRecord.from_json(parse_json(file.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from None
-    return replace(record, files=None) if other_data else record

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Generic, Self, TypeVar
 
 import keras
+from filelock import FileLock
 
 from resbuilder.common.files import (
     LOCK,
@@ -78,9 +79,9 @@ class Run(RunFolder[C]):
     folder: a run has one writer at a time.
     """
 
-    def __init__(self, path: Path, config: C):
+    def __init__(self, path: Path, config: C, lock: FileLock | None = None):
         super().__init__(path, config)
-        self._lock = lock_folder(path)
+        self._lock = lock or lock_folder(path)
         self.models.mkdir(exist_ok=True)
         for folder in (path, self.models):
             remove_leftovers(folder)
@@ -112,12 +113,8 @@ class Run(RunFolder[C]):
                 do not belong to a run, is in use by another process, or contains the current
                 folder.
         """
-        path = Path(path).resolve()  # A link stays a link to the folder that is replaced.
-        if path in (here := Path.cwd(), *here.parents):
-            raise ValueError(
-                f"the run folder must not be the current folder or one that contains it, got {path}"
-            )
-        part = path.with_name(f".{path.name}.part")
+        path, _ = place_of(path, overwrite)
+        part, old = path.with_name(f".{path.name}.part"), _former(path)
         part.mkdir(parents=True, exist_ok=True)
         try:
             lock = lock_folder(part)
@@ -127,24 +124,25 @@ class Run(RunFolder[C]):
             ) from None
         try:
             _clear(part)  # A killed process may have left files there.
-            replaced = _replaced(path, overwrite)
             write_json(part / "environment.json", environment())
             if data is not None:
                 write_json(part / DATA, data.to_json())
             kind = "search" if isinstance(config, SearchConfig) else "train"
             write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
-            if replaced is not None:
-                shutil.rmtree(replaced, ignore_errors=True)
-                os.rename(path, replaced)
-            os.replace(part, path)
-            if replaced is not None:
-                shutil.rmtree(replaced)
+            _, replaces = place_of(path, overwrite)  # Another process may have come first.
+            if replaces:
+                replaced = lock_folder(path)
+                shutil.rmtree(old, ignore_errors=True)
+                os.rename(path, old)
+                replaced.release()
+            os.replace(part, path)  # The lock moves with it.
+            if replaces:
+                shutil.rmtree(old)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
-            raise
-        finally:
             lock.release()
-        return cls(path, config)
+            raise
+        return cls(path, config, lock)
 
     @staticmethod
     def open(path: str | Path) -> Run[SearchConfig]:
@@ -195,28 +193,37 @@ class Run(RunFolder[C]):
                 path.unlink()
 
 
-def _replaced(path: Path, overwrite: bool) -> Path | None:
-    """Check that a run may be created, and return what the folder there now is renamed to.
+def place_of(path: str | Path, overwrite: bool) -> tuple[Path, bool]:
+    """Check that a run may be created, before the work for it begins.
 
     Args:
         path: The folder to create.
         overwrite: Whether an existing run folder may be replaced.
 
     Returns:
-        A path next to it; None if there is no folder to keep until the new one is complete.
+        The path, absolute, and whether there is a run to replace.
 
     Raises:
-        ValueError: If the folder may not be replaced, or another process is writing there.
+        ValueError: As :meth:`Run.create`.
     """
-    replaced = path.with_name(f".{path.name}.old")
-    if replaced.exists() and not path.exists():  # Killed between the two renames.
-        os.rename(replaced, path)
+    path = Path(path).resolve()  # A link stays a link to the folder that is replaced.
+    if path in (here := Path.cwd(), *here.parents):
+        raise ValueError(
+            f"the run folder must not be the current folder or one that contains it, got {path}"
+        )
+    if _former(path).exists() and not path.exists():  # Killed between two renames.
+        os.rename(_former(path), path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return None
+        return path, False
     instead = "give another folder, resume the run in it, or replace it with --overwrite"
     check_place(path, overwrite, _foreign, instead)
     lock_folder(path).release()
-    return replaced
+    return path, True
+
+
+def _former(path: Path) -> Path:
+    """Return the name of a run folder while it is being replaced."""
+    return path.with_name(f".{path.name}.old")
 
 
 def _clear(folder: Path) -> None:

@@ -73,7 +73,8 @@ def test_a_plan_describes_the_folder_and_prints_a_valid_command(folder):
 def test_the_command_has_all_digits_of_the_budget(flops, seconds, command, time):
     config = SearchConfig(dataset="digits", method="race", flops=flops)
     space = candidates((8, 8, 1), 10, 1e6)
-    found = SearchPlan(config, [((8, 8), 9)], 9, 9, 9, 10, 1, space, race_plan(42, 4), seconds)
+    sizes, race = [((8, 8), 9)], race_plan(42, 4)
+    found = SearchPlan(config, sizes, (8, 8), 9, 9, 9, 10, 1, space, race, seconds)
     text = plan_text(found)
     assert command in text and f"time: {time} on this machine" in text
 

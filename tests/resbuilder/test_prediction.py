@@ -238,17 +238,29 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp
 
 
 def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, tmp_path):
-    """Not only the fifth that would be drawn for tests if they were to train on."""
+    """Not only the fifth that would be drawn for tests if they were to train on.
+
+    A run knows the images that the network has seen, and leaves them out.
+    """
     other = tmp_path / "other"
     for part in ("train", "test"):
         for file in (folder / part).rglob("*.*"):
             (other / file.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, other / file.parent.name / f"{part}_{file.name}")
     images = len([*other.rglob("*.*")])
-    assert evaluate_single(saved["keras"], "test", str(other))["images"] == images
-    assert evaluate_single(run, "test", str(other))["images"] == images
-    tested = len([*(folder / "test").rglob("*.*")])
-    assert evaluate_single(run, "test")["images"] == tested
+    whole = evaluate_single(saved["keras"], "test", str(other))
+    assert (whole["images"], whole["part"]) == (images, "all images")
+    tested = evaluate_single(run, "test")
+    assert (tested["images"], tested["part"]) == (len([*(folder / "test").rglob("*.*")]), "test")
+    with pytest.warns(UserWarning, match=f"left out, because .* {images - tested['images']} of "):
+        unseen = evaluate_single(run, "test", str(other))
+    assert unseen == tested | {"part": "all images"}
+    # Moved, the folder has a test part, which is the run's own.
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    assert evaluate_single(run, "test", str(moved)) == tested
+    seen = shutil.copytree(folder / "train", tmp_path / "seen")
+    with pytest.raises(ValueError, match="trained or validated with each of these images"):
+        evaluate_single(run, "test", str(seen))
     # Arrays have no settings of image files, so those of the run do not matter.
     x = np.stack([read_image(file, Predictor(run).card.reading) for file in other.rglob("*.*")])
     y = np.array([sorted(p.name for p in other.iterdir()).index(f.parent.name)
@@ -257,6 +269,15 @@ def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, t
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "class_names": names}
     np.savez(tmp_path / "other.npz", **arrays)
     assert evaluate_single(run, "test", str(tmp_path / "other.npz"))["images"] == images
+
+
+def test_a_few_images_of_a_class_are_enough_to_evaluate_on(saved, folder, tmp_path):
+    """They would be too few to train on."""
+    for kind in ("china", "flower"):
+        (tmp_path / kind).mkdir()
+        for file in sorted((folder / "test" / kind).iterdir())[:2]:
+            shutil.copy(file, tmp_path / kind / file.name)
+    assert evaluate_single(saved["keras"], "test", str(tmp_path))["images"] == 4
 
 
 def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):

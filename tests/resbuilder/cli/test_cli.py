@@ -117,12 +117,16 @@ def test_train_evaluate_and_export_agree(run, tmp_path):
 @pytest.mark.slow
 def test_report_is_rebuilt_from_a_moved_run_folder_alone(run, tmp_path):
     moved = shutil.copytree(run, tmp_path / "moved" / run.name)
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(config | {"data_dir": "/not/on/this/machine"}))
     before = (moved / "report.html").read_text()
     (moved / "report.html").unlink()
     shutil.rmtree(moved / "figures")
     assert call("report", moved).exit_code == 0
-    # The commands to copy name the current location of the run.
-    assert (moved / "report.html").read_text() == before.replace(str(run), str(moved))
+    # The commands to copy name the current location of the run, and its data folder.
+    after = (moved / "report.html").read_text()
+    assert "/not/on/this/machine" in after
+    assert after.count(str(moved)) == before.count(str(run)) > 0
 
 
 @pytest.mark.slow
@@ -266,6 +270,18 @@ def test_a_table_is_printed_whole_however_wide_it_is(capsys):
     table.add_row("x" * 200)
     print_whole(table)
     assert "x" * 200 in capsys.readouterr().out
+
+
+def test_a_config_file_may_hold_the_budget_of_a_training(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('dataset = "digits"\nwidth = 64\nflops = 1e4\n')
+    command = ("train", "--config", file, "--out", tmp_path / "run")
+    assert "FLOPs per image, but the budget is 10,000" in refused(*command)
+    assert "but the budget is 20,000" in refused(*command, "--flops", 2e4)
+    file.write_text('dataset = "digits"\nflops = "1e4"\n')
+    assert "flops must be a number, got '1e4'" in refused(*command)
+    file.write_text('dataset = "digits"\nscale-to-budget = 1\n')
+    assert "scale_to_budget must be true or false, got 1" in refused(*command)
 
 
 def test_unknown_keys_of_a_config_file_fail(tmp_path):

@@ -84,7 +84,7 @@ def test_a_limit_is_met_exactly_and_keeps_the_proportions():
     limited = Split.by_content(contents, labels, NAMES, limit=80, validation=given)
     assert (limited.validation < 100).all() and (limited.train >= 100).all()
     assert (len(limited.validation), len(limited.train)) == (20, 60)
-    with pytest.raises(ValueError, match="limit=3 .* at least 4"):
+    with pytest.raises(ValueError, match="3 training images .* at least 4"):
         Split.by_content(contents, labels, NAMES, limit=3)
 
 

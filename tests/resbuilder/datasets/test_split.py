@@ -79,7 +79,7 @@ def test_too_few_images_are_refused():
     with pytest.raises(ValueError, match="class 1 has 1 image"):
         Split.stratified(np.array([0, 0, 0, 1]))
     for limit in (0, -5, 3):
-        with pytest.raises(ValueError, match=f"limit={limit} .* 2 classes need at least 2 each"):
+        with pytest.raises(ValueError, match=f"{limit} training images .* at least 2 each"):
             Split.stratified(labels_of([9, 9]), limit=limit)
     with pytest.raises(ValueError, match=r"shape \(0,\)"):
         Split.stratified(np.array([], int))

@@ -7,13 +7,17 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 
 from resbuilder import SearchConfig, search
+from resbuilder.pipeline.background import BackgroundTrainings, Ways
 from resbuilder.pipeline.steps import Steps
 from resbuilder.run import Run
 from resbuilder.run.journal import read_journal
@@ -100,6 +104,58 @@ def test_a_search_continues_alone_when_its_worker_is_killed(tmp_path):
     assert killed
     assert parallel.best == search(config, tmp_path / "alone").best
     assert outcome(tmp_path / "parallel") == outcome(tmp_path / "alone")
+
+
+class BrokenLikePython312(Executor):
+    """Holds the lock of ``submit`` while it tells futures that it is broken.
+
+    Python does so since 3.12 (gh-109047); with older versions, only this shows a deadlock.
+    """
+
+    def __init__(self):
+        self.lock, self.futures = threading.Lock(), []
+        self.broken = self.deadlock = False
+
+    def submit(self, work, /, *arguments, **named):
+        if not self.lock.acquire(timeout=5):
+            self.deadlock = True
+            raise RuntimeError
+        try:
+            if self.broken:
+                raise BrokenProcessPool
+            self.futures.append(Future())
+            return self.futures[-1]
+        finally:
+            self.lock.release()
+
+    def breaks(self):
+        with self.lock:
+            self.broken = True
+            for future in self.futures:
+                future.set_exception(BrokenProcessPool())
+
+
+def test_waiting_trainings_are_executed_here_when_the_processes_break(tmp_path):
+    executor, recorded, said = BrokenLikePython312(), [], []
+    with Run.create(tmp_path / "run", SearchConfig(**SETTINGS)) as run:
+        background = BackgroundTrainings(
+            run,
+            Ways(alone=None, here=lambda node, variant: (node, variant), elsewhere=None),
+            SimpleNamespace(say=said.append),
+            lambda node, variant, compute: recorded.append(compute()),
+            executor,
+            workers=2,
+        )
+        for node in range(4):
+            background.begin(node, "no_reg_ri", done=False)
+        assert len(executor.futures) == 1  # The others wait until the process is free.
+        breaking = threading.Thread(target=executor.breaks)
+        breaking.start()
+        breaking.join(10)
+        assert not (breaking.is_alive() or executor.deadlock)
+        background.collect()
+    assert recorded == [(node, "no_reg_ri") for node in range(4)]
+    assert len(said) == 1 and "a worker process was killed" in said[0]
 
 
 def test_a_search_that_fails_leaves_no_process_behind(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resbuilder.race import averaging_decay, best_together, race_plan
+from resbuilder.race import averaging_decay, best_together, least_epochs, race_plan
 from resbuilder.race.schedule import cross_entropy
 
 
@@ -16,6 +16,15 @@ def test_epochs_are_divided_as_documented():
     assert str(plan) == "42 epochs = (7 × 2 (trial) + 2 × 35 (cooldown)) / 2"
     assert [plan.epochs(variant) for variant in ("trial", "cooldown", "whole")] == [2, 35, 42]
     assert [plan.cost(variant, 6) for variant in ("trial", "cooldown", "whole")] == [3, 3, 6]
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3, 6, 7, 8, 11])
+def test_least_epochs_are_the_fewest_with_that_trial(candidates):
+    total = least_epochs(candidates, trial=2)
+    if candidates <= 2:
+        assert total == 1
+    else:
+        assert race_plan(total, candidates).trial == 2 > race_plan(total - 1, candidates).trial
 
 
 def test_weights_are_averaged_over_about_one_epoch():

@@ -7,7 +7,7 @@ import pytest
 
 from resbuilder import SearchConfig, cost, resnet_architecture
 from resbuilder.architecture import side_by_side
-from resbuilder.cli.tables import search_table
+from resbuilder.cli.tables import print_whole, search_table
 from resbuilder.race import candidates, race_plan
 from resbuilder.report import read_history, summary_rows, write_report
 from resbuilder.report.decisions import decisions
@@ -137,6 +137,25 @@ def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
     journal.write_text("".join(f"{line}\n" for line in lines))
     page = text_of(folder)
     assert "on validation data among those trained so far (1 of 2), resnet-20, was trained" in page
+
+
+def test_a_running_race_has_not_failed(tmp_path):
+    """A contender is trained before the two best candidates are joined."""
+    folder = race(tmp_path / "run", contender=0.80)
+    journal = folder / "journal.jsonl"
+    lines = journal.read_text().splitlines()
+    journal.write_text("".join(f"{line}\n" for line in lines[:-4]))
+    page = text_of(folder)
+    assert "at equal total cost; the race has no final network yet." in page
+    assert "its validation accuracy of 80.00 % is the highest so far" in page
+
+
+def test_names_in_brackets_are_printed_whole(tmp_path, capsys):
+    folder = race(tmp_path / "run", contender=0.80)
+    journal = folder / "journal.jsonl"
+    journal.write_text(journal.read_text().replace('"resnet-20"', '"net[v2][/x]"'))
+    print_whole(search_table(folder))
+    assert "contender net[v2][/x]" in capsys.readouterr().out
 
 
 def test_decisions_and_rows_describe_the_race(tmp_path):

@@ -132,6 +132,24 @@ def test_of_two_runs_created_at_once_in_one_folder_one_is_refused(tmp_path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_run_that_begins_while_its_replacement_is_written_is_kept(tmp_path, monkeypatch):
+    """`resume` locks the folder after --overwrite has found it free."""
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        (run.models / "best.keras").write_text("old")
+    resumed = []
+
+    def environment():
+        resumed.append(Run.open(run.path))
+        return {}
+
+    monkeypatch.setattr(folder, "environment", environment)
+    with pytest.raises(ValueError, match="another process is writing to"):
+        Run.create(run.path, CONFIG, overwrite=True)
+    resumed[0].__exit__()
+    assert run.best.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
 def of_format_1(path, **settings):
     """Create the folder of a search in the first format."""
     with Run.create(path, SearchConfig(dataset="digits", **settings)) as run:

@@ -12,8 +12,6 @@ from math import prod
 
 from resbuilder.architecture import Architecture
 
-FLOAT_BYTES = 4
-
 
 @dataclass(frozen=True)
 class LayerCost:
@@ -22,7 +20,6 @@ class LayerCost:
     name: str
     flops: int
     weights: int
-    inputs: int
     outputs: int
 
 
@@ -42,31 +39,6 @@ class Cost:
     activations: int
     layers: tuple[LayerCost, ...]
 
-    def latency(self, peak_flops: float, bandwidth: float) -> float:
-        """Return a roofline estimate of the latency in seconds, in float32.
-
-        Each layer takes the maximum of its compute time, FLOPs / peak, and of the time to move its
-        inputs, outputs and weights, bytes / bandwidth. The latency is the sum over layers.
-
-        Args:
-            peak_flops: Peak rate of the device in FLOP/s.
-            bandwidth: Memory bandwidth of the device in bytes/s.
-
-        Raises:
-            ValueError: If one of them is not positive.
-        """
-        if peak_flops <= 0 or bandwidth <= 0:
-            raise ValueError(
-                f"peak_flops and bandwidth must be positive, got {peak_flops} and {bandwidth}"
-            )
-        return sum(
-            max(
-                layer.flops / peak_flops,
-                FLOAT_BYTES * (layer.inputs + layer.outputs + layer.weights) / bandwidth,
-            )
-            for layer in self.layers
-        )
-
 
 def cost(architecture: Architecture) -> Cost:
     """Count FLOPs, parameters and activations of an architecture.
@@ -83,10 +55,7 @@ def cost(architecture: Architecture) -> Cost:
     for c in architecture.convolutions():
         pixels = prod(c.out_size)
         weights = c.kernel * c.kernel * c.in_channels * c.out_channels
-        inputs = prod(c.in_size) * c.in_channels
-        layers.append(
-            LayerCost(c.name, 2 * pixels * weights, weights, inputs, pixels * c.out_channels)
-        )
+        layers.append(LayerCost(c.name, 2 * pixels * weights, weights, pixels * c.out_channels))
         # γ and β of the batch normalization after the convolution (eq. 4.1), or before it. In
         # the order of the released code, the projection has none.
         if conv_first:
@@ -98,7 +67,7 @@ def cost(architecture: Architecture) -> Cost:
     for prefix, trunk in heads.items():
         features = trunk.stages[-1].width
         weights = features * classes
-        layers.append(LayerCost(f"{prefix}logits", 2 * weights, weights, features, classes))
+        layers.append(LayerCost(f"{prefix}logits", 2 * weights, weights, classes))
     return Cost(
         flops=sum(layer.flops for layer in layers),
         parameters=sum(layer.weights for layer in layers)

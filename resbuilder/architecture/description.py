@@ -314,7 +314,15 @@ def side_by_side(trunks: Iterable[Architecture]) -> Architecture:
         trunks: Architectures for the same images and classes, each of a single trunk.
 
     Raises:
-        ValueError: If there is none, or they do not fit together.
+        ValueError: If there is none, one has several trunks, or they do not fit together.
     """
+    trunks = list(trunks)
+    if not trunks:
+        raise ValueError("side_by_side needs at least one architecture, got none")
+    if several := [str(trunk) for trunk in trunks if trunk.beside]:
+        raise ValueError(
+            f"side_by_side takes architectures of a single trunk, got {several[0]}; give its "
+            "trunks one by one"
+        )
     first, *others = trunks
     return replace(first, beside=tuple(others)) if others else first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from resbuilder.architecture.description import Architecture, Block, Stage, Stem
 
@@ -24,14 +25,15 @@ def minimal_architecture(
             side of the image beyond 32 pixels.
         block_order: See :class:`Architecture`.
     """
+    shape = _shape(input_shape)
     if stages is None:
-        stages, side = 3, max(input_shape[:2])
+        stages, side = 3, max(shape[:2])
         while side > 32:
             stages, side = stages + 1, side // 2
+    if stages < 1:
+        raise ValueError(f"stages must be at least 1, got {stages}")
     rest = (Stage(width, "pool"),) * (stages - 1)
-    return Architecture(
-        _shape(input_shape), classes, Stem(width), (Stage(width), *rest), block_order
-    )
+    return Architecture(shape, classes, Stem(width), (Stage(width), *rest), block_order)
 
 
 def resnet_architecture(
@@ -77,7 +79,9 @@ def resnet_architecture(
 
 
 def _shape(values: Sequence[int]) -> tuple[int, int, int]:
-    if len(values) != 3:
-        raise ValueError(f"input_shape must be (height, width, channels), got {values!r}")
+    if len(values) != 3 or not all(isinstance(v, Integral) and v > 0 for v in values):
+        raise ValueError(
+            f"input_shape must be (height, width, channels), each at least 1, got {values!r}"
+        )
     height, width, channels = values
     return height, width, channels

@@ -58,23 +58,24 @@ def expected_values(graph: ChannelGraph, kept: Sequence[np.ndarray]) -> list[np.
 def measured_values(
     graph: ChannelGraph, images: Any, expected: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-    """Measure on images the mean of each channel that a convolution or dense layer reads.
+    """Measure on images the mean of each channel that a layer reads.
 
     Args:
         graph: The analyzed model.
         images: A batch for the model's input, or a list with a batch for each input.
-        expected: Means from :func:`expected_values`, used for all other tensors.
+        expected: Means from :func:`expected_values`, used for the outputs of the model.
 
     Returns:
         A float32 array (channels,) for the output of each step.
     """
-    result = list(expected)
+    result, measured = list(expected), set[int]()
 
     def visit(n: int, read: list[Any]) -> list[Any]:
-        step = graph.steps[n]
-        if step.makes_channels:
-            x = ops.convert_to_numpy(ops.cast(read[0], "float32"))
-            result[step.inputs[0]] = x.reshape(-1, x.shape[-1]).mean(axis=0)
+        for i, tensor in zip(graph.steps[n].inputs, read, strict=True):
+            if i not in measured:
+                measured.add(i)
+                x = ops.convert_to_numpy(ops.cast(tensor, "float32"))
+                result[i] = x.reshape(-1, x.shape[-1]).mean(axis=0)
         return read
 
     forward(graph, images, visit)

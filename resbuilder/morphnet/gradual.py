@@ -197,9 +197,10 @@ def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, 
             if getattr(layer, "bias", None) is not None:
                 result.append((layer.bias, living.astype("float32")))
         elif step.normalizes:
-            for weight in (layer.gamma, layer.beta):
-                if weight is not None:
-                    result.append((weight, living.astype("float32")))
+            weights = [layer.gamma, layer.beta]
+            if layer.gamma is None:  # A mean from before would be subtracted in inference.
+                weights.append(getattr(layer, "moving_mean", None))
+            result += [(w, living.astype("float32")) for w in weights if w is not None]
         elif step.kind == "depthwise" and getattr(layer, "bias", None) is not None:
             if step.rule.kind != "separable":
                 result.append((layer.bias, living.astype("float32")))

@@ -2,11 +2,12 @@
 
 An importance is a number I ≥ 0 for each channel id. A kernel before a batch normalization has no
 scale (doubling it does not change the outputs), so its magnitude is taken as the normalization
-applies it, ‖w‖·|γ|/√(σ²+ε). Magnitudes of different layers are not comparable, so their squares are
-divided by the sum over all channels of the same layers. A channel of a residual trunk is produced
-by several layers and saves a lot. Its removal also changes all of these layers, so its share counts
-once for each (:func:`shares`). Counted only once, the trunk would become too narrow: a ResNet-20
-pruned to half of its FLOPs and fine-tuned had 62 instead of 68 % on CIFAR-10.
+applies it, ‖w‖·|γ|/√(σ²+ε). Other normalizations do not store σ, so before them it is ‖w‖·|γ|.
+Magnitudes of different layers are not comparable, so their squares are divided by the sum over all
+channels of the same layers. A channel of a residual trunk is produced by several layers and saves a
+lot. Its removal also changes all of these layers, so its share counts once for each
+(:func:`shares`). Counted only once, the trunk would become too narrow: a ResNet-20 pruned to half
+of its FLOPs and fine-tuned had 62 instead of 68 % on CIFAR-10.
 
 The Taylor importance is comparable across layers. Let each layer read m + g·(x − m) instead of x,
 where m is the channel's mean and g a gate for each channel and image. Removing the channel and
@@ -40,12 +41,13 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
         kernel = kernel_of(step).astype("float64")
         norm = np.sqrt(np.square(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0))
         readers = graph.readers(step)
-        if len(readers) == 1:
+        if len(readers) == 1 and readers[0].normalizes:
             layer = readers[0].layer
+            if layer.gamma is not None:
+                norm = norm * np.abs(ops.convert_to_numpy(layer.gamma))
             if isinstance(layer, keras.layers.BatchNormalization):
-                variance = layer.moving_variance.numpy()
-                scale = 1 if layer.gamma is None else np.abs(layer.gamma.numpy())
-                norm = norm * scale / np.sqrt(variance + layer.epsilon)
+                variance = ops.convert_to_numpy(layer.moving_variance)
+                norm = norm / np.sqrt(variance + layer.epsilon)
         return norm
 
     return _root_mean_square(graph, [(step, value(step)) for step in graph.producers()])

@@ -150,7 +150,11 @@ def absolute(given: float, whole: int, resource: str) -> int:
     Raises:
         ValueError: If it is not a positive number, or exceeds the whole.
     """
-    if isinstance(given, bool) or not isinstance(given, (int, float, np.number)) or not given > 0:
+    if (
+        isinstance(given, bool)
+        or not isinstance(given, (int, float, np.number))
+        or not 0 < given < np.inf
+    ):
         raise ValueError(
             f"{resource} must be a share such as 0.5 or a positive number, got {given!r}"
         )

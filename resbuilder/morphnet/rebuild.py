@@ -307,7 +307,7 @@ class _Builder:
         if step.kind == "opaque" and not layer.weights:
             return layer
         try:
-            return self._clone(layer, step)
+            return self._clone(layer, step, n)
         except ValueError:
             raise
         except Exception as error:
@@ -315,16 +315,18 @@ class _Builder:
                 f"layer {step.name!r} ({name}) cannot be created from its configuration: {error}"
             ) from error
 
-    def _clone(self, layer: keras.layers.Layer, step: LayerCall) -> keras.layers.Layer:
-        channels = self.layers[step.name]
+    def _clone(self, layer: keras.layers.Layer, step: LayerCall, n: int) -> keras.layers.Layer:
+        if layer.weights:
+            first, outputs = self.layers[step.name].first, self.layers[step.name].outputs
+        else:  # It may be called several times, with different channels.
+            first, outputs = self.maps[step.inputs[0]], self.maps[n]
         config = layer.get_config()
         if step.rule.config is not None:
-            config = step.rule.config(config, channels.first, channels.outputs)
+            config = step.rule.config(config, first, outputs)
         elif step.makes_channels:
-            config[_width_name(config, step)] = len(channels.outputs)
+            config[_width_name(config, step)] = len(outputs)
         if step.name in self.biased:
             config["use_bias"] = True
-        # A layer without weights may be called several times, with different channels.
         clones = self.clones.setdefault(layer, [])
         for known, clone in clones:
             if known == config:

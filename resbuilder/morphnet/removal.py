@@ -22,7 +22,6 @@ def without(
     graph: ChannelGraph,
     dead: np.ndarray,
     *,
-    at_least: int = 0,
     images: Any = None,
 ) -> keras.Model:
     """Return the model without some channels, with their mean outputs folded into its weights.
@@ -30,10 +29,9 @@ def without(
     Args:
         graph: The analyzed model.
         dead: Channels to remove, bool array (size,) of ids.
-        at_least: As for :func:`shrink`.
         images: A batch on which to measure the means; None estimates them from the weights.
     """
-    dead = closed(graph, spared(graph, dead, at_least))
+    dead = closed(graph, dead)
     kept = [~dead[ids] for ids in graph.ids]
     maps = maps_without(graph, dead)
     means = emitted(graph, dead, images)

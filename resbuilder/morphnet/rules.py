@@ -80,7 +80,7 @@ def rule_of(cls: type) -> ChannelRule | None:
     for base in cls.__mro__:
         if base in _REGISTERED:
             return _REGISTERED[base]
-        if (rule := _RULES.get(_plain(base))) is not None:
+        if (rule := _RULES.get(_keras_name(base))) is not None:
             return rule
     return None
 
@@ -89,16 +89,23 @@ def refusal(cls: type) -> str | None:
     """Return why layers of a class are not supported, or None."""
     if any(base in _REGISTERED for base in cls.__mro__):
         return None
-    return next((_REFUSED[n] for n in map(_plain, cls.__mro__) if n in _REFUSED), None)
+    return next((_REFUSED[n] for n in map(_keras_name, cls.__mro__) if n in _REFUSED), None)
 
 
 def is_spatial(cls: type) -> bool:
-    """Return whether a layer only moves, repeats or averages positions, which keeps means."""
-    return any(_plain(base) in _SPATIAL for base in cls.__mro__)
+    """Return whether a layer only moves, repeats or combines positions.
+
+    Estimates of means treat it as if it kept them, which is exact for averages only.
+    """
+    return any(_keras_name(base) in _SPATIAL for base in cls.__mro__)
 
 
-def _plain(cls: type) -> str:
-    return re.sub("[123]D", "", cls.__name__)
+def _keras_name(cls: type) -> str:
+    """Return the name of a class of Keras without its rank; "" for a class of somebody else.
+
+    A user's class may have the name of one of Keras', and do something else.
+    """
+    return re.sub("[123]D", "", cls.__name__) if cls.__module__.startswith("keras.") else ""
 
 
 def _reshaped(config: dict, inputs: Map, outputs: Map) -> dict:

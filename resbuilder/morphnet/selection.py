@@ -159,6 +159,8 @@ def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
         ValueError: If there are none, or ``keep`` names an unknown layer.
     """
     producers = {step.name: step for step in graph.producers()}
+    if isinstance(keep, str):
+        raise ValueError(f"keep must be a list of names of layers, got {keep!r}")
     if unknown := sorted(set(keep) - set(producers)):
         raise ValueError(
             f"keep names unknown layers {', '.join(unknown)}; the convolutions and dense layers of "

@@ -39,7 +39,7 @@ def shrink(
     Args:
         model: A built functional or sequential Keras model.
         alive: Bool arrays (channels,) for layers by name, as returned by
-            :meth:`MorphNetRegularizer.alive`. Layers that share channels with a named layer lose
+            :meth:`.NativeRegularizer.alive`. Layers that share channels with a named layer lose
             them too; all others keep their channels.
         at_least: Number of channels that every layer keeps: if fewer are alive, those with the
             largest kernels. With 0, a layer without alive channels must be in a branch that can

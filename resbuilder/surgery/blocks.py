@@ -56,6 +56,7 @@ def insert_block(
     Raises:
         ValueError: If no block can be inserted at this position.
     """
+    where = Position(*where)
     if where not in insertion_positions(architecture):
         raise ValueError(
             f"no block can be inserted at {tuple(where)}; possible (stage, position) are "
@@ -81,6 +82,8 @@ def remove_blocks(architecture: Architecture, names: Iterable[str]) -> Architect
     Raises:
         ValueError: If a name is unknown, or belongs to another trunk than the first.
     """
+    if isinstance(names, str):
+        raise ValueError(f"names must be a list of names of blocks, got {names!r}")
     names = set(names)
     if unknown := names - {block.name for stage in architecture.stages for block in stage.blocks}:
         raise ValueError(f"unknown blocks: {sorted(unknown)}")

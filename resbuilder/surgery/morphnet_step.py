@@ -52,7 +52,7 @@ def morph(
     Args:
         architecture: The trained architecture.
         alive: Which channels of each convolution are alive, as returned by
-            :meth:`resbuilder.morphnet.MorphNetRegularizer.alive`.
+            :meth:`resbuilder.morphnet.native.NativeRegularizer.alive`.
         values: The values R of the channels, as returned by ``group_values``. If the budget has
             no room for all alive channels, those with the largest values stay.
         flops: Budget ζ, FLOPs for one image.

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 
@@ -45,7 +44,7 @@ class AveragedWeights:
     def restart(self) -> None:
         """Reset the averages to the current weights."""
         for average, weight in zip(self._averages, self._weights, strict=True):
-            average.assign(_copy(weight))
+            average.assign(ops.convert_to_numpy(weight))
 
     def update(self, steps: Any) -> None:
         """Update the averages with the weights after a step.
@@ -62,8 +61,8 @@ class AveragedWeights:
     def swap(self) -> None:
         """Exchange weights and averages."""
         for average, weight in zip(self._averages, self._weights, strict=True):
-            kept = _copy(weight)
-            weight.assign(_copy(average))
+            kept = ops.convert_to_numpy(weight)
+            weight.assign(ops.convert_to_numpy(average))
             average.assign(kept)
 
 
@@ -81,8 +80,3 @@ class JudgedByAverages(keras.callbacks.Callback):
     def on_test_end(self, logs: dict | None = None) -> None:
         """Exchange them back."""
         self._averages.swap()
-
-
-def _copy(variable: keras.Variable) -> np.ndarray:
-    """Return the value in separate memory; torch's arrays share their memory with the variable."""
-    return np.array(ops.convert_to_numpy(variable))

@@ -34,7 +34,7 @@ class RegularizedModel(keras.Model):
         terms: Functions without arguments that return a scalar tensor computed from the network's
             variables, such as ``MorphNetRegularizer(...).regularization_term``.
         label_smoothing: ε, the fraction of each label that is spread over all classes, in training
-            only. ``y_pred`` must be logits.
+            only. ``y`` must be class numbers, and ``y_pred`` logits.
         schedule: Sets the optimizer's learning rate before each step; None leaves it unchanged.
         ema: Decay of the averaged weights (:class:`.averaging.AveragedWeights`); None for no
             averaging.
@@ -221,5 +221,14 @@ class RegularizedModel(keras.Model):
 
 
 def _flat(values, dtype):
-    """Return labels or weights of shape (n,) or (n, 1) with shape (n,)."""
+    """Return labels or weights of shape (n,) or (n, 1) with shape (n,).
+
+    Raises:
+        ValueError: If they have another shape, such as one-hot labels.
+    """
+    if len(values.shape) > 2 or (len(values.shape) == 2 and values.shape[1] not in (None, 1)):
+        raise ValueError(
+            f"class_weights and label_smoothing need class numbers of shape (n,) or (n, 1), got "
+            f"labels of shape {tuple(values.shape)}"
+        )
     return ops.reshape(ops.cast(values, dtype), (-1,))

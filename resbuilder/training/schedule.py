@@ -36,6 +36,6 @@ class RateSchedule:
         rising = self.warmup * steps
         share = (step - rising) / ops.maximum(steps - rising, 1.0)
         factor = (1 + ops.cos(math.pi * ops.clip(share, 0.0, 1.0))) / 2 if self.cosine else 1.0
-        return self.peak * ops.where(
-            step < rising, (step + 1) / ops.maximum(rising, 1.0), ops.ones_like(step) * factor
-        )
+        # With a fraction of a step in the warm-up, its last step would rise above the peak.
+        risen = ops.minimum(1.0, (step + 1) / ops.maximum(rising, 1.0))
+        return self.peak * ops.where(step < rising, risen, ops.ones_like(step) * factor)

@@ -131,6 +131,8 @@ class Trainer:
         if regularize:
             strengths |= {"morphnet": c.lambda_morphnet, "layer_lasso": c.lambda_layer}
         self.model.set_strengths(**strengths)
+        # A user's callback may end the training with other weights, as EarlyStopping does.
+        may_restore = any(not type(c).__module__.startswith("resbuilder.") for c in callbacks)
         callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
         averages = self.model.averages
         if averages is not None:
@@ -155,15 +157,18 @@ class Trainer:
             key: [_number(v) for v in history.get(key, ())]
             for key in ("loss", "accuracy", "val_loss", "val_accuracy")
         }
-        balanced = history.get("val_balanced_accuracy", (math.nan,))
+        if may_restore:
+            validation = self.evaluate("validation")
+        else:  # The last epoch has already evaluated these weights.
+            validation = {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")}
+            balanced = history.get("val_balanced_accuracy", (math.nan,))
+            validation["balanced_accuracy"] = _number(balanced[-1])
         return {
             "epochs": len(history["loss"]),
             "seconds": seconds,
             "finite": self._finite(history),
             "history": curves,
-            # The last epoch has already evaluated these weights on the validation part.
-            "validation": {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")}
-            | {"balanced_accuracy": _number(balanced[-1])},
+            "validation": validation,
             "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
         }
 

@@ -107,15 +107,6 @@ def test_hand_counted_network():
     assert counted.activations == 16 * 2 + 3
 
 
-def test_latency_is_the_maximum_of_compute_and_transfer_time():
-    counted = cost(minimal_architecture((4, 4, 1), 3, width=2, stages=2))
-    assert counted.latency(1.0, 1e30) == counted.flops
-    moved = 4 * ((16 * 1 + 16 * 2 + 18) + (2 + 3 + 6))
-    assert counted.latency(1e30, 1.0) == moved
-    with pytest.raises(ValueError, match="must be positive"):
-        counted.latency(0, 1)
-
-
 @pytest.mark.any_backend
 def test_block_computes_equation_4_1():
     """x + relu(BN(conv(relu(BN(conv x)))))"""

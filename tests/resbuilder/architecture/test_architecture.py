@@ -128,6 +128,14 @@ def test_bad_json_is_refused_with_the_reason(data, message):
         Architecture.from_json(data)
 
 
+def test_a_start_network_needs_known_sides_and_a_stage():
+    for family in (minimal_architecture, resnet_architecture):
+        with pytest.raises(ValueError, match=r"each at least 1, got \(None, None, 1\)"):
+            family((None, None, 1), 10)
+    with pytest.raises(ValueError, match="stages must be at least 1, got 0"):
+        minimal_architecture((8, 8, 1), 10, stages=0)
+
+
 def test_images_too_small_for_the_stages():
     with pytest.raises(ValueError, match="too small for 3 stages"):
         minimal_architecture((3, 3, 1), 10)

@@ -75,7 +75,9 @@ def test_widths_change_in_each_trunk_and_fill_a_budget_together():
 @pytest.mark.parametrize(
     ("trunks", "message"),
     [
-        ([WIDE, PAIR], "trunk 1 has trunks beside it"),
+        ([WIDE, PAIR], "of a single trunk, got"),
+        ([PAIR, WIDE], "of a single trunk, got"),
+        ([], "at least one architecture, got none"),
         (
             [WIDE, resnet_architecture(SHAPE, 7, (4,), (1,), "small")],
             "must agree in classes: trunk 1 has 7, the first has 10",

@@ -136,6 +136,35 @@ def with_scale():
     return keras.Model(inputs, layers.Conv2D(2, 3, name="out")(x))
 
 
+class Square(keras.layers.Layer):
+    """Has the name of one of Keras' operations, but mixes channels."""
+
+    def call(self, x):
+        return x * keras.ops.sum(keras.ops.square(x), axis=-1, keepdims=True)
+
+
+def test_a_custom_layer_with_the_name_of_one_of_keras_is_refused():
+    inputs = keras.Input((8, 8, 3))
+    x = Square()(layers.Conv2D(6, 3, name="a")(inputs))
+    model = keras.Model(inputs, layers.Conv2D(2, 3, name="out")(x))
+    with pytest.raises(ValueError, match="'square'.*Square.*register_layer"):
+        MorphNetRegularizer(model)
+
+
+def test_a_shared_layer_without_weights_gets_the_channels_of_each_call():
+    inputs, rescaling = keras.Input((8, 8, 3)), layers.Rescaling([1.0, 2.0, 3.0, 4.0])
+    a, b = (layers.Conv2D(4, 1, name=name)(inputs) for name in "ab")
+    a, b = (layers.Conv2D(2, 1)(rescaling(x)) for x in (a, b))
+    model = randomize(keras.Model(inputs, layers.Add()([a, b])))
+    graph = ChannelGraph(model)
+    dead = np.zeros(graph.size, bool)
+    ids = {step.name: graph.out_ids(step) for step in graph.producers()}
+    dead[ids["a"][:2]] = dead[ids["b"][2:]] = True
+    silence(graph, dead)
+    small = shrink(model, masks(graph, dead))
+    np.testing.assert_allclose(outputs(small), outputs(model), rtol=1e-4, atol=1e-5)
+
+
 def test_a_custom_layer_is_refused_until_it_is_registered():
     from resbuilder.morphnet import rules
 

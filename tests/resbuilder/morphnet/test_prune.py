@@ -231,6 +231,32 @@ def test_a_residual_branch_can_be_removed_if_at_least_is_0():
     assert np.isfinite(outputs(small)).all()
 
 
+def test_the_mean_of_a_removed_branch_is_measured_on_data():
+    """What it adds is read by the addition, not by a convolution."""
+    inputs = keras.Input((4, 4, 2))
+    x = skip = layers.Conv2D(6, 1, name="stem")(inputs)
+    x = layers.Conv2D(1, 1, activation="relu", name="b1")(x)
+    x = layers.Add()([skip, layers.Conv2D(6, 1, name="b2")(x)])
+    model = randomize(keras.Model(inputs, layers.Conv2D(3, 1, name="out")(x)))
+    images = np.random.default_rng(0).uniform(100, 110, (8, 4, 4, 2)).astype("float32")
+    budget = 2 * 16 * (2 * 6 + 6 * 3)
+    small = prune(model, flops=budget, at_least=0, keep=["stem"], data=images, verbose=False)
+    assert not {"b1", "b2"} & {layer.name for layer in small.layers}
+    means = [outputs(m, images).mean(axis=(0, 1, 2)) for m in (small, model)]
+    np.testing.assert_allclose(*means, rtol=1e-4)
+
+
+def test_a_scale_of_another_normalization_counts():
+    inputs = keras.Input((4, 4, 3))
+    x = layers.GroupNormalization(4, name="gn")(layers.Conv2D(4, 1, name="a")(inputs))
+    model = randomize(keras.Model(inputs, layers.Conv2D(2, 1)(x)))
+    graph = ChannelGraph(model)
+    before = magnitudes(graph)
+    model.get_layer("gn").gamma.assign(model.get_layer("gn").gamma * [0, 1, 2, 1])
+    (ids,) = (graph.out_ids(s) for s in graph.producers() if s.name == "a")
+    np.testing.assert_allclose(magnitudes(graph)[ids], before[ids] * [0, 1, 2, 1], rtol=1e-6)
+
+
 def test_layers_named_in_keep_keep_their_channels():
     small = prune(two_stages(), flops=0.5, keep=("a",), verbose=False)
     assert ChannelGraph(small).widths()["a"] == 8
@@ -257,6 +283,8 @@ BAD = {
     "gradient of a loss.*no labels": {"flops": 0.5, "importance": "taylor"},
     "cannot be met: with 1 channel left in every layer that may": {"flops": 100},
     "one channel left in every layer that cannot be removed": {"flops": 1, "at_least": 0},
+    "a share such as 0.5 or a positive number, got inf": {"flops": float("inf")},
+    "keep must be a list of names of layers, got 'a'": {"flops": 0.5, "keep": "a"},
     "keep names unknown layers z": {"flops": 0.5, "keep": ("z",)},
     "negative": {"flops": 0.5, "at_least": -1},
     "shapes.*\\(5, 5, 3\\)": {"flops": 0.5, "data": np.zeros((2, 5, 5, 3))},
@@ -293,6 +321,21 @@ def test_gradual_pruning_holds_channels_at_zero_until_they_are_removed():
     # Borders are exact in spite of "same" padding, because all biases of removed channels are 0.
     assert change.max() < 1e-4 * np.abs(outputs(model, images)).max()
     assert small.optimizer.momentum == 0.9
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_gradual_pruning_also_silences_normalizations_without_a_scale(center):
+    """Their moving mean would be subtracted from a channel that is zero."""
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(8, 1, name="a")(inputs)
+    x = layers.BatchNormalization(scale=False, center=center, momentum=0.9)(x)
+    x = layers.GlobalAveragePooling2D()(layers.ReLU()(x))
+    model = randomize(keras.Model(inputs, layers.Dense(3)(x)))
+    images, labels = images_for(model, 12), np.ones((12, 3), "float32")
+    pruning = GradualPruning(flops=0.5, end=1, verbose=False)
+    model.compile(keras.optimizers.SGD(1e-2), "mse", jit_compile=False)
+    model.fit(images, labels, batch_size=4, epochs=2, verbose=0, callbacks=[pruning])
+    np.testing.assert_allclose(outputs(pruning.pruned(), images), outputs(model, images), rtol=1e-4)
 
 
 def test_gradual_pruning_judges_channels_by_their_weights_at_that_time():

@@ -25,6 +25,12 @@ def outputs(model):
     return keras.ops.convert_to_numpy(model(x, training=False))
 
 
+def test_positions_may_be_plain_tuples_and_names_must_be_a_list():
+    assert insert_block(START, (0, 0), "n") == insert_block(START, Position(0, 0), "n")
+    with pytest.raises(ValueError, match="names must be a list of names of blocks, got 's0b0'"):
+        remove_blocks(RESNET, "s0b0")
+
+
 def test_there_is_no_position_before_a_strided_block():
     assert insertion_positions(START) == [(0, 0), (1, 0), (2, 0)]
     assert insertion_positions(RESNET) == [(0, 0), (0, 1), (0, 2), (1, 1)]

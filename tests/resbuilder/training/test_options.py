@@ -7,6 +7,7 @@ import pytest
 from resbuilder import TrainConfig, minimal_architecture, resnet_architecture
 from resbuilder.datasets.batches import Augmentation
 from resbuilder.training import Trainer, TrainingData
+from resbuilder.training.schedule import RateSchedule
 
 pytestmark = pytest.mark.any_backend
 SETTINGS = {
@@ -62,6 +63,17 @@ def test_the_rate_rises_and_falls_to_zero_with_every_step(data):
     _, recorder = recorded(trainer(data, schedule="cosine", warmup=1 / 3))
     falling = [1e-2 * (1 + np.cos(np.pi * n / 4)) / 2 for n in range(4)]
     np.testing.assert_allclose(recorder.rates, [5e-3, 1e-2, *falling], rtol=1e-5)
+
+
+@pytest.mark.parametrize("warmup", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("steps", [15, 21, 50, 110])
+def test_the_rate_never_rises_above_its_peak(warmup, steps):
+    schedule = RateSchedule(0.5, cosine=True, warmup=warmup)
+    rates = [float(schedule.rate(float(n), float(steps))) for n in range(steps)]
+    assert max(rates) <= 0.5 * (1 + 1e-6)
+    assert rates == sorted(rates[: int(warmup * steps)]) + sorted(
+        rates[int(warmup * steps) :], reverse=True
+    )
 
 
 @pytest.mark.slow_on("jax")

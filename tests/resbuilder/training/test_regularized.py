@@ -103,3 +103,11 @@ def test_a_checkpoint_callback_saves_the_network(tmp_path):
 def test_unknown_terms_are_refused():
     with pytest.raises(ValueError, match="unknown terms: \\['lasso'\\]; expected \\["):
         regularized().set_strengths(lasso=1.0)
+
+
+@pytest.mark.parametrize("option", [{"label_smoothing": 0.1}, {"class_weights": [1.0, 2.0, 1.0]}])
+def test_one_hot_labels_are_refused_where_class_numbers_are_needed(option):
+    model = RegularizedModel(build_model(ARCHITECTURE, seed=1), {}, **option)
+    model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False)
+    with pytest.raises(ValueError, match="need class numbers of shape"):
+        model.fit(X, np.eye(3)[Y], verbose=0)

@@ -62,6 +62,18 @@ def test_training_starts_from_saved_weights(data, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["start.keras"]
 
 
+@pytest.mark.slow_on("jax")
+def test_the_result_is_that_of_weights_which_a_callback_restores(data):
+    """Those of the first epoch, which has the lowest loss."""
+    stopping = keras.callbacks.EarlyStopping("val_loss", patience=9, restore_best_weights=True)
+    t = trainer(data)
+    record = t.fit(7, regularize=False, callbacks=[stopping])
+    first, last = record["history"]["val_loss"]
+    assert first < last
+    assert record["validation"] == t.evaluate("validation")
+    assert record["validation"]["loss"] == pytest.approx(first, rel=1e-5)
+
+
 def test_a_diverged_training_is_recorded_as_such_without_nan(data):
     config = SearchConfig(**CONFIG.to_json() | {"learning_rate": 1e30})
     record = trainer(data, config).fit(7, regularize=True)

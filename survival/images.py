@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import csv
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from survival.names import find_slides
 
 # The same as in survival.slides.batch, which is not imported because it needs OpenSlide.
 MANIFEST = "manifest.csv"
+# The key under which a PNG keeps how it was made, as JSON; that of survival.slides.preprocess.
+NOTES = "survival"
 # If all decoded images need at most CACHE bytes, they are kept in memory. Otherwise several threads
 # decode them each time.
 CACHE, THREADS = 2**28, 4
@@ -117,7 +120,7 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
         missing = [s for s, path in zip(slides, paths, strict=True) if not os.path.isfile(path)]
         _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
                 "preprocess` first)")  # fmt: skip
-        return paths, contents_of_files(paths)
+        return paths, [_noted_content(path) or contents_of_files([path])[0] for path in paths]
     listed = _rows(manifest)
     files = find_slides(slides, listed, str(manifest))
     rows = {slide: listed[file] for slide, file in files.items()}
@@ -142,6 +145,15 @@ def _refuse_same_image(slides: list[str], paths: list[Path]) -> None:
                 f"{other} and {slide} would both have the image {path}: rename one of them, or "
                 f"keep the {MANIFEST} that `survival preprocess` writes"
             )
+
+
+def _noted_content(path: Path) -> str:
+    """Return the content of the slide as its image notes it, ``""`` if it does not."""
+    try:
+        with Image.open(path) as image:
+            return json.loads(image.info[NOTES]).get("content") or ""
+    except (OSError, SyntaxError, KeyError, ValueError, AttributeError):
+        return ""
 
 
 def _content(row: dict) -> str:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 # Columns with settings of single slides for the preprocessing.
@@ -71,12 +71,31 @@ def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
     # isfile is also False for a name that is too long or contains a NUL.
     found = {slide: folder / slide for slide in wanted if os.path.isfile(folder / slide)}
     if missing := [slide for slide in wanted if slide not in found]:
-        files = (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+        files = (Path(here, name) for here, _, names in walk(folder) for name in names)
         paths = [file.relative_to(folder).as_posix() for file in files]
         elsewhere = find_slides(missing, paths, str(folder))
         found |= {slide: folder / file for slide, file in elsewhere.items()}
         _refuse_two_for_one({slide: str(file) for slide, file in found.items()}, str(folder))
     return found
+
+
+def walk(
+    folder: Path, onerror: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder like ``os.walk``, through links to folders, but into each folder once.
+
+    Args:
+        folder: The folder.
+        onerror: Called for a folder that cannot be read; by default it is skipped.
+    """
+    entered = set()
+    for here, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        # A link may point back to a parent folder.
+        if (real := os.path.realpath(here)) in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        yield here, folders, names
 
 
 def _ends_with(file: str, parts: tuple[str, ...]) -> bool:

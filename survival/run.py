@@ -28,6 +28,8 @@ _KINDS = {
 }
 # Columns of every table of predictions.
 COLUMNS = ("slide", "patient", "dataset", "split", "time", "event", "log_hazard", "image")
+# How their files begin; with a column of entries if any patient enters late.
+HEADERS = (",".join(COLUMNS), ",".join((*COLUMNS[:6], "entry", *COLUMNS[6:])))
 
 
 class Run:

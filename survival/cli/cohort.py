@@ -195,8 +195,14 @@ def check(
     from survival.names import find_files
 
     try:
+        # Of other datasets, neither events nor files are needed.
         checked = Cohort.read(
-            manifest, time, event, folder=slides, need_events=not datasets, event_is=event_is
+            manifest,
+            time,
+            event,
+            folder=None if datasets else slides,
+            need_events=not datasets,
+            event_is=event_is,
         )
         if datasets:
             part = checked.of_dataset(*datasets).to_frame()
@@ -209,6 +215,11 @@ def check(
     _check_copies(checked, images)
     if slides is not None:
         files = find_files(list(checked.slide), slides)
+        if missing := [slide for slide in checked.slide if slide not in files]:
+            raise ValueError(
+                f"{manifest}: {count(len(missing), 'file')} not found in {slides} or its "
+                f"sub-folders: {some(missing)}"
+            )
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; no problems found")
     _say_who_enters_late(checked)
@@ -287,13 +298,16 @@ def _size(rows: Cohort) -> str:
 def _print_summary(rows: Cohort) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from survival.cohort import summarize
 
     unit = f"in {rows.time_unit}" if rows.time_unit else "in the time unit of the manifest"
     late = bool(rows.entry.any())
     since = " since entry" if late else ""
-    table = Table(box=None, caption=f"follow-up: median by reverse Kaplan–Meier{since}, {unit}")
+    table = Table(
+        box=None, caption=Text(f"follow-up: median by reverse Kaplan–Meier{since}, {unit}")
+    )
     headings = ["dataset", "split", "slides", "patients", "events", "event rate", "follow-up"]
     if late:
         headings.append("enter late")
@@ -301,8 +315,8 @@ def _print_summary(rows: Cohort) -> None:
         table.add_column(heading, justify="right" if i > 1 else "left")
     for row in summarize(rows).itertuples():
         table.add_row(
-            row.dataset,
-            row.split,
+            Text(row.dataset),  # Not markup: a name may contain brackets.
+            Text(row.split),
             f"{row.slides}",
             f"{row.patients}",
             f"{row.events}",

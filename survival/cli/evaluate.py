@@ -42,14 +42,14 @@ def evaluate(
     from survival.cli.keras_progress import PredictionProgress
     from survival.cli.scores import print_scores, scores
     from survival.evaluation import evaluate as evaluate_network
-    from survival.run import COLUMNS, EVALUATIONS, Run, judged, known_patients
+    from survival.run import EVALUATIONS, HEADERS, Run, judged, known_patients
 
     finished = Run(run)
     name = name or "-".join([manifest.stem, *datasets])
     out = run / EVALUATIONS / f"{name}.csv"
     if out.exists():
         instead = "give --overwrite to replace it, or another --name"
-        check_place(out, overwrite, lambda path: begins_otherwise(path, ",".join(COLUMNS)), instead)
+        check_place(out, overwrite, lambda path: begins_otherwise(path, *HEADERS), instead)
     with PredictionProgress() as progress:
         table = evaluate_network(finished, cohort, images, name, [progress])
     rows = judged(table)

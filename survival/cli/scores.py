@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from survival.metrics import cross_dataset_table
 from survival.run import follow_up, judged
@@ -22,7 +23,7 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         The columns of :func:`survival.metrics.cross_dataset_table`.
 
     Raises:
-        ValueError: No two patients can be compared, in one of the rows.
+        ValueError: In one of the rows no two patients can be compared.
     """
     slides = judged(predictions)
     return cross_dataset_table(
@@ -45,7 +46,7 @@ def print_scores(rows: pd.DataFrame, which: str) -> None:
         table.add_column(heading, justify="right" if i else "left")
     for row in rows.itertuples():
         table.add_row(
-            row.data,
+            Text(row.data),  # Not markup: a name may contain brackets.
             f"{row.slides}",
             f"{row.events}",
             _with_interval(row.c_index, row.c_low, row.c_high),
@@ -55,5 +56,7 @@ def print_scores(rows: pd.DataFrame, which: str) -> None:
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "–"
     interval = f"{low:.3f}–{high:.3f}" if np.isfinite(low) else "too few events"
     return f"{value:.3f} ({interval})"

@@ -172,7 +172,8 @@ class Cohort:
         """Build a cohort from a pandas frame with a manifest's columns, one row per slide.
 
         Args:
-            frame: The rows. The index holds the row numbers that errors report.
+            frame: The rows. The index holds the row numbers that errors report; if it is not
+                unique, rows are numbered from 0.
             time: Column with the follow-up times.
             event: Column with the events.
             folder: If given, every slide must be a file in this folder or its sub-folders.
@@ -189,8 +190,12 @@ class Cohort:
         Warns:
             UserWarning: See :meth:`read`.
         """
+        if not frame.index.is_unique:  # Frames that were concatenated.
+            frame = frame.reset_index(drop=True)
         frame = standard_columns(frame, time, event)
-        frame = decimal_points(frame, {time, "entry", *OF_SLIDES})
+        # Also the times of other endpoints, which a cohort keeps for later.
+        times = {"time", *(name for name in frame.columns if str(name).endswith("_time"))}
+        frame = decimal_points(frame, {time, "entry", *times, *OF_SLIDES})
         if event in frame and event != time:
             frame = frame.assign(**{event: standard_events(frame[event], event_is)})
         problems = find_problems(frame, time, event, folder, need_events)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from survival.metrics.concordance import harrell_c as harrell_c
     from survival.metrics.concordance import time_dependent_auroc as time_dependent_auroc
     from survival.metrics.concordance import uno_c as uno_c
+    from survival.metrics.merging import DatasetScores as DatasetScores
+    from survival.metrics.merging import cross_dataset_scores as cross_dataset_scores
     from survival.metrics.merging import cross_dataset_table as cross_dataset_table
     from survival.metrics.merging import merged_auroc as merged_auroc
     from survival.metrics.merging import merged_c as merged_c
@@ -47,6 +49,8 @@ _HOMES = {
     "bootstrap_interval": "bootstrap",
     "calibration_table": "calibration",
     "count_pairs": "concordance",
+    "DatasetScores": "merging",
+    "cross_dataset_scores": "merging",
     "cross_dataset_table": "merging",
     "event_interval": "bootstrap",
     "harrell_c": "concordance",

@@ -11,7 +11,11 @@ from survival.metrics.risk_groups import assign_risk_groups, kaplan_meier, risk_
 
 
 def calibration_table(
-    y_true: ArrayLike, survival: ArrayLike, horizon: float, groups: int = 4
+    y_true: ArrayLike,
+    survival: ArrayLike,
+    horizon: float,
+    groups: int = 4,
+    risk: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Compare predicted survival with the Kaplan–Meier estimate in groups of equal size.
 
@@ -21,6 +25,8 @@ def calibration_table(
             (n, 1), as returned by :meth:`~survival.metrics.BaselineHazard.survival`.
         horizon: The time for which it is predicted, > 0.
         groups: Number of risk groups.
+        risk: Scores by which patients are grouped, shape (n,) or (n, 1), such as the log-hazards;
+            by default the predicted probability, of which many may round to 0 or 1.
 
     Returns:
         One row per group, from the lowest risk to the highest: ``group``, ``patients``, ``events``
@@ -46,7 +52,8 @@ def calibration_table(
         )
     if not horizon > 0:
         raise ValueError(f"horizon must be a time > 0, not {horizon}")
-    group = assign_risk_groups(-survival, risk_thresholds(-survival, groups))
+    order = -survival if risk is None else scores(risk, len(time))
+    group = assign_risk_groups(order, risk_thresholds(order, groups))
     rows = []
     for curve in kaplan_meier(y_true, group):
         chosen = group == curve.group

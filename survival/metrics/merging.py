@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from survival.metrics.arrays import follow_up, labels, scores
-from survival.metrics.bootstrap import event_interval
+from survival.metrics.bootstrap import Interval, event_interval
 from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
 
 
@@ -108,14 +110,33 @@ def within_dataset_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike)
     return float(np.average(areas, weights=pairs))
 
 
-def cross_dataset_table(
+class DatasetScores(NamedTuple):
+    """How well scores order the rows of a dataset, or of all datasets combined in some way.
+
+    Attributes:
+        data: A dataset's name, ``"merged"`` (scores unchanged), ``"standardised"`` (per dataset,
+            again in every draw of the bootstrap) or ``"within"`` (only pairs within a dataset).
+        slides: Number of rows.
+        events: How many of them have the event.
+        c: Harrell's C.
+        auroc: AUROC of the event; None if all rows have it, because it is not defined then.
+    """
+
+    data: str
+    slides: int
+    events: int
+    c: Interval
+    auroc: Interval | None
+
+
+def cross_dataset_scores(
     y_true: ArrayLike,
     risk: ArrayLike,
     dataset: ArrayLike,
     patient: ArrayLike | None = None,
     repeats: int = 1000,
     seed: int = 0,
-) -> pd.DataFrame:
+) -> list[DatasetScores]:
     """Return thesis Table 7.2: every dataset alone, and all of them combined in three ways.
 
     Args:
@@ -127,11 +148,8 @@ def cross_dataset_table(
         seed: Random seed of the bootstrap.
 
     Returns:
-        One row per way. Column ``data`` is a dataset's name, ``"merged"`` (scores unchanged),
-        ``"standardised"`` (per dataset, again in every draw) or ``"within"`` (only pairs within a
-        dataset). The other columns are ``slides``, ``events``, ``c_index``, ``c_low``, ``c_high``,
-        ``auroc``, ``auroc_low`` and ``auroc_high``. Intervals are 95 %, and NaN if fewer than 5
-        patients had the event.
+        Datasets in alphabetical order; with several, then merged, standardised and within.
+        Intervals are 95 %, with NaN as both ends if fewer than 5 patients had the event.
 
     Raises:
         ValueError: In one of the rows no two patients can be compared.
@@ -142,29 +160,65 @@ def cross_dataset_table(
     dataset = labels(dataset, n, "dataset")
     patient = np.arange(n) if patient is None else labels(patient, n, "patient")
 
-    def row(name, c, area, chosen, *further):
-        result = {"data": name, "slides": int(chosen.sum()), "events": int(event[chosen].sum())}
+    def judged(name, c, area, chosen, *further):
         arrays = [a[chosen] for a in (y_true, risk, *further)]
-        for key, metric in (("c", c), ("auroc", area)):
-            try:
-                interval = event_interval(
-                    metric, *arrays, patient=patient[chosen], repeats=repeats, seed=seed
-                )
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-            result["c_index" if key == "c" else key] = interval.value
-            result[f"{key}_low"], result[f"{key}_high"] = interval.low, interval.high
-        return result
+        drawn = {"patient": patient[chosen], "repeats": repeats, "seed": seed}
+        try:
+            found = event_interval(c, *arrays, **drawn)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+        try:
+            areas = event_interval(area, *arrays, **drawn)
+        except ValueError:
+            areas = None
+        return DatasetScores(name, int(chosen.sum()), int(event[chosen].sum()), found, areas)
 
     names = np.unique(dataset)
-    rows = [row(str(name), harrell_c, auroc, dataset == name) for name in names]
+    rows = [judged(str(name), harrell_c, auroc, dataset == name) for name in names]
     if len(names) > 1:
         everything = np.ones(n, bool)
         rows += [
-            row("merged", harrell_c, auroc, everything),
-            row("standardised", merged_c, merged_auroc, everything, dataset),
-            row("within", within_dataset_c, within_dataset_auroc, everything, dataset),
+            judged("merged", harrell_c, auroc, everything),
+            judged("standardised", merged_c, merged_auroc, everything, dataset),
+            judged("within", within_dataset_c, within_dataset_auroc, everything, dataset),
         ]
+    return rows
+
+
+def cross_dataset_table(
+    y_true: ArrayLike,
+    risk: ArrayLike,
+    dataset: ArrayLike,
+    patient: ArrayLike | None = None,
+    repeats: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Return :func:`cross_dataset_scores` as a table.
+
+    Args:
+        y_true: As there.
+        risk: As there.
+        dataset: As there.
+        patient: As there.
+        repeats: As there.
+        seed: As there.
+
+    Returns:
+        One row per way, with the columns ``data``, ``slides``, ``events``, ``c_index``, ``c_low``,
+        ``c_high``, ``auroc``, ``auroc_low`` and ``auroc_high``. What is not defined is NaN.
+
+    Raises:
+        ValueError: As there.
+    """
+    undefined = Interval(np.nan, np.nan, np.nan, 0)
+    rows = []
+    for row in cross_dataset_scores(y_true, risk, dataset, patient, repeats, seed):
+        area = row.auroc or undefined
+        rows.append(
+            {"data": row.data, "slides": row.slides, "events": row.events}
+            | {"c_index": row.c.value, "c_low": row.c.low, "c_high": row.c.high}
+            | {"auroc": area.value, "auroc_low": area.low, "auroc_high": area.high}
+        )
     return pd.DataFrame(rows)
 
 

@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from sksurv.compare import compare_survival
 from sksurv.nonparametric import kaplan_meier_estimator
 
+from resbuilder.common.words import count
 from survival.metrics.arrays import entries, follow_up, labels, scores, structured
 
 
@@ -73,7 +74,9 @@ def risk_thresholds(risk: ArrayLike, groups: int = 2) -> np.ndarray:
     thresholds = np.quantile(risk, np.arange(1, groups) / groups)
     if len(np.unique(assign_risk_groups(risk, thresholds))) < groups:
         raise ValueError(
-            f"the scores have too many equal values for {groups} groups; use fewer groups"
+            f"{len(risk)} scores with {count(len(np.unique(risk)), 'different value')} cannot be "
+            f"divided into {groups} groups of equal size"
+            + ("; use fewer groups" if groups > 2 else "")
         )
     return thresholds
 

@@ -109,4 +109,5 @@ def _table(part: Part, horizon: float) -> pd.DataFrame:
         )
     baseline = BaselineHazard(*patients_of(part.train))
     survival = baseline.survival(risk, [horizon])
-    return calibration_table(y_true, survival, horizon, groups)
+    # Probabilities round to 0 and 1; log-hazards are still different then.
+    return calibration_table(y_true, survival, horizon, groups, risk)

@@ -9,7 +9,7 @@ import numpy as np
 
 from survival.metrics import (
     Interval,
-    cross_dataset_table,
+    cross_dataset_scores,
     event_interval,
     harrell_c,
     time_dependent_auroc,
@@ -100,7 +100,7 @@ def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, se
     found, reasons, cost = {}, [], ""
     try:
         lines = _judge(rows, np.ones(len(rows.risk), bool), repeats, seed)
-        # cross_dataset_table sorts the datasets, and appends the combined rows.
+        # cross_dataset_scores sorts the datasets, and appends the combined rows.
         count = len(block.datasets)
         merged = [replace(line, name=TOGETHER[line.name]) for line in lines[count:]]
         found = {line.name: line for line in [*lines[:count], *merged]}
@@ -113,13 +113,18 @@ def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, se
                 (found[name],) = _judge(rows, rows.dataset == name, repeats, seed)
             except ValueError as error:
                 reasons.append(str(error))
+    reasons += [
+        f"{name}: no AUROC of the event, because all of its patients have it"
+        for name, line in found.items()
+        if "auroc" not in line.scores
+    ]
     names = block.datasets + (list(TOGETHER.values()) if len(block.datasets) > 1 else [])
     lines = [found.get(name) or _size(name, rows) for name in names]
     return Table(block.title, unit, lines, list(dict.fromkeys(reasons)), cost)
 
 
 def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[Line]:
-    table = cross_dataset_table(
+    judged = cross_dataset_scores(
         rows.y_true[chosen],
         rows.risk[chosen],
         rows.dataset[chosen].astype(str),
@@ -129,15 +134,12 @@ def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[Li
     )
     return [
         Line(
-            row["data"],
-            row["slides"],
-            row["events"],
-            {
-                "harrell": Interval(row["c_index"], row["c_low"], row["c_high"], repeats),
-                "auroc": Interval(row["auroc"], row["auroc_low"], row["auroc_high"], repeats),
-            },
+            row.data,
+            row.slides,
+            row.events,
+            {"harrell": row.c} | ({} if row.auroc is None else {"auroc": row.auroc}),
         )
-        for row in table.to_dict("records")
+        for row in judged
     ]
 
 

@@ -115,11 +115,14 @@ def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
         plan = replace(plan, fit_factor=plan.downsample / wanted)
     if not _fits(plan, settings):
         ratio = max(n / m for n, m in zip(plan.size, settings.canvas, strict=True))
+        if settings.mpp is None:
+            coarser = f"a downsample of about {math.ceil(plan.downsample * ratio)}"
+        else:
+            coarser = f"an mpp of about {math.ceil(settings.mpp * ratio)}"
         raise SlideError(
             f"its image of {plan.size[0]}x{plan.size[1]} pixels is larger than the canvas of "
             f"{settings.canvas[0]}x{settings.canvas[1]}; give --fit to shrink such slides, or "
-            "choose a larger canvas or a downsample of about "
-            f"{math.ceil(plan.downsample * ratio)}"
+            f"choose a larger canvas or {coarser}"
         )
     return plan
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from resbuilder.common.words import count
-from survival.names import OF_SLIDES, find_files, standard_names, warn_of_similar
+from survival.names import OF_SLIDES, find_files, standard_names, walk, warn_of_similar
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
@@ -21,6 +21,8 @@ SUFFIXES = (
     *(".svs", ".ndpi", ".mrxs", ".tif", ".tiff", ".scn", ".bif", ".svslide"),
     *(".vms", ".vmu", ".czi", DICOM),
 )
+# Suffixes of a manifest.
+TABLES = (".csv", ".tsv", ".txt")
 # Columns that are added to those of the input manifest.
 PROVENANCE = (
     *("output", "status", "reason", "vendor", "slide_width", "slide_height", "level"),
@@ -60,8 +62,9 @@ def list_jobs(
     files of a DICOM series are one slide, named after the first of them.
 
     Args:
-        sources: Slides and folders; or one CSV file with a column ``slide`` and optionally
-            ``downsample``, ``mpp`` or ``slide_mpp``, whose empty cells mean the default settings.
+        sources: Slides and folders; or one CSV file (.csv, .tsv or .txt) with a column ``slide``
+            and optionally ``downsample``, ``mpp`` or ``slide_mpp``, whose empty cells mean the
+            default settings.
             A slide that is not found at its path is searched in the sub-folders, by its file name
             if that occurs only once.
         settings: Default settings.
@@ -74,7 +77,7 @@ def list_jobs(
         ValueError: No slide is found, a slide does not exist, the manifest is invalid, or the
             images of two slides would have the same path.
     """
-    manifests = [source for source in sources if source.suffix.lower() == ".csv"]
+    manifests = [source for source in sources if source.suffix.lower() in TABLES]
     if manifests and not manifests[0].is_dir():
         if len(sources) > 1:
             raise ValueError(f"give either {manifests[0]} alone, or slides and folders")
@@ -117,13 +120,7 @@ def _one_for_each_series(jobs: list[Job]) -> list[Job]:
 def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
     found: list[Path] = []
     ignored: list[Path] = []
-    entered = set()
-    for here, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        # A link may point back to a parent folder.
-        if (real := os.path.realpath(here)) in entered:
-            folders.clear()
-            continue
-        entered.add(real)
+    for here, folders, names in walk(folder, onerror=_raise):
         # A MIRAX slide keeps its data in a folder of its own name.
         folders[:] = [f for f in folders if f"{f}.mrxs" not in names and not f.startswith(".")]
         for name in (n for n in names if not n.startswith(".")):

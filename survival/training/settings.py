@@ -61,9 +61,11 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "micro_batch"):
-            if name != "micro_batch" or self.micro_batch is not None:
-                whole_number(name, getattr(self, name))
+        whole_number("epochs", self.epochs)
+        # A slide alone has nobody to be compared with, so nothing would be learnt.
+        whole_number("batch_size", self.batch_size, least=2)
+        if self.micro_batch is not None:
+            whole_number("micro_batch", self.micro_batch)
         whole_number("seed", self.seed, least=0)
         for name in ("learning_rate", "width"):
             number(name, getattr(self, name), "a number > 0", lambda v: v > 0)

@@ -76,6 +76,7 @@ def train(
     settings, out = settings or TrainingSettings(), Path(out)
     if not cohort.part("train").event.any():
         raise ValueError("split 'train' has no event, so there is nothing to learn")
+    _check_training(cohort, settings)
     _check_validation(cohort, settings)
     number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
@@ -166,6 +167,19 @@ class _Validation(keras.callbacks.Callback):
         finite = np.isfinite(log_hazard).all()
         logs["val_loss"] = float(self.loss(self.targets, log_hazard))
         logs["val_cindex"] = stratified_c(self.targets, log_hazard) if finite else float("nan")
+
+
+def _check_training(cohort: Cohort, settings: TrainingSettings) -> None:
+    """Refuse a training split in which no two slides are compared: the loss would be constant."""
+    part = cohort.part("train")
+    try:
+        stratified_c(part.y_true(settings.strata), np.zeros(len(part)))
+    except ValueError:
+        within = " within a dataset" if settings.strata else ""
+        raise ValueError(
+            f"split 'train' has no two slides that can be compared{within}, so there is nothing to "
+            "learn: in each comparison, one must have the event while the other is followed"
+        ) from None
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:

@@ -127,6 +127,33 @@ def test_copies_of_a_slide_are_found_by_check_and_split(tmp_path, manifest):
     assert not (tmp_path / "split.csv").exists()
 
 
+def test_only_the_files_of_the_named_dataset_are_needed(tmp_path, manifest):
+    slides = tmp_path / "slides"
+    slides.mkdir()
+    for i in range(0, 24, 2):
+        (slides / f"s{i}.svs").write_text(f"{i}")
+    assert run("check", manifest, "--dataset", "A", "--slides", slides).exit_code == 0
+    said = refused("check", manifest, "--dataset", "B", "--slides", slides)
+    assert "12 files not found in" in said and "s1.svs" in said
+
+
+def test_times_of_other_endpoints_keep_their_decimals(tmp_path):
+    """A file with semicolons may have decimal commas; the split file has decimal points."""
+    rows = "".join(f"s{i}.svs;P{i};{i},5;{i % 2};{i},25;{i % 2}\n" for i in range(1, 25))
+    path, out = tmp_path / "a.csv", tmp_path / "split.csv"
+    path.write_text("slide;patient;time;event;dss_time;dss_event\n" + rows)
+    assert run("split", path, "--out", out).exit_code == 0
+    result = run("check", out, "--time", "dss_time", "--event", "dss_event")
+    assert result.exit_code == 0, result.output
+    assert {row["dss_time"] for row in map(dict, csv.DictReader(out.open()))} >= {"1.25", "24.25"}
+
+
+def test_names_in_brackets_are_printed_whole(tmp_path, manifest):
+    manifest.write_text(MANIFEST.replace(",A\n", ",A [old][/x]\n"))
+    result = run("summary", manifest)
+    assert result.exit_code == 0 and "A [old][/x]" in result.output
+
+
 def test_from_cbioportal(tmp_path):
     clinical = tmp_path / "data_clinical_patient.txt"
     clinical.write_text(

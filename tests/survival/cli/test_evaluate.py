@@ -32,13 +32,13 @@ def evaluate(tmp_path):
     for n in i:
         Image.new("RGB", (24, 16), (8 * int(n), 100, 100)).save(images / f"s{n}.png")
 
-    def call(event, *options):
+    def call(event, *options, **columns):
         slides, patients = ([f"{c}{n}{end}" for n in i] for c, end in (("s", ".svs"), ("P", "")))
         split = np.where(i < 20, "test", np.where(i < 25, "train", "validation"))
         cohort = Cohort(slides, patients, 1.0 + i % 7, event, np.where(i % 2, "A", "B"), split)
         cohort.write(tmp_path / "cohort.csv")
         table = pd.read_csv(tmp_path / "cohort.csv")
-        table = table.assign(rfs_time=table["time"], rfs_event=table["event"])
+        table = table.assign(rfs_time=table["time"], rfs_event=table["event"], **columns)
         table.to_csv(tmp_path / "cohort.csv", index=False)
         given = ("--manifest", tmp_path / "cohort.csv", "--images", images, "--overwrite")
         return CliRunner().invoke(main, ["evaluate", str(out), *map(str, given), *options])
@@ -65,6 +65,25 @@ def test_only_the_slides_to_evaluate_need_events(evaluate):
     assert len(Run(out).evaluations["cohort"]) == 30
     result = call(i > 20)
     assert result.exit_code == 2 and "split 'test' has no event" in result.stderr
+
+
+def test_an_evaluation_with_late_entries_is_replaced(evaluate):
+    call, out = evaluate
+    event = np.arange(30) % 3 == 0
+    for _ in range(2):
+        result = call(event, entry=0.5)
+        assert result.exit_code == 0, result.output
+    assert (Run(out).evaluations["cohort"]["entry"] == 0.5).all()
+
+
+def test_the_c_index_remains_if_everyone_has_the_event(evaluate):
+    call, _ = evaluate
+    result = call(np.ones(30, bool), "--json")
+    scores = {row["data"]: row for row in json.loads(result.stdout)["scores"]}
+    assert scores["A"]["c_index"] > 0 and scores["A"]["auroc"] is None
+    lines = [line.split() for line in call(np.ones(30, bool)).stdout.splitlines()]
+    (line,) = (line for line in lines if line[:1] == ["A"])
+    assert line[-1] == "–"
 
 
 def test_warnings_about_known_patients_and_another_endpoint(evaluate):

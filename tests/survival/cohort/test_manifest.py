@@ -30,6 +30,16 @@ def problems_of(path, **options):
     return list(error.value.problems)
 
 
+def test_frames_that_were_concatenated_need_no_new_index():
+    """The second scanner has another slide of patient P0."""
+    frames = [
+        pd.DataFrame({"slide": [f"{d}{i}" for i in range(2)], "patient": ["P0", f"P{d}"]})
+        for d in "ab"
+    ]
+    joined = pd.concat([frame.assign(time=[3, 5], event=[1, 0]) for frame in frames])
+    assert Cohort.from_frame(joined).slide.tolist() == ["a0", "a1", "b0", "b1"]
+
+
 def test_reads_slides_follow_up_and_splits(tmp_path):
     cohort = Cohort.read(write(tmp_path, GOOD))
     assert cohort.slide.tolist() == ["a1.svs", "a2.svs", "b.svs", "c.svs"]

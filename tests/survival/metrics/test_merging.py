@@ -12,6 +12,7 @@ from survival.metrics import (
     BaselineHazard,
     auroc,
     count_pairs,
+    cross_dataset_scores,
     cross_dataset_table,
     harrell_c,
     kaplan_meier,
@@ -107,6 +108,17 @@ def test_the_table_of_one_dataset_and_a_dataset_that_cannot_be_evaluated():
         cross_dataset_table(y, risk, dataset, repeats=5)
     with pytest.raises(ValueError, match=r"dataset must have shape \(150,\)"):
         within_dataset_c(y, risk, ["A"])
+
+
+def test_without_censoring_only_the_auroc_of_that_dataset_is_missing():
+    y, risk, dataset = two_scanners()
+    y[dataset == "B", 1] = 1
+    table = cross_dataset_table(y, risk, dataset, repeats=5).set_index("data")
+    assert table["c_index"].notna().all()
+    assert table.index[table["auroc"].isna()].tolist() == ["B"]
+    rows = cross_dataset_scores(y, risk, dataset, repeats=5)
+    assert [row.auroc is None for row in rows] == [False, True, False, False, False]
+    assert rows[0].c.repeats == 5
 
 
 def test_the_columns_of_a_cohort_can_be_passed_directly():

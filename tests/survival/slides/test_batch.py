@@ -297,6 +297,17 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     assert row["output"] == "one.png"
 
 
+def test_a_manifest_may_be_separated_by_tabs_and_its_slides_behind_links(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "links").symlink_to(folder, target_is_directory=True)
+    (folder / "up").symlink_to(elsewhere, target_is_directory=True)  # a loop
+    manifest = tmp_path / "cohort.tsv"
+    manifest.write_text("patient\tslide\nP1\ttwo.tif\n")
+    (row,) = preprocess_slides(manifest, tmp_path / "out", **SMALL, root=elsewhere)
+    assert (row["status"], row["patient"]) == ("ok", "P1")
+
+
 @pytest.mark.parametrize(
     ("rows", "said"),
     [

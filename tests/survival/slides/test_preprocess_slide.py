@@ -1,6 +1,8 @@
 """One slide: level, average, colours, position, and what is refused."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import tifffile
 import xxhash
 from PIL import Image, ImageCms
 
+from survival.images import CanvasImages
 from survival.slides import SlideError, preprocess_slide
 from survival.slides.preprocess import read_provenance
 from survival.slides.reading import _corner, _cut
@@ -237,9 +240,25 @@ def test_the_whole_file_is_hashed_on_request(svs, tmp_path):
     assert a == f"xxh3:{xxhash.xxh3_128(svs.read_bytes()).hexdigest()}"
 
 
+def test_copies_of_a_slide_are_recognised_without_a_manifest(tmp_path, svs):
+    """The images differ, because they note the time of the slide's file."""
+    for name in ("a", "b"):
+        shutil.copy(svs, tmp_path / f"{name}.svs")
+        os.utime(tmp_path / f"{name}.svs", (ord(name), ord(name)))
+        image = preprocess_slide(tmp_path / f"{name}.svs", 64, (60, 50))
+        image.save(tmp_path / f"{name}.png")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+    contents = CanvasImages(tmp_path, ["a.svs", "b.svs"]).contents
+    assert contents == [image.provenance["content"]] * 2
+    Image.new("RGB", (60, 50)).save(tmp_path / "c.png")
+    assert CanvasImages(tmp_path, ["c.svs"]).contents[0].startswith("file:")
+
+
 def test_a_slide_larger_than_the_canvas_is_refused_or_reduced_further(svs, tissue):
     with pytest.raises(SlideError, match="278x371 pixels is larger than the canvas of 300x200"):
         preprocess_slide(svs, 8, (300, 200))
+    with pytest.raises(SlideError, match="a larger canvas or an mpp of about 8"):
+        preprocess_slide(svs, canvas=(300, 200), mpp=4)
     result = preprocess_slide(svs, 8, (300, 200), fit=True)
     record = result.provenance
     assert record["height"] == 200 and record["total_factor"] == pytest.approx(2967 / 200)

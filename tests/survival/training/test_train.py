@@ -184,6 +184,10 @@ def test_cohorts_without_events_are_refused_before_anything_is_written(tissue, t
     ):
         censored = cohort.select(~cohort.event | (cohort.split != "train"))
         train(censored, images, tmp_path / "run")
+    train_part = cohort.split == "train"
+    last = np.flatnonzero(train_part & cohort.event)[:1]
+    with pytest.raises(ValueError, match="no two slides that can be compared, so there"):
+        train(cohort.select([*np.flatnonzero(~train_part), *last]), images, tmp_path / "run")
     held = cohort.split == "validation"
     with pytest.raises(
         ValueError,
@@ -209,6 +213,7 @@ def test_a_diverging_training_is_an_error(tissue, tmp_path):
     [
         {"epochs": 0},
         {"batch_size": 2.5},
+        {"batch_size": 1},
         {"learning_rate": -1},
         {"width": float("nan")},
         {"mean_penalty": -1},

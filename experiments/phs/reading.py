@@ -117,6 +117,8 @@ class Tried:
         if not self.braked:
             return "not measured yet"
         if self.epoch is None:
-            return "refuted: x is not reached"
+            return "x is not reached" if self.reading.taken else "refuted: x is not reached"
         difference = self.accuracy[1] - self.reading.printed[1].accuracy
+        if self.reading.taken:
+            return f"adopted: {signed([difference])} points"
         return f"refuted: {signed([difference])} points" if abs(difference) > FAR else "fits"

@@ -101,8 +101,9 @@ COLUMNS = {
     "thesis, ours": "test accuracy after the last epoch, in %; the difference is in points",
     "brakes in epoch": "when x is reached, or the lowest average loss",
     "epochs": "length of the trainings",
-    "verdict": f"refuted: x is not reached, or the accuracy with braking is more than "
-    f"{100 * FAR:g} points from the printed one",
+    "verdict": f"refuted: x is not reached in at least the epochs that the adopted reading needs, "
+    f"or the accuracy with braking is more than {100 * FAR:g} points from the printed one; for the "
+    "adopted reading, its difference",
 }
 
 

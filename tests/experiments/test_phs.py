@@ -366,7 +366,7 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_more_than_two_and_a_hal
     path.write_text(json.dumps(results))
     found = readings.tried(path)
     assert [one.verdict for one in found[:4]] == [
-        "fits",
+        "adopted: −0.02 points",
         "refuted: −3.32 points",
         "refuted: x is not reached",
         "not measured yet",
@@ -375,11 +375,11 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_more_than_two_and_a_hal
     batches = {
         one.reading.answer: one.verdict for one in found if one.reading.question == "batch size"
     }
-    assert batches["batches of 128"] == "refuted: x is not reached"
+    assert batches["batches of 128"] == "x is not reached"
     readings.publish_from(path)
     text = (tmp_path / "readings.md").read_text()
     assert text.startswith("# What the thesis leaves open") and "- **verdict**: refuted" in text
-    assert "| 90.36 / 91.02 | 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 42 | fits |" in text
+    assert "| 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 42 | adopted: −0.02 points |" in text
     assert path.with_suffix(".png").stat().st_size > 10_000
 
 

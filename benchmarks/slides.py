@@ -130,7 +130,7 @@ def compare(
             reached = "reached" if np.median(ratios[:, 1]) <= goal else "MISSED"
             judged = f", goal <= {goal}: {reached}"
         print(f"  ratio in processor time {quartiles(ratios[:, 1])}{judged}")
-        print(f"  ratio {quartiles(ratios[:, 0])}; the images differ by {differ:.2f} grey levels")
+        print(f"  ratio {quartiles(ratios[:, 0])}; the images differ by {differ:.2f} gray levels")
     if sys.platform == "linux":
         command = [sys.executable, "-c", PEAK, str(path)]
         peak = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from phs_optimizer.energy import EnergyLogger
 
 # Okabe and Ito's palette, distinguishable with all common color vision deficiencies.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
-EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GREY, "stop": GREY}
+BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6B7280"
+EVENT_COLORS = {"brake": RED, "accelerate": GREEN, "adjust": GRAY, "stop": GRAY}
 
 
 def plot_energy(energy: EnergyLogger | Sequence[dict]) -> Figure:
@@ -90,7 +90,7 @@ def plot_braking(callback: GoalOrientedBraking) -> Figure:
     steps, losses = zip(*callback.trace, strict=True)
     axes.plot(steps, losses, color=BLUE, label="average training loss")
     if not callback.policy.automatic:
-        axes.axhline(callback.policy.target_loss, color=GREY, linestyle="--", label="goal")
+        axes.axhline(callback.policy.target_loss, color=GRAY, linestyle="--", label="goal")
     for number, event in enumerate(callback.events, start=1):
         color = EVENT_COLORS[event["action"]]
         text = f"{number}. {event['action']}, γ = {event['friction']:g}: {event['reason']}"

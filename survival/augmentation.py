@@ -26,7 +26,7 @@ def flip(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def stain(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Change the amounts of haematoxylin, eosin and the residual stain at random.
 
-    This imitates the staining of different laboratories. The colour deconvolution of Ruifrok and
+    This imitates the staining of different laboratories. The color deconvolution of Ruifrok and
     Johnston (2001) separates the stains. Where there is tissue, each stain is scaled and shifted,
     as in Tellez et al. (2019), and the stains are combined again.
 

@@ -16,7 +16,7 @@ from PIL import Image
 from resbuilder.common.files import atomically
 from survival.cohort import Cohort
 
-# For each scanner: number of patients, micrometres per pixel, and factors on the colours.
+# For each scanner: number of patients, micrometres per pixel, and factors on the colors.
 SCANNERS = {
     "A": (90, 0.5, (1.0, 1.0, 1.0)),
     "B": (30, 0.25, (0.95, 0.96, 1.0)),
@@ -44,7 +44,7 @@ def write_slides(
     """
     windows, total = _windows(), sum(patients for patients, *_ in SCANNERS.values())
     done, cohorts = 0, {}
-    for number, (scanner, (patients, mpp, colours)) in enumerate(SCANNERS.items()):
+    for number, (scanner, (patients, mpp, colors)) in enumerate(SCANNERS.items()):
         (folder / scanner).mkdir(exist_ok=True)
         random = np.random.default_rng(number)
         stained = random.random(patients)
@@ -53,7 +53,7 @@ def write_slides(
         for i, slide in enumerate(slides):
             if not (folder / slide).exists():
                 section = _section(windows, stained[i], np.random.default_rng((number, i)))
-                pixels = np.uint8(section * np.array(colours) + 0.5)
+                pixels = np.uint8(section * np.array(colors) + 0.5)
                 _write(folder / slide, Image.fromarray(pixels), mpp)
             progress(done := done + 1, total)
         names = [f"{scanner}{i + 1:03}" for i in range(patients)]

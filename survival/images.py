@@ -81,7 +81,7 @@ class CanvasImages:
         return chosen
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the images' names and file sizes, to recognise other images."""
+        """Return the SHA-256 of the images' names and file sizes, to recognize other images."""
         files = ((path.relative_to(self.folder), path.stat().st_size) for path in self.paths)
         text = "".join(f"{name.as_posix()}\0{size}\n" for name, size in files)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -75,16 +75,16 @@ def test_the_wheel_contains_the_three_packages_and_nothing_else(wheel):
     assert held == wanted
 
 
-def test_the_wheel_includes_commands_licence_and_version(wheel):
+def test_the_wheel_includes_commands_license_and_version(wheel):
     with ZipFile(wheel) as archive:
         (info,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
         scripts = archive.read(f"{info}/entry_points.txt").decode()
         metadata = archive.read(f"{info}/METADATA").decode()
-        licence = archive.read(f"{info}/licenses/LICENSE").decode()
+        license = archive.read(f"{info}/licenses/LICENSE").decode()
     assert "resbuilder = resbuilder.cli:main" in scripts
     assert "License-Expression: Apache-2.0" in metadata
     assert f"\nVersion: {version('resbuilder')}\n" in metadata
-    assert licence == (ROOT / "LICENSE").read_text()
+    assert license == (ROOT / "LICENSE").read_text()
 
 
 def test_the_wheel_works_away_from_the_checkout(wheel, tmp_path):

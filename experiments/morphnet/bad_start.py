@@ -5,7 +5,7 @@
     python -m experiments.morphnet.bad_start --preset quick
     python -m experiments.morphnet.bad_start --preset thesis
 
-Each of twenty iterations trains with MorphNet's term from random initialisation, keeps the alive
+Each of twenty iterations trains with MorphNet's term from random initialization, keeps the alive
 channels, and scales their numbers to the same budget. Accuracy is that of the training with the
 term. The last widths are suggested but not trained. The network has batch normalization, and no
 dense layer before the logits.

@@ -81,7 +81,7 @@ def build(family: str) -> keras.Model:
 def images_for(model: keras.Model) -> np.ndarray:
     """Return images (IMAGES, side, side, 3) from 0 to 255 that a network can tell apart.
 
-    Each has its own colours in four fields, and noise. Networks hardly distinguish pure noise.
+    Each has its own colors in four fields, and noise. Networks hardly distinguish pure noise.
     """
     rng, side = np.random.default_rng(0), model.input_shape[1]
     fields = rng.uniform(0, 255, (IMAGES, 2, 2, 3)).repeat(side, axis=1).repeat(side, axis=2)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from experiments.morphnet.iterations import Iterations, pareto_front
 from experiments.morphnet.network import LAYERS, size
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED, styled
+from resbuilder.common.figures import BLUE, GRAY, GREEN, INK, ORANGE, RED, styled
 from resbuilder.report.style import log_axis, new_figure, percent_axis, si_axis, whole_axis
 
 START_STYLE = {"large": (BLUE, "o"), "small": (ORANGE, "s"), "unbalanced": (GREEN, "D")}
@@ -169,7 +169,7 @@ def _starts(axes, trajectories: list[list[list[dict]]]) -> None:
     """Draw lines where the second and the third training start."""
     longest = max(trajectories, key=len)
     for records in longest[1:]:
-        axes.axvline(records[0]["step"], color=GREY, linewidth=1, linestyle=":")
+        axes.axvline(records[0]["step"], color=GRAY, linewidth=1, linestyle=":")
 
 
 def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) -> None:
@@ -185,7 +185,7 @@ def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) 
         axes.plot(
             [cost(group[0]) for group in groups],
             [np.mean([shown(n) for n in group]) for group in groups],
-            color=GREY,
+            color=GRAY,
             marker="s",
             markersize=4,
             label="widths scaled uniformly",
@@ -264,7 +264,7 @@ def bad_start(starts: dict[str, list[dict]], distances: np.ndarray) -> Figure:
         rounds = np.arange(len(distances))
         for values, color, marker, label in (
             (distances[:, 0], INK, "o", "largest, between two starts"),
-            (distances[:, 1], GREY, "s", "deviation over seeds of a start"),
+            (distances[:, 1], GRAY, "s", "deviation over seeds of a start"),
         ):
             apart.plot(rounds, values, color=color, marker=marker, markersize=4, label=label)
         apart.set(ylim=(0, 1.1 * np.nanmax(distances)), ylabel="octaves (factors of 2)")

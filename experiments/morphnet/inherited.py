@@ -235,11 +235,11 @@ def over_seeds(values: list[float]) -> str:
 
 def drawn(results: list[dict]) -> Figure:
     """Draw test accuracy over FLOPs for each method: means, and each seed as a point."""
-    from resbuilder.common.figures import BLUE, GREY, ORANGE, styled
+    from resbuilder.common.figures import BLUE, GRAY, ORANGE, styled
     from resbuilder.report.style import new_figure, percent_axis
 
     shares = by_share(results)
-    colors = {"scaled": GREY, "pruned": ORANGE, "morphnet": BLUE}
+    colors = {"scaled": GRAY, "pruned": ORANGE, "morphnet": BLUE}
     with styled():
         figure = new_figure(4.0)
         axes = figure.subplots()

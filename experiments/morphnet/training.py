@@ -50,11 +50,11 @@ def train(
     strength: float = 0.0,
     record_every: int | None = None,
 ) -> dict:
-    """Train a network from random initialisation.
+    """Train a network from random initialization.
 
     Args:
         job: ``dataset``, ``data_dir``, ``limit`` (number of training and validation images, None
-            for all), ``batch_size``, ``seed`` (of the initialisation and of the order of the
+            for all), ``batch_size``, ``seed`` (of the initialization and of the order of the
             images), and optionally ``setting``: changes to :data:`SETTING`.
         widths: Channels of the two convolutions, and units of the dense layer if there is one.
         epochs: Number of epochs.

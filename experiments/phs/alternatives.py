@@ -25,6 +25,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, standard_options
 from experiments.measuring import measure, publish, results_file, stored
 from experiments.phs.rows import TITLES
+from experiments.phs.tuning import setting_of, with_best_setting
 from resbuilder.common.cli import Command
 
 # Pairs of rate and momentum: long-run steps of 0.1 to 1 …
@@ -96,15 +97,7 @@ def chosen(results: list[dict], method: str) -> list[dict]:
         One result for each finished seed; none without seed 0.
     """
     of_method = [r for r in results if r["job"]["method"] == method]
-    first = [r for r in of_method if r["job"]["seed"] == 0]
-    if not first:
-        return []
-    best = _pair(max(first, key=lambda r: best_validation(r["history"])))
-    return [r for r in of_method if _pair(r) == best]
-
-
-def _pair(result: dict) -> tuple[float, float]:
-    return result["job"]["learning_rate"], result["job"]["momentum"]
+    return with_best_setting(of_method, lambda r: best_validation(r["history"]))
 
 
 def of_table(path: Path) -> dict[str, list[dict]]:
@@ -154,7 +147,7 @@ def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict
     results = stored(path) if path.is_file() else []
     jobs: dict[str, dict] = {}
     for method, (_, _, pairs) in METHODS.items():
-        best = [*map(_pair, chosen(results, method)), pairs[0]][:1]
+        best = [*map(setting_of, chosen(results, method)), pairs[0]][:1]
         jobs |= jobs_of(dataset, preset, method, pairs, [0])
         jobs |= jobs_of(dataset, preset, method, best, range(PRESETS[preset][2]))
     return jobs
@@ -190,7 +183,7 @@ def main(dataset: str, preset: str, running: Running) -> None:
 
     for method, (_, _, pairs) in METHODS.items():
         path = run(jobs_of(dataset, preset, method, pairs, [0]))
-        best = [_pair(chosen(stored(path), method)[0])]
+        best = [setting_of(chosen(stored(path), method)[0])]
         publish_from(run(jobs_of(dataset, preset, method, best, seeds)))
 
 

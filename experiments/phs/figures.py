@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter
 from experiments.phs.rows import TITLES, rows
 from experiments.phs.summary import accuracies, final_accuracy
 from experiments.phs.table import Measured
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, RED
+from resbuilder.common.figures import BLUE, GRAY, GREEN, INK, ORANGE, RED
 
 if TYPE_CHECKING:
     from experiments.phs.reading import Tried
@@ -40,7 +40,7 @@ def printed_rows(measured: list[Measured]) -> Figure:
             if not m.histories:
                 continue
             color, seeds = colors[m.row.optimizer], m.accuracy(meaning)
-            axes.plot([m.row.accuracy, np.mean(seeds)], [y, y], color=GREY, linewidth=1, zorder=1)
+            axes.plot([m.row.accuracy, np.mean(seeds)], [y, y], color=GRAY, linewidth=1, zorder=1)
             axes.plot(seeds, [y] * len(seeds), "o", color=color, alpha=0.35, markersize=4)
             axes.plot(np.mean(seeds), y, "o", color=color, markersize=6)
         axes.xaxis.set_major_formatter(PER_CENT)
@@ -193,10 +193,10 @@ def readings(found: list[Tried]) -> Figure:
             axes.plot(row.accuracy, y + shift, "D", color=color, mfc="white", ms=6)
             if measured is not None:
                 ends = [row.accuracy, measured]
-                axes.plot(ends, [y + shift] * 2, color=GREY, linewidth=1, zorder=1)
+                axes.plot(ends, [y + shift] * 2, color=GRAY, linewidth=1, zorder=1)
                 axes.plot(measured, y + shift, "o", color=color, ms=6)
         if y and one.reading.question != found[y - 1].reading.question:
-            axes.axhline(y - 0.5, color=GREY, linewidth=0.8)
+            axes.axhline(y - 0.5, color=GRAY, linewidth=0.8)
     labels = [
         f"{one.reading.answer}\n{TITLES[one.reading.dataset]}: {one.verdict}" for one in found
     ]

@@ -8,18 +8,18 @@ def lenet(input_shape: tuple[int, int, int], seed: int) -> keras.Model:
     """Return LeNet: two convolutions and three dense layers.
 
     It has 44,426 weights on 28×28×1 images and 62,006 on 32×32×3. Kernels and biases are
-    initialised from U(±1/√fan_in), PyTorch's default, because the thesis used PyTorch.
+    initialized from U(±1/√fan_in), PyTorch's default, because the thesis used PyTorch.
 
     Args:
         input_shape: Height, width, channels.
-        seed: Seed of the initialisation.
+        seed: Seed of the initialization.
 
     Returns:
         A Keras model from images to ten logits.
     """
     seeds = keras.random.SeedGenerator(seed)
 
-    def initialised(kind, units, fan_in, **options):
+    def initialized(kind, units, fan_in, **options):
         return kind(
             units,
             kernel_initializer=keras.initializers.RandomUniform(
@@ -37,13 +37,13 @@ def lenet(input_shape: tuple[int, int, int], seed: int) -> keras.Model:
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            initialised(layers.Conv2D, 6, 25 * channels, kernel_size=5, activation="relu"),
+            initialized(layers.Conv2D, 6, 25 * channels, kernel_size=5, activation="relu"),
             layers.MaxPooling2D(),
-            initialised(layers.Conv2D, 16, 25 * 6, kernel_size=5, activation="relu"),
+            initialized(layers.Conv2D, 16, 25 * 6, kernel_size=5, activation="relu"),
             layers.MaxPooling2D(),
             layers.Flatten(),
-            initialised(layers.Dense, 120, flat, activation="relu"),
-            initialised(layers.Dense, 84, 120, activation="relu"),
-            initialised(layers.Dense, 10, 84),
+            initialized(layers.Dense, 120, flat, activation="relu"),
+            initialized(layers.Dense, 84, 120, activation="relu"),
+            initialized(layers.Dense, 10, 84),
         ]
     )

@@ -1,7 +1,7 @@
 """Beyond the thesis: settings of PHS, SGD and Adam for images, tabular data and text.
 
 The three small problems need no download: 8×8 images of digits, the progression of diabetes from
-ten numbers for each patient, and the next character of this repository's licence. Each method's
+ten numbers for each patient, and the next character of this repository's license. Each method's
 settings are chosen by validation loss with seed 0. Test scores are over three seeds, with the
 weights of the epoch that is best on validation data. The defaults of PHS are not tuned. Automatic
 braking ends by itself, after at most three times the epochs of the other methods.
@@ -26,6 +26,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, standard_options
 from experiments.measuring import measure, publish, results_file, stored
 from experiments.phs.small_problems import PROBLEMS, load
+from experiments.phs.tuning import setting_of, with_best_setting
 from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:
@@ -127,18 +128,10 @@ def jobs_of(preset: str, problem: str, method: str, settings, seeds) -> dict[str
     }
 
 
-def _setting(result: dict) -> tuple[float, float]:
-    return result["job"]["learning_rate"], result["job"]["momentum"]
-
-
 def chosen(results: list[dict], problem: str, method: str) -> list[dict]:
     """Return a method's trainings with the setting that seed 0 chooses by validation loss."""
     ours = [r for r in results if (r["job"]["problem"], r["job"]["method"]) == (problem, method)]
-    first = [r for r in ours if r["job"]["seed"] == 0]
-    if not first:
-        return []
-    best = _setting(min(first, key=lambda r: r["validation"]))
-    return [r for r in ours if _setting(r) == best]
+    return with_best_setting(ours, lambda r: -r["validation"])
 
 
 def groups_of(results: list[dict]) -> dict[str, dict[str, list[dict]]]:
@@ -174,7 +167,7 @@ def settings_table(groups: dict[str, dict[str, list[dict]]]) -> str:
     ]
     for problem, of_problem in groups.items():
         for method, results in of_problem.items():
-            rate, momentum = _setting(results[0])
+            rate, momentum = setting_of(results[0])
             step = "–" if method == "Adam" else f"{rate / (1 - momentum):.2g}"
             best, epochs = (
                 ", ".join(str(r[name]) for r in results) for name in ("best_epoch", "epochs")
@@ -239,7 +232,7 @@ def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
     jobs: dict[str, dict] = {}
     for problem, method in itertools.product(PROBLEMS, METHODS):
         settings = METHODS[method]
-        best = [*map(_setting, chosen(results, problem, method)), settings[0]][:1]
+        best = [*map(setting_of, chosen(results, problem, method)), settings[0]][:1]
         jobs |= jobs_of(preset, problem, method, settings, [0])
         jobs |= jobs_of(preset, problem, method, best, range(PRESETS[preset][1]))
     return jobs
@@ -271,7 +264,7 @@ def main(preset: str, running: Running) -> None:
     results = stored(path)
 
     def others(problem: str, method: str) -> dict[str, dict]:
-        best = [_setting(chosen(results, problem, method)[0])]
+        best = [setting_of(chosen(results, problem, method)[0])]
         return jobs_of(preset, problem, method, best, seeds)
 
     publish_from(run(others))

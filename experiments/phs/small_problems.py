@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
-LICENCE = Path(__file__).parents[2] / "LICENSE"
+LICENSE = Path(__file__).parents[2] / "LICENSE"
 CONTEXT = 8  # characters from which the next one is predicted
 
 
@@ -84,9 +84,9 @@ def diabetes() -> Problem:
     return Problem(scaled, layers, outputs=1, batch_size=16)
 
 
-def licence() -> Problem:
+def license() -> Problem:
     """Return 11,000 characters of English prose, each with the 8 before it; the end is the test."""
-    letters, numbers = np.unique(list(LICENCE.read_text()), return_inverse=True)
+    letters, numbers = np.unique(list(LICENSE.read_text()), return_inverse=True)
     windows = np.lib.stride_tricks.sliding_window_view(numbers.astype("int32"), CONTEXT + 1)
 
     def layers():
@@ -105,6 +105,6 @@ def licence() -> Problem:
 PROBLEMS = {
     "digits (images, accuracy)": digits,
     "diabetes (regression, variance explained)": diabetes,
-    "licence (text, accuracy)": licence,
+    "license (text, accuracy)": license,
 }
 load = cache(lambda name: PROBLEMS[name]())

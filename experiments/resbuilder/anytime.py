@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.summary import percent_spread
-from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
+from resbuilder.common.figures import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Curves = dict[str, np.ndarray]
 
-COLORS = (BLUE, ORANGE, GREEN, PURPLE, GREY, RED)
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, GRAY, RED)
 # Fractions of the time for which the table has a column.
 SHOWN = (0.1, 0.25, 0.5, 0.75, 1)
 
@@ -82,7 +82,7 @@ def draw(times: np.ndarray, found: Curves) -> Figure:
         for (method, accuracy), color in zip(found.items(), COLORS, strict=False):
             axes.plot(times, accuracy.T, color=color, alpha=0.35, linewidth=0.8)
             axes.plot(times, accuracy.mean(axis=0), color=color, linewidth=2, label=method)
-        axes.axvline(times[-1] / 10, color=GREY, linewidth=0.8, linestyle=":")
+        axes.axvline(times[-1] / 10, color=GRAY, linewidth=0.8, linestyle=":")
         axes.set_xlabel("processor seconds (dotted: a tenth of the time)")
         axes.set_title("Test accuracy of the best network so far on validation (thin: each seed)")
         percent_axis(axes.yaxis)

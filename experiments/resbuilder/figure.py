@@ -8,10 +8,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from experiments.resbuilder.columns import COLUMNS, FROM_SCRATCH
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.figures import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, RED
 
 COLORS = {
-    "res18": GREY,
+    "res18": GRAY,
     "morphnet": PURPLE,
     "rb-r18": BLUE,
     "rb-0net": RED,

@@ -26,7 +26,7 @@ from experiments.measuring import measure, publish, stored
 from experiments.resbuilder.points import rows_of_points
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, ORANGE
+from resbuilder.common.figures import BLUE, GRAY, ORANGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,7 +146,7 @@ def markdown(results: list[dict]) -> str:
 
 def draw(results: list[dict]) -> Figure:
     """Draw the mean accuracy of each network as a point, a row for each size and projection."""
-    colors = {"one of ζ/2": GREY, "one of ζ": ORANGE, "two of ζ/2": BLUE}
+    colors = {"one of ζ/2": GRAY, "one of ζ": ORANGE, "two of ζ/2": BLUE}
     found = groups(results)
     rows = {
         f"{kind}, {how}": [float(np.mean(accuracies)) for accuracies in group.values()]

@@ -34,7 +34,7 @@ from experiments.resbuilder.race_measured import measure_job as measure_hand_mad
 from experiments.resbuilder.searches import begun
 from experiments.summary import percent_spread
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, ORANGE
+from resbuilder.common.figures import BLUE, GRAY, ORANGE
 from resbuilder.config import SearchConfig
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def _loss(value: float | None) -> str:
 def draw(results: list[dict]) -> Figure:
     """Draw the test accuracies, a row for each network and a point for each seed."""
     table = rows(results)
-    colors = [{RACE: BLUE, REFINED: ORANGE}.get(name, GREY) for name in table]
+    colors = [{RACE: BLUE, REFINED: ORANGE}.get(name, GRAY) for name in table]
     return rows_of_points(table, colors, "Test accuracy (points: seeds)")
 
 

@@ -18,7 +18,7 @@ from experiments.resbuilder.race_jobs import (
     chosen_rates,
 )
 from experiments.summary import percent_spread
-from resbuilder.common.figures import BLUE, GREY
+from resbuilder.common.figures import BLUE, GRAY
 from resbuilder.config import CONTENDERS
 
 if TYPE_CHECKING:
@@ -122,5 +122,5 @@ def markdown(results: list[dict]) -> str:
 def draw(results: list[dict]) -> Figure:
     """Draw the test accuracy of each row, with a point for every seed."""
     table = {name: [r["test"] for r in found.values()] for name, found in rows(results).items()}
-    colors = [BLUE if name == RACE else GREY for name in table]
+    colors = [BLUE if name == RACE else GRAY for name in table]
     return rows_of_points(table, colors, "Test accuracy (points: seeds; bars: mean)", means=True)

@@ -28,7 +28,7 @@ from resbuilder.pipeline.race import Race
 from resbuilder.pipeline.race_trainings import Entrant
 from resbuilder.pipeline.trainings import network_file
 from resbuilder.race import averaging_decay, training_config
-from resbuilder.surgery import draw_insertion, inherit, initialise_block, scale_to_budget
+from resbuilder.surgery import draw_insertion, inherit, initialize_block, scale_to_budget
 from resbuilder.training import Trainer
 from resbuilder.variants import COOLDOWN, TRIAL
 
@@ -139,7 +139,7 @@ class Refinement:
         inherit(trainer.network, source, None, trainer.optimizer, source.optimizer)
         known = {layer.name for layer in source.layers}
         if any(b.name == NEW for b in architecture.blocks) and f"{NEW}_conv1" not in known:
-            initialise_block(trainer.network, NEW, "last_gamma", seed)
+            initialize_block(trainer.network, NEW, "last_gamma", seed)
         loss = None
         if epochs:
             result = trainer.fit(seed, regularize=False, test=False)

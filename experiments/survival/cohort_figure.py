@@ -23,7 +23,7 @@ def draw_cohort(folder: Path) -> Figure:
         folder: The folder that :func:`.two_scanner_cohort.make_cohort` filled.
 
     Returns:
-        The figure, in the colours of the slides. The bars are 0.2 mm long.
+        The figure, in the colors of the slides. The bars are 0.2 mm long.
     """
     cohort = Cohort.read(folder / "cohort.csv")
     truth = pd.read_csv(folder / "truth.csv").set_index("slide").loc[cohort.slide]

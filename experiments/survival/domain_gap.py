@@ -56,11 +56,11 @@ def methods() -> dict[str, dict]:
         penalties
         | {
             "each, stains augmented": each | {"settings": {"augment": ["stain"]}},
-            "each, stains normalised": each | {"normalized": True},
+            "each, stains normalized": each | {"normalized": True},
             "both": both,
             "both, strata": both | {"settings": {"strata": True}},
             "both, stains augmented": both | {"settings": {"augment": ["stain"]}},
-            "both, stains normalised": both | {"normalized": True},
+            "both, stains normalized": both | {"normalized": True},
         }
         | large
     )

@@ -20,7 +20,7 @@ SHAPE = 1.2  # shape of the Weibull distribution: the hazard increases slightly 
 
 
 @dataclass(frozen=True)
-class Centre:
+class Center:
     """The follow-up of a scanner's patients.
 
     Args:
@@ -32,7 +32,7 @@ class Centre:
     closing: float
 
 
-CENTRES = {"A": Centre(event_rate=0.30, closing=np.inf), "B": Centre(event_rate=0.20, closing=72.0)}
+CENTERS = {"A": Center(event_rate=0.30, closing=np.inf), "B": Center(event_rate=0.20, closing=72.0)}
 
 
 @dataclass(frozen=True)
@@ -119,16 +119,16 @@ def draw_fate(rng: np.random.Generator) -> Fate:
     return Fate(latent, FRAILTY * rng.standard_normal(), rng.exponential(), rng.random())
 
 
-def outcomes(fates: list[Fate], centre: Centre, censoring: Censoring) -> list[Outcome]:
-    """Return the outcomes of the patients of a centre.
+def outcomes(fates: list[Fate], center: Center, censoring: Censoring) -> list[Outcome]:
+    """Return the outcomes of the patients of a center.
 
     The event time T has P(T > t) = exp(−(t / scale)^shape · e^h), where h is the log-hazard with
     frailty: proportional hazards. The scale is chosen such that the share of patients whose event
-    precedes their censoring is the event rate of the centre.
+    precedes their censoring is the event rate of the center.
 
     Args:
         fates: Random numbers of the patients.
-        centre: Their centre.
+        center: Their center.
         censoring: Censoring times.
 
     Returns:
@@ -138,11 +138,11 @@ def outcomes(fates: list[Fate], centre: Centre, censoring: Censoring) -> list[Ou
     frailty, exponential, censored = np.array(
         [(fate.frailty, fate.exponential, fate.censored) for fate in fates]
     ).T
-    end = np.minimum(censoring.quantile(censored), centre.closing)
+    end = np.minimum(censoring.quantile(censored), center.closing)
     time = (exponential * np.exp(-seen - frailty)) ** (1 / SHAPE)  # in units of the scale
     # For each patient, the scale up to which the event is observed.
     limits = np.sort(end / time)[::-1]
-    events = round(centre.event_rate * len(fates))
+    events = round(center.event_rate * len(fates))
     time = time * limits[events - 1 : events + 1].mean()
     return [
         Outcome(round(float(min(t, e)), 2), bool(t <= e), float(h), float(f))

@@ -12,14 +12,14 @@ from experiments.survival.gap_tables import (
     penalties,
     values,
 )
-from resbuilder.common.figures import BLUE, GREY, ORANGE, PURPLE
+from resbuilder.common.figures import BLUE, GRAY, ORANGE, PURPLE
 
 COLORS = {"A": BLUE, "B": ORANGE}
 SHORT = {
     "A": "A",
     "B": "B",
     "merged": "merged",
-    "standardised": "merged,\nstandardised",
+    "standardized": "merged,\nstandardized",
     "within": "within\nscanners",
 }
 
@@ -30,7 +30,7 @@ def thesis_figure(results: list[dict]) -> Figure:
     figure = Figure(figsize=(10, 7), layout="constrained")
     (c_index, area), (without, with_penalty) = figure.subplots(2, 2)
     for axes, metric in ((c_index, "c_index"), (area, "auroc")):
-        for shift, value, color in ((-0.13, 0.0, GREY), (0.13, best, PURPLE)):
+        for shift, value, color in ((-0.13, 0.0, GRAY), (0.13, best, PURPLE)):
             _dots(
                 axes,
                 {label: values(groups[value], row, metric) for row, label in SHORT.items()},
@@ -81,7 +81,7 @@ def methods_figure(results: list[dict]) -> Figure:
     groups = by_method(results)
     for shift, row, color in (
         (-0.27, "merged", PURPLE),
-        (0, "standardised", GREY),
+        (0, "standardized", GRAY),
         (0.27, "within", BLUE),
     ):
         found = {name: values(group, row) for name, group in groups.items()}
@@ -99,8 +99,8 @@ def methods_figure(results: list[dict]) -> Figure:
 
 
 def _curves(axes, groups: dict[float, list[dict]], title: str) -> None:
-    """Draw mean C-index over λ, merged and standardised, on test and validation slides."""
-    for row, color in (("merged", PURPLE), ("standardised", GREY)):
+    """Draw mean C-index over λ, merged and standardized, on test and validation slides."""
+    for row, color in (("merged", PURPLE), ("standardized", GRAY)):
         for split, style in (("test", "-"), ("validation", "--")):
             means = [values(group, row, split=split).mean() for group in groups.values()]
             axes.plot(range(len(groups)), means, style, color=color, marker="o", markersize=4,

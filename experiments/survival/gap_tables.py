@@ -11,8 +11,8 @@ from experiments.summary import spread
 ROWS = {
     "A": "A",
     "B": "B",
-    "merged": "merged, not standardised",
-    "standardised": "merged, standardised per scanner",
+    "merged": "merged, not standardized",
+    "standardized": "merged, standardized per scanner",
     "within": "pairs within a scanner",
 }
 METRICS = {"c_index": "C-index", "auroc": "AUROC"}
@@ -79,7 +79,7 @@ def _penalty_table(results) -> str:
 
 
 def _one_penalty_table(results, of: str, title: str) -> str:
-    columns = "validation, merged", "A", "B", "merged", "standardised", "distance of the means"
+    columns = "validation, merged", "A", "B", "merged", "standardized", "distance of the means"
     cells = {
         f"{value:g}": [
             values(group, "merged", split="validation"),

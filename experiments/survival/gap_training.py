@@ -36,7 +36,7 @@ def train_and_judge(job: dict) -> dict:
 
     Returns:
         ``validation`` and ``test``: C-index and AUROC of A, of B, of both merged without and with
-        standardisation per scanner, and within scanners. ``carried``: the same for each network on
+        standardization per scanner, and within scanners. ``carried``: the same for each network on
         the other scanner's slides, if each scanner has its own. ``slides``: ``log_hazard`` and
         ``event`` of the test slides by scanner. ``kept_epochs``: the epochs that were kept.
     """
@@ -83,7 +83,7 @@ def judge(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
         for m in [dataset == scanner]
     }
     rows["merged"] = harrell_c(y_true, risk), auroc(y_true, risk)
-    rows["standardised"] = merged_c(y_true, risk, dataset), merged_auroc(y_true, risk, dataset)
+    rows["standardized"] = merged_c(y_true, risk, dataset), merged_auroc(y_true, risk, dataset)
     rows["within"] = (
         within_dataset_c(y_true, risk, dataset),
         within_dataset_auroc(y_true, risk, dataset),

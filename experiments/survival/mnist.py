@@ -30,7 +30,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, standard_options
 from experiments.measuring import measure, publish, stored
 from resbuilder.common.cli import Command
-from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
+from resbuilder.common.figures import BLUE, GRAY, INK, ORANGE
 
 if TYPE_CHECKING:
     import keras
@@ -81,7 +81,7 @@ def survival_times(digits: np.ndarray) -> np.ndarray:
 
 
 def lenet() -> keras.Model:
-    """Return LeNet from images 28×28×1 to a log-hazard, with Keras' default initialisation."""
+    """Return LeNet from images 28×28×1 to a log-hazard, with Keras' default initialization."""
     import keras
     from keras import layers
 
@@ -105,7 +105,7 @@ def train(job: dict) -> dict:
 
     Args:
         job: ``dataset``, ``data_dir``, ``limit`` (number of training images, None for all),
-            ``epochs``, ``normalization`` of the loss, and ``seed`` of the initialisation and of
+            ``epochs``, ``normalization`` of the loss, and ``seed`` of the initialization and of
             the order of the images. As in the notebook, the order is the same in every epoch.
 
     Returns:
@@ -212,7 +212,7 @@ def draw(results: list[dict]) -> Figure:
     truth = digit_log_hazards()
     order = np.argsort(truth)
     published = [PUBLISHED_TRUTH - value for value in PUBLISHED]
-    curves.plot(np.arange(1, len(published) + 1), published, color=GREY, label="published")
+    curves.plot(np.arange(1, len(published) + 1), published, color=GRAY, label="published")
     for name, group in by_normalization(results).items():
         short = shortfalls(group)
         epochs = np.arange(1, short.shape[1] + 1)

@@ -122,7 +122,7 @@ def paint(
 
 
 def _sections(size, rng) -> list[_Section]:
-    """Draw one section, or two like neighbouring cuts on one slide, and crumbs."""
+    """Draw one section, or two like neighboring cuts on one slide, and crumbs."""
     width, height = size
     y, x = (n * CELL + CELL / 2 for n in np.mgrid[: -(-height // CELL), : -(-width // CELL)])
     count = 1 + (rng.random() < 0.35)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROWS = ("A", "B", "merged", "standardised")
+ROWS = ("A", "B", "merged", "standardized")
 METRICS = ("c_index", "auroc")
 
 
@@ -70,23 +70,23 @@ def scores(
     for row in ROWS:
         chosen = slides.of(row)
         risk = np.asarray(log_hazard, float)
-        if row == "standardised":
-            risk = _standardised(risk, slides.dataset, weights)
+        if row == "standardized":
+            risk = _standardized(risk, slides.dataset, weights)
         result[row] = _judge(
             slides.time[chosen], slides.event[chosen], risk[..., chosen], weights[:, chosen]
         )
     return result
 
 
-def _standardised(risk: np.ndarray, dataset: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _standardized(risk: np.ndarray, dataset: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return risks with mean 0 and deviation 1 for each scanner and draw, shape (repeats, n)."""
     result = np.empty(weights.shape)
     for scanner in np.unique(dataset):
         of_scanner = dataset == scanner
         share = weights[:, of_scanner] / weights[:, of_scanner].sum(axis=1, keepdims=True)
-        centred = risk[of_scanner] - (share @ risk[of_scanner])[:, None]
-        deviation = np.sqrt((share * centred**2).sum(axis=1, keepdims=True))
-        result[:, of_scanner] = centred / np.where(deviation > 0, deviation, 1)
+        centered = risk[of_scanner] - (share @ risk[of_scanner])[:, None]
+        deviation = np.sqrt((share * centered**2).sum(axis=1, keepdims=True))
+        result[:, of_scanner] = centered / np.where(deviation > 0, deviation, 1)
     return result
 
 

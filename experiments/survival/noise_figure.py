@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from experiments.survival.gap_tables import METRICS
 from experiments.survival.noise import interval
 from experiments.survival.noise_tables import LABELS, Measured, noise
-from resbuilder.common.figures import BLUE, GREY, INK, ORANGE
+from resbuilder.common.figures import BLUE, GRAY, INK, ORANGE
 
 
 def differences_figure(found: Measured) -> Figure:
@@ -17,7 +17,7 @@ def differences_figure(found: Measured) -> Figure:
     for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
         for place, row in enumerate(LABELS):
             n = noise(found, row, metric)
-            axes.plot([n.low, n.high], [place] * 2, color=GREY, linewidth=2,
+            axes.plot([n.low, n.high], [place] * 2, color=GRAY, linewidth=2,
                       label="ours, 95 % over test patients and seeds")  # fmt: skip
             axes.plot(interval(n.seeds), [place] * 2, color=BLUE, linewidth=7, alpha=0.45,
                       solid_capstyle="butt", label="ours, 95 % over seeds alone")  # fmt: skip

@@ -17,13 +17,13 @@ THESIS_COLUMNS = {
     "A": "isolated_a_test",
     "B": "isolated_b",
     "merged": "merged_naive",
-    "standardised": "merged_standardized",
+    "standardized": "merged_standardized",
 }
 LABELS = {
     "A": "A",
     "B": "B",
-    "merged": "merged, not standardised",
-    "standardised": "merged, standardised",
+    "merged": "merged, not standardized",
+    "standardized": "merged, standardized",
 }
 
 

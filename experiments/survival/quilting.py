@@ -17,7 +17,7 @@ def quilt(
         patches: Pieces of one texture, uint8 (n, side, side, 3).
         width: Width of the image in pixels.
         height: Height of the image in pixels.
-        overlap: Overlap of neighbours in pixels, a multiple of 4.
+        overlap: Overlap of neighbors in pixels, a multiple of 4.
         rng: Random generator that chooses among the patches that fit well.
 
     Returns:

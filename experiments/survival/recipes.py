@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
-from experiments.survival.follow_up import Censoring, Centre, Fate, Outcome, draw_fate, outcomes
+from experiments.survival.follow_up import Censoring, Center, Fate, Outcome, draw_fate, outcomes
 from experiments.survival.morphology import Latent
 from experiments.survival.scanners import SCANNERS
 from survival.cohort import Cohort
@@ -79,7 +79,7 @@ def random_numbers(seed: int, name: str) -> np.random.Generator:
 
 
 def draw_patients(
-    seed: int, scanner: str, count: int, centre: Centre, censoring: Censoring
+    seed: int, scanner: str, count: int, center: Center, censoring: Censoring
 ) -> list[Patient]:
     """Draw the patients of a scanner and their outcomes.
 
@@ -87,7 +87,7 @@ def draw_patients(
         seed: Seed of the cohort.
         scanner: ``"A"`` or ``"B"``.
         count: Number of patients.
-        centre: The centre. Its ``event_rate`` times ``count``, rounded, is the number of events.
+        center: The center. Its ``event_rate`` times ``count``, rounded, is the number of events.
         censoring: Censoring times.
 
     Returns:
@@ -96,7 +96,7 @@ def draw_patients(
     names = [f"{scanner}{number:04d}" for number in range(1, count + 1)]
     numbers = [random_numbers(seed, name) for name in names]
     fates = [draw_fate(rng) for rng in numbers]
-    drawn = zip(names, fates, outcomes(fates, centre, censoring), numbers, strict=True)
+    drawn = zip(names, fates, outcomes(fates, center, censoring), numbers, strict=True)
     return [Patient(name, scanner, seed, *rest) for name, *rest in drawn]
 
 

@@ -1,7 +1,7 @@
 """Two scanners that show the same tissue differently.
 
 Scanner A has 0.5 µm per pixel (20×) and a pyramid with a factor of 4 between levels. Scanner B has
-0.25 µm per pixel (40×) and a factor of 2. It also has other colours: bluer haematoxylin, redder
+0.25 µm per pixel (40×) and a factor of 2. It also has other colors: bluer haematoxylin, redder
 eosin, paler stains, another gamma, a bluer light and sharper edges. A quarter of scanner B's slides
 have pen marks.
 """
@@ -18,7 +18,7 @@ from experiments.survival.tissue import WHITE
 # Optical densities (red, green, blue) of the textures' haematoxylin and eosin, unit length.
 HAEMATOXYLIN = (0.58, 0.74, 0.34)
 EOSIN = (0.25, 0.83, 0.50)
-# Colours of light through the pens' ink; red as in a real crop of TCGA.
+# Colors of light through the pens' ink; red as in a real crop of TCGA.
 PENS = {"red": (205, 22, 24), "green": (40, 140, 75), "blue": (45, 70, 165)}
 
 
@@ -38,7 +38,7 @@ class Scanner:
         strength: Mean amounts of both stains, relative to the textures.
         spread: Standard deviation of the log amount between slides.
         gamma: Exponent of the tone curve; darker above 1.
-        white: Background colour (red, green, blue), 0 to 255.
+        white: Background color (red, green, blue), 0 to 255.
         sharpness: Amount of sharpening; 0 for none.
         pen: Share of the slides with pen marks.
     """
@@ -106,14 +106,14 @@ def scan(
         rng: Random generator for the strength of the stains and the strokes of the pen.
 
     Returns:
-        RGB image in the scanner's colours and resolution.
+        RGB image in the scanner's colors and resolution.
     """
-    picture = picture.filter(_colours(scanner, rng))
+    picture = picture.filter(_colors(scanner, rng))
     if pen:
         picture = _draw_pen(picture, rng)
     if scanner.sharpness:
-        centre = 12 / scanner.sharpness + 12
-        kernel = (-1, -2, -1, -2, centre, -2, -1, -2, -1)
+        center = 12 / scanner.sharpness + 12
+        kernel = (-1, -2, -1, -2, center, -2, -1, -2, -1)
         picture = picture.filter(ImageFilter.Kernel((3, 3), kernel))
     if scanner.enlarge > 1:
         size = tuple(scanner.enlarge * n for n in picture.size)
@@ -121,8 +121,8 @@ def scan(
     return picture
 
 
-def _colours(scanner: Scanner, rng) -> ImageFilter.Color3DLUT:
-    """Return the colour table for the scanner's stains, tone curve and white."""
+def _colors(scanner: Scanner, rng) -> ImageFilter.Color3DLUT:
+    """Return the color table for the scanner's stains, tone curve and white."""
     stains = _basis(HAEMATOXYLIN, EOSIN)
     amount = np.exp(rng.normal(0, scanner.spread, size=2)) * scanner.strength
     seen = _basis(scanner.haematoxylin, scanner.eosin) * [[amount[0]], [amount[1]], [1]]
@@ -131,8 +131,8 @@ def _colours(scanner: Scanner, rng) -> ImageFilter.Color3DLUT:
     size = 17
     levels = np.linspace(0, 255, size, dtype=np.float32)
     blue, green, red = np.meshgrid(levels, levels, levels, indexing="ij")  # red runs fastest
-    colours = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
-    density = -np.log(np.clip(colours, 4, None) / WHITE)
+    colors = np.stack([red, green, blue], axis=-1).reshape(-1, 3)
+    density = -np.log(np.clip(colors, 4, None) / WHITE)
     through = np.exp(-np.clip(density @ change, -0.2, None) * scanner.gamma)
     table = through * scanner.white / 255
     return ImageFilter.Color3DLUT(size, np.clip(table, 0, 1).ravel().tolist())

@@ -1,6 +1,6 @@
-"""Normalise the colours of every image to one mean and spread, after Reinhard et al. (2001).
+"""Normalize the colors of every image to one mean and spread, after Reinhard et al. (2001).
 
-This is the first thing that users would try against a scanner's colours. It needs no data of
+This is the first thing that users would try against a scanner's colors. It needs no data of
 another scanner, because every image gets the same mean and spread.
 """
 
@@ -21,7 +21,7 @@ MEAN, SPREAD = (60.0, 28.0, -9.0), (11.5, 8.3, 4.3)
 
 
 def normalize(image: np.ndarray) -> np.ndarray:
-    """Normalise the tissue of an image to a fixed mean and spread of colours.
+    """Normalize the tissue of an image to a fixed mean and spread of colors.
 
     Args:
         image: uint8, shape (height, width, 3).
@@ -40,7 +40,7 @@ def normalize(image: np.ndarray) -> np.ndarray:
 
 
 def normalize_images(source: Path, target: Path) -> None:
-    """Write normalised images, and the manifest, of a folder made by ``survival preprocess``.
+    """Write normalized images, and the manifest, of a folder made by ``survival preprocess``.
 
     Args:
         source: The folder.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.survival.follow_up import CENTRES, Censoring, Outcome
+from experiments.survival.follow_up import CENTERS, Censoring, Outcome
 from experiments.survival.recipes import (
     Patient,
     Recipe,
@@ -92,8 +92,8 @@ def draw_thesis_cohort(
     for scanner, sizes in thesis_sizes().items():
         count = sum(size.patients for size in sizes.values())
         rate = sum(size.events for size in sizes.values()) / count
-        centre = replace(CENTRES[scanner], event_rate=rate)
-        patients = draw_patients(seed, scanner, count, centre, censoring)
+        center = replace(CENTERS[scanner], event_rate=rate)
+        patients = draw_patients(seed, scanner, count, center, censoring)
         split_of = _share_out(patients, sizes, random_numbers(seed, f"splits of {scanner}"))
         slides = {split: _deal(size.slides, size.patients) for split, size in sizes.items()}
         for patient in patients:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from experiments.survival.follow_up import CENTRES, Censoring, Outcome
+from experiments.survival.follow_up import CENTERS, Censoring, Outcome
 from experiments.survival.morphology import paint
 from experiments.survival.recipes import (
     Recipe,
@@ -102,7 +102,7 @@ def draw_two_scanners(
     rows = [
         (recipe, patient.outcome)
         for scanner, count in {"A": patients_a, "B": patients_b}.items()
-        for patient in draw_patients(seed, scanner, count, CENTRES[scanner], censoring)
+        for patient in draw_patients(seed, scanner, count, CENTERS[scanner], censoring)
         for recipe in draw_recipes(patient, crops)
     ]
     return split_by_patient(manifest(rows), VALIDATION, TEST, seed), rows

@@ -1,4 +1,4 @@
-"""The behaviour that all commands share: one-line errors, exit statuses, how to resume.
+"""The behavior that all commands share: one-line errors, exit statuses, how to resume.
 
 Exit statuses: 0 success; 1 partial failure (the command has said what failed); 2 bad input, or an
 output that cannot be written; 130 interrupted with Ctrl-C.

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.typing import RcKeyType
 
-# Okabe and Ito's palette, which people with any common colour vision deficiency can distinguish.
+# Okabe and Ito's palette, which people with any common color vision deficiency can distinguish.
 BLUE, ORANGE, PURPLE = "#0072B2", "#E69F00", "#B0578D"
-GREEN, RED, GREY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
+GREEN, RED, GRAY, INK = "#009E73", "#D55E00", "#6B7280", "#111827"
 
 STYLE: dict[RcKeyType, Any] = {
     "font.family": "DejaVu Sans",

@@ -19,7 +19,7 @@ SCALINGS = ("unit", "standardize")
 class Dataset:
     """Training and test images with labels, checked and in one format.
 
-    The constructor also accepts grey images without a channel axis, labels of shape (n, 1), wider
+    The constructor also accepts gray images without a channel axis, labels of shape (n, 1), wider
     integer types, and `class_names=None`, which names the classes by their numbers. The fields
     always have the format below.
 
@@ -33,7 +33,7 @@ class Dataset:
         class_names: One name per class, in the order of the labels.
         scaling: How `Preprocessing.fit` scales the pixels: "unit" or "standardize".
         reading: How to read an image file in the same way; by default, None if the pixels are not
-            uint8, or not grey or RGB.
+            uint8, or not gray or RGB.
         files: The files from which the images were read; None if they are not from a folder.
         notes: How the images were converted when they were read, as sentences.
 

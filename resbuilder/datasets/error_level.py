@@ -17,11 +17,11 @@ def error_level_analysis(image: np.ndarray, quality: int = 90) -> np.ndarray:
     original pixels of the file: resizing or rotating the image moves them off the grid of blocks.
 
     Args:
-        image: uint8 pixels (height, width) or (height, width, channels), grey or RGB.
+        image: uint8 pixels (height, width) or (height, width, channels), gray or RGB.
         quality: Quality of the JPEG, 1 to 100, on Pillow's scale.
 
     Returns:
-        |image - JPEG(image)|, uint8, of the same shape; in grey levels, not brightened.
+        |image - JPEG(image)|, uint8, of the same shape; in gray levels, not brightened.
 
     Raises:
         ValueError: If the image has the wrong shape or type, or the quality is out of range.
@@ -53,7 +53,7 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     channels = image.shape[2:]
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in ((), (1,), (3,)):
         raise ValueError(
-            "expected a grey or RGB image of uint8, (height, width) or (height, width, 1 or 3); "
+            "expected a gray or RGB image of uint8, (height, width) or (height, width, 1 or 3); "
             f"got {image.dtype} of shape {image.shape}"
         )
     file = io.BytesIO()

@@ -77,7 +77,7 @@ def read_folder(
     The classes are the sub-folders in alphabetical order; images may be in deeper folders. The
     folder may be divided into parts (see :func:`.layout.find`). Without a test part, about 20 % of
     the training images become test images, chosen by their contents (see :mod:`.content`). If every
-    image is grey, the arrays have one channel, otherwise three. Exact copies of an image are never
+    image is gray, the arrays have one channel, otherwise three. Exact copies of an image are never
     in two parts: copies of validation and test images are left out of training.
 
     Args:
@@ -237,7 +237,7 @@ def _reading(
 ) -> ImageReading:
     """Return how to read the images of a folder."""
     headers = _headers(path, files)
-    mode = "L" if all(header.grey for header in headers) else "RGB"
+    mode = "L" if all(header.gray for header in headers) else "RGB"
     height, width = headers[0].size if image_size is None else _pair(image_size)
     for file, header in zip(files, headers, strict=True):
         if image_size is None and header.size != (height, width):

@@ -30,7 +30,7 @@ class Preprocessing:
 
         "unit" scales pixels to [0, 1]: uint8 pixels are divided by 255; floating-point pixels are
         divided by the largest one (digits: 16), unless none exceeds 1. "standardize" gives every
-        channel mean 0 and variance 1 over `x`; a constant channel is only centred.
+        channel mean 0 and variance 1 over `x`; a constant channel is only centered.
 
         Args:
             x: Training pixels (n, height, width, channels).

@@ -1,7 +1,7 @@
 """Read an image file as the array that a network takes, in the same way in every command.
 
 Image files come in many forms: rotated by their EXIF data, transparent, with 16 bits, with a
-palette, in CMYK, with several frames. Each is converted to 8-bit grey or RGB, upright, in one size.
+palette, in CMYK, with several frames. Each is converted to 8-bit gray or RGB, upright, in one size.
 The conversions are noted, so that nothing is lost silently.
 """
 
@@ -24,7 +24,7 @@ FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 TURNED = "rotated upright (EXIF)"
 ON_WHITE = "placed on a white background (transparency)"
 REDUCED = "reduced from 16 bits to 8"
-PALETTE = "converted from a colour palette"
+PALETTE = "converted from a color palette"
 PRINT = "converted from CMYK"
 FIRST = "reduced to the first of several frames or pages"
 
@@ -34,8 +34,8 @@ _DAMAGED = (
     *(EOFError, OverflowError, struct.error, Image.DecompressionBombError),
 )
 _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height.
-_GREY = ("1", "L", "LA", "La")
-_COLOUR = {"P": PALETTE, "PA": PALETTE, "CMYK": PRINT}
+_GRAY = ("1", "L", "LA", "La")
+_COLOR = {"P": PALETTE, "PA": PALETTE, "CMYK": PRINT}
 # A 12-bit image stored in 16 bits keeps only levels below this one in 8 bits.
 _LEAST_LEVEL = 17
 # A large JPEG is decoded at a fraction of its size, but at least at this many times the target.
@@ -51,7 +51,7 @@ class ImageReading:
         width: Columns of the array.
         fit: How to resize an image with other proportions: ``"stretch"`` changes its proportions,
             ``"crop"`` cuts off its edges evenly, ``"letterbox"`` adds black bars.
-        mode: ``"L"`` for one grey channel, ``"RGB"`` for three channels.
+        mode: ``"L"`` for one gray channel, ``"RGB"`` for three channels.
         ela_quality: JPEG quality of :func:`.error_level.error_level_analysis`, whose channels are
             appended to those of the image; None for no such channels.
 
@@ -129,11 +129,11 @@ class Header(NamedTuple):
 
     Attributes:
         size: Height and width of the upright image.
-        grey: Whether the image has no colours.
+        gray: Whether the image has no colors.
     """
 
     size: tuple[int, int]
-    grey: bool
+    gray: bool
 
 
 def read_image(path: str | Path, reading: ImageReading) -> np.ndarray:
@@ -179,7 +179,7 @@ def read_picture(path: str | Path, reading: ImageReading) -> Picture:
 
 
 def read_header(path: str | Path) -> Header:
-    """Return the size of an image, and whether it is grey, without decoding it.
+    """Return the size of an image, and whether it is gray, without decoding it.
 
     Raises:
         ValueError: If the file is not an image.
@@ -188,8 +188,8 @@ def read_header(path: str | Path) -> Header:
         width, height = image.size
         # Pillow returns the upright size for a TIFF.
         upright = image.format == "TIFF" or _orientation(image) <= 4
-        grey = image.mode in _GREY or image.mode.startswith("I;16")
-        return Header((height, width) if upright else (width, height), grey)
+        gray = image.mode in _GRAY or image.mode.startswith("I;16")
+        return Header((height, width) if upright else (width, height), gray)
 
 
 def is_picture(path: Path) -> bool:
@@ -225,8 +225,8 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
     """
     if getattr(image, "is_animated", False):
         noted.append(FIRST)
-    if image.mode in _COLOUR:
-        noted.append(_COLOUR[image.mode])
+    if image.mode in _COLOR:
+        noted.append(_COLOR[image.mode])
     black = False
     # Pillow scales a PGM with more than 8 bits to 65535.
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):

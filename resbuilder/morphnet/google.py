@@ -137,7 +137,7 @@ class GoogleRegularizer(NativeRegularizer):
 
         def regularize(images, weights):
             with keras.StatelessScope(state_mapping=zip(variables, weights, strict=True)):
-                return self._analyse(network(images, training=False))
+                return self._analyze(network(images, training=False))
 
         function = tf.function(regularize, autograph=False).get_concrete_function(
             [tf.TensorSpec(shape) for shape in self._images],
@@ -145,7 +145,7 @@ class GoogleRegularizer(NativeRegularizer):
         )
         return [(weight, variable.dtype) for variable, weight in pairs], function
 
-    def _analyse(self, tensors: dict) -> dict:
+    def _analyze(self, tensors: dict) -> dict:
         """Return Google's results as tensors.
 
         Args:

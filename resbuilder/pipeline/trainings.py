@@ -20,7 +20,7 @@ from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.model import load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
-from resbuilder.surgery import inherit, initialise_block
+from resbuilder.surgery import inherit, initialize_block
 from resbuilder.training import CallbackFactory, Trainer, TrainingData, TrainingInfo
 from resbuilder.training.callbacks import callbacks_for, refuse_to_stop
 from resbuilder.variants import NO_REG_WI, VARIANTS, WITH_REG
@@ -93,7 +93,7 @@ class Trainings:
             inherit(trainer.network, source, maps, trainer.optimizer, source.optimizer)
             seed = self.seed(node.index, "insert")
             for block in inserted:
-                initialise_block(trainer.network, block, self.config.insert_init, seed)
+                initialize_block(trainer.network, block, self.config.insert_init, seed)
         event = self._fit(trainer, node, WITH_REG)
         self._save(trainer, node, WITH_REG)
         return event

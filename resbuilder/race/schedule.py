@@ -11,7 +11,7 @@ The final network has both as its trunks, and its logits are the mean of theirs.
 different mistakes gain most by that. So the two are chosen together: of all pairs, the one whose
 mean logits have the lowest validation loss.
 
-Networks that begin at a low resolution learn fast at first, so a very short trial would favour
+Networks that begin at a low resolution learn fast at first, so a very short trial would favor
 them. With a third of all epochs for the trial, on the other hand, too few were left for the
 cooldown (docs/chapter6.md). The learning rate of the trial is constant, so each candidate can
 continue from it, and the winners need not be known in advance.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
-from resbuilder.common.figures import GREEN, GREY, RED
+from resbuilder.common.figures import GRAY, GREEN, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import (
     VARIANT_STYLE,
@@ -46,7 +46,7 @@ def accuracy_plot(history: History) -> Plot | None:
     _depth_panel(depth, records)
     depth.set_xlim(-0.7, len(records) - 0.3)
     for axes in (validation, test, depth):
-        _morphnet_lines(axes, records, labelled=axes is validation)
+        _morphnet_lines(axes, records, labeled=axes is validation)
     figure.legend(handles=_accuracy_legend(history), loc="outside upper center", ncols=4)
     return Plot("accuracy", "Accuracy and depth over architectures", _caption(history), figure)
 
@@ -72,7 +72,7 @@ def _variant_line(axes, history: History, variant: str, split: str, color, marke
 
 def _depth_panel(axes, records: list[Record]) -> None:
     indices, depths = [r.index for r in records], [r.depth for r in records]
-    axes.plot(indices, depths, ".-", color=GREY, drawstyle="steps-mid")
+    axes.plot(indices, depths, ".-", color=GRAY, drawstyle="steps-mid")
     for origin, marker, color in (("insertion", "P", GREEN), ("removal", "X", RED)):
         chosen = [r for r in records if r.origin == origin]
         axes.plot(
@@ -90,14 +90,14 @@ def _depth_panel(axes, records: list[Record]) -> None:
     axes.set_ylim(0, 1.25 * max(r.depth for r in records))
 
 
-def _morphnet_lines(axes, records: list[Record], labelled: bool) -> None:
+def _morphnet_lines(axes, records: list[Record], labeled: bool) -> None:
     for record in records:
         if record.origin not in ("start", "morphnet"):
             continue
         x = record.index - 0.5
         if record.origin == "morphnet":
-            axes.axvline(x, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
-        if labelled:
+            axes.axvline(x, color=GRAY, linestyle=(0, (4, 3)), linewidth=1)
+        if labeled:
             axes.annotate(
                 str(widest_of_first_stage(record.architecture)),
                 (x, 1),
@@ -105,7 +105,7 @@ def _morphnet_lines(axes, records: list[Record], labelled: bool) -> None:
                 xytext=(3, 1),
                 textcoords="offset points",
                 fontsize=8.5,
-                color=GREY,
+                color=GRAY,
             )
 
 
@@ -123,7 +123,7 @@ def _accuracy_legend(history: History) -> list[Line2D]:
     ]
     if not all(map(history.within_budget, history.records.values())):
         handles.append(
-            _mark("o", GREY, "above the budget", markerfacecolor="white", markersize=5.5)
+            _mark("o", GRAY, "above the budget", markerfacecolor="white", markersize=5.5)
         )
     if "insertion" in origins:
         handles.append(_mark("P", GREEN, "block inserted", markeredgecolor="white"))
@@ -133,7 +133,7 @@ def _accuracy_legend(history: History) -> list[Line2D]:
     if "morphnet" in origins:
         handles.append(
             Line2D(
-                [], [], color=GREY, linestyle=(0, (4, 3)), label="MorphNet (widest layer, stage 0)"
+                [], [], color=GRAY, linestyle=(0, (4, 3)), label="MorphNet (widest layer, stage 0)"
             )
         )
     return handles

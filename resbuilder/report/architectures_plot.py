@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
-from resbuilder.common.figures import GREEN, GREY, INK, RED
+from resbuilder.common.figures import GRAY, GREEN, INK, RED
 from resbuilder.report.history import History, Record
 from resbuilder.report.style import WIDTH, Plot, percent, si
 from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
@@ -183,7 +183,7 @@ def _box(axes, box: Layer, x, y, layer, scale) -> None:
 
 
 def _pooling(axes, x, y) -> None:
-    axes.plot(x, y, marker="v", color=GREY, markersize=4.5, markeredgewidth=0)
+    axes.plot(x, y, marker="v", color=GRAY, markersize=4.5, markeredgewidth=0)
 
 
 def _race_texts(axes, history: History, record: Record, x, y) -> None:
@@ -200,7 +200,7 @@ def _resolutions(axes, record: Record, depths, x, top, layer) -> None:
     """Write the resolution of each stage at the left of its column."""
     for index, (height, width) in enumerate(record.architecture.resolutions()):
         y = top + sum(depths[:index]) * layer + index * STAGE_GAP
-        axes.text(x, y + layer / 2, f"{height}×{width}", va="center", fontsize=6, color=GREY)
+        axes.text(x, y + layer / 2, f"{height}×{width}", va="center", fontsize=6, color=GRAY)
 
 
 def _texts(axes, history: History, record: Record, x, top, boxes, depths, layer) -> None:
@@ -227,7 +227,7 @@ def _row_label(axes, first: Record, number, rows, records, top) -> None:
         "morphnet": f"MorphNet\nstep {steps}",
         "candidate": "race",
     }.get(first.origin, "…")
-    axes.text(0.08, top + HEADER + 0.02, label, va="top", fontsize=8.5, color=GREY, weight="bold")
+    axes.text(0.08, top + HEADER + 0.02, label, va="top", fontsize=8.5, color=GRAY, weight="bold")
     if number:
         axes.plot([0.08, WIDTH - 0.05], [top - 0.12] * 2, color="#E5E7EB", linewidth=0.8)
 
@@ -245,7 +245,7 @@ def _legend(axes, records: list[Record]) -> None:
         )
     handles.append(
         Line2D(
-            [], [], color=GREY, linestyle="", marker="v", markersize=5, label="half the resolution"
+            [], [], color=GRAY, linestyle="", marker="v", markersize=5, label="half the resolution"
         )
     )
     handles.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resbuilder.common.figures import GREY
+from resbuilder.common.figures import GRAY
 from resbuilder.report.history import History
 from resbuilder.report.style import VARIANT_STYLE, Plot, new_figure, percent_axis, whole_axis
 from resbuilder.variants import VARIANTS
@@ -32,7 +32,7 @@ def curves_plot(history: History) -> Plot | None:
                     linewidth=1.4 if style == "-" else 1,
                     label=VARIANTS[variant] if style == "-" else None,
                 )
-        axes.plot([], [], "--", color=GREY, linewidth=1, label="on training data")
+        axes.plot([], [], "--", color=GRAY, linewidth=1, label="on training data")
         axes.set_title(title)
         axes.set_xlabel("epoch")
         whole_axis(axes.xaxis)

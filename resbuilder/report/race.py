@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.lines import Line2D
 
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.figures import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, RED
 from resbuilder.common.words import count
 from resbuilder.report.history import History, Record, Score
 from resbuilder.report.style import Plot, new_figure, percent, whole_axis
 from resbuilder.run.events import CANDIDATE, CONTENDER, WINNER
 from resbuilder.variants import COMBINED, COOLDOWN, RACE_VARIANTS, WHOLE
 
-_COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#56B4E9", "#8C6D31", GREY)
+_COLORS = (BLUE, ORANGE, GREEN, PURPLE, RED, "#56B4E9", "#8C6D31", GRAY)
 
 
 def race_plot(history: History) -> Plot | None:

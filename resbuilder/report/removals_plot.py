@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resbuilder.common.figures import BLUE, GREY, ORANGE, RED
+from resbuilder.common.figures import BLUE, GRAY, ORANGE, RED
 from resbuilder.report.history import History
 from resbuilder.report.style import Plot, log_axis, new_figure, whole_axis
 from resbuilder.run import RemovalEvent
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """A decision of LayerLasso on a block.
 
     Attributes:
@@ -35,7 +35,7 @@ class Judgement:
 
 def removals_plot(history: History) -> Plot | None:
     """Plot where blocks were removed and where they were kept (thesis fig. 6.18)."""
-    judged = judgements(history)
+    judged = judgments(history)
     if not judged:
         return None
     figure = new_figure(4.0)
@@ -58,7 +58,7 @@ def removals_plot(history: History) -> Plot | None:
     values.set_yscale("log")
     values.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     log_axis(values.yaxis)
-    values.axhline(judged[-1].threshold, color=GREY, linestyle="--", label="threshold τ_Λ")
+    values.axhline(judged[-1].threshold, color=GRAY, linestyle="--", label="threshold τ_Λ")
     values.set_xlim(-0.03, 1.03)
     values.set_xlabel("position of the block among all convolutions (0: stem, 1: last)")
     values.set_title("LayerLasso value (smaller one of the block)")
@@ -82,7 +82,7 @@ def removals_plot(history: History) -> Plot | None:
     return Plot("removals", "Where blocks were kept and removed", caption, figure)
 
 
-def judgements(history: History) -> list[Judgement]:
+def judgments(history: History) -> list[Judgment]:
     """Return all decisions of LayerLasso, in order."""
     judged = []
     for event in history.of(RemovalEvent):
@@ -97,6 +97,6 @@ def judgements(history: History) -> list[Judgement]:
             else:
                 verdict = "kept"
             judged.append(
-                Judgement(block, value, place.stage, place.relative, event.threshold, verdict)
+                Judgment(block, value, place.stage, place.relative, event.threshold, verdict)
             )
     return judged

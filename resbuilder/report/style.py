@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from resbuilder.common import figures
 from resbuilder.common.figures import BLUE, ORANGE, PURPLE
 
-# Colour and marker of each variant, so that it can be recognized without colours.
+# Color and marker of each variant, so that it can be recognized without colors.
 VARIANT_STYLE = {"with_reg": (BLUE, "o"), "no_reg_wi": (ORANGE, "s"), "no_reg_ri": (PURPLE, "D")}
 
 # Inches; 960 CSS pixels on the page, so that 10 pt in a figure is about the size of the text.

@@ -133,6 +133,6 @@ def wilson(share: float, count: int) -> tuple[float, float]:
         Lower and upper end, always within 0..1.
     """
     scale = 1 + Z95**2 / count
-    centre = (share + Z95**2 / (2 * count)) / scale
+    center = (share + Z95**2 / (2 * count)) / scale
     half = Z95 / scale * math.sqrt(share * (1 - share) / count + (Z95 / (2 * count)) ** 2)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from matplotlib.lines import Line2D
 
 from resbuilder.architecture import Architecture
-from resbuilder.common.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, RED
+from resbuilder.common.figures import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, RED
 from resbuilder.common.words import count
 from resbuilder.report.history import History
 from resbuilder.report.style import Plot, new_figure, whole_axis
 from resbuilder.run import MorphNetStep
 
-# Colour and marker of each stage.
+# Color and marker of each stage.
 STAGE_STYLE = (
     (BLUE, "o"),
     (ORANGE, "s"),
     (GREEN, "D"),
     (PURPLE, "^"),
     (RED, "v"),
-    (GREY, "P"),
+    (GRAY, "P"),
 )
 
 
@@ -54,7 +54,7 @@ def widths_plot(history: History) -> Plot | None:
     lines = {line.get_label(): line for axes in (trunk, inner) for line in axes.lines}
     lines = {label: line for label, line in lines.items() if not label.startswith("_")}
     lines["alive, before scaling"] = Line2D(
-        [], [], color=GREY, linestyle="", marker="_", markersize=9, markeredgewidth=2
+        [], [], color=GRAY, linestyle="", marker="_", markersize=9, markeredgewidth=2
     )
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=5)
     final = steps[-1].widths_after

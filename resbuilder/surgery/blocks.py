@@ -130,7 +130,7 @@ def draw_insertion(
     return None
 
 
-def initialise_block(
+def initialize_block(
     model: keras.Model, block: str, scheme: str = "last_conv", seed: int = 0
 ) -> None:
     """Set the weights of a new block so that it starts near the identity.

@@ -68,7 +68,7 @@ class Canvas(click.ParamType):
     help="Shrink slides that are too large for the canvas, instead of reporting an error.",
 )
 @click.option(
-    "--icc", is_flag=True, help="Convert colours to sRGB if the slide has a colour profile."
+    "--icc", is_flag=True, help="Convert colors to sRGB if the slide has a color profile."
 )
 @click.option(
     "--slide-mpp",
@@ -78,7 +78,7 @@ class Canvas(click.ParamType):
 @click.option(
     "--exact",
     is_flag=True,
-    help="Decode JPEG tiles at full size. Slower; pixels differ by at most one grey level.",
+    help="Decode JPEG tiles at full size. Slower; pixels differ by at most one gray level.",
 )
 @click.option("--hash", is_flag=True, help="Also record a hash (xxh3) of each whole slide file.")
 @click.option(
@@ -109,7 +109,7 @@ def preprocess(slides: tuple[Path, ...], out: Path, workers: int | None, **setti
     CSV file with a column "slide". Its optional columns "downsample", "mpp" and "slide_mpp" set
     these options for each slide.
 
-    Each slide becomes a PNG image of the same size, centred on a white canvas. In the output
+    Each slide becomes a PNG image of the same size, centered on a white canvas. In the output
     folder, manifest.csv records how each image was made, or why a slide failed. The files
     contact_sheet_1.jpg, ... show all images at a glance. Run the same command again to make only
     the images that are missing.

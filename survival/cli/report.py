@@ -12,7 +12,7 @@ from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import time_unit
 from survival.cli.progress_bar import progress_bar
 
-# The beginning of every report, by which `--overwrite` recognises one.
+# The beginning of every report, by which `--overwrite` recognizes one.
 PAGE = '<!doctype html>\n<html lang="en">\n<head>\n<meta name="generator" content="survival">'
 
 

@@ -18,7 +18,7 @@ DAYS_PER_MONTH = 365 / 12  # cBioPortal's convention
 STATUSES = {"LIVING": 0, "DECEASED": 1, "DISEASEFREE": 0, "RECURRED/PROGRESSED": 1}
 
 
-def recognises(raw: pd.DataFrame) -> bool:
+def recognizes(raw: pd.DataFrame) -> bool:
     """Return whether a table has the columns of cBioPortal's patient file."""
     return {"PATIENT_ID", "OS_STATUS", "OS_MONTHS"} <= set(raw.columns)
 

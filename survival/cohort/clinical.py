@@ -116,7 +116,7 @@ def _patients(
             )
     follow_ups = [t for t in (tables | separate).values() if gdc_clinical.is_follow_up(t)]
     for layout in (cbioportal, gdc_clinical):
-        found = {name: table for name, table in tables.items() if layout.recognises(table)}
+        found = {name: table for name, table in tables.items() if layout.recognizes(table)}
         if len(found) > 1:
             raise ValueError(
                 f"{path} contains several clinical tables: {some(found)}; give only one of them"

@@ -83,7 +83,7 @@ def known_slides(
 ) -> list[str]:
     """Return the slides that were in a network's training or validation split.
 
-    Slides are recognised by name or by content.
+    Slides are recognized by name or by content.
 
     Args:
         slides: Names of n slides.

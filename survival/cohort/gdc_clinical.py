@@ -30,7 +30,7 @@ PATIENT = ("cases.submitter_id", "case_submitter_id", "submitter_id", "bcr_patie
 MISSING = {"", "--", "'--", "not reported", "unknown", "not allowed to collect", "nan", "na"}
 
 
-def recognises(raw: pd.DataFrame) -> bool:
+def recognizes(raw: pd.DataFrame) -> bool:
     """Return whether a table has the columns of a clinical export with vital status."""
     return _patient_column(raw) is not None and bool(_columns(raw, "vital_status"))
 
@@ -40,7 +40,7 @@ def is_follow_up(raw: pd.DataFrame) -> bool:
     return (
         _patient_column(raw) is not None
         and bool(_columns(raw, "days_to_follow_up"))
-        and not recognises(raw)
+        and not recognizes(raw)
     )
 
 

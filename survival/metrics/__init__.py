@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; the same names as below
     from survival.metrics.merging import cross_dataset_table as cross_dataset_table
     from survival.metrics.merging import merged_auroc as merged_auroc
     from survival.metrics.merging import merged_c as merged_c
-    from survival.metrics.merging import standardise_per_dataset as standardise_per_dataset
+    from survival.metrics.merging import standardize_per_dataset as standardize_per_dataset
     from survival.metrics.merging import within_dataset_auroc as within_dataset_auroc
     from survival.metrics.merging import within_dataset_c as within_dataset_c
     from survival.metrics.patients import PatientScores as PatientScores
@@ -61,7 +61,7 @@ _HOMES = {
     "numbers_at_risk": "risk_groups",
     "per_patient": "patients",
     "risk_thresholds": "risk_groups",
-    "standardise_per_dataset": "merging",
+    "standardize_per_dataset": "merging",
     "time_dependent_auroc": "concordance",
     "uno_c": "concordance",
     "within_dataset_auroc": "merging",

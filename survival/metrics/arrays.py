@@ -82,7 +82,7 @@ def refuse_entries(y_true: ArrayLike, measure: str, reason: str) -> None:
 
     Args:
         y_true: As for :func:`follow_up`.
-        measure: The measure that is then not defined, capitalised to begin a sentence.
+        measure: The measure that is then not defined, capitalized to begin a sentence.
         reason: Why it is not defined.
     """
     if (entry := entries(y_true)) is not None:

@@ -13,7 +13,7 @@ from survival.metrics.bootstrap import Interval, event_interval
 from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
 
 
-def standardise_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
+def standardize_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
     """Shift and scale the scores of every dataset to mean 0 and standard deviation 1.
 
     This removes a difference between scanners that has nothing to do with risk. It also removes a
@@ -31,19 +31,19 @@ def standardise_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
     result = np.empty_like(risk)
     for name in np.unique(dataset):
         rows = dataset == name
-        centred = risk[rows] - risk[rows].mean()
-        result[rows] = centred / (centred.std() or 1.0)
+        centered = risk[rows] - risk[rows].mean()
+        result[rows] = centered / (centered.std() or 1.0)
     return result
 
 
 def merged_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """Return Harrell's C over all datasets together, with scores standardised per dataset."""
-    return harrell_c(y_true, standardise_per_dataset(risk, dataset))
+    """Return Harrell's C over all datasets together, with scores standardized per dataset."""
+    return harrell_c(y_true, standardize_per_dataset(risk, dataset))
 
 
 def merged_auroc(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
-    """Return the AUROC over all datasets together, with scores standardised per dataset."""
-    return auroc(y_true, standardise_per_dataset(risk, dataset))
+    """Return the AUROC over all datasets together, with scores standardized per dataset."""
+    return auroc(y_true, standardize_per_dataset(risk, dataset))
 
 
 def within_dataset_c(y_true: ArrayLike, risk: ArrayLike, dataset: ArrayLike) -> float:
@@ -114,7 +114,7 @@ class DatasetScores(NamedTuple):
     """How well scores order the rows of a dataset, or of all datasets combined in some way.
 
     Attributes:
-        data: A dataset's name, ``"merged"`` (scores unchanged), ``"standardised"`` (per dataset,
+        data: A dataset's name, ``"merged"`` (scores unchanged), ``"standardized"`` (per dataset,
             again in every draw of the bootstrap) or ``"within"`` (only pairs within a dataset).
         slides: Number of rows.
         events: How many of them have the event.
@@ -148,7 +148,7 @@ def cross_dataset_scores(
         seed: Random seed of the bootstrap.
 
     Returns:
-        Datasets in alphabetical order; with several, then merged, standardised and within.
+        Datasets in alphabetical order; with several, then merged, standardized and within.
         Intervals are 95 %, with NaN as both ends if fewer than 5 patients had the event.
 
     Raises:
@@ -179,7 +179,7 @@ def cross_dataset_scores(
         everything = np.ones(n, bool)
         rows += [
             judged("merged", harrell_c, auroc, everything),
-            judged("standardised", merged_c, merged_auroc, everything, dataset),
+            judged("standardized", merged_c, merged_auroc, everything, dataset),
             judged("within", within_dataset_c, within_dataset_auroc, everything, dataset),
         ]
     return rows

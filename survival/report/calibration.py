@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from resbuilder.common.figures import GREY
+from resbuilder.common.figures import GRAY
 from resbuilder.common.words import count
 from survival.metrics import BaselineHazard, calibration_table
 from survival.metrics.bootstrap import FEWEST_EVENTS
@@ -43,7 +43,7 @@ def calibration_picture(
     """
     figure = new_figure(4.9)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    axes.plot([0, 1], [0, 1], color=GRAY, linewidth=1)
     said, reasons = [], []
     for place, part in enumerate(block.parts):
         try:
@@ -62,7 +62,7 @@ def calibration_picture(
         few = table["events"].sum() < FEWEST_EVENTS
         if few:
             reasons.append(
-                f"{part.dataset}: grey, because fewer than {FEWEST_EVENTS} patients had the event "
+                f"{part.dataset}: gray, because fewer than {FEWEST_EVENTS} patients had the event "
                 "by then."
             )
         observed = known["observed"].to_numpy()
@@ -72,7 +72,7 @@ def calibration_picture(
             # If nobody or everybody had the event, the interval has no bounds: draw no bar.
             np.nan_to_num([observed - known["low"], known["high"] - observed]).clip(0),
             fmt=MARKERS[place % len(MARKERS)],
-            color=GREY if few else COLORS[place % len(COLORS)],
+            color=GRAY if few else COLORS[place % len(COLORS)],
             alpha=0.5 if few else 1,
             elinewidth=1.2,
             capsize=3,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from resbuilder.common.figures import BLUE, GREY, INK, RED
+from resbuilder.common.figures import BLUE, GRAY, INK, RED
 from survival.metrics.bootstrap import FEWEST_EVENTS
 from survival.report.style import Picture, new_figure, number, picture, short
 from survival.run import Run
@@ -13,7 +13,7 @@ from survival.run import Run
 def curves_picture(name: str, run: Run) -> Picture:
     """Draw the loss and the validation C-index over epochs, and mark the epoch that was kept.
 
-    The C-index is grey if fewer than 5 patients of the validation split had the event.
+    The C-index is gray if fewer than 5 patients of the validation split had the event.
 
     Args:
         name: Name of the run in the report.
@@ -28,9 +28,9 @@ def curves_picture(name: str, run: Run) -> Picture:
     figure = new_figure(4.2)
     top, bottom = figure.subplots(2, 1, sharex=True)
     lines = (
-        (top, "loss", "training", "--", GREY),
+        (top, "loss", "training", "--", GRAY),
         (top, "val_loss", "validation", "-", BLUE),
-        (bottom, "val_cindex", "validation", "-", GREY if few else RED),
+        (bottom, "val_cindex", "validation", "-", GRAY if few else RED),
     )
     said, style = [], "o" if len(history) <= 60 else ""
     for axes, column, label, line, color in lines:
@@ -41,7 +41,7 @@ def curves_picture(name: str, run: Run) -> Picture:
             )
             said.append(f"{column.replace('_', ' ')} in the last epoch {number(values.iloc[-1])}")
     if "val_cindex" in history:
-        bottom.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+        bottom.axhline(0.5, color=GRAY, linewidth=0.8, linestyle=":")
     else:
         bottom.text(0.5, 0.5, "no validation split", transform=bottom.transAxes, ha="center")
         said.append("the run has no validation split")

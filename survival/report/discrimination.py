@@ -20,7 +20,7 @@ from survival.report.blocks import Block, Scores
 
 TOGETHER = {
     "merged": "merged, scores unchanged",
-    "standardised": "merged, scores standardised per dataset",
+    "standardized": "merged, scores standardized per dataset",
     "within": "only pairs within one dataset",
 }
 UNITS = {

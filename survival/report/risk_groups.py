@@ -18,7 +18,7 @@ from survival.report.blocks import Block, Part, patients_of
 from survival.report.style import Picture, new_figure, number, p_value, picture, short
 from survival.targets import join_targets
 
-# From low to high risk. Line styles differ too, for readers who cannot distinguish the colours.
+# From low to high risk. Line styles differ too, for readers who cannot distinguish the colors.
 COLORS = {2: (BLUE, RED), 3: (BLUE, ORANGE, RED), 4: (BLUE, GREEN, ORANGE, RED)}
 LINES = {2: ("--", "-"), 3: ("--", "-.", "-"), 4: (":", "--", "-.", "-")}
 # With fewer patients at risk a curve is drawn pale, and the log-rank test is omitted.

@@ -31,7 +31,7 @@ class Slide:
         patient: Name of the patient on the page.
         extreme: ``"highest"`` or ``"lowest"``.
         canvas: A smaller version of the network's input image; None if it is missing.
-        overlay: The image in grey with the saliency in red and blue; None if there is none.
+        overlay: The image in gray with the saliency in red and blue; None if there is none.
     """
 
     row: pd.Series
@@ -95,7 +95,7 @@ def extremes(
         except ValueError as error:
             found.notes.append(f"{slide.name}: {error}.")
         progress()
-    # One scale for all slides of a network, so that colours are comparable.
+    # One scale for all slides of a network, so that colors are comparable.
     scale = max((np.abs(m).max(initial=0) for m in maps.values()), default=0)
     for slide in chosen:
         path = slide.row["image"]
@@ -154,13 +154,13 @@ def _smaller(image: Image.Image) -> Image.Image:
 
 
 def _overlay(image: Image.Image, saliency: np.ndarray, scale: float) -> Image.Image:
-    """Return the image in light grey, red where the risk is raised and blue where it is lowered."""
+    """Return the image in light gray, red where the risk is raised and blue where it is lowered."""
     fine = Image.fromarray(saliency.astype("float32")).resize(image.size, Image.Resampling.BILINEAR)
     strength = np.asarray(fine) / (scale or 1.0)
     color = matplotlib.colormaps["RdBu_r"](0.5 + strength / 2)[..., :3]
-    grey = 0.35 + 0.65 * np.asarray(image.convert("L"))[..., None] / 255
+    gray = 0.35 + 0.65 * np.asarray(image.convert("L"))[..., None] / 255
     share = np.sqrt(np.abs(strength))[..., None].clip(0, 1) * 0.85
-    return Image.fromarray(np.uint8(255 * (share * color + (1 - share) * grey)))
+    return Image.fromarray(np.uint8(255 * (share * color + (1 - share) * gray)))
 
 
 def _in_words(saliency: np.ndarray) -> str:

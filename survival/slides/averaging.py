@@ -41,7 +41,7 @@ def area_weights(start: int, stop: int, factor: float, cells: int) -> tuple[int,
     Returns:
         The first cell that the piece touches, and a float32 matrix (touched cells, pixels).
     """
-    # Between two neighbouring borders, of pixels or cells, there is exactly one pixel and one cell.
+    # Between two neighboring borders, of pixels or cells, there is exactly one pixel and one cell.
     inner = factor * np.arange(math.floor(start / factor) + 1, math.ceil(stop / factor))
     borders = np.union1d(np.arange(start, stop + 1), inner)
     borders = borders[(borders >= start) & (borders <= stop)]

@@ -56,7 +56,7 @@ def preprocess_slides(
         canvas: Width and height of the images in pixels.
         mpp: Micrometres per image pixel, instead of ``downsample``.
         fit: Whether slides larger than the canvas are reduced further.
-        icc: Whether colours are converted to sRGB if a slide has a profile.
+        icc: Whether colors are converted to sRGB if a slide has a profile.
         slide_mpp: Micrometres per level-0 pixel, for slides that do not state it.
         exact: Whether all JPEG tiles are decoded at full size.
         hash: Whether to hash the slides' whole files. Images without a hash are made again.

@@ -1,4 +1,4 @@
-"""From averaged pixels to the final image: colour profile, checks, position on the canvas."""
+"""From averaged pixels to the final image: color profile, checks, position on the canvas."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from PIL import Image, ImageCms
 from survival.slides.geometry import Plan
 from survival.slides.settings import SlideError
 
-# After averaging, glass without tissue varies by at most this many grey levels.
+# After averaging, glass without tissue varies by at most this many gray levels.
 BACKGROUND_RANGE = 8
 # Images that cover a smaller fraction of the canvas than this are reported in a note.
 SMALLEST_SHARE = 0.02
-# Dark background is below this value in every colour; stained tissue and glass are above it.
+# Dark background is below this value in every color; stained tissue and glass are above it.
 DARK = 50
 
 
 def to_srgb(image: np.ndarray, profile: ImageCms.ImageCmsProfile) -> np.ndarray:
-    """Convert the colours of an image, uint8 (height, width, 3), from a profile to sRGB.
+    """Convert the colors of an image, uint8 (height, width, 3), from a profile to sRGB.
 
     Raises:
         SlideError: If the profile does not apply to RGB images, or is damaged.
@@ -30,7 +30,7 @@ def to_srgb(image: np.ndarray, profile: ImageCms.ImageCmsProfile) -> np.ndarray:
             renderingIntent=ImageCms.Intent(ImageCms.getDefaultIntent(profile)),
         )
     except ImageCms.PyCMSError as error:
-        raise SlideError(f"its colour profile cannot be used: {error}") from None
+        raise SlideError(f"its color profile cannot be used: {error}") from None
     return np.asarray(converted)
 
 
@@ -38,16 +38,16 @@ def refuse_background(image: np.ndarray) -> None:
     """Refuse an image that shows nothing but background.
 
     Raises:
-        SlideError: If no colour varies over the image by more than :data:`BACKGROUND_RANGE`.
+        SlideError: If no color varies over the image by more than :data:`BACKGROUND_RANGE`.
     """
     # Without the last row and column, which may be mixed with the white outside the slide.
     inner = image[: max(1, image.shape[0] - 1), : max(1, image.shape[1] - 1)]
-    # A pair per colour. (An image with one channel would give two numbers instead.)
+    # A pair per color. (An image with one channel would give two numbers instead.)
     ranges = [pair for pair in Image.fromarray(inner).getextrema() if isinstance(pair, tuple)]
     spread = max(high - low for low, high in ranges)
     if spread <= BACKGROUND_RANGE:
         raise SlideError(
-            f"its image shows nothing but background: all pixels are within {spread} grey levels "
+            f"its image shows nothing but background: all pixels are within {spread} gray levels "
             f"of each other, around RGB {tuple((low + high) // 2 for low, high in ranges)}"
         )
 

@@ -63,14 +63,14 @@ def _which_tiff(path: Path) -> str:
     if isinstance(description, bytes) and b"<OME" in description:
         return (
             ": it is an OME-TIFF of an unsupported kind, such as one with a separate plane for "
-            f"each colour; if it is an RGB image, convert it: {convert}; otherwise export it as RGB"
+            f"each color; if it is an RGB image, convert it: {convert}; otherwise export it as RGB"
         )
     if tiff.TILEOFFSETS not in found[0]:
         return f": it is a TIFF stored in strips, not in tiles; convert it: {convert}"
     bits = found[0].get(tiff.BITSPERSAMPLE, 1)
     return (
         f": it is a tiled TIFF of an unsupported kind (compression "
-        f"{found[0].get(tiff.COMPRESSION, 1)}, bits per colour {bits}); convert it: {convert}"
+        f"{found[0].get(tiff.COMPRESSION, 1)}, bits per color {bits}); convert it: {convert}"
     )
 
 

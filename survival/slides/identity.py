@@ -1,4 +1,4 @@
-"""Identity of a slide: hashes that recognise copies regardless of their names."""
+"""Identity of a slide: hashes that recognize copies regardless of their names."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ overlap, they are decoded here. Anything else, or a tile that cannot be decoded,
 OpenSlide.
 
 libjpeg can decode a tile at 1/2, 1/4 or 1/8 of its size in a third of the time. It then averages
-pixels before it rounds and clips colours, not afterwards. If an image pixel averages enough pixels,
+pixels before it rounds and clips colors, not afterwards. If an image pixel averages enough pixels,
 the difference is invisible (see the measurements below).
 """
 
@@ -37,10 +37,10 @@ _VENDORS = ("aperio", "generic-tiff")
 _JPEG, _RGB, _YCBCR = 7, 2, 6
 # Scales at which libjpeg can decode, and the least number of decoded pixels per image pixel along
 # each axis for which that is done. Measured on the tests' slide: with 32, no image pixel deviates
-# by more than 0.52 grey levels for whole factors and 0.55 for others; with 16, by 0.53 and 1.2.
+# by more than 0.52 gray levels for whole factors and 0.55 for others; with 16, by 0.53 and 1.2.
 _SCALES, _ENOUGH = (8, 4, 2), 32
 # Start and end of a JPEG stream, and the marker that precedes the flag RGB (0) or YCbCr (1).
-_START, _END, _COLOURS = b"\xff\xd8", b"\xff\xd9", b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0"
+_START, _END, _COLORS = b"\xff\xd8", b"\xff\xd9", b"\xff\xee\x00\x0eAdobe\x00\x64\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -232,18 +232,18 @@ def _plain_level(path: Path, slide: openslide.OpenSlide, plan: Plan) -> _Level |
     (tags,) = found
     tile = tags[tiff.TILEWIDTH], tags[tiff.TILELENGTH]
     offsets, lengths = tags[tiff.TILEOFFSETS], tags[tiff.TILEBYTECOUNTS]
-    colours, planes = tags[tiff.PHOTOMETRIC_INTERPRETATION], tags.get(tiff.PLANAR_CONFIGURATION, 1)
+    colors, planes = tags[tiff.PHOTOMETRIC_INTERPRETATION], tags.get(tiff.PLANAR_CONFIGURATION, 1)
     number = math.prod(-(-n // t) for n, t in zip(size, tile, strict=True))
     bits = tags[tiff.BITSPERSAMPLE]
     plain = tags[tiff.COMPRESSION] == _JPEG and np.array_equal(bits, (8, 8, 8))
-    plain = plain and colours in (_RGB, _YCBCR) and planes == 1
+    plain = plain and colors in (_RGB, _YCBCR) and planes == 1
     # An omitted tile has length 0.
     plain = plain and len(offsets) == len(lengths) == number and bool(lengths.all())
     if not plain or math.prod(tile) > LARGEST_PIECE:
         return None
     # The tables shared by all tiles form a JPEG stream without an image.
     tables = tags.get(tiff.JPEGTABLES, b"").removeprefix(_START).removesuffix(_END)
-    head = _START + tables + _COLOURS + bytes([colours == _YCBCR])
+    head = _START + tables + _COLORS + bytes([colors == _YCBCR])
     level = _Level(path, size, tile, offsets, lengths, head)
     # Compare the first tile with OpenSlide's, in case the file needs any other special treatment.
     first = min(size[0], tile[0]), min(size[1], tile[1])

@@ -223,7 +223,7 @@ def _found_below(root: Path, jobs: list[Job]) -> list[Job]:
 def _refuse_same_names(jobs: list[Job]) -> None:
     owners: dict[str, Job] = {}
     for job in jobs:
-        # Compare as file systems that ignore case or normalise Unicode do.
+        # Compare as file systems that ignore case or normalize Unicode do.
         key = unicodedata.normalize("NFC", job.output).casefold()
         if key in owners:
             pair = owners[key].slide, job.slide

@@ -71,7 +71,7 @@ def preprocess_slide(
     """Convert a whole-slide image to the input image of a network, in bounded memory.
 
     The coarsest level that is at least as fine as the desired resolution is read. It is averaged
-    over areas by the remaining factor, composited over white, and centred on a white canvas. A
+    over areas by the remaining factor, composited over white, and centered on a white canvas. A
     level within 1 % of the desired resolution is used without averaging.
 
     Args:
@@ -80,13 +80,13 @@ def preprocess_slide(
         canvas: Width and height of the image in pixels.
         mpp: Micrometres per image pixel, instead of ``downsample``.
         fit: Whether a slide that is larger than the canvas is reduced further instead of refused.
-        icc: Whether colours are converted from the slide's ICC profile to sRGB, after averaging. A
-            slide without a profile keeps its colours, and a note says so.
+        icc: Whether colors are converted from the slide's ICC profile to sRGB, after averaging. A
+            slide without a profile keeps its colors, and a note says so.
         slide_mpp: Micrometres per level-0 pixel, for a slide that does not state it. A stated
             resolution coarser than 10 is ignored, because tags of 72 dpi are a software default.
         exact: Whether all JPEG tiles are decoded at full size. Otherwise, tiles of which many
             pixels are averaged are decoded at a smaller size, which changes the image by at most
-            one grey level.
+            one gray level.
         hash: Whether to hash the slide's whole file, in a separate thread.
         threads: Pieces of the slide decoded at the same time, about 30 MB each.
         progress: Called while reading, with the number of finished pieces and the total.
@@ -99,7 +99,7 @@ def preprocess_slide(
           per pixel of that level and per image pixel; ``fit_factor``: the factor in the latter
           that made the image fit; ``filter``: none, area, or "area, scaled decoding";
         - ``output_mpp_x``, ``output_mpp_y``: micrometres per image pixel, None if unknown;
-        - ``icc``: the profile from which colours were converted;
+        - ``icc``: the profile from which colors were converted;
         - ``width``, ``height``, ``left``, ``top``: the slide's part of the canvas;
         - ``content``: a text equal for copies of a slide (:func:`.identity.content_of`);
           ``hash``: of the whole file, None without ``hash``;
@@ -136,7 +136,7 @@ def preprocess_slide(
         refuse_background(image)
         notes = resolution_notes(opened, slide_mpp) + notes_on(image, settings.canvas)
         if icc and profile is None:
-            notes.append("it has no ICC profile, so its colours were not converted")
+            notes.append("it has no ICC profile, so its colors were not converted")
         sides = microns_per_pixel(opened, slide_mpp) or (None, None)
         provenance = {
             "vendor": opened.properties[openslide.PROPERTY_NAME_VENDOR],

@@ -102,7 +102,7 @@ def sum_over_white(
 ) -> np.ndarray:
     """Add up the contributions of a slide's pieces to an image.
 
-    The contributions are of "ink", 255 − colour over white: 0 is white, 255 black. Ink outside the
+    The contributions are of "ink", 255 − color over white: 0 is white, 255 black. Ink outside the
     slide is 0, so the sum of all pieces is the ink of the image.
 
     Args:
@@ -230,7 +230,7 @@ def _within(plan: Plan, axis: int, start: int, stop: int) -> tuple[int, int]:
 
 
 def _premultiplied(rgba: np.ndarray) -> np.ndarray:
-    """Return colours times alpha, and alpha: transparent pixels must be averaged in this form."""
+    """Return colors times alpha, and alpha: transparent pixels must be averaged in this form."""
     alpha = rgba[..., 3:]
     if alpha.min() == 255:
         return rgba
@@ -238,8 +238,8 @@ def _premultiplied(rgba: np.ndarray) -> np.ndarray:
 
 
 def _ink(pixels: np.ndarray) -> np.ndarray:
-    """Return the ink of premultiplied pixels: 255 − colour over white.
+    """Return the ink of premultiplied pixels: 255 − color over white.
 
-    Over white, a premultiplied colour c becomes c + (255 − alpha), so the ink is alpha − c.
+    Over white, a premultiplied color c becomes c + (255 − alpha), so the ink is alpha − c.
     """
     return pixels[..., 3:] - pixels[..., :3]

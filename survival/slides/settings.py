@@ -21,7 +21,7 @@ class SlideError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Size and colours of the image of a slide.
+    """Size and colors of the image of a slide.
 
     Args:
         downsample: Level-0 pixels per image pixel along each axis, at least 1; 64 unless ``mpp``
@@ -30,7 +30,7 @@ class Settings:
         canvas: Width and height of the image in pixels.
         fit: Whether a slide that is larger than the canvas is reduced further; otherwise it is an
             error.
-        icc: Whether colours are converted from the slide's ICC profile to sRGB, if it has one.
+        icc: Whether colors are converted from the slide's ICC profile to sRGB, if it has one.
         slide_mpp: Micrometres per level-0 pixel of a slide that does not state it.
         exact: Whether JPEG tiles are always decoded at full size.
 

@@ -58,7 +58,7 @@ def test_lenet_has_the_thesis_number_of_weights():
     assert lenet((32, 32, 3), 0).count_params() == 62_006
 
 
-def test_lenet_is_initialised_as_pytorch_does():
+def test_lenet_is_initialized_as_pytorch_does():
     torch = pytest.importorskip("torch")
     theirs = torch.nn.Linear(400, 120)
     kernel, bias = next(
@@ -565,7 +565,7 @@ def test_the_defaults_of_phs_are_among_the_tried_settings_of_sgd():
 def test_settings_are_chosen_by_the_validation_loss_of_the_first_seed():
     from experiments.phs import problems
 
-    name = "licence (text, accuracy)"
+    name = "license (text, accuracy)"
     jobs = problems.jobs_of("thesis", name, "Adam", problems.METHODS["Adam"], range(3))
     assert len(jobs) == 9
     losses = {1e-3: (2.0, 1.0, 1.0), 3e-3: (1.5, 9.0, 9.0), 1e-2: (1.6, 0.5, 0.5)}
@@ -587,6 +587,6 @@ def test_the_parts_of_the_small_problems_do_not_overlap_and_fill_the_data():
 
     sizes = {name: [len(y) for _, y in load(name).parts.values()] for name in PROBLEMS}
     assert [sum(parts) for parts in sizes.values()][:2] == [1797, 442]
-    x, y = load("licence (text, accuracy)").parts["train"]
+    x, y = load("license (text, accuracy)").parts["train"]
     # Each target is the next character, which is the last input of the next window.
     np.testing.assert_array_equal(x[1:, -1], y[:-1])

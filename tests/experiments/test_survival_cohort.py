@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from experiments.survival.cohort import main
 from experiments.survival.cohort_figure import draw_cohort
-from experiments.survival.follow_up import CENTRES, PATIENTS, Censoring, draw_fate, outcomes
+from experiments.survival.follow_up import CENTERS, PATIENTS, Censoring, draw_fate, outcomes
 from experiments.survival.morphology import Latent, paint
 from experiments.survival.quilting import quilt
 from experiments.survival.scanners import SCANNERS, scan
@@ -21,7 +21,7 @@ from survival import preprocess_slide
 from survival.cohort import Cohort
 from survival.metrics import harrell_c
 
-COLOURS = {"dermis": (200, 0, 0), "tumour": (0, 0, 200), "epidermis": (0, 200, 0)}
+COLORS = {"dermis": (200, 0, 0), "tumour": (0, 0, 200), "epidermis": (0, 200, 0)}
 FEW = {"patients_a": 10, "patients_b": 13}
 
 
@@ -44,15 +44,15 @@ def made(followed, tmp_path_factory):
 
 
 def flat():
-    """Return textures of one colour each."""
-    return {kind: Image.new("RGB", (1700, 1700), colour) for kind, colour in COLOURS.items()}
+    """Return textures of one color each."""
+    return {kind: Image.new("RGB", (1700, 1700), color) for kind, color in COLORS.items()}
 
 
 def shares(latent, seed):
-    """Return the shares of tissue kinds on a slide of flat colours, and the number of nests."""
+    """Return the shares of tissue kinds on a slide of flat colors, and the number of nests."""
     picture = paint(latent, flat(), (1500, 1240), np.random.default_rng(seed))
     picture = np.asarray(picture, int)[::4, ::4]
-    kinds = {kind: np.abs(picture - colour).sum(axis=-1) < 60 for kind, colour in COLOURS.items()}
+    kinds = {kind: np.abs(picture - color).sum(axis=-1) < 60 for kind, color in COLORS.items()}
     tissue = sum(kind.sum() for kind in kinds.values())
     sizes = np.bincount(ndimage.label(kinds["tumour"])[0].ravel())[1:]
     return {kind: where.sum() / tissue for kind, where in kinds.items()} | {
@@ -90,7 +90,7 @@ def test_tissue_lies_on_a_white_background_and_does_not_touch_the_border():
     assert border.mean() > 0.95
 
 
-def test_scanners_show_the_same_tissue_in_their_colours_and_resolution():
+def test_scanners_show_the_same_tissue_in_their_colors_and_resolution():
     cells = Image.new("RGB", (64, 48), (90, 50, 110))
     white = Image.new("RGB", (640, 480), (int(WHITE),) * 3)
     for scanner in SCANNERS.values():
@@ -136,13 +136,13 @@ def test_censoring_is_that_of_the_file(followed):
 
 def test_follow_up_has_the_event_rate_and_limits_a_perfect_observer(followed):
     fates = [draw_fate(np.random.default_rng([7, i])) for i in range(1000)]
-    for name, centre in CENTRES.items():
-        found = outcomes(fates, centre, Censoring(followed))
+    for name, center in CENTERS.items():
+        found = outcomes(fates, center, Censoring(followed))
         time, event, seen, frailty = np.array(
             [(o.time, o.event, o.log_hazard, o.frailty) for o in found]
         ).T
-        assert event.sum() == round(1000 * centre.event_rate), name
-        assert time.max() <= centre.closing and time.min() >= 0
+        assert event.sum() == round(1000 * center.event_rate), name
+        assert time.max() <= center.closing and time.min() >= 0
         y = np.stack([time, event], axis=1)
         assert 0.78 < harrell_c(y, seen) < harrell_c(y, seen + frailty) < 0.9
 

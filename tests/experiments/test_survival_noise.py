@@ -64,7 +64,7 @@ def test_scores_of_a_draw_are_the_metrics_of_repeated_slides():
         y = np.stack([slides.time, slides.event], axis=1)[rows]
         expected = {
             "merged": (harrell_c(y, risk[rows]), auroc(y, risk[rows])),
-            "standardised": tuple(
+            "standardized": tuple(
                 metric(y, risk[rows], slides.dataset[rows]) for metric in (merged_c, merged_auroc)
             ),
         }

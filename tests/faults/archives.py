@@ -156,7 +156,7 @@ def broken_model(model: bytes, random: np.random.Generator, trace: Path) -> tupl
 
 
 def with_code(config: bytes, trace: Path) -> bytes:
-    """Return a model's configuration with a layer of marshalled code that leaves a trace."""
+    """Return a model's configuration with a layer of marshaled code that leaves a trace."""
     code = compile(f"lambda x: (open({str(trace)!r}, 'w'), x)[1]", "x", "eval").co_consts[0]
     model = json.loads(config)
     layer = model["config"]["layers"][-1]

@@ -27,8 +27,8 @@ CAP = 2**30
 BATCH = 60
 # Shares of all broken slides; the rest are other files with the names of slides.
 SHARES = {"cut": 0.4, "bits flipped": 0.25, "wrong tags": 0.2, "bombs": 0.05}
-# An image is visibly unchanged if at most this share of its pixels differs by more grey levels.
-GREY, SHARE = 8, 0.01
+# An image is visibly unchanged if at most this share of its pixels differs by more gray levels.
+GRAY, SHARE = 8, 0.01
 
 
 def broken_slides(count: int, folder: Path, seed: int = 0) -> list[Tally]:
@@ -183,6 +183,6 @@ def _difference(image: np.ndarray, reference) -> float:
     at = reference.provenance
     rows = slice(at["top"], at["top"] + at["height"])
     columns = slice(at["left"], at["left"] + at["width"])
-    differ = np.abs(image.astype(int) - reference.image).max(-1) > GREY
+    differ = np.abs(image.astype(int) - reference.image).max(-1) > GRAY
     outside = differ.sum() - differ[rows, columns].sum()
     return max(differ[rows, columns].mean(), outside / differ[rows, columns].size)

@@ -209,7 +209,7 @@ def _of_tiles(tiles: list[bytes], **options) -> bytes:
 
 
 def _jpeg_bomb(side: int) -> bytes:
-    """Return a progressive JPEG of one colour, of a few hundred kilobytes."""
+    """Return a progressive JPEG of one color, of a few hundred kilobytes."""
     file = io.BytesIO()
     Image.new("RGB", (side, side), (200, 100, 150)).save(file, "jpeg", progressive=True)
     return file.getvalue()

@@ -372,6 +372,17 @@ def test_a_misspelt_validation_result_is_refused():
 
 
 @pytest.mark.any_backend
+def test_results_of_other_callbacks_do_not_replace_missing_validation_data():
+    class Own(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_own"] = float(epoch)
+
+    callback = braking(restore_best_weights=True)
+    fit(parabola(), Own(), callback)
+    assert [event["action"] for event in callback.events] == ["brake"]
+
+
+@pytest.mark.any_backend
 def test_a_monitored_metric_that_rises_is_refused():
     for monitor, error in (("accuracy", "rises"), ("r2_score", "rises")):
         with pytest.raises(ValueError, match=f"monitor='{monitor}' {error}"):

@@ -168,7 +168,7 @@ def test_it_brakes_after_the_given_epochs_without_a_better_validation_loss():
     losses = [1.0, 0.8, 0.9, 0.7, 0.7, 0.71, 0.9, 0.9, 0.9]
     ((epoch, event),) = epochs_ended(policy, losses)
     assert (epoch, event.action, event.from_best) == (6, "brake", True)
-    assert "above its best for 2 epochs" in event.reason
+    assert "nothing better on validation data for 2 epochs" in event.reason
 
 
 def test_the_best_epoch_has_the_best_validation_loss_or_else_the_best_average():

@@ -57,7 +57,7 @@ def test_choices_equal_those_of_the_functions_that_take_them():
         ({"width": 0}, "width must be positive"),
         ({"seed": -1}, r"seed must be in \[0, 2³²\), got -1"),
         ({"lambda_l2": -1.0}, "lambda_l2 must be at least 0, got -1.0"),
-        ({"colour": "red"}, "unknown settings: colour"),
+        ({"color": "red"}, "unknown settings: color"),
         ({"epoch": 3}, "did you mean epochs"),
         ({"peak_flops": 1e9, "bandwidth": 1e9}, 'for resource "latency" only'),
         ({"peak_flops": 1e9}, 'for resource "latency" only, but the resource is "flops"'),

@@ -94,7 +94,7 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded(tmp_path):
         CanvasImages(tmp_path, ["a.svs"])
 
 
-def test_contents_of_older_images_are_still_recognised(tmp_path):
+def test_contents_of_older_images_are_still_recognized(tmp_path):
     """Older images have a SHA-256, which can still be compared with others of that kind."""
     for i in range(3):
         Image.new("RGB", (6, 4)).save(tmp_path / f"{i}.png")

@@ -33,7 +33,7 @@ from resbuilder.datasets.error_level import jpeg
 IMAGES, MASKS, TABLE, SETTINGS = "images", "masks", "manipulations.csv", "settings.json"
 LABELS = ("authentic", "manipulated")
 LEAST_SIZE = 32  # four blocks of a JPEG
-LEAST_CHANGE = 1.0  # mean grey levels under the mask; a smaller change does not count
+LEAST_CHANGE = 1.0  # mean gray levels under the mask; a smaller change does not count
 
 
 def generate(
@@ -57,7 +57,7 @@ def generate(
 
     Returns:
         The table: part, name, kind, photograph and square of the crop, JPEG qualities, share of the
-        image under the mask, mean change there in grey levels, and further parameters of the kind.
+        image under the mask, mean change there in gray levels, and further parameters of the kind.
 
     Raises:
         ValueError: If the folder exists, or if size or photographs are unsuitable.

@@ -77,19 +77,19 @@ def copy_move(image, mask, rng) -> tuple[np.ndarray, dict]:
     """Take the region from another place of the same image, slightly scaled and rotated."""
     size = len(mask)
     points = np.argwhere(mask)
-    centre = points.mean(axis=0)
-    radius = np.linalg.norm(points - centre, axis=1).max()
+    center = points.mean(axis=0)
+    radius = np.linalg.norm(points - center, axis=1).max()
     scale, angle = rng.uniform(0.9, 1.1), rng.uniform(-15, 15)
     grid = np.argwhere(np.ones((size, size), bool))
     inside = (np.abs(grid - (size - 1) / 2) <= (size - 1) / 2 - 0.8 * radius).all(axis=1)
     # Regions are so small that such a place always exists.
-    far = np.linalg.norm(grid - centre, axis=1) >= 0.6 * radius
+    far = np.linalg.norm(grid - center, axis=1) >= 0.6 * radius
     source = rng.choice(grid[inside & far])
-    to_origin = SimilarityTransform(translation=-centre[::-1])
+    to_origin = SimilarityTransform(translation=-center[::-1])
     turn = SimilarityTransform(scale=1 / scale, rotation=np.deg2rad(angle))
     to_source = SimilarityTransform(translation=source[::-1])
     moved = warp(image, to_origin + turn + to_source, order=1, mode="reflect", preserve_range=True)
-    dy, dx = np.rint(centre - source).astype(int).tolist()
+    dy, dx = np.rint(center - source).astype(int).tolist()
     return np.rint(moved).astype(np.uint8), {"dx": dx, "dy": dy, "scale": scale, "angle": angle}
 
 

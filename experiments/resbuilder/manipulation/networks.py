@@ -135,7 +135,7 @@ def _trained(
 def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[dict, keras.Model]:
     """Train Keras' EfficientNet from random weights, with the same options as the others.
 
-    Pixels are standardised by channel, and batch normalization has momentum 0.9: with Keras' 0.99,
+    Pixels are standardized by channel, and batch normalization has momentum 0.9: with Keras' 0.99,
     its running means would not converge in so few steps.
     """
     keras.utils.set_random_seed(config.seed)

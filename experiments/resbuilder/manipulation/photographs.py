@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from resbuilder.datasets.layout import pictures_below
 
-# Everyday colour photographs that are part of installed packages, so nothing is downloaded.
+# Everyday color photographs that are part of installed packages, so nothing is downloaded.
 _BUNDLED = {
     "matplotlib": ("mpl-data/sample_data", ("grace_hopper.jpg",)),
     "skimage": (
@@ -82,7 +82,7 @@ def check_sizes(photographs: list[Path], size: int) -> None:
 
 @lru_cache(maxsize=16)
 def read(path: Path) -> Image.Image:
-    """Return a photograph, upright and in colour.
+    """Return a photograph, upright and in color.
 
     Raises:
         ValueError: If the file cannot be read.

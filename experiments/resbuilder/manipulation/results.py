@@ -10,7 +10,7 @@ from experiments.resbuilder.columns import FROM_SCRATCH
 from experiments.resbuilder.manipulation.compared import CHANNELS, NETWORKS
 from experiments.resbuilder.manipulation.kinds import KINDS
 from experiments.summary import spread
-from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from resbuilder.common.figures import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED
 from resbuilder.report.style import WIDTH, si, si_axis
 
 CHANNEL_NAMES = {"rgb": "RGB", "rgb_ela": "RGB + ELA"}
@@ -66,7 +66,7 @@ def draw(results: list[dict]) -> Figure:
     kinds.set(xlabel="kind of manipulation")
     kinds.set_title("AUC by kind", loc="left")
     for axes in (size, kinds):
-        axes.axhline(0.5, color=GREY, linewidth=1, linestyle="--")
+        axes.axhline(0.5, color=GRAY, linewidth=1, linestyle="--")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#E5E7EB", linewidth=0.7)
     shown = {network for network, _ in groups}
@@ -76,11 +76,11 @@ def draw(results: list[dict]) -> Figure:
         if network in shown
     ]
     handles += [
-        Line2D([], [], color=GREY, marker="o", linestyle="", label=name,
-               markerfacecolor=GREY if CHANNELS[channels] else "white")
+        Line2D([], [], color=GRAY, marker="o", linestyle="", label=name,
+               markerfacecolor=GRAY if CHANNELS[channels] else "white")
         for channels, name in CHANNEL_NAMES.items()
     ]  # fmt: skip
-    handles.append(Line2D([], [], color=GREY, linewidth=1, linestyle="--", label="chance"))
+    handles.append(Line2D([], [], color=GRAY, linewidth=1, linestyle="--", label="chance"))
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     return figure
 

@@ -29,7 +29,7 @@ from experiments.resbuilder.studies.tables import (
     Groups,
     difference_text,
 )
-from resbuilder.common.figures import GREY, styled
+from resbuilder.common.figures import GRAY, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -123,7 +123,7 @@ def draw(groups: Groups) -> Figure:
         whole_axis(axes.xaxis)
         handles, _ = axes.get_legend_handles_labels()
         handles += [
-            Line2D([], [], color=GREY, label="from scratch: mean, range"),
+            Line2D([], [], color=GRAY, label="from scratch: mean, range"),
             *(
                 Line2D([], [], color=color, marker=marker, linestyle="", label=f"{variant}, found")
                 for variant, (color, marker) in zip(groups, STYLES, strict=False)

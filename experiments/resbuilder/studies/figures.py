@@ -6,14 +6,14 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from experiments.resbuilder.studies.tables import Column, Groups, values
-from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, styled
+from resbuilder.common.figures import BLUE, GRAY, GREEN, ORANGE, PURPLE, RED, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLES = (
     *((BLUE, "o"), (ORANGE, "s"), (PURPLE, "D")),
-    *((GREEN, "^"), (RED, "v"), (GREY, "P")),
+    *((GREEN, "^"), (RED, "v"), (GRAY, "P")),
 )
 
 
@@ -99,13 +99,13 @@ def trajectories(groups: Groups) -> Figure:
         depth.set_title("Depth (convolutions)")
         flops.set_title("FLOPs divided by the budget ζ")
         flops.set_xlabel("trained architectures, in order")
-        flops.axhline(1, color=GREY, linestyle="--", linewidth=1)
+        flops.axhline(1, color=GRAY, linestyle="--", linewidth=1)
         percent_axis(accuracy.yaxis)
         whole_axis(flops.xaxis)
         whole_axis(depth.yaxis, most=4)
         _morphnet_lines((accuracy, depth, flops), next(iter(groups.values())))
         handles, _ = accuracy.get_legend_handles_labels()
-        handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 3)), label="MorphNet step; ζ"))
+        handles.append(Line2D([], [], color=GRAY, linestyle=(0, (4, 3)), label="MorphNet step; ζ"))
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure
 
@@ -115,4 +115,4 @@ def _morphnet_lines(panels, results: list[dict]) -> None:
     for x in range(1, len(rounds)):
         if rounds[x] != rounds[x - 1]:
             for axes in panels:
-                axes.axvline(x - 0.5, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
+                axes.axvline(x - 0.5, color=GRAY, linestyle=(0, (4, 3)), linewidth=1)

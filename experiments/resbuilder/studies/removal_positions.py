@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from experiments.resbuilder.studies.study import Study
 from experiments.resbuilder.studies.tables import Groups
-from resbuilder.common.figures import BLUE, GREEN, GREY, ORANGE, RED, styled
+from resbuilder.common.figures import BLUE, GRAY, GREEN, ORANGE, RED, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VERDICTS = {"kept": (BLUE, "o"), "kept by momentum": (ORANGE, "s"), "removed": (RED, "X")}
 THERE = "initial or inserted"
-FATES = {THERE: GREEN, "removed by LayerLasso": RED, "removed by MorphNet": GREY}
+FATES = {THERE: GREEN, "removed by LayerLasso": RED, "removed by MorphNet": GRAY}
 
 
 def fates(results: list[dict]) -> dict[str, Counter]:
@@ -60,7 +60,7 @@ def draw(groups: Groups) -> Figure:
             )
         if judged:
             threshold = judged[0]["threshold"]
-            places.axhline(threshold, color=GREY, linestyle="--", label="threshold τ_Λ")
+            places.axhline(threshold, color=GRAY, linestyle="--", label="threshold τ_Λ")
         places.set_yscale("log")
         log_axis(places.yaxis)
         places.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

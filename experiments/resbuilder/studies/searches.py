@@ -54,7 +54,7 @@ def details(history: History) -> dict:
         ``steps``: for each MorphNet step, the inner channels (``inner``, ``inner_alive``), and
         FLOPs ``before``, ``shrunk`` and ``after``.
     """
-    from resbuilder.report.removals_plot import judgements
+    from resbuilder.report.removals_plot import judgments
     from resbuilder.run import MorphNetStep
 
     records = history.records
@@ -62,7 +62,7 @@ def details(history: History) -> dict:
         "start": [len(stage.blocks) for stage in records[0].architecture.stages],
         "trained": [_trained(history, r) for r in records.values() if r.trainings],
         "insertions": [_insertion(history, r) for r in records.values() if r.origin == "insertion"],
-        "judged": [asdict(judgement) for judgement in judgements(history)],
+        "judged": [asdict(judgment) for judgment in judgments(history)],
         "removals": [
             {"by": "MorphNet" if r.origin == "morphnet" else "LayerLasso", "stage": stage}
             for r in records.values()

@@ -108,7 +108,7 @@ def changed(path, value):
         (changed(["classes"], 0), "classes must be a positive integer"),
         (changed(["classes"], "3"), "classes must be a positive integer"),
         (changed(["classes"], KeyError), "classes"),
-        (changed(["colour"], 1), "unknown keys"),
+        (changed(["color"], 1), "unknown keys"),
         (changed(["input_shape"], [8, 8]), "input_shape"),
         (changed(["input_shape"], 8), "must be a list"),
         (changed(["stages"], []), "at least one stage"),

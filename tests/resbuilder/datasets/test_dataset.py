@@ -15,9 +15,9 @@ def arrays(**changes):
 
 
 def test_arrays_are_converted_to_one_format():
-    grey = np.full((12, 4, 5), 200, np.int64)
+    gray = np.full((12, 4, 5), 200, np.int64)
     column = (np.arange(12, dtype=np.uint8) % 3)[:, None]
-    data = Dataset(**arrays(x_train=grey, x_test=grey[:6], y_train=column))
+    data = Dataset(**arrays(x_train=gray, x_test=gray[:6], y_train=column))
     assert data.x_train.shape == (12, 4, 5, 1) and data.x_train.dtype == np.uint8
     assert (data.x_train == 200).all()
     assert data.y_train.tolist() == [0, 1, 2] * 4 and data.y_train.dtype == np.int64

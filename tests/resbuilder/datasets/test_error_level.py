@@ -31,8 +31,8 @@ def test_levels_are_the_absolute_changes_of_the_pixels(photograph):
     darker, brighter = photograph.astype(int) - levels, photograph.astype(int) + levels
     saved = jpeg(photograph, 70)
     assert ((saved == darker) | (saved == brighter)).all()
-    grey = photograph[..., :1]
-    assert np.array_equal(error_level_analysis(grey[..., 0]), error_level_analysis(grey)[..., 0])
+    gray = photograph[..., :1]
+    assert np.array_equal(error_level_analysis(gray[..., 0]), error_level_analysis(gray)[..., 0])
 
 
 @pytest.mark.parametrize("patch_quality", [None, 60])
@@ -52,7 +52,7 @@ def test_bad_input_is_refused(photograph):
         with pytest.raises(ValueError, match=f"from 1 to 100, got {quality!r}"):
             error_level_analysis(photograph, quality)
     for image in (photograph / 255, photograph[..., :2], photograph[0, 0]):
-        with pytest.raises(ValueError, match="expected a grey or RGB image of uint8"):
+        with pytest.raises(ValueError, match="expected a gray or RGB image of uint8"):
             error_level_analysis(image)
 
 
@@ -92,8 +92,8 @@ def test_levels_are_computed_from_the_file_then_rotated_and_resized(photograph, 
     assert np.array_equal(small.x_train[0, ..., 3:], expected)
 
 
-def test_grey_folders_get_one_channel_and_arrays_are_refused(photograph, tmp_path):
-    folder = write_classes(tmp_path / "grey", [photograph[:16, :16, 0]] * 3)
+def test_gray_folders_get_one_channel_and_arrays_are_refused(photograph, tmp_path):
+    folder = write_classes(tmp_path / "gray", [photograph[:16, :16, 0]] * 3)
     assert load(folder, ela_quality=75).input_shape == (16, 16, 2)
     with pytest.raises(ValueError, match="from 1 to 100, got 0"):
         load(folder, ela_quality=0)

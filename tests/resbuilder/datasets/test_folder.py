@@ -1,4 +1,4 @@
-"""Folders of images: layouts, colours, sizes, and all the ways in which they can be broken."""
+"""Folders of images: layouts, colors, sizes, and all the ways in which they can be broken."""
 
 import json
 import shutil
@@ -21,14 +21,14 @@ from resbuilder.datasets import (
 from resbuilder.datasets.reading import read_header
 
 
-def paint(path, colour, size=(8, 6), **options):
-    """Write an image of one colour; `size` is (width, height)."""
+def paint(path, color, size=(8, 6), **options):
+    """Write an image of one color; `size` is (width, height)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L" if isinstance(colour, int) else "RGB", size, colour).save(path, **options)
+    Image.new("L" if isinstance(color, int) else "RGB", size, color).save(path, **options)
 
 
 def animals(path, count=10, **options):
-    """Write two classes: cats of colour (200, 0, i), dogs of colour (0, 200, i)."""
+    """Write two classes: cats of color (200, 0, i), dogs of color (0, 200, i)."""
     for i in range(count):
         paint(path / "cat" / f"{i:02}.png", (200, 0, i), **options)
         paint(path / "dog" / f"{i:02}.png", (0, 200, i), **options)
@@ -84,17 +84,17 @@ def test_photographs_are_rotated_upright(tmp_path):
     assert data.input_shape == (8, 6, 3) and len(data.notes) == 1
 
 
-def test_grey_images_have_one_channel_unless_one_is_coloured(tmp_path):
-    for name, colour in (("a", 10), ("b", 240)):
+def test_gray_images_have_one_channel_unless_one_is_colored(tmp_path):
+    for name, color in (("a", 10), ("b", 240)):
         for i in range(4):
-            paint(tmp_path / name / f"{i}.jpg", colour + i)
+            paint(tmp_path / name / f"{i}.jpg", color + i)
     data = load(tmp_path)
     assert data.input_shape == (6, 8, 1) and data.reading.mode == "L"
     paint(tmp_path / "a" / "4.jpg", (0, 0, 255))
     data = load(tmp_path)
     assert data.input_shape == (6, 8, 3) and data.reading.mode == "RGB"
-    grey = data.x_train[data.y_train == 1]
-    assert np.all(np.abs(grey.astype(int) - 242) < 5)
+    gray = data.x_train[data.y_train == 1]
+    assert np.all(np.abs(gray.astype(int) - 242) < 5)
 
 
 def test_other_files_are_counted_and_named_and_hidden_ones_ignored(tmp_path):

@@ -100,7 +100,7 @@ def test_transparent_images_are_placed_on_white(tmp_path, name, mode, conversion
     assert noted == conversions
 
 
-def test_an_image_with_a_transparent_colour_is_placed_on_white_too(tmp_path):
+def test_an_image_with_a_transparent_color_is_placed_on_white_too(tmp_path):
     logo("L").save(tmp_path / "a.png", transparency=0)
     reading = ImageReading(40, 60, mode="L")
     assert read_picture(tmp_path / "a.png", reading).conversions == (ON_WHITE,)
@@ -132,15 +132,15 @@ def test_palettes_cmyk_and_frames_are_converted_and_noted(photograph, expected, 
 
 def test_16_bits_become_8_unless_that_would_lose_most_levels(photograph, tmp_path):
     small = photograph.resize((60, 40))
-    grey, rgb = np.asarray(small.convert("L")), np.asarray(small)
-    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey.png")
+    gray, rgb = np.asarray(small.convert("L")), np.asarray(small)
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "gray.png")
     (tmp_path / "rgb.png").write_bytes(png_of_16_bits(rgb.astype(np.uint16) * 257))
-    for name, mode, right in (("grey.png", "L", grey[..., None]), ("rgb.png", "RGB", rgb)):
+    for name, mode, right in (("gray.png", "L", gray[..., None]), ("rgb.png", "RGB", rgb)):
         pixels, noted = read_picture(tmp_path / name, ImageReading(40, 60, mode=mode))
         assert noted == (REDUCED,) and np.array_equal(pixels, right)
-    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "grey.png")  # A 12-bit camera.
+    Image.fromarray(gray.astype(np.uint16) * 16).save(tmp_path / "gray.png")  # A 12-bit camera.
     (tmp_path / "rgb.png").write_bytes(png_of_16_bits(rgb.astype(np.uint16)))
-    for name in ("grey.png", "rgb.png"):
+    for name in ("gray.png", "rgb.png"):
         with pytest.raises(ValueError, match=f"{name} cannot be read .*upper ones are unused"):
             read_image(tmp_path / name, READING)
     for mode, kind in (("F", "float"), ("I", "int32")):
@@ -149,9 +149,9 @@ def test_16_bits_become_8_unless_that_would_lose_most_levels(photograph, tmp_pat
             read_image(tmp_path / "a.tif", READING)
 
 
-def test_grey_images_of_16_bits_keep_their_transparent_colour_and_may_be_black(tmp_path):
+def test_gray_images_of_16_bits_keep_their_transparent_color_and_may_be_black(tmp_path):
     levels = np.arange(16, dtype=np.uint16).reshape(4, 4) * 4000
-    reading, file = ImageReading(4, 4, mode="L"), tmp_path / "grey.png"
+    reading, file = ImageReading(4, 4, mode="L"), tmp_path / "gray.png"
     Image.fromarray(levels).save(file, transparency=8000)
     found = read_picture(file, reading)
     assert found.pixels[0, 2, 0] == 255 and found.pixels[0, 1, 0] == round(4000 / 257)
@@ -240,7 +240,7 @@ def test_a_reading_survives_json_and_refuses_invalid_values():
         ({"fit": "tile"}, "fit must be one of"),
         ({"mode": "CMYK"}, "mode must be"),
         ({"ela_quality": 200}, "a JPEG quality must be"),
-        ({"colour": 1}, "a reading must have ela_quality, fit"),
+        ({"color": 1}, "a reading must have ela_quality, fit"),
     ):
         with pytest.raises(ValueError, match=message):
             ImageReading.from_json(reading.to_json() | wrong)

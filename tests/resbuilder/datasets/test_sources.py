@@ -92,7 +92,7 @@ def test_emnist_is_transposed(offline):
 
 @needs_tfds
 def test_smallnorb_takes_one_camera_and_the_category(offline):
-    """More images than one batch of the reader, each recognisable, in the library's own folder."""
+    """More images than one batch of the reader, each recognizable, in the library's own folder."""
     import tensorflow_datasets as tfds
 
     def example(part, i):

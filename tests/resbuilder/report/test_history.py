@@ -10,7 +10,7 @@ from resbuilder.report.accuracy_plot import widest_of_first_stage
 from resbuilder.report.classes_plot import most_confused
 from resbuilder.report.decisions import decisions
 from resbuilder.report.flops_plot import pareto_front
-from resbuilder.report.removals_plot import judgements
+from resbuilder.report.removals_plot import judgments
 from resbuilder.report.verdict import wilson
 
 pytestmark = pytest.mark.any_backend
@@ -129,9 +129,9 @@ def test_decisions_give_their_reasons(search_run):
     assert "κ = 1.66" in texts["MorphNet"][0]
 
 
-def test_judgements_agree_with_the_removals(search_run):
+def test_judgments_agree_with_the_removals(search_run):
     run = search_run()
-    judged = judgements(read_history(run.folder))
+    judged = judgments(read_history(run.folder))
     assert sum(j.verdict == "removed" for j in judged) == 2
     assert sum(j.verdict == "kept by momentum" for j in judged) == 1
     for j in judged:

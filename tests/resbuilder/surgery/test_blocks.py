@@ -10,7 +10,7 @@ from resbuilder.surgery import (
     Position,
     draw_insertion,
     inherit,
-    initialise_block,
+    initialize_block,
     insert_block,
     insertion_positions,
     remove_blocks,
@@ -108,16 +108,16 @@ def test_initial_weights_of_a_block():
     architecture = insert_block(minimal_architecture((8, 8, 1), 3, 32), Position(1, 0), "new")
     model = build_model(architecture, seed=1)
     first = keras.ops.convert_to_numpy(model.get_layer("new_conv1").kernel)
-    initialise_block(model, "new", "last_conv", seed=1)
+    initialize_block(model, "new", "last_conv", seed=1)
     last = keras.ops.convert_to_numpy(model.get_layer("new_conv2").kernel)
     assert last.std() == pytest.approx(1e-2, rel=0.05) and abs(last.mean()) < 1e-3
     unchanged = keras.ops.convert_to_numpy(model.get_layer("new_conv1").kernel)
     np.testing.assert_array_equal(unchanged, first)
-    initialise_block(model, "new", "last_gamma")
+    initialize_block(model, "new", "last_gamma")
     gamma = keras.ops.convert_to_numpy(model.get_layer("new_bn2").gamma)
     np.testing.assert_allclose(gamma, 1e-2)
     with pytest.raises(ValueError, match="must be one of"):
-        initialise_block(model, "new", "zeros")
+        initialize_block(model, "new", "zeros")
 
 
 def test_only_a_small_gamma_keeps_the_block_near_the_identity_under_batch_statistics():
@@ -127,7 +127,7 @@ def test_only_a_small_gamma_keeps_the_block_near_the_identity_under_batch_statis
     added = {}
     for scheme in ("glorot", "last_conv", "last_gamma"):
         model = build_model(architecture, seed=1)
-        initialise_block(model, "new", scheme, seed=1)
+        initialize_block(model, "new", scheme, seed=1)
         part = keras.Model(model.input, model.get_layer("new_relu2").output)
         added[scheme] = float(np.abs(keras.ops.convert_to_numpy(part(x, training=True))).mean())
     assert added["last_gamma"] < 0.02 * added["glorot"]

@@ -85,7 +85,7 @@ def test_an_evaluation_shows_intervals_and_keeps_the_predictions(files, trained)
     given = ("evaluate", out, "--manifest", manifest, "--images", images)
     result = run(*given, "--name", "both")
     assert result.exit_code == 0, result.output
-    for row in ("A ", "B ", "merged", "standardised", "within"):
+    for row in ("A ", "B ", "merged", "standardized", "within"):
         assert any(line.strip().startswith(row) for line in result.stdout.splitlines()), row
     table = Run(out).evaluations["both"]
     assert len(table) == 40

@@ -127,7 +127,7 @@ def test_all_times_have_the_same_unit(tmp_path):
 
 
 @pytest.mark.parametrize("date", ["2019-03-04", "4.3.2019", "03/04/19"])
-def test_a_date_instead_of_a_time_is_recognised(tmp_path, date):
+def test_a_date_instead_of_a_time_is_recognized(tmp_path, date):
     (problem,) = problems_of(write(tmp_path, f"slide,patient,time,event\na,P,{date},1\n"))
     assert f"time {date!r} is a date; give the time from diagnosis" in problem
 
@@ -180,7 +180,7 @@ def test_every_problem_is_reported_at_once_with_its_row(tmp_path):
     (tmp_path / "slides" / "a.svs").touch()
     (tmp_path / "slides" / "id" / "b.svs").touch()
     rows = [
-        "slide,patient,time,event,dataset,split,colour",
+        "slide,patient,time,event,dataset,split,color",
         "a.svs,P1,12,0,A,train,red",  # row 2, fine
         "id/b.svs,P1,12,0,A,test,red",  # row 3: P1 in two splits
         "a.svs,P2,-3,0,A,train,red",  # row 4: slide again, negative

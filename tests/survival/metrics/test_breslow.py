@@ -56,13 +56,13 @@ def test_equal_to_lifelines_by_stratum():
     log_hazard = (x @ cox.params_[x.columns]).to_numpy()
     baseline = BaselineHazard(y_true, log_hazard, frame["old"].to_numpy())
     assert baseline.strata == ("old", "young")
-    # lifelines centres its covariates.
-    centre = cox.params_[x.columns] @ cox._norm_mean[x.columns]
+    # lifelines centers its covariates.
+    center = cox.params_[x.columns] @ cox._norm_mean[x.columns]
     for old in baseline.strata:
         reference = cox.baseline_cumulative_hazard_[old].dropna()
         times = reference.index.to_numpy()
         inside = times <= frame["time"][frame["old"] == old].max()
-        ours = baseline.cumulative_hazard(times[inside], old) * np.exp(centre)
+        ours = baseline.cumulative_hazard(times[inside], old) * np.exp(center)
         np.testing.assert_allclose(ours, reference.to_numpy()[inside], rtol=1e-6)
 
 

@@ -19,7 +19,7 @@ from survival.metrics import (
     merged_auroc,
     merged_c,
     per_patient,
-    standardise_per_dataset,
+    standardize_per_dataset,
     within_dataset_auroc,
     within_dataset_c,
 )
@@ -36,8 +36,8 @@ def two_scanners(offset=5.0, n=150, seed=0):
     return y, np.where(dataset == "B", 2 * noisy + offset, noisy), dataset
 
 
-def test_standardising_by_hand():
-    risk = standardise_per_dataset([1, 3, 10, 10, 30], ["A", "A", "B", "B", "C"])
+def test_standardizing_by_hand():
+    risk = standardize_per_dataset([1, 3, 10, 10, 30], ["A", "A", "B", "B", "C"])
     assert risk.tolist() == [-1, 1, 0, 0, 0]
 
 
@@ -66,7 +66,7 @@ def test_scale_and_offset_of_a_scanner_matter_only_if_merged_naively(seed, offse
     for metric in (within_dataset_c, within_dataset_auroc):
         assert metric(y, moved, dataset) == pytest.approx(metric(y, risk, dataset))
     np.testing.assert_allclose(
-        standardise_per_dataset(moved, dataset), standardise_per_dataset(risk, dataset), atol=1e-6
+        standardize_per_dataset(moved, dataset), standardize_per_dataset(risk, dataset), atol=1e-6
     )
 
 
@@ -82,13 +82,13 @@ def test_pairs_within_and_between_datasets_are_all_pairs():
 def test_the_table_shows_the_cost_of_merging_naively():
     y, risk, dataset = two_scanners()
     table = cross_dataset_table(y, risk, dataset, repeats=20).set_index("data")
-    assert table.index.tolist() == ["A", "B", "merged", "standardised", "within"]
+    assert table.index.tolist() == ["A", "B", "merged", "standardized", "within"]
     assert table["slides"].tolist() == [100, 50, 150, 150, 150]
     assert table.loc["A", "c_index"] == harrell_c(y[dataset == "A"], risk[dataset == "A"])
     assert table.loc["merged", "auroc"] == auroc(y, risk)
     assert table.loc["within", "c_index"] == within_dataset_c(y, risk, dataset)
     for metric in ("c_index", "auroc"):
-        assert table.loc["merged", metric] < table.loc["standardised", metric] - 0.03
+        assert table.loc["merged", metric] < table.loc["standardized", metric] - 0.03
         low, high = (table[f"{metric[0] if metric == 'c_index' else metric}_{e}"] for e in ENDS)
         assert ((low < table[metric]) & (table[metric] < high)).all()
 
@@ -127,7 +127,7 @@ def test_the_columns_of_a_cohort_can_be_passed_directly():
     cohort = Cohort(names, [f"P{i // 2 * 2}" for i in range(60)], *y[np.arange(60) // 2 * 2].T)
     cohort = replace(cohort, dataset=dataset)
     table = cross_dataset_table(cohort.y_true(), risk, cohort.dataset, cohort.patient, repeats=5)
-    assert table["data"].tolist() == ["A", "B", "merged", "standardised", "within"]
+    assert table["data"].tolist() == ["A", "B", "merged", "standardized", "within"]
     assert len(per_patient(cohort.y_true(), risk, cohort.patient).risk) == 30
     baseline = BaselineHazard(cohort.y_true(), risk, cohort.dataset)
     assert baseline.survival(risk, [0.1], cohort.dataset).shape == (60, 1)

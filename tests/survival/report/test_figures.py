@@ -99,7 +99,7 @@ def test_no_interval_with_few_events():
     pictures, _ = kaplan_meier_pictures(block, groups=2, unit=None)
     assert "no log-rank test: fewer than 5 events" in pictures[0].alt
     _, reasons = calibration_picture(block, horizon=30.0, unit=None)
-    assert any(reason.startswith("A: grey, because fewer than 5") for reason in reasons)
+    assert any(reason.startswith("A: gray, because fewer than 5") for reason in reasons)
 
 
 def test_an_unsuitable_horizon_is_explained():

@@ -44,21 +44,21 @@ def test_an_aperio_slide(svs, downsample):
     assert (tiles != whole).mean() < 1e-3
 
 
-@pytest.mark.parametrize("colours", ["rgb", "ycbcr"])
+@pytest.mark.parametrize("colors", ["rgb", "ycbcr"])
 @pytest.mark.parametrize("bigtiff", [False, True])
-def test_tiffs_with_levels(tmp_path, tissue, colours, bigtiff):
+def test_tiffs_with_levels(tmp_path, tissue, colors, bigtiff):
     levels = [tissue[:1003, :777], tissue[:501, :388], tissue[:250, :194]]
-    path = write(tmp_path / "a.tif", levels, photometric=colours, bigtiff=bigtiff)
+    path = write(tmp_path / "a.tif", levels, photometric=colors, bigtiff=bigtiff)
     for downsample in (1, 2, 3, 4, 9.5):
         tiles, whole = both(path, downsample)
         assert np.abs(tiles.astype(int) - whole).max() <= 1
 
 
-@pytest.mark.parametrize(("stream", "colours"), [("YCbCr", "rgb"), ("RGB", "ycbcr")])
-def test_colours_are_those_that_openslide_sees(tmp_path, tissue, stream, colours):
-    """The JPEG streams and the TIFF state different colour spaces."""
+@pytest.mark.parametrize(("stream", "colors"), [("YCbCr", "rgb"), ("RGB", "ycbcr")])
+def test_colors_are_those_that_openslide_sees(tmp_path, tissue, stream, colors):
+    """The JPEG streams and the TIFF state different color spaces."""
     tile = jpeg(tissue[800:1056, 800:1056], keep_rgb=stream == "RGB")
-    options = {"shape": (512, 512, 3), "dtype": "uint8", "photometric": colours}
+    options = {"shape": (512, 512, 3), "dtype": "uint8", "photometric": colors}
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, iter([tile] * 4), tile=(256, 256), compression="jpeg", **options)
     tiles, whole = both(path, 8)

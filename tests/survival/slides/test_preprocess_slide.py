@@ -1,4 +1,4 @@
-"""One slide: level, average, colours, position, and what is refused."""
+"""One slide: level, average, colors, position, and what is refused."""
 
 import json
 import os
@@ -240,7 +240,7 @@ def test_the_whole_file_is_hashed_on_request(svs, tmp_path):
     assert a == f"xxh3:{xxhash.xxh3_128(svs.read_bytes()).hexdigest()}"
 
 
-def test_copies_of_a_slide_are_recognised_without_a_manifest(tmp_path, svs):
+def test_copies_of_a_slide_are_recognized_without_a_manifest(tmp_path, svs):
     """The images differ, because they note the time of the slide's file."""
     for name in ("a", "b"):
         shutil.copy(svs, tmp_path / f"{name}.svs")
@@ -347,11 +347,11 @@ def test_pixels_that_are_partly_transparent_are_mixed_with_white(tmp_path, tissu
     tifffile.imwrite(path, np.concatenate([pixels, alpha], -1), tile=(128, 128), **options)
     expected = pixels * (alpha / 255) + (255.0 - alpha)
     result = preprocess_slide(path, factor, (400, 300))
-    # OpenSlide stores colours times alpha in 8 bits.
+    # OpenSlide stores colors times alpha in 8 bits.
     assert np.abs(content(result) - brute_force(expected, factor, factor)).max() <= 1.51
 
 
-def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tissue, write_tiff):
+def test_colors_are_converted_from_the_slides_profile_on_request(tmp_path, tissue, write_tiff):
     # sRGB with red and blue exchanged: a profile with an obvious effect.
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exchanged = srgb.replace(b"rXYZ", b"????", 1).replace(b"bXYZ", b"rXYZ", 1)
@@ -372,7 +372,7 @@ def test_colours_are_converted_from_the_slides_profile_on_request(tmp_path, tiss
     assert "it has no ICC profile" in kept.provenance["notes"]
 
 
-def test_a_saved_image_has_its_provenance_and_a_truncated_one_is_recognised(tmp_path, svs):
+def test_a_saved_image_has_its_provenance_and_a_truncated_one_is_recognized(tmp_path, svs):
     result = preprocess_slide(svs, 16, (150, 200))
     path = tmp_path / "a.png"
     result.save(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from experiments.morphnet.iterations import Iterations, pareto_front
 from experiments.morphnet.network import LAYERS, size
@@ -216,8 +217,11 @@ def _front(axes, iterations: Iterations, networks: list[dict], cost, what: str) 
 
 def _flops_axis(axes) -> None:
     left, right = axes.get_xlim()
-    axes.set_xlim(min(left, right / 12), 1.1 * right)  # at least a decade: ticks at 1, 2 and 5
+    left, right = min(left, right / 12), 1.1 * right  # at least a decade: ticks at 1, 2 and 5
+    axes.set_xlim(left, right)
     log_axis(axes.xaxis)
+    if right / left > 60:
+        axes.xaxis.set_major_locator(LogLocator())  # More ticks would overlap.
     si_axis(axes.xaxis)
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.direction import HIGHER, LOWER, by_name, direction
+from phs_optimizer.direction import HIGHER, LOWER, by_name, direction, is_metric
 from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import STAGES, BrakingPolicy, Event
@@ -92,7 +92,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer: The PHS optimizer to brake if the model has several, such as the generator's in
             a GAN. By default the one that the model was compiled with, or the only PHS in its
             ``MultiOptimizer``.
-        log_path: File to which each event and each epoch is appended as a line of JSON.
+        log_path: File to which each event and each epoch is appended as a line of JSON. Lines stay
+            even if ``BackupAndRestore`` undoes their epoch.
         verbose: 1 prints each event and, at the end, why it never braked; 0 prints nothing.
         **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
@@ -208,6 +209,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._training = False  # from the start of the first epoch to the end of the training
         self._held_back: float | None = None  # the desired friction, if it would diverge now
         self._of: PHS | None = None  # the optimizer that events and best weights belong to
+        self._before = 0.0  # its steps before this callback's first
+        self._after_epoch: list[bool] = []  # for each event, whether it ended an epoch
+        self._tested = False  # whether the model has been validated in this epoch
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Check what can be checked before it is known whether a training is resumed."""
@@ -246,7 +250,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
             self._load_state(epoch)
         self._training = True
-        self._epoch = epoch
+        self._epoch, self._tested = epoch, False
         self.policy.state.epoch, self.policy.state.validation = epoch, math.inf
         self._keep_stable()
         self._task_loss.begin_epoch()
@@ -255,10 +259,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         """Average the loss, and brake if it has reached the goal.
 
         Raises:
-            ValueError: If ``monitor`` is a metric that rises as the training succeeds.
+            ValueError: If ``monitor`` is a metric that rises as the training succeeds, or nothing
+                says whether a higher ``validation`` is better.
         """
-        if not self.policy.state.steps and direction(self.monitor, self.model) == HIGHER:
-            raise ValueError(_rises(self.monitor))
+        if not self.policy.state.steps:
+            if direction(self.monitor, self.model) == HIGHER:
+                raise ValueError(_rises(self.monitor))
+            if is_metric(self.validation, self.model):
+                self._sign()  # Fail now, not after an epoch, if nothing says what is better.
         event = self.policy.observe(*self._task_loss.read(self, batch, logs))
         seen = self.policy.state.steps
         due = not self.trace or seen - self.trace[-1][0] >= self.policy.average_steps / 2
@@ -277,6 +285,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     def on_test_end(self, logs: dict | None = None) -> None:
         """Store the validation result, for a file saved before this callback ends the epoch."""
         name = self.validation.removeprefix("val_")
+        self._tested = True
         if self._training and logs and name in logs:
             self.policy.state.validation = self._sign() * float(logs[name])
             self._save_state()
@@ -310,14 +319,18 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         """Resume from the optimizer's state, or start a new training."""
         optimizer, policy = self._optimizer(), self.policy
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
+        taken = optimizer.steps_taken()
         if state.steps and optimizer is self._of:
-            policy.state = state
             # BackupAndRestore may have undone steps after an interruption.
-            self.events = [event for event in self.events if event["step"] <= state.steps]
-            self.trace = [point for point in self.trace if point[0] <= state.steps]
+            undone = taken - self._before < policy.state.steps
+            policy.state = state
+            if undone:
+                self._forget(state)
+                self._end_earlier_epoch(epoch, state)
             return
+        self._before = taken - state.steps
         policy.begin(state)
-        self.events, self.trace = [], []
+        self.events, self.trace, self._after_epoch = [], [], []
         self._best_weights = self._best_here = self._held_back = None
         self._of = optimizer
         if not state.steps:
@@ -332,9 +345,28 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if state.braking:
             harder = optimizer.initial_friction * self.factor**state.braking
             self._held_back = harder if self._friction() < harder / (1 + 1e-6) else None
+        self._end_earlier_epoch(epoch, state)
+
+    def _forget(self, state: BrakingState) -> None:
+        """Remove events and trace of steps and of an epoch's end that the state does not have."""
+        pending = not math.isinf(state.epoch)
+        kept = [
+            event["step"] < state.steps or (event["step"] == state.steps and not (pending and late))
+            for event, late in zip(self.events, self._after_epoch, strict=True)
+        ]
+        self.events = [event for event, stays in zip(self.events, kept, strict=True) if stays]
+        self._after_epoch = [
+            late for late, stays in zip(self._after_epoch, kept, strict=True) if stays
+        ]
+        self.trace = [point for point in self.trace if point[0] <= state.steps]
+
+    def _end_earlier_epoch(self, epoch: int, state: BrakingState) -> None:
+        """End an epoch whose end is missing in the state of a resumed training.
+
+        A callback before this one in the list saved it, so that end is still due.
+        """
         ended = not math.isinf(state.validation) or epoch != state.epoch
         if ended and not math.isinf(state.epoch):
-            # Saved by a callback before this one in the list: the end of that epoch is still due.
             self._epoch = int(state.epoch)
             self._end_epoch(None if math.isinf(state.validation) else state.validation)
 
@@ -346,7 +378,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if is_best_here and self._brake_from_best:
             self._best_here = self.model.get_weights()
         if event:
-            self._carry_out(event)
+            self._carry_out(event, after_epoch=True)
         else:
             self._save_state()
 
@@ -360,8 +392,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if self.validation in logs:
             return self._sign() * float(logs[self.validation])
         others = sorted(name for name in logs if name.startswith("val_"))
-        # Without validation data, another callback may still log results of its own.
-        if others and self.validation != VAL_LOSS and not self.policy.validated:
+        # In an epoch without validation, another callback may still log results of its own.
+        if others and self._tested:
             raise ValueError(
                 f"validation={self.validation!r} is not in Keras' logs, which have "
                 f"{', '.join(others)}: give one of these, or give compile() the metric; if another "
@@ -396,7 +428,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             )
         return -1 if mode == HIGHER else 1
 
-    def _carry_out(self, event: Event) -> None:
+    def _carry_out(self, event: Event, after_epoch: bool = False) -> None:
         optimizer = self._optimizer()
         reason = event.reason
         if self.policy.automatic:
@@ -427,6 +459,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             "friction": self._friction(),
         }
         self.events.append(record)
+        self._after_epoch.append(after_epoch)
         self._log(record)
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)

@@ -1,20 +1,24 @@
-"""Whether a higher value of a metric in Keras' logs is better."""
+"""Whether a higher value of a result in Keras' logs is better."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterator
 
 import keras
 
 HIGHER, LOWER = "max", "min"
-# Parts of the names of results that no metric of the model computes, such as a callback's.
-_NAMES = {HIGHER: ("acc", "auc", "cindex"), LOWER: ("loss", "error")}
+# Names of results that no metric of the model computes, such as a callback's.
+_LOWER = re.compile(r"loss|error")
+_HIGHER = re.compile(r"accuracy|(^|_)(acc|auc|auroc|cindex)(_|\d|$)")
 
 
 def by_name(name: str) -> str | None:
     """Return ``"max"`` or ``"min"``, whichever the name of a result in the logs suggests."""
-    for direction, parts in _NAMES.items():
-        if any(part in name.lower() for part in parts):
-            return direction
-    return None
+    name = name.lower()
+    if _LOWER.search(name):
+        return LOWER
+    return HIGHER if _HIGHER.search(name) else None
 
 
 def direction(name: str, model: keras.Model) -> str | None:
@@ -25,13 +29,24 @@ def direction(name: str, model: keras.Model) -> str | None:
         model: The model that is trained. Its metrics know their direction; they exist after the
             first batch.
     """
+    for metric in _metrics(name, model):
+        known = getattr(metric, "_direction", None)  # As Keras' EarlyStopping reads it.
+        if known is not None:
+            return HIGHER if known == "up" else LOWER
+    return by_name(name)
+
+
+def is_metric(name: str, model: keras.Model) -> bool:
+    """Return whether a metric of the model computes a result; they exist after the first batch."""
+    return any(True for _ in _metrics(name, model))
+
+
+def _metrics(name: str, model: keras.Model) -> Iterator[keras.metrics.Metric]:
+    """Yield the metrics of a model with this name in the logs."""
     name = name.removeprefix("val_")
     for metric in model.metrics:
         # Keras keeps the metrics given to compile() in one container.
         for part in (metric, *getattr(metric, "metrics", ())):
             # The log of a model with several outputs puts the output's name before the metric's.
             if name == part.name or name.endswith(f"_{part.name}"):
-                known = getattr(part, "_direction", None)  # As Keras' EarlyStopping reads it.
-                if known is not None:
-                    return HIGHER if known == "up" else LOWER
-    return by_name(name)
+                yield part

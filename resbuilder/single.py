@@ -235,9 +235,14 @@ def _of_folder(path: Path, settings: dict) -> _Images:
     config = TrainConfig.from_mapping(settings)
     folder = folder_of(config.dataset, config.data_dir)
     assert folder is not None
-    found = read_unseen(
-        folder, config.image_sides, config.ela_quality, config.fit, _record(path, True)
-    )
+    record = _record(path, True)
+    if path.is_dir() and record is None:
+        warnings.warn(
+            f"{path} does not record its training images, as in earlier versions, so some of them "
+            "may be among these",
+            stacklevel=3,
+        )
+    found = read_unseen(folder, config.image_sides, config.ela_quality, config.fit, record)
     return _Images(
         folder.resolve().name,
         "all images" if found.whole else "test",

@@ -154,6 +154,8 @@ def _noted_content(path: Path) -> str:
             return json.loads(image.info[NOTES]).get("content") or ""
     except (OSError, SyntaxError, KeyError, ValueError, AttributeError):
         return ""
+    except Image.DecompressionBombError:  # _size refuses it with a message.
+        return ""
 
 
 def _content(row: dict) -> str:

@@ -82,20 +82,24 @@ def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
 def walk(
     folder: Path, onerror: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk a folder like ``os.walk``, through links to folders, but into each folder once.
+    """Walk a folder like ``os.walk``, but through links to folders, and into each folder once.
+
+    A folder that is also behind a link has its own path, because links come last.
 
     Args:
         folder: The folder.
         onerror: Called for a folder that cannot be read; by default it is skipped.
     """
-    entered = set()
-    for here, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
-        # A link may point back to a parent folder.
-        if (real := os.path.realpath(here)) in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        yield here, folders, names
+    entered, waiting = set[str](), [str(folder)]
+    while waiting:
+        for here, folders, names in os.walk(waiting.pop(0), onerror=onerror):
+            if (real := os.path.realpath(here)) in entered:
+                folders.clear()
+                continue
+            entered.add(real)
+            yield here, folders, names
+            paths = (os.path.join(here, inside) for inside in folders)
+            waiting += sorted(path for path in paths if os.path.islink(path))
 
 
 def _ends_with(file: str, parts: tuple[str, ...]) -> bool:

@@ -128,8 +128,8 @@ def known_patients(predictions: pd.DataFrame, rows: pd.DataFrame) -> set[str]:
         predictions: Predictions for the network's own cohort.
         rows: Predictions for any cohort; its patients are returned.
     """
-    learnt = predictions[predictions["split"].isin(["train", "validation"])]
-    return set(learnt["patient"]) & set(rows["patient"])
+    learned = predictions[predictions["split"].isin(["train", "validation"])]
+    return set(learned["patient"]) & set(rows["patient"])
 
 
 def read_settings(folder: Path) -> dict:

@@ -124,6 +124,9 @@ class Run(RunFolder[C]):
             ) from None
         try:
             _clear(part)  # A killed process may have left files there.
+            if old.exists() and not path.exists():  # Killed between the two renames below.
+                os.rename(old, path)
+                place_of(path, overwrite)
             write_json(part / "environment.json", environment())
             if data is not None:
                 write_json(part / DATA, data.to_json())
@@ -135,7 +138,14 @@ class Run(RunFolder[C]):
                 shutil.rmtree(old, ignore_errors=True)
                 os.rename(path, old)
                 replaced.release()
-            os.replace(part, path)  # The lock moves with it.
+            try:
+                os.replace(part, path)  # The lock moves with it.
+            except OSError:
+                if not path.exists():
+                    raise
+                raise ValueError(
+                    f"another process has just written to {path}; give another folder"
+                ) from None
             if replaces:
                 shutil.rmtree(old)
         except BaseException:
@@ -211,8 +221,6 @@ def place_of(path: str | Path, overwrite: bool) -> tuple[Path, bool]:
         raise ValueError(
             f"the run folder must not be the current folder or one that contains it, got {path}"
         )
-    if _former(path).exists() and not path.exists():  # Killed between two renames.
-        os.rename(_former(path), path)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return path, False
     instead = "give another folder, resume the run in it, or replace it with --overwrite"

@@ -79,7 +79,7 @@ def check_contents(cohort: Cohort, contents: Sequence[str]) -> None:
 
 
 def known_slides(
-    slides: Sequence[str], contents: Sequence[str], learnt: Sequence[str], seen: Sequence[str]
+    slides: Sequence[str], contents: Sequence[str], learned: Sequence[str], seen: Sequence[str]
 ) -> list[str]:
     """Return the slides that were in a network's training or validation split.
 
@@ -88,10 +88,10 @@ def known_slides(
     Args:
         slides: Names of n slides.
         contents: n texts as in :func:`check_contents`.
-        learnt: Names of the slides in the network's training and validation split.
+        learned: Names of the slides in the network's training and validation split.
         seen: Contents of those slides; empty if the run does not record them.
     """
-    by_name, known = dict(zip(learnt, seen or [""] * len(learnt), strict=True)), set(seen) - {""}
+    by_name, known = dict(zip(learned, seen or [""] * len(learned), strict=True)), set(seen) - {""}
     return [
         slide
         for slide, content in zip(slides, contents, strict=True)

@@ -118,7 +118,9 @@ def make_plan(slide: openslide.AbstractSlide, settings: Settings) -> Plan:
         if settings.mpp is None:
             coarser = f"a downsample of about {math.ceil(plan.downsample * ratio)}"
         else:
-            coarser = f"an mpp of about {math.ceil(settings.mpp * ratio)}"
+            needed = settings.mpp * ratio
+            digit = 10 ** (math.floor(math.log10(needed)) - 1)  # Rounded up to two digits.
+            coarser = f"an mpp of about {math.ceil(needed / digit) * digit:.2g}"
         raise SlideError(
             f"its image of {plan.size[0]}x{plan.size[1]} pixels is larger than the canvas of "
             f"{settings.canvas[0]}x{settings.canvas[1]}; give --fit to shrink such slides, or "

@@ -62,7 +62,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         whole_number("epochs", self.epochs)
-        # A slide alone has nobody to be compared with, so nothing would be learnt.
+        # A slide alone has nobody to be compared with, so nothing would be learned.
         whole_number("batch_size", self.batch_size, least=2)
         if self.micro_batch is not None:
             whole_number("micro_batch", self.micro_batch)

@@ -105,9 +105,9 @@ def _train(
     """Train from the last complete epoch on, and write network and predictions."""
     keras.utils.set_random_seed(settings.seed)
     training = cohort.part("train")
-    learnt = pictures.select(cohort.split == "train")
+    learned = pictures.select(cohort.split == "train")
     targets = training.y_true(settings.strata)
-    batches = TrainingBatches(learnt, targets, training.patient, settings, number)
+    batches = TrainingBatches(learned, targets, training.patient, settings, number)
     with strategy_scope(settings.strategy, settings.batch_size):
         network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
         model = _in_bounded_memory(network, settings, batches, number)

@@ -331,7 +331,7 @@ def store_table(folder, dataset, *entries):
     (folder / f"{dataset}.json").write_text(json.dumps(stored))
 
 
-def test_a_reading_is_refuted_by_a_row_that_it_misses_by_more_than_two_and_a_half_points(tmp_path):
+def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points_more_than_the_adopted(tmp_path):
     """The adopted reading comes from the table."""
     from experiments.phs import readings
     from experiments.phs.reading import READINGS

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from phs_optimizer import PHS, GoalOrientedBraking
+from phs_optimizer.direction import by_name
 
 STEP, MASS, FRICTION = 0.05, 1.0, 6.0  # overdamped on the parabola: the loss falls steadily
 BATCH, STEPS = 4, 16  # per epoch
@@ -345,6 +346,16 @@ def test_the_metric_says_whether_higher_is_better():
     assert last["action"] == "stop"
     _, score = model.evaluate(*validation, verbose=0)
     assert score == pytest.approx(max(history["val_r2_score"]), rel=1e-4)
+
+
+def test_names_suggest_a_direction_by_whole_words():
+    names = {
+        "max": ["val_acc", "top5_accuracy", "roc_auc", "auc_1", "val_cindex"],
+        "min": ["val_loss", "vaccine_loss", "accumulated_error"],
+        None: ["val_f1", "vaccine", "perplexity"],
+    }
+    for expected, these in names.items():
+        assert [by_name(name) for name in these] == [expected] * len(these)
 
 
 @pytest.mark.any_backend

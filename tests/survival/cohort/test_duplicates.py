@@ -38,12 +38,12 @@ def test_a_slide_of_two_patients_or_in_two_splits_is_refused():
 
 
 def test_a_copy_of_a_training_slide_is_known_under_any_name():
-    learnt, seen = ["a.svs", "b.svs"], ["file:1", "file:2"]
-    assert known_slides(["x.svs", "y.svs"], ["file:2", "file:3"], learnt, seen) == ["x.svs"]
+    learned, seen = ["a.svs", "b.svs"], ["file:1", "file:2"]
+    assert known_slides(["x.svs", "y.svs"], ["file:2", "file:3"], learned, seen) == ["x.svs"]
     # Another hospital may use the same names: different contents are different slides.
-    assert known_slides(["a.svs"], ["file:3"], learnt, seen) == []
+    assert known_slides(["a.svs"], ["file:3"], learned, seen) == []
     # Hashes of two kinds cannot be compared, nor can tile hashes of different levels.
-    assert known_slides(["a.svs"], ["quickhash:3"], learnt, seen) == ["a.svs"]
+    assert known_slides(["a.svs"], ["quickhash:3"], learned, seen) == ["a.svs"]
     assert known_slides(["a.svs"], ["tiles:3"], ["a.svs"], ["tiles:1"]) == ["a.svs"]
     # Without contents, names decide.
-    assert known_slides(["a.svs", "c.svs"], ["", ""], learnt, []) == ["a.svs"]
+    assert known_slides(["a.svs", "c.svs"], ["", ""], learned, []) == ["a.svs"]

@@ -20,6 +20,7 @@ from PIL import Image
 
 from survival.cli.preprocess import preprocess
 from survival.images import CanvasImages
+from survival.names import find_files
 from survival.slides import SlideImage, preprocess_slide, preprocess_slides
 from survival.slides.on_ray import run_on_ray
 from survival.slides.workers import MEMORY, run_isolated
@@ -306,6 +307,15 @@ def test_a_manifest_may_be_separated_by_tabs_and_its_slides_behind_links(folder,
     manifest.write_text("patient\tslide\nP1\ttwo.tif\n")
     (row,) = preprocess_slides(manifest, tmp_path / "out", **SMALL, root=elsewhere)
     assert (row["status"], row["patient"]) == ("ok", "P1")
+
+
+def test_a_folder_that_is_also_behind_a_link_keeps_its_own_name(tmp_path):
+    (tmp_path / "batch1").mkdir()
+    (tmp_path / "batch1" / "s.svs").touch()
+    for link in ("alias", "zalias"):
+        (tmp_path / link).symlink_to(tmp_path / "batch1", target_is_directory=True)
+    found = find_files(["s.svs"], tmp_path)
+    assert found == {"s.svs": tmp_path / "batch1" / "s.svs"}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"phs/automatic": rule_jobs},
         publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "20 minutes of one core"},
+        times={"quick": "minutes on 2 cores", "thesis": "10 minutes of one core"},
     ),
 )
 

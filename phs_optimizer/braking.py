@@ -210,7 +210,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._held_back: float | None = None  # the desired friction, if it would diverge now
         self._of: PHS | None = None  # the optimizer that events and best weights belong to
         self._before = 0.0  # its steps before this callback's first
-        self._after_epoch: list[bool] = []  # for each event, whether it ended an epoch
+        self._after_epoch: list[dict] = []  # the events that were decided at the end of an epoch
         self._tested = False  # whether the model has been validated in this epoch
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -349,14 +349,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def _forget(self, state: BrakingState) -> None:
         """Remove events and trace of steps and of an epoch's end that the state does not have."""
-        pending = not math.isinf(state.epoch)
-        kept = [
-            event["step"] < state.steps or (event["step"] == state.steps and not (pending and late))
-            for event, late in zip(self.events, self._after_epoch, strict=True)
-        ]
-        self.events = [event for event, stays in zip(self.events, kept, strict=True) if stays]
-        self._after_epoch = [
-            late for late, stays in zip(self._after_epoch, kept, strict=True) if stays
+        undone = [] if math.isinf(state.epoch) else self._after_epoch
+        self.events = [
+            event
+            for event in self.events
+            if event["step"] < state.steps or (event["step"] == state.steps and event not in undone)
         ]
         self.trace = [point for point in self.trace if point[0] <= state.steps]
 
@@ -459,7 +456,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             "friction": self._friction(),
         }
         self.events.append(record)
-        self._after_epoch.append(after_epoch)
+        if after_epoch:
+            self._after_epoch.append(record)
         self._log(record)
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)

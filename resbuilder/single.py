@@ -235,7 +235,7 @@ def _of_folder(path: Path, settings: dict) -> _Images:
     config = TrainConfig.from_mapping(settings)
     folder = folder_of(config.dataset, config.data_dir)
     assert folder is not None
-    record = _record(path, True)
+    record = _record(path, other=True)
     if path.is_dir() and record is None:
         warnings.warn(
             f"{path} does not record its training images, as in earlier versions, so some of them "

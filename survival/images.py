@@ -15,12 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from resbuilder.common.words import count, some
 from survival.cohort.duplicates import contents_of_files
-from survival.names import find_slides
+from survival.names import MANIFEST, NOTES, find_slides
 
-# The same as in survival.slides.batch, which is not imported because it needs OpenSlide.
-MANIFEST = "manifest.csv"
-# The key under which a PNG keeps how it was made, as JSON; that of survival.slides.preprocess.
-NOTES = "survival"
 # If all decoded images need at most CACHE bytes, they are kept in memory. Otherwise several threads
 # decode them each time.
 CACHE, THREADS = 2**28, 4
@@ -154,8 +150,8 @@ def _noted_content(path: Path) -> str:
             return json.loads(image.info[NOTES]).get("content") or ""
     except (OSError, SyntaxError, KeyError, ValueError, AttributeError):
         return ""
-    except Image.DecompressionBombError:  # _size refuses it with a message.
-        return ""
+    except Image.DecompressionBombError:
+        return ""  # _size refuses it with a message.
 
 
 def _content(row: dict) -> str:

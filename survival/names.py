@@ -11,6 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
+# The file with a row for each slide that `survival preprocess` writes next to the images.
+MANIFEST = "manifest.csv"
+# The key under which an image keeps how it was made, as JSON.
+NOTES = "survival"
 # Columns with settings of single slides for the preprocessing.
 OF_SLIDES = ("downsample", "mpp", "slide_mpp")
 # How similar an unknown column name must be to a known one to be reported as a possible typo.

@@ -126,7 +126,6 @@ class Run(RunFolder[C]):
             _clear(part)  # A killed process may have left files there.
             if old.exists() and not path.exists():  # Killed between the two renames below.
                 os.rename(old, path)
-                place_of(path, overwrite)
             write_json(part / "environment.json", environment())
             if data is not None:
                 write_json(part / DATA, data.to_json())

@@ -196,19 +196,19 @@ def cross_dataset_table(
     """Return :func:`cross_dataset_scores` as a table.
 
     Args:
-        y_true: As there.
-        risk: As there.
-        dataset: As there.
-        patient: As there.
-        repeats: As there.
-        seed: As there.
+        y_true: See :func:`cross_dataset_scores`.
+        risk: See :func:`cross_dataset_scores`.
+        dataset: See :func:`cross_dataset_scores`.
+        patient: See :func:`cross_dataset_scores`.
+        repeats: See :func:`cross_dataset_scores`.
+        seed: See :func:`cross_dataset_scores`.
 
     Returns:
         One row per way, with the columns ``data``, ``slides``, ``events``, ``c_index``, ``c_low``,
         ``c_high``, ``auroc``, ``auroc_low`` and ``auroc_high``. What is not defined is NaN.
 
     Raises:
-        ValueError: As there.
+        ValueError: See :func:`cross_dataset_scores`.
     """
     undefined = Interval(np.nan, np.nan, np.nan, 0)
     rows = []

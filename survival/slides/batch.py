@@ -15,13 +15,12 @@ from typing import Any
 
 from resbuilder.common.files import atomically, only_writer, remove_leftovers
 from resbuilder.common.words import count
+from survival.names import MANIFEST
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
 from survival.slides.settings import CANVAS, Settings
 from survival.slides.workers import run_isolated
-
-MANIFEST = "manifest.csv"
 
 
 def preprocess_slides(

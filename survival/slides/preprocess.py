@@ -17,6 +17,7 @@ import openslide
 from PIL import Image, ImageCms, PngImagePlugin
 
 from resbuilder.common.files import atomically
+from survival.names import NOTES
 from survival.slides.canvas import notes_on, on_canvas, refuse_background, to_srgb
 from survival.slides.geometry import Plan, make_plan, microns_per_pixel, resolution_notes
 from survival.slides.identity import FileHash, TilesHash, content_of, quickhash
@@ -25,10 +26,9 @@ from survival.slides.reading import open_slide, read_over_white
 from survival.slides.settings import CANVAS, Settings
 from survival.slides.tiff import refuse_contradictions
 
-# The key under which a PNG keeps its provenance, as JSON.
-_KEY = "survival"
-# The first bytes of that chunk and their offset, after signature, header and chunk length.
-_MARK, _MARK_AT = f"tEXt{_KEY}\0".encode(), 8 + 25 + 4
+# The first bytes of the chunk with the notes on the image, and their offset: after signature,
+# header and the length of the chunk.
+_MARK, _MARK_AT = f"tEXt{NOTES}\0".encode(), 8 + 25 + 4
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class SlideImage:
     def save(self, path: str | Path) -> None:
         """Write a PNG with the provenance atomically."""
         notes = PngImagePlugin.PngInfo()
-        notes.add_text(_KEY, json.dumps(self.provenance))
+        notes.add_text(NOTES, json.dumps(self.provenance))
         with atomically(Path(path)) as part:
             # Run-length encoding: for such images faster than zlib's default, with no larger files.
             Image.fromarray(self.image).save(
@@ -206,7 +206,7 @@ def read_provenance(path: Path) -> dict | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             image.verify()  # checks every checksum in the file
-            return json.loads(image.info[_KEY])
+            return json.loads(image.info[NOTES])
     except (OSError, SyntaxError, KeyError, ValueError, Image.DecompressionBombError):
         return None
 

@@ -171,15 +171,12 @@ class _Validation(keras.callbacks.Callback):
 
 def _check_training(cohort: Cohort, settings: TrainingSettings) -> None:
     """Refuse a training split in which no two slides are compared: the loss would be constant."""
-    part = cohort.part("train")
-    try:
-        stratified_c(part.y_true(settings.strata), np.zeros(len(part)))
-    except ValueError:
+    if not _has_pairs(cohort.part("train"), settings):
         within = " within a dataset" if settings.strata else ""
         raise ValueError(
             f"split 'train' has no two slides that can be compared{within}, so there is nothing to "
             "learn: in each comparison, one must have the event while the other is followed"
-        ) from None
+        )
 
 
 def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
@@ -187,16 +184,23 @@ def _check_validation(cohort: Cohort, settings: TrainingSettings) -> None:
     if "validation" not in cohort.split:
         return
     part = cohort.part("validation")
-    try:
-        stratified_c(part.y_true(settings.strata), np.zeros(len(part)))
+    if _has_pairs(part, settings):
         return
-    except ValueError:
-        lacks = "two patients that can be compared" if part.event.any() else "event"
+    lacks = "two patients that can be compared" if part.event.any() else "event"
     raise ValueError(
         f"split 'validation' of {', '.join(sorted(set(part.dataset)))} has no {lacks} "
         f"({len(set(part.patient))} patients): use `survival cohort split` with another --seed or "
         "a larger --validation, or train without a validation split"
     )
+
+
+def _has_pairs(part: Cohort, settings: TrainingSettings) -> bool:
+    """Return whether any two slides can be compared, with strata only within a dataset."""
+    try:
+        stratified_c(part.y_true(settings.strata), np.zeros(len(part)))
+    except ValueError:
+        return False
+    return True
 
 
 def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) -> dict:

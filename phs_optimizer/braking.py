@@ -15,13 +15,15 @@ from phs_optimizer import checks
 from phs_optimizer.direction import HIGHER, LOWER, by_name, direction, is_metric
 from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
-from phs_optimizer.policy import STAGES, BrakingPolicy, Event
+from phs_optimizer.policy import ADJUSTMENT, STAGES, BrakingPolicy, Event
 from phs_optimizer.port import accelerate
-from phs_optimizer.stability import stable_friction
 from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
 
 VAL_LOSS = "val_loss"
+PORT_ENERGY = 0.5
+# Braking multiplies the friction, a float32, by at most this power of ten.
+MOST_DIGITS = 30
 
 
 class GoalOrientedBraking(keras.callbacks.Callback):
@@ -145,12 +147,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         initial_loss: float | None = None,
         patience: int | None = None,
         on_patience: str = "brake",
-        adjustment: float = 0.9,
+        adjustment: float = ADJUSTMENT,
         overfitting_patience: int | None = None,
         minima: int = 1,
         exploitation: int | None = None,
         stages: int = STAGES,
-        port_energy: float = 0.5,
+        port_energy: float = PORT_ENERGY,
         restore_best_weights: bool | None = None,
         reset_momenta: bool | None = None,
         monitor: str = "loss",
@@ -177,14 +179,25 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             exploitation=exploitation,
             stages=stages,
         )
+        for name, value in {"monitor": monitor, "validation": validation}.items():
+            if not isinstance(value, str):
+                raise ValueError(f"{name} must be a name in Keras' logs, not {value!r}")
         if by_name(monitor) == HIGHER:
             raise ValueError(_rises(monitor))
         checks.choice("validation_mode", validation_mode, ("auto", HIGHER, LOWER))
         automatic = self.policy.automatic
         self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
+        if self.policy.stages * math.log10(self.factor) > MOST_DIGITS:
+            raise ValueError(
+                f"factor={factor!r} with stages={stages!r} multiplies the friction by more than "
+                f"1e{MOST_DIGITS}: give a smaller factor or fewer stages"
+            )
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
+        checks.flag("restore_best_weights", restore_best_weights, also=(None,))
+        checks.flag("reset_momenta", reset_momenta, also=(None,))
+        checks.flag("verbose", verbose, also=(0, 1))
         self.restore_best_weights = (
-            automatic or minima > 1 if restore_best_weights is None else bool(restore_best_weights)
+            automatic or minima > 1 if restore_best_weights is None else restore_best_weights
         )
         self.reset_momenta = reset_momenta
         self.optimizer = optimizer
@@ -193,6 +206,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self.events: list[dict] = []
         self.trace: list[tuple[int, float]] = []
         self.seed = checks.count("seed", seed, least=0)
+        if minima == 1 and (self.port_energy, self.seed) != (PORT_ENERGY, 0):
+            raise ValueError("port_energy and seed are only for minima > 1: leave them out")
         self.monitor = monitor
         self.validation = validation
         self.validation_mode = validation_mode
@@ -343,9 +358,31 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 stacklevel=2,
             )
         if state.braking:
-            harder = optimizer.initial_friction * self.factor**state.braking
-            self._held_back = harder if self._friction() < harder / (1 + 1e-6) else None
+            self._resume_friction(state)
+        if self.verbose:
+            print(
+                f"\n{type(self).__name__} continues after step {state.steps:.0f}: brakings "
+                f"{state.braking:.0f}, friction {self._friction():.4g}",
+                flush=True,
+            )
         self._end_earlier_epoch(epoch, state)
+
+    def _resume_friction(self, state: BrakingState) -> None:
+        """Find out whether the friction of a saved optimizer is being held back."""
+        optimizer, present = self._optimizer(), self._friction()
+        wanted = optimizer.initial_friction * self.factor**state.braking
+        if math.isclose(present, wanted, rel_tol=1e-6):
+            return
+        if present < wanted and optimizer.stable_friction(wanted) < wanted:
+            self._held_back = wanted
+            return
+        warnings.warn(
+            f"{type(self).__name__} resumes with friction {present:g}, but the initial "
+            f"{optimizer.initial_friction:g} times factor={self.factor:g} for each braking is "
+            f"{wanted:g}. The friction stays {present:g} until the next event. Was the training "
+            "begun with another factor?",
+            stacklevel=2,
+        )
 
     def _forget(self, state: BrakingState) -> None:
         """Remove events and trace of steps and of an epoch's end that the state does not have."""
@@ -471,7 +508,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer, present, held_back = self._optimizer(), self._friction(), self._held_back
         if wanted is None:
             wanted = present if held_back is None else held_back
-        stable = stable_friction(optimizer, wanted)
+        stable = optimizer.stable_friction(wanted)
         self._held_back = wanted if stable < wanted else None
         if self._held_back is not None and held_back is None:
             warnings.warn(

@@ -21,7 +21,10 @@ def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]
         ValueError: If ``value`` is not a finite number, or ``fits`` rejects it.
     """
     if isinstance(value, Real) and not isinstance(value, bool):
-        converted = float(value)
+        try:
+            converted = float(value)
+        except OverflowError:
+            converted = math.inf
         if math.isfinite(converted) and fits(converted):
             return converted
     raise ValueError(f"{name} must be {allowed}, not {value!r}")
@@ -48,6 +51,17 @@ def choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
     """
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+
+
+def flag(name: str, value: object, also: tuple[object, ...] = ()) -> None:
+    """Check that ``value`` is True or False, or one of ``also``.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not isinstance(value, bool) and value not in also:
+        expected = " or ".join(map(repr, (True, False, *also)))
+        raise ValueError(f"{name} must be {expected}, not {value!r}")
 
 
 def no_unknown(owner: str, extra: dict, function: Callable, hint: str = "") -> None:

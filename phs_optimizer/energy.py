@@ -78,7 +78,7 @@ class EnergyLogger(keras.callbacks.Callback):
         **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Attributes:
-        records: One dict for each record: ``step`` (batches that the optimizer has seen),
+        records: One dict for each record: ``step`` (:meth:`phs_optimizer.PHS.steps_taken`),
             ``kinetic``, ``potential``, ``total``, ``dissipated``, ``friction``. Energies are in
             units of the loss.
 
@@ -116,7 +116,8 @@ class EnergyLogger(keras.callbacks.Callback):
         self._task_loss = TaskLoss(monitor, refresh=self.every or 100)
         self._of: PHS | None = None  # the optimizer that the records belong to
         self._training = False  # from the start of the first epoch to the end of the training
-        self._step = 0
+        self._step = 0  # batches, which decide when a record is due
+        self._skipped = 0  # batches that a LossScaleOptimizer did not pass on
         self._losses = np.zeros(2)  # sum of losses, and number of steps, since the last record
         self._updates, self._rate, self._dissipated = 0, 0.0, 0.0  # at the last record
 
@@ -147,16 +148,18 @@ class EnergyLogger(keras.callbacks.Callback):
         """Record, unless ``every`` is set."""
         if self.every is None:
             self._record()
+        self._skipped = self._step - self._phs().steps_taken()
 
     def _start_or_continue(self) -> None:
         """Continue the records of this optimizer, or start new ones."""
         optimizer = self._phs()
         step = optimizer.steps_taken()
         # BackupAndRestore may have undone steps after an interruption.
-        undone = optimizer is self._of and step < self._step
+        expected, self._skipped = self._step - self._skipped, 0
+        undone = optimizer is self._of and step < expected
         if undone or optimizer is not self._of or not step:
             records = self.records if undone else self._stored()
-            self._of, self._step = optimizer, step
+            self._of, expected = optimizer, step
             self.records = [record for record in records if step and record["step"] <= step]
             self._losses[:] = 0
             if self.records:
@@ -171,8 +174,8 @@ class EnergyLogger(keras.callbacks.Callback):
                 with self.csv_path.open("w", newline="", encoding="utf-8") as file:
                     csv.writer(file).writerow(COLUMNS)
                     csv.writer(file).writerows([r[name] for name in COLUMNS] for r in self.records)
-        if step > self._step:  # It was trained without this callback: those steps do not count.
-            self._step = step
+        self._step = step
+        if step > expected:  # It was trained without this callback: those steps do not count.
             self._updates, self._rate = _updates(optimizer), dissipation_rate(optimizer)
             self._losses[:] = 0
 
@@ -181,15 +184,18 @@ class EnergyLogger(keras.callbacks.Callback):
         if self.csv_path is None or not self.csv_path.exists():
             return []
         text, header = self.csv_path.read_text(encoding="utf-8"), ",".join(COLUMNS) + "\n"
-        if not (text.startswith(header) or header.startswith(text)):
-            raise ValueError(
-                f"{self.csv_path} was not written by EnergyLogger, whose first line is "
-                f"{','.join(COLUMNS)}: give another csv_path, or remove the file"
-            )
         # Drop an unfinished last line: a crash may have cut a number short, unnoticeably.
         rows = list(csv.reader(text.rpartition("\n")[0].splitlines()))[1:]
-        numbers = [[float(cell) for cell in row] for row in rows if len(row) == len(COLUMNS)]
-        records = [dict(zip(COLUMNS, row, strict=True)) for row in numbers]
+        try:
+            if not (text.startswith(header) or header.startswith(text)):
+                raise ValueError(f"its first line is not {','.join(COLUMNS)}")
+            numbers = [[float(cell) for cell in row] for row in rows]
+            records = [dict(zip(COLUMNS, row, strict=True)) for row in numbers]
+        except ValueError as error:
+            raise ValueError(
+                f"{self.csv_path} was not written by EnergyLogger ({error}): give another "
+                "csv_path, or remove the file"
+            ) from None
         return [r | {"step": int(r["step"])} for r in records]
 
     def _record(self) -> None:
@@ -206,7 +212,7 @@ class EnergyLogger(keras.callbacks.Callback):
         self._dissipated += 0.0 if math.isnan(mean) else elapsed * mean
         self._updates, self._rate = updates, rate
         record = {
-            "step": self._step,
+            "step": optimizer.steps_taken(),
             "kinetic": kinetic,
             "potential": potential,
             "total": kinetic + potential,

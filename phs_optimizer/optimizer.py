@@ -149,6 +149,9 @@ class PHS(keras.optimizers.Optimizer):
                 "step_schedule must be a keras.optimizers.schedules.LearningRateSchedule, not "
                 f"{step_schedule!r}; for a constant factor, change mass"
             )
+        if step_schedule is not None:
+            first = stability.schedule_value(step_schedule, 0)
+            checks.number("step_schedule(0)", first, "a number >= 0", lambda v: v >= 0)
         super().__init__(
             learning_rate=learning_rate,
             weight_decay=weight_decay,
@@ -216,7 +219,8 @@ class PHS(keras.optimizers.Optimizer):
             schedule = learning_rate
         else:
             rate = checks.number("learning_rate", learning_rate, "a number > 0", lambda v: v > 0)
-        if options.get("weight_decay") is not None:
+        if (decay := options.get("weight_decay")) is not None:
+            checks.number("weight_decay", decay, "a number >= 0", lambda v: v >= 0)
             # Keras multiplies the decay by the optimizer's learning rate: here α, in SGD `rate`.
             options["weight_decay"] *= rate / alpha
         return cls(
@@ -312,11 +316,6 @@ class PHS(keras.optimizers.Optimizer):
         """Return the current time step α. Do not call it while tracing, when α has no value."""
         return float(ops.convert_to_numpy(self.learning_rate))
 
-    def time_step_schedule(self) -> LearningRateSchedule | None:
-        """Return the schedule of the time step α, or None."""
-        rate = self._learning_rate
-        return rate if isinstance(rate, LearningRateSchedule) else None
-
     def force_scale(self) -> float:
         """Return the factor s of the force in the latest step; 1 without a step schedule."""
         if self.step_schedule is None:
@@ -324,7 +323,10 @@ class PHS(keras.optimizers.Optimizer):
         return stability.schedule_value(self.step_schedule, max(self.steps_taken() - 1, 0))
 
     def steps_taken(self) -> int:
-        """Return the number of batches seen so far, which is what schedules count."""
+        """Return the number of batches that this optimizer has seen, which schedules count.
+
+        A ``LossScaleOptimizer`` does not pass on a batch whose gradients are not finite.
+        """
         return int(ops.convert_to_numpy(self._iterations))
 
     def check_stable(self, friction: float, steps: int = 1) -> None:
@@ -340,7 +342,33 @@ class PHS(keras.optimizers.Optimizer):
         Raises:
             ValueError: If α r > 2: the momentum grows in every step.
         """
-        stability.check_stable(self, friction, steps, stacklevel=4)
+        if self.friction_step == "exponential":
+            return
+        step, when, schedule = self.time_step(), "", self._learning_rate
+        if isinstance(schedule, LearningRateSchedule) and steps > 1:
+            step, place = stability.largest_time_step(
+                lambda at: stability.schedule_value(schedule, at), self.steps_taken(), steps
+            )
+            when = f", the largest of its schedule, at step {place}"
+        damping = step * self.decay_rate(friction)
+        formula = "αγ/m" if self.friction_form == "viscous" else "αγ"
+        found = (
+            f"{formula} = {damping:g} with learning_rate (α) {step:g}{when}, friction (γ) "
+            f"{friction:g} and mass (m) {self.mass:g}"
+        )
+        stability.check_damping(friction, damping, found, stacklevel=4)
+
+    def stable_friction(self, friction: float) -> float:
+        """Return ``friction``, or a smaller one if it would diverge with the current time step α.
+
+        Returns:
+            ``friction`` if its step is stable. Otherwise the friction with α r = 1, the largest
+            at which the momentum does not change sign.
+        """
+        if self.friction_step == "exponential":
+            return friction
+        damping = self.time_step() * self.decay_rate(friction)
+        return stability.stable_friction(friction, damping)
 
     def _get_current_learning_rate(self):
         """Return α; during weight decay α times the step schedule, as SGD would have it."""

@@ -34,7 +34,10 @@ def plot_energy(energy: EnergyLogger | Sequence[dict]) -> Figure:
     """
     records: Sequence[dict] = getattr(energy, "records", energy)
     if not records:
-        raise ValueError("no records: fit a model with the EnergyLogger among its callbacks first")
+        raise ValueError(
+            "no records: fit a model with the EnergyLogger among its callbacks first, with `every` "
+            "at most the number of steps"
+        )
     steps = [record["step"] for record in records]
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     energies, dissipated, friction = figure.subplots(3, 1, sharex=True, height_ratios=(4, 1.4, 1.2))

@@ -19,6 +19,7 @@ AUTO = "auto"
 PATIENCE = 4
 STAGES = 2
 ON_PATIENCE = ("brake", "adjust")
+ADJUSTMENT = 0.9
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class BrakingPolicy:
         initial_loss: float | None = None,
         patience: int | None = None,
         on_patience: str = "brake",
-        adjustment: float = 0.9,
+        adjustment: float = ADJUSTMENT,
         overfitting_patience: int | None = None,
         minima: int = 1,
         exploitation: int | None = None,
@@ -112,6 +113,8 @@ class BrakingPolicy:
         self.adjustment = checks.number(
             "adjustment", adjustment, "above 0 and below 1", lambda v: 0 < v < 1
         )
+        if adjustment != ADJUSTMENT and on_patience != "adjust":
+            raise ValueError('adjustment is only for on_patience="adjust"; leave out adjustment')
         if overfitting_patience is not None:
             checks.count("overfitting_patience", overfitting_patience)
         self.overfitting_patience = overfitting_patience

@@ -9,13 +9,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
-
-if TYPE_CHECKING:
-    from phs_optimizer.optimizer import PHS
 
 # α is a float32, in which 0.1 is slightly more than 0.1; 0.1 · 10 must still count as 1.
 ROUNDING = 1 + 1e-6
@@ -54,40 +50,37 @@ def largest_time_step(
         places = CLOSER
 
 
-def stable_friction(optimizer: PHS, friction: float) -> float:
-    """Return the friction γ, or a smaller one if the explicit step would diverge with it.
+def stable_friction(friction: float, damping: float) -> float:
+    """Return a friction γ, or a smaller one if the explicit step would diverge with it.
 
     Args:
-        optimizer: The optimizer, with its current time step α.
         friction: The desired friction.
+        damping: α r at this friction. It is proportional to the friction.
 
     Returns:
         ``friction`` if α r ≤ 2. Otherwise the friction with α r = 1, the largest at which the
         momentum does not change sign.
     """
-    damping = optimizer.time_step() * optimizer.decay_rate(friction)
-    if optimizer.friction_step == "exponential" or damping <= 2 * ROUNDING:
-        return friction
-    return friction / damping
+    return friction if damping <= 2 * ROUNDING else friction / damping
 
 
-def check_stable(optimizer: PHS, friction: float, steps: int, stacklevel: int) -> None:
-    """Check that the explicit step stays stable; see :meth:`PHS.check_stable`."""
-    if optimizer.friction_step == "exponential":
-        return
-    step, when = optimizer.time_step(), ""
-    if (schedule := optimizer.time_step_schedule()) is not None and steps > 1:
-        first = optimizer.steps_taken()
-        step, place = largest_time_step(lambda at: schedule_value(schedule, at), first, steps)
-        when = f", the largest of its schedule, at step {place}"
-    damping = step * optimizer.decay_rate(friction)
+def check_damping(friction: float, damping: float, found: str, stacklevel: int) -> None:
+    """Check that the explicit step is stable.
+
+    Args:
+        friction: The friction γ.
+        damping: α r at this friction.
+        found: How ``damping`` follows from the optimizer's arguments, for the message.
+        stacklevel: See :func:`warnings.warn`.
+
+    Warns:
+        UserWarning: If 1 < α r ≤ 2.
+
+    Raises:
+        ValueError: If α r > 2.
+    """
     if damping <= ROUNDING:
         return
-    formula = "αγ/m" if optimizer.friction_form == "viscous" else "αγ"
-    found = (
-        f"{formula} = {damping:g} with learning_rate (α) {step:g}{when}, friction (γ) {friction:g}"
-        f" and mass (m) {optimizer.mass:g}"
-    )
     remedy = (
         f"Choose friction <= {friction / damping:g}, a smaller learning_rate, or "
         'friction_step="exponential", which is stable for any friction.'

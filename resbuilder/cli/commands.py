@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from resbuilder.cli.datasets import datasets
-from resbuilder.cli.settings import configuration, data_dir_option, settings
+from resbuilder.cli.settings import configuration, data_dir_option, merged_settings, settings
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Commands, echo_json, json_option, resumed_by, this_command
 from resbuilder.common.words import count
@@ -59,7 +59,7 @@ def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> No
     The run folder --out gets the trained network, a journal and report.html. An interrupted search
     continues with `resbuilder resume`.
     """
-    config = configuration(SearchConfig, config_file, given)
+    config = configuration(SearchConfig, merged_settings(config_file, given))
     load_backend()
     from resbuilder.pipeline import search as run_search
 
@@ -98,11 +98,13 @@ def train(
     --start names it: a known network, a run folder, or a JSON file.
     """
     budget = {"flops": flops, "scale_to_budget": scale_to_budget or None}
-    config = configuration(TrainConfig, config_file, given, budget)
+    found = merged_settings(config_file, given | budget, beyond=list(budget))
+    zeta, scale = found.pop("flops", None), found.pop("scale_to_budget", False)
+    config = configuration(TrainConfig, found)
     load_backend()
     from resbuilder.single import train as train_one
 
-    record = train_one(config, out, budget["flops"], bool(budget["scale_to_budget"]), overwrite)
+    record = train_one(config, out, zeta, scale, overwrite)
     click.echo(f"{record['architecture']}\n{record['flops']:,} FLOPs, depth {record['depth']}")
     _echo_result("validation", record["validation"])
     _echo_result("test", record["test"])

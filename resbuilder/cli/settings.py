@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -85,35 +85,36 @@ def _value_text(value: object) -> str:
     return number(value) if isinstance(value, int | float) else str(value)
 
 
-def configuration(
-    kind: type[Config],
-    config_file: Path | None,
-    given: Mapping[str, Any],
-    others: dict[str, Any] | None = None,
-) -> Config:
-    """Return the configuration that a file and the options, which override it, describe.
+def merged_settings(
+    config_file: Path | None, given: Mapping[str, Any], beyond: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the settings of a file together with the options, which override it.
 
     Args:
-        kind: Class of the configuration.
         config_file: The file, if there is one.
-        given: Values of the options that are fields of the class; None for those not given.
-        others: Values of further options that the file may contain; those not given are filled in.
+        given: Values of the options; None for those not given.
+        beyond: Names of options that a file may contain although they are not fields of a
+            configuration class; their types are checked here.
 
     Raises:
-        ValueError: If no dataset is given or found, the file cannot be read, or a setting is
-            invalid.
+        ValueError: If the file cannot be read, or a value of ``beyond`` has the wrong type.
+    """
+    settings = read_settings(config_file) if config_file else {}
+    for name in settings.keys() & set(beyond):
+        assert config_file
+        option = next(o for o in click.get_current_context().command.params if o.name == name)
+        check_type(config_file, name, settings[name], cast(click.Option, option))
+    return settings | {key: value for key, value in given.items() if value is not None}
+
+
+def configuration(kind: type[Config], settings: Mapping[str, Any]) -> Config:
+    """Return the configuration that settings of the command line describe.
+
+    Raises:
+        ValueError: If no dataset is given or found, or a setting is invalid.
     """
     from resbuilder.datasets import check_found
 
-    settings = read_settings(config_file) if config_file else {}
-    for name in [name for name in others or () if name in settings]:
-        assert config_file and others is not None
-        value = settings.pop(name)
-        options = (o for o in click.get_current_context().command.params if o.name == name)
-        check_type(config_file, name, value, cast(click.Option, next(options)))
-        if others[name] is None:
-            others[name] = value
-    settings |= {key: value for key, value in given.items() if value is not None}
     if "dataset" not in settings:
         raise ValueError(
             "no images to train on: give --dataset a name that `resbuilder datasets` lists, or a "

@@ -14,7 +14,7 @@ import numpy as np
 from experiments import jobs
 from experiments.provenance import this_version
 from resbuilder.architecture import Architecture, minimal_architecture, resnet_architecture
-from resbuilder.cli.settings import configuration
+from resbuilder.cli.settings import configuration, merged_settings
 from resbuilder.cli.tables import search_table
 from resbuilder.config import SearchConfig
 from resbuilder.costs import cost
@@ -119,7 +119,7 @@ def _configurations(folder: Path) -> Iterator[Reader]:
 
 
 def _read_configuration(file: Path) -> None:
-    config = configuration(SearchConfig, file, {})
+    config = configuration(SearchConfig, merged_settings(file, {}))
     assert SearchConfig.from_mapping(config.to_json()) == config
 
 

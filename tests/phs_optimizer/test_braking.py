@@ -518,6 +518,19 @@ def test_a_training_resumes_from_a_file_as_if_it_had_not_been_interrupted(tmp_pa
 
 
 @pytest.mark.any_backend
+def test_another_factor_does_not_change_the_friction_of_a_resumed_training(tmp_path, capsys):
+    file, options = tmp_path / "braked.keras", {"average_steps": 6}
+    model = linear_model()
+    fit_linear(model, braking(0.5, "reduction", **options), epochs=4)
+    model.save(file)
+    again, resumed = keras.models.load_model(file), braking(0.5, factor=9, verbose=1, **options)
+    with pytest.warns(UserWarning, match="resumes with friction 6, but .* factor=9 .* is 18"):
+        fit_linear(again, resumed, initial_epoch=4, epochs=5)
+    assert friction(again) == 6
+    assert "continues after step 32: brakings 1, friction 6" in capsys.readouterr().out
+
+
+@pytest.mark.any_backend
 def test_a_training_continues_with_the_numbers_that_a_resumed_one_would_read():
     callback, model = braking(0.8, "reduction", average_steps=6), linear_model()
     fit_linear(model, callback, epochs=2)
@@ -695,7 +708,15 @@ def test_a_log_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path
         ({"target": 0, "target_is": "remaining"}, "target must be above 0 and below 1"),
         ({"target": 0.5, "factor": 1}, "factor must be a number > 1, not 1"),
         ({"target": 0.5, "factor": math.inf}, "factor must be a number > 1, not inf"),
+        ({"target": "auto", "factor": 1e10, "stages": 4}, "friction by more than 1e30"),
         ({"target": 0.5, "port_energy": 0}, "port_energy must be > 0, not 0"),
+        ({"target": 0.5, "port_energy": 2}, "port_energy and seed are only for minima > 1"),
+        ({"target": 0.5, "seed": 7}, "port_energy and seed are only for minima > 1"),
+        ({"target": 0.5, "restore_best_weights": "no"}, "True or False or None, not 'no'"),
+        ({"target": 0.5, "reset_momenta": "never"}, "True or False or None, not 'never'"),
+        ({"target": 0.5, "verbose": "0"}, "True or False or 0 or 1, not '0'"),
+        ({"target": 0.5, "monitor": None}, "monitor must be a name in Keras' logs, not None"),
+        ({"target": 0.5, "validation": 3}, "validation must be a name in Keras' logs, not 3"),
         ({"target": 0.5, "seed": -1}, "seed must be a whole number >= 0, not -1"),
         ({"target": 0.5, "patience": 0}, "patience must be a whole number >= 1, not 0"),
         ({"target": 0.5, "monitor": "accuracy"}, "rises as the training succeeds"),

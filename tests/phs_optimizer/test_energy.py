@@ -247,6 +247,23 @@ def test_mixed_precision():
     )
 
 
+@pytest.mark.any_backend
+def test_steps_skipped_by_loss_scaling_are_not_counted_and_nothing_is_forgotten(tmp_path):
+    model = quadratic(keras.optimizers.LossScaleOptimizer(optimizer()))
+    logger = EnergyLogger(every=2, csv_path=tmp_path / "energy.csv")
+    x, y = np.ones((8, 1)), np.zeros((8, 2))
+    x[1] = np.inf
+    model.fit(x, y, batch_size=1, shuffle=False, verbose=0, callbacks=[logger])
+    assert model.optimizer.inner_optimizer.steps_taken() == 7
+    first = list(logger.records)
+    assert [record["step"] for record in first] == [1, 3, 5, 7]
+    model.fit(x[2:], y[2:], batch_size=1, shuffle=False, verbose=0, callbacks=[logger])
+    assert logger.records[:4] == first
+    assert [record["step"] for record in logger.records[4:]] == [8, 10, 12]
+    with (tmp_path / "energy.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [1, 3, 5, 7, 8, 10, 12]
+
+
 # --- bad input ------------------------------------------------------------------------------
 
 

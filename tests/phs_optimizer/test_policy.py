@@ -292,6 +292,7 @@ def test_the_state_can_be_stored_as_numbers():
         ({"patience": 2, "on_patience": "stop"}, "on_patience must be one of 'brake', 'adjust'"),
         ({"on_patience": "adjust"}, 'on_patience="adjust" needs patience, the number of epochs'),
         ({"adjustment": 1}, "adjustment must be above 0 and below 1, not 1"),
+        ({"adjustment": 0.5}, 'adjustment is only for on_patience="adjust"'),
         ({"overfitting_patience": 0}, "overfitting_patience must be a whole number >= 1"),
         ({"minima": 0}, "minima must be a whole number >= 1, not 0"),
         ({"minima": 2}, "minima=2 with exploitation=None"),

@@ -300,9 +300,13 @@ def test_a_file_cut_by_a_crash_is_continued_after_its_last_complete_line(end, st
 def test_a_foreign_file_is_refused(tmp_path):
     path, first = tmp_path / "mine.csv", model()
     fit(first, epochs=1)
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(
-        ValueError, match="was not written by EnergyLogger, whose first line is step"
-    ):
-        fit(first, EnergyLogger(csv_path=path), epochs=1)
-    assert path.read_text() == "a,b\n1,2\n"
+    texts = {
+        "a,b\n1,2\n": "its first line is not step,",
+        "step,kinetic,potential,total,dissipated,friction\na,1,2,3,4,5\n": "to float: 'a'",
+        "step,kinetic,potential,total,dissipated,friction\n8,1,2\n": "shorter",
+    }
+    for text, why in texts.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"was not written by EnergyLogger.*{why}"):
+            fit(first, EnergyLogger(csv_path=path), epochs=1)
+        assert path.read_text() == text

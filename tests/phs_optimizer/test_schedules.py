@@ -90,6 +90,11 @@ def test_from_sgd_survives_its_config_and_refuses_arguments_it_computes():
         PHS.from_sgd(0.01, 0.9, nesterov=True)
     with pytest.raises(ValueError, match="step_schedule must be a keras.*, not 0.5; for a const"):
         PHS(step_schedule=0.5)
+    falling = keras.optimizers.schedules.PolynomialDecay(-1.0, 10)
+    with pytest.raises(ValueError, match=r"step_schedule\(0\) must be a number >= 0, not -1"):
+        PHS(step_schedule=falling)
+    with pytest.raises(ValueError, match="weight_decay must be a number >= 0, not '0.1'"):
+        PHS.from_sgd(0.01, 0.9, weight_decay="0.1")
 
 
 def test_energies_under_a_step_schedule_are_those_of_a_heavier_body():

@@ -32,7 +32,9 @@ _HOMES = {
     "vgg_survival_model": "models",
 }
 
+_SUBPACKAGES = ("cohort", "evaluation", "losses", "metrics", "report", "slides", "training")
+
 __all__ = list(_HOMES)
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = lazy(__name__, _HOMES)
+    __getattr__, __dir__ = lazy(__name__, _HOMES, _SUBPACKAGES)

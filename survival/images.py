@@ -165,7 +165,7 @@ def _content(row: dict) -> str:
 def _rows(manifest: Path) -> dict[str, dict]:
     """Return the manifest's rows by slide, each with its ``output``."""
     try:
-        with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             header = reader.fieldnames or ()
             rows = {row.get("slide") or "": row for row in reader}

@@ -192,21 +192,17 @@ def check(
     """
     from survival.cohort import Cohort, ManifestError, without_events
     from survival.cohort.duplicates import check_contents, copies_among
+    from survival.cohort.spelling import rows_of_datasets
+    from survival.cohort.tables import read_table
     from survival.names import find_files
 
     try:
-        # Of other datasets, neither events nor files are needed.
-        checked = Cohort.read(
-            manifest,
-            time,
-            event,
-            folder=None if datasets else slides,
-            need_events=not datasets,
-            event_is=event_is,
-        )
+        table = read_table(manifest)
         if datasets:
-            part = checked.of_dataset(*datasets).to_frame()
-            checked = Cohort.from_frame(part, time, event, source=str(manifest))
+            table = rows_of_datasets(table, datasets, str(manifest))
+        checked = Cohort.from_frame(
+            table, time, event, slides, source=str(manifest), event_is=event_is
+        )
     except ManifestError as error:
         for problem in error.problems:
             click.echo(problem.replace("event_is", "--event-is"), err=True)
@@ -215,11 +211,6 @@ def check(
     _check_copies(checked, images)
     if slides is not None:
         files = find_files(list(checked.slide), slides)
-        if missing := [slide for slide in checked.slide if slide not in files]:
-            raise ValueError(
-                f"{manifest}: {count(len(missing), 'file')} not found in {slides} or its "
-                f"sub-folders: {some(missing)}"
-            )
         check_contents(checked, copies_among([files[slide] for slide in checked.slide]))
     click.echo(f"{manifest}: {_size(checked)}; no problems found")
     _say_who_enters_late(checked)

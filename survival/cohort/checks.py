@@ -109,6 +109,10 @@ def find_problems(
     if "entry" in table:
         entries = _entries(table["entry"], times, time, found)
     _names(table, found)
+    for name in [name for name in OF_SLIDES if name in table]:
+        for row, cell in table[name].items():
+            if not is_blank(cell) and not _number(cell) > 0:
+                found.add(row, f"{name} is not a number > 0", f"{name} {cell!r} is not above 0")
     splits = table["split"] if "split" in table else pd.Series("", table.index)
     splits = splits.map(lambda cell: "" if is_blank(cell) else str(cell))
     _splits(splits, found)

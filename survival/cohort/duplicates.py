@@ -103,10 +103,14 @@ def _are_different(content: str, other: str) -> bool:
     """Return whether contents prove that two slides of one name differ.
 
     Hashes of different kinds cannot be compared, and tile hashes differ between levels of a slide.
+    The size of its file, at the end of the text, does not.
     """
-    kind = content.partition(":")[0]
-    comparable = bool(content and other) and kind == other.partition(":")[0] and kind != "tiles"
-    return comparable and content != other
+    kind, other_kind = content.partition(":")[0], other.partition(":")[0]
+    if not (content and other) or kind != other_kind:
+        return False
+    if kind == "tiles":
+        content, other = content.rpartition(":")[2], other.rpartition(":")[2]
+    return content != other
 
 
 def _copies(contents: Sequence[str]) -> list[list[int]]:

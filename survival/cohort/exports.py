@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,12 @@ TABLES = ".tsv"
 ARCHIVES = (".tar.gz", ".tgz", ".tar", ".zip")
 # Far above the size of any project's clinical table. Larger files are refused unread.
 MOST_BYTES = 2**28
+_CHUNK = 2**20
+# What reading a damaged archive raises, or a ZIP file that is encrypted or compressed otherwise.
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError),
+    *(RuntimeError, NotImplementedError),
+)
 
 
 def read_tables(
@@ -68,11 +75,15 @@ def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
                         _check_size(path, member.name, member.size)
                         if content := archive.extractfile(member):  # never None for a file
                             yield f"{path}:{member.name}", content.read()
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+                # Only at its end does gzip compare its checksum; tarfile stops before.
+                while archive.fileobj and archive.fileobj.read(_CHUNK):
+                    pass
+    except _DAMAGED as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise  # no such file, no permission
         raise ValueError(
-            f"{path} is not a complete archive (.tar.gz or .zip): download it again"
+            f"{path} is not a complete archive (.tar.gz or .zip) without a password: download it "
+            "again"
         ) from None
 
 

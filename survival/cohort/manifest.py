@@ -100,16 +100,23 @@ class Cohort:
                     f"every column must have shape ({n},) as slide has; {name} has shape "
                     f"{np.shape(values)}"
                 )
+        own = {"slide", "patient", "dataset", "split", "entry", time_column, event_column}
+        if taken := sorted(own & further.keys()):
+            raise ValueError(
+                f"further must not contain {some(taken)}: such values have arguments of their own"
+            )
         # Convert before checking: otherwise 1 and "1" would be two patients in the checks.
         columns |= {
             name: [v if is_blank(v) else str(v) for v in values]
             for name, values in columns.items()
             if name not in KINDS
         }
-        frame = pd.DataFrame(columns, index=range(2, n + 2), dtype=object)
+        units = {name: further[name] for name in ("time_unit",) if name in further}
+        frame = pd.DataFrame(columns | units, index=range(2, n + 2), dtype=object)
         problems = find_problems(frame, need_events=False) if n else []
         if problems:
             raise ManifestError("the cohort", problems)
+        columns["event"] = np.array(event, dtype=object).astype(float) == 1
         for name, values in columns.items():
             object.__setattr__(self, name, _frozen(values, KINDS.get(name, str)))
         kept = {name: _frozen(values, str) for name, values in further.items()}
@@ -190,6 +197,9 @@ class Cohort:
         Warns:
             UserWarning: See :meth:`read`.
         """
+        if not frame.columns.is_unique:
+            twice = frame.columns[frame.columns.duplicated()].unique()
+            raise ValueError(f"{source} has more than one column named {some(map(repr, twice))}")
         if not frame.index.is_unique:  # Frames that were concatenated.
             frame = frame.reset_index(drop=True)
         frame = standard_columns(frame, time, event)

@@ -41,6 +41,24 @@ def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
     return table
 
 
+def rows_of_datasets(table: pd.DataFrame, datasets: Iterable[str], source: str) -> pd.DataFrame:
+    """Return the rows of a manifest that belong to some datasets.
+
+    Raises:
+        ValueError: The manifest has no such dataset.
+    """
+    names = standard_names(list(map(str, table.columns)), ["dataset"])
+    table = table.rename(columns=names)
+    cells = table["dataset"] if "dataset" in table else pd.Series("all", table.index)
+    for dataset in datasets:
+        if dataset not in set(cells):
+            there = some(map(repr, sorted(set(cells))))
+            raise ValueError(f"{source} has no dataset {dataset!r}; its datasets: {there}")
+    chosen = table[cells.isin(list(datasets))]
+    chosen.attrs.update(table.attrs)  # how decimal points are recognized
+    return chosen
+
+
 def is_endpoint(name: str) -> bool:
     """Return whether a column is the time or event of a further endpoint, such as rfs_time."""
     return name.endswith(("_time", "_event"))

@@ -24,13 +24,14 @@ def summarize(cohort: Cohort) -> pd.DataFrame:
         the entry (see :func:`median_follow_up`).
     """
     everything = np.ones(len(cohort), bool)
-    datasets = {name: cohort.dataset == name for name in sorted(set(cohort.dataset))}
+    # A list, because a dataset may be called "all", too.
+    datasets = [(name, cohort.dataset == name) for name in sorted(set(cohort.dataset))]
     splits = {name: cohort.split == name for name in SPLITS if name in cohort.split}
     if len(datasets) > 1:
-        datasets |= {"all": everything}
+        datasets.append(("all", everything))
     rows = [
         {"dataset": dataset, "split": split} | _sizes(cohort.select(in_dataset & in_split))
-        for dataset, in_dataset in datasets.items()
+        for dataset, in_dataset in datasets
         for split, in_split in (splits | {"all": everything}).items()
         if (in_dataset & in_split).any()
     ]

@@ -10,12 +10,15 @@ import pandas as pd
 from resbuilder.common.words import count, some
 
 
-def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: str | Path, comment: str | None = None, errors: str = "strict"
+) -> pd.DataFrame:
     """Read a table with one header row, separated by tabs, semicolons or commas.
 
     Args:
         path: The file, in UTF-8.
         comment: Lines before the header that begin with this are skipped.
+        errors: How bytes that are not UTF-8 are decoded; see :meth:`bytes.decode`.
 
     Returns:
         Strings without surrounding white space. The index is the line number in the file; the
@@ -25,35 +28,39 @@ def read_table(path: str | Path, comment: str | None = None) -> pd.DataFrame:
         ValueError: The file is not text or is empty, a column name occurs twice, or a row has
             more or fewer cells than the header, as in a truncated download.
     """
-    return parse_table(Path(path).read_bytes(), str(path), comment)
+    return parse_table(Path(path).read_bytes(), str(path), comment, errors)
 
 
-def parse_table(content: bytes, name: str, comment: str | None = None) -> pd.DataFrame:
+def parse_table(
+    content: bytes, name: str, comment: str | None = None, errors: str = "strict"
+) -> pd.DataFrame:
     """Parse the content of a table; see :func:`read_table`.
 
     Args:
         content: Text in UTF-8.
         name: Name of the table in errors.
         comment: See :func:`read_table`.
+        errors: See :func:`read_table`.
 
     Returns:
         As :func:`read_table`; ``attrs["delimiter"]`` is the character that separates the cells.
     """
     try:
-        text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = content.decode("utf-8-sig", errors).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError:
         raise ValueError(
             f"{name} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip) first, and "
             "save a spreadsheet as CSV UTF-8"
         ) from None
-    # Not splitlines(), which also breaks at separators that occur within texts.
+    # Not splitlines(), which also breaks at most_often that occur within texts.
     lines = [f"{line}\n" for line in text.split("\n")]
     first = 0
     while comment and first < len(lines) and lines[first].startswith(comment):
         first += 1
     if first == len(lines) or not lines[first].strip():
         raise ValueError(f"{name} has no header row")
-    delimiter = max("\t;,", key=lines[first].count)
+    most_often = max("\t;,", key=lines[first].count)
+    delimiter = most_often if most_often in lines[first] else ","
     # Exports separated by tabs do not quote cells: a quotation mark is part of the text.
     reader = csv.reader(
         lines[first:],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from resbuilder.common.strategy import gather
@@ -15,6 +14,7 @@ from survival.losses.target_checks import (
     check_one_per_row,
     check_shape,
     checked_values,
+    is_array,
     with_weight,
 )
 
@@ -113,7 +113,7 @@ class CoxPHLoss(keras.losses.Loss):
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Return the loss of a batch, a scalar."""
-        if isinstance(y_true, np.ndarray | list | tuple):
+        if is_array(y_true):
             y_true = checked_values(y_true)
         y_true = ops.cast(y_true, self.dtype)
         if sample_weight is not None:

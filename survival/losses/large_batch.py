@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol
 
 import keras
@@ -69,6 +68,7 @@ class LargeBatchModel(keras.Model):
         self.network = network
         self.micro_batch_size = micro_batch_size
         self.load = load
+        self._load_error: Exception | None = None
         # Keras reads this when it resolves jit_compile="auto".
         self.supports_jit = keras.backend.backend() != "tensorflow"
         self.built = True
@@ -96,6 +96,17 @@ class LargeBatchModel(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self.compute_metrics(x, y, output, sample_weight=sample_weight)
 
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Train as Keras does; an error of ``load`` is raised as it is, on every backend."""
+        self._load_error = None
+        try:
+            return super().fit(*args, **kwargs)
+        except Exception:
+            if self._load_error is not None:
+                # The backend's error only contains the text of this one.
+                raise self._load_error from None
+            raise
+
     def save(self, filepath: Any, overwrite: bool = True, **kwargs: Any) -> None:
         """Save the wrapped network, with the optimizer's state if this model is compiled."""
         if self.compiled:
@@ -113,8 +124,7 @@ class LargeBatchModel(keras.Model):
         part = tree.map_structure(lambda x: ops.take(x, rows, axis=0), inputs)
         if self.load is None:
             return part
-        load = partial(_load_floats, self.load)
-        return _BACKENDS[keras.backend.backend()].loaded(self, load, part)
+        return _BACKENDS[keras.backend.backend()].loaded(self, self._load_floats, part)
 
     def record_loss(self, loss, inputs, replicas=1):
         """Add the loss of a step to the running mean that Keras shows."""
@@ -122,10 +132,14 @@ class LargeBatchModel(keras.Model):
             if metric.name == "loss":
                 metric.update_state(loss * replicas, sample_weight=_rows(inputs))
 
-
-def _load_floats(load: Callable[[np.ndarray], np.ndarray], part: Any) -> np.ndarray:
-    """Return the result of ``load`` as the float32 array that the backends' callbacks expect."""
-    return np.asarray(load(np.asarray(part)), "float32")
+    def _load_floats(self, part: Any) -> np.ndarray:
+        """Return the result of ``load`` as the float32 array that the backends expect."""
+        assert self.load is not None
+        try:
+            return np.asarray(self.load(np.asarray(part)), "float32")
+        except Exception as error:
+            self._load_error = error
+            raise
 
 
 class _Backend(Protocol):

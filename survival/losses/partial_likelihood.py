@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from survival.losses import shifted_sums
@@ -15,6 +14,7 @@ from survival.losses.target_checks import (
     check_one_per_row,
     check_shape,
     checked_values,
+    is_array,
     with_weight,
 )
 
@@ -63,7 +63,7 @@ def negative_log_partial_likelihood(
     """
     if ties not in TIES:
         raise ValueError(f"ties must be one of {', '.join(map(repr, TIES))}, not {ties!r}")
-    if isinstance(y_true, np.ndarray | list | tuple):
+    if is_array(y_true):
         y_true = checked_values(y_true)
     log_hazard = ops.convert_to_tensor(log_hazard)
     double = keras.backend.standardize_dtype(log_hazard.dtype) == "float64"

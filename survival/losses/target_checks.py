@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
@@ -88,6 +89,11 @@ def check_shape(shape: Sequence[int | None]) -> None:
         )
 
 
+def is_array(values: Any) -> bool:
+    """Return whether values can be read: an array or a list, not a tensor, as in ``fit``."""
+    return not (ops.is_tensor(values) or isinstance(values, keras.KerasTensor | keras.Variable))
+
+
 def with_weight(y_true: Any, weight: Any) -> Any:
     """Return targets in which the weight of each row is multiplied by a further weight.
 
@@ -99,8 +105,14 @@ def with_weight(y_true: Any, weight: Any) -> Any:
         Targets of shape (n, 4), or (n, 5) with entries.
 
     Raises:
-        ValueError: If the number of weights differs from the number of rows.
+        ValueError: If the number of weights differs from the number of rows, or an array of
+            weights has a value that is negative or not finite.
     """
+    if is_array(weight):
+        weight = np.asarray(weight, "float64")
+        wrong = ~(np.isfinite(weight) & (weight >= 0))
+        if wrong.any():
+            raise ValueError(f"a sample_weight must be finite and >= 0, got {weight[wrong][0]:g}")
     y_true = ops.convert_to_tensor(y_true)
     weight = ops.cast(weight, y_true.dtype)
     check_shape(y_true.shape)

@@ -93,12 +93,12 @@ def refuse_entries(y_true: ArrayLike, measure: str, reason: str) -> None:
         )
 
 
-def scores(risk: ArrayLike, n: int, name: str = "risk") -> np.ndarray:
+def scores(risk: ArrayLike, n: int | None = None, name: str = "risk") -> np.ndarray:
     """Return risk scores as a vector.
 
     Args:
         risk: Scores, higher = higher risk, shape (n,) or, as Keras models return, (n, 1).
-        n: Expected number of scores.
+        n: Expected number of scores; by default any.
         name: Name of the scores in errors.
 
     Returns:
@@ -108,14 +108,18 @@ def scores(risk: ArrayLike, n: int, name: str = "risk") -> np.ndarray:
         ValueError: The shape is wrong, or values are not finite.
     """
     risk = np.asarray(risk, "float64")
+    expected = "n" if n is None else n
+    n = (risk.shape[0] if risk.ndim else None) if n is None else n
     if risk.shape not in ((n,), (n, 1)):
-        raise ValueError(f"{name} must have shape ({n},) or ({n}, 1), not {risk.shape}")
+        raise ValueError(
+            f"{name} must have shape ({expected},) or ({expected}, 1), not {risk.shape}"
+        )
     wrong = ~np.isfinite(risk)
     if wrong.any():
         raise ValueError(
             f"{wrong.sum()} of {n} values of {name} are not finite: did the training diverge?"
         )
-    return risk.reshape(n)
+    return risk.reshape(-1)
 
 
 def labels(values: ArrayLike, n: int, name: str) -> np.ndarray:

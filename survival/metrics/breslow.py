@@ -92,7 +92,7 @@ class BaselineHazard:
         Raises:
             ValueError: A stratum is unknown, or a time is after the end of its follow-up.
         """
-        log_hazard = scores(log_hazard, np.shape(log_hazard)[0], "log_hazard")
+        log_hazard = scores(log_hazard, name="log_hazard")
         if stratum is None or np.ndim(stratum) == 0:
             log_h0 = self._log_cumulative_hazard(times, stratum)[None]
         else:

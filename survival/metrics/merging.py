@@ -26,7 +26,7 @@ def standardize_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
     Returns:
         Scores, shape (n,); 0 for a dataset whose scores are all equal.
     """
-    risk = scores(risk, np.shape(risk)[0])
+    risk = scores(risk)
     dataset = labels(dataset, len(risk), "dataset")
     result = np.empty_like(risk)
     for name in np.unique(dataset):

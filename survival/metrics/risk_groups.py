@@ -68,7 +68,7 @@ def risk_thresholds(risk: ArrayLike, groups: int = 2) -> np.ndarray:
     Raises:
         ValueError: There are too many equal scores for that many groups.
     """
-    risk = scores(risk, np.shape(risk)[0])
+    risk = scores(risk)
     if groups < 2 or groups > len(risk):
         raise ValueError(f"groups must be between 2 and the {len(risk)} patients, not {groups}")
     thresholds = np.quantile(risk, np.arange(1, groups) / groups)
@@ -93,7 +93,7 @@ def assign_risk_groups(risk: ArrayLike, thresholds: ArrayLike) -> np.ndarray:
     Returns:
         Integers, shape (n,).
     """
-    risk = scores(risk, np.shape(risk)[0])
+    risk = scores(risk)
     return np.searchsorted(np.asarray(thresholds, "float64"), risk, side="left")
 
 

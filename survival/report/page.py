@@ -12,6 +12,7 @@ import pandas as pd
 from resbuilder.common.files import atomically
 from resbuilder.common.page import page_template
 from resbuilder.common.words import count
+from survival import checks as numbers
 from survival.cohort import SPLITS, median_follow_up
 from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
@@ -63,9 +64,14 @@ def write_report(
         remarks: Remarks to show at the top of the page.
 
     Raises:
-        ValueError: A folder does not contain a finished training, runs cannot be evaluated
-            together, or their time unit differs from ``time_unit``.
+        ValueError: A number is out of range, a folder does not contain a finished training, runs
+            cannot be evaluated together, or their time unit differs from ``time_unit``.
     """
+    if horizon is not None:
+        horizon = numbers.number("horizon", horizon, "a number > 0", lambda v: v > 0)
+    if numbers.whole_number("groups", groups) not in (2, 3, 4):
+        raise ValueError(f"groups must be 2, 3 or 4, not {groups}")
+    repeats, seed = numbers.whole_number("repeats", repeats), numbers.whole_number("seed", seed, 0)
     runs = open_runs(folders)
     stated_unit = unit_of(runs)
     if None not in (stated_unit, time_unit) and stated_unit != time_unit:

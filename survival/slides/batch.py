@@ -15,12 +15,16 @@ from typing import Any
 
 from resbuilder.common.files import atomically, only_writer, remove_leftovers
 from resbuilder.common.words import count
+from survival.checks import number, whole_number
 from survival.names import MANIFEST
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
 from survival.slides.settings import CANVAS, Settings
 from survival.slides.workers import run_isolated
+
+# The time that the operating system can wait for a process, rounded down, in seconds.
+LONGEST_TIMEOUT = 1e6
 
 
 def preprocess_slides(
@@ -79,8 +83,9 @@ def preprocess_slides(
         OSError: ``out`` cannot be written, because of missing space or permission.
     """
     out = Path(out)
-    if workers < 1 or timeout <= 0:
-        raise ValueError(f"workers and timeout must be positive, not {workers} and {timeout}")
+    workers = whole_number("workers", workers)
+    seconds = f"a number of seconds, > 0 and <= {LONGEST_TIMEOUT:g}"
+    timeout = number("timeout", timeout, seconds, lambda v: 0 < v <= LONGEST_TIMEOUT)
     sources = [source] if isinstance(source, (str, Path)) else source
     settings = Settings(downsample, mpp, canvas, fit, icc, slide_mpp, exact)
     jobs = list_jobs([Path(one) for one in sources], settings, root)
@@ -100,6 +105,10 @@ def preprocess_slides(
     progress(len(rows), len(jobs))
     options = {"threads": threads, "hash": hash}
     with only_writer(out):
+        if len(rows) < len(jobs):
+            # An interruption must not leave images of two settings that count as finished.
+            so_far = [rows[i] if i in rows else _unfinished(job) for i, job in enumerate(jobs)]
+            _write_manifest(out / MANIFEST, so_far)
         _make_missing(
             partial(run, workers=workers, timeout=timeout), jobs, rows, out, options, progress
         )
@@ -201,9 +210,13 @@ def _row(job: Job, provenance: dict) -> dict:
 def _failure(job: Job, reason: str, out: Path) -> dict:
     # An older image, of other settings or another file, must not be mistaken for this slide's.
     (out / job.output).unlink(missing_ok=True)
+    return _unfinished(job, " ".join(reason.split()))
+
+
+def _unfinished(job: Job, reason: str = "interrupted: run the command again") -> dict:
     row = job.columns | {"slide": job.slide} | dict.fromkeys(PROVENANCE)
     settings = json.dumps(job.settings.record())
-    return row | {"status": "failed", "reason": " ".join(reason.split()), "settings": settings}
+    return row | {"status": "failed", "reason": reason, "settings": settings}
 
 
 def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
@@ -211,13 +224,19 @@ def _refuse_other_slides(out: Path, jobs: list[Job]) -> None:
     if not manifest.exists():
         return
     try:
-        with open(manifest, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
+        with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
     except csv.Error as error:
         raise ValueError(
             f"{manifest} is not a CSV file: {error}; delete it and run the command again; finished "
             "images are kept"
         ) from None
+    if not {"output", "status"} <= set(reader.fieldnames or ()):
+        raise ValueError(
+            f"{manifest} is not the list of images that this command writes under that name: "
+            "choose another folder for the images"
+        )
     # A slide that failed left no image, so it may have been removed from the input.
     known = {row.get("slide") or "" for row in rows if row.get("status") != "failed"}
     if others := sorted(known - {job.slide for job in jobs}):

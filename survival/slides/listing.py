@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import unicodedata
 import warnings
@@ -142,35 +141,25 @@ def _raise(error: OSError) -> None:
 
 
 def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job]:
+    from survival.cohort.spelling import decimal_points
+    from survival.cohort.tables import read_table
+
     # File names need not be valid in any encoding, so their bytes are preserved.
-    try:
-        with open(manifest, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            separator = max(",;\t", key=file.readline().count)
-            file.seek(0)
-            reader = csv.DictReader(file, restval="", strict=True, delimiter=separator)
-            header = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except csv.Error as error:
-        raise ValueError(f"{manifest} is not a CSV file: {error}") from None
+    table = read_table(manifest, errors="surrogateescape")
     known = ("slide", *OF_SLIDES)
-    names = standard_names(header, known)
-    header = [names.get(name, name) for name in header]
-    rows = [
-        (line, {names.get(name, name): cell for name, cell in row.items()}) for line, row in rows
-    ]
+    table = decimal_points(table.rename(columns=standard_names(list(table), known)), OF_SLIDES)
+    header = list(table)
     warn_of_similar(header, known)
     if "slide" not in header:
         raise ValueError(
             f"{manifest} has no column 'slide'; its columns are {_some(header) or 'none'}"
         )
-    if len(set(header)) < len(header):
-        raise ValueError(f"{manifest} has two columns with the same name: {_some(header)}")
     if taken := [name for name in header if name in PROVENANCE]:
         raise ValueError(
             f"{manifest} must not have columns of the output manifest, got {_some(taken)}; "
             "rename or remove them"
         )
-    for line, row in rows:
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
             yield _from_row(root, row, settings)
         except ValueError as error:
@@ -178,9 +167,7 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
 
 
 def _from_row(root: Path, row: dict, settings: Settings) -> Job:
-    if None in row:
-        raise ValueError("the row has more cells than the header")
-    slide = row["slide"].strip()
+    slide = row["slide"]
     if not slide:
         raise ValueError("the cell of column 'slide' is empty")
     downsample, mpp = _number(row, "downsample"), _number(row, "mpp")
@@ -195,8 +182,10 @@ def _from_row(root: Path, row: dict, settings: Settings) -> Job:
 
 
 def _number(row: dict, name: str) -> float | None:
-    text = row.get(name, "").strip()
+    text = row.get(name, "")
     try:
+        if "_" in text:
+            raise ValueError  # Python reads 1_6 as 16, which a user hardly means.
         return float(text) if text else None
     except ValueError:
         raise ValueError(f"{name} must be a number, not {text!r}") from None

@@ -52,14 +52,16 @@ class Settings:
                 f"give downsample or mpp, not both (got {self.downsample} and {self.mpp})"
             )
         if self.mpp is not None:
-            number("mpp", self.mpp, "a number of micrometres per pixel > 0", lambda v: v > 0)
+            said = "a number of micrometres per pixel > 0"
+            object.__setattr__(self, "mpp", number("mpp", self.mpp, said, lambda v: v > 0))
         else:
             factor = DOWNSAMPLE if self.downsample is None else self.downsample
             factor = number("downsample", factor, "a number >= 1", lambda v: v >= 1)
             object.__setattr__(self, "downsample", factor)
         if self.slide_mpp is not None:
             said = f"a number of micrometres per slide pixel, > 0 and <= {COARSEST:g}"
-            number("slide_mpp", self.slide_mpp, said, lambda v: 0 < v <= COARSEST)
+            size = number("slide_mpp", self.slide_mpp, said, lambda v: 0 < v <= COARSEST)
+            object.__setattr__(self, "slide_mpp", size)
         pair = isinstance(self.canvas, (tuple, list)) and len(self.canvas) == 2
         if not pair or not all(isinstance(n, Integral) and n > 0 for n in self.canvas):
             raise ValueError(

@@ -61,14 +61,13 @@ class TrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        whole_number("epochs", self.epochs)
         # A slide alone has nobody to be compared with, so nothing would be learned.
-        whole_number("batch_size", self.batch_size, least=2)
-        if self.micro_batch is not None:
-            whole_number("micro_batch", self.micro_batch)
-        whole_number("seed", self.seed, least=0)
+        for name, least in (("epochs", 1), ("batch_size", 2), ("micro_batch", 1), ("seed", 0)):
+            if (value := getattr(self, name)) is not None or name != "micro_batch":
+                object.__setattr__(self, name, whole_number(name, value, least))
         for name in ("learning_rate", "width"):
-            number(name, getattr(self, name), "a number > 0", lambda v: v > 0)
+            value = number(name, getattr(self, name), "a number > 0", lambda v: v > 0)
+            object.__setattr__(self, name, value)
         for name, allowed in (
             ("batches", BATCHES),
             ("dtype", DTYPES),
@@ -78,14 +77,15 @@ class TrainingSettings:
                 raise ValueError(
                     f"{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}"
                 )
-        if isinstance(self.augment, str) or set(self.augment) - set(AUGMENTATIONS):
+        listed = isinstance(self.augment, list | tuple)
+        if not listed or not all(name in list(AUGMENTATIONS) for name in self.augment):
             raise ValueError(
                 f"augment must be some of {', '.join(AUGMENTATIONS)}, not {self.augment!r}"
             )
         if len(set(self.augment)) < len(self.augment):
             raise ValueError(f"augment must name each augmentation once, not {self.augment!r}")
         object.__setattr__(self, "augment", tuple(self.augment))
-        self.loss()  # checks the arguments of the loss
+        object.__setattr__(self, "mean_penalty", self.loss().mean_penalty)  # also checks it
 
     def loss(self) -> CoxPHLoss:
         """Return the loss. Strata are not part of it, but a column of the targets."""

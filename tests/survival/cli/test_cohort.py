@@ -133,8 +133,20 @@ def test_only_the_files_of_the_named_dataset_are_needed(tmp_path, manifest):
     for i in range(0, 24, 2):
         (slides / f"s{i}.svs").write_text(f"{i}")
     assert run("check", manifest, "--dataset", "A", "--slides", slides).exit_code == 0
-    said = refused("check", manifest, "--dataset", "B", "--slides", slides)
-    assert "12 files not found in" in said and "s1.svs" in said
+    missing = run("check", manifest, "--dataset", "B", "--slides", slides)
+    assert missing.exit_code == 2
+    assert "row 3: file not found in" in missing.output and "s1.svs" in missing.output
+
+
+def test_only_the_rows_of_the_named_dataset_are_checked(tmp_path, manifest):
+    text = manifest.read_text()
+    manifest.write_text(text + "late.svs,late,,1,B\n")
+    assert run("check", manifest, "--dataset", "A").exit_code == 0
+    missing = run("check", manifest, "--dataset", "B")
+    assert missing.exit_code == 2 and "time is missing" in missing.output
+    assert "has no dataset 'C'; its datasets: 'A', 'B'" in refused(
+        "check", manifest, "--dataset", "C"
+    )
 
 
 def test_times_of_other_endpoints_keep_their_decimals(tmp_path):

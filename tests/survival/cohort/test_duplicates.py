@@ -44,6 +44,8 @@ def test_a_copy_of_a_training_slide_is_known_under_any_name():
     assert known_slides(["a.svs"], ["file:3"], learned, seen) == []
     # Hashes of two kinds cannot be compared, nor can tile hashes of different levels.
     assert known_slides(["a.svs"], ["quickhash:3"], learned, seen) == ["a.svs"]
-    assert known_slides(["a.svs"], ["tiles:3"], ["a.svs"], ["tiles:1"]) == ["a.svs"]
+    assert known_slides(["a.svs"], ["tiles:3:9"], ["a.svs"], ["tiles:1:9"]) == ["a.svs"]
+    # Copies of one file have one size.
+    assert known_slides(["a.svs"], ["tiles:3:9"], ["a.svs"], ["tiles:1:8"]) == []
     # Without contents, names decide.
     assert known_slides(["a.svs", "c.svs"], ["", ""], learned, []) == ["a.svs"]

@@ -1,8 +1,11 @@
 """Clinical files and slide lists of GDC and cBioPortal, written by hand in every layout."""
 
+import contextlib
+import gzip
 import math
 import shutil
 import warnings
+import zlib
 from pathlib import Path
 
 import pandas as pd
@@ -146,6 +149,23 @@ def test_truncated_archives_and_folders_without_tables_are_refused(tmp_path):
         (tmp_path / "cut.tar.gz").write_bytes(whole.read_bytes()[:size])
         with pytest.raises(ValueError, match="not a complete archive"):
             read_clinical(tmp_path / "cut.tar.gz")
+
+
+def test_a_changed_bit_in_an_archive_is_noticed(tmp_path):
+    (tmp_path / "tables").mkdir()
+    many = [case(f"TCGA-AA-{i:04}", "Dead", death=f"{i + 9}") for i in range(300)]
+    new_layout(tmp_path / "tables", *many)
+    whole = Path(shutil.make_archive(str(tmp_path / "whole"), "gztar", tmp_path / "tables"))
+    content, path = whole.read_bytes(), tmp_path / "changed.tar.gz"
+    for place in range(40, len(content) - 8, len(content) // 40):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        with contextlib.suppress(gzip.BadGzipFile, zlib.error, EOFError):
+            assert gzip.decompress(changed) == gzip.decompress(content)
+            continue  # a bit that does not count
+        with pytest.raises(ValueError, match="not a complete archive|is not a text file"):
+            read_clinical(path)
 
 
 def test_a_cohort_of_dead_patients_only_is_refused(tmp_path):

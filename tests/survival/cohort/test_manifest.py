@@ -328,3 +328,31 @@ def test_writing_and_reading_returns_the_same_cohort(tmp_path_factory, cohort):
     path = tmp_path_factory.mktemp("cohort") / "cohort.csv"
     cohort.write(path)
     pd.testing.assert_frame_equal(Cohort.read(path).to_frame(), cohort.to_frame())
+
+
+def test_events_given_as_text_are_not_all_true():
+    for events in (["0", "1", "0"], np.array(["0.0", "1.0", "0"]), [0, True, False]):
+        cohort = Cohort(["a", "b", "c"], ["P", "Q", "R"], [1, 2, 3], events)
+        assert cohort.event.tolist() == [False, True, False]
+
+
+def test_further_columns_must_not_replace_others_and_have_one_unit():
+    columns = (["a", "b"], ["P", "Q"], [1, 2], [0, 1])
+    with pytest.raises(ValueError, match="further must not contain patient"):
+        Cohort(*columns, further={"patient": ["x", "y"]})
+    with pytest.raises(ValueError, match="unit of time must be the same in all rows"):
+        Cohort(*columns, further={"time_unit": ["months", "days"]})
+
+
+@pytest.mark.parametrize("name", ["time", "event", "slide"])
+def test_a_frame_with_two_columns_of_one_name_is_refused(name):
+    frame = pd.DataFrame({"slide": ["a"], "patient": ["P"], "time": [1], "event": [1]})
+    with pytest.raises(ValueError, match=f"more than one column named '{name}'"):
+        Cohort.from_frame(pd.concat([frame, frame[[name]]], axis=1))
+
+
+def test_settings_of_slides_must_be_positive_numbers(tmp_path):
+    text = "slide,patient,time,event,downsample\na,P,1,1,8\nb,Q,2,0,eight\nc,R,3,1,-3\nd,S,4,0,\n"
+    assert problems_of(write(tmp_path, text)) == [
+        "row 3: downsample 'eight' is not above 0; also in row 4"
+    ]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sksurv.datasets import load_gbsg2, load_whas500
 
-from survival.cohort import Cohort, median_follow_up, split_by_patient, summarize
+from survival.cohort import Cohort, median_follow_up, split_by_patient, summarize, without_events
 
 
 def make(patients, events, datasets=None, slides_each=1):
@@ -121,3 +121,10 @@ def test_median_follow_up_against_lifelines(load):
     expected = fitter.median_survival_time_
     assert median_follow_up(time, event) == pytest.approx(expected, abs=1e-5)
     assert median_follow_up(time, event) > np.median(time)
+
+
+def test_a_dataset_called_all_has_a_row_of_its_own():
+    cohort = make(3, [0, 0, 1], ["all", "all", "A"])
+    rows = summarize(cohort)
+    assert list(zip(rows.dataset, rows.patients, strict=True)) == [("A", 1), ("all", 2), ("all", 3)]
+    assert without_events(cohort) == ["dataset 'all' has no event (2 patients)"]

@@ -77,6 +77,16 @@ def test_inputs_can_be_loaded_part_by_part():
     assert set(seen) == {3}
 
 
+def test_an_error_of_loading_is_raised_as_it_is():
+    def load(numbers):
+        raise ValueError("x1.png is damaged")
+
+    _, y = data(7)
+    model = LargeBatchModel(network(), 3, load)
+    with pytest.raises(ValueError, match="^x1.png is damaged$"):
+        trained(model, model.network, np.arange(7), y)
+
+
 @pytest.mark.slow_on("jax")
 def test_rows_of_weight_zero_and_a_smaller_last_batch():
     x, y = data(9)

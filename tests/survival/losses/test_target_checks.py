@@ -1,9 +1,10 @@
 """Targets are checked before training, and errors say what is wrong in which row."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from survival.losses import check_targets
+from survival.losses import CoxPHLoss, check_targets
 
 pytestmark = pytest.mark.any_backend
 
@@ -40,3 +41,16 @@ def test_good_targets_are_returned_as_float32():
 def test_bad_targets_are_refused(y, message):
     with pytest.raises(ValueError, match=message):
         check_targets(y)
+
+
+@pytest.mark.parametrize("weight", [[-1.0, 1.0], [np.nan, 1.0], [1.0, np.inf]])
+def test_sample_weights_in_an_array_are_checked(weight):
+    y, h = [[1, 1], [2, 0]], np.zeros(2, "float32")
+    with pytest.raises(ValueError, match="sample_weight must be finite and >= 0, got"):
+        CoxPHLoss()(y, h, sample_weight=np.array(weight))
+
+
+def test_a_frame_is_checked_like_an_array():
+    frame = pd.DataFrame({"time": [-1.0, 2.0], "event": [1, 0]})
+    with pytest.raises(ValueError, match="time must be finite and >= 0, got -1"):
+        CoxPHLoss()(frame, np.zeros(2, "float32"))

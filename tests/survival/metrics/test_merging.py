@@ -132,3 +132,8 @@ def test_the_columns_of_a_cohort_can_be_passed_directly():
     baseline = BaselineHazard(cohort.y_true(), risk, cohort.dataset)
     assert baseline.survival(risk, [0.1], cohort.dataset).shape == (60, 1)
     assert [curve.group for curve in kaplan_meier(cohort.y_true(), cohort.dataset)] == ["A", "B"]
+
+
+def test_a_single_number_is_not_a_vector_of_scores():
+    with pytest.raises(ValueError, match=r"risk must have shape \(n,\) or \(n, 1\), not \(\)"):
+        standardize_per_dataset(0.5, "a")

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
+import pytest
 from click.testing import CliRunner
 
 from survival.cli import main
@@ -196,3 +197,19 @@ def test_without_a_training_split_the_horizon_must_be_given(tmp_path, make_run, 
     )
     assert call(run, "--out", out, "--horizon", 12).exit_code == 0
     assert "a: this run has no test split" in Page(out).text
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"repeats": 0}, "repeats must be a whole number >= 1, not 0"),
+        ({"seed": -1}, "seed must be a whole number >= 0, not -1"),
+        ({"horizon": float("nan")}, "horizon must be a number > 0, not nan"),
+        ({"horizon": -1}, "horizon must be a number > 0, not -1"),
+        ({"groups": 7}, "groups must be 2, 3 or 4, not 7"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_the_runs_are_read(tmp_path, option, message):
+    with pytest.raises(ValueError, match=message):
+        write_report([tmp_path / "no run"], tmp_path / "report.html", **option)
+    assert not list(tmp_path.iterdir())

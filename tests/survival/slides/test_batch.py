@@ -82,7 +82,7 @@ def test_columns_of_the_manifest_match_in_any_case(folder, tmp_path):
     )
     assert [rows[name]["total_factor"] for name in ("one.tif", "two.tif")] == [16, 8]
     (tmp_path / "slides.csv").write_text(text.replace("Downsample", "downsampled"))
-    with pytest.warns(UserWarning, match="' downsampled' is kept but not used; .*'downsample'"):
+    with pytest.warns(UserWarning, match="'downsampled' is kept but not used; .*'downsample'"):
         preprocess_slides(tmp_path / "slides.csv", tmp_path / "out2", root=folder, **SMALL)
 
 
@@ -212,7 +212,9 @@ def test_a_killed_run_resumes_with_the_same_result(folder, tmp_path):
     orphans = psutil.Process(killed.pid).children(recursive=True)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert set(files(out)) == {"b/c/Präparat 3_切片.png", "b/one.png"}
+    assert set(files(out)) == {"b/c/Präparat 3_切片.png", "b/one.png", "manifest.csv"}
+    with pytest.raises(ValueError, match="interrupted: run the command again"):
+        CanvasImages(out, ["b/one.tif"])
     # Its child processes end too, even one that hangs.
     assert not psutil.wait_procs(orphans, timeout=10)[1]
     kept = (out / "b" / "one.png").stat().st_mtime_ns
@@ -246,7 +248,9 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(folder, tmp_p
     _, said = run.communicate()
     assert run.returncode == 2
     assert said.splitlines()[-1].startswith("Error: file too large") and "free some space" in said
-    assert files(tmp_path / "out") == {}
+    assert list(files(tmp_path / "out")) == ["manifest.csv"]
+    with open(tmp_path / "out" / "manifest.csv", encoding="utf-8", newline="") as file:
+        assert {row["status"] for row in csv.DictReader(file)} == {"failed"}
     assert command(folder, "--out", tmp_path / "out").wait() == 0
     assert len(files(tmp_path / "out")) == 6
 
@@ -289,13 +293,53 @@ def test_a_manifest_sets_factors_and_keeps_its_columns(folder, tmp_path):
     with open(out / "manifest.csv", encoding="utf-8", newline="") as file:
         written = list(csv.DictReader(file))
     assert [row["patient"] for row in written] == ["P1", "P2", "P3", "P4"]
-    assert written[1]["time"] == 'Ω, "x"\n'
+    assert written[1]["time"] == 'Ω, "x"'  # without white space around it, as in a cohort
     # The same manifest in another folder.
     moved = tmp_path / "moved"
     moved.mkdir()
     manifest = write_csv(moved / "m.csv", ["slide"], ["one.tif"])
     (row,) = preprocess_slides(manifest, tmp_path / "out2", **SMALL, root=folder)
     assert row["output"] == "one.png"
+
+
+def test_decimal_commas_are_read_as_in_a_cohort(folder, tmp_path):
+    (folder / "cohort.csv").write_text("slide;downsample\none.tif;12,5\n")
+    (row,) = preprocess_slides(folder / "cohort.csv", tmp_path / "out", canvas=(130, 90))
+    assert row["total_factor"] == 12.5
+
+
+def test_a_table_of_the_user_is_not_replaced_by_the_list_of_images(folder, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    table = write_csv(out / "manifest.csv", ["slide", "patient"], ["one.tif", "P1"])
+    before = table.read_bytes()
+    for source in (folder / "one.tif", table):
+        with pytest.raises(ValueError, match="is not the list of images that this command writes"):
+            preprocess_slides(source, out, root=folder if source is table else None, **SMALL)
+    assert table.read_bytes() == before
+
+
+def test_images_of_two_settings_do_not_count_as_finished_after_an_interruption(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder, out, **SMALL)
+
+    def interrupt(done, total):
+        if done >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        preprocess_slides(folder, out, 16, (130, 90), overwrite=True, progress=interrupt)
+    with pytest.raises(ValueError, match="interrupted: run the command again"):
+        CanvasImages(out, ["one.tif", "two.tif"])
+    rows = preprocess_slides(folder, out, 16, (130, 90), overwrite=True)
+    assert {row["total_factor"] for row in rows} == {16}
+    assert len(CanvasImages(out, ["one.tif", "two.tif"])) == 2
+
+
+def test_a_timeout_must_be_finite(folder, tmp_path):
+    for timeout in (float("nan"), float("inf"), 1e10, 0):
+        with pytest.raises(ValueError, match="timeout must be a number of seconds, > 0 and <="):
+            preprocess_slides(folder, tmp_path / "out", timeout=timeout)
 
 
 def test_a_manifest_may_be_separated_by_tabs_and_its_slides_behind_links(folder, tmp_path):
@@ -323,12 +367,15 @@ def test_a_folder_that_is_also_behind_a_link_keeps_its_own_name(tmp_path):
     [
         ([["name"], ["a"]], "no column 'slide'; its columns are name"),
         ([["slide;time"], ["gone.tif;1"]], "gone.tif"),  # semicolons are read, too
-        ([["slide", "x", "x"]], "two columns with the same name"),
+        ([["slide", "x", "x"]], "more than one column named 'x'"),
         ([["slide", "status"]], "columns of the output manifest, got status"),
         ([["slide"]], "no slides in"),
         ([["slide"], ["one.tif"], ["no.tif"], ["n.svs"]], "2 of 3 slides were not found .* no.tif"),
-        ([["slide"], [""]], "line 2: the cell of column 'slide' is empty"),
-        ([["slide"], ["one.tif", "1"]], "line 2: the row has more cells than the header"),
+        ([["slide"], [""]], "no slides in"),
+        ([["slide", "x"], ["", "1"]], "line 2: the cell of column 'slide' is empty"),
+        ([["slide"], ["one.tif", "1"]], "1 row without the 1 cells of the header: row 2 has 2"),
+        ([["slide", "mpp"], ["one.tif"]], "1 row without the 2 cells of the header: row 2 has 1"),
+        ([["slide", "mpp"], ["one.tif", "1_6"]], "line 2: mpp must be a number, not '1_6'"),
         ([["slide", "mpp"], ["one.tif", "x"]], "line 2: mpp must be a number, not 'x'"),
         ([["slide", "mpp"], ["one.tif", "-1"]], "line 2: mpp must be a number of"),
         ([["slide", "mpp", "downsample"], ["one.tif", "8", "64"]], "line 2: .* not both"),

@@ -1,5 +1,7 @@
 """The batches of a training, and the augmentation of images."""
 
+import json
+
 import numpy as np
 import openslide
 import pytest
@@ -122,3 +124,11 @@ def test_images_that_do_not_fit_together_are_refused(tmp_path):
         CanvasImages(tmp_path, ["a.svs"])[0]
     with pytest.raises(ValueError, match="does not exist"):
         CanvasImages(tmp_path / "nowhere", ["a.svs"])
+
+
+def test_settings_take_numbers_of_numpy_and_name_a_wrong_augmentation():
+    settings = TrainingSettings(seed=np.int64(1), learning_rate=np.float32(0.5), epochs=np.int8(3))
+    assert json.loads(json.dumps(settings.record()))["seed"] == 1
+    for wrong in (3, "flip", ["flip", ["x"]]):
+        with pytest.raises(ValueError, match="augment must be some of"):
+            TrainingSettings(augment=wrong)

@@ -492,7 +492,9 @@ def test_a_tensorflow_checkpoint_has_momenta_and_friction(tmp_path):
 
 @pytest.mark.any_backend
 @pytest.mark.parametrize("name", ["learning_rate", "mass", "friction"])
-@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf"), 10**400, True, "1", None, 1j, [1.0]])
+@pytest.mark.parametrize(
+    "value", [-1.0, float("nan"), float("inf"), 10**400, True, "1", None, 1j, [1.0]]
+)
 def test_numbers_out_of_range_are_refused(name, value):
     allowed = "a number >= 0" if name == "friction" else "a number > 0"
     with pytest.raises(ValueError) as error:

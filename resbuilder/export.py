@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from keras import tree
 
 from resbuilder.common.replacing import check_place
 from resbuilder.common.words import first_line
@@ -58,7 +59,13 @@ def export(
         )
     check_place(path, False, lambda _: None, "give another path")
     images = np.random.default_rng(0).uniform(0, 255, (4, *image_shape(model))).astype("float32")
-    expected = np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
+    if len(model.outputs) != 1:
+        raise ValueError(
+            f"only a model with one output can be exported, got {len(model.outputs)}: make a model "
+            "of the output that you need with keras.Model(model.inputs, output)"
+        )
+    (output,) = tree.flatten(model(images, training=False))
+    expected = np.asarray(keras.ops.convert_to_numpy(output))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
         written = Path(folder, f"model.{format}" if format != "saved_model" else "model")
         write: Callable[[keras.Model, Path, ModelCard | None], None]

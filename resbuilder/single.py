@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from resbuilder.common.files import write_json
-from resbuilder.config import TrainConfig
+from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
 from resbuilder.datasets.batches import Batches
@@ -23,6 +24,8 @@ from resbuilder.run import (
     BEST_MODEL,
     DataEvent,
     Run,
+    check_beginning,
+    check_same_data,
     place_of,
     read_config,
     read_data,
@@ -76,11 +79,13 @@ def train(
         >>> open("training.csv").readline().startswith("epoch,accuracy,")
         True
     """
+    if isinstance(config, SearchConfig):
+        raise ValueError("train takes a TrainConfig, got a SearchConfig; call search with it")
     check_factory(callbacks)
     if scale_to_budget and flops is None:
         raise ValueError("scale_to_budget needs a FLOPs budget per image; give flops=")
-    if flops is not None and not 0 < flops < math.inf:
-        raise ValueError(f"flops must be a positive number of FLOPs, got {flops}")
+    if flops is not None and not (isinstance(flops, Real) and 0 < flops < math.inf):
+        raise ValueError(f"flops must be a positive number of FLOPs, got {flops!r}")
     require_tensorboard(config)
     place_of(out, overwrite)
     config = with_image_size(config.resolved(), flops, notice)
@@ -103,7 +108,7 @@ def train(
     }
     with Run.create(out, config, overwrite, data.record()) as run, SearchProgress(1) as progress:
         title = Path(config.start).stem
-        run.journal.step(DataEvent, "data", lambda: DataEvent.from_json(data.fingerprint()))
+        check_beginning(run, data.dataset.name, data.fingerprint())
         watching = [progress.training(title, config.epochs)]
         if config.tensorboard:
             logs = run.path / "tensorboard"
@@ -183,6 +188,9 @@ def evaluate_single(
         names = TrainConfig.__dataclass_fields__
         settings = {k: v for k, v in read_config(path).items() if k in names} | given
     if dataset is not None:
+        recorded = settings.get("data_dir")
+        if data_dir is None and recorded is not None and not Path(recorded).is_dir():
+            settings.pop("data_dir")  # The run's own data have moved; these may be elsewhere.
         check_found(dataset, settings.get("data_dir"))
     if "dataset" not in settings:
         raise ValueError(
@@ -316,6 +324,6 @@ def _check_unchanged(run: Path, data: TrainingData) -> None:
         )
         return
     try:
-        data.check_same(recorded.sha256, run)
+        check_same_data(recorded, data.fingerprint(), data.dataset.name, run)
     except ValueError as error:
         raise ValueError(f"{error}, or name other data to evaluate on with dataset=") from None

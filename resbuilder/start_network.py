@@ -36,6 +36,11 @@ def start_architecture(config: TrainConfig, dataset: Dataset) -> Architecture:
             f"{architecture.classes} classes, but {dataset.name} has images of shape {shape} and "
             f"{classes} classes"
         )
+    if architecture.block_order != order:
+        raise ValueError(
+            f"the blocks of {path} have the order {architecture.block_order!r}, but block_order is "
+            f"{order!r}; give block_order {architecture.block_order!r}"
+        )
     # Its blocks are renamed, because this search may give the same names to new blocks.
     return architecture.with_plain_names()
 

@@ -27,11 +27,11 @@ _overwrite = click.option(
 )
 _workers = click.option(
     "--workers",
-    type=click.IntRange(1, 3),
+    type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Trainings to run at the same time, each on its own GPU: those of a race, the "
-    "No-Reg trainings with --method thesis",
+    help="Trainings to run at the same time, each on its own GPU: those of a race, or with "
+    "--method thesis the No-Reg trainings, of which there are two at a time",
 )
 
 _existing = click.Path(exists=True, path_type=Path)

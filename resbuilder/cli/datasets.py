@@ -22,6 +22,12 @@ def datasets(context: click.Context, data_dir: str | None, as_json: bool) -> Non
     `resbuilder datasets prepare` adds a dataset from files that you have downloaded yourself.
     """
     if context.invoked_subcommand is not None:
+        for flag, given in (("--data-dir", data_dir is not None), ("--json", as_json)):
+            if given:
+                raise click.UsageError(
+                    f"{flag} before {context.invoked_subcommand} has no effect; give it after "
+                    f"{context.invoked_subcommand}, or leave it out"
+                )
         return None
     load_backend()
     from resbuilder.cli.tables import dataset_table, print_whole

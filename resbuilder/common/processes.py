@@ -50,13 +50,20 @@ def end_pool(pool: Executor) -> None:
         process.join()
 
 
-def use_threads(threads: int) -> None:
+def use_threads(threads: int, onednn: str | None) -> None:
     """Limit this process to some threads, which leaves cores to other processes.
 
     Call this before TensorFlow is imported.
+
+    Args:
+        threads: Number of threads.
+        onednn: TF_ENABLE_ONEDNN_OPTS in the parent process, or None if it is not set there. With
+            oneDNN numbers are rounded differently, so both must use it, or neither.
     """
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     prepare_backend()
+    if onednn is None:
+        os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
 
 
 def visible_gpus() -> list[str]:

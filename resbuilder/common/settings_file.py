@@ -42,10 +42,11 @@ def read_settings(path: str | Path) -> dict[str, Any]:
         raise ValueError(f"cannot read the configuration {path}: {error}") from None
     if not isinstance(settings, dict):
         raise ValueError(f"the configuration {path} must be a table of settings")
-    named = {key.replace("-", "_"): value for key, value in settings.items()}
-    if len(named) < len(settings):
-        twice = next(key for key in settings if "-" in key and key.replace("-", "_") in settings)
-        raise ValueError(f"the configuration {path} has {twice} twice, with - and with _")
+    named: dict[str, Any] = {}
+    for key, value in settings.items():
+        if (name := key.replace("-", "_")) in named:
+            raise ValueError(f"the configuration {path} has {name} twice, with - and with _")
+        named[name] = value
     return named
 
 

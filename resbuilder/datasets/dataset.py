@@ -189,6 +189,11 @@ def _classes(
                 f"{dataset}: {part} has the label {labels.max()}, which is out of range; "
                 f"expected 0..{len(names) - 1} ({len(names)} classes)"
             )
+    if len(unlearned := np.setdiff1d(y_test, present)):
+        raise ValueError(
+            f"{dataset}: y_test has images of the class {names[unlearned[0]]!r}, but y_train has "
+            "none; remove them, or move some to the training images"
+        )
     return names
 
 

@@ -278,6 +278,8 @@ def split(data: Any) -> tuple[Any, Any]:
     if isinstance(data, tuple):
         if len(data) != 2:
             raise ValueError(f"data must be images x or (x, y), got a tuple of {len(data)}")
+        if data[1] is not None and len(data[0]) != len(data[1]):
+            raise ValueError(f"data has {len(data[0])} images, but {len(data[1])} labels")
         return data
     return data, None
 

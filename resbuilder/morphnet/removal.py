@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import keras
@@ -64,13 +65,18 @@ def emitted(graph: ChannelGraph, dead: np.ndarray, images: Any = None) -> list[n
     return means if images is None else measured_values(graph, images, means)
 
 
+def check_at_least(at_least: int) -> None:
+    """Raise ValueError if ``at_least`` is not a number of channels."""
+    if not isinstance(at_least, Integral) or at_least < 0:
+        raise ValueError(f"at_least must be a whole number >= 0, got {at_least!r}")
+
+
 def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
     """Return the dead channels except those that layers need to keep ``at_least`` channels.
 
     A layer with too few alive channels keeps the dead ones with the largest kernels.
     """
-    if at_least < 0:
-        raise ValueError(f"at_least must not be negative, got {at_least}")
+    check_at_least(at_least)
     dead = dead.copy()
     if not at_least:
         return dead

@@ -20,7 +20,7 @@ import numpy as np
 from resbuilder.common.words import count
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.rebuild import can_live_without
-from resbuilder.morphnet.removal import may_gain_bias
+from resbuilder.morphnet.removal import check_at_least, may_gain_bias
 from resbuilder.morphnet.resources import coefficients
 
 RESOURCES = ("flops", "parameters")
@@ -159,7 +159,7 @@ def removable(graph: ChannelGraph, keep: Collection[str] = ()) -> np.ndarray:
         ValueError: If there are none, or ``keep`` names an unknown layer.
     """
     producers = {step.name: step for step in graph.producers()}
-    if isinstance(keep, str):
+    if isinstance(keep, str) or not isinstance(keep, Collection):
         raise ValueError(f"keep must be a list of names of layers, got {keep!r}")
     if unknown := sorted(set(keep) - set(producers)):
         raise ValueError(
@@ -184,8 +184,7 @@ class _Least:
     """Makes every layer keep ``at_least`` channels, or one outside of removable branches."""
 
     def __init__(self, graph: ChannelGraph, at_least: int, candidates: np.ndarray):
-        if at_least < 0:
-            raise ValueError(f"at_least must not be negative, got {at_least}")
+        check_at_least(at_least)
         self.layers = [np.unique(graph.out_ids(s)) for s in graph.producers()]
         self.limits = [
             min(at_least, len(ids)) if at_least or _can_die(graph, ids, candidates) else 1

@@ -14,6 +14,7 @@ that does not fit is the least upper bound.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -77,6 +78,8 @@ def expand(
     """
     if resource not in INTEGER_RESOURCES:
         raise ValueError(f"resource must be one of {INTEGER_RESOURCES}, got {resource!r}")
+    if not 0 < budget < math.inf:
+        raise ValueError(f"budget must be a positive number of {resource}, got {budget}")
     if not 0 <= intensity <= 1:
         raise ValueError(f"intensity must be from 0 to 1, got {intensity}")
     if round_to < 1 or round_to != int(round_to):
@@ -98,7 +101,7 @@ def expand(
         share = Fraction(intensity)
         mixed = [(1 - share) * c + share * e for c, e in zip(before, result, strict=True)]
         result = rounded(1, mixed, round_to)
-        if problem.cost(result) > budget >= problem.cost(before):
+        if problem.cost(result) > budget >= problem.cost(list(map(int, before))):
             result = problem.largest(mixed, budget)[1]
     return Expansion(problem.layer_widths(result), float(kappa), problem.cost(result))
 
@@ -171,19 +174,23 @@ class _Problem:
     def largest(self, base: Sequence[Fraction | int], budget: int) -> tuple[Fraction, list[int]]:
         return largest_widths(base, lambda widths: self.cost(widths) <= budget, self.unit)
 
-    def group_widths(self, widths: Mapping) -> list[int]:
+    def group_widths(self, widths: Mapping) -> list[Fraction]:
         return [self._group_width(group, widths) for group in self.free]
 
-    def _group_width(self, group: WidthGroup, widths: Mapping) -> int:
+    def _group_width(self, group: WidthGroup, widths: Mapping) -> Fraction:
+        """Return how many ids of a group are given; several channels of a layer may share one."""
         given = {}
         for step in self.graph.producers():
             ids = self.graph.out_ids(step)
             if step.name in widths and step.name in group.layers and np.isin(ids, group.ids).all():
-                given[step.name] = int(np.sum(widths[step.name]))
+                given[step.name] = Fraction(
+                    int(np.sum(widths[step.name])) * len(group.ids), len(ids)
+                )
         if not given:
             raise ValueError(f"no width is given for any of the layers {', '.join(group.layers)}")
         if len(set(given.values())) > 1:
-            raise ValueError(f"layers that share their channels need the same width, got {given}")
+            named = {name: int(np.sum(widths[name])) for name in given}
+            raise ValueError(f"layers that share their channels need the same width, got {named}")
         return next(iter(given.values()))
 
     def layer_widths(self, widths: Sequence[int]) -> dict[str, int]:

@@ -26,9 +26,9 @@ from resbuilder.race import averaging_decay
 from resbuilder.run import (
     BEST_MODEL,
     ArchitectureEvent,
-    DataEvent,
     Run,
     Winner,
+    check_beginning,
     place_of,
     read_data,
 )
@@ -117,6 +117,8 @@ def search(
         >>> cost(result.architecture).flops <= 1e5
         True
     """
+    if not isinstance(config, SearchConfig):
+        raise ValueError(f"a search takes a SearchConfig, got {type(config).__name__}")
     check_factory(callbacks, workers)
     place_of(out, overwrite)
     config = config.resolved()
@@ -177,6 +179,7 @@ def resume(
     """
     check_factory(callbacks, workers)
     with Run.open(run_folder) as run:
+        require_tensorboard(run.config)
         pool = background_pool(workers, run.config)
         data = TrainingData.load(run.config, read_data(run.path))
         _refuse_other_method(run)
@@ -244,9 +247,8 @@ def _run(
     make: Callable[[], Loop | Race],
     pool: ProcessPoolExecutor | None,
 ) -> SearchResult:
-    """Check that the data are those of the run, search, and end the processes of the pool."""
-    found = DataEvent.from_json(data.fingerprint())
-    data.check_same(run.journal.step(DataEvent, "data", lambda: found).sha256, run.path)
+    """Check that the run began with these data and settings, search, and end the pool."""
+    check_beginning(run, data.dataset.name, data.fingerprint())
     try:
         loop = make()
         finished = loop.go()

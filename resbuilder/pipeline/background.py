@@ -193,7 +193,8 @@ def background_pool(workers: int, config: SearchConfig) -> ProcessPoolExecutor |
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     threads = max(1, (os.cpu_count() or 1) // workers)
     _use_threads(threads)
-    return process_pool(workers - 1, functools.partial(use_threads, threads), gpus[1:] or gpus)
+    start = functools.partial(use_threads, threads, os.environ.get("TF_ENABLE_ONEDNN_OPTS"))
+    return process_pool(workers - 1, start, gpus[1:] or gpus)
 
 
 @functools.cache

@@ -44,7 +44,7 @@ def finish(run: Run[SearchConfig], data: TrainingData, reason: str) -> FinishedE
         best=_winner(best),
         best_any_size=_winner(best_training(journal.events, None)),
         confusion=confusion,
-        class_names=tuple(d.class_names or map(str, range(d.classes))),
+        class_names=d.class_names,
     )
 
 

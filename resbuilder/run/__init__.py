@@ -1,5 +1,6 @@
 """A run folder, its journal with the events in it, and the best training of a run."""
 
+from resbuilder.run.beginning import check_beginning, check_same_data
 from resbuilder.run.best import best_training
 from resbuilder.run.data import read_data
 from resbuilder.run.entry import Entry, UnknownEvent
@@ -57,6 +58,8 @@ __all__ = [
     "UnknownEvent",
     "Winner",
     "best_training",
+    "check_beginning",
+    "check_same_data",
     "place_of",
     "read_config",
     "read_data",

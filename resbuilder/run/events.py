@@ -111,11 +111,21 @@ KINDS: dict[str, type[Event]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class DataEvent(Event, name="data"):
-    """The images of the search: shapes of both parts, and a hash of labels and some images."""
+    """What a run began with. Runs of earlier versions lack the last two.
+
+    Attributes:
+        train: Shape of the training images, validation images included.
+        test: Shape of the test images.
+        sha256: Hash of all labels and some images.
+        images: Hash of all images.
+        settings: Hash of the settings that affect results.
+    """
 
     train: tuple[Whole, ...]
     test: tuple[Whole, ...]
     sha256: str
+    images: str | None = None
+    settings: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

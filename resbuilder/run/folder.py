@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import os
 import platform
 import shlex
@@ -82,10 +84,14 @@ class Run(RunFolder[C]):
     def __init__(self, path: Path, config: C, lock: FileLock | None = None):
         super().__init__(path, config)
         self._lock = lock or lock_folder(path)
-        self.models.mkdir(exist_ok=True)
-        for folder in (path, self.models):
-            remove_leftovers(folder)
-        self.journal = Journal(path / "journal.jsonl")
+        try:
+            self.models.mkdir(exist_ok=True)
+            for folder in (path, self.models):
+                remove_leftovers(folder)
+            self.journal = Journal(path / "journal.jsonl")
+        except BaseException:
+            self._lock.release()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +129,14 @@ class Run(RunFolder[C]):
                 f"another process is creating {path}; give another folder, or try again later"
             ) from None
         try:
-            _clear(part)  # A killed process may have left files there.
+            for hidden in (part, old):  # A killed process may have left files there.
+                if hidden.is_dir() and (why := strangers(hidden, FILES)):
+                    raise ValueError(f"{hidden} is needed for a moment, but {why}; move them away")
+        except BaseException:
+            lock.release()
+            raise
+        try:
+            _clear(part)
             if old.exists() and not path.exists():  # Killed between the two renames below.
                 os.rename(old, path)
             write_json(part / "environment.json", environment())
@@ -148,6 +161,8 @@ class Run(RunFolder[C]):
             if replaces:
                 shutil.rmtree(old)
         except BaseException:
+            if old.exists() and not path.exists():
+                os.rename(old, path)
             shutil.rmtree(part, ignore_errors=True)
             lock.release()
             raise
@@ -165,7 +180,12 @@ class Run(RunFolder[C]):
         written, settings = _read_settings(path, "search")
         config = SearchConfig.from_mapping(settings)
         recorded = read_environment(path)
-        backend = recorded.get("backend", "an unknown backend")
+        if "backend" not in recorded:
+            raise ValueError(
+                f"{path} does not say with which backend it was begun, because its "
+                "environment.json is missing or has no backend; restore that file"
+            )
+        backend = recorded["backend"]
         if backend != keras.backend.backend():
             raise ValueError(
                 f"{path} was begun on {backend}, but Keras runs on {keras.backend.backend()} here, "
@@ -196,7 +216,8 @@ class Run(RunFolder[C]):
             names: Names of files to keep.
             at_work: Prefixes of names to keep. Files that are being written always stay.
         """
-        for path in (*self.models.glob("*.keras"), *self.models.glob("*.npy")):
+        # Only names that a search gives: a user's callbacks may save models here, too.
+        for path in (*self.models.glob("[0-9]*_*.keras"), *self.models.glob("[0-9]*_*.npy")):
             kept = path.name in (*names, self.best.name)
             if not (kept or is_temporary(path) or path.name.startswith(at_work)):
                 path.unlink()
@@ -289,6 +310,24 @@ def _read_settings(path: str | Path, kind: str | None) -> tuple[int, dict]:
             f"{kind}`"
         )
     return found, settings
+
+
+def settings_hash(path: str | Path) -> str:
+    """Return a hash of the settings in a run folder that affect its results.
+
+    Left out are the places of the data and of other files, whose contents the journal records, and
+    the devices. The hash is that of the file, so a later version with more settings computes the
+    same.
+
+    Args:
+        path: The run folder.
+
+    Raises:
+        ValueError: As :func:`read_config`.
+    """
+    places = {"dataset", "data_dir", "start", "contenders", "strategy"}
+    settings = {k: v for k, v in read_config(path).items() if k not in places}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_environment(path: str | Path) -> dict:

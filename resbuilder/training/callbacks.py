@@ -50,11 +50,13 @@ def require_tensorboard(config: TrainConfig) -> None:
     Raises:
         ValueError: If it is not.
     """
-    if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError(
-            "tensorboard is not installed: pip install 'resbuilder[tensorboard]', or leave "
-            "tensorboard out"
-        )
+    # Keras' callback writes its logs with TensorFlow on every backend.
+    for package in ("tensorboard", "tensorflow") if config.tensorboard else ():
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"TensorBoard logs need {package}, which is not installed: pip install "
+                f"'resbuilder[{package}]', or leave tensorboard out"
+            )
 
 
 def check_factory(factory: CallbackFactory | None, workers: int = 1) -> None:

@@ -113,12 +113,26 @@ class RegularizedModel(keras.Model):
             variable.assign(strengths.get(term, 0.0))
 
     def begin(self, steps: int) -> None:
-        """Reset schedule and averages for a training of the given number of steps."""
+        """Reset schedule and averages for a training of the given number of steps.
+
+        With a schedule or averages, call it before each training: only the caller knows of how many
+        steps that consists, because one training may take several calls of ``fit``.
+        """
         if self._counts_steps:
             self._step.assign(0)
             self._steps.assign(steps)
         if self.averages is not None:
             self.averages.restart()
+
+    def fit(self, *args, **kwargs):
+        """Train as Keras does.
+
+        Raises:
+            ValueError: If the number of steps is not known yet, but schedule or averages need it.
+        """
+        if self._counts_steps and not int(ops.convert_to_numpy(self._steps)):
+            raise ValueError("with schedule or ema, call begin(steps) before fit")
+        return super().fit(*args, **kwargs)
 
     def train_step(self, *arguments):
         """Set the learning rate, do Keras' training step, and update the averages.

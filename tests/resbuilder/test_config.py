@@ -125,7 +125,8 @@ def test_files_give_the_same_configuration_as_python(tmp_path):
         ("a.toml", "x = " + "[" * 10_000, "nested too deeply"),
         ("a.json", '{"flops": 1, "flops": 2}', "the key 'flops' appears twice"),
         ("a.json", '{"flops": NaN}', "NaN is not a number in JSON"),
-        ("a.json", '{"batch-size": 1, "batch_size": 2}', "has batch-size twice, with - and with _"),
+        ("a.json", '{"batch-size": 1, "batch_size": 2}', "has batch_size twice, with - and with _"),
+        ("a.json", '{"scale-to_budget": 1, "scale_to-budget": 2}', "has scale_to_budget twice"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):

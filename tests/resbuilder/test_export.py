@@ -63,6 +63,9 @@ def test_bad_arguments(model, tmp_path):
         export(model, tmp_path / "m", "tflite")
     with pytest.raises(ValueError, match="must end in .keras, got m.h5"):
         export(model, tmp_path / "m.h5", "keras")
+    two = keras.Model(model.inputs, {"a": model.output, "b": model.output})
+    with pytest.raises(ValueError, match="only a model with one output can be exported, got 2"):
+        export(two, tmp_path / "two.keras", "keras")
     (tmp_path / "taken.keras").write_text("")
     with pytest.raises(ValueError, match="already exists"):
         export(model, tmp_path / "taken.keras", "keras")

@@ -4,13 +4,16 @@ import io
 import json
 import sys
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
-from resbuilder import build_model, minimal_architecture
-from resbuilder.single import load_model
+from resbuilder import SearchConfig, TrainConfig, build_model, minimal_architecture, search
+from resbuilder.single import load_model, train
+from resbuilder.start_network import start_architecture
+from resbuilder.training import TrainingData
 from tests.faults.archives import broken_model, packed, with_code
 
 
@@ -63,3 +66,25 @@ def test_the_error_names_a_damaged_model(model_file, tmp_path):
             refused += 1
             assert "given.keras" in str(error) and "\n" not in str(error)
     assert refused > 10
+
+
+def test_settings_of_a_search_are_refused_by_a_training_and_the_other_way_round(tmp_path):
+    with pytest.raises(ValueError, match="train takes a TrainConfig, got a SearchConfig"):
+        train(SearchConfig(dataset="digits", flops=1e5), tmp_path / "run")
+    with pytest.raises(ValueError, match="a search takes a SearchConfig, got TrainConfig"):
+        search(TrainConfig(dataset="digits"), tmp_path / "run")
+    with pytest.raises(ValueError, match="flops must be a positive number of FLOPs, got '1e6'"):
+        train(TrainConfig(dataset="digits"), tmp_path / "run", flops="1e6")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_as_start_has_the_order_of_the_settings(tmp_path):
+    other = minimal_architecture((8, 8, 1), 10, width=2, stages=2, block_order="bn_conv_relu")
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(other.to_json()))
+    config = TrainConfig(dataset="digits", start=str(path))
+    data = TrainingData.load(config).dataset
+    with pytest.raises(ValueError, match="have the order 'bn_conv_relu', but block_order is"):
+        start_architecture(config, data)
+    same_order = replace(config, block_order="bn_conv_relu")
+    assert start_architecture(same_order, data).block_order == "bn_conv_relu"

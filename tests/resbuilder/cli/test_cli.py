@@ -143,6 +143,27 @@ def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
     assert written[0] == written[1]
 
 
+def test_options_before_prepare_are_refused(tmp_path):
+    (tmp_path / "file").touch()
+    for options in (["--data-dir", tmp_path], ["--json"]):
+        said = refused("datasets", *options, "prepare", "mnist", tmp_path / "file")
+        assert f"{options[0]} before prepare has no effect; give it after prepare" in said
+
+
+def test_a_run_whose_data_have_moved_is_evaluated_on_other_data(run, tmp_path):
+    moved = shutil.copytree(run, tmp_path / "moved")
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(config | {"data_dir": str(tmp_path / "gone")}))
+    assert "accuracy" in call("evaluate", moved, "--dataset", "digits").stdout
+
+
+def test_a_finished_run_is_not_resumed_with_other_settings(run, tmp_path):
+    changed = shutil.copytree(run, tmp_path / "changed")
+    config = json.loads((changed / "config.json").read_text())
+    (changed / "config.json").write_text(json.dumps(config | {"epochs": 3}))
+    assert "are not those with which the run began" in refused("resume", changed)
+
+
 def test_datasets_shows_what_is_on_this_machine(tmp_path):
     np.savez(
         tmp_path / "mnist.npz",

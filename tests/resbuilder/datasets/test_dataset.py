@@ -69,6 +69,10 @@ SIX = np.zeros((6, 4, 5, 3))
             {"y_test": np.full(6, 3), "class_names": "abc"},
             "label 3, which is out of range; expected 0..2",
         ),
+        (
+            {"y_train": np.arange(12) % 2, "class_names": "abc"},
+            "y_test has images of the class 'c', but y_train has none",
+        ),
         ({"scaling": "minmax"}, "scaling must be one of"),
     ],
 )

@@ -286,7 +286,13 @@ BAD = {
     "a share such as 0.5 or a positive number, got inf": {"flops": float("inf")},
     "keep must be a list of names of layers, got 'a'": {"flops": 0.5, "keep": "a"},
     "keep names unknown layers z": {"flops": 0.5, "keep": ("z",)},
-    "negative": {"flops": 0.5, "at_least": -1},
+    "at_least must be a whole number >= 0, got -1": {"flops": 0.5, "at_least": -1},
+    "at_least must be a whole number >= 0, got 'a'": {"flops": 0.5, "at_least": "a"},
+    "keep must be a list of names of layers, got 5": {"flops": 0.5, "keep": 5},
+    "data has 4 images, but 6 labels": {
+        "flops": 0.5,
+        "data": (np.zeros((4, 8, 8, 3)), np.zeros(6)),
+    },
     "shapes.*\\(5, 5, 3\\)": {"flops": 0.5, "data": np.zeros((2, 5, 5, 3))},
 }
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from resbuilder.morphnet import ChannelGraph, MorphNetRegularizer, expand, expand_model
+from resbuilder.morphnet.selection import ChannelCost
 
 NAMES = ("a", "b", "c")
 
@@ -107,6 +108,23 @@ def test_alive_channels_can_be_given_as_bool_arrays():
     assert expand(GRAPH, alive, 10**5) == expand(GRAPH, counts, 10**5)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [layers.GroupNormalization(4), layers.Conv2D(8, 3, groups=2, padding="same", name="grouped")],
+    ids=["normalization", "convolution"],
+)
+def test_the_own_widths_fill_the_own_cost_also_if_groups_tie_channels_together(layer):
+    inputs = keras.Input((4, 4, 3))
+    x = layers.Conv2D(8, 3, padding="same", name="first")(inputs)
+    x = layers.Conv2D(8, 3, padding="same", name="second")(layer(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    graph = ChannelGraph(keras.Model(inputs, layers.Dense(5, name="logits")(x)))
+    own = ChannelCost(graph, "flops").total(np.ones(graph.size, bool))
+    for intensity in (1, 0.5, 0):
+        found = expand(graph, graph.widths(), own, intensity=intensity)
+        assert (found.cost, found.widths) == (own, graph.widths())
+
+
 def test_budgets_beyond_64_bits_are_exact():
     assert expand(GRAPH, dict.fromkeys(NAMES, 8), 10**30).cost <= 10**30
 
@@ -117,6 +135,8 @@ BAD = {
         ONES,
         {"budget": chain_cost(1, 1, 1) - 1},
     ),
+    "budget must be a positive number of flops, got inf": (ONES, {"budget": float("inf")}),
+    "budget must be a positive number of flops, got nan": (ONES, {"budget": float("nan")}),
     "resource.*latency": (ONES, {"budget": 10**6, "resource": "latency"}),
     "intensity.*1.5": (ONES, {"budget": 10**6, "intensity": 1.5}),
     "round_to.*0": (ONES, {"budget": 10**6, "round_to": 0}),

@@ -13,7 +13,7 @@ import keras
 import pytest
 
 from resbuilder import SearchConfig, TrainConfig
-from resbuilder.run import FinishedEvent, Run, folder, read_config
+from resbuilder.run import DataEvent, FinishedEvent, Run, check_beginning, folder, read_config
 from resbuilder.run.journal import Journal
 
 CONFIG = SearchConfig(dataset="digits", flops=1e6)
@@ -232,3 +232,71 @@ def test_unneeded_models_are_removed_but_never_the_winner(tmp_path):
         (run.models / f"{name}.keras").write_text("")
     run.keep_models("001_with_reg.keras")
     assert sorted(p.name for p in run.models.iterdir()) == ["001_with_reg.keras", "best.keras"]
+    (run.models / "mine_epoch1.keras").write_text("a user's callback wrote this")
+    run.keep_models()
+    assert sorted(p.name for p in run.models.iterdir()) == ["best.keras", "mine_epoch1.keras"]
+
+
+def test_an_interruption_between_the_two_renames_leaves_the_old_run(tmp_path, monkeypatch):
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        run.best.write_text("old")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("resbuilder.run.folder.os.replace", interrupted)
+        Run.create(tmp_path / "run", CONFIG, overwrite=True)
+    assert run.best.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", [".run.part", ".run.old"])
+def test_files_of_a_user_under_a_hidden_name_are_not_removed(tmp_path, name):
+    Run.create(tmp_path / "run", CONFIG).__exit__()
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.docx").write_text("years of work")
+    with pytest.raises(ValueError, match=r"thesis.docx, which this program did not put there; mov"):
+        Run.create(tmp_path / "run", CONFIG, overwrite=True)
+    assert (tmp_path / name / "thesis.docx").read_text() == "years of work"
+
+
+def test_a_damaged_journal_does_not_keep_the_folder_locked(tmp_path):
+    Run.create(tmp_path / "run", CONFIG).__exit__()
+    (tmp_path / "run" / "journal.jsonl").write_text("no JSON\n{}\n")
+    with pytest.raises(ValueError, match="journal") as kept:
+        Run.open(tmp_path / "run")
+    (tmp_path / "run" / "journal.jsonl").unlink()
+    Run.open(tmp_path / "run").__exit__()
+    assert kept.value.__traceback__ is not None  # which refers to the first attempt
+
+
+def test_a_missing_environment_is_named(tmp_path):
+    Run.create(tmp_path / "run", CONFIG).__exit__()
+    (tmp_path / "run" / "environment.json").unlink()
+    with pytest.raises(ValueError, match="does not say with which backend.*restore that file"):
+        Run.open(tmp_path / "run")
+
+
+def test_a_run_continues_only_with_the_settings_with_which_it_began(tmp_path):
+    fingerprint = {"train": [9], "test": [3], "sha256": "0", "images": "1"}
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        check_beginning(run, "digits", fingerprint)
+        check_beginning(run, "digits", fingerprint)
+    file = run.path / "config.json"
+    written = json.loads(file.read_text())
+    file.write_text(json.dumps(written | {"data_dir": "/moved", "strategy": "mirrored"}))
+    check_beginning(run, "digits", fingerprint)
+    file.write_text(json.dumps(written | {"epochs": 3}))
+    with pytest.raises(ValueError, match="config.json are not those with which the run began"):
+        check_beginning(run, "digits", fingerprint)
+    file.write_text(json.dumps(written))
+    with pytest.raises(ValueError, match="images of digits are not those with which the run in"):
+        check_beginning(run, "digits", fingerprint | {"images": "2"})
+
+
+def test_a_run_of_an_earlier_version_has_no_hash_of_settings_or_all_images(tmp_path):
+    began = DataEvent(train=(9,), test=(3,), sha256="0")
+    with Run.create(tmp_path / "run", CONFIG) as run:
+        run.journal.step(DataEvent, "data", lambda: began)
+        check_beginning(run, "digits", {"train": [9], "test": [3], "sha256": "0", "images": "1"})

@@ -100,6 +100,13 @@ def test_a_checkpoint_callback_saves_the_network(tmp_path):
     same_outputs(loaded, model)
 
 
+def test_a_schedule_needs_the_number_of_steps_before_the_training():
+    model = RegularizedModel(build_model(ARCHITECTURE), {}, ema=0.9)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(ValueError, match=r"call begin\(steps\) before fit"):
+        model.fit(X, Y, verbose=0)
+
+
 def test_unknown_terms_are_refused():
     with pytest.raises(ValueError, match="unknown terms: \\['lasso'\\]; expected \\["):
         regularized().set_strengths(lasso=1.0)

@@ -1,5 +1,7 @@
 """Train one architecture on real digits."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -30,6 +32,16 @@ def test_parts_do_not_overlap_and_preprocessing_is_fitted_to_training(data):
     assert data.preprocessing.scale == (1 / 16,)
     with pytest.raises(ValueError, match="part must be one of"):
         data.batches("all", 32)
+
+
+def test_the_fingerprint_notices_a_change_of_any_image(data):
+    before = data.fingerprint()
+    for part in ("x_train", "x_test"):
+        images = getattr(data.dataset, part).copy()
+        images[1, 0, 0, 0] += 1
+        changed = replace(data, dataset=replace(data.dataset, **{part: images})).fingerprint()
+        assert changed["sha256"] == before["sha256"]  # one image in 101
+        assert changed["images"] != before["images"]
 
 
 def test_reset_and_the_same_seed_give_the_same_numbers_on_one_compiled_step(data):

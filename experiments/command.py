@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from experiments.jobs import seed_of
+from experiments.provenance import this_version
 from resbuilder.common.backend import prepare_backend
 from resbuilder.common.cli import resumed_by
 
@@ -19,9 +20,9 @@ RUNS = Path("runs")
 
 PRESETS = {
     "quick": "a trial that takes minutes on 2 cores",
-    "laptop": "half an hour to several hours on 2 cores",
-    "workstation": "a day on 2 cores",
-    "thesis": "all of it, as in the thesis",
+    "laptop": "fewer data and smaller networks, for a laptop",
+    "workstation": "all data, for a workstation",
+    "thesis": "the full size, that of the thesis where it has this experiment",
 }
 DATA = "Folder that contains NAME.npz.  [default: the variable RESBUILDER_DATA]"
 
@@ -64,6 +65,13 @@ class Running:
         chapter, script = name.split("/")
         return (self.out or RUNS / chapter) / f"{script}_{preset}"
 
+    def searches(self, name: str, preset: str) -> Path:
+        """Return the folder of the searches of ``CHAPTER/SCRIPT``, which jobs resume.
+
+        Each version has its own, because a search of another version must not be continued.
+        """
+        return self.folder(name, preset) / f"searches_{this_version()}"
+
     def cluster(self) -> Callable[[], Executor] | None:
         """Return a function that makes the executor of a cluster, or None for processes."""
         if self.ray is None:
@@ -85,11 +93,19 @@ def data_dir_option(text: str) -> Callable[[Callable], Callable]:
 
     def check(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
         # Before any process starts, which would take minutes on a busy machine.
-        if given is not None and not Path(given).expanduser().is_dir():
+        if given is None:
+            return None
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
             raise click.BadParameter(f"{given} is not a folder; create it or name another")
-        return given
+        return str(folder)
 
     return click.option("--data-dir", callback=check, help=text)
+
+
+def _expanded(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
+    """Return a folder to create; a shell does not expand the ~ of ``--data-dir=~/x``."""
+    return None if given is None else str(Path(given).expanduser())
 
 
 def standard_options(
@@ -138,9 +154,9 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             type=click.Choice(presets),
             default=presets[0],
             show_default=True,
-            help=f"{kinds}. Results of {' and '.join(tracked)} are written to "
-            f"experiments/results/{chapter}, which is tracked by git; those of quick stay in "
-            "the folder of the runs.",
+            help=f"{kinds}. `python -m experiments` lists their times. Results of "
+            f"{' and '.join(tracked)} are written to experiments/results/{chapter}, which is "
+            "tracked by git; those of quick stay in the folder of the runs.",
         )
     ]
     if seeds:
@@ -162,7 +178,9 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             show_default=True,
             help="Trainings at the same time, each on one core and, if there is one, one GPU.",
         ),
-        click.option("--data-dir", help=data_help) if data_help else data_dir_option(DATA),
+        click.option("--data-dir", callback=_expanded, help=data_help)
+        if data_help
+        else data_dir_option(DATA),
         click.option(
             "--out",
             type=click.Path(path_type=Path),
@@ -212,6 +230,10 @@ def _check(running: Running, preset: str, seeds: Mapping[str, int]) -> None:
     for option in ("gpus", "memory"):
         if running.ray is None and given(option):
             raise click.UsageError(f"--{option} needs --ray: add it, or leave --{option} out")
+    if running.strategy == "mirrored" and running.ray is not None and not running.gpus:
+        raise click.UsageError(
+            "--strategy mirrored with --ray trains on as many GPUs as --gpus says: add --gpus"
+        )
     if running.strategy == "mirrored" and running.workers > 1 and given("workers"):
         raise click.UsageError(
             "--strategy mirrored runs one training at a time on all GPUs, but --workers "

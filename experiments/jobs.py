@@ -149,7 +149,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
         # The operating system releases the lock however a process ends.
         with FileLock(folder / "locks" / f"{name}.lock", blocking=wait):
             if not path.exists():
-                start = time.time()
+                start, code = time.time(), commit()  # Before: the checkout may change meanwhile.
                 checkpoint = _checkpoint(folder, name, job)
                 result = work(job | given | {"checkpoint": str(checkpoint.path)})
                 write(
@@ -157,7 +157,7 @@ def _one(work, name: str, job: dict, folder: Path, given: dict, wait: bool) -> b
                     {
                         "job": job,
                         "version": this_version(),
-                        "commit": commit(),
+                        "commit": code,
                         "result": result,
                         # Counted from the last interruption.
                         "seconds": round(time.time() - start, 1),

@@ -31,11 +31,15 @@ def regenerate(results: Path) -> list[Path]:
     from experiments.survival import thesis_tables
 
     found = []
+    done = set()
     for experiment in experiments():
         for name in experiment.jobs:
             for path in (results / f"{name}.json", results / f"{name}_laptop.json"):
-                if path.is_file():
+                # Several figures may have their results in one file, and one figure in several.
+                task = (experiment.publish_from, experiment.page or path)
+                if path.is_file() and task not in done:
                     experiment.publish_from(path)
+                    done.add(task)
                     found.append(path)
     # The pages of the thesis' tables are made from several results files.
     for chapter, page in (("resbuilder", thesis_table), ("survival", thesis_tables)):
@@ -48,7 +52,7 @@ def regenerate(results: Path) -> list[Path]:
 def main():
     """Regenerate all tables and figures, and print how many."""
     found = regenerate(RESULTS)
-    click.echo(f"Regenerated the tables and figures of {len(found)} experiments in {RESULTS}")
+    click.echo(f"Regenerated the tables and figures of {len(set(found))} files in {RESULTS}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ Columns of the table:
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -292,7 +291,9 @@ EXPERIMENTS = (
 @standard_options("morphnet")
 def main(preset: str, running: Running) -> None:
     """Run the missing measurements on the current backend, and write the table."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    import keras
+
+    backend = keras.backend.backend()
     jobs = jobs_of(preset)
     own = [name for name, job in jobs.items() if job["backend"] == backend]
     publish_from(measure("morphnet/families", work, jobs, preset, running, only=own))

@@ -15,6 +15,7 @@ braking ends by itself, after at most three times the epochs of the other method
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -131,7 +132,10 @@ def jobs_of(preset: str, problem: str, method: str, settings, seeds) -> dict[str
 def chosen(results: list[dict], problem: str, method: str) -> list[dict]:
     """Return a method's trainings with the setting that seed 0 chooses by validation loss."""
     ours = [r for r in results if (r["job"]["problem"], r["job"]["method"]) == (problem, method)]
-    return with_best_setting(ours, lambda r: -r["validation"])
+    # A loss that was infinite in every epoch is stored as null.
+    return with_best_setting(
+        ours, lambda r: -math.inf if r["validation"] is None else -r["validation"]
+    )
 
 
 def groups_of(results: list[dict]) -> dict[str, dict[str, list[dict]]]:

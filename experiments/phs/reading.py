@@ -108,7 +108,7 @@ class Tried:
     braked: list[dict] = field(default_factory=list)
     epoch: float | None = None
     lowest: float | None = None
-    adopted: float = 0.0
+    adopted: float | None = None
 
     @property
     def accuracy(self) -> tuple[float, float]:
@@ -130,4 +130,6 @@ class Tried:
         points = f"{signed([self.difference])} points"
         if self.reading.taken:
             return f"adopted: {points}"
+        if self.adopted is None:
+            return f"{points}; the adopted reading is not measured on this row"
         return f"refuted: {points}" if abs(self.difference) - abs(self.adopted) > FAR else "fits"

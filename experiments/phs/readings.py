@@ -80,7 +80,7 @@ def tried(path: Path) -> list[Tried]:
         if one.reading.taken and one.braked
     }
     for one in found:
-        one.adopted = adopted.get((one.reading.question, one.reading.printed), 0.0)
+        one.adopted = adopted.get((one.reading.question, one.reading.printed))
     return found
 
 

@@ -140,7 +140,7 @@ def table_command(dataset: str, batch_size: int = 128, budget: float = 1.0) -> c
     @standard_options("resbuilder", *PRESETS, seeds=SEEDS, mirrored=True)
     def main(preset: str, running: Running) -> None:
         name = f"resbuilder/{dataset}"
-        work = partial(measure_column, searches=running.folder(name, preset) / "searches")
+        work = partial(measure_column, searches=running.searches(name, preset))
         jobs = table_jobs(dataset, preset, batch_size, budget)
         # Seed by seed, so that an interruption leaves complete seeds.
         for seed in range(running.at_most(PRESETS[preset][0])):

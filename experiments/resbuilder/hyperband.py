@@ -173,7 +173,7 @@ EXPERIMENTS = (
 def main(preset: str, running: Running) -> None:
     """Run the missing measurements, and write the table and the figure."""
     name = "resbuilder/hyperband"
-    work = partial(follow, searches=running.folder(name, preset) / "searches")
+    work = partial(follow, searches=running.searches(name, preset))
     publish_from(measure(name, work, hyperband_jobs(preset), preset, running))
 
 

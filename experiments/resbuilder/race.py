@@ -98,7 +98,7 @@ EXPERIMENTS = tuple(
 def main(dataset: str, preset: str, running: Running) -> None:
     """Choose the learning rates with the first seed, then measure seed by seed and publish."""
     name = f"resbuilder/race_{dataset}"
-    work = partial(measure_job, searches=running.folder(name, preset) / "searches")
+    work = partial(measure_job, searches=running.searches(name, preset))
     so_far = rate_jobs(dataset, preset)
     everything = expected_jobs(dataset, preset, running)
     path = measure(name, work, everything, preset, running, only=so_far)

@@ -88,7 +88,7 @@ def measure_job(job: dict, searches: Path) -> dict:
     config = SearchConfig(**job["settings"], data_dir=job["data_dir"]).resolved()
     data = TrainingData.load(config)
     folder = searches / f"{config.dataset}_seed{config.seed}"
-    done = folder.with_suffix(".refined.json")
+    done = folder / "refined.json"
     with Run.open(folder) if begun(config, folder) else Run.create(folder, config) as run:
         progress = SearchProgress(config.total_epochs, Console(file=io.StringIO()), "epoch")
         race = Race(run, data, entrants_of(run, data), progress)
@@ -188,7 +188,7 @@ EXPERIMENTS = (
 def main(preset: str, running: Running) -> None:
     """Run the missing measurements, and write the table and the figure."""
     name = "resbuilder/race_refined"
-    work = partial(measure_job, searches=running.folder(name, preset) / "searches")
+    work = partial(measure_job, searches=running.searches(name, preset))
     publish_from(measure(name, work, jobs_of(preset), preset, running))
 
 

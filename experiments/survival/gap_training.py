@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from experiments.provenance import this_version
 from experiments.survival.prepare import IMAGES
 from experiments.survival.stain_normalization import IMAGES as NORMALIZED
 from survival.cohort import Cohort
@@ -49,7 +50,7 @@ def train_and_judge(job: dict) -> dict:
         group: train(
             cohort.of_dataset(*group),
             images,
-            folder / "runs" / job["name"] / "".join(group),
+            folder / f"runs_{this_version()}" / job["name"] / "".join(group),
             settings,
         )
         for group in groups

@@ -24,6 +24,7 @@ import click
 from experiments.catalog import Experiment
 from experiments.command import RUNS, Running, standard_options
 from experiments.measuring import measure, publish, stored
+from experiments.provenance import this_version
 from experiments.survival.domain_gap import PRESETS as TWO_SCANNERS
 from experiments.survival.domain_gap import THESIS
 from resbuilder.common.cli import Command
@@ -140,8 +141,9 @@ def _network(job: dict) -> dict:
     folder = Path(job["data_dir"])
     cohort = Cohort.read(folder / "slides" / "cohort.csv")
     settings = TrainingSettings(**job["settings"], strategy=job.get("strategy", "one_device"))
-    name = f"penalty_{settings.mean_penalty:g}_seed_{settings.seed}"
-    run = train(cohort.of_dataset("A"), folder / IMAGES, folder / "runs" / name, settings)
+    name = f"{settings.epochs}_epochs_penalty_{settings.mean_penalty:g}_seed_{settings.seed}"
+    runs = folder / f"runs_{this_version()}"
+    run = train(cohort.of_dataset("A"), folder / IMAGES, runs / name, settings)
     on_b = evaluate(run, cohort.of_dataset("B"), folder / IMAGES, "on_B")
     found = {row.slide: row.log_hazard for t in (run.predictions, on_b) for row in t.itertuples()}
     return {

@@ -167,6 +167,7 @@ def test_fewer_seeds_run_the_same_jobs_and_lose_no_stored_result(experiment, tmp
         (["--gpus", "1"], "--gpus needs --ray"),
         (["--memory", "4"], "--memory needs --ray"),
         (["--strategy", "mirrored", "--workers", "2"], "give only one of the two"),
+        (["--strategy", "mirrored", "--ray", "local"], "as many GPUs as --gpus says: add --gpus"),
     ],
 )
 def test_wrong_options_are_rejected_in_one_line_with_status_2(arguments, message):
@@ -174,6 +175,21 @@ def test_wrong_options_are_rejected_in_one_line_with_status_2(arguments, message
     assert refused.exit_code == 2
     (line,) = refused.output.splitlines()
     assert line.startswith("Error") and message in line
+
+
+@pytest.mark.parametrize("data_help", [None, "Folder that is made."])
+def test_the_home_folder_is_expanded_also_after_an_equals_sign(tmp_path, monkeypatch, data_help):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    found = []
+
+    @click.command(cls=Command)
+    @command.standard_options("a", data_help=data_help)
+    def main(preset, running):
+        found.append(running.data_dir)
+
+    CliRunner().invoke(main, ["--data-dir=~/data"], catch_exceptions=False)
+    assert found == [str(tmp_path / "data")]
 
 
 def test_options_arrive_as_one_argument():

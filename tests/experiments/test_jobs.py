@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from experiments import command, measuring
+from experiments import command, measuring, provenance
 from experiments.checkpoints import Checkpoint
-from experiments.jobs import _checkpoint, run_all, write
+from experiments.jobs import _checkpoint, _one, run_all, write
 from experiments.restore import main as restore_command
 from experiments.restore import restore
 
@@ -42,6 +42,31 @@ def test_jobs_resume_and_reject_other_settings(tmp_path):
     assert (tmp_path / "2.json").stat().st_mtime_ns == before
     with pytest.raises(Exception, match=r"other settings \(x is 1, not 7\)\. Remove it"):
         run_all(squared, {"1": {"x": 7}}, tmp_path, workers=1)
+
+
+def changing_the_checkout(job):
+    provenance.commit.cache_clear()
+    with open(job["file"], "a") as file:
+        file.write("# changed\n")
+    return {}
+
+
+def test_a_result_names_the_commit_with_which_its_job_began(tmp_path, monkeypatch):
+    home = tmp_path / "checkout" / "experiments"
+    home.mkdir(parents=True)
+    (home / "script.py").touch()
+    git = ["git", "-C", home, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *arguments], check=True)
+    monkeypatch.setattr(provenance, "__file__", str(home / "provenance.py"))
+    provenance.commit.cache_clear()
+    clean = provenance.commit()
+    (tmp_path / "locks").mkdir()
+    job, given = {"file": str(home / "script.py")}, {"strategy": "one_device"}
+    assert _one(changing_the_checkout, "job", job, tmp_path, given, wait=True)
+    assert json.loads((tmp_path / "job.json").read_text())["commit"] == clean
+    assert provenance.commit() == f"{clean}+"
+    provenance.commit.cache_clear()
 
 
 def test_committed_results_need_no_second_measurement(tmp_path):

@@ -191,6 +191,9 @@ def test_the_command_makes_a_folder_and_says_what_is_wrong(made, tmp_path):
     command = ["generate", str(source), str(tmp_path / "out"), "--size", "32", "--count", "16"]
     assert run(main, command).exit_code == 0
     assert (tmp_path / "out" / "contact_sheet.png").exists()
+    few = [*command[:2], str(tmp_path / "few"), "--size", "32", "--count", "4"]
+    assert run(main, few).exit_code == 0  # fewer than there are kinds of manipulation
+    assert (tmp_path / "few" / "contact_sheet.png").exists()
     assert len(list((tmp_path / "out" / "images").rglob("*.jpg"))) == 32
     for wrong, message in (
         (command, "already exists"),

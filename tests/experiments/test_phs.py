@@ -381,6 +381,11 @@ def test_a_reading_is_refuted_by_a_row_that_it_misses_by_two_points_more_than_th
     assert text.startswith("# What the thesis leaves open") and "- **verdict**: refuted" in text
     assert "| 90.00 / 91.00 | −0.36 / −0.02 | 1.5 | 42 | adopted: −0.02 points |" in text
     assert path.with_suffix(".png").stat().st_size > 10_000
+    # Without the adopted reading, there is nothing to compare with.
+    (tmp_path / "fashion_mnist.json").unlink()
+    assert readings.tried(path)[1].verdict == (
+        "−3.32 points; the adopted reading is not measured on this row"
+    )
 
 
 def test_every_reading_changes_one_thing_in_the_job_of_its_row():

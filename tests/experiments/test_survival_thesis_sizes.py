@@ -42,7 +42,7 @@ def test_a_network_of_a_is_judged_on_the_test_slides_of_both_in_their_order(coho
     settings = THESIS | {"epochs": 1, "width": 0.02, "seed": 3, "mean_penalty": 1.0}
     job = {"kind": "network", "settings": settings, "data_dir": str(cohort_folder)}
     result = work(job)
-    run = cohort_folder / "runs" / "penalty_1_seed_3"
+    (run,) = cohort_folder.glob("runs_*/1_epochs_penalty_1_seed_3")
     predicted = pd.concat(
         [pd.read_csv(run / "predictions.csv"), pd.read_csv(run / "evaluations" / "on_B.csv")]
     ).set_index("slide")

@@ -149,7 +149,7 @@ def measure_command(preset: str, running: Running, photographs: Path | None) -> 
         for seed in range(running.at_most(chosen["seeds"])):
             made = folder / f"seed{seed}"
             generate_missing(sources, made, chosen["size"], chosen["pairs"], seed)
-    jobs = network_jobs(preset, photographs and photographs.name)
+    jobs = network_jobs(preset, photographs and photographs.resolve().name)
     running = replace(running, data_dir=str(folder))
     path = measure("resbuilder/manipulation", train_and_judge, jobs, preset, running)
     sheet = path.with_name("manipulation_images.png")

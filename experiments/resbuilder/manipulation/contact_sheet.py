@@ -40,8 +40,10 @@ def contact_sheet(folder: Path, part: str = "train") -> Figure:
         line[0].set(xticks=[], yticks=[])
         line[0].set_ylabel(kind, fontsize=FONT, rotation=0, ha="right", va="center")
         names = table["name"][table["kind"] == kind].tolist()
-        chosen = [names[i] for i in np.linspace(0, len(names) - 1, EXAMPLES).astype(int)]
-        for start, name in zip(range(0, len(line), len(COLUMNS)), chosen, strict=True):
+        # Fewer than EXAMPLES if so few were made of this kind.
+        chosen = list(dict.fromkeys(np.linspace(0, len(names) - 1, EXAMPLES).astype(int)))
+        examples = [names[i] for i in chosen if 0 <= i < len(names)]
+        for start, name in zip(range(0, len(line), len(COLUMNS)), examples, strict=False):
             for axes, pixels in zip(line[start:], _panels(folder, part, name), strict=False):
                 axes.imshow(pixels, cmap="gray", interpolation="nearest")
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from experiments.provenance import this_version
 from experiments.resbuilder.columns import FROM_SCRATCH, trainings
 from experiments.resbuilder.manipulation.compared import CHANNELS
 from experiments.resbuilder.manipulation.generate import IMAGES, LABELS
@@ -174,7 +175,7 @@ def _efficientnet(config: TrainConfig, data: TrainingData, name: str) -> tuple[d
 
 def _search(config: SearchConfig, job: dict, folder: Path) -> tuple[SearchResult, dict]:
     """Do the search, or resume it; its run folder is next to the images."""
-    run = folder / "searches" / job["channels"]
+    run = folder / f"searches_{this_version()}" / job["channels"]
     run.parent.mkdir(exist_ok=True)
     with open(run.with_suffix(".log"), "a", encoding="utf-8") as log:
         total = trainings(config.rounds, config.insertions)

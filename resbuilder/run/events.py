@@ -127,6 +127,10 @@ class DataEvent(Event, name="data"):
     images: str | None = None
     settings: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as a dictionary for JSON."""
+        return {key: value for key, value in super().to_json().items() if value is not None}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureEvent(Event, name="architecture"):

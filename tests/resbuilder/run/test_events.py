@@ -122,7 +122,7 @@ def test_the_error_names_a_missing_or_wrong_field(kind, data):
             Entry.from_json(without, 0)
     else:  # An earlier version did not write it.
         Entry.from_json(without, 0)
-    wrong = "yes" if isinstance(line[name], bool) else True
+    wrong = "yes" if isinstance(line.get(name), bool) else True
     with pytest.raises(ValueError, match=f"'{name}' must be .*, got {wrong!r}"):
         Entry.from_json(line | {name: wrong}, 0)
 

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.direction import HIGHER, LOWER, by_name, direction, is_metric
+from phs_optimizer.direction import HIGHER, Watched, by_name, direction, is_metric
+from phs_optimizer.held_friction import HeldFriction, friction_of
 from phs_optimizer.lookup import phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import ADJUSTMENT, STAGES, BrakingPolicy, Event
@@ -184,7 +185,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 raise ValueError(f"{name} must be a name in Keras' logs, not {value!r}")
         if by_name(monitor) == HIGHER:
             raise ValueError(_rises(monitor))
-        checks.choice("validation_mode", validation_mode, ("auto", HIGHER, LOWER))
         automatic = self.policy.automatic
         self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
         if self.policy.stages * math.log10(self.factor) > MOST_DIGITS:
@@ -210,7 +210,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             raise ValueError("port_energy and seed are only for minima > 1: leave them out")
         self.monitor = monitor
         self.validation = validation
-        self.validation_mode = validation_mode
+        self._watched = Watched(validation, validation_mode)
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
         self._brake_from_best = (
             automatic
@@ -222,7 +222,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._best_here: list | None = None
         self._epoch = 0
         self._training = False  # from the start of the first epoch to the end of the training
-        self._held_back: float | None = None  # the desired friction, if it would diverge now
+        self._friction = HeldFriction()
         self._of: PHS | None = None  # the optimizer that events and best weights belong to
         self._before = 0.0  # its steps before this callback's first
         self._after_epoch: list[dict] = []  # the events that were decided at the end of an epoch
@@ -267,7 +267,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._training = True
         self._epoch, self._tested = epoch, False
         self.policy.state.epoch, self.policy.state.validation = epoch, math.inf
-        self._keep_stable()
+        self._friction.keep_stable(self._optimizer())
         self._task_loss.begin_epoch()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -281,14 +281,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             if direction(self.monitor, self.model) == HIGHER:
                 raise ValueError(_rises(self.monitor))
             if is_metric(self.validation, self.model):
-                self._sign()  # Fail now, not after an epoch, if nothing says what is better.
+                self._watched.sign(self.model)  # Fail now if nothing says what is better.
         event = self.policy.observe(*self._task_loss.read(self, batch, logs))
         seen = self.policy.state.steps
         due = not self.trace or seen - self.trace[-1][0] >= self.policy.average_steps / 2
         if due or event:
             self.trace.append((int(seen), self.policy.average))
         if due:
-            self._keep_stable()
+            self._friction.keep_stable(self._optimizer())
         steps = self._steps_of_epoch()
         if event:
             self._carry_out(event)
@@ -299,10 +299,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def on_test_end(self, logs: dict | None = None) -> None:
         """Store the validation result, for a file saved before this callback ends the epoch."""
-        name = self.validation.removeprefix("val_")
         self._tested = True
-        if self._training and logs and name in logs:
-            self.policy.state.validation = self._sign() * float(logs[name])
+        if not self._training:
+            return
+        found = self._watched.lower_is_better(logs or {}, self.model, of_test=True)
+        if found is not None:
+            self.policy.state.validation = found
             self._save_state()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -313,10 +315,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         latest = self.events[-1] if self.events else None
         if latest and latest["step"] == self.policy.state.steps:
             # With data of unknown length, Keras on JAX undoes changes made after the last step.
-            self._keep_stable(self._held_back or latest["friction"])
+            self._friction.keep_stable(
+                self._optimizer(), self._friction.wanted or latest["friction"]
+            )
         average = self.policy.average
         self._end_epoch(self._validated(logs))
-        logs["friction"] = self._friction()
+        logs["friction"] = friction_of(self._optimizer())
         self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
 
     def on_train_end(self, logs: dict | None = None) -> None:
@@ -346,7 +350,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._before = taken - state.steps
         policy.begin(state)
         self.events, self.trace, self._after_epoch = [], [], []
-        self._best_weights = self._best_here = self._held_back = None
+        self._best_weights = self._best_here = self._friction.wanted = None
         self._of = optimizer
         if not state.steps:
             return
@@ -358,31 +362,14 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 stacklevel=2,
             )
         if state.braking:
-            self._resume_friction(state)
+            self._friction.resume(optimizer, self.factor, int(state.braking))
         if self.verbose:
             print(
                 f"\n{type(self).__name__} continues after step {state.steps:.0f}: brakings "
-                f"{state.braking:.0f}, friction {self._friction():.4g}",
+                f"{state.braking:.0f}, friction {friction_of(optimizer):.4g}",
                 flush=True,
             )
         self._end_earlier_epoch(epoch, state)
-
-    def _resume_friction(self, state: BrakingState) -> None:
-        """Find out whether the friction of a saved optimizer is being held back."""
-        optimizer, present = self._optimizer(), self._friction()
-        wanted = optimizer.initial_friction * self.factor**state.braking
-        if math.isclose(present, wanted, rel_tol=1e-6):
-            return
-        if present < wanted and optimizer.stable_friction(wanted) < wanted:
-            self._held_back = wanted
-            return
-        warnings.warn(
-            f"{type(self).__name__} resumes with friction {present:g}, but the initial "
-            f"{optimizer.initial_friction:g} times factor={self.factor:g} for each braking is "
-            f"{wanted:g}. The friction stays {present:g} until the next event. Was the training "
-            "begun with another factor?",
-            stacklevel=2,
-        )
 
     def _forget(self, state: BrakingState) -> None:
         """Remove events and trace of steps and of an epoch's end that the state does not have."""
@@ -423,8 +410,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             ValueError: If other results on validation data exist, but not this one, or if a
                 decision needs it.
         """
-        if self.validation in logs:
-            return self._sign() * float(logs[self.validation])
+        found = self._watched.lower_is_better(logs, self.model)
+        if found is not None:
+            return found
         others = sorted(name for name in logs if name.startswith("val_"))
         # In an epoch without validation, another callback may still log results of its own.
         if others and self._tested:
@@ -446,37 +434,21 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 )
         return None
 
-    def _sign(self) -> int:
-        """Return the factor with which lower validation results are better.
-
-        Raises:
-            ValueError: If nothing says whether higher or lower is better.
-        """
-        mode: str | None = self.validation_mode
-        if mode == "auto":
-            mode = direction(self.validation, self.model)
-        if mode is None:
-            raise ValueError(
-                f"validation={self.validation!r} does not say whether higher or lower is better: "
-                'give validation_mode="max" or validation_mode="min"'
-            )
-        return -1 if mode == HIGHER else 1
-
     def _carry_out(self, event: Event, after_epoch: bool = False) -> None:
         optimizer = self._optimizer()
         reason = event.reason
         if self.policy.automatic:
-            best = self._sign() * self.policy.state.best_validation
+            best = self._watched.sign(self.model) * self.policy.state.best_validation
             reason += f" (best {self.validation} {best:.4g})"
         if event.action == "brake":
             harder = self.factor**self.policy.state.braking
-            self._keep_stable(optimizer.initial_friction * harder)
+            self._friction.keep_stable(optimizer, optimizer.initial_friction * harder)
             if event.from_best and self._best_here is not None:
                 self.model.set_weights(self._best_here)
                 optimizer.reset_momenta()
                 reason += "; from the best weights"
         elif event.action == "accelerate":
-            self._keep_stable(optimizer.initial_friction)
+            self._friction.keep_stable(optimizer, optimizer.initial_friction)
             self._best_here = None
             # One direction for each minimum, and the same one when the training is resumed.
             random = np.random.default_rng((self.seed, int(self.policy.state.minima)))
@@ -490,7 +462,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             "action": event.action,
             "reason": reason,
             "loss": event.loss,
-            "friction": self._friction(),
+            "friction": friction_of(optimizer),
         }
         self.events.append(record)
         if after_epoch:
@@ -498,28 +470,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._log(record)
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
-
-    def _keep_stable(self, wanted: float | None = None) -> None:
-        """Set the desired friction, or the largest one that is stable with the current α.
-
-        Args:
-            wanted: The desired friction. By default the one being held back, or the current one.
-        """
-        optimizer, present, held_back = self._optimizer(), self._friction(), self._held_back
-        if wanted is None:
-            wanted = present if held_back is None else held_back
-        stable = optimizer.stable_friction(wanted)
-        self._held_back = wanted if stable < wanted else None
-        if self._held_back is not None and held_back is None:
-            warnings.warn(
-                f"With the time step α = {optimizer.time_step():g} the explicit friction step "
-                f"would diverge at friction {wanted:g}. It is set to {stable:g} instead, the "
-                "largest friction at which the momentum keeps its sign. Give PHS "
-                'friction_step="exponential", which is stable for any friction',
-                stacklevel=2,
-            )
-        if not math.isclose(stable, present, rel_tol=1e-6):
-            optimizer.friction = stable
 
     def _warn_of_short_epochs(self, steps: int) -> None:
         average = self.policy.average_steps
@@ -537,9 +487,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def _optimizer(self) -> PHS:
         return phs_of(self.model, type(self).__name__, self.optimizer)
-
-    def _friction(self) -> float:
-        return float(keras.ops.convert_to_numpy(self._optimizer().friction))
 
     def _save_state(self) -> None:
         vector = np.array(self.policy.state.to_vector(), "float32")

@@ -16,14 +16,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
+from experiments.measuring import publish, stored
 from experiments.morphnet.network import WIDTHS, expanded, flops
 from experiments.morphnet.what_is_left import dots
-from resbuilder.common.cli import Command
+from experiments.script import script
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,22 +159,14 @@ def publish_from(path: Path) -> None:
     publish(path, figure, markdown(starts))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"morphnet/bad_start": start_jobs},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "115 minutes of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "morphnet/bad_start",
+    rounds_from,
+    start_jobs,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "115 minutes of one core"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("morphnet", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
-def main(preset: str, running: Running) -> None:
-    """Run the missing measurements, and write the table and the figure."""
-    jobs = start_jobs(preset)
-    publish_from(measure("morphnet/bad_start", rounds_from, jobs, preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -17,15 +17,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
+from experiments.measuring import publish, stored
 from experiments.morphnet.network import WIDTHS, expanded
+from experiments.script import script
 from experiments.summary import spread
-from resbuilder.common.cli import Command
 
 if TYPE_CHECKING:
     import keras
@@ -268,25 +265,18 @@ def publish_from(path: Path) -> None:
     publish(path, drawn(results), markdown(results))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"morphnet/inherited": jobs_of},
-        publish_from=publish_from,
-        times={
-            "quick": "a minute",
-            "laptop": "6 minutes of one core (estimate)",
-            "workstation": "10 hours of one core (estimate)",
-        },
-    ),
+EXPERIMENTS, main = script(
+    "morphnet/inherited",
+    work,
+    jobs_of,
+    publish_from,
+    times={
+        "quick": "a minute",
+        "laptop": "6 minutes of one core (estimate)",
+        "workstation": "10 hours of one core (estimate)",
+    },
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("morphnet", *PRESETS, seeds={name: v[-1] for name, v in PRESETS.items()})
-def main(preset: str, running: Running) -> None:
-    """Run the missing measurements, and write the table and the figure."""
-    publish_from(measure("morphnet/inherited", work, jobs_of(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -13,13 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish_table, stored
+from experiments.measuring import publish_table, stored
 from experiments.morphnet.network import WIDTHS, expanded
-from resbuilder.common.cli import Command
+from experiments.script import script
 
 STRENGTH = 9e-6
 CHANNELS = WIDTHS[:2]
@@ -107,21 +103,14 @@ def publish_from(path: Path) -> None:
     publish_table(path, markdown(stored(path)))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"morphnet/what_is_left": jobs_of},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "morphnet/what_is_left",
+    work,
+    jobs_of,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("morphnet")
-def main(preset: str, running: Running) -> None:
-    """Run the missing measurements, and write the table."""
-    publish_from(measure("morphnet/what_is_left", work, jobs_of(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

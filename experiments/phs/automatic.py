@@ -15,12 +15,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
-from resbuilder.common.cli import Command
+from experiments.measuring import publish, stored
+from experiments.script import script
 
 LOSS, ACCURACY = "val_loss", "val_accuracy"
 # Rule: watched quantity, patience, factor, stages.
@@ -126,21 +122,14 @@ def publish_from(path: Path) -> None:
     publish(path, figures.methods(groups), text)
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"phs/automatic": rule_jobs},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "10 minutes of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "phs/automatic",
+    work,
+    rule_jobs,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "10 minutes of one core"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("phs", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
-def main(preset: str, running: Running) -> None:
-    """Measure, and write the table and the figure."""
-    publish_from(measure("phs/automatic", work, rule_jobs(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -13,12 +13,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-import click
-
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
-from resbuilder.common.cli import Command
+from experiments.measuring import publish, stored
+from experiments.script import script
 
 MASSES = (1.0, 3.0, 10.0, 30.0, 100.0)
 FRICTIONS = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -59,21 +55,14 @@ def publish_from(path: Path) -> None:
     publish(path, figures.grid(stored(path)))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"phs/mass_friction_grid": grid_jobs},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "half an hour of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "phs/mass_friction_grid",
+    work,
+    grid_jobs,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "half an hour of one core"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("phs")
-def main(preset: str, running: Running) -> None:
-    """Measure, and draw the figure."""
-    publish_from(measure("phs/mass_friction_grid", work, grid_jobs(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -14,15 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
 from experiments.jobs import as_stored
-from experiments.measuring import measure, publish, stored
+from experiments.measuring import publish, stored
 from experiments.phs.reading import AFTER, FAR, READINGS, Reading, Tried
 from experiments.phs.rows import TITLES
-from resbuilder.common.cli import Command
+from experiments.script import script
 
 # Training images (None: all), and most epochs (None: those of the reading).
 PRESETS = {"quick": (10_000, 2), "thesis": (None, None)}
@@ -176,21 +172,14 @@ def publish_from(path: Path) -> None:
     publish(path, figures.readings(found), text)
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"phs/readings": reading_jobs},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "35 minutes of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "phs/readings",
+    work,
+    reading_jobs,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "35 minutes of one core"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("phs")
-def main(preset: str, running: Running) -> None:
-    """Measure, and write the table and the figure."""
-    publish_from(measure("phs/readings", work, reading_jobs(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -17,15 +17,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
+from experiments.measuring import publish, stored
 from experiments.resbuilder.points import rows_of_points
+from experiments.script import script
 from experiments.summary import percent_spread
-from resbuilder.common.cli import Command
 from resbuilder.common.figures import BLUE, GRAY, ORANGE
 
 if TYPE_CHECKING:
@@ -162,22 +159,14 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"resbuilder/race_pairs": jobs_of},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "laptop": "40 minutes of one core"},
-    ),
+EXPERIMENTS, main = script(
+    "resbuilder/race_pairs",
+    measure_job,
+    jobs_of,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "laptop": "40 minutes of one core"},
+    doc=__doc__,
 )
-SEEDS = {preset: len(seeds) for preset, (seeds, _) in PRESETS.items()}
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("resbuilder", *PRESETS, seeds=SEEDS)
-def main(preset: str, running: Running) -> None:
-    """Run the missing measurements, and write the table and the figure."""
-    publish_from(measure("resbuilder/race_pairs", measure_job, jobs_of(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

@@ -23,13 +23,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import numpy as np
 
-from experiments.catalog import Experiment
-from experiments.command import Running, standard_options
-from experiments.measuring import measure, publish, stored
-from resbuilder.common.cli import Command
+from experiments.measuring import publish, stored
+from experiments.script import script
 from resbuilder.common.figures import BLUE, GRAY, INK, ORANGE
 
 if TYPE_CHECKING:
@@ -245,21 +242,14 @@ def publish_from(path: Path) -> None:
     publish(path, draw(results), markdown(results))
 
 
-EXPERIMENTS = (
-    Experiment(
-        jobs={"survival/mnist": training_jobs},
-        publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "10 minutes on 2 cores"},
-    ),
+EXPERIMENTS, main = script(
+    "survival/mnist",
+    train,
+    training_jobs,
+    publish_from,
+    times={"quick": "minutes on 2 cores", "thesis": "10 minutes on 2 cores"},
+    doc=__doc__,
 )
-
-
-@click.command(cls=Command, help=__doc__.splitlines()[0])
-@standard_options("survival", seeds={name: seeds for name, (*_, seeds) in PRESETS.items()})
-def main(preset: str, running: Running) -> None:
-    """Run the missing measurements, and write the table and the figure."""
-    publish_from(measure("survival/mnist", train, training_jobs(preset), preset, running))
-
 
 if __name__ == "__main__":
     main()

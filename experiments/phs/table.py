@@ -11,12 +11,11 @@ import numpy as np
 from experiments.measuring import stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
-    SGD_LOSS,
     TRAINING_IMAGES,
     Row,
-    epochs_to,
     job_dynamics,
     rows,
+    sgd_epochs,
 )
 from experiments.phs.summary import accuracies, signed
 from experiments.summary import percent_spread
@@ -132,7 +131,7 @@ def _reason(row: Row) -> str:
     """Return why a row has no training."""
     if row.optimizer == "SGD":
         steps = TRAINING_IMAGES[row.dataset] // 128
-        needed = epochs_to(row.dataset, SGD_LOSS[row.dataset], row.long_run_step, steps)
+        needed = sgd_epochs(row, steps)
         if needed > MOST_EPOCHS:
             return f"out of reach: about {round(needed, -2):,} epochs at batches of 128"
     return "not measured yet"

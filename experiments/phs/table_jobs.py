@@ -14,7 +14,6 @@ from experiments.command import Running, standard_options
 from experiments.measuring import measure, publish, stored
 from experiments.phs.rows import (
     MOST_EPOCHS,
-    SGD_LOSS,
     TABLES,
     TITLES,
     TRAINING_IMAGES,
@@ -22,6 +21,7 @@ from experiments.phs.rows import (
     epochs_to,
     rows,
     same_training,
+    sgd_epochs,
 )
 from resbuilder.common.cli import Command
 
@@ -99,21 +99,25 @@ def dynamics_of(row: Row) -> tuple[float | None, float | None, float | None]:
     return row.learning_rate, row.friction, row.mass
 
 
-def _common(row: Row, batch_size: int, preset: Preset, loss: float) -> tuple[dict, int]:
-    steps = (preset.limit or TRAINING_IMAGES[row.dataset]) // batch_size
-    expected = epochs_to(row.dataset, loss, row.long_run_step, steps)
+def _common(row: Row, batch_size: int, preset: Preset, expected: int) -> dict:
     return {
         "dataset": row.dataset,
         "limit": preset.limit,
         "batch_size": batch_size,
         "learning_rate": row.learning_rate,
         "evaluate_every": 1 if expected <= preset.fast else 5,
-    }, expected
+    }
+
+
+def _steps(row: Row, batch_size: int, preset: Preset) -> int:
+    """Return the number of steps in an epoch."""
+    return (preset.limit or TRAINING_IMAGES[row.dataset]) // batch_size
 
 
 def _phs_job(free: Row, braked: list[Row], batch_size: int, preset: Preset) -> tuple[dict, int]:
-    job, expected = _common(free, batch_size, preset, min(row.goal for row in braked))
-    return job | {
+    goal, steps = min(row.goal for row in braked), _steps(free, batch_size, preset)
+    expected = epochs_to(free.dataset, goal, free.long_run_step, steps)
+    return _common(free, batch_size, preset, expected) | {
         "mass": free.mass,
         "friction": free.friction,
         "target_is": "loss",
@@ -124,8 +128,8 @@ def _phs_job(free: Row, braked: list[Row], batch_size: int, preset: Preset) -> t
 
 
 def _sgd_job(row: Row, preset: Preset) -> tuple[dict, int]:
-    job, expected = _common(row, 128, preset, SGD_LOSS[row.dataset])
-    return job | {
+    expected = sgd_epochs(row, _steps(row, 128, preset))
+    return _common(row, 128, preset, expected) | {
         "optimizer": "sgd",
         "schedule": "constant",
         "momentum": 0.0,

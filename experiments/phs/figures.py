@@ -119,8 +119,8 @@ def histories(found: Sequence[tuple[Measured, Measured] | None], panels: Sequenc
                 curve = [[entry[name] for name in ("epoch", "test_accuracy")] for entry in history]
                 axes.plot(*zip(*curve, strict=True), color=color, linewidth=1.2, alpha=0.7)
             axes.axhline(m.row.accuracy, color=color, linestyle=":", linewidth=1.2)
-        ends = [pair[1].accuracy("final"), pair[0].accuracy("final")]
-        axes.set_ylim(min(map(min, ends)) - 0.06, max(map(max, ends)) + 0.02)
+        ends = [end for m in pair for end in (*m.accuracy("final"), m.row.accuracy)]
+        axes.set_ylim(min(ends) - 0.06, max(ends) + 0.01)
     figure.legend(
         handles=[
             Line2D([], [], color=color, linestyle=style, label=label)

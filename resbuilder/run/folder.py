@@ -121,6 +121,9 @@ class Run(RunFolder[C]):
         """
         path, _ = place_of(path, overwrite)
         part, old = path.with_name(f".{path.name}.part"), _former(path)
+        for hidden in (part, old):
+            if hidden.is_dir() and (why := strangers(hidden, FILES)):
+                raise ValueError(f"{hidden} is needed for a moment, but {why}; move them away")
         part.mkdir(parents=True, exist_ok=True)
         try:
             lock = lock_folder(part)
@@ -129,14 +132,7 @@ class Run(RunFolder[C]):
                 f"another process is creating {path}; give another folder, or try again later"
             ) from None
         try:
-            for hidden in (part, old):  # A killed process may have left files there.
-                if hidden.is_dir() and (why := strangers(hidden, FILES)):
-                    raise ValueError(f"{hidden} is needed for a moment, but {why}; move them away")
-        except BaseException:
-            lock.release()
-            raise
-        try:
-            _clear(part)
+            _clear(part)  # A killed process may have left files there.
             if old.exists() and not path.exists():  # Killed between the two renames below.
                 os.rename(old, path)
             write_json(part / "environment.json", environment())

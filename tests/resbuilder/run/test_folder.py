@@ -259,6 +259,7 @@ def test_files_of_a_user_under_a_hidden_name_are_not_removed(tmp_path, name):
     with pytest.raises(ValueError, match=r"thesis.docx, which this program did not put there; mov"):
         Run.create(tmp_path / "run", CONFIG, overwrite=True)
     assert (tmp_path / name / "thesis.docx").read_text() == "years of work"
+    assert len(list((tmp_path / name).iterdir())) == 1
 
 
 def test_a_damaged_journal_does_not_keep_the_folder_locked(tmp_path):

@@ -52,7 +52,7 @@ def parse_table(
             f"{name} is not a text file in UTF-8: unpack an archive (.tar.gz, .zip) first, and "
             "save a spreadsheet as CSV UTF-8"
         ) from None
-    # Not splitlines(), which also breaks at most_often that occur within texts.
+    # Not splitlines(), which also breaks at separators that occur within texts.
     lines = [f"{line}\n" for line in text.split("\n")]
     first = 0
     while comment and first < len(lines) and lines[first].startswith(comment):

@@ -88,24 +88,24 @@ class Running:
         return make
 
 
-def data_dir_option(text: str) -> Callable[[Callable], Callable]:
-    """Return the decorator for the option ``--data-dir`` with a help text."""
+def data_dir_option(text: str, made: bool = False) -> Callable[[Callable], Callable]:
+    """Return the decorator for the option ``--data-dir``.
+
+    Args:
+        text: Help text.
+        made: Whether the script makes the folder, so that it need not exist.
+    """
 
     def check(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
         # Before any process starts, which would take minutes on a busy machine.
         if given is None:
             return None
-        folder = Path(given).expanduser()
-        if not folder.is_dir():
+        folder = Path(given).expanduser()  # A shell leaves the ~ of --data-dir=~/x.
+        if not (made or folder.is_dir()):
             raise click.BadParameter(f"{given} is not a folder; create it or name another")
         return str(folder)
 
     return click.option("--data-dir", callback=check, help=text)
-
-
-def _expanded(context: click.Context, option: click.Parameter, given: str | None) -> str | None:
-    """Return a folder to create; a shell does not expand the ~ of ``--data-dir=~/x``."""
-    return None if given is None else str(Path(given).expanduser())
 
 
 def standard_options(
@@ -178,9 +178,7 @@ def _options(chapter, presets, seeds, mirrored, data_help) -> list[Callable]:
             show_default=True,
             help="Trainings at the same time, each on one core and, if there is one, one GPU.",
         ),
-        click.option("--data-dir", callback=_expanded, help=data_help)
-        if data_help
-        else data_dir_option(DATA),
+        data_dir_option(data_help or DATA, made=bool(data_help)),
         click.option(
             "--out",
             type=click.Path(path_type=Path),

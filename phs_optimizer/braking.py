@@ -13,8 +13,8 @@ import numpy as np
 
 from phs_optimizer import checks
 from phs_optimizer.direction import HIGHER, Watched, by_name, direction, is_metric
-from phs_optimizer.held_friction import HeldFriction, friction_of
-from phs_optimizer.lookup import phs_of
+from phs_optimizer.held_friction import HeldFriction
+from phs_optimizer.lookup import friction_of, phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import ADJUSTMENT, STAGES, BrakingPolicy, Event
 from phs_optimizer.port import accelerate

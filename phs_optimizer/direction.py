@@ -63,7 +63,7 @@ class Watched:
             the metric, or the name.
 
     Raises:
-        ValueError: If there is no such mode.
+        ValueError: If ``mode`` is not one of these.
     """
 
     def __init__(self, name: str, mode: str):

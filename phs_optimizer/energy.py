@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.lookup import phs_of
+from phs_optimizer.lookup import friction_of, phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.task_loss import TaskLoss
 
@@ -47,7 +47,7 @@ def dissipation_rate(optimizer: PHS, kinetic: float | None = None) -> float:
         optimizer: The optimizer.
         kinetic: Its kinetic energy, if already known.
     """
-    friction = float(keras.ops.convert_to_numpy(optimizer.friction))
+    friction = friction_of(optimizer)
     kinetic = kinetic_energy(optimizer) if kinetic is None else kinetic
     return 2 * optimizer.decay_rate(friction) * kinetic
 
@@ -217,7 +217,7 @@ class EnergyLogger(keras.callbacks.Callback):
             "potential": potential,
             "total": kinetic + potential,
             "dissipated": self._dissipated,
-            "friction": float(keras.ops.convert_to_numpy(optimizer.friction)),
+            "friction": friction_of(optimizer),
         }
         self.records.append(record)
         if self.csv_path is not None:

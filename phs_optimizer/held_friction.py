@@ -5,14 +5,8 @@ from __future__ import annotations
 import math
 import warnings
 
-import keras
-
+from phs_optimizer.lookup import friction_of
 from phs_optimizer.optimizer import PHS
-
-
-def friction_of(optimizer: PHS) -> float:
-    """Return the current friction of an optimizer as a number."""
-    return float(keras.ops.convert_to_numpy(optimizer.friction))
 
 
 class HeldFriction:

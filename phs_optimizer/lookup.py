@@ -1,4 +1,4 @@
-"""The optimizer of a model that a callback works on."""
+"""The optimizer of a model that a callback works on, and its friction."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import keras
 
 from phs_optimizer.optimizer import PHS
+
+
+def friction_of(optimizer: PHS) -> float:
+    """Return the current friction of an optimizer as a number."""
+    return float(keras.ops.convert_to_numpy(optimizer.friction))
 
 
 def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:

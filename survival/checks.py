@@ -20,7 +20,10 @@ def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]
         ValueError: If the value is not a finite number, or is not allowed.
     """
     if isinstance(value, Real) and not isinstance(value, bool):
-        converted = float(value)
+        try:
+            converted = float(value)
+        except OverflowError:
+            converted = math.inf
         if math.isfinite(converted) and fits(converted):
             return converted
     raise ValueError(f"{name} must be {allowed}, not {value!r}")

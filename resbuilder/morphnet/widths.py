@@ -101,7 +101,7 @@ def expand(
         share = Fraction(intensity)
         mixed = [(1 - share) * c + share * e for c, e in zip(before, result, strict=True)]
         result = rounded(1, mixed, round_to)
-        if problem.cost(result) > budget >= problem.cost(list(map(int, before))):
+        if problem.cost(result) > budget >= problem.cost(before):
             result = problem.largest(mixed, budget)[1]
     return Expansion(problem.layer_widths(result), float(kappa), problem.cost(result))
 
@@ -166,7 +166,7 @@ class _Problem:
         constant = counts.sum(axis=1) - counts[:, ids].sum(axis=1)
         return np.array(slopes).reshape(-1, len(tensors)).T.astype(object), constant.astype(object)
 
-    def cost(self, widths: Sequence[int]) -> int:
+    def cost(self, widths: Sequence[Fraction | int]) -> int:
         w = np.array(widths, object)
         a_in, a_out = (m @ w + constant for m, constant in (self.inputs, self.outputs))
         return int(self.coefficients.cost(a_in, a_out).sum())

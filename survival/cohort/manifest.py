@@ -16,7 +16,12 @@ from numpy.typing import ArrayLike
 from resbuilder.common.files import atomically
 from resbuilder.common.words import count, some
 from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
-from survival.cohort.spelling import decimal_points, standard_columns, standard_events
+from survival.cohort.spelling import (
+    check_datasets,
+    decimal_points,
+    standard_columns,
+    standard_events,
+)
 from survival.cohort.tables import read_table
 from survival.names import OF_SLIDES, look_alikes
 from survival.targets import make_targets
@@ -111,7 +116,7 @@ class Cohort:
             for name, values in columns.items()
             if name not in KINDS
         }
-        units = {name: further[name] for name in ("time_unit",) if name in further}
+        units = {"time_unit": further["time_unit"]} if "time_unit" in further else {}
         frame = pd.DataFrame(columns | units, index=range(2, n + 2), dtype=object)
         problems = find_problems(frame, need_events=False) if n else []
         if problems:
@@ -308,10 +313,7 @@ class Cohort:
         Raises:
             ValueError: There is no such dataset.
         """
-        for dataset in datasets:
-            if dataset not in self.dataset:
-                there = ", ".join(map(repr, sorted(set(self.dataset))))
-                raise ValueError(f"the cohort has no dataset {dataset!r}; its datasets: {there}")
+        check_datasets(datasets, set(self.dataset), "the cohort")
         return self.select(np.isin(self.dataset.astype(str), datasets))
 
 

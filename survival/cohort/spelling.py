@@ -41,6 +41,14 @@ def standard_columns(table: pd.DataFrame, *chosen: str) -> pd.DataFrame:
     return table
 
 
+def check_datasets(wanted: Iterable[str], there: set[str], source: str) -> None:
+    """Raise ValueError if a dataset is not among those of a cohort."""
+    for dataset in wanted:
+        if dataset not in there:
+            named = ", ".join(map(repr, sorted(there)))
+            raise ValueError(f"{source} has no dataset {dataset!r}; its datasets: {named}")
+
+
 def rows_of_datasets(table: pd.DataFrame, datasets: Iterable[str], source: str) -> pd.DataFrame:
     """Return the rows of a manifest that belong to some datasets.
 
@@ -50,10 +58,7 @@ def rows_of_datasets(table: pd.DataFrame, datasets: Iterable[str], source: str) 
     names = standard_names(list(map(str, table.columns)), ["dataset"])
     table = table.rename(columns=names)
     cells = table["dataset"] if "dataset" in table else pd.Series("all", table.index)
-    for dataset in datasets:
-        if dataset not in set(cells):
-            there = some(map(repr, sorted(set(cells))))
-            raise ValueError(f"{source} has no dataset {dataset!r}; its datasets: {there}")
+    check_datasets(datasets, set(cells), source)
     chosen = table[cells.isin(list(datasets))]
     chosen.attrs.update(table.attrs)  # how decimal points are recognized
     return chosen

@@ -108,16 +108,16 @@ def scores(risk: ArrayLike, n: int | None = None, name: str = "risk") -> np.ndar
         ValueError: The shape is wrong, or values are not finite.
     """
     risk = np.asarray(risk, "float64")
-    expected = "n" if n is None else n
-    n = (risk.shape[0] if risk.ndim else None) if n is None else n
-    if risk.shape not in ((n,), (n, 1)):
+    rows, *columns = risk.shape or (None,)
+    if rows is None or columns not in ([], [1]) or n not in (None, rows):
+        expected = "n" if n is None else n
         raise ValueError(
             f"{name} must have shape ({expected},) or ({expected}, 1), not {risk.shape}"
         )
     wrong = ~np.isfinite(risk)
     if wrong.any():
         raise ValueError(
-            f"{wrong.sum()} of {n} values of {name} are not finite: did the training diverge?"
+            f"{wrong.sum()} of {rows} values of {name} are not finite: did the training diverge?"
         )
     return risk.reshape(-1)
 

@@ -4,6 +4,7 @@ from resbuilder.run.beginning import check_beginning, check_same_data
 from resbuilder.run.best import best_training
 from resbuilder.run.data import read_data
 from resbuilder.run.entry import Entry, UnknownEvent
+from resbuilder.run.environment import read_environment
 from resbuilder.run.events import (
     ArchitectureEvent,
     BlockPlace,
@@ -29,7 +30,6 @@ from resbuilder.run.folder import (
     RunFolder,
     place_of,
     read_config,
-    read_environment,
 )
 from resbuilder.run.journal import Journal, read_journal
 

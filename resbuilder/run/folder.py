@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
-import platform
-import shlex
 import shutil
-import subprocess
-import sys
 import warnings
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -31,6 +25,7 @@ from resbuilder.common.files import (
 from resbuilder.common.replacing import check_place, strangers
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.datasets import DataRecord
+from resbuilder.run.environment import environment, onednn, read_environment
 from resbuilder.run.journal import Journal
 
 #: Version of the format of run folders. Since 2, a run may be a race. Since 3, a run records its
@@ -187,10 +182,10 @@ class Run(RunFolder[C]):
                 f"{path} was begun on {backend}, but Keras runs on {keras.backend.backend()} here, "
                 f"where the numbers would differ; set KERAS_BACKEND={backend}"
             )
-        if backend == "tensorflow" and recorded.get("onednn") != _onednn():
+        if backend == "tensorflow" and recorded.get("onednn") != onednn():
             warnings.warn(
                 f"{path} was begun with TF_ENABLE_ONEDNN_OPTS={recorded.get('onednn')}, but here "
-                f"it is {_onednn()}: the numbers from here on may differ from those of an "
+                f"it is {onednn()}: the numbers from here on may differ from those of an "
                 "uninterrupted run",
                 stacklevel=2,
             )
@@ -324,83 +319,3 @@ def settings_hash(path: str | Path) -> str:
     places = {"dataset", "data_dir", "start", "contenders", "strategy"}
     settings = {k: v for k, v in read_config(path).items() if k not in places}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def read_environment(path: str | Path) -> dict:
-    """Return the :func:`environment` in which a run was begun; empty if it is not recorded.
-
-    Args:
-        path: The run folder.
-
-    Raises:
-        ValueError: If it cannot be read.
-    """
-    file = Path(path) / "environment.json"
-    try:
-        found = parse_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{file} cannot be read: it is not a JSON object")
-    return found
-
-
-def environment() -> dict:
-    """Return versions, hardware and command, for users who want to repeat a run."""
-    packages = {}
-    for name in ("keras", keras.backend.backend(), "numpy", "scikit-learn"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
-    return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "python": platform.python_version(),
-        "backend": keras.backend.backend(),
-        "onednn": _onednn(),
-        "packages": packages,
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
-        "accelerators": _accelerators(),
-        "commit": _commit(),
-    }
-
-
-def _onednn() -> str | None:
-    """Return the setting for oneDNN, which rounds differently; None if it is not set."""
-    return os.environ.get("TF_ENABLE_ONEDNN_OPTS")
-
-
-def _accelerators() -> list[str]:
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return [name for name in keras.distribution.list_devices() if "cpu" not in name.lower()]
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _commit() -> str | None:
-    """Return the commit of the source code, if it is in a git checkout."""
-    here = Path(__file__).resolve()
-
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here.parent), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
-        return done.stdout.strip()
-
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        # Fails if this package is installed inside another project's checkout.
-        git("ls-files", "--error-unmatch", here.name)
-        return git("describe", "--always", "--dirty", "--abbrev=12")
-    return None

@@ -35,7 +35,7 @@ def rows_of_points(
                 mean = [np.mean(values)]
                 axes.plot(mean, [place], "|", color=color, markersize=16, markeredgewidth=2)
         axes.set_yticks(range(len(rows)), list(rows))
-        axes.invert_yaxis()
+        axes.set_ylim(len(rows) - 0.5, -0.5)  # from top to bottom, with room for whole bars
         axes.set_title(title)
         percent_axis(axes.xaxis)
     return figure

@@ -73,7 +73,8 @@ class _Fork(keras.callbacks.Callback):
 
 def make_loop(job: dict, optimizer: keras.optimizers.Optimizer) -> Loop:
     """Return the training of LeNet on the job's data, with its seed and batch size."""
-    data = parts(job["dataset"], job["data_dir"], job["limit"])
+    variation = {key: job[key] for key in ("trained", "pixels") if key in job}
+    data = parts(job["dataset"], job["data_dir"], job["limit"], **variation)
     model = lenet(data["train"].x.shape[1:], job["seed"])
     # The callbacks are called every few hundred images, which is short compared with the average.
     chunk = max(5, 400 // job["batch_size"])
@@ -105,7 +106,8 @@ def with_and_without_braking(job: dict) -> dict:
         job: ``dataset``, ``data_dir``, ``limit``, ``seed``, ``batch_size``, ``epochs``,
             ``learning_rate``, ``mass``, ``friction``, and ``brakes``: pairs of target and factor.
             Optional are ``target_is`` (default ``"reduction"``), ``friction_form`` (``"rate"``),
-            ``evaluate_every`` (1; after the first goal, every epoch is evaluated) and ``after``.
+            ``evaluate_every`` (1; after the first goal, every epoch is evaluated), ``trained``
+            and ``pixels`` (see :func:`experiments.phs.data.parts`), and ``after``.
             With ``after``, every braked training ends this many epochs after it brakes, and the
             training without braking ends with the last of them. If a goal is not reached, it has
             at least ``epochs`` epochs.

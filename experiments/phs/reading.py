@@ -141,4 +141,5 @@ class Tried:
             return f"adopted: {points}"
         if self.adopted is None:
             return f"{points}; the adopted reading is not measured on this row"
-        return f"refuted: {points}" if abs(self.difference) - abs(self.adopted) > FAR else f"fits: {points}"
+        refuted = abs(self.difference) - abs(self.adopted) > FAR
+        return f"{'refuted' if refuted else 'fits'}: {points}"

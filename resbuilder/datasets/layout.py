@@ -97,7 +97,7 @@ def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
     """Return the image files in and below a folder, and the other visible files, both sorted."""
     pictures: list[Path] = []
     others: list[Path] = []
-    for file in _visible(folder):
+    for file in sorted(_visible(folder)):
         suffix = file.suffix.lower()
         picture = suffix in SUFFIXES or (not suffix and is_picture(file))
         (pictures if picture else others).append(file)
@@ -161,9 +161,18 @@ def _loose(path: Path, top: Path) -> list[str]:
     return sorted(file.relative_to(top).as_posix() for file in files)
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    """Yield the files in and below a folder that are not hidden, nor in a hidden folder."""
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if not hidden and file.is_file():
-            yield file
+def _visible(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield the files in and below a folder that are not hidden, nor in a hidden folder.
+
+    Linked folders are read, too, except those that contain the link itself (``above``).
+    """
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            yield from _visible(path, above | {real})
+        elif path.is_file():
+            yield path

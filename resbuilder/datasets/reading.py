@@ -188,7 +188,7 @@ def read_header(path: str | Path) -> Header:
         width, height = image.size
         # Pillow returns the upright size for a TIFF.
         upright = image.format == "TIFF" or _orientation(image) <= 4
-        gray = image.mode in _GRAY or image.mode.startswith("I;16")
+        gray = image.mode in _GRAY or _is_deep_gray(image)
         return Header((height, width) if upright else (width, height), gray)
 
 
@@ -228,8 +228,7 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
     if image.mode in _COLOR:
         noted.append(_COLOR[image.mode])
     black = False
-    # Pillow scales a PGM with more than 8 bits to 65535.
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):
+    if _is_deep_gray(image):
         levels = np.asarray(image).astype(np.uint32)
         clear = image.info.get("transparency")
         image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
@@ -256,6 +255,12 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
                 f"{brightest} of 255 would be left; scale it to 8 bits"
             )
     return image
+
+
+def _is_deep_gray(image: Image.Image) -> bool:
+    """Return whether an image has one channel of levels up to 65535."""
+    # Pillow scales a PGM with more than 8 bits to 65535.
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
 
 
 def _has_16_bits(image: Image.Image) -> bool:

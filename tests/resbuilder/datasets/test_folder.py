@@ -126,6 +126,31 @@ def test_images_are_found_by_all_usual_suffixes_and_without_one(tmp_path):
     assert len(data.y_train) + len(data.y_test) == 25
 
 
+def test_linked_folders_are_read_and_a_link_to_a_folder_above_ends(tmp_path):
+    animals(tmp_path / "data")
+    for i in range(7):
+        paint(tmp_path / "elsewhere" / "deeper" / f"{i}.png", (0, 200, 100 + 10 * i))
+    (tmp_path / "data" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "cat" / "loop").symlink_to(tmp_path / "data" / "cat")
+    data = load(tmp_path / "data")
+    assert len(data.y_train) + len(data.y_test) == 27
+
+
+def test_gray_images_of_16_bits_have_one_channel(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(5):
+            levels = np.full((6, 8), 20_000 + 5_000 * i + 1_000 * (name == "b"), ">u2")
+            header = b"P5 8 6 65535\n"
+            (tmp_path / name / f"{i}.pgm").write_bytes(header + levels.tobytes())
+    with pytest.warns(match="16 bits"):
+        data = load(tmp_path)
+    assert data.input_shape == (6, 8, 1)
+    assert {int(v) for v in data.x_train[..., 0].ravel()} <= {
+        round((20_000 + 1_000 * n) / 257) for n in range(22)
+    }
+
+
 def test_animals10_is_read_from_the_data_folder_and_resized_to_300(tmp_path):
     animals(tmp_path / "animals10" / "raw-img", count=10)
     assert load("animals10", tmp_path, image_size=12).input_shape == (12, 12, 3)

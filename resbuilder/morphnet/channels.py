@@ -40,12 +40,14 @@ class LayerMaps:
         outputs: Map of its output channels.
         first: Map of the layer's own input channels. It differs from ``inputs`` only for a
             separable convolution, whose pointwise kernel reads the depthwise outputs.
+        width: Number of its old output channels.
     """
 
     rule: ChannelRule
     inputs: Map
     outputs: Map
     first: Map
+    width: int
 
     def axes(self, weight: keras.Variable) -> dict[int, Map]:
         """Return the map of each axis of a weight of the layer that runs over channels."""
@@ -56,7 +58,8 @@ class LayerMaps:
         if named is None and weight.name == "kernel":
             named = _KERNELS.get(self.rule.kind)
         if named is None:
-            named = {-1: "outputs"}
+            # A weight that all channels share, as in PReLU(shared_axes=[1, 2, 3]), has none.
+            named = {-1: "outputs"} if weight.shape[-1] == self.width else {}
         return {axis % rank: getattr(self, which) for axis, which in named.items()}
 
 
@@ -111,7 +114,7 @@ def layer_maps(graph: ChannelGraph, maps: list[Map]) -> dict[str, LayerMaps]:
         read = maps[step.inputs[0]] if step.inputs else maps[n]
         name = step.name.removesuffix("/depthwise") if step.rule.kind == "separable" else step.name
         first = result[name].first if name in result and step.rule.kind == "separable" else read
-        result[name] = LayerMaps(step.rule, read, maps[n], first)
+        result[name] = LayerMaps(step.rule, read, maps[n], first, step.out_channels)
     return result
 
 

@@ -19,6 +19,7 @@ alone is constant too.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -34,6 +35,10 @@ from resbuilder.morphnet.layer_call import LayerCall, kernel_of, positions
 from resbuilder.morphnet.rules import is_spatial
 
 SAMPLES = 128
+# Side of the images of a model whose image size is unknown.
+SIDE = 16
+# Numbers in a tensor of whole images that is computed at a time.
+AT_ONCE = 2**22
 
 
 def expected_values(graph: ChannelGraph, kept: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -218,21 +223,58 @@ def _normalized(step: LayerCall, x: np.ndarray, rng) -> np.ndarray:
 
 
 def _called(step: LayerCall, read: list[np.ndarray]) -> np.ndarray:
-    """Apply the step's own computation to the samples, each an image with one position."""
+    """Apply the step's own computation to the samples, each a constant image.
+
+    Most steps treat each position alone, so that one position is enough. Others, such as a softmax
+    over positions or a blur, need whole images. Two samples tell which it is.
+    """
+    whole = [
+        tuple(SIDE if side is None else side for side in shape[:-1]) for shape in step.in_shapes
+    ]
+    one = [(1,) * len(sides) for sides in whole]
+    few = [x[:2] for x in read]
+    if whole == one or np.allclose(
+        _on_images(step, few, one), _on_images(step, few, whole), rtol=1e-4, equal_nan=True
+    ):
+        return _on_images(step, read, one)
+    largest = max(prod(sides) * x.shape[-1] for sides, x in zip(whole, read, strict=True))
+    count = max(1, AT_ONCE // largest)
+    parts = range(0, SAMPLES, count)
+    return np.concatenate(
+        [_on_images(step, [x[i : i + count] for x in read], whole) for i in parts]
+    )
+
+
+def _on_images(step: LayerCall, read: list[np.ndarray], sides: list[tuple[int, ...]]) -> np.ndarray:
+    """Return a step's means over positions, (samples, channels), for constant images.
+
+    The result is NaN if the step does not take images of this size.
+    """
+    samples = len(read[0])
     known = {
         id(tensor): ops.convert_to_tensor(
-            x.reshape(SAMPLES, *(1,) * (len(shape) - 1), x.shape[-1]).astype("float32")
+            np.broadcast_to(
+                x.reshape(samples, *(1,) * len(size), -1), (samples, *size, x.shape[-1])
+            ).astype("float32")
         )
-        for tensor, shape, x in zip(step.node.input_tensors, step.in_shapes, read, strict=True)
+        for tensor, size, x in zip(step.node.input_tensors, sides, read, strict=True)
     }
     args, kwargs = step.node.arguments.fill_in(known)
     # Call `call`, because the layer itself may check the size of its images.
     call = step.layer.call
     if "training" in inspect.signature(call).parameters:
         kwargs = kwargs | {"training": False}
-    made = _array(call(*args, **kwargs))
+    nothing = np.full((samples, step.out_channels), np.nan, "float32")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of a softmax over one position.
+            made = _array(keras.tree.flatten(call(*args, **kwargs))[step.part])
+    except Exception:
+        if all(prod(size) == 1 for size in sides):
+            return nothing
+        raise
     # If the layer has a constant or weight for each position, the output has all positions.
-    return made.reshape(SAMPLES, -1, made.shape[-1]).mean(axis=1)
+    return made.reshape(samples, -1, made.shape[-1]).mean(axis=1) if made.size else nothing
 
 
 def _normal(rng: np.random.Generator, mean: Any, deviation: Any) -> np.ndarray:

@@ -43,9 +43,10 @@ def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tupl
             yield from _DESCRIBE.get(rule.kind, _keep)(node, rule, shapes, outputs, last)
             return
         except ValueError:
-            if not on_image:
+            if not on_image or _has_kernel(rule):
                 raise
     if on_image and not _has_kernel(rule):
+        _check_preprocessing(node.operation, outputs[0])
         for part, shape in enumerate(outputs):
             yield "", dict(kind="opaque", rule=_OPAQUE, out_shape=shape, part=part)
         return
@@ -56,6 +57,19 @@ def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tupl
 
 def _has_kernel(rule: ChannelRule | None) -> bool:
     return rule is not None and rule.kind in (*PRODUCERS, "depthwise", "separable")
+
+
+def _check_preprocessing(layer: Any, output: tuple) -> None:
+    """Raise ValueError if a layer on the image has a kernel, which would not be counted."""
+    if isinstance(layer, keras.layers.Embedding) or not isinstance(layer, keras.layers.Layer):
+        return
+    weights = layer.weights if isinstance(layer, keras.layers.Wrapper) else layer.trainable_weights
+    # A table of positions has the shape of what it is added to.
+    if any(len(w.shape) > 1 and tuple(w.shape) != output[-len(w.shape) :] for w in weights):
+        raise ValueError(
+            "its weights would neither be counted nor pruned; describe it with "
+            "resbuilder.morphnet.register_layer, or use a convolution or dense layer of Keras"
+        )
 
 
 def _input(node, rule, shapes, outputs, last):
@@ -117,8 +131,10 @@ def _has_weights(activation: Any) -> bool:
 
 def _keep(node, rule, shapes, outputs, last):
     layer, name = node.operation, type(node.operation).__name__
-    if getattr(layer, "gamma", None) is not None and hasattr(layer, "axis"):
-        if not {-1, last} & set(np.atleast_1d(layer.axis).tolist()):
+    normalizes = isinstance(layer, (keras.layers.BatchNormalization, keras.layers.Normalization))
+    if (normalizes or getattr(layer, "gamma", None) is not None) and hasattr(layer, "axis"):
+        axes = set(np.atleast_1d(layer.axis).astype(int).tolist())
+        if axes and not {-1, last} & axes:
             raise ValueError("channels must be on the last axis")
     if getattr(layer, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")

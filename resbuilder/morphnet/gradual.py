@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from resbuilder.morphnet.dry_run import check_rebuild
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.prune import absolute, one_budget, ranking, split, summarize
 from resbuilder.morphnet.removal import without
@@ -41,7 +42,7 @@ class GradualPruning(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is not one of the above. When training starts: if the network
-            has an unsupported layer, or the budget cannot be met.
+            has an unsupported layer or cannot be rebuilt, or the budget cannot be met.
 
     Example:
         >>> network = keras.Sequential(
@@ -98,6 +99,7 @@ class GradualPruning(keras.callbacks.Callback):
             self.alive = None  # Another network begins with all of its channels.
         self._of = self.network
         graph = self.graph = ChannelGraph(self.network)
+        check_rebuild(graph)
         self.cost = ChannelCost(graph, self.resource)
         everything = np.ones(graph.size, bool)
         whole = self.cost.total(everything)

@@ -108,7 +108,7 @@ def taylor(
     Args:
         graph: The analyzed model.
         images: Images, or a list with one array for each input of the model.
-        labels: Labels as the loss takes them.
+        labels: Labels as the loss takes them; a list or dict of them for several outputs.
         loss: A Keras loss, its name, or a function (labels, outputs) that returns one loss per
             image.
         alive: Bool array (size,). All other channels count as removed.
@@ -120,7 +120,8 @@ def taylor(
     count = len(inputs[0])
     for start in range(0, count, batch):
         part = slice(start, start + batch)
-        x, y = [v[part] for v in inputs], ops.convert_to_tensor(labels[part])
+        x = [v[part] for v in inputs]
+        y = keras.tree.map_structure(lambda v, p=part: ops.convert_to_tensor(v[p]), labels)
 
         def summed(gates: Any, x: list = x, y: Any = y) -> Any:
             def visit(n: int, read: list[Any]) -> list[Any]:
@@ -174,7 +175,8 @@ def _loss_by_image(loss: Any) -> Callable[[Any, Any], Any]:
 
     def by_image(labels: Any, outputs: Any) -> Any:
         # As in fit, labels (n,) may belong to outputs (n, 1).
-        if outputs.shape[-1] == 1 and len(labels.shape) == len(outputs.shape) - 1:
+        single = not isinstance(outputs, list) and outputs.shape[-1] == 1
+        if single and len(labels.shape) == len(outputs.shape) - 1:
             labels = ops.expand_dims(labels, -1)
         return function(labels, outputs)
 

@@ -53,9 +53,11 @@ def prune(
             ``"gamma"``: scales of normalizations. ``"taylor"``: the increase of the loss,
             estimated from its gradients on ``data``; the best of the three before fine-tuning.
         data: Some training images with labels, (x, y), or images x alone; a few hundred are
-            enough. Needed for ``"taylor"``. If given, the means of removed channels are measured
-            on them, and so are the statistics of batch normalizations after pruning.
-        loss: A Keras loss or its name, for ``"taylor"``. By default the compiled loss.
+            enough. With several inputs or outputs, x or y is a list or dict. Needed for
+            ``"taylor"``. If given, the means of removed channels are measured on them, and so are
+            the statistics of batch normalizations after pruning.
+        loss: A Keras loss or its name, for ``"taylor"``. By default the compiled loss. With
+            several outputs, a function (y, outputs) that returns one loss for each image.
         at_least: Number of channels that every layer keeps. With 0, whole residual branches may
             be removed.
         keep: Names of layers that keep all their channels.
@@ -127,6 +129,11 @@ def ranking(
                 "importance='taylor' needs the gradient of a loss: give data=(x, y), and loss if "
                 f"the network is not compiled; got {'no ' if labels is None else ''}labels and "
                 f"loss={loss!r}"
+            )
+        if isinstance(loss, (list, tuple, dict)):
+            raise ValueError(
+                f"the network has a loss for each of several outputs, {loss!r}; give loss a "
+                "function (y, outputs) that returns one loss for each image"
             )
 
         def measured(alive: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -272,16 +279,27 @@ def one_budget(flops: float | None, parameters: float | None) -> tuple[str, floa
 def split(data: Any) -> tuple[Any, Any]:
     """Return images and labels of (x, y), or images x and None.
 
+    Args:
+        data: For a model with several inputs or outputs, x or y is a list or dict.
+
     Raises:
-        ValueError: If ``data`` is a tuple of the wrong length.
+        ValueError: If ``data`` is a tuple of the wrong length, or the numbers of images and labels
+            differ.
     """
-    if isinstance(data, tuple):
-        if len(data) != 2:
-            raise ValueError(f"data must be images x or (x, y), got a tuple of {len(data)}")
-        if data[1] is not None and len(data[0]) != len(data[1]):
-            raise ValueError(f"data has {len(data[0])} images, but {len(data[1])} labels")
-        return data
-    return data, None
+    if not isinstance(data, tuple):
+        return data, None
+    if len(data) != 2:
+        raise ValueError(f"data must be images x or (x, y), got a tuple of {len(data)}")
+    images, labels = data
+    if labels is None:
+        return images, None
+    if all(np.ndim(leaf) == 0 for leaf in keras.tree.flatten(labels)):
+        labels = np.asarray(labels)  # a list of numbers
+    many, labelled = ({len(leaf) for leaf in keras.tree.flatten(part)} for part in (images, labels))
+    if len(many | labelled) > 1:
+        counts = (" or ".join(map(str, sorted(found))) for found in (many, labelled))
+        raise ValueError("data has {} images, but {} labels".format(*counts))
+    return images, labels
 
 
 def _compiled_loss(network: keras.Model) -> Any:

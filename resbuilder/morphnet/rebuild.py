@@ -8,6 +8,7 @@ nothing. This is how a dead residual branch is bypassed.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -130,11 +131,15 @@ class _Builder:
         self.fates = fates(graph, maps)
         self.layers: dict[str, LayerMaps] = layer_maps(graph, maps)
         self.clones: dict[Any, list[tuple[dict, keras.layers.Layer]]] = {}
+        # Nested models that have been built, with the maps of their inputs.
+        self.nested: dict[keras.Model, list[tuple[list[Map], keras.Model]]] = {}
         self.at = 0
 
     def top(self) -> keras.Model:
         model, _ = self.visit(self.graph.model, None, "")
         assert model is not None
+        # Not before, because freezing a model freezes all that is in it.
+        _freeze_like(model, self.graph.model)
         return model
 
     def take(self, count: int) -> list[int]:
@@ -165,6 +170,7 @@ class _Builder:
                 name = f"{prefix}{node.operation.name}/"
                 new, made = self.visit(node.operation, read, name)
                 if new is not None:
+                    new = self._once(node.operation, new, [self.maps[i] for i in read])
                     chain.append(new)
                     if not sequential:
                         self._call(new, node, made, tensors)
@@ -188,19 +194,26 @@ class _Builder:
                 f"some inputs or outputs of model {model.name!r} would have no channel left; "
                 f"{_KEEP_ONE}"
             )
-        if sequential:
-            result = keras.Sequential(chain, name=model.name)
-        else:
-            result = keras.Model(
-                *(
-                    keras.tree.map_structure(lambda t: tensors[id(t)], struct)
-                    for struct in (inner._inputs_struct, inner._outputs_struct)
-                ),
-                name=model.name,
-            )
-        if not model.trainable:
-            result.trainable = False
-        return result, outputs
+        made_by = (
+            [chain]
+            if sequential
+            else [
+                keras.tree.map_structure(lambda t: tensors[id(t)], struct)
+                for struct in (inner._inputs_struct, inner._outputs_struct)
+            ]
+        )
+        before = len(self.nested.get(model, ()))
+        name = f"{model.name}_{before + 1}" if before else model.name
+        return _class_of(model)(*made_by, name=name), outputs
+
+    def _once(self, old: keras.Model, new: keras.Model, read: list[Map]) -> keras.Model:
+        """Return the nested model that was built before for inputs with the same channels."""
+        known = self.nested.setdefault(old, [])
+        for maps, built in known:
+            if all(map(np.array_equal, maps, read)):
+                return built
+        known.append((read, new))
+        return new
 
     def _input(self, node, number: int, tensors: dict, chain: list) -> None:
         if self.fates[number] != BUILT:
@@ -272,6 +285,8 @@ class _Builder:
         else:
             at_zero, at_one = (_at(step, values, built[0], x)[kept] for x in (0.0, 1.0))
             offset, scale, name = at_zero, at_one - at_zero, step.layer.name
+        if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
+            raise ValueError(f"the constant that {step.name!r} would absorb is not finite")
         if np.allclose(scale, 1, atol=1e-6) and not offset.any():
             return left[0]
         dtype = getattr(step.layer, "dtype_policy", None)
@@ -335,6 +350,41 @@ class _Builder:
         clone = type(layer).from_config(config | {"name": name})
         clones.append((config, clone))
         return clone
+
+
+def _class_of(model: keras.Model) -> type[keras.Model]:
+    """Return the class of the new model: a user's own, which may have its own train_step.
+
+    Warns:
+        UserWarning: If that class cannot be created from layers, because it has its own __init__.
+    """
+    plain = keras.Sequential if isinstance(model, keras.Sequential) else keras.Model
+    cls = type(model)
+    if cls.__module__.startswith("keras."):
+        return plain
+    maker = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    if maker.__module__.startswith("keras."):
+        return cls
+    warnings.warn(
+        f"the new model is a plain {plain.__name__}, not {cls.__name__}, which has its own "
+        "__init__; methods such as its train_step are not kept",
+        stacklevel=2,
+    )
+    return plain
+
+
+def _freeze_like(new: keras.Model, old: keras.Model) -> None:
+    """Make the layers of a model trainable or not as in the old one, those of nested models too."""
+    if not old.trainable:
+        new.trainable = False
+    layers = {layer.name: layer for layer in old.layers}
+    for layer in new.layers:
+        # A layer that the old model does not have has no weights, or a new name.
+        before = layers.get(layer.name)
+        if isinstance(layer, keras.Model) and isinstance(before, keras.Model):
+            _freeze_like(layer, before)
+        elif before is not None and layer.trainable != before.trainable:
+            layer.trainable = before.trainable
 
 
 def _width_name(config: dict, step: LayerCall) -> str:

@@ -92,7 +92,10 @@ def spared(graph: ChannelGraph, dead: np.ndarray, at_least: int) -> np.ndarray:
 
 
 def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
-    """Return the dead channels, and all channels that depend only on dead ones."""
+    """Return the dead channels, and all channels that depend only on dead ones.
+
+    Channels that a layer combines stay, because removing one would change the others.
+    """
     dead = dead.copy()
     while True:
         living = np.zeros(graph.size, bool)
@@ -101,7 +104,7 @@ def closed(graph: ChannelGraph, dead: np.ndarray) -> np.ndarray:
                 living[graph.out_ids(step)] = True
             elif step.makes_channels and not dead[graph.in_ids(step)].all():
                 living[graph.out_ids(step)] = True
-        more = ~living & ~dead & ~graph.fixed
+        more = ~living & ~dead & ~graph.fixed & ~graph.mixed
         if not more.any():
             return dead
         dead |= more
@@ -118,6 +121,12 @@ def _shifts(
             continue
         removed = ~kept[step.inputs[0]]
         values = shift(step, means[step.inputs[0]], removed)[maps[n]]
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f"the mean outputs of removed channels that layer {step.name!r} reads are not "
+                "finite. They were estimated from the weights, for pixels with mean 0 and standard "
+                "deviation 1; measure them on images instead, prune(..., data=images)"
+            )
         if values.any():
             if not hasattr(step.layer, "use_bias"):
                 warnings.warn(

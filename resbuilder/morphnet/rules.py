@@ -19,6 +19,10 @@ KINDS = ("keep", "mix", "conv", "dense", "depthwise")
 PRODUCERS = ("conv", "conv_transpose", "dense")
 
 
+# What a subclass of a layer with a kernel overrides if it computes something else.
+_COMPUTES = {"call", "convolution_op", "kernel"}
+
+
 @dataclass(frozen=True)
 class ChannelRule:
     """How a layer treats channels, and what changes in it when they change.
@@ -76,12 +80,17 @@ def register_layer(cls: type[keras.Operation], rule: str | ChannelRule) -> None:
 
 
 def rule_of(cls: type) -> ChannelRule | None:
-    """Return the rule of a class, or None."""
+    """Return the rule of a class, or None.
+
+    A subclass of a convolution or dense layer has no rule if it computes something else.
+    """
+    changed = False
     for base in cls.__mro__:
         if base in _REGISTERED:
             return _REGISTERED[base]
         if (rule := _RULES.get(_keras_name(base))) is not None:
-            return rule
+            return None if changed and rule.kind in (*PRODUCERS, "depthwise", "separable") else rule
+        changed = changed or not _COMPUTES.isdisjoint(vars(base))
     return None
 
 

@@ -15,7 +15,8 @@ def functional(model: keras.Model) -> keras.Model:
     """Return a functional model itself, or the functional model inside a sequential one.
 
     Raises:
-        ValueError: If the model is neither functional nor a built sequential model.
+        ValueError: If the model is neither functional nor a built sequential model, or its class
+            overrides ``call``.
     """
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
@@ -24,6 +25,12 @@ def functional(model: keras.Model) -> keras.Model:
             f"expected a built functional Keras model, got {type(model).__name__}"
             f"{f' {model.name!r}' if hasattr(model, 'name') else ''}; "
             "build a Sequential model first; of a subclassed model, pass the functional one inside"
+        )
+    own = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    if not own.__module__.startswith("keras."):
+        raise ValueError(
+            f"{own.__name__} overrides call, so its layers do not say what model {model.name!r} "
+            "computes; pass a functional model without its own call"
         )
     return model
 

@@ -260,7 +260,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
             self._check_stable(epoch)
-            self._task_loss.begin_training()
+            self._task_loss.forget_terms()
             if self.log_path is not None:
                 self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
             self._load_state(epoch)
@@ -445,6 +445,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._friction.keep_stable(optimizer, optimizer.initial_friction * harder)
             if event.from_best and self._best_here is not None:
                 self.model.set_weights(self._best_here)
+                self._task_loss.forget_terms()
                 optimizer.reset_momenta()
                 reason += "; from the best weights"
         elif event.action == "accelerate":

@@ -130,7 +130,7 @@ class EnergyLogger(keras.callbacks.Callback):
         """Start or continue records and file before the first epoch; start a new running mean."""
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
-            self._task_loss.begin_training()
+            self._task_loss.forget_terms()
             self._start_or_continue()
         self._training = True
         self._task_loss.begin_epoch()

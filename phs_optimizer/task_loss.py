@@ -7,30 +7,34 @@ import math
 import keras
 from keras import ops
 
+# Change of the regularization terms that may be missed, as a fraction of the task loss.
+ACCURACY = 0.01
+
 
 class TaskLoss:
     """Recover the task loss of the steps between two calls of a callback.
 
     ``logs["loss"]`` is the mean M over the k steps of the epoch so far, so the mean over the steps
     k₁ + 1 to k₂ is (k₂ M₂ − k₁ M₁) / (k₂ − k₁). It includes regularization terms. Those of the
-    weights' regularizers are subtracted; they change slowly, so they are computed again only
-    every ``refresh`` steps. Activity regularizers cannot be separated: if a model has any, watch a
+    weights' regularizers are subtracted. They are computed again after as many steps as they take,
+    at their latest speed, to change by a hundredth of the task loss; in between they are assumed
+    to change linearly. Activity regularizers cannot be separated: if a model has any, watch a
     metric instead (``monitor``).
 
     Args:
         monitor: Name in Keras' logs: ``"loss"``, or a metric that is a mean over samples.
-        refresh: Steps after which the regularization terms are computed again.
+        refresh: Steps after which the regularization terms are computed again at the latest.
     """
 
     def __init__(self, monitor: str, refresh: int):
         self.monitor = monitor
         self.refresh = refresh
-        self.begin_training()
+        self.forget_terms()
         self.begin_epoch()
 
-    def begin_training(self) -> None:
-        """Forget the regularization terms, which may be those of another model."""
-        self._terms, self._age = 0.0, math.inf
+    def forget_terms(self) -> None:
+        """Forget the regularization terms, as those of another model or of replaced weights."""
+        self._terms, self._slope, self._age, self._interval = 0.0, 0.0, math.inf, 1
 
     def begin_epoch(self) -> None:
         """Reset the running mean, which Keras restarts in each epoch."""
@@ -66,18 +70,28 @@ class TaskLoss:
         steps = seen - self._seen
         mean = (total - self._sum) / steps
         self._seen, self._sum = seen, total
-        return mean - self.regularization(callback, steps), steps
+        if self.monitor == "loss":
+            self._age += steps
+            if self._age >= self._interval:
+                self._compute_terms(callback.model, mean)
+            mean -= self._terms
+            if self._slope:
+                # At the middle of these steps, each with the weights before it.
+                mean -= self._slope * (self._age - (steps + 1) / 2)
+        return mean, steps
 
-    def regularization(self, callback: keras.callbacks.Callback, steps: int = 0) -> float:
-        """Return the sum of the weights' regularization terms that ``monitor`` includes."""
-        if self.monitor != "loss":
-            return 0.0
-        self._age += steps
-        if self._age >= self.refresh:
-            regularized = [
-                v for v in callback.model.trainable_variables if getattr(v, "regularizer", None)
-            ]
-            self._terms = sum(float(ops.convert_to_numpy(v.regularizer(v))) for v in regularized)
-            # Without regularizers, never compute again.
-            self._age = 0 if regularized else -math.inf
-        return self._terms
+    def _compute_terms(self, model: keras.Model, mean: float) -> None:
+        """Compute the sum of the weights' regularization terms, and choose when to do so again."""
+        regularized = [v for v in model.trainable_variables if getattr(v, "regularizer", None)]
+        if not regularized:
+            self._age = -math.inf  # never again
+            return
+        terms = sum(ops.cast(v.regularizer(v), "float32") for v in regularized)
+        before, self._terms = self._terms, float(ops.convert_to_numpy(terms))
+        if math.isfinite(self._age):
+            self._slope = (self._terms - before) / self._age
+            allowed = ACCURACY * abs(mean - self._terms)
+            most = min(2 * self._interval, self.refresh)
+            slow = abs(self._slope) * most <= allowed
+            self._interval = most if slow else max(1, int(allowed / abs(self._slope)))
+        self._age = 0

@@ -21,6 +21,8 @@ OPTIONAL = ("entry", "dataset", "split", "time_unit", *OF_SLIDES)
 # The most further rows that one line lists.
 MOST_ROWS = 5
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")
+# A date such as 20200512, which would be a number.
+_COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0)?")
 
 
 class Problems:
@@ -148,18 +150,22 @@ def _number(cell: Any) -> float:
 
 
 def is_blank(cell: object) -> bool:
-    """Return whether a cell is empty: None, NaN or white space."""
-    return cell is None or cell != cell or not str(cell).strip()
+    """Return whether a cell is empty: None, NaN, NA or white space."""
+    return cell is None or cell is pd.NA or cell != cell or not str(cell).strip()
 
 
 def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -> pd.Series:
     times = cells.map(_number).astype(float)
-    for row, cell in cells[~((times >= 0) & np.isfinite(times))].items():
+    # Dates such as 20200512, as numbers.
+    dates = times.between(19_000_101, 20_991_231)
+    if dates.any():
+        dates &= cells.map(lambda cell: bool(_COMPACT_DATE.fullmatch(str(cell).strip())))
+    for row, cell in cells[~((times >= 0) & np.isfinite(times)) | dates].items():
         if is_blank(cell):
             found.add(row, f"{name} is missing{if_missing}")
         elif times[row] < 0:
             found.add(row, f"{name} is negative", f"{name} {cell!r} is negative")
-        elif _DATE.fullmatch(str(cell).strip()):
+        elif dates[row] or _DATE.fullmatch(str(cell).strip()):
             text = f"{name} {cell!r} is a date"
             found.add(
                 row,

@@ -43,7 +43,8 @@ def read_tables(
         ValueError: The export has no table, a table cannot be read, or the archive is damaged.
     """
     if isinstance(path, pd.DataFrame):
-        cells = path.fillna("").astype(str).apply(lambda column: column.str.strip())
+        cells = path.astype(object).where(path.notna(), "").astype(str)
+        cells = cells.apply(lambda column: column.str.strip())
         return {"the table": cells.astype(object)}
     path = Path(path)
     if path.is_dir():

@@ -126,8 +126,8 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
         event |= first.notna()
         # A relapse after the last visit counts for the living. After death it must be an error.
         days = first.where(first.lt(days) | ~p["dead"]).fillna(days)
-    # In these cases even the end of follow-up is unknown.
-    missing[~p["dead"] & p["last"].isna()] = "no days_to_last_follow_up"
+    # In these cases the end of follow-up is unknown, but of the living a relapse may be known.
+    missing[~p["dead"] & days.isna()] = "no days_to_last_follow_up"
     missing[p["dead"] & p["death"].isna()] = "dead without days_to_death"
     missing[p["alive"] & p["death"].notna()] = "alive, but with days_to_death"
     missing[~p["dead"] & ~p["alive"]] = "vital status unknown"

@@ -19,6 +19,7 @@ from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blan
 from survival.cohort.spelling import (
     check_datasets,
     decimal_points,
+    plain_cells,
     standard_columns,
     standard_events,
 )
@@ -207,6 +208,7 @@ class Cohort:
             raise ValueError(f"{source} has more than one column named {some(map(repr, twice))}")
         if not frame.index.is_unique:  # Frames that were concatenated.
             frame = frame.reset_index(drop=True)
+        frame = plain_cells(frame)
         frame = standard_columns(frame, time, event)
         # Also the times of other endpoints, which a cohort keeps for later.
         times = {"time", *(name for name in frame.columns if str(name).endswith("_time"))}

@@ -21,6 +21,7 @@ CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no e
 # cBioPortal's statuses: 1:DECEASED, 0:LIVING.
 _CODED = re.compile(r"([01])\s*:.*")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
+_POINTS = re.compile(r"[1-9]\d{0,2}(\.\d{3})+")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
@@ -118,22 +119,48 @@ def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Ser
     )
 
 
+def plain_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame without the types of pandas' extensions (nullable, Arrow, categorical)."""
+    plain = frame.copy()
+    for name in frame:
+        if isinstance(frame[name].dtype, pd.api.extensions.ExtensionDtype):
+            plain[name] = frame[name].astype(object).where(frame[name].notna(), None)
+    return plain
+
+
 def decimal_points(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """Return a table in which decimal commas are replaced by decimal points.
 
     A comma that may separate thousands stays, and is reported as a problem later: in a file whose
     cells are separated by commas, and in a column such as 1,234 in which every comma is followed
     by three digits.
+
+    Warns:
+        UserWarning: If every point of a column may separate thousands, as in 365 and 1.234.
     """
     if table.attrs.get("delimiter", ",") == ",":
         return table
     table = table.copy()
     for name in columns:
+        if name in table:
+            _warn_of_points(name, table[name])
         if name in table and not _may_be_thousands(table[name]):
             table[name] = table[name].map(
                 lambda cell: cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
             )
     return table
+
+
+def _warn_of_points(name: str, cells: pd.Series) -> None:
+    with_point = [cell for cell in cells if "." in cell]
+    whole = [cell for cell in cells if cell.isdecimal()]
+    # A column of decimal numbers has others than whole ones and those with three decimals.
+    if with_point and whole and all(map(_POINTS.fullmatch, with_point)):
+        warnings.warn(
+            f"column {name!r}: {with_point[0]} is read as a decimal number, although {whole[0]} "
+            "is a whole one; if the point separates thousands, leave it out",
+            stacklevel=5,
+        )
 
 
 def _may_be_thousands(cells: pd.Series) -> bool:

@@ -243,17 +243,32 @@ def test_other_endpoints_of_gdc(tmp_path):
         case("TCGA-AA-0005", last="800"),
         case("TCGA-AA-0006", last="100", recurrence="250"),  # after the last visit
         case("TCGA-AA-0007", "Dead", death="300", cause="Unknown", recurrence="310"),
+        case("TCGA-AA-0008", recurrence="90"),  # without a last visit
     )
     known = quiet(path, ("DSS",))
     assert known.table["DSS_event"].tolist() == [True, False, False, False, False]
     unknown = dict.fromkeys(("TCGA-AA-0003", "TCGA-AA-0007"), "DSS: dead without cause_of_death")
-    assert known.left_out == unknown
+    assert known.left_out == unknown | {"TCGA-AA-0008": "DSS: no days_to_last_follow_up"}
     known = quiet(path, ("PFS",)).table
-    assert (known["PFS_time"] * DAYS).tolist() == pytest.approx([200, 500, 400, 100, 800, 250, 300])
-    assert known["PFS_event"].tolist() == [True, True, True, True, False, True, True]
+    days = [200, 500, 400, 100, 800, 250, 300, 90]
+    assert (known["PFS_time"] * DAYS).tolist() == pytest.approx(days)
+    assert known["PFS_event"].tolist() == [True, True, True, True, False, True, True, True]
     both = quiet(path, ("OS", "DSS"))
     assert "TCGA-AA-0003" not in both.table.index
     assert (both.table["OS_event"].sum(), both.table["DSS_event"].sum()) == (2, 1)
+
+
+def test_frames_may_have_nullable_and_categorical_columns():
+    frame = pd.DataFrame(
+        {
+            "case_submitter_id": ["TCGA-AA-0001", "TCGA-AA-0002"],
+            "vital_status": pd.Categorical(["Dead", "Alive"]),
+            "days_to_death": [100, None],
+            "days_to_last_follow_up": [None, 50],
+        }
+    ).convert_dtypes()
+    known = quiet(frame).table
+    assert known["OS_time"].tolist() == pytest.approx([100 / DAYS, 50 / DAYS])
 
 
 def test_an_export_without_recurrences_has_no_pfs(tmp_path):

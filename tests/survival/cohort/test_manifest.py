@@ -1,6 +1,7 @@
 """The manifest: all problems are reported at once with their rows, and a cohort is immutable."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -102,6 +103,32 @@ def test_decimal_commas_are_read_if_cells_are_not_separated_by_commas(tmp_path):
     assert "no thousands separator" in problem
 
 
+def test_a_point_that_may_separate_thousands_is_read_with_a_warning(tmp_path):
+    text = "slide;patient;time;event\na;P;365;1\nb;Q;{};0\n"
+    with pytest.warns(UserWarning, match="'time': 1.234 is read as a decimal .* although 365 is"):
+        assert Cohort.read(write(tmp_path, text.format("1.234"))).time.tolist() == [365, 1.234]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Cohort.read(write(tmp_path, text.format("1.23")))
+
+
+@pytest.mark.parametrize("types", ["numpy_nullable", "pyarrow"])
+def test_frames_with_the_types_of_pandas_extensions(types):
+    if types == "pyarrow":
+        pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(
+        {"slide": ["a", "b"], "patient": ["P", "Q"], "time": [1.5, 2], "event": [1, 0]}
+    )
+    frame = frame.assign(stage=["I", None], split=pd.Categorical(["train", "train"]))
+    cohort = Cohort.from_frame(frame.convert_dtypes(dtype_backend=types))
+    assert cohort.time.tolist() == [1.5, 2] and cohort.event.tolist() == [True, False]
+    assert cohort.further["stage"].tolist() == ["I", ""]
+    assert cohort.split.tolist() == ["train", "train"]
+    missing = frame.assign(time=[1.5, None]).convert_dtypes(dtype_backend=types)
+    with pytest.raises(ManifestError, match="time is missing"):
+        Cohort.from_frame(missing)
+
+
 def test_column_names_match_in_any_case(tmp_path):
     cohort = Cohort.read(write(tmp_path, "Slide,PATIENT,Time,Event,Split\na,P,1,1,train\n"))
     assert (cohort.slide.tolist(), cohort.split.tolist()) == (["a"], ["train"])
@@ -126,7 +153,7 @@ def test_all_times_have_the_same_unit(tmp_path):
     assert problem == "the unit of time must be the same in all rows, not days, months"
 
 
-@pytest.mark.parametrize("date", ["2019-03-04", "4.3.2019", "03/04/19"])
+@pytest.mark.parametrize("date", ["2019-03-04", "4.3.2019", "03/04/19", "20190304"])
 def test_a_date_instead_of_a_time_is_recognized(tmp_path, date):
     (problem,) = problems_of(write(tmp_path, f"slide,patient,time,event\na,P,{date},1\n"))
     assert f"time {date!r} is a date; give the time from diagnosis" in problem

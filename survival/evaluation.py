@@ -45,6 +45,9 @@ def evaluate(
         ValueError: An image is missing or does not have the network's input size; one slide
             belongs to two patients; slides to evaluate (the split ``test``, or all if there is
             none) were in the network's training or validation split; or the unit of time differs.
+
+    Warns:
+        UserWarning: If the images have another scale than those the network was trained on.
     """
     run = run if isinstance(run, Run) else Run(run)
     if not name or Path(name).name != name or name.startswith("."):
@@ -65,6 +68,7 @@ def evaluate(
             f"in {images} have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the slides with "
             f"--canvas {wanted[1]}x{wanted[0]}"
         )
+    pictures.warn_of_scales(run.settings.get("microns_per_pixel"))
     table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
     table = table.assign(time_column=cohort.time_column, event_column=cohort.event_column)
     (run.path / EVALUATIONS).mkdir(exist_ok=True)

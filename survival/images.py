@@ -7,6 +7,7 @@ import csv
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from resbuilder.common.words import count, some
 from survival.cohort.duplicates import contents_of_files
 from survival.names import MANIFEST, NOTES, find_slides
+from survival.scale import differ
 
 # If all decoded images need at most CACHE bytes, they are kept in memory. Otherwise several threads
 # decode them each time.
@@ -39,6 +41,7 @@ class CanvasImages:
         paths: The images' files, in the order of the slides.
         contents: A text for each slide that is the same for copies of one slide, ``""`` if
             unknown.
+        scales: µm per pixel of each image, float array (n,), NaN if unknown.
         shape: Height, width and channels of every image.
 
     Raises:
@@ -52,7 +55,9 @@ class CanvasImages:
             raise ValueError(
                 f"the folder of images {folder} does not exist; run `survival preprocess` first"
             )
-        self.paths, self.contents = _find(self.folder, list(slides))
+        self.paths, notes = _find(self.folder, list(slides))
+        self.contents = [_content(n) for n in notes]
+        self.scales = np.array([float(n.get("output_mpp_x") or "nan") for n in notes])
         sizes = {path: _size(path) for path in self.paths}
         if len(set(sizes.values())) > 1:
             first, *others = dict.fromkeys(sizes.values())
@@ -74,7 +79,38 @@ class CanvasImages:
         picked = np.arange(len(self.paths))[rows]
         chosen.paths = [self.paths[i] for i in picked]
         chosen.contents = [self.contents[i] for i in picked]
+        chosen.scales = self.scales[picked]
         return chosen
+
+    @property
+    def scale(self) -> float | None:
+        """Median of the known scales in µm per pixel, None if none is known."""
+        known = self.scales[np.isfinite(self.scales)]
+        return round(float(np.median(known)), 4) if len(known) else None
+
+    def warn_of_scales(self, expected: float | None = None) -> None:
+        """Warn if the images have different scales, or other ones than those expected.
+
+        Args:
+            expected: µm per pixel of the images that a network was trained on, None if unknown.
+        """
+        known = self.scales[np.isfinite(self.scales)]
+        if not len(known):
+            return
+        ends = dict.fromkeys(f"{scale:.3g}" for scale in (known.min(), known.max()))
+        has = f"the images in {self.folder} have {' to '.join(ends)} µm per pixel"
+        if differ(known):
+            warnings.warn(
+                f"{has}, so a network sees their tissue at different sizes; `survival preprocess "
+                "--mpp` gives all images the same scale",
+                stacklevel=3,
+            )
+        elif expected is not None and differ([expected, *known]):
+            warnings.warn(
+                f"{has}, but the network was trained on images of {expected:.3g}, so it sees "
+                "tissue at another size; preprocess these slides with the same --mpp",
+                stacklevel=3,
+            )
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the images' names and file sizes, to recognize other images."""
@@ -105,8 +141,8 @@ def at_a_time(shape: tuple[int, int, int]) -> int:
     return max(1, PIXELS // (shape[0] * shape[1]))
 
 
-def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
-    """Return the image of each slide, and a text that is the same for copies of one slide."""
+def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[dict]]:
+    """Return the image of each slide, and what is noted on it (the columns of the manifest)."""
     if not slides:
         raise ValueError("the cohort has no slides")
     manifest = folder / MANIFEST
@@ -116,7 +152,7 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
         missing = [s for s, path in zip(slides, paths, strict=True) if not os.path.isfile(path)]
         _refuse(missing, f"no image in {folder}, which has no {MANIFEST} (run `survival "
                 "preprocess` first)")  # fmt: skip
-        return paths, [_noted_content(path) or contents_of_files([path])[0] for path in paths]
+        return paths, [_noted(path) for path in paths]
     listed = _rows(manifest)
     files = find_slides(slides, listed, str(manifest))
     rows = {slide: listed[file] for slide, file in files.items()}
@@ -129,7 +165,7 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[str]]:
     _refuse(outside, f"an image outside of {folder} according to {manifest}")
     missing = [s for s in slides if not os.path.isfile(folder / rows[s]["output"])]
     _refuse(missing, f"no image in {folder}; run `survival preprocess` again")
-    return [folder / rows[s]["output"] for s in slides], [_content(rows[s]) for s in slides]
+    return [folder / rows[s]["output"] for s in slides], [rows[s] for s in slides]
 
 
 def _refuse_same_image(slides: list[str], paths: list[Path]) -> None:
@@ -143,15 +179,17 @@ def _refuse_same_image(slides: list[str], paths: list[Path]) -> None:
             )
 
 
-def _noted_content(path: Path) -> str:
-    """Return the content of the slide as its image notes it, ``""`` if it does not."""
+def _noted(path: Path) -> dict:
+    """Return what is noted in an image; with another image only a text for its content."""
+    notes: dict = {}
     try:
         with Image.open(path) as image:
-            return json.loads(image.info[NOTES]).get("content") or ""
+            notes = json.loads(image.info[NOTES])
     except (OSError, SyntaxError, KeyError, ValueError, AttributeError):
-        return ""
+        pass
     except Image.DecompressionBombError:
-        return ""  # _size refuses it with a message.
+        return {}  # _size refuses it with a message.
+    return notes if notes.get("content") else notes | {"content": contents_of_files([path])[0]}
 
 
 def _content(row: dict) -> str:

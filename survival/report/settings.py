@@ -16,6 +16,7 @@ NOT_COMPARED = (
     "cohort_sha256",
     "images",
     "images_sha256",
+    "microns_per_pixel",
     "backend",
     "strategy",
     "kept_epoch",

@@ -7,6 +7,7 @@ import csv
 import errno
 import json
 import os
+import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -17,9 +18,12 @@ from resbuilder.common.files import atomically, only_writer, remove_leftovers
 from resbuilder.common.words import count
 from survival.checks import number, whole_number
 from survival.names import MANIFEST
+from survival.scale import differ
 from survival.slides.contact_sheet import write_contact_sheets
+from survival.slides.identity import TilesHash, content_of
 from survival.slides.listing import PROVENANCE, Job, list_jobs
 from survival.slides.preprocess import file_state, preprocess_slide, read_provenance
+from survival.slides.reading import open_slide
 from survival.slides.settings import CANVAS, Settings
 from survival.slides.workers import run_isolated
 
@@ -48,9 +52,10 @@ def preprocess_slides(
 ) -> list[dict]:
     """Convert slides to images, and write ``manifest.csv`` and contact sheets.
 
-    A second call makes only what is missing: incomplete images, images made from another version
-    of the file, and slides that failed. Images made with other settings are replaced only with
-    ``overwrite``. Each image stores its provenance, so this works however the first call ended.
+    A second call makes only what is missing: incomplete images, and slides that failed. Images made
+    with other settings, or from another slide, are replaced only with ``overwrite``. Each image
+    stores its provenance, so this works however the first call ended. The finished image of a slide
+    that cannot be reached now is kept, with a note.
 
     Args:
         source: Slides and folders of slides, or a CSV manifest; see :func:`.listing.list_jobs`.
@@ -66,7 +71,7 @@ def preprocess_slides(
         root: Folder to which a manifest's paths are relative; by default the manifest's folder.
         workers: Slides processed at the same time, each in a separate process.
         timeout: Seconds without progress after which a slide fails.
-        overwrite: Whether images made with other settings are made again.
+        overwrite: Whether images made with other settings, or from another slide, are made again.
         ray: ``HOST:PORT`` of a Ray cluster, whose nodes read the slides and write the images under
             the same paths; or ``"local"`` for an embedded Ray with ``workers`` cores.
         progress: Called with the number of finished slides (with fractions) and the total.
@@ -78,9 +83,12 @@ def preprocess_slides(
 
     Raises:
         ValueError: Settings or the manifest are invalid; two slides have the same name; ``out``
-            holds other files, or images made with other settings, or is being written by another
-            process; or Ray is missing. No image is written then.
+            holds other files, or images made with other settings or from other slides, or is being
+            written by another process; or Ray is missing. No image is written then.
         OSError: ``out`` cannot be written, because of missing space or permission.
+
+    Warns:
+        UserWarning: If the images have different scales in µm per pixel.
     """
     out = Path(out)
     workers = whole_number("workers", workers)
@@ -115,6 +123,14 @@ def preprocess_slides(
         ordered = [rows[i] for i in range(len(jobs))]
         _write_manifest(out / MANIFEST, ordered)
         write_contact_sheets(ordered, out, threads)
+    made = [row["output_mpp_x"] for row in ordered if row["output_mpp_x"]]
+    if differ(made):
+        warnings.warn(
+            f"the images have different scales, from {min(made):.3g} to {max(made):.3g} µm per "
+            f"pixel, so a network sees their tissue at different sizes (column output_mpp_x of "
+            f"{out / MANIFEST}); --mpp gives all images the same scale",
+            stacklevel=2,
+        )
     return ordered
 
 
@@ -169,7 +185,8 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
     With ``hash``, an image without a hash of the slide's file is not up to date.
 
     Raises:
-        ValueError: The image was made with other settings, and ``overwrite`` is false.
+        ValueError: The image was made with other settings or from another slide, and ``overwrite``
+            is false.
     """
     provenance = read_provenance(out / job.output)
     if provenance is None:
@@ -185,10 +202,33 @@ def _finished(job: Job, out: Path, overwrite: bool, hash: bool) -> dict | None:
         )
     try:
         state = file_state(job.source)
-    except OSError:
-        return None
-    hashed = provenance.get("hash") or not hash
-    return provenance if hashed and state.items() <= provenance.items() else None
+    except OSError as error:
+        # On a drive that is not mounted, for example.
+        note = f"its file cannot be read now ({error.strerror}), and the finished image is kept"
+        return provenance | {"notes": "; ".join(filter(None, [provenance.get("notes"), note]))}
+    if state.items() <= provenance.items():
+        return provenance if provenance.get("hash") or not hash else None
+    if not overwrite and _is_another(job.source, state, provenance):
+        raise ValueError(
+            f"{out / job.output} was made from another slide than {job.source} is now: give "
+            "--overwrite to replace such images, or choose another folder"
+        )
+    return None
+
+
+def _is_another(slide: Path, state: dict, provenance: dict) -> bool:
+    """Return whether a file with a new size or time is another slide than an image was made from.
+
+    False if it is damaged: then it fails with a reason.
+    """
+    content = provenance.get("content") or ""
+    if not content.startswith("quickhash:"):
+        return state["bytes"] != provenance.get("bytes")
+    try:
+        with open_slide(slide) as opened:
+            return content_of(opened, state["bytes"], TilesHash()) != content
+    except (OSError, ValueError):
+        return False
 
 
 def _other(settings: dict, than: dict) -> str:
@@ -209,8 +249,18 @@ def _row(job: Job, provenance: dict) -> dict:
 
 def _failure(job: Job, reason: str, out: Path) -> dict:
     # An older image, of other settings or another file, must not be mistaken for this slide's.
-    (out / job.output).unlink(missing_ok=True)
+    if not _is_of(job, out):
+        (out / job.output).unlink(missing_ok=True)
     return _unfinished(job, " ".join(reason.split()))
+
+
+def _is_of(job: Job, out: Path) -> bool:
+    """Return whether the image on disk has the job's settings and is of its unchanged slide."""
+    with contextlib.suppress(OSError, ValueError):
+        before = read_provenance(out / job.output) or {}
+        same = before.get("settings") == job.settings.record()
+        return same and file_state(job.source).items() <= before.items()
+    return False
 
 
 def _unfinished(job: Job, reason: str = "interrupted: run the command again") -> dict:

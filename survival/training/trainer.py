@@ -34,7 +34,9 @@ from survival.training.settings import TrainingSettings
 
 COHORT = "cohort.csv"
 # Entries that are recorded but may differ when a training is resumed.
-_CIRCUMSTANCES = ("images", "strategy", "backend", "versions", "kept_epoch", "chosen_by")
+_CIRCUMSTANCES = (
+    *("images", "microns_per_pixel", "strategy", "backend", "versions", "kept_epoch", "chosen_by"),
+)
 
 
 def train(
@@ -81,6 +83,7 @@ def train(
     number = devices(settings.strategy, settings.batch_size)
     pictures = CanvasImages(images, cohort.slide)
     check_contents(cohort, pictures.contents)
+    pictures.warn_of_scales()
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
     with only_writer(out):
@@ -211,6 +214,7 @@ def _record(cohort: Cohort, pictures: CanvasImages, settings: TrainingSettings) 
         "event_column": cohort.event_column,
         "time_unit": cohort.time_unit,
         "canvas": [pictures.shape[1], pictures.shape[0]],
+        "microns_per_pixel": pictures.scale,
         "cohort_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "images": str(pictures.folder.absolute()),
         "images_sha256": pictures.fingerprint(),

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -127,6 +128,65 @@ def test_an_older_image_is_removed_if_its_slide_fails(folder, tmp_path):
     assert not (out / "two.png").exists() and (out / "one.png").exists()
     (folder / "two.tif").unlink()  # removed by the user: not an error
     assert "two.tif" not in by_slide(preprocess_slides(folder, out, **SMALL))
+
+
+def test_a_finished_image_is_kept_while_its_slide_cannot_be_reached(folder, tmp_path):
+    out, away = tmp_path / "out", tmp_path / "away"
+    (tmp_path / "links").mkdir()
+    for name in ("one.tif", "two.tif"):
+        (tmp_path / "links" / name).symlink_to(folder / name)
+    preprocess_slides(tmp_path / "links", out, **SMALL)
+    before = files(out)
+    folder.rename(away)  # a drive that is not mounted
+    rows = preprocess_slides(tmp_path / "links", out, **SMALL)
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert "cannot be read now" in rows[0]["notes"] and "is kept" in rows[0]["notes"]
+    assert files(out)["one.png"] == before["one.png"]
+    away.rename(folder)
+    preprocess_slides(tmp_path / "links", out, **SMALL)
+    assert files(out) == before
+
+
+def test_a_finished_image_is_kept_if_adding_a_hash_fails(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder, out, **SMALL)
+    before = {name: data for name, data in files(out).items() if name.endswith(".png")}
+    rows = preprocess_slides(folder, out, **SMALL, hash=True, timeout=0.001)
+    assert {row["status"] for row in rows} == {"failed"}
+    assert before.items() <= files(out).items()
+    assert {row["status"] for row in preprocess_slides(folder, out, **SMALL)} == {"ok"}
+
+
+def test_another_slide_of_the_same_name_replaces_an_image_only_with_overwrite(folder, tmp_path):
+    out = tmp_path / "out"
+    preprocess_slides(folder / "one.tif", out, **SMALL)
+    before = files(out)
+    other = folder / "b" / "one.tif"
+    with pytest.raises(ValueError, match="one.png was made from another slide .*--overwrite"):
+        preprocess_slides(other, out, **SMALL)
+    assert files(out) == before
+    preprocess_slides(other, out, **SMALL, overwrite=True)
+    assert files(out)["one.png"] != before["one.png"]
+
+
+def test_images_of_different_scales_are_made_with_a_warning(tmp_path, tissue, write_tiff):
+    for name, per_cm in (("a.tif", 20_000), ("b.tif", 40_000)):
+        resolution = {"resolution": (per_cm, per_cm), "resolutionunit": "CENTIMETER"}
+        write_tiff(tmp_path / name, [tissue[900:1300, 900:1400]], **resolution)
+    slides = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    with pytest.warns(UserWarning, match="different scales, from 2 to 4 µm per pixel"):
+        preprocess_slides(slides, tmp_path / "out", **SMALL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preprocess_slides(slides, tmp_path / "same", mpp=8, canvas=(80, 60))
+    assert CanvasImages(tmp_path / "out", ["a.tif", "b.tif"]).scales.tolist() == [4, 2]
+    (tmp_path / "out" / "manifest.csv").unlink()  # then the images' own notes count
+    images = CanvasImages(tmp_path / "out", ["a.tif", "b.tif"])
+    assert images.scales.tolist() == [4, 2] and images.scale == 3
+    with pytest.warns(UserWarning, match="2 to 4 µm per pixel, so a network sees"):
+        images.warn_of_scales()
+    with pytest.warns(UserWarning, match="have 2 µm per pixel, but .* was trained on images of 4"):
+        images.select(np.array([1])).warn_of_scales(4)
 
 
 @pytest.mark.faults

@@ -295,9 +295,9 @@ def split(data: Any) -> tuple[Any, Any]:
         return images, None
     if all(np.ndim(leaf) == 0 for leaf in keras.tree.flatten(labels)):
         labels = np.asarray(labels)  # a list of numbers
-    many, labelled = ({len(leaf) for leaf in keras.tree.flatten(part)} for part in (images, labels))
-    if len(many | labelled) > 1:
-        counts = (" or ".join(map(str, sorted(found))) for found in (many, labelled))
+    lengths = [{len(leaf) for leaf in keras.tree.flatten(part)} for part in (images, labels)]
+    if len(set.union(*lengths)) > 1:
+        counts = (" or ".join(map(str, sorted(found))) for found in lengths)
         raise ValueError("data has {} images, but {} labels".format(*counts))
     return images, labels
 

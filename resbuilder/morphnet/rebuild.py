@@ -138,7 +138,7 @@ class _Builder:
     def top(self) -> keras.Model:
         model, _ = self.visit(self.graph.model, None, "")
         assert model is not None
-        # Not before, because freezing a model freezes all that is in it.
+        # At the end, because freezing a model freezes all that is in it.
         _freeze_like(model, self.graph.model)
         return model
 

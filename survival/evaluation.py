@@ -70,7 +70,11 @@ def evaluate(
         )
     pictures.warn_of_scales(run.settings.get("microns_per_pixel"))
     table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
-    table = table.assign(time_column=cohort.time_column, event_column=cohort.event_column)
+    table = table.assign(
+        time_column=cohort.time_column,
+        event_column=cohort.event_column,
+        microns_per_pixel=pictures.scales,
+    )
     (run.path / EVALUATIONS).mkdir(exist_ok=True)
     write_table(run.path / EVALUATIONS / f"{name}.csv", table)
     return table

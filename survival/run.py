@@ -86,7 +86,8 @@ class Run:
         """Tables like :attr:`predictions` for other cohorts, by the names of the evaluations.
 
         They also have the names of the columns ``time`` and ``event`` in the manifest, as
-        ``time_column`` and ``event_column``.
+        ``time_column`` and ``event_column``, and the scale of each image, ``microns_per_pixel``
+        (NaN if unknown).
         """
         files = sorted((self.path / EVALUATIONS).glob("*.csv"))
         return {file.stem: _read(file) for file in files if not is_temporary(file)}
@@ -191,6 +192,8 @@ def _read(path: Path) -> pd.DataFrame:
             table = table.astype({"entry": float})
             if not entry_fits(table["time"], table["entry"]).all():
                 raise ValueError("an entry is neither 0 nor a number before the time")
+        if (scale := "microns_per_pixel") in table:
+            table[scale] = pd.to_numeric(table[scale])  # "" becomes NaN
         return table.astype({"event": int})
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
 from survival.run import EVALUATIONS, Run, follow_up, judged, known_patients
+from survival.scale import differ
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def _evaluation_block(name: str, run: Run) -> Block:
             what = "has no slides" if rows.empty else "has risk scores that are not finite"
             notes.append(f"{name}: the evaluation of {cohort} {what}, so it is left out.")
             continue
-        notes += _other_columns(name, run, cohort, rows)
+        notes += _other_columns(name, run, cohort, rows) + _other_scale(name, run, cohort, rows)
         if known := known_patients(slides, rows):
             notes.append(
                 f"{name}: {len(known)} of {rows['patient'].nunique()} patients of {cohort} have "
@@ -252,6 +253,25 @@ def _other_columns(name: str, run: Run, cohort: str, rows: pd.DataFrame) -> list
         f"{name}: trained on the columns {' and '.join(map(str, trained))}, but {cohort} is "
         f"evaluated on {' and '.join(evaluated)}. If these are different endpoints, the results "
         "must not be compared."
+    ]
+
+
+def _other_scale(name: str, run: Run, cohort: str, rows: pd.DataFrame) -> list[str]:
+    """Return a note if the images of an evaluation have another scale than those of the training.
+
+    Runs and evaluations of version 0.1.0 do not know their scale.
+    """
+    trained = run.settings.get("microns_per_pixel")
+    if trained is None or "microns_per_pixel" not in rows:
+        return []
+    evaluated = rows["microns_per_pixel"].dropna()
+    if evaluated.empty or not differ([trained, *evaluated]):
+        return []
+    ends = dict.fromkeys(f"{scale:.3g}" for scale in (evaluated.min(), evaluated.max()))
+    return [
+        f"{name}: trained on images of {trained:.3g} µm per pixel, but those of {cohort} have "
+        f"{' to '.join(ends)}. The network sees their tissue at another size, so the results say "
+        "as much about the scale as about the scanner."
     ]
 
 

@@ -132,3 +132,21 @@ def test_scores_as_json_are_those_of_the_table(evaluate):
     assert (
         json.loads(unjudged.stdout)["scores"] is None and "no C-index and AUROC" in unjudged.stderr
     )
+
+
+def test_images_of_another_scale_are_evaluated_with_a_warning_and_a_note(evaluate, tmp_path):
+    call, out = evaluate
+    write_settings(out, {"time_column": "time", "event_column": "event", "microns_per_pixel": 16.0})
+    rows = "".join(f"s{n}.svs,s{n}.png,ok,8\n" for n in range(30))
+    manifest = "slide,output,status,output_mpp_x\n" + rows
+    (tmp_path / "images" / "manifest.csv").write_text(manifest)
+    result = call(np.arange(30) % 3 == 0)
+    assert result.exit_code == 0, result.output
+    said = "have 8 µm per pixel, but the network was trained on images of 16"
+    assert said in " ".join(result.stderr.split())
+    header = "epoch,loss,val_loss,val_cindex,seconds"
+    (out / HISTORY).write_text(f"{header}\n1,0.5,0.5,0.5,1\n")
+    report = CliRunner().invoke(main, ["report", str(out), "--out", str(tmp_path / "r.html")])
+    assert report.exit_code == 0, report.output
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "trained on images of 16 µm per pixel, but those of cohort have 8" in page

@@ -24,6 +24,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
         graph = ChannelGraph(model)
         return ChannelCost(graph, "flops").total(np.ones(graph.size, bool))
 
+    registered = dict(rules._REGISTERED)
     try:
         for block in blocks:
             exec(compile(block, str(GUIDE), "exec"), names)
@@ -32,6 +33,7 @@ def test_the_code_of_the_guide_runs(tmp_path, monkeypatch, capsys):
                 assert accuracy(names["small"]) > 0.5
     finally:
         rules._REGISTERED.clear()
+        rules._REGISTERED.update(registered)
     assert (tmp_path / "small.keras").exists()
     assert "outputs on 397 images changed by" in capsys.readouterr().out
     assert flops(names["small"]) < flops(names["network"])

@@ -26,14 +26,15 @@ def parts(
         limit: Number of training images to use, or None for all.
         trained: ``"nine tenths"`` or ``"all"``. With all, the validation images are trained, too,
             so only the test accuracy means something.
-        pixels: The range to which the pixels are scaled, ``"-1 to 1"`` or ``"0 to 1"``.
+        pixels: How pixels are scaled: ``"-1 to 1"``, ``"0 to 1"``, or ``"standardized"`` to mean 0
+            and standard deviation 1 of each channel.
 
     Returns:
         The three parts. A tenth of the training images is held out for validation, the same for
         every seed of a training.
     """
-    divisor, shift = {"-1 to 1": (127.5, 1), "0 to 1": (255, 0)}[pixels]
     data = load(dataset, data_dir)
+    divisor, shift = _scaling(data.x_train, pixels)
     split = Split.stratified(data.y_train, fraction=0.1, seed=0)
 
     def scaled(x, y, indices=slice(None)):
@@ -46,3 +47,11 @@ def parts(
         "validation": scaled(data.x_train, data.y_train, split.validation),
         "test": scaled(data.x_test, data.y_test),
     }
+
+
+def _scaling(x: np.ndarray, pixels: str) -> tuple:
+    """Return the divisor of the pixels, and what is subtracted from the quotient."""
+    if pixels == "standardized":
+        mean, deviation = (f(x, (0, 1, 2), dtype=np.float32) for f in (np.mean, np.std))
+        return deviation, mean / deviation
+    return {"-1 to 1": (127.5, 1), "0 to 1": (255, 0)}[pixels]

@@ -95,6 +95,7 @@ READINGS = (
     Reading(IMAGES, "all of them", "cifar10", CIFAR, {"trained": "all"}),
     Reading(PIXELS, "from −1 to 1", "cifar10", CIFAR, taken=True),
     Reading(PIXELS, "from 0 to 1", "cifar10", CIFAR, {"pixels": "0 to 1"}, epochs=60),
+    Reading(PIXELS, "standardized by channel", "cifar10", CIFAR, {"pixels": "standardized"}),
 )
 
 

@@ -73,7 +73,7 @@ def test_lenet_is_initialized_as_pytorch_does():
         assert_allclose(ours.std(), bound / 3**0.5, rtol=0.15)
 
 
-def test_a_variation_trains_all_images_or_scales_the_pixels_to_0_to_1(job):
+def test_a_variation_trains_all_images_or_scales_the_pixels_differently(job):
     from experiments.phs.trainings import make_loop
 
     usual = make_loop(job, optimizer()).parts
@@ -83,6 +83,9 @@ def test_a_variation_trains_all_images_or_scales_the_pixels_to_0_to_1(job):
     for part, data in usual.items():
         assert (data.x.min(), data.x.max()) == (-1, 1)
         assert_allclose(scaled[part].x, (data.x + 1) / 2, atol=1e-6)
+    standardized = make_loop(job | {"pixels": "standardized", "trained": "all"}, optimizer()).parts
+    x = standardized["train"].x
+    assert (x.dtype, x.mean(), x.std()) == ("float32", pytest.approx(0, abs=1e-4), pytest.approx(1))
 
 
 def test_the_loop_equals_fit(job):

@@ -56,7 +56,7 @@ class Reading:
 
 
 GOAL, FRICTION, BATCH = "breaking at x", "friction", "batch size"
-IMAGES, PIXELS = "training images", "pixels"
+IMAGES, PIXELS, BOTH = "training images", "pixels", "training images and pixels"
 LOSS = "x is the training loss"
 REMAINING = "x is the remaining fraction of the initial loss"
 REDUCTION = "x is the fraction by which the loss has fallen"
@@ -96,6 +96,13 @@ READINGS = (
     Reading(PIXELS, "from −1 to 1", "cifar10", CIFAR, taken=True),
     Reading(PIXELS, "from 0 to 1", "cifar10", CIFAR, {"pixels": "0 to 1"}, epochs=60),
     Reading(PIXELS, "standardized by channel", "cifar10", CIFAR, {"pixels": "standardized"}),
+    Reading(
+        BOTH,
+        "all of them, standardized by channel",
+        "cifar10",
+        CIFAR,
+        {"trained": "all", "pixels": "standardized"},
+    ),
 )
 
 

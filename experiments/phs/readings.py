@@ -71,12 +71,10 @@ def tried(path: Path) -> list[Tried]:
         else:
             found.append(Tried(reading))
     adopted = {
-        (one.reading.question, one.reading.printed): one.difference
-        for one in found
-        if one.reading.taken and one.braked
+        one.reading.printed: one.difference for one in found if one.reading.taken and one.braked
     }
     for one in found:
-        one.adopted = adopted.get((one.reading.question, one.reading.printed))
+        one.adopted = adopted.get(one.reading.printed)
     return found
 
 

@@ -17,6 +17,7 @@ import keras
 
 from resbuilder.config import RACE, SearchConfig
 from resbuilder.datasets import image_sizes
+from resbuilder.keras_session import clear_session
 from resbuilder.progress import step_bar
 from resbuilder.race import (
     Candidate,
@@ -142,7 +143,7 @@ def suggested_epochs(images: int) -> int:
 
 def _timed(candidate: Candidate, data: TrainingData, config: SearchConfig) -> tuple[float, float]:
     """Return the seconds that a training needs before its first step, and the seconds per step."""
-    keras.backend.clear_session()
+    clear_session()
     began = time.monotonic()
     settings = training_config(config, epochs=1, ema=0.99)
     trainer = Trainer(candidate.architecture, data, settings, 0, regularized=False)

@@ -213,6 +213,11 @@ def evaluate_single(
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BalancedAccuracy(classes)],
     )
     result = model.evaluate(images.batches, return_dict=True, verbose=0)
+    if not math.isfinite(result["loss"]):
+        raise ValueError(
+            f"the network {path} has no accuracy on these images, because its outputs are not "
+            "finite; probably its training diverged"
+        )
     scores = {key: float(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
     return scores | {"images": images.count, "part": images.part}
 
@@ -244,10 +249,11 @@ def _of_folder(path: Path, settings: dict) -> _Images:
     folder = folder_of(config.dataset, config.data_dir)
     assert folder is not None
     record = _record(path, other=True)
-    if path.is_dir() and record is None:
+    if record is None or record.files is None:
+        why = ", as in earlier versions" if path.is_dir() else "; give the run folder instead"
         warnings.warn(
-            f"{path} does not record its training images, as in earlier versions, so some of them "
-            "may be among these",
+            f"{path} does not say with which images the network was trained{why}. Some of them may "
+            "be among these",
             stacklevel=3,
         )
     found = read_unseen(folder, config.image_sides, config.ela_quality, config.fit, record)
@@ -287,6 +293,9 @@ def _record(path: Path, other: bool) -> DataRecord | None:
     """Return what a run or a model file says about its data; ``other`` data may be evaluated."""
     if path.is_dir():
         return read_data(path, required=not other)
+    run = path.absolute().parent.parent
+    if run / BEST_MODEL == path.absolute() and (record := read_data(run, required=False)):
+        return record
     card = read_keras_card(model_file(path))
     if card is None or card.reading is None:
         return None

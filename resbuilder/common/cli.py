@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import io
 import json
 import math
 import re
@@ -60,6 +61,10 @@ class Command(click.Command):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command and exit with its status."""
+        for stream in (sys.stdout, sys.stderr):
+            # A character that the output cannot encode must not end a command that has finished.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         warnings.showwarning = lambda message, *_: click.echo(f"Warning: {message}", err=True)
         try:
             kwargs["standalone_mode"] = False

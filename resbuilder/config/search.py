@@ -52,6 +52,7 @@ class SearchConfig(TrainConfig):
         by_method(None, "1,2"),
         "Numbers of blocks per stage to try, separated by commas; a candidate has the same number "
         "in each stage that has blocks",
+        several=True,
     )
     contenders: str | None = option(
         None,
@@ -59,6 +60,7 @@ class SearchConfig(TrainConfig):
         f"{', '.join(CONTENDERS)}, run folders, or JSON files of architectures; each is scaled to "
         "ζ and trained for --total-epochs",
         default_text="none",
+        several=True,
     )
     flops: float = option(1e8, "FLOPs budget per image", symbol="ζ", must_be=POSITIVE)
     rounds: int = option(7, "MorphNet rounds", symbol="n_M", must_be=NOT_NEGATIVE)

@@ -55,9 +55,11 @@ def option(
     choices: tuple[str, ...] | None = None,
     must_be: str | None = None,
     default_text: str | None = None,
+    several: bool = False,
 ) -> Value:
     """Return a field with a default; the other arguments are those of :func:`metadata`."""
-    return field(default=default, metadata=metadata(help, symbol, choices, must_be, default_text))
+    known = metadata(help, symbol, choices, must_be, default_text, several)
+    return field(default=default, metadata=known)
 
 
 def by_method(thesis: Value, race: Value) -> Value:
@@ -71,6 +73,7 @@ def metadata(
     choices: tuple[str, ...] | None = None,
     must_be: str | None = None,
     default_text: str | None = None,
+    several: bool = False,
 ) -> dict[str, Any]:
     """Return what is known of a field.
 
@@ -80,6 +83,8 @@ def metadata(
         choices: The values that it may have.
         must_be: One of the conditions in ``_RANGES``.
         default_text: What ``--help`` shows as the default, where the value does not say it.
+        several: Whether its text has several values, separated by commas, so that a list of them
+            is accepted, too.
     """
     return {
         "help": help,
@@ -87,6 +92,7 @@ def metadata(
         "choices": choices,
         "must_be": must_be,
         "default_text": default_text,
+        "several": several,
     }
 
 
@@ -136,6 +142,8 @@ def checked(f: Field, declared: SettingType, value: Any) -> Any:
         value = str(value)
     if known["must_be"] == SIZE and isinstance(value, int | tuple | list):
         value = "x".join(map(str, value if isinstance(value, tuple | list) else (value,)))
+    if known["several"] and isinstance(value, int | tuple | list) and not isinstance(value, bool):
+        value = ",".join(map(str, value if isinstance(value, tuple | list) else (value,)))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{f.name} must be {_WORDINGS[kind]}, got {value!r}")
     if kind is str and not value.strip():

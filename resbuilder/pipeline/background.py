@@ -26,7 +26,7 @@ from resbuilder.common.processes import process_pool, use_threads, visible_gpus
 from resbuilder.config import SearchConfig
 from resbuilder.pipeline.trainings import Node, Trainings
 from resbuilder.progress import SearchProgress
-from resbuilder.run import RunFolder, TrainingEvent, read_data
+from resbuilder.run import RunFolder, TrainingEvent, read_data, read_environment
 from resbuilder.training import CallbackFactory, TrainingData
 
 
@@ -162,6 +162,7 @@ def train_no_reg(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
     """Execute a training in another process, and save its network for the search."""
+    use_precision_of(folder)
     trainings = Trainings(folder, data_of(folder), None, callbacks)
     return trainings.train_no_reg(node, variant)
 
@@ -210,6 +211,12 @@ def _use_threads(threads: int) -> None:
 
         with contextlib.suppress(RuntimeError):  # TensorFlow has already started in this process.
             tf.config.threading.set_intra_op_parallelism_threads(threads)
+
+
+def use_precision_of(folder: RunFolder[SearchConfig]) -> None:
+    """Use the policy of precision with which a search was begun."""
+    if (begun := read_environment(folder.path).get("precision")) is not None:
+        keras.config.set_dtype_policy(begun)
 
 
 def data_of(folder: RunFolder[SearchConfig]) -> TrainingData:

@@ -17,7 +17,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.common.files import atomically
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.model import load_network
-from resbuilder.pipeline.background import data_of
+from resbuilder.pipeline.background import data_of, use_precision_of
 from resbuilder.pipeline.trainings import Node, Trainings, network_file
 from resbuilder.race import RacePlan, averaging_decay, training_config
 from resbuilder.run import RunFolder, TrainingEvent
@@ -131,4 +131,5 @@ def train_entrant(
     folder: RunFolder[SearchConfig], node: Node, variant: str, callbacks: CallbackFactory | None
 ) -> TrainingEvent:
     """Execute a training in another process."""
+    use_precision_of(folder)
     return RaceTrainings(folder, data_of(folder), None, callbacks).train(node, variant)

@@ -17,6 +17,7 @@ import numpy as np
 
 from resbuilder.architecture import Architecture
 from resbuilder.config import SearchConfig, TrainConfig
+from resbuilder.keras_session import clear_session
 from resbuilder.model import load_network
 from resbuilder.progress import SearchProgress
 from resbuilder.run import RunFolder, TrainingEvent
@@ -154,7 +155,7 @@ class Trainings:
 
     def _clear(self) -> None:
         """Free the memory of unused networks."""
-        keras.backend.clear_session()  # It also collects garbage.
+        clear_session()
 
     def _save(self, trainer: Trainer, node: Node, variant: str) -> None:
         trainer.save(self.folder.models / network_file(node.index, variant))

@@ -76,7 +76,8 @@ class Record(ArchitectureEvent):
 
     def _scores(self, variant: str | None, split: str) -> Scores | None:
         measured = self.evaluation if variant is None else self.trainings.get(variant)
-        if measured is None:
+        # The accuracy of a diverged network is the share of class 0, in journals of version 0.1.0.
+        if measured is None or not getattr(measured, "finite", True):
             return None
         return measured.validation if split == "validation" else measured.test
 

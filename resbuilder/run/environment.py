@@ -48,6 +48,7 @@ def environment() -> dict:
         "python": platform.python_version(),
         "backend": keras.backend.backend(),
         "onednn": onednn(),
+        "precision": precision(),
         "packages": packages,
         "platform": platform.platform(),
         "processor": _processor(),
@@ -57,6 +58,11 @@ def environment() -> dict:
         "accelerators": _accelerators(),
         "commit": _commit(),
     }
+
+
+def precision() -> str:
+    """Return the name of the policy of precision of new layers, such as ``"mixed_bfloat16"``."""
+    return keras.config.dtype_policy().name
 
 
 def onednn() -> str | None:

@@ -25,7 +25,7 @@ from resbuilder.common.files import (
 from resbuilder.common.replacing import check_place, strangers
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.datasets import DataRecord
-from resbuilder.run.environment import environment, onednn, read_environment
+from resbuilder.run.environment import environment, onednn, precision, read_environment
 from resbuilder.run.journal import Journal
 
 #: Version of the format of run folders. Since 2, a run may be a race. Since 3, a run records its
@@ -165,8 +165,9 @@ class Run(RunFolder[C]):
 
         Raises:
             ValueError: If it is not the folder of a search, is damaged, has a newer format, was
-                begun on another backend, is in use by another process, or is an unfinished run of
-                format 1 with a cosine schedule, whose meaning has changed.
+                begun on another backend or with another precision, is in use by another process,
+                or is an unfinished run of format 1 with a cosine schedule, whose meaning has
+                changed.
         """
         written, settings = _read_settings(path, "search")
         config = SearchConfig.from_mapping(settings)
@@ -181,6 +182,11 @@ class Run(RunFolder[C]):
             raise ValueError(
                 f"{path} was begun on {backend}, but Keras runs on {keras.backend.backend()} here, "
                 f"where the numbers would differ; set KERAS_BACKEND={backend}"
+            )
+        if (begun := recorded.get("precision", "float32")) != precision():
+            raise ValueError(
+                f"{path} was begun with the precision {begun}, but here it is {precision()}, with "
+                f'which the numbers would differ; call keras.config.set_dtype_policy("{begun}")'
             )
         if backend == "tensorflow" and recorded.get("onednn") != onednn():
             warnings.warn(

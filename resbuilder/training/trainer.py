@@ -119,12 +119,12 @@ class Trainer:
             seed: Seed of shuffling and augmentation.
             regularize: Whether to use the MorphNet and LayerLasso terms. L2 is always used.
             callbacks: Further Keras callbacks.
-            test: Whether to evaluate on test data; otherwise its loss and accuracy are None.
+            test: Whether to evaluate on test data; otherwise its loss and accuracies are None.
 
         Returns:
             What the journal records: epochs, seconds, whether losses and weights stayed finite,
             the history by epoch, and loss, accuracy and balanced accuracy on validation and test
-            data.
+            data, which are None if the training diverged.
         """
         c = self.config
         strengths = {"l2": c.lambda_l2}
@@ -163,19 +163,25 @@ class Trainer:
             validation = {key: curves[f"val_{key}"][-1] for key in ("accuracy", "loss")}
             balanced = history.get("val_balanced_accuracy", (math.nan,))
             validation["balanced_accuracy"] = _number(balanced[-1])
+        finite = self._finite(history)
         return {
             "epochs": len(history["loss"]),
             "seconds": seconds,
-            "finite": self._finite(history),
+            "finite": finite,
             "history": curves,
-            "validation": validation,
-            "test": self.evaluate("test") if test else {"accuracy": None, "loss": None},
+            "validation": validation if finite else _NOTHING,
+            "test": self.evaluate("test") if test and finite else _NOTHING,
         }
 
     def evaluate(self, part: str) -> dict:
-        """Return loss (cross-entropy only), accuracy and balanced accuracy on a part."""
+        """Return loss (cross-entropy only), accuracy and balanced accuracy on a part.
+
+        All are None if the loss is not finite, because the largest of NaN is class 0.
+        """
         result = self.model.evaluate(self.unchanged(part), return_dict=True, verbose=0)
-        return {key: _number(result[key]) for key in ("accuracy", "loss", "balanced_accuracy")}
+        if not math.isfinite(result["loss"]):
+            return _NOTHING
+        return {key: float(result[key]) for key in _NOTHING}
 
     def shuffled(self, seed: int) -> tuple[Any, list[keras.callbacks.Callback]]:
         """Return training batches for ``model.fit``, and the callbacks that they need."""
@@ -236,6 +242,9 @@ class Trainer:
         losses = [*history["loss"], *history.get("val_loss", ())]
         weights = (keras.ops.convert_to_numpy(w) for w in self.network.weights)
         return bool(np.isfinite(losses).all() and all(np.isfinite(w).all() for w in weights))
+
+
+_NOTHING: dict[str, float | None] = dict.fromkeys(("accuracy", "loss", "balanced_accuracy"))
 
 
 def morphnet_of(network: keras.Model, config) -> NativeRegularizer:

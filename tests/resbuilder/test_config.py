@@ -252,3 +252,13 @@ def test_settings_of_the_other_method_are_refused(settings, message):
     if settings not in ({"method": "race", "rounds": 7},):
         with pytest.raises(ValueError, match=message):
             SearchConfig(dataset="digits", **settings)
+
+
+def test_lists_are_accepted_where_a_text_has_several_values():
+    config = SearchConfig(
+        dataset="digits", method="race", depths=[1, 2], contenders=("resnet-20", "rb-r18")
+    )
+    assert (config.depths, config.contenders) == ("1,2", "resnet-20,rb-r18")
+    assert SearchConfig(dataset="digits", method="race", depths=2).depths == "2"
+    with pytest.raises(ValueError, match="depths must be positive whole numbers"):
+        SearchConfig(dataset="digits", method="race", depths=[1.5])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -9,9 +10,17 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
-from resbuilder import SearchConfig, TrainConfig, build_model, minimal_architecture, search
-from resbuilder.single import load_model, train
+from resbuilder import (
+    SearchConfig,
+    TrainConfig,
+    build_model,
+    minimal_architecture,
+    resume,
+    search,
+)
+from resbuilder.single import evaluate_single, load_model, train
 from resbuilder.start_network import start_architecture
 from resbuilder.training import TrainingData
 from tests.faults.archives import broken_model, packed, with_code
@@ -88,3 +97,56 @@ def test_a_file_as_start_has_the_order_of_the_settings(tmp_path):
         start_architecture(config, data)
     same_order = replace(config, block_order="bn_conv_relu")
     assert start_architecture(same_order, data).block_order == "bn_conv_relu"
+
+
+def test_a_diverged_network_has_no_accuracy(tmp_path):
+    """The largest of NaN logits would be class 0."""
+    config = TrainConfig(
+        dataset="digits", train_limit=60, epochs=1, width=2, stages=1, learning_rate=1e30
+    )
+    with pytest.raises(ValueError, match="the training diverged"):
+        train(config, tmp_path / "run")
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    nothing = {"accuracy": None, "loss": None, "balanced_accuracy": None}
+    assert result["finite"] is False
+    assert result["validation"] == nothing and result["test"] == nothing
+    network = build_model(minimal_architecture((8, 8, 1), 10, width=2, stages=1))
+    network.set_weights([np.full(w.shape, np.nan, "float32") for w in network.weights])
+    network.save(tmp_path / "broken.keras")
+    with pytest.raises(ValueError, match="its outputs are not finite; probably its training"):
+        evaluate_single(tmp_path / "broken.keras", "test", "digits")
+
+
+def test_a_search_keeps_the_users_precision_and_is_resumed_with_it_only(tmp_path):
+    small = {"dataset": "digits", "train_limit": 60, "epochs": 1, "width": 2, "stages": 1}
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        search(SearchConfig(**small, rounds=0, flops=3e4), tmp_path / "run")
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        network = load_model(tmp_path / "run")
+        convolution = next(x for x in network.layers if isinstance(x, keras.layers.Conv2D))
+        assert convolution.dtype_policy.name == "mixed_bfloat16"
+        keras.config.set_dtype_policy("float32")
+        with pytest.raises(ValueError, match="precision mixed_bfloat16, but here it is float32"):
+            resume(tmp_path / "run")
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_a_model_file_of_a_run_is_evaluated_without_its_training_images(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for i in range(15):
+            pixels = rng.integers(0, 256, (16, 16, 3), "uint8")
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
+    photos, run = str(tmp_path / "photos"), tmp_path / "run"
+    with pytest.warns(UserWarning):  # there are few images
+        train(TrainConfig(dataset=photos, epochs=1, width=2, stages=1), run)
+        of_run = evaluate_single(run, "test", photos)
+        of_file = evaluate_single(run / "models" / "best.keras", "test", photos)
+    assert of_file == of_run and of_file["images"] < 10
+    shutil.copy(run / "models" / "best.keras", tmp_path / "mine.keras")
+    with pytest.warns(UserWarning, match="does not say with which images the network was trained"):
+        assert evaluate_single(tmp_path / "mine.keras", "test", photos)["images"] == 30

@@ -1,5 +1,9 @@
 """Errors of a command name its flags where the library names Python arguments."""
 
+import os
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -28,3 +32,19 @@ def test_arguments_in_errors_become_flags(error, message):
 
     result = CliRunner().invoke(command)
     assert result.exit_code == 2 and result.stderr == f"Error: {message}\n"
+
+
+def test_what_the_output_cannot_encode_does_not_end_a_command(tmp_path):
+    code = (
+        "import click\n"
+        "from resbuilder.common.cli import Command\n"
+        "click.command(cls=Command)(lambda: click.echo('27 → 14 ζ'))()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.strip() == rb"27 \u2192 14 \u03b6"

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from resbuilder.common.words import count, some
 from survival.cohort.duplicates import contents_of_files
 from survival.names import MANIFEST, NOTES, find_slides
-from survival.scale import differ
+from survival.scale import differ, span
 
 # If all decoded images need at most CACHE bytes, they are kept in memory. Otherwise several threads
 # decode them each time.
@@ -85,7 +85,7 @@ class CanvasImages:
     @property
     def scale(self) -> float | None:
         """Median of the known scales in µm per pixel, None if none is known."""
-        known = self.scales[np.isfinite(self.scales)]
+        known = self._known_scales()
         return round(float(np.median(known)), 4) if len(known) else None
 
     def warn_of_scales(self, expected: float | None = None) -> None:
@@ -94,11 +94,10 @@ class CanvasImages:
         Args:
             expected: µm per pixel of the images that a network was trained on, None if unknown.
         """
-        known = self.scales[np.isfinite(self.scales)]
+        known = self._known_scales()
         if not len(known):
             return
-        ends = dict.fromkeys(f"{scale:.3g}" for scale in (known.min(), known.max()))
-        has = f"the images in {self.folder} have {' to '.join(ends)} µm per pixel"
+        has = f"the images in {self.folder} have {span(known)} µm per pixel"
         if differ(known):
             warnings.warn(
                 f"{has}, so a network sees their tissue at different sizes; `survival preprocess "
@@ -111,6 +110,9 @@ class CanvasImages:
                 "tissue at another size; preprocess these slides with the same --mpp",
                 stacklevel=3,
             )
+
+    def _known_scales(self) -> np.ndarray:
+        return self.scales[np.isfinite(self.scales)]
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the images' names and file sizes, to recognize other images."""

@@ -8,8 +8,10 @@ import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+
+from resbuilder.common.walking import walk
 
 # The file with a row for each slide that `survival preprocess` writes next to the images.
 MANIFEST = "manifest.csv"
@@ -81,29 +83,6 @@ def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
         found |= {slide: folder / file for slide, file in elsewhere.items()}
         _refuse_two_for_one({slide: str(file) for slide, file in found.items()}, str(folder))
     return found
-
-
-def walk(
-    folder: Path, onerror: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk a folder like ``os.walk``, but through links to folders, and into each folder once.
-
-    A folder that is also behind a link has its own path, because links come last.
-
-    Args:
-        folder: The folder.
-        onerror: Called for a folder that cannot be read; by default it is skipped.
-    """
-    entered, waiting = set[str](), [str(folder)]
-    while waiting:
-        for here, folders, names in os.walk(waiting.pop(0), onerror=onerror):
-            if (real := os.path.realpath(here)) in entered:
-                folders.clear()
-                continue
-            entered.add(real)
-            yield here, folders, names
-            paths = (os.path.join(here, inside) for inside in folders)
-            waiting += sorted(path for path in paths if os.path.islink(path))
 
 
 def _ends_with(file: str, parts: tuple[str, ...]) -> bool:

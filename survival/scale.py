@@ -16,3 +16,9 @@ def differ(scales: Iterable[float]) -> bool:
     """
     known = sorted(scales)
     return bool(known) and known[-1] > TOLERANCE * known[0]
+
+
+def span(scales: Iterable[float]) -> str:
+    """Return the least and the largest scale as text, such as ``"2 to 4"``, or the one scale."""
+    known = sorted(scales)
+    return " to ".join(dict.fromkeys(f"{scale:.3g}" for scale in (known[0], known[-1])))

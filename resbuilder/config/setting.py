@@ -140,10 +140,9 @@ def checked(f: Field, declared: SettingType, value: Any) -> Any:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is str and isinstance(value, Path):
         value = str(value)
-    if known["must_be"] == SIZE and isinstance(value, int | tuple | list):
-        value = "x".join(map(str, value if isinstance(value, tuple | list) else (value,)))
-    if known["several"] and isinstance(value, int | tuple | list) and not isinstance(value, bool):
-        value = ",".join(map(str, value if isinstance(value, tuple | list) else (value,)))
+    separator = "x" if known["must_be"] == SIZE else "," if known["several"] else None
+    if separator is not None and isinstance(value, int | tuple | list):
+        value = separator.join(map(str, value if isinstance(value, tuple | list) else (value,)))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise ValueError(f"{f.name} must be {_WORDINGS[kind]}, got {value!r}")
     if kind is str and not value.strip():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from resbuilder.common.walking import unreadable, walk
 from resbuilder.datasets.reading import is_picture
 from resbuilder.variants import TEST, TRAIN, VALIDATION
 
@@ -161,18 +162,9 @@ def _loose(path: Path, top: Path) -> list[str]:
     return sorted(file.relative_to(top).as_posix() for file in files)
 
 
-def _visible(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Yield the files in and below a folder that are not hidden, nor in a hidden folder.
-
-    Linked folders are read, too, except those that contain the link itself (``above``).
-    """
-    real = folder.resolve()
-    if real in above:
-        return
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            yield from _visible(path, above | {real})
-        elif path.is_file():
-            yield path
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yield the files in and below a folder, and behind links in it, that are not hidden."""
+    for here, folders, names in walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        visible = (Path(here, name) for name in names if not name.startswith("."))
+        yield from (path for path in visible if path.is_file())

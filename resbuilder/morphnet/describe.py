@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from resbuilder.morphnet.layer_call import per_channel
-from resbuilder.morphnet.rules import GROUPED, PRODUCERS, ChannelRule, refusal, rule_of
+from resbuilder.morphnet.rules import GROUPED, KERNELS, ChannelRule, refusal, rule_of
 
 _REDUCING = ("Mean", "Max", "Min", "Amax", "Amin", "Sum")
 _OPAQUE = ChannelRule("opaque")
@@ -56,7 +56,7 @@ def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tupl
 
 
 def _has_kernel(rule: ChannelRule | None) -> bool:
-    return rule is not None and rule.kind in (*PRODUCERS, "depthwise", "separable")
+    return rule is not None and rule.kind in KERNELS
 
 
 def _check_preprocessing(layer: Any, output: tuple) -> None:
@@ -257,7 +257,7 @@ def _group_norm(node, rule, shapes, outputs, last):
 
 _DESCRIBE: dict[str, Callable] = {
     "input": _input,
-    **dict.fromkeys((*PRODUCERS, "depthwise", "separable"), _kernel),
+    **dict.fromkeys(KERNELS, _kernel),
     "concat": _concat,
     "reshape": _reshape,
     "slice": _slice,

@@ -138,8 +138,6 @@ class _Builder:
     def top(self) -> keras.Model:
         model, _ = self.visit(self.graph.model, None, "")
         assert model is not None
-        # At the end, because freezing a model freezes all that is in it.
-        _freeze_like(model, self.graph.model)
         return model
 
     def take(self, count: int) -> list[int]:
@@ -371,20 +369,6 @@ def _class_of(model: keras.Model) -> type[keras.Model]:
         stacklevel=2,
     )
     return plain
-
-
-def _freeze_like(new: keras.Model, old: keras.Model) -> None:
-    """Make the layers of a model trainable or not as in the old one, those of nested models too."""
-    if not old.trainable:
-        new.trainable = False
-    layers = {layer.name: layer for layer in old.layers}
-    for layer in new.layers:
-        # A layer that the old model does not have has no weights, or a new name.
-        before = layers.get(layer.name)
-        if isinstance(layer, keras.Model) and isinstance(before, keras.Model):
-            _freeze_like(layer, before)
-        elif before is not None and layer.trainable != before.trainable:
-            layer.trainable = before.trainable
 
 
 def _width_name(config: dict, step: LayerCall) -> str:

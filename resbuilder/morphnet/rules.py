@@ -17,6 +17,8 @@ Map = np.ndarray
 KINDS = ("keep", "mix", "conv", "dense", "depthwise")
 #: Kinds of layers that make new channels, so that their width can be chosen.
 PRODUCERS = ("conv", "conv_transpose", "dense")
+#: Kinds of layers with a kernel.
+KERNELS = (*PRODUCERS, "depthwise", "separable")
 
 
 # What a subclass of a layer with a kernel overrides if it computes something else.
@@ -89,7 +91,7 @@ def rule_of(cls: type) -> ChannelRule | None:
         if base in _REGISTERED:
             return _REGISTERED[base]
         if (rule := _RULES.get(_keras_name(base))) is not None:
-            return None if changed and rule.kind in (*PRODUCERS, "depthwise", "separable") else rule
+            return None if changed and rule.kind in KERNELS else rule
         changed = changed or not _COMPUTES.isdisjoint(vars(base))
     return None
 

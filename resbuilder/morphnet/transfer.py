@@ -1,4 +1,4 @@
-"""What a rebuilt model inherits: weights, compilation and optimizer state."""
+"""What a rebuilt model inherits: what is frozen, weights, compilation and optimizer state."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resbuilder.morphnet.slots import copy_slots
 def with_weights(
     graph: ChannelGraph, maps: Sequence[Map], result: keras.Model, biased: Any = ()
 ) -> keras.Model:
-    """Copy weights, compilation and optimizer state to a rebuilt model, and return it.
+    """Copy all that a rebuilt model inherits, and return it.
 
     Args:
         graph: The old model.
@@ -31,6 +31,7 @@ def with_weights(
         biased: Names of layers that have a bias in the rebuilt model only.
     """
     model = graph.model
+    _freeze_like(result, model)
     pairs = list(paired_weights(result, model, layer_maps(graph, list(maps)), biased))
     for new, old, axes in pairs:
         copy_by_channel(new, old, axes)
@@ -42,6 +43,20 @@ def with_weights(
         _compile_as(result, model)
         copy_slots(result.optimizer, result, model.optimizer, model, pairs)
     return result
+
+
+def _freeze_like(new: keras.Model, old: keras.Model) -> None:
+    """Make the layers of a model trainable or not as in the old one, those of nested models too."""
+    if not old.trainable:
+        new.trainable = False  # Freezes all that is in it, so its layers come next.
+    layers = {layer.name: layer for layer in old.layers}
+    for layer in new.layers:
+        # A layer that the old model does not have has no weights, or a new name.
+        before = layers.get(layer.name)
+        if isinstance(layer, keras.Model) and isinstance(before, keras.Model):
+            _freeze_like(layer, before)
+        elif before is not None and layer.trainable != before.trainable:
+            layer.trainable = before.trainable
 
 
 def _compile_as(result: keras.Model, model: keras.Model) -> None:

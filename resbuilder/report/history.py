@@ -84,7 +84,7 @@ class Record(ArchitectureEvent):
     def score(self, variant: str) -> Score | None:
         """Return the results of a training; None if it diverged, or before it has ended."""
         validation = self.accuracy(variant)
-        if validation is None or not self.trainings[variant].finite:
+        if validation is None:
             return None
         return Score(self, variant, validation, self.accuracy(variant, "test"))
 

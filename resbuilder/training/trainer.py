@@ -169,8 +169,8 @@ class Trainer:
             "seconds": seconds,
             "finite": finite,
             "history": curves,
-            "validation": validation if finite else _NOTHING,
-            "test": self.evaluate("test") if test and finite else _NOTHING,
+            "validation": validation if finite else dict(_NOTHING),
+            "test": self.evaluate("test") if test and finite else dict(_NOTHING),
         }
 
     def evaluate(self, part: str) -> dict:
@@ -180,7 +180,7 @@ class Trainer:
         """
         result = self.model.evaluate(self.unchanged(part), return_dict=True, verbose=0)
         if not math.isfinite(result["loss"]):
-            return _NOTHING
+            return dict(_NOTHING)
         return {key: float(result[key]) for key in _NOTHING}
 
     def shuffled(self, seed: int) -> tuple[Any, list[keras.callbacks.Callback]]:

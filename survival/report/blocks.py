@@ -12,7 +12,7 @@ import pandas as pd
 from survival.metrics import per_patient
 from survival.report.settings import same_settings
 from survival.run import EVALUATIONS, Run, follow_up, judged, known_patients
-from survival.scale import differ
+from survival.scale import differ, span
 
 
 @dataclass(frozen=True)
@@ -267,10 +267,9 @@ def _other_scale(name: str, run: Run, cohort: str, rows: pd.DataFrame) -> list[s
     evaluated = rows["microns_per_pixel"].dropna()
     if evaluated.empty or not differ([trained, *evaluated]):
         return []
-    ends = dict.fromkeys(f"{scale:.3g}" for scale in (evaluated.min(), evaluated.max()))
     return [
         f"{name}: trained on images of {trained:.3g} µm per pixel, but those of {cohort} have "
-        f"{' to '.join(ends)}. The network sees their tissue at another size, so the results say "
+        f"{span(evaluated)}. The network sees their tissue at another size, so the results say "
         "as much about the scale as about the scanner."
     ]
 

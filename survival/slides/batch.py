@@ -18,7 +18,7 @@ from resbuilder.common.files import atomically, only_writer, remove_leftovers
 from resbuilder.common.words import count
 from survival.checks import number, whole_number
 from survival.names import MANIFEST
-from survival.scale import differ
+from survival.scale import differ, span
 from survival.slides.contact_sheet import write_contact_sheets
 from survival.slides.identity import TilesHash, content_of
 from survival.slides.listing import PROVENANCE, Job, list_jobs
@@ -126,9 +126,9 @@ def preprocess_slides(
     made = [row["output_mpp_x"] for row in ordered if row["output_mpp_x"]]
     if differ(made):
         warnings.warn(
-            f"the images have different scales, from {min(made):.3g} to {max(made):.3g} µm per "
-            f"pixel, so a network sees their tissue at different sizes (column output_mpp_x of "
-            f"{out / MANIFEST}); --mpp gives all images the same scale",
+            f"the images have different scales, from {span(made)} µm per pixel, so a network sees "
+            f"their tissue at different sizes (column output_mpp_x of {out / MANIFEST}); --mpp "
+            "gives all images the same scale",
             stacklevel=2,
         )
     return ordered
@@ -249,18 +249,9 @@ def _row(job: Job, provenance: dict) -> dict:
 
 def _failure(job: Job, reason: str, out: Path) -> dict:
     # An older image, of other settings or another file, must not be mistaken for this slide's.
-    if not _is_of(job, out):
+    if _finished(job, out, overwrite=True, hash=False) is None:
         (out / job.output).unlink(missing_ok=True)
     return _unfinished(job, " ".join(reason.split()))
-
-
-def _is_of(job: Job, out: Path) -> bool:
-    """Return whether the image on disk has the job's settings and is of its unchanged slide."""
-    with contextlib.suppress(OSError, ValueError):
-        before = read_provenance(out / job.output) or {}
-        same = before.get("settings") == job.settings.record()
-        return same and file_state(job.source).items() <= before.items()
-    return False
 
 
 def _unfinished(job: Job, reason: str = "interrupted: run the command again") -> dict:

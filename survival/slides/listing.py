@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from resbuilder.common.walking import unreadable, walk
 from resbuilder.common.words import count
-from survival.names import OF_SLIDES, find_files, standard_names, walk, warn_of_similar
+from survival.names import OF_SLIDES, find_files, standard_names, warn_of_similar
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
@@ -119,7 +120,7 @@ def _one_for_each_series(jobs: list[Job]) -> list[Job]:
 def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
     found: list[Path] = []
     ignored: list[Path] = []
-    for here, folders, names in walk(folder, onerror=_raise):
+    for here, folders, names in walk(folder, onerror=unreadable):
         # A MIRAX slide keeps its data in a folder of its own name.
         folders[:] = [f for f in folders if f"{f}.mrxs" not in names and not f.startswith(".")]
         for name in (n for n in names if not n.startswith(".")):
@@ -134,10 +135,6 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
     for path in sorted(found):
         slide = PurePosixPath(path.as_posix())
         yield Job(str(slide), folder / path, _output(slide), settings)
-
-
-def _raise(error: OSError) -> None:
-    raise error  # os.walk would skip a folder that cannot be read.
 
 
 def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from pathlib import Path
@@ -12,14 +11,16 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.direction import HIGHER, Watched, by_name, direction, is_metric
+from phs_optimizer.direction import HIGHER, by_name, direction, is_metric
 from phs_optimizer.held_friction import HeldFriction
 from phs_optimizer.lookup import friction_of, phs_of
 from phs_optimizer.optimizer import PHS
 from phs_optimizer.policy import ADJUSTMENT, STAGES, BrakingPolicy, Event
 from phs_optimizer.port import accelerate
+from phs_optimizer.record import Record
 from phs_optimizer.state import BrakingState
 from phs_optimizer.task_loss import TaskLoss
+from phs_optimizer.watched import Watched
 
 VAL_LOSS = "val_loss"
 PORT_ENERGY = 0.5
@@ -201,16 +202,20 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         )
         self.reset_momenta = reset_momenta
         self.optimizer = optimizer
-        self.log_path = None if log_path is None else Path(log_path)
         self.verbose = verbose
-        self.events: list[dict] = []
-        self.trace: list[tuple[int, float]] = []
+        self._record = Record(None if log_path is None else Path(log_path))
         self.seed = checks.count("seed", seed, least=0)
         if minima == 1 and (self.port_energy, self.seed) != (PORT_ENERGY, 0):
             raise ValueError("port_energy and seed are only for minima > 1: leave them out")
         self.monitor = monitor
         self.validation = validation
-        self._watched = Watched(validation, validation_mode)
+        needs = {
+            'target="auto"': automatic,
+            "overfitting_patience": overfitting_patience is not None,
+        }
+        self._watched = Watched(
+            validation, validation_mode, [option for option, needed in needs.items() if needed]
+        )
         self._task_loss = TaskLoss(monitor, refresh=self.policy.average_steps)
         self._brake_from_best = (
             automatic
@@ -225,8 +230,17 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._friction = HeldFriction()
         self._of: PHS | None = None  # the optimizer that events and best weights belong to
         self._before = 0.0  # its steps before this callback's first
-        self._after_epoch: list[dict] = []  # the events that were decided at the end of an epoch
         self._tested = False  # whether the model has been validated in this epoch
+
+    @property
+    def events(self) -> list[dict]:
+        """What braking did; see the class."""
+        return self._record.events
+
+    @property
+    def trace(self) -> list[tuple[int, float]]:
+        """Pairs of step and average loss."""
+        return self._record.trace
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Check what can be checked before it is known whether a training is resumed."""
@@ -261,8 +275,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
             self._check_stable(epoch)
             self._task_loss.forget_terms()
-            if self.log_path is not None:
-                self.log_path.touch()  # fail now, not after an epoch, if the path is not writable
+            self._record.open()
             self._load_state(epoch)
         self._training = True
         self._epoch, self._tested = epoch, False
@@ -302,7 +315,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._tested = True
         if not self._training:
             return
-        found = self._watched.lower_is_better(logs or {}, self.model, of_test=True)
+        found = self._watched.of_test(logs or {}, self.model)
         if found is not None:
             self.policy.state.validation = found
             self._save_state()
@@ -319,9 +332,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 self._optimizer(), self._friction.wanted or latest["friction"]
             )
         average = self.policy.average
-        self._end_epoch(self._validated(logs))
+        self._end_epoch(self._watched.of_epoch(logs, self.model, self._tested))
         logs["friction"] = friction_of(self._optimizer())
-        self._log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
+        self._record.log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Restore the best weights if requested, and say why the callback never braked."""
@@ -344,12 +357,12 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             undone = taken - self._before < policy.state.steps
             policy.state = state
             if undone:
-                self._forget(state)
+                self._record.undo_after(state)
                 self._end_earlier_epoch(epoch, state)
             return
         self._before = taken - state.steps
         policy.begin(state)
-        self.events, self.trace, self._after_epoch = [], [], []
+        self._record.clear()
         self._best_weights = self._best_here = self._friction.wanted = None
         self._of = optimizer
         if not state.steps:
@@ -370,16 +383,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
                 flush=True,
             )
         self._end_earlier_epoch(epoch, state)
-
-    def _forget(self, state: BrakingState) -> None:
-        """Remove events and trace of steps and of an epoch's end that the state does not have."""
-        undone = [] if math.isinf(state.epoch) else self._after_epoch
-        self.events = [
-            event
-            for event in self.events
-            if event["step"] < state.steps or (event["step"] == state.steps and event not in undone)
-        ]
-        self.trace = [point for point in self.trace if point[0] <= state.steps]
 
     def _end_earlier_epoch(self, epoch: int, state: BrakingState) -> None:
         """End an epoch whose end is missing in the state of a resumed training.
@@ -402,37 +405,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             self._carry_out(event, after_epoch=True)
         else:
             self._save_state()
-
-    def _validated(self, logs: dict) -> float | None:
-        """Return the watched validation result, lower is better; None if there is none.
-
-        Raises:
-            ValueError: If other results on validation data exist, but not this one, or if a
-                decision needs it.
-        """
-        found = self._watched.lower_is_better(logs, self.model)
-        if found is not None:
-            return found
-        others = sorted(name for name in logs if name.startswith("val_"))
-        # In an epoch without validation, another callback may still log results of its own.
-        if others and self._tested:
-            raise ValueError(
-                f"validation={self.validation!r} is not in Keras' logs, which have "
-                f"{', '.join(others)}: give one of these, or give compile() the metric; if another "
-                "callback logs it, put that one first in the list"
-            )
-        who = {
-            'target="auto"': self.policy.automatic,
-            "overfitting_patience": self.policy.overfitting_patience,
-        }
-        for name, watches in who.items():
-            if watches:
-                raise ValueError(
-                    f"{name} watches {self.validation!r}, which is not in Keras' logs: give fit() "
-                    "validation_data or validation_split, validate after every epoch, and give "
-                    "compile() the metric"
-                )
-        return None
 
     def _carry_out(self, event: Event, after_epoch: bool = False) -> None:
         optimizer = self._optimizer()
@@ -465,10 +437,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             "loss": event.loss,
             "friction": friction_of(optimizer),
         }
-        self.events.append(record)
-        if after_epoch:
-            self._after_epoch.append(record)
-        self._log(record)
+        self._record.add(record, after_epoch)
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
 
@@ -494,13 +463,6 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         # Continue with the rounded numbers that are saved, exactly as a resumed training does.
         self.policy.state = BrakingState.from_vector(vector)
         self._optimizer().braking_state.assign(vector)
-
-    def _log(self, record: dict) -> None:
-        if self.log_path is not None:
-            # JSON has neither NaN nor infinity.
-            record = {k: None if v in (np.inf, -np.inf) or v != v else v for k, v in record.items()}
-            with self.log_path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
 
 
 def _rises(monitor: str) -> str:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from numbers import Integral, Real
 
+import keras
+
 
 def number(name: str, value: object, allowed: str, fits: Callable[[float], bool]) -> float:
     """Return ``value`` as a float.
@@ -86,3 +88,21 @@ def no_unknown(owner: str, extra: dict, function: Callable, hint: str = "") -> N
             f"{owner} got unknown option{'s' * (len(extra) > 1)} {', '.join(map(repr, extra))}; "
             f"it takes: {', '.join(known)}{hint}"
         )
+
+
+def initializer(name: str, value: object) -> keras.initializers.Initializer:
+    """Return a Keras initializer from a number, an initializer or its name.
+
+    Raises:
+        ValueError: If ``value`` is none of these.
+    """
+    if isinstance(value, Real) and not isinstance(value, bool):
+        constant = number(name, value, "a finite number", lambda v: True)
+        return keras.initializers.Constant(constant)
+    try:
+        found = keras.initializers.get(value)
+    except (ValueError, TypeError):
+        found = None
+    if not isinstance(found, keras.initializers.Initializer):
+        raise ValueError(f"{name} must be a number, a Keras initializer or its name, not {value!r}")
+    return found

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import fields
-from numbers import Real
 from typing import Any
 
 import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
-from phs_optimizer import checks, stability
+from phs_optimizer import checks, sgd, stability
 from phs_optimizer.state import BrakingState
+from phs_optimizer.step import (
+    Coefficients,
+    coefficients,
+    dtype_of,
+    is_low_precision,
+    move,
+    move_all,
+)
 
 UPDATE_ORDERS = ("momentum_first", "weights_first")
 FRICTION_FORMS = ("viscous", "rate")
 FRICTION_STEPS = ("explicit", "exponential")
-# Weights of these types get float32 momenta: in bfloat16, 1 − α r rounds to 1 for α r < 0.002.
-LOW_PRECISION = ("float16", "bfloat16")
 
 
 @keras.saving.register_keras_serializable("phs_optimizer")
@@ -170,7 +174,7 @@ class PHS(keras.optimizers.Optimizer):
         self.update_order = update_order
         self.friction_form = friction_form
         self.friction_step = friction_step
-        self.initial_momentum = _initializer(initial_momentum)
+        self.initial_momentum = checks.initializer("initial_momentum", initial_momentum)
         self.step_schedule = step_schedule
         self._decaying = False
         self._friction: keras.Variable | None = None
@@ -206,31 +210,7 @@ class PHS(keras.optimizers.Optimizer):
             >>> f"mass {optimizer.mass:.3g}, friction {optimizer.friction:.3g}"
             'mass 0.01, friction 1'
         """
-        momentum = checks.number("momentum", momentum, "from 0 to 1", lambda v: 0 <= v <= 1)
-        alpha = checks.number("time_step", time_step, "a number > 0", lambda v: v > 0)
-        settled = {"mass", "friction", "friction_form", "friction_step", "step_schedule"}
-        if given := sorted(settled & options.keys()):
-            raise ValueError(
-                f"from_sgd got {', '.join(given)}, which follow from learning_rate and momentum: "
-                "leave them out, or pass all arguments to PHS itself"
-            )
-        schedule, rate = None, 1.0
-        if isinstance(learning_rate, LearningRateSchedule):
-            schedule = learning_rate
-        else:
-            rate = checks.number("learning_rate", learning_rate, "a number > 0", lambda v: v > 0)
-        if (decay := options.get("weight_decay")) is not None:
-            checks.number("weight_decay", decay, "a number >= 0", lambda v: v >= 0)
-            # Keras multiplies the decay by the optimizer's learning rate: here α, in SGD `rate`.
-            options["weight_decay"] *= rate / alpha
-        return cls(
-            learning_rate=alpha,
-            mass=alpha**2 / rate,
-            friction=(1 - momentum) / alpha,
-            friction_form="rate",
-            step_schedule=schedule,
-            **options,
-        )
+        return cls(**sgd.as_phs(learning_rate, momentum, time_step, options))
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Create a momentum for each weight, the friction, and the state of braking.
@@ -248,7 +228,7 @@ class PHS(keras.optimizers.Optimizer):
             )
         super().build(variables)
         self.momenta = [self._new_momentum(v) for v in variables]
-        if low := {_dtype(v) for v in variables} & set(LOW_PRECISION):
+        if low := {dtype_of(v) for v in variables if is_low_precision(v)}:
             warnings.warn(
                 f"Weights in {', '.join(sorted(low))}: momenta and steps are computed in float32, "
                 "but a step smaller than a weight's rounding does not change the weight. "
@@ -275,7 +255,7 @@ class PHS(keras.optimizers.Optimizer):
         """Create the momentum of a weight; None if its gradient overwrites the weight (float8)."""
         # Clone it for each weight: one unseeded initializer draws the same numbers in every call.
         initializer = self.initial_momentum.clone()
-        if not _low_precision(weight):
+        if not is_low_precision(weight):
             return self.add_optimizer_variables([weight], "momentum", initializer)[0]
         name = getattr(weight, "path", weight.name).replace("/", "_")
         return self.add_variable(
@@ -397,75 +377,40 @@ class PHS(keras.optimizers.Optimizer):
         return [ops.multiply(g, 1 / replicas) for g in super()._clip_gradients(whole)]
 
     def update_step(
-        self, gradient: Any, variable: keras.Variable, coefficients: tuple[Any, Any, Any]
+        self, gradient: Any, variable: keras.Variable, coefficients: Coefficients
     ) -> None:
         """Update one weight and its momentum; see the class for the equations.
 
         Args:
             gradient: Gradient g of the loss with respect to the weight.
             variable: The weight w.
-            coefficients: The factor 1 − α r (or exp(−α r)) of the momentum, s α of the gradient
-                (s from the step schedule), and α/m of the momentum that moves the weight.
+            coefficients: What momentum and gradient are multiplied by.
         """
         momentum = self.momenta[self._get_variable_index(variable)]
-        keep, step, drift = (ops.cast(number, momentum.dtype) for number in coefficients)
-        gradient = ops.cast(gradient, momentum.dtype)
-        if self.update_order == "weights_first":
-            self._add(variable, drift, momentum)
-        self.assign(momentum, ops.multiply(momentum, keep))
-        self._add(momentum, -step, gradient)
-        if self.update_order == "momentum_first":
-            self._add(variable, drift, momentum)
-
-    def _add(self, variable, factor, tensor):
-        """Add ``factor * tensor`` to a variable, on TensorFlow without storing the product."""
-        if _low_precision(variable):  # round once, after the sum
-            moved = ops.add(ops.cast(variable, "float32"), ops.multiply(tensor, factor))
-            self.assign(variable, ops.cast(moved, variable.dtype))
-            return
-        if keras.backend.backend() != "tensorflow" or hasattr(tensor, "indices"):  # sparse
-            self.assign_add(variable, ops.multiply(tensor, factor))
-            return
-        import tensorflow as tf
-
-        variable = variable.value if isinstance(variable, keras.Variable) else variable
-        tf.raw_ops.ResourceApplyGradientDescent(
-            var=variable.handle, alpha=-factor, delta=ops.convert_to_tensor(tensor)
-        )
-
-    def _coefficients(self, learning_rate, friction, convert):
-        """Return the coefficients that :meth:`update_step` takes, as tensors or as numbers."""
-        damping = learning_rate * self.decay_rate(friction)
-        exp = math.exp if isinstance(damping, float) else ops.exp
-        keep = 1 - damping if self.friction_step == "explicit" else exp(-damping)
-        step = learning_rate
-        if self.step_schedule is not None:
-            step = step * convert(self.step_schedule(self._iterations))
-        return keep, step, learning_rate / self.mass
+        first = self.update_order == "momentum_first"
+        move(self, variable, momentum, gradient, coefficients, first)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """Compute the coefficients once for all weights; on torch, update all weights at once."""
-        if keras.backend.backend() != "torch":
-
-            def convert(number):
-                return ops.cast(number, "float32")
-
-            friction = ops.convert_to_tensor(self._friction)
-            coefficients = self._coefficients(convert(learning_rate), friction, convert)
-            super()._backend_update_step(grads, trainable_variables, coefficients)
+        if keras.backend.backend() == "torch":
+            factors = self._coefficients(float(learning_rate), float(self.friction), float)
+            momenta = [self.momenta[self._get_variable_index(v)] for v in trainable_variables]
+            first = self.update_order == "momentum_first"
+            move_all(trainable_variables, momenta, grads, factors, first)
             return
-        import torch
 
-        keep, step, drift = self._coefficients(float(learning_rate), float(self.friction), float)
-        with torch.no_grad():
-            momenta = [self.momenta[self._get_variable_index(v)].value for v in trainable_variables]
-            weights = [v.value for v in trainable_variables]
-            if self.update_order == "weights_first":
-                torch._foreach_add_(weights, momenta, alpha=drift)
-            torch._foreach_mul_(momenta, keep)
-            torch._foreach_add_(momenta, grads, alpha=-step)
-            if self.update_order == "momentum_first":
-                torch._foreach_add_(weights, momenta, alpha=drift)
+        def convert(number):
+            return ops.cast(number, "float32")
+
+        friction = ops.convert_to_tensor(self._friction)
+        factors = self._coefficients(convert(learning_rate), friction, convert)
+        super()._backend_update_step(grads, trainable_variables, factors)
+
+    def _coefficients(self, time_step, friction, convert):
+        schedule = self.step_schedule
+        scale = None if schedule is None else convert(schedule(self._iterations))
+        explicit = self.friction_step == "explicit"
+        return coefficients(time_step, self.decay_rate(friction), self.mass, scale, explicit)
 
     def get_config(self) -> dict[str, Any]:
         """Return all arguments. The friction is the initial one; the current one is a variable."""
@@ -509,26 +454,3 @@ def _replicas() -> int:
     import tensorflow as tf
 
     return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def _dtype(variable: Any) -> str:
-    return keras.backend.standardize_dtype(variable.dtype)
-
-
-def _low_precision(variable: Any) -> bool:
-    return _dtype(variable) in LOW_PRECISION
-
-
-def _initializer(momentum: object) -> keras.initializers.Initializer:
-    if isinstance(momentum, Real) and not isinstance(momentum, bool):
-        value = checks.number("initial_momentum", momentum, "a finite number", lambda v: True)
-        return keras.initializers.Constant(value)
-    try:
-        found = keras.initializers.get(momentum)
-    except (ValueError, TypeError):
-        found = None
-    if not isinstance(found, keras.initializers.Initializer):
-        raise ValueError(
-            f"initial_momentum must be a number, a Keras initializer or its name, not {momentum!r}"
-        )
-    return found

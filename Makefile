@@ -20,7 +20,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 help:
 	@echo 'make install   create $(VENV) with the packages and all extras; then: source $(BIN)/activate'
-	@echo 'make demo      search an architecture for the digits of scikit-learn; leaves runs/demo'
+	@echo 'make demo      search for an architecture for the digits of scikit-learn; leaves runs/demo'
 	@echo 'make test      lint, then run the tests on TensorFlow, JAX and torch'
 	@echo 'make test-all  the same with the slow tests, which take longer than all the others'
 	@echo 'make faults    inject hundreds of faults and tally outcomes: about half an hour'

@@ -1,8 +1,8 @@
-"""Processor time of the demo's search, compared with version 0.1.0.
+"""Processor time of the demo's search, compared with that of commit 43f5f6f.
 
     python -m benchmarks.demo [--repeats 1]
 
-It runs the command of `make demo` alternately from this checkout and from commit 43f5f6f, which git
+It runs the command of `make demo` alternately from this checkout and from that commit, which git
 checks out into a temporary folder. Each uses its own defaults, one core and one thread; the start
 of Python counts. Goal: at most 0.70 of the processor time. It needs Linux and the repository's
 history.
@@ -76,7 +76,7 @@ def main() -> None:
     ratios = np.array([new / old for new, old in seconds])
     new, old = np.median(seconds, axis=0)
     reached = "reached" if np.median(ratios) <= GOAL else "MISSED"
-    print(f"search of the demo: {new:.1f} processor seconds, version 0.1.0 {old:.1f} (medians)")
+    print(f"search of the demo: {new:.1f} processor seconds, {REFERENCE} {old:.1f} (medians)")
     print(f"ratio in processor time {quartiles(ratios)}, goal <= {GOAL}: {reached}")
     print(versions())
 

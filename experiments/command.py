@@ -20,9 +20,9 @@ RUNS = Path("runs")
 
 PRESETS = {
     "quick": "a trial that takes minutes on 2 cores",
-    "laptop": "fewer data and smaller networks, for a laptop",
+    "laptop": "less data and smaller networks, for a laptop",
     "workstation": "all data, for a workstation",
-    "thesis": "the full size, that of the thesis where it has this experiment",
+    "thesis": "the full size; that of the thesis, where it has this experiment",
 }
 DATA = "Folder that contains NAME.npz.  [default: the variable RESBUILDER_DATA]"
 

@@ -164,7 +164,7 @@ EXPERIMENTS, main = script(
     rounds_from,
     start_jobs,
     publish_from,
-    times={"quick": "minutes on 2 cores", "thesis": "115 minutes of one core"},
+    times={"quick": "minutes on 2 cores", "thesis": "115 minutes on one core"},
     doc=__doc__,
 )
 

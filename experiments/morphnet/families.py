@@ -282,7 +282,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"morphnet/families": jobs_of},
         publish_from=publish_from,
-        times={"quick": "a minute", "thesis": "half an hour of one core for each backend"},
+        times={"quick": "a minute", "thesis": "half an hour on one core for each backend"},
     ),
 )
 

@@ -272,8 +272,8 @@ EXPERIMENTS, main = script(
     publish_from,
     times={
         "quick": "a minute",
-        "laptop": "6 minutes of one core (estimate)",
-        "workstation": "10 hours of one core (estimate)",
+        "laptop": "6 minutes on one core (estimate)",
+        "workstation": "10 hours on one core (estimate)",
     },
     doc=__doc__,
 )

@@ -111,7 +111,7 @@ def experiment(figure: str, publish_from: Callable[[Path], None]) -> Experiment:
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "thesis": "12 minutes of one core, for all three figures",
+            "thesis": "12 minutes on one core, for all three figures",
         },
         page=f"morphnet/{figure}",
     )

@@ -108,7 +108,7 @@ EXPERIMENTS, main = script(
     work,
     jobs_of,
     publish_from,
-    times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+    times={"quick": "minutes on 2 cores", "thesis": "7 minutes on one core"},
     doc=__doc__,
 )
 

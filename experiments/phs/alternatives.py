@@ -163,8 +163,8 @@ def _experiment(dataset: str, thesis: str) -> Experiment:
 
 
 EXPERIMENTS = (
-    _experiment("fashion_mnist", "2.2 hours of one core"),
-    _experiment("cifar10", "3 hours of one core"),
+    _experiment("fashion_mnist", "2.2 hours on one core"),
+    _experiment("cifar10", "3 hours on one core"),
 )
 
 

@@ -112,8 +112,8 @@ def _experiment(dataset: str, thesis: str) -> Experiment:
 
 
 EXPERIMENTS = (
-    _experiment("fashion_mnist", "1.5 hours of one core"),
-    _experiment("cifar10", "2 hours of one core"),
+    _experiment("fashion_mnist", "1.5 hours on one core"),
+    _experiment("cifar10", "2 hours on one core"),
 )
 
 

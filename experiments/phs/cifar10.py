@@ -8,7 +8,7 @@
 
 from experiments.phs.table_jobs import table_command, table_experiment
 
-EXPERIMENTS = (table_experiment("cifar10", thesis="25 hours of one core (estimate)"),)
+EXPERIMENTS = (table_experiment("cifar10", thesis="16 hours on one core (estimate)"),)
 main = table_command("cifar10")
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ EXPERIMENTS, main = script(
     work,
     grid_jobs,
     publish_from,
-    times={"quick": "minutes on 2 cores", "thesis": "half an hour of one core"},
+    times={"quick": "minutes on 2 cores", "thesis": "half an hour on one core"},
     doc=__doc__,
 )
 

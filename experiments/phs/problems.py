@@ -246,7 +246,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"phs/problems": lambda preset: expected_jobs(preset, Running())},
         publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "thesis": "7 minutes of one core"},
+        times={"quick": "minutes on 2 cores", "thesis": "7 minutes on one core"},
     ),
 )
 

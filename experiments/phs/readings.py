@@ -175,7 +175,7 @@ EXPERIMENTS, main = script(
     work,
     reading_jobs,
     publish_from,
-    times={"quick": "minutes on 2 cores", "thesis": "1.5 hours of one core"},
+    times={"quick": "minutes on 2 cores", "thesis": "1.5 hours on one core"},
     doc=__doc__,
 )
 

@@ -8,7 +8,7 @@
 
 Thesis: Res18 85.50 %, RB-0Net 89.92 %.
 
-The laptop preset was measured on two virtual x86-64 cores, in about 20 minutes of one core a seed.
+The laptop preset took about 20 minutes on one virtual x86-64 core per seed.
 Test accuracies in % of architectures trained from scratch for 8 epochs at ζ = 4e6, three seeds:
 Res18 48.3 ± 0.9, RB-R18 48.2 ± 0.7, MorphNet only 48.2 ± 1.1, random search 47.4 ± 1.0, ResNet-18
 with a small stem 46.2 ± 1.4, ResNet-20 41.5 ± 1.2, RB-0Net 41.1 ± 2.7. The thesis preset is not
@@ -17,7 +17,7 @@ measured yet.
 
 from experiments.resbuilder.dataset_table import table_command, table_experiment
 
-EXPERIMENTS = (table_experiment("cifar10", laptop="20 minutes of one core a seed"),)
+EXPERIMENTS = (table_experiment("cifar10", laptop="20 minutes on one core per seed"),)
 main = table_command("cifar10")
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ Not measured yet.
 
 from experiments.resbuilder.dataset_table import table_command, table_experiment
 
-EXPERIMENTS = (table_experiment("cifar100", laptop="20 minutes of one core a seed (estimate)"),)
+EXPERIMENTS = (table_experiment("cifar100", laptop="20 minutes on one core per seed (estimate)"),)
 main = table_command("cifar100")
 
 if __name__ == "__main__":

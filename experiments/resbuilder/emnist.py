@@ -13,7 +13,7 @@ Not measured yet.
 
 from experiments.resbuilder.dataset_table import table_command, table_experiment
 
-EXPERIMENTS = (table_experiment("emnist", laptop="20 minutes of one core a seed (estimate)"),)
+EXPERIMENTS = (table_experiment("emnist", laptop="20 minutes on one core per seed (estimate)"),)
 main = table_command("emnist")
 
 if __name__ == "__main__":

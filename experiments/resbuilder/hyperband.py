@@ -163,7 +163,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"resbuilder/hyperband": hyperband_jobs},
         publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "laptop": "45 minutes of one core"},
+        times={"quick": "minutes on 2 cores", "laptop": "45 minutes on one core"},
     ),
 )
 

@@ -83,8 +83,8 @@ EXPERIMENTS = tuple(
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "2 hours of one core",
-            "workstation": "5 hours of one core (estimate)",
+            "laptop": "2 hours on one core",
+            "workstation": "5 hours on one core (estimate)",
         },
         arguments=dataset,
     )

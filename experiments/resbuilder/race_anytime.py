@@ -114,8 +114,8 @@ EXPERIMENTS = (
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "45 minutes of one core",
-            "workstation": "7 hours of one core (estimate)",
+            "laptop": "45 minutes on one core",
+            "workstation": "7 hours on one core (estimate)",
         },
     ),
 )

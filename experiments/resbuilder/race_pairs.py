@@ -164,7 +164,7 @@ EXPERIMENTS, main = script(
     measure_job,
     jobs_of,
     publish_from,
-    times={"quick": "minutes on 2 cores", "laptop": "40 minutes of one core"},
+    times={"quick": "minutes on 2 cores", "laptop": "40 minutes on one core"},
     doc=__doc__,
 )
 

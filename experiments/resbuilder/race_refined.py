@@ -178,7 +178,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"resbuilder/race_refined": jobs_of},
         publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "workstation": "4 hours of one core (estimate)"},
+        times={"quick": "minutes on 2 cores", "workstation": "4 hours on one core (estimate)"},
     ),
 )
 

@@ -34,10 +34,10 @@ Table 6.1: test accuracy in %, the thesis' and ours. “Ours” is the network c
 data, mean ± standard deviation over seeds. “Ours, best on test” is the best test accuracy of any
 training of the search; this is how the thesis chooses.
 
-- The thesis: ζ = 1e8 FLOPs, 20 epochs a training, all images. It states neither a spread nor the
+- The thesis: ζ = 1e8 FLOPs, 20 epochs per training, all images. It states neither a spread nor the
   number of trainings. `*`: as printed; Animals10 had ζ = 1e9.
-- The laptop preset: ζ = 4e6, 2 epochs a training, 5,000 training images. It tests the method; **its
-  accuracies cannot be compared with the thesis' cells**. The thesis preset needs a GPU.
+- The laptop preset: ζ = 4e6, 2 epochs per training, 5,000 training images. It tests the method;
+  **its accuracies cannot be compared with the thesis' cells**. The thesis preset needs a GPU.
 - “{MISSING}”: the dataset could not be downloaded to the machine of the other
   measurements. Its script runs on small data in the same format.
 - The thesis' text mentions seven datasets, but the table has six. The seventh, SmallNORB, is in

@@ -2,7 +2,7 @@
 
 ::
 
-    export RESBUILDER_SHARED=folder/with/cohort/and/slides
+    export RESBUILDER_SHARED=path/to/folder  # with cohort/tcga_skcm_cbioportal_patient.txt
     python -m experiments.survival.domain_gap --preset thesis --workers 2
 
 Every seed has its own cohort of slide files of real tissue (:mod:`.two_scanner_cohort`). The code

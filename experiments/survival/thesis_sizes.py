@@ -1,8 +1,8 @@
-"""Tables 7.1 and 7.2 at the thesis' sizes: do the differences by the penalty exceed the noise?
+"""Tables 7.1 and 7.2 at the thesis' sizes: do the differences made by the penalty exceed noise?
 
 ::
 
-    export RESBUILDER_SHARED=folder/with/cohort/and/slides
+    export RESBUILDER_SHARED=path/to/folder  # with cohort/tcga_skcm_cbioportal_patient.txt
     python -m experiments.survival.thesis_sizes --preset laptop --workers 1
 
 The cohort of real tissue has the thesis' numbers of patients, slides and deaths
@@ -183,7 +183,7 @@ EXPERIMENTS = (
     Experiment(
         jobs={"survival/thesis_sizes": lambda preset: sizes_jobs(preset, SEEDS[preset])},
         publish_from=publish_from,
-        times={"quick": "minutes on 2 cores", "laptop": "21 minutes of one core"},
+        times={"quick": "minutes on 2 cores", "laptop": "21 minutes on one core"},
     ),
 )
 

@@ -52,7 +52,7 @@ def search(config_file, out: Path, overwrite: bool, workers: int, **given) -> No
     """Search for the best architecture within a FLOPs budget.
 
     Use --method race to get the most accurate network for your images: it trains candidates, drops
-    the worse ones, and joins the best two to one network that fills the budget. Use --method
+    the worse ones, and joins the best two into one network that fills the budget. Use --method
     thesis, the default, to reproduce the thesis: it grows and prunes one network, which is less
     accurate after the same number of epochs.
 

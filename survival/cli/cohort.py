@@ -53,7 +53,7 @@ def cohort() -> None:
 @click.argument("clinical", type=click.Path(exists=True, path_type=Path))
 @click.argument("slides", type=_file, required=False)
 @_endpoints
-@click.option("--dataset", help="Name of the dataset.  [the project, such as TCGA-SKCM]")
+@click.option("--dataset", help="Name of the dataset.  [default: the project, such as TCGA-SKCM]")
 @click.option(
     "--follow-up",
     type=_file,
@@ -92,7 +92,7 @@ def from_gdc(
 @click.argument("clinical", type=_file)
 @click.argument("slides", type=_file, required=False)
 @_endpoints
-@click.option("--dataset", help="Name of the dataset.  [the project, such as TCGA-SKCM]")
+@click.option("--dataset", help="Name of the dataset.  [default: the project, such as TCGA-SKCM]")
 @_out
 @_overwrite
 def from_cbioportal(clinical, slides, endpoints, dataset, out: Path, overwrite: bool) -> None:

@@ -17,7 +17,7 @@ from survival.cli.options import cohort_options, read_cohort
 @cohort_options("slides, patients and follow-up")
 @click.option(
     "--name",
-    help="Name of the evaluation.  [file name of the manifest, followed by the chosen datasets]",
+    help="Name of the evaluation.  [default: file name of the manifest, and the chosen datasets]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing evaluation of that name.")
 @json_option

@@ -27,7 +27,7 @@ event_is = click.option(
     "--event-is",
     metavar="VALUE",
     help="The value of the event column that means an event; every other value then means "
-    "censored.  [1, true, yes, Dead, 1:DECEASED and similar]",
+    "censored.  [default: 1, true, yes, Dead, 1:DECEASED and similar]",
 )
 
 

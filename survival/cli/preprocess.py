@@ -49,10 +49,10 @@ class Canvas(click.ParamType):
 @click.option(
     "--root",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder that contains the slides of MANIFEST.  [the folder of MANIFEST]",
+    help="Folder that contains the slides of MANIFEST.  [default: the folder of MANIFEST]",
 )
 @click.option(
-    "--downsample", type=float, help="Slide pixels per image pixel, along each axis.  [64]"
+    "--downsample", type=float, help="Slide pixels per image pixel, along each axis.  [default: 64]"
 )
 @click.option("--mpp", type=float, help="Micrometres per image pixel, instead of --downsample.")
 @click.option(
@@ -84,7 +84,7 @@ class Canvas(click.ParamType):
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Number of slides processed at the same time.  [number of processors]",
+    help="Number of slides processed at the same time.  [default: number of processors]",
 )
 @click.option(
     "--timeout",

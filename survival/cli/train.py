@@ -94,7 +94,7 @@ def choice(option: str, *values: str, help: str | None = None) -> Callable:
     "--micro-batch",
     type=int,
     help="Slides processed at a time within a batch. Fewer need less memory; the gradient is "
-    "always that of the whole batch.  [as many as have 5 megapixels together]",
+    "always that of the whole batch.  [default: as many as have 5 megapixels together]",
 )
 @choice("--dtype", "float32", "mixed_bfloat16", help="mixed_bfloat16 needs half as much memory.")
 @choice(

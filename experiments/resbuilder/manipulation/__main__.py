@@ -16,7 +16,7 @@ Without ``--photographs``, the images are crops of eight photographs from matplo
 and scikit-learn; two of them are the test set. This shows that everything works, but does not
 measure how well manipulations can be detected.
 
-The laptop preset was measured on two virtual x86-64 cores, in about 45 minutes of one core, with
+The laptop preset was measured on two virtual x86-64 cores, in about 45 minutes on one core, with
 one seed. AUC on the test photographs with error levels: ResBuilder 0.706 as found (3,340
 parameters, 36 epochs) and 0.653 trained from scratch for 12 epochs like the others; ResNet-18
 0.671, EfficientNet-B4 0.629, EfficientNet-B0 0.580. Without error levels, all are at 0.51 to 0.54.
@@ -203,7 +203,7 @@ EXPERIMENTS = (
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "45 minutes of one core",
+            "laptop": "45 minutes on one core",
             "thesis": "needs a GPU and your own photographs",
         },
         arguments="measure",

@@ -124,7 +124,7 @@ class Study:
             publish_from=self.publish_from,
             times={
                 "quick": "minutes on 2 cores",
-                "laptop": f"{self.minutes} minutes of one core",
+                "laptop": f"{self.minutes} minutes on one core",
                 "thesis": "needs a GPU",
             },
         )

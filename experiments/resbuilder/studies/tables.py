@@ -117,7 +117,7 @@ def size(groups: Groups) -> str:
     ]
     return (
         f"Size: {', '.join(parts)}; seeds 0 to {len(groups[next(iter(groups))]) - 1}. Its "
-        f"trainings took {minutes:.0f} minutes of one core, including those shared with other "
+        f"trainings took {minutes:.0f} minutes on one core, including those shared with other "
         "studies."
     )
 

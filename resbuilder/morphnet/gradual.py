@@ -147,6 +147,14 @@ class GradualPruning(keras.callbacks.Callback):
             self._sync()
             self._hold()
 
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Set them to zero in averaged weights, too, which Keras writes back after the last batch.
+
+        Weights that ``EarlyStopping`` has restored stay as they are; :meth:`pruned` warns of them.
+        """
+        if getattr(self.model.optimizer, "use_ema", False):
+            self._hold()
+
     def pruned(self) -> keras.Model:
         """Return the trained network without the removed channels.
 
@@ -191,7 +199,7 @@ def _masks(graph: ChannelGraph, dead: np.ndarray) -> list[tuple[keras.Variable, 
         if living.all() or step.kind == "input":
             continue
         if step.makes_channels:
-            if graph.is_normalized(step) and graph.scaled[graph.out_ids(step)].all():
+            if graph.is_normalized(step, scaled=True):
                 continue
             kernel = getattr(layer, str(step.kernel))
             shape = (-1, 1) if step.kind == "conv_transpose" else (-1,)

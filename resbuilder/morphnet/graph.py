@@ -59,7 +59,7 @@ class ChannelGraph:
             to the image, to an output of the model, or to a map that is broadcast over channels.
         mixed: Bool array (size,): channels that a layer combines, such as a layer normalization.
             Removing one of them, even a zero, would change the others.
-        scaled: Bool array (size,): channels scaled by a batch or group normalization with γ.
+        scaled: Bool array (size,): channels that pass batch or group normalizations with γ only.
 
     Raises:
         ValueError: If a layer's effect on channels is unknown. The message names the layer.
@@ -103,12 +103,15 @@ class ChannelGraph:
         )
         self._number = {step: n for n, step in enumerate(self.steps)}
         self._readers: list[list[LayerCall]] = [[] for _ in self.steps]
-        self.scaled = np.zeros(self.size, bool)
+        normalized, unscaled = np.zeros((2, self.size), bool)
         for step in self.steps:
             for i in step.inputs:
                 self._readers[i].append(step)
-            if step.normalizes and step.layer.gamma is not None:
-                self.scaled[self.out_ids(step)] = True
+            if step.normalizes:
+                normalized[self.out_ids(step)] = True
+                if step.layer.gamma is None:
+                    unscaled[self.out_ids(step)] = True
+        self.scaled = normalized & ~unscaled
 
     def producers(self) -> list[LayerCall]:
         """Return the steps that make new channels: convolutions and dense layers."""
@@ -150,12 +153,18 @@ class ChannelGraph:
         """Return whether a step's output is an output of the model."""
         return self._number[step] in self.outputs
 
-    def is_normalized(self, step: LayerCall) -> bool:
+    def is_normalized(self, step: LayerCall, scaled: bool = False) -> bool:
         """Return whether each use of a step's output is after a batch or group normalization.
 
         The normalization need not be the next step: activations and additions may come before it.
         If it is, and the step has no bias, the kernel has no scale: doubling it does not change
         the model's outputs.
+
+        Args:
+            step: The step.
+            scaled: Whether the first normalization on every path must have a scale γ. Where γ and
+                β are 0, nothing reads the channel then. A later γ is not enough: the first
+                normalization may have other readers.
         """
         waiting, seen = [step], set()
         while waiting:
@@ -165,7 +174,10 @@ class ChannelGraph:
             for reader in self.readers(made):
                 if reader.makes_channels or reader.kind == "reduce":
                     return False
-                if not reader.normalizes and reader not in seen:
+                if reader.normalizes:
+                    if scaled and reader.layer.gamma is None:
+                        return False
+                elif reader not in seen:
                     seen.add(reader)
                     waiting.append(reader)
         return True

@@ -57,7 +57,8 @@ def gammas(graph: ChannelGraph) -> np.ndarray:
     """Return the root mean square of |γ| over each channel's normalizations, array (size,).
 
     Raises:
-        ValueError: If a channel that could be removed has no normalization with a scale γ.
+        ValueError: If a channel that could be removed passes no normalization, or one without a
+            scale γ, which undoes the scales before it.
     """
     found = [
         (step, np.abs(step.layer.gamma.numpy()))
@@ -68,8 +69,8 @@ def gammas(graph: ChannelGraph) -> np.ndarray:
         ids = graph.out_ids(step)
         if not (graph.scaled | graph.fixed | graph.mixed)[ids].all():
             raise ValueError(
-                "importance='gamma' needs a normalization with a scale after every layer, but "
-                f"{step.name!r} has none; use importance='magnitude'"
+                "importance='gamma' needs normalizations after every layer, all with a scale, but "
+                f"those of {step.name!r} have none; use importance='magnitude'"
             )
     return _root_mean_square(graph, found)
 

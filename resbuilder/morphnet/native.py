@@ -213,16 +213,16 @@ def _sources(graph: ChannelGraph, algorithm: str) -> list[_Source]:
 
 
 def _automatic(graph: ChannelGraph) -> list[_Source]:
-    """Return all normalizations with γ, and all kernels not always followed by one."""
+    """Return all normalizations with γ, and all kernels not always followed by one with γ."""
     sources = [
         _Source(step, "gamma")
         for step in graph.steps
         if step.normalizes and step.layer.gamma is not None and step.kind == "keep"
     ]
     for step in graph.producers():
+        if graph.is_normalized(step, scaled=True):
+            continue
         if graph.is_normalized(step):
-            if graph.scaled[graph.out_ids(step)].all():
-                continue
             behind = [reader.layer for reader in graph.readers(step)]
             if len(behind) == 1 and isinstance(behind[0], keras.layers.BatchNormalization):
                 sources.append(_Source(step, "norm", behind[0]))

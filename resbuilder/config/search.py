@@ -132,8 +132,8 @@ class SearchConfig(TrainConfig):
     )
     insert_share: float | None = option(
         None,
-        "Fraction of ζ that an inserted block may need; its inner width follows, and MorphNet "
-        "leaves room for the blocks of the next round",
+        "Fraction of ζ that an inserted block may need; its inner width follows, with one channel "
+        "at least, and MorphNet leaves room for the blocks of the next round",
         must_be=FRACTION,
         default_text="any; the block is as wide as the layer before it",
     )

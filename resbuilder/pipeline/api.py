@@ -217,8 +217,15 @@ def _warn_of_size(start: Architecture, config: SearchConfig) -> None:
             f"{budget / 1e6:,.4g}; choose a smaller width or image_size, or a larger budget",
             stacklevel=3,
         )
-    dearest = dearest_flops(start, config.block_flops) - initial
-    if dearest > 2 * budget:
+    limit = config.block_flops
+    dearest = dearest_flops(start, limit) - initial
+    if limit is not None and dearest > limit:
+        warnings.warn(
+            f"a block at full resolution with one inner channel needs {dearest / 1e6:,.4g} MFLOPs, "
+            f"more than the {limit / 1e6:,.4g} that insert_share allows; choose a smaller width",
+            stacklevel=3,
+        )
+    elif dearest > 2 * budget:
         warnings.warn(
             f"a block at full resolution needs {dearest / 1e6:,.4g} MFLOPs, "
             f"{dearest / budget:,.0f} times the budget, so trainings before the first MorphNet "

@@ -50,8 +50,8 @@ def insert_block(
         where: One of :func:`insertion_positions`.
         name: Name of the new block.
         most_flops: Upper limit of the block's FLOPs for one image. Its inner width is the largest
-            one within this limit, between one channel and the width of the preceding layer. None
-            takes the latter, as the thesis does.
+            one within this limit, but at least one channel, even if that needs more, and at most
+            the width of the preceding layer. None takes the latter, as the thesis does.
 
     Raises:
         ValueError: If no block can be inserted at this position.

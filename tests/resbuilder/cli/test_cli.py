@@ -402,6 +402,9 @@ def test_a_search_warns_of_settings_that_make_it_useless(tmp_path):
     result = call(*SEARCH, *useless, "--rounds", 0, "--out", tmp_path / "run")
     assert "83 times the budget" in result.stderr and result.exit_code == 0
     assert "τ_Λ = 0.01 is above 0.008" in result.stderr
+    shared = (*useless[:2], "--insert-share", 0.01, "--rounds", 0)
+    result = call(*SEARCH, *shared, "--out", tmp_path / "share")
+    assert "one inner channel needs" in result.stderr and "or set insert_share" not in result.stderr
 
 
 def test_commands_for_searches_refuse_a_single_training(tmp_path):

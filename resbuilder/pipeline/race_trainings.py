@@ -78,7 +78,8 @@ class RaceTrainings(Trainings):
         if variant != WHOLE:
             batches = self.data.batches("validation", self.config.batch_size)
             with atomically(models / logits_file(node.index, variant)) as part:
-                np.save(part, trainer.network.predict(batches, verbose=0))
+                # NumPy's files do not know bfloat16, and means of logits need more precision.
+                np.save(part, trainer.network.predict(batches, verbose=0).astype("float32"))
         trainer.save(models / network_file(node.index, variant), for_resuming=trial)
         return TrainingEvent.from_json({"index": node.index, "variant": variant, **result})
 

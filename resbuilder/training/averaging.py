@@ -11,6 +11,8 @@ soon forgets the initial weights.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -28,6 +30,8 @@ class AveragedWeights:
 
     def __init__(self, owner: keras.Model, network: keras.Model, ema: float):
         self._ema = ema
+        self._in_use = False  # whether the network has the averages, and these the weights
+        self._begun = False
         self._weights = list(network.weights)
         self._averages = [
             owner.add_weight(
@@ -43,6 +47,7 @@ class AveragedWeights:
 
     def restart(self) -> None:
         """Reset the averages to the current weights."""
+        self._in_use, self._begun = False, True
         for average, weight in zip(self._averages, self._weights, strict=True):
             average.assign(ops.convert_to_numpy(weight))
 
@@ -60,10 +65,26 @@ class AveragedWeights:
 
     def swap(self) -> None:
         """Exchange weights and averages."""
+        self._in_use = not self._in_use
         for average, weight in zip(self._averages, self._weights, strict=True):
             kept = ops.convert_to_numpy(weight)
             weight.assign(ops.convert_to_numpy(average))
             average.assign(kept)
+
+    @contextmanager
+    def chosen(self, averaged: bool) -> Iterator[None]:
+        """Give the network its averages, or the weights of the last step, within a block.
+
+        Before the first training there are no averages, and nothing is exchanged.
+        """
+        exchange = self._begun and averaged != self._in_use
+        if exchange:
+            self.swap()
+        try:
+            yield
+        finally:
+            if exchange:
+                self.swap()
 
 
 class JudgedByAverages(keras.callbacks.Callback):

@@ -7,6 +7,7 @@ exported files do not contain them, and ``evaluate`` reports the task loss alone
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 
 import keras
 import numpy as np
@@ -201,8 +202,9 @@ class RegularizedModel(keras.Model):
             # With logits z and CE(k) = log Σ exp z − z_k, label smoothing adds ε·(z_y − mean z):
             # (1 − ε)·CE(y) + ε·mean over k of CE(k) = CE(y) + ε·(z_y − mean z), because all CE(k)
             # share the logarithm.
-            hit = ops.one_hot(_flat(y, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
-            smoothed = ops.sum(hit * y_pred, -1) - ops.mean(y_pred, -1)
+            logits = ops.cast(y_pred, loss.dtype)  # In half precision, y_pred is not.
+            hit = ops.one_hot(_flat(y, "int32"), logits.shape[-1], dtype=logits.dtype)
+            smoothed = ops.sum(hit * logits, -1) - ops.mean(logits, -1)
             if sample_weight is not None:
                 smoothed *= _flat(sample_weight, smoothed.dtype)
             added = ops.mean(smoothed)
@@ -213,11 +215,24 @@ class RegularizedModel(keras.Model):
             loss += self._aggregate_additional_loss(ops.cast(added, loss.dtype))
         return loss
 
-    def save(self, filepath, overwrite=True, **kwargs):
-        """Save the wrapped network, with the optimizer's state if this trainer is compiled."""
+    def save(self, filepath, overwrite=True, averaged=True, **kwargs):
+        """Save the wrapped network, with the optimizer's state if this trainer is compiled.
+
+        With averages, the file has them, also in the middle of a training: ``fit`` validates the
+        averages, so a ``ModelCheckpoint`` chooses between them.
+
+        Args:
+            filepath: The file.
+            overwrite: As for a Keras model, like all other arguments.
+            averaged: Whether to save the averages, if there are any, or the weights of the last
+                step, which the optimizer's state belongs to.
+            **kwargs: Further arguments of Keras.
+        """
         if self.compiled:
             self.network.compile(optimizer=self.optimizer, loss=self.loss)
-        self.network.save(filepath, overwrite=overwrite, **kwargs)
+        averages = self.averages
+        with nullcontext() if averages is None else averages.chosen(averaged):
+            self.network.save(filepath, overwrite=overwrite, **kwargs)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Build the metrics from one device's part of a batch.

@@ -86,10 +86,10 @@ class Trainer:
                 self.network, architecture, config
             ).regularization_term
         self.model = self._model(terms)
-        self.optimizer = _optimizer(self.network, config)
-        _release_traces(self.optimizer)
+        optimizer = _optimizer(self.network, config)
+        _release_traces(optimizer)
         self.model.compile(
-            self.optimizer,
+            optimizer,
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=[
                 keras.metrics.SparseCategoricalAccuracy("accuracy"),
@@ -98,6 +98,8 @@ class Trainer:
             jit_compile=config.jit_compile or NEEDS_JIT,
             steps_per_execution=self._steps_per_execution(),
         )
+        # In float16, Keras wraps the optimizer in one that scales the loss and has a state, too.
+        self.optimizer = self.model.optimizer
         self.optimizer.build(self.model.trainable_variables)
 
     def reset(self, weights: Path | None = None) -> None:
@@ -207,14 +209,9 @@ class Trainer:
                 ``ema``, this saves the weights of the last step, which the optimizer's state
                 belongs to, instead of their averages.
         """
-        last = self.model.averages if for_resuming else None
-        if last is not None:
-            last.swap()
         with atomically(path) as part:
-            self.model.save(part)
+            self.model.save(part, averaged=not for_resuming)
             write_keras_card(part, ModelCard.of(self.data.dataset))
-        if last is not None:
-            last.swap()
 
     def _steps_per_execution(self) -> int:
         """Return how many steps TensorFlow executes before it returns to Python.

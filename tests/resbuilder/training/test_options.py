@@ -180,3 +180,15 @@ def test_only_kernels_decay(data):
         factor = 1 - 1e-2 * 0.5 if weight.path.endswith("kernel") else 1
         (after,) = arrays([weight])
         np.testing.assert_allclose(after, factor * before[weight.path], rtol=1e-5)
+
+
+def test_a_checkpoint_in_a_training_has_the_averages_that_were_validated(data, tmp_path):
+    t = trainer(data, ema=0.97, epochs=3)
+    file = tmp_path / "checkpoint.keras"
+    checkpoint = keras.callbacks.ModelCheckpoint(file, save_best_only=True)
+    losses = t.fit(0, regularize=False, callbacks=[checkpoint])["history"]["val_loss"]
+    network = keras.models.load_model(file)
+    network.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    held_out, d = data.split.validation, data.dataset
+    found = network.evaluate(d.x_train[held_out], d.y_train[held_out], verbose=0)
+    assert found == pytest.approx(min(losses), rel=1e-5)

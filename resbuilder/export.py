@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -34,6 +34,8 @@ def export(
     """Write a model to a file and check that the file computes the same outputs.
 
     The input, output and batch axis of an ONNX model are named ``image``, ``logits`` and ``batch``.
+    It computes in float32, also if the network was trained in mixed precision: its weights are
+    float32 then, and runtimes lack operations in half precision.
 
     Args:
         model: A Keras model that takes one batch of images.
@@ -64,6 +66,8 @@ def export(
             f"only a model with one output can be exported, got {len(model.outputs)}: make a model "
             "of the output that you need with keras.Model(model.inputs, output)"
         )
+    if format == "onnx":
+        model = _in_float32(model)
     (output,) = tree.flatten(model(images, training=False))
     expected = np.asarray(keras.ops.convert_to_numpy(output))
     with tempfile.TemporaryDirectory(prefix=".export-", dir=path.parent) as folder:
@@ -126,6 +130,29 @@ def _onnx(model: keras.Model, path: Path, card: ModelCard | None) -> None:
         add_onnx_card(written, card)
     onnx.checker.check_model(written)
     onnx.save(written, path)
+
+
+def _in_float32(model: keras.Model) -> keras.Model:
+    """Return the model itself, or a copy that computes in float32 if it has mixed precision."""
+
+    def plain(config: Any) -> Any:
+        if isinstance(config, dict):
+            if config.get("class_name") == "DTypePolicy":
+                name = config["config"]["name"]
+                if name.startswith("mixed_"):
+                    return config | {"config": config["config"] | {"name": "float32"}}
+            return {key: plain(value) for key, value in config.items()}
+        if isinstance(config, (list, tuple)):
+            return type(config)(map(plain, config))
+        return config
+
+    before = model.get_config()
+    config = plain(before)
+    if config == before:
+        return model
+    copy = type(model).from_config(config)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _name_ends(model: onnx.ModelProto) -> None:

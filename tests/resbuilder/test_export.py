@@ -50,6 +50,27 @@ def test_exported_model_gives_the_same_outputs_for_any_batch(model, tmp_path, fo
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.parametrize("half", ["mixed_float16", "mixed_bfloat16"])
+def test_an_onnx_file_of_a_network_in_mixed_precision_computes_in_float32(model, tmp_path, half):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("only TensorFlow writes ONNX")
+    import onnxruntime
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(half)
+    try:
+        architecture = resnet_architecture((12, 12, 3), 5, (4, 8), (1, 1), "small")
+        mixed = build_model(architecture, Preprocessing((0.01,) * 3, (-1.0,) * 3), seed=0)
+    finally:
+        keras.config.set_dtype_policy(before)
+    mixed.set_weights(model.get_weights())
+    export(mixed, tmp_path / "mixed.onnx", "onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "mixed.onnx")
+    (outputs,) = session.run(["logits"], {"image": images(7)})
+    expected = model.predict(images(7), verbose=0)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
 def test_an_export_that_computes_something_else_leaves_no_file(model, tmp_path, monkeypatch):
     other = keras.models.clone_model(model)  # It has other weights.
     monkeypatch.setattr("resbuilder.export._keras", lambda model, path, card: other.save(path))

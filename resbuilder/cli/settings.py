@@ -91,7 +91,7 @@ def merged_settings(
     """Return the settings of a file together with the options, which override it.
 
     Args:
-        config_file: The file, if there is one.
+        config_file: The file, if there is one. It may be the ``config.json`` of a run.
         given: Values of the options; None for those not given.
         beyond: Names of options that a file may contain although they are not fields of a
             configuration class; their types are checked here.
@@ -100,6 +100,8 @@ def merged_settings(
         ValueError: If the file cannot be read, or a value of ``beyond`` has the wrong type.
     """
     settings = read_settings(config_file) if config_file else {}
+    if {"format", "kind"} <= settings.keys():  # What a run folder has besides its settings.
+        settings = {k: v for k, v in settings.items() if k not in ("format", "kind")}
     for name in settings.keys() & set(beyond):
         assert config_file
         option = next(o for o in click.get_current_context().command.params if o.name == name)

@@ -145,6 +145,16 @@ def test_a_config_file_and_options_give_the_same_settings(run, tmp_path):
     assert written[0] == written[1]
 
 
+def test_the_settings_of_a_run_are_taken_from_its_folder(tmp_path):
+    first = ("--dataset", "digits", "--train-limit", 60, "--epochs", 1, "--width", 2)
+    assert call("train", *first, "--out", tmp_path / "first").exit_code == 0
+    config = tmp_path / "first" / "config.json"
+    again = call("train", "--config", config, "--seed", 1, "--out", tmp_path / "again")
+    assert again.exit_code == 0, again.output
+    settings = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert settings == json.loads(config.read_text()) | {"seed": 1}
+
+
 def test_options_before_prepare_are_refused(tmp_path):
     (tmp_path / "file").touch()
     for options in (["--data-dir", tmp_path], ["--json"]):

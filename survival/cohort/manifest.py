@@ -63,7 +63,7 @@ class Cohort:
         >>> cohort = Cohort.read("cohort.csv")
         >>> train = cohort.part("train")
         >>> train.y_true()[0]  # time and event of the first slide
-        array([1., 1.], dtype=float32)
+        array([1., 1.])
     """
 
     slide: np.ndarray
@@ -282,12 +282,13 @@ class Cohort:
             strata: Whether to add the dataset as stratum, numbered in alphabetical order.
 
         Returns:
-            Columns time, event and, with ``strata``, stratum; float32, shape (n, 2) or (n, 3). If
+            Columns time, event and, with ``strata``, stratum; float64, shape (n, 2) or (n, 3). If
             any patient enters late, the columns are time, event, stratum (0 without ``strata``),
             weight 1 and entry, shape (n, 5).
         """
         stratum = np.unique(self.dataset, return_inverse=True)[1] if strata else None
-        return make_targets(self.time, self.event, stratum, self.entry).astype("float32")
+        # Metrics at a recorded time need it exactly. The loss rounds to float32 by itself.
+        return make_targets(self.time, self.event, stratum, self.entry)
 
     def select(self, rows: np.ndarray) -> Cohort:
         """Return the rows that a boolean mask or an array of positions selects."""

@@ -53,7 +53,9 @@ class TrainingBatches(keras.utils.PyDataset):
             patients if settings.batches == "patients" else None,
             settings.seed,
         )
-        self._images, self._targets, self._settings = images, targets, settings
+        self._images, self._settings = images, settings
+        # The type of the loss, on every backend.
+        self._targets = targets.astype("float32")
         self.start_at(0)
 
     def __len__(self) -> int:

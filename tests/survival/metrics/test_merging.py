@@ -18,6 +18,7 @@ from survival.metrics import (
     kaplan_meier,
     merged_auroc,
     merged_c,
+    numbers_at_risk,
     per_patient,
     standardize_per_dataset,
     within_dataset_auroc,
@@ -132,6 +133,21 @@ def test_the_columns_of_a_cohort_can_be_passed_directly():
     baseline = BaselineHazard(cohort.y_true(), risk, cohort.dataset)
     assert baseline.survival(risk, [0.1], cohort.dataset).shape == (60, 1)
     assert [curve.group for curve in kaplan_meier(cohort.y_true(), cohort.dataset)] == ["A", "B"]
+
+
+def test_metrics_of_a_cohort_hold_at_its_recorded_decimal_times():
+    """Most decimals are different numbers in float32: 34.2 is later there, and 12.4 earlier."""
+    names, time = list("abcdef"), [5.3, 12.4, 34.2, 34.1, 40.0, 50.0]
+    y = Cohort(names, names, time, [1, 1, 1, 0, 1, 0]).y_true()
+    assert y[:, 0].tolist() == time
+    (curve,) = kaplan_meier(y, np.zeros(6))
+    assert curve.at(34.2)[0] == pytest.approx(5 / 6 * 4 / 5 * 2 / 3)
+    assert numbers_at_risk(y, np.zeros(6), time).tolist() == [[6, 5, 3, 4, 2, 1]]
+    # The hazard of equal risks rises by one over the number at risk at each event.
+    hazard = BaselineHazard(y, np.zeros(6)).cumulative_hazard([5.3, 12.4, 34.1, 34.2, 40, 50])
+    np.testing.assert_allclose(hazard, np.cumsum([1 / 6, 1 / 5, 0, 1 / 3, 1 / 2, 0]))
+    until_censored = BaselineHazard(y[[0, 1, 3]], np.zeros(3))
+    assert until_censored.cumulative_hazard([34.1]) == pytest.approx(1 / 3 + 1 / 2)
 
 
 def test_a_single_number_is_not_a_vector_of_scores():

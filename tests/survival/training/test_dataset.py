@@ -35,6 +35,11 @@ def test_every_slide_is_in_an_epoch_once(tissue, kind):
     assert all(len(x) == 7 for x, _, _ in epoch_of(batches(tissue, batches=kind)))
 
 
+def test_targets_of_a_batch_have_the_type_of_the_loss(tissue):
+    assert tissue[0].y_true().dtype == "float64"
+    assert batches(tissue)[0][1].dtype == "float32"
+
+
 def test_events_are_dealt_out_evenly_unless_shuffled(tissue):
     def events(kind):
         data = batches(tissue, batches=kind)

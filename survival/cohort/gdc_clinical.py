@@ -76,7 +76,8 @@ def patients(raw: pd.DataFrame, follow_ups: Sequence[pd.DataFrame] = ()) -> pd.D
     secondary = _text(raw, "icd_10_code").str.match("C7[789]")
     result["metastasis"] = secondary.groupby(patient).any()
     result["misplaced"] = misplaced.groupby(patient).any()
-    _warn_of_contradictions(result.index[dead & alive])
+    # By the masks' own index, which is sorted, unlike that of the result.
+    _warn_of_contradictions(dead.index[dead & alive])
     _warn_of_origin(raw, patient)
     return result
 

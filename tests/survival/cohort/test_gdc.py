@@ -293,6 +293,19 @@ def test_dead_in_one_row_and_alive_in_another(tmp_path):
     assert known.table.loc["P", ["OS_time", "OS_event"]].tolist() == [20 / DAYS, True]
 
 
+def test_warnings_name_the_right_patients_of_an_export_that_is_not_sorted(tmp_path):
+    moved = case("B", last="10", day="400")
+    index = case("C", last="10", index="Sample Procurement")
+    twice = case("A", "Dead", death="20"), case("A", last="10")
+    path = new_layout(tmp_path, case("D", last="10"), index, moved, *twice)
+    with pytest.warns(UserWarning) as caught:
+        read_clinical(path)
+    named = {str(w.message).rpartition(": ")[2] for w in caught}
+    assert named == {"A", "B", "C"}
+    (contradiction,) = [str(w.message) for w in caught if "alive in another" in str(w.message)]
+    assert contradiction.endswith(": A")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

@@ -21,6 +21,10 @@ NOTES = "survival"
 OF_SLIDES = ("downsample", "mpp", "slide_mpp")
 # How similar an unknown column name must be to a known one to be reported as a possible typo.
 _SIMILAR = 0.75
+# A whole number that a spreadsheet or pandas has made a decimal one.
+_WITH_DECIMAL_ZERO = re.compile(r"(\d+)\.0+")
+# Also the dashes into which a word processor turns a hyphen.
+_SEPARATORS = re.compile(r"[\s_\u2010-\u2015-]+")
 
 
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
@@ -97,10 +101,11 @@ def _refuse_two_for_one(found: dict[str, str], where: str) -> None:
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return groups of names that differ only in case, Unicode form, or leading zeros.
+    """Return groups of names that are probably two spellings of one name.
 
-    Examples are ``P3`` and ``p3``, or ``00123`` and ``123``. They are probably two spellings of one
-    name.
+    They differ only in case (``P3`` and ``p3``), in Unicode form or invisible characters, in
+    leading zeros (``00123`` and ``123``), in spaces, hyphens and underscores (``P-1`` and ``P 1``),
+    or a whole number ends with a decimal zero (``1`` and ``1.0``).
     """
     groups: dict[str, dict[str, None]] = defaultdict(dict)
     for name in names:
@@ -109,8 +114,15 @@ def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def _plain(name: str) -> str:
-    folded = unicodedata.normalize("NFKC", name).casefold().strip()
-    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", folded)
+    # Format characters (Cf) such as a byte order mark or a zero-width space are invisible.
+    visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFKC", visible).casefold().strip()
+    if number := _WITH_DECIMAL_ZERO.fullmatch(folded):
+        folded = number[1]
+    joined = _SEPARATORS.sub("-", folded)
+    # Between two digits a separator stays: 1-23 and 12-3 are different names.
+    joined = re.sub(r"(?<!\d)-|-(?!\d)", "", joined)
+    return re.sub(r"\d+", lambda digits: digits.group().lstrip("0") or "0", joined)
 
 
 def standard_names(columns: Sequence[str], known: Iterable[str]) -> dict[str, str]:

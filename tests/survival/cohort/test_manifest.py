@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from survival.cohort import Cohort, ManifestError
+from survival.names import look_alikes
 
 GOOD = """slide,patient,time,event,dataset,split,rfs_time,rfs_event
 a1.svs,P1,12.5,1,A,train,3,1
@@ -187,7 +188,13 @@ def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
     assert "file not found" in problem and problem.endswith("'u2/b.svs'")
 
 
-@pytest.mark.parametrize(("one", "other"), [("P3", "p3"), ("00123", "123"), ("Ä1", "A\u03081")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        *[("P3", "p3"), ("00123", "123"), ("Ä1", "A\u03081"), ("1", "1.0"), ("007", "7.0")],
+        *[("P1", "P1\u200b"), ("P1", "P\ufeff1"), ("P 1", "P1"), ("P-1", "P_1"), ("P-1", "P – 01")],
+    ],
+)
 def test_a_warning_about_names_that_look_alike(tmp_path, one, other):
     path = write(tmp_path, f"slide,patient,time,event\na,{one},1,1\nb,{other},2,0\n")
     with pytest.warns(UserWarning, match="1 group of patient names that look alike"):
@@ -195,6 +202,21 @@ def test_a_warning_about_names_that_look_alike(tmp_path, one, other):
     slides = write(tmp_path, "slide,patient,time,event\nx/a.svs,P,1,1\nX/A.svs,Q,2,0\n")
     with pytest.warns(UserWarning, match="slide names that look alike"):
         Cohort.read(slides)
+
+
+def test_different_names_do_not_look_alike():
+    # Site 02 to 22, letters and digits as in TCGA's barcodes, with samples and portions.
+    sites = [*(f"{i:02}" for i in range(2, 23)), "A1", "A2", "AA", "AB", "B6", "D8", "E2", "EE"]
+    people = [
+        *(f"{i:04}" for i in range(1, 200)),
+        *(f"A{i:03}" for i in range(200)),
+        "A0SB",
+        "A0SC",
+    ]
+    barcodes = [f"TCGA-{site}-{person}" for site in sites for person in people]
+    assert look_alikes(barcodes) == []
+    assert look_alikes([f"{b}-01Z-00-DX{i}.svs" for b in barcodes[:500] for i in (1, 2)]) == []
+    assert look_alikes(["1-23", "12-3", "123", "1.5", "15", "1.0.1", "101", "P1", "P10"]) == []
 
 
 def test_without_a_dataset_column_there_is_one_dataset(tmp_path):

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from resbuilder.common.words import count, some
 
+# The line that tells Excel which delimiter a file has.
+_SEP = re.compile(r'sep=([^\w"\n])\n', re.IGNORECASE)
+
 
 def read_table(
     path: str | Path, comment: str | None = None, errors: str = "strict"
 ) -> pd.DataFrame:
     """Read a table with one header row, separated by tabs, semicolons or commas.
+
+    A first line such as ``sep=;`` names the delimiter. Columns without a name and without a value,
+    as spreadsheets add them at the end, are left out.
 
     Args:
         path: The file, in UTF-8.
@@ -22,11 +30,12 @@ def read_table(
 
     Returns:
         Strings without surrounding white space. The index is the line number in the file; the
-        header is line 1 unless comments precede it.
+        header is line 1 unless ``sep=`` or comments precede it.
 
     Raises:
-        ValueError: The file is not text or is empty, a column name occurs twice, or a row has
-            more or fewer cells than the header, as in a truncated download.
+        ValueError: The file is not text or is empty, a column name occurs twice, several columns
+            with values have no name, or a row has more or fewer cells than the header, as in a
+            truncated download.
     """
     return parse_table(Path(path).read_bytes(), str(path), comment, errors)
 
@@ -54,28 +63,19 @@ def parse_table(
         ) from None
     # Not splitlines(), which also breaks at separators that occur within texts.
     lines = [f"{line}\n" for line in text.split("\n")]
-    first = 0
+    sep = _SEP.fullmatch(lines[0])
+    first = 1 if sep else 0
     while comment and first < len(lines) and lines[first].startswith(comment):
         first += 1
     if first == len(lines) or not lines[first].strip():
         raise ValueError(f"{name} has no header row")
     most_often = max("\t;,", key=lines[first].count)
-    delimiter = most_often if most_often in lines[first] else ","
-    # Exports separated by tabs do not quote cells: a quotation mark is part of the text.
-    reader = csv.reader(
-        lines[first:],
-        delimiter=delimiter,
-        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
-    )
-    rows: dict[int, list[str]] = {}
-    try:
-        header = [cell.strip() for cell in next(reader)]
-        for row in reader:
-            if any(row):
-                rows[first + reader.line_num] = [cell.strip() for cell in row]
-    except csv.Error as error:
-        raise ValueError(f"{name}, line {first + reader.line_num}: {error}") from None
-    twice = sorted({column for column in header if header.count(column) > 1})
+    delimiter = sep[1] if sep else most_often if most_often in lines[first] else ","
+    # Exports separated by tabs rarely quote cells: a quotation mark is part of the text.
+    header, rows = _cells(lines, first, delimiter, name, quoted=delimiter != "\t")
+    if delimiter == "\t" and _are_quoted(header, list(rows.values())):
+        header, rows = _cells(lines, first, delimiter, name, quoted=True)
+    twice = sorted({column for column in header if column and header.count(column) > 1})
     if twice:
         raise ValueError(f"{name} has more than one column named {some(map(repr, twice))}")
     ragged = [line for line, row in rows.items() if len(row) != len(header)]
@@ -85,6 +85,60 @@ def parse_table(
             f"{some(f'row {line} has {len(rows[line])}' for line in ragged)}; was the file "
             "truncated, or does it use decimal commas?"
         )
-    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=object)
+    kept = [i for i, column in enumerate(header) if column or any(r[i] for r in rows.values())]
+    nameless = [f"column {i + 1}" for i in kept if not header[i]]
+    # A single one is kept: pandas and R give the column of row names no name.
+    if len(nameless) > 1:
+        raise ValueError(
+            f"{name} has {len(nameless)} columns with values but no name: {some(nameless)}; name "
+            "them in the header, or remove them"
+        )
+    table = pd.DataFrame(
+        [[row[i] for i in kept] for row in rows.values()],
+        index=list(rows),
+        columns=[header[i] for i in kept],
+        dtype=object,
+    )
     table.attrs["delimiter"] = delimiter
     return table
+
+
+def _cells(
+    lines: list[str], first: int, delimiter: str, name: str, quoted: bool
+) -> tuple[list[str], dict[int, list[str]]]:
+    """Return the header, which is line ``first``, and the rows that are not blank by their line."""
+    reader = csv.reader(
+        lines[first:],
+        delimiter=delimiter,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
+    rows: dict[int, list[str]] = {}
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        for row in reader:
+            if any(cells := [cell.strip() for cell in row]):
+                rows[first + reader.line_num] = cells
+    except csv.Error as error:
+        raise ValueError(f"{name}, line {first + reader.line_num}: {error}") from None
+    return header, rows
+
+
+def _are_quoted(header: list[str], rows: list[list[str]]) -> bool:
+    """Return whether the quotation marks of a table enclose cells, as R's ``write.table`` does.
+
+    Args:
+        header: Cells of the header, read without quoting.
+        rows: Cells of the rows, read in the same way.
+    """
+    if _enclosed(cell for cell in header if cell):
+        return True
+    # One text that only begins with a mark would swallow all lines up to the next mark.
+    if not _enclosed(cell for row in rows for cell in row if cell.startswith('"')):
+        return False
+    return any(_enclosed(cell for cell in column if cell) for column in zip(*rows, strict=False))
+
+
+def _enclosed(cells: Iterable[str]) -> bool:
+    """Return whether there are cells, and all of them begin and end with a quotation mark."""
+    found = [len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells]
+    return bool(found) and all(found)

@@ -73,6 +73,48 @@ def test_semicolons_tabs_and_a_byte_order_mark(tmp_path):
         pd.testing.assert_frame_equal(Cohort.read(path).to_frame(), expected)
 
 
+def test_quotation_marks_around_the_cells_are_not_part_of_names(tmp_path):
+    """R's write.table quotes names and text by default, but neither numbers nor NA."""
+    quoted = '"slide"\t"patient"\t"time"\t"event"\n"a\tb.svs"\t"P ""1"""\t1,5\t1\nNA\t"Q"\t2\t0\n'
+    cohort = Cohort.read(write(tmp_path, quoted))
+    assert cohort.slide.tolist() == ["a\tb.svs", "NA"]
+    assert cohort.patient.tolist() == ['P "1"', "Q"]
+    assert cohort.time.tolist() == [1.5, 2]
+    column = 'slide\tpatient\ttime\tevent\n"a"\tP\t1\t1\n"b"\tQ\t2\t0\n'
+    assert Cohort.read(write(tmp_path, column)).slide.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("mark", ['"x', 'x"', '"x" y', 'a "x" b', '"'])
+def test_quotation_marks_within_a_text_separated_by_tabs_are_kept(tmp_path, mark):
+    text = (
+        f'slide\tpatient\ttime\tevent\tnote\ta\n{mark}\tP\t1\t1\t{mark}\t"a"\nb\tQ\t2\t0\t\t"b"\n'
+    )
+    cohort = Cohort.read(write(tmp_path, text))
+    assert cohort.slide.tolist() == [mark, "b"]
+    assert cohort.further["note"].tolist() == [mark, ""]
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t", "|"])
+def test_a_first_line_may_name_the_delimiter(tmp_path, delimiter):
+    expected = Cohort.read(write(tmp_path, GOOD)).to_frame()
+    text = f"\ufeffsep={delimiter}\r\n" + GOOD.replace(",", delimiter)
+    pd.testing.assert_frame_equal(Cohort.read(write(tmp_path, text)).to_frame(), expected)
+    wrong = write(tmp_path, text.replace("7", "seven"))
+    assert problems_of(wrong)[0].startswith("row 6: time 'seven'")
+
+
+def test_columns_without_a_name_and_a_value_are_left_out(tmp_path):
+    expected = Cohort.read(write(tmp_path, GOOD)).to_frame()
+    for empty in (",", ", ,,"):
+        text = GOOD.replace("\n", f"{empty}\n") + f",,,,,,,{empty}\n"
+        pd.testing.assert_frame_equal(Cohort.read(write(tmp_path, text)).to_frame(), expected)
+    row_names = "".join(f"{i},{line}\n" for i, line in enumerate(GOOD.split()))[1:]
+    assert len(Cohort.read(write(tmp_path, row_names))) == 4
+    text = "slide,,patient,time,event,\na,x,P,1,1,\nb,,Q,2,0,y\n"
+    with pytest.raises(ValueError, match="2 columns with values but no name: column 2, column 6"):
+        Cohort.read(write(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("seen", "not_seen"),
     [("true", "False"), ("Dead", "Alive"), ("1:DECEASED", "0:LIVING"), ("Yes", "no"), ("1.0", "0")],

@@ -156,11 +156,18 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
             f"{manifest} must not have columns of the output manifest, got {_some(taken)}; "
             "rename or remove them"
         )
+    first: dict[str, int] = {}
     for line, row in zip(table.index, table.to_dict("records"), strict=True):
         try:
-            yield _from_row(root, row, settings)
+            job = _from_row(root, row, settings)
         except ValueError as error:
             raise ValueError(f"{manifest}, line {line}: {error}") from None
+        if (before := first.setdefault(job.slide, line)) != line:
+            raise ValueError(
+                f"{manifest}, line {line}: slide {job.slide} is already in line {before}; remove "
+                "one of them"
+            )
+        yield job
 
 
 def _from_row(root: Path, row: dict, settings: Settings) -> Job:
@@ -213,6 +220,11 @@ def _refuse_same_names(jobs: list[Job]) -> None:
         key = unicodedata.normalize("NFC", job.output).casefold()
         if key in owners:
             pair = owners[key].slide, job.slide
+            if os.path.realpath(owners[key].source) == os.path.realpath(job.source):
+                raise ValueError(
+                    f"{job.source} is given twice, as {' and '.join(dict.fromkeys(pair))}; remove "
+                    "one of them"
+                )
             if pair[0] == pair[1]:  # in different folders of the input
                 pair = str(owners[key].source), str(job.source)
             raise ValueError(

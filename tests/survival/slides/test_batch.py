@@ -439,7 +439,9 @@ def test_a_folder_that_is_also_behind_a_link_keeps_its_own_name(tmp_path):
         ([["slide", "mpp"], ["one.tif", "x"]], "line 2: mpp must be a number, not 'x'"),
         ([["slide", "mpp"], ["one.tif", "-1"]], "line 2: mpp must be a number of"),
         ([["slide", "mpp", "downsample"], ["one.tif", "8", "64"]], "line 2: .* not both"),
-        ([["slide"], ["one.tif"], ["b/../one.tif"]], "would both be written to one.png"),
+        ([["slide"], ["one.tif"], ["b/../one.tif"]], "twice, as one.tif and b/../one.tif; remove"),
+        ([["slide"], ["two.tif"], ["../one.tif"], ["two.tif"]], "line 4: .* two.tif .* in line 2"),
+        ([["slide"], ["one.tif"], ["b/../b/one.tif"]], "would both be written to one.png"),
         ([["slide"], [b"\0".decode()]], "were not found|not a CSV"),
     ],
 )
@@ -471,6 +473,7 @@ def test_several_folders_and_slides_together(folder, tmp_path):
             [folder / "b", folder / "one.tif"],
             "b/one.tif and .*slides/one.tif would both be written to",
         ),
+        ([folder, folder / "one.tif"], "slides/one.tif is given twice"),
         ([manifest, folder], "give either .*m.csv alone"),
         ([folder, tmp_path / "no.svs"], "no such file or folder: .*no.svs"),
     ):

@@ -113,7 +113,7 @@ def find_problems(
     _names(table, found)
     for name in [name for name in OF_SLIDES if name in table]:
         for row, cell in table[name].items():
-            if not is_blank(cell) and not _number(cell) > 0:
+            if not is_blank(cell) and not as_number(cell) > 0:
                 found.add(row, f"{name} is not a number > 0", f"{name} {cell!r} is not above 0")
     splits = table["split"] if "split" in table else pd.Series("", table.index)
     splits = splits.map(lambda cell: "" if is_blank(cell) else str(cell))
@@ -134,12 +134,13 @@ def find_problems(
             f"{f'split {split!r}' if split else 'the cohort'} has no event: it can be used neither "
             "for training nor for evaluation"
             for split in dict.fromkeys(splits)
-            if not (events[splits == split] == 1).any()
+            # An event that is not understood, which is reported above, may be one.
+            if (events[splits == split] == 0).all()
         ]
     return problems
 
 
-def _number(cell: Any) -> float:
+def as_number(cell: Any) -> float:
     """Return the cell as a number, NaN if it is not one."""
     if isinstance(cell, str) and "_" in cell:
         return math.nan  # Python reads 1_0 as 10, which a user hardly means.
@@ -155,7 +156,7 @@ def is_blank(cell: object) -> bool:
 
 
 def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -> pd.Series:
-    times = cells.map(_number).astype(float)
+    times = cells.map(as_number).astype(float)
     # Dates such as 20200512, as numbers.
     dates = times.between(19_000_101, 20_991_231)
     if dates.any():
@@ -201,7 +202,7 @@ def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> 
 
 
 def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
-    events = cells.map(_number).astype(float)
+    events = cells.map(as_number).astype(float)
     for row, cell in cells[~events.isin((0, 1))].items():
         if is_blank(cell):
             found.add(row, f"{name} is missing")

@@ -13,11 +13,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from resbuilder.common.words import some
-from survival.cohort.checks import OPTIONAL, REQUIRED, is_blank
+from survival.cohort.checks import OPTIONAL, REQUIRED, as_number, is_blank
 from survival.names import standard_names, warn_of_similar
 
-EVENT = {"1", "1.0", "true", "yes", "y", "dead", "deceased", "died", "event"}
-CENSORED = {"0", "0.0", "false", "no", "n", "alive", "living", "censored", "no event"}
+EVENT = {"1", "1.0", "true", "t", "yes", "y", "dead", "deceased", "died", "event"}
+CENSORED = {"0", "0.0", "false", "f", "no", "n", "alive", "living", "censored", "no event"}
 # cBioPortal's statuses: 1:DECEASED, 0:LIVING.
 _CODED = re.compile(r"([01])\s*:.*")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+")
@@ -75,7 +75,8 @@ def standard_events(cells: pd.Series, event_is: str | None = None) -> pd.Series:
 
     Args:
         cells: Numbers, truth values or words such as ``Dead`` and ``Alive``.
-        event_is: The word that means an event; every other word then means censored.
+        event_is: The word or number that means an event; every other cell then means censored.
+            Case does not matter, and neither does how a number is written: 2 is also 2.0.
 
     Raises:
         ValueError: No cell equals ``event_is``.
@@ -97,6 +98,7 @@ def standard_events(cells: pd.Series, event_is: str | None = None) -> pd.Series:
 
 def _events_by_word(cells: pd.Series, words: pd.Series, event_is: str) -> pd.Series:
     hit = words.str.casefold() == event_is.casefold()
+    hit |= words.map(as_number).astype(float) == as_number(event_is)
     counts = words[words != ""].value_counts()
     if not hit.any():
         raise ValueError(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from resbuilder.datasets.error_level import check_quality, error_level_analysis
 from resbuilder.variants import FITS
@@ -34,6 +35,7 @@ _DAMAGED = (
     *(EOFError, OverflowError, struct.error, Image.DecompressionBombError),
 )
 _ORIENTATION = 0x0112  # EXIF tag; values above 4 swap width and height.
+_PHOTOMETRIC = 262  # TIFF tag; 0 means that level 0 is white.
 _GRAY = ("1", "L", "LA", "La")
 _COLOR = {"P": PALETTE, "PA": PALETTE, "CMYK": PRINT}
 # A 12-bit image stored in 16 bits keeps only levels below this one in 8 bits.
@@ -227,14 +229,14 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
         noted.append(FIRST)
     if image.mode in _COLOR:
         noted.append(_COLOR[image.mode])
-    black = False
+    stored = None
     if _is_deep_gray(image):
-        levels = np.asarray(image).astype(np.uint32)
-        clear = image.info.get("transparency")
-        image = Image.fromarray(((levels + 128) // 257).astype(np.uint8))
-        black = not levels.any()
+        stored = np.asarray(image).astype(np.uint32)
+        clear, inverted = image.info.get("transparency"), _is_white_zero(image)
+        levels = ((stored + 128) // 257).astype(np.uint8)
+        image = Image.fromarray(255 - levels if inverted else levels)
         if isinstance(clear, int):
-            image.putalpha(Image.fromarray(np.where(levels == clear, 0, 255).astype(np.uint8)))
+            image.putalpha(Image.fromarray(np.where(stored == clear, 0, 255).astype(np.uint8)))
     elif image.mode in ("I", "F"):
         raise ValueError(
             f"its pixels have type {'float' if image.mode == 'F' else 'int32'}, whose range of "
@@ -248,11 +250,15 @@ def _eight_bits(image: Image.Image, mode: str, deep: bool, noted: list[str]) -> 
     image = image.convert(mode)
     if deep:
         noted.append(REDUCED)
-        brightest = max(_extremes(band)[1] for band in image.split())
-        if brightest < _LEAST_LEVEL and not black:
+        # Of gray levels, those stored: inverted or on white, unused upper bits would look used.
+        if stored is None:
+            highest = max(_extremes(band)[1] for band in image.split())
+        else:
+            highest = int(levels.max())
+        if highest < _LEAST_LEVEL and (stored is None or stored.any()):
             raise ValueError(
-                f"it has 16 bits, but the upper ones are unused: in 8 bits, only levels up to "
-                f"{brightest} of 255 would be left; scale it to 8 bits"
+                f"it has 16 bits, but the upper ones are unused: in 8 bits, only {highest + 1} of "
+                "256 levels would be left; scale it to 8 bits"
             )
     return image
 
@@ -261,6 +267,11 @@ def _is_deep_gray(image: Image.Image) -> bool:
     """Return whether an image has one channel of levels up to 65535."""
     # Pillow scales a PGM with more than 8 bits to 65535.
     return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM")
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    """Return whether a TIFF stores white as level 0, which Pillow inverts in 8 bits only."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
 
 
 def _has_16_bits(image: Image.Image) -> bool:

@@ -156,8 +156,37 @@ def test_gray_images_of_16_bits_keep_their_transparent_color_and_may_be_black(tm
     found = read_picture(file, reading)
     assert found.pixels[0, 2, 0] == 255 and found.pixels[0, 1, 0] == round(4000 / 257)
     assert set(found.conversions) == {ON_WHITE, REDUCED}
+    Image.fromarray(levels // 16).save(file, transparency=500)
+    with pytest.raises(ValueError, match="upper ones are unused"):
+        read_image(file, reading)
     Image.fromarray(0 * levels).save(file)
     assert not read_image(file, reading).any()
+
+
+def tiff(levels: np.ndarray, photometric: int) -> bytes:
+    """A gray TIFF whose level 0 is white (photometric 0) or black (photometric 1)."""
+    (height, width), data, short, long = levels.shape, levels.tobytes(), 3, 4
+    tags = {256: (long, width), 257: (long, height), 258: (short, 8 * levels.itemsize),
+            259: (short, 1), 262: (short, photometric), 273: (long, 8), 277: (short, 1),
+            278: (long, height), 279: (long, len(data))}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, n) for tag, (kind, n) in tags.items())
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    return head + data + struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_a_gray_tiff_looks_the_same_in_8_and_in_16_bits(tmp_path, photometric):
+    levels = np.arange(0, 240, 5, dtype=np.uint8).reshape(6, 8)
+    shown = levels if photometric else 255 - levels
+    reading = ImageReading(6, 8, mode="L")
+    for name, stored in (("8.tif", levels), ("16.tif", levels.astype("<u2") * 257)):
+        (tmp_path / name).write_bytes(tiff(stored, photometric))
+        np.testing.assert_array_equal(read_image(tmp_path / name, reading)[..., 0], shown, name)
+    (tmp_path / "16.tif").write_bytes(tiff(levels.astype("<u2") * 16, photometric))
+    with pytest.raises(ValueError, match=r"upper ones are unused: .* only 16 of 256 levels"):
+        read_image(tmp_path / "16.tif", reading)
+    (tmp_path / "16.tif").write_bytes(tiff(0 * levels.astype("<u2"), photometric))
+    assert (read_image(tmp_path / "16.tif", reading) == (0 if photometric else 255)).all()
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("P5", 1), ("P6", 3)])

@@ -7,6 +7,7 @@ the start network of the thesis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
@@ -100,16 +101,22 @@ def suggested_size(sizes: list[tuple[int, int]], flops: float | None = None) -> 
     fitting = (
         side
         for side in SIDES
-        if side <= typical and (flops is None or suggested_flops(side, side) <= flops)
+        if side <= typical and (flops is None or _needed_flops(side, side) <= flops)
     )
     side = max(fitting, default=SIDES[0])
     return side, side
 
 
 def suggested_flops(height: int, width: int) -> float:
-    """Return ζ for images of a size: 4 MFLOPs up to 32×32, then in proportion to the pixels."""
-    flops = FLOPS * max(1.0, height * width / SIDE**2)
-    return float(f"{flops:.0e}")
+    """Return ζ for images of a size, rounded up to one digit, so that it pays for this size."""
+    flops = _needed_flops(height, width)
+    digit = 10.0 ** math.floor(math.log10(flops))
+    return math.ceil(flops / digit) * digit
+
+
+def _needed_flops(height: int, width: int) -> float:
+    """Return the least ζ for a size: 4 MFLOPs up to 32×32, then in proportion to the pixels."""
+    return FLOPS * max(1.0, height * width / SIDE**2)
 
 
 def suggested_width(config: SearchConfig, dataset: Dataset) -> int:

@@ -26,13 +26,19 @@ def test_sizes_follow_the_median_image_and_the_budget_within_bounds():
     photographs = [(224, 224)] * 3
     sides = {flops: suggested_size(photographs, flops)[0] for flops in (1e5, 4e6, 2e7, 1e8, 1e9)}
     assert sides == {1e5: 32, 4e6: 32, 2e7: 64, 1e8: 128, 1e9: 128}
-    for side in (48, 64, 96, 128):  # The two functions are inverse to each other.
+    for side in (48, 64, 96, 128):
+        # The suggested budget pays for the size, and so does the exact one, but nothing less.
         assert suggested_size(photographs, suggested_flops(side, side)) == (side, side)
+        exact = 4e6 * (side / 32) ** 2
+        assert suggested_size(photographs, exact) == (side, side)
+        assert suggested_size(photographs, exact - 1)[0] < side
 
 
 def test_the_budget_grows_with_the_pixels_and_epochs_fall_with_the_images():
     assert suggested_flops(28, 28) == suggested_flops(32, 32) == 4e6
-    assert suggested_flops(64, 64) == pytest.approx(4 * 4e6, rel=0.26)  # one digit
+    # Rounded up to one digit.
+    sizes = (48, 64, 96, 128)
+    assert [suggested_flops(side, side) for side in sizes] == [9e6, 2e7, 4e7, 7e7]
     assert suggested_epochs(4_000) == 42
     assert [suggested_epochs(n) for n in (100, 40_000, 10**6)] == [60, 20, 20]
 

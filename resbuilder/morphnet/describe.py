@@ -123,6 +123,11 @@ def _check_weights(layer) -> None:
         )
 
 
+def _other_axis(does: str, layer: Any) -> ValueError:
+    """Return the error of a layer along another axis than that of the channels."""
+    return ValueError(f"it {does} along axis {layer.axis}, but channels must be on the last axis")
+
+
 def _has_weights(activation: Any) -> bool:
     """Return whether an activation is a layer with weights, which Keras may not have built yet."""
     plain = keras.layers.Layer.build
@@ -135,7 +140,7 @@ def _keep(node, rule, shapes, outputs, last):
     if (normalizes or getattr(layer, "gamma", None) is not None) and hasattr(layer, "axis"):
         axes = set(np.atleast_1d(layer.axis).astype(int).tolist())
         if axes and not {-1, last} & axes:
-            raise ValueError("channels must be on the last axis")
+            raise _other_axis("normalizes", layer)
     if getattr(layer, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")
     if _has_weights(getattr(layer, "activation", None)):
@@ -145,7 +150,7 @@ def _keep(node, rule, shapes, outputs, last):
     if kind == "mix" and hasattr(layer, "axis"):
         if last not in {a % (last + 1) for a in np.atleast_1d(layer.axis).tolist()}:
             if getattr(layer, "weights", None):
-                raise ValueError("channels must be on the last axis")
+                raise _other_axis("works", layer)
             kind = "keep"
     reduces = name in _REDUCING or (name == "Average" and hasattr(layer, "axis"))
     if name in ("Squeeze", "ExpandDims") or reduces:
@@ -173,7 +178,10 @@ def _keep(node, rule, shapes, outputs, last):
 
 def _concat(node, rule, shapes, outputs, last):
     if node.operation.axis not in (-1, last):
-        raise ValueError("channels must be on the last axis")
+        raise ValueError(
+            f"it concatenates along axis {node.operation.axis}, but only channels, on the last "
+            "axis, can be concatenated"
+        )
     yield "", dict(kind="concat", rule=rule)
 
 
@@ -244,7 +252,7 @@ def sliced_key(node: Any, rank: int) -> tuple[tuple, Any]:
 def _group_norm(node, rule, shapes, outputs, last):
     layer, channels = node.operation, outputs[0][-1]
     if layer.axis not in (-1, last):
-        raise ValueError("channels must be on the last axis")
+        raise _other_axis("normalizes", layer)
     groups = channels if layer.groups == -1 else layer.groups
 
     def config(config: dict, inputs: np.ndarray, outputs: np.ndarray) -> dict:

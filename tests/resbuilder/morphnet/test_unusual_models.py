@@ -202,8 +202,16 @@ def test_normalizations_of_other_axes_are_allowed_on_the_image_only():
         prune(model, flops=0.5, verbose=False)
     inputs = keras.Input((12, 12, 3))
     x = layers.BatchNormalization(axis=1, scale=False)(layers.Conv2D(8, 3)(inputs))
-    with pytest.raises(ValueError, match="channels must be on the last axis"):
+    with pytest.raises(ValueError, match="normalizes along axis 1, but channels must be on the"):
         prune(keras.Model(inputs, head(x)), flops=0.5)
+
+
+def test_positions_are_not_concatenated_and_the_error_names_their_axis():
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(8, 3)(inputs)
+    model = keras.Model(inputs, head(layers.Concatenate(axis=1)([x, x])))
+    with pytest.raises(ValueError, match="it concatenates along axis 1, but only channels, on the"):
+        prune(model, flops=0.5)
 
 
 def test_gradual_pruning_refuses_before_training_what_it_cannot_rebuild():

@@ -17,6 +17,7 @@ from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
 from resbuilder.datasets.batches import Batches
 from resbuilder.datasets.folder import read_unseen
+from resbuilder.datasets.layout import composed
 from resbuilder.model import image_shape, load_network
 from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
 from resbuilder.progress import SearchProgress, notice
@@ -313,7 +314,7 @@ def _check_classes(path: Path, images: _Images) -> None:
         )
         return
     for output, (ours, theirs) in enumerate(zip(card.classes, images.class_names, strict=True)):
-        if ours != theirs:
+        if composed(ours) != theirs:
             raise ValueError(
                 f"output {output} of the network {path} is the class {ours!r}, but class {output} "
                 f"of {images.name} is {theirs!r}; give the classes their former names, or "

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from resbuilder.datasets.layout import composed
 from resbuilder.datasets.reading import ImageReading
 from resbuilder.variants import PARTS
 
@@ -61,7 +62,7 @@ class DataRecord:
         """
         if not isinstance(data, Mapping) or {"classes", "reading", "files", "notes"} - set(data):
             raise ValueError("it must have classes, reading, files and notes")
-        classes = _texts(data["classes"], "classes")
+        classes = tuple(map(composed, _texts(data["classes"], "classes")))
         reading, files = data["reading"], data["files"]
         if files is not None:
             if not isinstance(files, Mapping) or set(files) != set(RECORDED):

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from resbuilder.datasets.data_record import UNUSED, DataRecord
 from resbuilder.datasets.folder import FolderFiles
-from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, composed
 from resbuilder.datasets.reading import ImageReading
 from resbuilder.datasets.split import Split
 
@@ -180,7 +180,7 @@ def _classes(
                 f"{present[-1]} and y_test goes up to {y_test.max()}; renumber the labels"
             )
         return tuple(str(label) for label in present)
-    names = tuple(str(name) for name in class_names)
+    names = tuple(composed(str(name)) for name in class_names)
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
         raise ValueError(f"{dataset}: two classes are called {twice[0]!r}; rename one of them")
     for part, labels in (("y_train", y_train), ("y_test", y_test)):

@@ -1,5 +1,6 @@
 """Find the image files in a folder, with their classes and parts."""
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ class Layout:
     """The contents of a folder.
 
     Attributes:
-        classes: Names of the classes, in alphabetical order.
+        classes: Names of the classes, in alphabetical order, as :func:`composed` returns them.
         parts: Files of each part that the folder has, sorted by label and name; if it
             is not divided into parts, all files are in ``TRAIN``.
         passed_over: Names of the visible files that are skipped.
@@ -52,6 +53,11 @@ class Layout:
     passed_over: list[str]
 
 
+def composed(name: str) -> str:
+    """Return a name in the Unicode form NFC, because systems store the same ``é`` differently."""
+    return unicodedata.normalize("NFC", name)
+
+
 def find(path: Path) -> Layout:
     """Find the images in a folder with one sub-folder per class, or with such folders per part.
 
@@ -60,8 +66,8 @@ def find(path: Path) -> Layout:
 
     Raises:
         ValueError: If there are fewer than two classes, a class has no images, there are other
-            folders next to those of parts, two folders for the same part, or parts with different
-            classes.
+            folders next to those of parts, two folders for the same part or class, or parts with
+            different classes.
     """
     folders = _folders(path)
     parts = _part_folders(path, folders)
@@ -137,8 +143,18 @@ def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[
         raise ValueError(
             f"{path} must have at least two sub-folders of images, one per class; found {found}"
         )
+    named: dict[str, Path] = {}
+    for folder in folders:
+        name = composed(folder.name)
+        if name in named:
+            raise ValueError(
+                f"{path} has two folders called {name}, whose names differ only in how Unicode "
+                "writes them; move the images of both into one folder"
+            )
+        named[name] = folder
+    classes = tuple(sorted(named))
     files, passed_over = [], _loose(path, top)
-    for label, folder in enumerate(folders):
+    for label, folder in enumerate(named[name] for name in classes):
         pictures, others = pictures_below(folder)
         inside = [Found(file, file.relative_to(top).as_posix(), label) for file in pictures]
         passed_over += [file.relative_to(top).as_posix() for file in others]
@@ -148,7 +164,7 @@ def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[
                 "the folder"
             )
         files += sorted(inside, key=lambda file: file.name)
-    return tuple(folder.name for folder in folders), files, passed_over
+    return classes, files, passed_over
 
 
 def _folders(path: Path) -> list[Path]:

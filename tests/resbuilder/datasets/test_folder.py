@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 import warnings
 import zlib
 
@@ -278,6 +279,26 @@ def test_a_class_may_be_called_train_and_parts_need_a_train_folder(tmp_path):
         animals(tmp_path / "other" / name)
     with pytest.raises(ValueError, match="has test, val, but no folder train"):
         load(tmp_path / "other")
+
+
+def test_class_names_are_the_same_in_either_unicode_form(tmp_path):
+    """One system stores é as one character, another as an e and an accent."""
+    forms = {form: unicodedata.normalize(form, "é") for form in ("NFC", "NFD")}
+    for part, name in (("train", forms["NFD"]), ("test", forms["NFC"])):
+        animals(tmp_path / part, count=6)
+        (tmp_path / part / "cat").rename(tmp_path / part / name)
+    for file in (tmp_path / "test").rglob("0[0-3].png"):
+        file.unlink()
+    with pytest.warns(match="also test or validation images: 4"):
+        data = load(tmp_path)
+    assert data.class_names == ("dog", forms["NFC"])
+    assert np.array_equal(data.y_train, data.x_train[:, 0, 0, 0] == 200)
+    record = data.record(data.split(0.3)).to_json()
+    record["classes"] = ["dog", forms["NFD"]]
+    assert load(tmp_path, record=DataRecord.from_json(record)).class_names == data.class_names
+    shutil.copytree(tmp_path / "test" / forms["NFC"], tmp_path / "test" / forms["NFD"])
+    with pytest.raises(ValueError, match="test has two folders called é, whose names differ only"):
+        load(tmp_path)
 
 
 def parts_of(data, seed=0):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resbuilder.common.walking import is_broken
 from resbuilder.datasets.layout import pictures_below
 from resbuilder.datasets.reading import Picture, read_picture
 from resbuilder.saved_network import SavedNetwork
@@ -192,7 +193,8 @@ def find_pictures(photos: Iterable[str | Path]) -> tuple[list[Path], list[Path]]
     files: list[Path] = []
     others: list[Path] = []
     for path in map(Path, photos):
-        if not path.exists():
+        # Reading a broken link fails with a reason of its own.
+        if not path.exists() and not is_broken(path):
             raise ValueError(f"{path} does not exist; give image files, or folders of them")
         if not path.is_dir():
             files.append(path)

@@ -31,6 +31,16 @@ def walk(
             waiting += sorted(path for path in paths if os.path.islink(path))
 
 
+def is_broken(path: Path) -> bool:
+    """Return whether a path is a link to nothing, as left by DVC or git-annex before a fetch."""
+    return path.is_symlink() and not path.exists()
+
+
+def missing_target(link: Path) -> str:
+    """Return half a sentence that says where a broken link leads and what to do about it."""
+    return f"a link to {os.readlink(link)}, which does not exist; fetch it, or remove the link"
+
+
 def unreadable(error: OSError) -> NoReturn:
     """Raise the error of a folder that cannot be read, which a walk would skip otherwise."""
     raise error

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from resbuilder.common.walking import unreadable, walk
+from resbuilder.common.walking import is_broken, missing_target, unreadable, walk
 from resbuilder.datasets.reading import is_picture
 from resbuilder.variants import TEST, TRAIN, VALIDATION
 
@@ -66,14 +66,14 @@ def find(path: Path) -> Layout:
 
     Raises:
         ValueError: If there are fewer than two classes, a class has no images, there are other
-            folders next to those of parts, two folders for the same part or class, or parts with
-            different classes.
+            folders next to those of parts, two folders for the same part or class, parts with
+            different classes, or links to images or folders that do not exist.
     """
     folders = _folders(path)
     parts = _part_folders(path, folders)
     if not parts:
         classes, files, passed_over = _classes(path, path)
-        return _named(Layout(classes, {TRAIN: files}, passed_over))
+        return _checked(Layout(classes, {TRAIN: files}, passed_over))
     found, passed_over = {}, _loose(path, path)
     classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path)
     passed_over += other
@@ -86,27 +86,40 @@ def find(path: Path) -> Layout:
                 f"{path}: the folders for {TRAIN} and {part} must have the same classes, but {odd} "
                 "is only in one of them"
             )
-    return _named(Layout(classes, found, passed_over))
+    return _checked(Layout(classes, found, passed_over))
 
 
-def _named(layout: Layout) -> Layout:
-    """Return a layout whose names can be written in UTF-8, as a run records them."""
-    for file in (file for files in layout.parts.values() for file in files):
+def _checked(layout: Layout) -> Layout:
+    """Return a layout whose files exist, with names in UTF-8, as a run records them."""
+    found = [file for files in layout.parts.values() for file in files]
+    for file in found:
         try:
             file.name.encode()
         except UnicodeEncodeError:
             shown = file.name.encode(errors="backslashreplace").decode()
             raise ValueError(f"the name {shown} is not valid UTF-8; rename the file") from None
+    _refuse_broken([file.path for file in found])
     return layout
 
 
+def _refuse_broken(paths: list[Path]) -> None:
+    """Raise ValueError if a path is a link to nothing: a class would lack images silently."""
+    broken = [path for path in paths if is_broken(path)]
+    if broken:
+        several = f"; links to nothing: {len(broken)}" if len(broken) > 1 else ""
+        raise ValueError(f"{broken[0]} is {missing_target(broken[0])}{several}")
+
+
 def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the image files in and below a folder, and the other visible files, both sorted."""
+    """Return the image files in and below a folder, and the other visible files, both sorted.
+
+    A broken link is taken for an image unless its suffix says otherwise. Reading it fails.
+    """
     pictures: list[Path] = []
     others: list[Path] = []
     for file in sorted(_visible(folder)):
         suffix = file.suffix.lower()
-        picture = suffix in SUFFIXES or (not suffix and is_picture(file))
+        picture = suffix in SUFFIXES or (not suffix and (is_broken(file) or is_picture(file)))
         (pictures if picture else others).append(file)
     return pictures, others
 
@@ -169,13 +182,21 @@ def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[
 
 def _folders(path: Path) -> list[Path]:
     """Return the visible sub-folders, sorted."""
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    visible = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    # What a broken link without a suffix leads to may be the folder of a class.
+    _refuse_broken([p for p in visible if not p.suffix])
+    return [p for p in visible if p.is_dir()]
 
 
 def _loose(path: Path, top: Path) -> list[str]:
     """Return the names of the visible files directly in a folder."""
-    files = (p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = (p for p in path.iterdir() if _is_file(p) and not p.name.startswith("."))
     return sorted(file.relative_to(top).as_posix() for file in files)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file or a link to nothing, which must not be ignored."""
+    return path.is_file() or is_broken(path)
 
 
 def _visible(folder: Path) -> Iterator[Path]:
@@ -183,4 +204,4 @@ def _visible(folder: Path) -> Iterator[Path]:
     for here, folders, names in walk(folder, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         visible = (Path(here, name) for name in names if not name.startswith("."))
-        yield from (path for path in visible if path.is_file())
+        yield from (path for path in visible if _is_file(path))

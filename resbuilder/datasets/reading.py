@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
+from resbuilder.common.walking import is_broken, missing_target
 from resbuilder.datasets.error_level import check_quality, error_level_analysis
 from resbuilder.variants import FITS
 
@@ -314,6 +315,9 @@ def _opened(path: str | Path) -> Iterator[Image.Image]:
         with Image.open(path, formats=FORMATS) as image:
             yield image
     except _DAMAGED as error:
+        if is_broken(Path(path)):
+            target = missing_target(Path(path))
+            raise ValueError(f"the image {path} cannot be read: it is {target}") from error
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else error
         raise ValueError(
             f"the image {path} cannot be read ({reason}); repair or remove it"

@@ -184,6 +184,11 @@ def test_unreadable_files_are_named_and_the_others_predicted(saved, folder, tmp_
     assert result.exit_code == 1 and len(result.stdout.splitlines()) == 15
     assert "1 file skipped, not an image: " in result.stderr and "notes.txt" in result.stderr
     assert result.stderr.splitlines()[-1] == "1 of 16 images could not be read"
+    (photos / "fetched later.png").symlink_to("nothing")
+    result = call("predict", saved["onnx"], photos)
+    assert result.exit_code == 1 and len(result.stdout.splitlines()) == 15
+    assert "later.png cannot be read: it is a link to nothing, which does not" in result.stderr
+    assert result.stderr.splitlines()[-1] == "2 of 17 images could not be read"
     table = tmp_path / "none.csv"
     result = call("predict", saved["onnx"], photos / "00.png", "--csv", table)
     assert result.exit_code == 2 and "none of 1 image can be read" in result.stderr

@@ -137,6 +137,31 @@ def test_linked_folders_are_read_and_a_link_to_a_folder_above_ends(tmp_path):
     assert len(data.y_train) + len(data.y_test) == 27
 
 
+@pytest.mark.parametrize("link", ["cat/new.png", "dog/deeper/new", "emu"])
+def test_a_link_to_an_image_or_class_that_was_not_fetched_is_refused(tmp_path, link):
+    """Training on the images that happen to be here would not be noticed."""
+    animals(tmp_path)
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "annex" / "key")
+    message = f"{link} is a link to .*annex/key, which does not exist; fetch it, or remove the link"
+    for read in (load, image_sizes, folder.read_unseen):
+        with pytest.raises(ValueError, match=f"{message}$"):
+            read(tmp_path)
+    (tmp_path / "cat" / "00.png").unlink()
+    (tmp_path / "cat" / "00.png").symlink_to("nothing")
+    if link == "cat/new.png":
+        with pytest.raises(ValueError, match="00.png is a link .* link; links to nothing: 2$"):
+            load(tmp_path)
+
+
+def test_a_broken_link_that_is_no_image_is_named_among_the_skipped_files(tmp_path):
+    animals(tmp_path)
+    for name in ("cat/notes.txt", "readme.md"):
+        (tmp_path / name).symlink_to("nothing")
+    with pytest.warns(match=r"files skipped, .*: 2 \(readme.md, cat/notes.txt\)"):
+        load(tmp_path)
+
+
 def test_gray_images_of_16_bits_have_one_channel(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()

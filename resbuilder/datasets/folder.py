@@ -15,7 +15,7 @@ import numpy as np
 from resbuilder.common.words import some
 from resbuilder.datasets.content import content_of
 from resbuilder.datasets.data_record import DataRecord, RecordedFile
-from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, find
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, Layout, find
 from resbuilder.datasets.parts import (
     LISTED,
     File,
@@ -95,7 +95,7 @@ def read_folder(
         ValueError: If there are fewer than two classes, a class has too few images, an image cannot
             be read, sizes differ without ``image_size``, or files of the record are missing.
     """
-    layout, notes = find(path), []
+    layout, notes = find(path), list[str]()
     found = [file for files in layout.parts.values() for file in files]
     contents = _each(lambda f: content_of(f.path), found, f"scanning {path.name}")
     known = dict(zip(found, contents, strict=True))
@@ -103,12 +103,7 @@ def read_folder(
     if record is not None and record.files is not None:
         parts = recorded_parts(path, layout.classes, parts, record)
     else:
-        if layout.passed_over:
-            named = some(layout.passed_over, LISTED)
-            notes.append(
-                f"{path.name}: files skipped, because they are not images in a supported format or "
-                f"are outside the class folders: {len(layout.passed_over)} ({named})"
-            )
+        notes += _skipped(path, layout)
         if by_order:
             parts = with_tests_by_order(parts)
         else:
@@ -126,9 +121,8 @@ def read_folder(
         label = f"reading {path.name}/{part}"
         arrays[f"x_{part}"] = _decode([f.found.path for f in read], reading, label, conversions)
         arrays[f"y_{part}"] = np.array([file.found.label for file in read])
-    if conversions and (record is None or record.files is None):
-        done = ", ".join(f"{count} {what}" for what, count in conversions.items())
-        notes.append(f"{path.name}: of {len(train) + len(parts[TEST])} images, {done}")
+    if record is None or record.files is None:
+        notes += _converted(path, conversions, len(train) + len(parts[TEST]))
     for note in notes:
         warnings.warn(note, stacklevel=3)
     given = len(parts) > 2
@@ -165,6 +159,8 @@ def read_unseen(
 ) -> UnseenImages:
     """Read the test part of a folder, or all images if it has none, to evaluate a network on them.
 
+    Skipped files and conversions are counted in warnings, as when a folder is read for training.
+
     Args:
         path: The folder.
         image_size: As for :func:`read_folder`.
@@ -200,8 +196,29 @@ def read_unseen(
         reading = record.reading
     else:
         reading = _reading(path, found, image_size, ela_quality, fit)
-    x = _decode([f.path for f in found], reading, f"reading {path.name}", Counter[str]())
+    conversions = Counter[str]()
+    x = _decode([f.path for f in found], reading, f"reading {path.name}", conversions)
+    for note in (*_skipped(path, layout), *_converted(path, conversions, len(found))):
+        warnings.warn(note, stacklevel=3)
     return UnseenImages(x, np.array([f.label for f in found]), layout.classes, whole)
+
+
+def _skipped(path: Path, layout: Layout) -> list[str]:
+    """Return a sentence about the files that are skipped, or nothing if there are none."""
+    if not layout.passed_over:
+        return []
+    return [
+        f"{path.name}: files skipped, because they are not images in a supported format or are "
+        f"outside the class folders: {len(layout.passed_over)} ({some(layout.passed_over, LISTED)})"
+    ]
+
+
+def _converted(path: Path, conversions: Counter[str], images: int) -> list[str]:
+    """Return a sentence that counts the conversions, or nothing if there are none."""
+    if not conversions:
+        return []
+    done = ", ".join(f"{count} {what}" for what, count in conversions.items())
+    return [f"{path.name}: of {images} images, {done}"]
 
 
 def sizes(path: Path) -> list[tuple[int, int]]:

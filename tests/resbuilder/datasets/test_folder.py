@@ -83,6 +83,9 @@ def test_photographs_are_rotated_upright(tmp_path):
     with pytest.warns(match=r"of 6 images, 6 rotated upright \(EXIF\)"):
         data = load(tmp_path)
     assert data.input_shape == (8, 6, 3) and len(data.notes) == 1
+    (tmp_path / "cat" / "00.png").unlink()
+    with pytest.warns(match=r"of 5 images, 5 rotated upright \(EXIF\)"):
+        folder.read_unseen(tmp_path)
 
 
 def test_gray_images_have_one_channel_unless_one_is_colored(tmp_path):
@@ -114,6 +117,8 @@ def test_other_files_are_counted_and_named_and_hidden_ones_ignored(tmp_path):
     with pytest.warns(match=message):
         data = load(tmp_path)
     assert len(data.y_train) + len(data.y_test) == 20 and data.classes == 2
+    with pytest.warns(match=message):
+        assert len(folder.read_unseen(tmp_path).y) == 20
 
 
 def test_images_are_found_by_all_usual_suffixes_and_without_one(tmp_path):

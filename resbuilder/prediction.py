@@ -11,7 +11,7 @@ import numpy as np
 
 from resbuilder.common.walking import is_broken
 from resbuilder.datasets.layout import pictures_below
-from resbuilder.datasets.reading import Picture, read_picture
+from resbuilder.datasets.reading import Picture, large_images, read_picture
 from resbuilder.saved_network import SavedNetwork
 
 # Pixels per batch: 64 images of 64×64.
@@ -153,7 +153,8 @@ class Predictor:
         with ThreadPoolExecutor() as pool:
             for at in range(0, len(files), self._batch):
                 some = files[at : at + self._batch]
-                read = list(zip(some, pool.map(self._read, some), strict=True))
+                with large_images():
+                    read = list(zip(some, pool.map(self._read, some), strict=True))
                 for file, picture in read:
                     if isinstance(picture, ValueError):
                         if unreadable is None:

@@ -25,7 +25,13 @@ from resbuilder.datasets.parts import (
     without_copies,
 )
 from resbuilder.datasets.progress import progress
-from resbuilder.datasets.reading import Header, ImageReading, read_header, read_picture
+from resbuilder.datasets.reading import (
+    Header,
+    ImageReading,
+    large_images,
+    read_header,
+    read_picture,
+)
 
 _THREADS = 8  # Each has a whole decoded image in memory.
 
@@ -296,6 +302,7 @@ def _each(work: Callable[[Any], Any], items: Sequence[Any], label: str) -> list[
     """Apply a function to all items in threads, as decoding releases the GIL; stop at an error."""
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
-        return list(progress(pool.map(work, items), len(items), label))
+        with large_images():
+            return list(progress(pool.map(work, items), len(items), label))
     finally:
         pool.shutdown(cancel_futures=True)

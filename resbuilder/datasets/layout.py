@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resbuilder.common.walking import is_broken, missing_target, unreadable, walk
-from resbuilder.datasets.reading import is_picture
+from resbuilder.datasets.reading import is_picture, large_images
 from resbuilder.variants import TEST, TRAIN, VALIDATION
 
 #: Suffixes of image files; for files without a suffix, the content decides.
@@ -117,10 +117,11 @@ def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     pictures: list[Path] = []
     others: list[Path] = []
-    for file in sorted(_visible(folder)):
-        suffix = file.suffix.lower()
-        picture = suffix in SUFFIXES or (not suffix and (is_broken(file) or is_picture(file)))
-        (pictures if picture else others).append(file)
+    with large_images():
+        for file in sorted(_visible(folder)):
+            suffix = file.suffix.lower()
+            picture = suffix in SUFFIXES or (not suffix and (is_broken(file) or is_picture(file)))
+            (pictures if picture else others).append(file)
     return pictures, others
 
 

@@ -6,6 +6,7 @@ The conversions are noted, so that nothing is lost silently.
 """
 
 import struct
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -193,6 +194,18 @@ def read_header(path: str | Path) -> Header:
         upright = image.format == "TIFF" or _orientation(image) <= 4
         gray = image.mode in _GRAY or _is_deep_gray(image)
         return Header((height, width) if upright else (width, height), gray)
+
+
+@contextmanager
+def large_images() -> Iterator[None]:
+    """Read images of up to 179 million pixels without Pillow's warning from 89 million on.
+
+    Larger ones are refused. Filters of warnings belong to all threads, so enter this before threads
+    that read images begin, never in one of them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        yield
 
 
 def is_picture(path: Path) -> bool:

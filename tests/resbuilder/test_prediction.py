@@ -5,12 +5,14 @@ import html
 import json
 import re
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from resbuilder import Architecture, Predictor, SearchConfig, search
 from resbuilder.cli import main
@@ -201,6 +203,15 @@ def test_unreadable_files_are_named_and_the_others_predicted(saved, folder, tmp_
             shutil.rmtree(photos)
         with pytest.raises(ValueError, match=message):
             network.predict(given)
+
+
+def test_a_large_image_is_classified_without_a_warning(saved, folder, monkeypatch):
+    photos = folder / "test" / "flower"
+    pixels = [width * height for width, height in (Image.open(p).size for p in photos.iterdir())]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", max(pixels) // 2 + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        assert len(list(Predictor(saved["onnx"]).predict(photos))) == len(pixels)
 
 
 def test_arrays_of_the_wrong_shape_are_refused(saved):

@@ -239,6 +239,20 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
         load(tmp_path)
 
 
+def test_large_images_are_read_without_a_warning_up_to_twice_the_size_where_pillow_warns(
+    tmp_path, monkeypatch
+):
+    animals(tmp_path)
+    (tmp_path / "cat" / "00.png").rename(tmp_path / "cat" / "no_suffix")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 24)  # The images have 48.
+        assert len(folder.read_unseen(tmp_path).y) == 20 and len(image_sizes(tmp_path)) == 20
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 23)
+        with pytest.raises(ValueError, match=r"cannot be read .*48 pixels"):
+            load(tmp_path)
+
+
 def test_folders_without_two_classes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least two sub-folders .* found none"):
         load(tmp_path)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # With Keras' 0.99, moving statistics are meaningless for the first few hundred steps, but a search
 # trains for a few epochs, sometimes of only ten steps.
 BN_MOMENTUM = 0.9
+#: Endings of the names of files that Keras loads.
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 # With fewer input channels, oneDNN's gradient of a 1×1 convolution with stride 2 writes out of
 # bounds (TensorFlow 2.21 and torch, AVX2), and the process crashes sooner or later.
 SAFE_CHANNELS = 8
@@ -69,6 +71,11 @@ def load_network(path: str | Path, compile: bool = False) -> keras.Model:
         ValueError: If the file is not a Keras model, is damaged, or contains code (a Lambda
             layer).
     """
+    if Path(path).suffix not in KERAS_SUFFIXES:
+        raise ValueError(
+            f"{path} is not a Keras model that can be read: expected a name that ends in "
+            f"{' or '.join(KERAS_SUFFIXES[:2])}; give a run folder or a .keras file"
+        )
     try:
         with warnings.catch_warnings():
             # Keras warns about layers without weights in the file, which would stay random.
@@ -78,6 +85,8 @@ def load_network(path: str | Path, compile: bool = False) -> keras.Model:
         reason = first_line(error)[:300]
         if "arbitrary code" in reason:
             reason = "it holds code of its own (a Lambda layer), which is never run"
+        elif reason.startswith("File not found") and Path(path).is_file():
+            reason = "it is not a complete archive; copy or export it again"
         raise ValueError(f"{path} is not a Keras model that can be read: {reason}") from None
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from resbuilder.common.words import first_line
-from resbuilder.model import image_shape, load_network
+from resbuilder.model import KERAS_SUFFIXES, image_shape, load_network
 from resbuilder.model_card import ModelCard, onnx_card, read_keras_card, read_saved_model_card
 from resbuilder.run import BEST_MODEL
 
@@ -48,7 +48,7 @@ class SavedNetwork:
                 network, or the package that runs it is not installed.
         """
         path = Path(path)
-        if path.is_dir() and not (path / "saved_model.pb").is_file():
+        if path.is_dir() and not is_saved_model(path):
             path /= BEST_MODEL
         if not path.exists():
             raise ValueError(
@@ -57,14 +57,31 @@ class SavedNetwork:
             )
         if path.is_dir():
             loaded = _saved_model(path)
+        elif is_onnx(path):
+            loaded = _onnx(path)
+        elif path.suffix in KERAS_SUFFIXES:
+            loaded = _keras(path)
         else:
-            loaded = _onnx(path) if path.suffix.lower() == ".onnx" else _keras(path)
+            raise ValueError(
+                f"{path} is not a trained network; give a run folder, a .keras or .onnx file, or "
+                "the folder of a SavedModel"
+            )
         if loaded.card is not None:
             try:
                 loaded.card.check_fits(loaded.input_shape, loaded.classes)
             except ValueError as error:
                 raise ValueError(f"{path} is damaged: {error}") from None
         return cls(path, loaded.outputs, loaded.card)
+
+
+def is_saved_model(path: Path) -> bool:
+    """Return whether a path is the folder of a SavedModel."""
+    return (path / "saved_model.pb").is_file()
+
+
+def is_onnx(path: Path) -> bool:
+    """Return whether a path has the name of an ONNX file."""
+    return path.suffix.lower() == ".onnx"
 
 
 def _keras(path: Path) -> _Loaded:

@@ -32,6 +32,7 @@ from resbuilder.run import (
     read_data,
     read_journal,
 )
+from resbuilder.saved_network import is_onnx, is_saved_model
 from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import with_image_size
 from resbuilder.surgery import scaling
@@ -142,13 +143,24 @@ def model_file(path: str | Path) -> Path:
     """Return the path of a ``.keras`` file: the one given, or a run folder's best model.
 
     Raises:
-        ValueError: If there is no such file.
+        ValueError: If there is no such file, or it is an exported network in another format.
     """
     path = Path(path)
+    _refuse_exported(path)
     file = path / BEST_MODEL if path.is_dir() else path
     if not file.is_file():
         raise ValueError(f"{file} does not exist; give a .keras file or a finished run")
     return file
+
+
+def _refuse_exported(path: Path) -> None:
+    """Raise ValueError if a path is a network in a format that Keras cannot load."""
+    kind = "a SavedModel" if is_saved_model(path) else "an ONNX file" if is_onnx(path) else None
+    if kind:
+        raise ValueError(
+            f"{path} is {kind}, which only `resbuilder predict` takes; give the run folder or the "
+            ".keras file of the network"
+        )
 
 
 def evaluate_single(
@@ -175,6 +187,7 @@ def evaluate_single(
             the split into parts is unknown.
     """
     path = Path(path)
+    _refuse_exported(path)
     given = {"dataset": dataset, "data_dir": data_dir}
     given = {name: value for name, value in given.items() if value is not None}
     if not path.is_dir() and part != "test":

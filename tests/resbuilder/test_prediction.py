@@ -5,6 +5,7 @@ import html
 import json
 import re
 import shutil
+import unicodedata
 import warnings
 import zipfile
 from pathlib import Path
@@ -240,6 +241,8 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp
         (tmp_path / broken).write_bytes(b"PK nothing")
         with pytest.raises(ValueError, match=f"{broken} is not .* model that can be read"):
             Predictor(tmp_path / broken)
+    with pytest.raises(ValueError, match=r"a.keras is not .*: it is not a complete archive"):
+        Predictor(tmp_path / "a.keras")
     card = Predictor(saved["onnx"]).card.to_json()
     for change, message in [
         ({"classes": []}, "'classes' must be a list of names"),
@@ -251,6 +254,30 @@ def test_a_network_without_a_card_or_with_a_wrong_one_is_refused(saved, run, tmp
     ]:
         with pytest.raises(ValueError, match=message):
             ModelCard.from_json(card | change)
+
+
+def test_evaluation_and_export_say_what_only_prediction_takes(saved, run, folder, tmp_path):
+    for form, name in (("onnx", "an ONNX file"), ("saved_model", "a SavedModel")):
+        for command in (
+            ("evaluate", saved[form], "--dataset", folder),
+            ("export", saved[form], tmp_path / "again.onnx", "--format", "onnx"),
+        ):
+            result = call(*command)
+            assert result.exit_code == 2 and result.stderr.endswith(
+                f"{saved[form]} is {name}, which only `resbuilder predict` takes; give the run "
+                "folder or the .keras file of the network\n"
+            )
+    other = run / "architecture.json"
+    result = call("predict", other, folder)
+    assert result.exit_code == 2 and result.stderr.endswith(
+        f"{other} is not a trained network; give a run folder, a .keras or .onnx file, or the "
+        "folder of a SavedModel\n"
+    )
+    result = call("evaluate", other, "--dataset", folder)
+    assert result.exit_code == 2 and "architecture.json is not a Keras model" in result.stderr
+    assert result.stderr.endswith(
+        "name that ends in .keras or .h5; give a run folder or a .keras file\n"
+    )
 
 
 def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, tmp_path):
@@ -285,6 +312,21 @@ def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, t
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "class_names": names}
     np.savez(tmp_path / "other.npz", **arrays)
     assert evaluate_single(run, "test", str(tmp_path / "other.npz"))["images"] == images
+
+
+def test_classes_of_a_network_may_be_in_either_unicode_form(saved, folder, tmp_path):
+    card = Predictor(saved["keras"]).card
+    for form in ("NFC", "NFD"):
+        network = shutil.copy(saved["keras"], tmp_path / f"{form}.keras")
+        names = ("china", unicodedata.normalize(form, "flör"))
+        write_keras_card(network, ModelCard(names, card.input_shape, card.reading))
+        shutil.copytree(folder / "test" / "china", tmp_path / form / "china")
+        shutil.copytree(folder / "test" / "flower", tmp_path / form / names[1])
+    results = [
+        evaluate_single(tmp_path / f"{network}.keras", "test", str(tmp_path / images))
+        for network, images in (("NFC", "NFC"), ("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD"))
+    ]
+    assert all(result == results[0] for result in results)
 
 
 def test_a_few_images_of_a_class_are_enough_to_evaluate_on(saved, folder, tmp_path):

@@ -93,7 +93,7 @@ def test_help_is_complete_and_does_not_load_openslide():
         "SLIDES...|MANIFEST",
         "--hash",
         "--slide-mpp",
-        "[64]",
+        "[default: 64]",
         "[default: 2500x2000]",
         "--fit",
         "--icc",

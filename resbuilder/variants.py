@@ -18,7 +18,8 @@ TRIAL, COOLDOWN, COMBINED, WHOLE = RACE_VARIANTS
 #: The variants whose networks can be the result of a search.
 FINAL = (NO_REG_WI, NO_REG_RI, COMBINED, WHOLE)
 
-TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = PARTS
 
 #: How an image is resized to another shape, see :class:`resbuilder.datasets.ImageReading`.
 FITS = ("stretch", "crop", "letterbox")

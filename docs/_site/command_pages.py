@@ -81,9 +81,9 @@ def _row(option: click.Option, context: click.Context) -> str:
     elif value:
         value = f"`{value}`"
     text, shown = option.help or "", ""
-    # The settings of a configuration name their default at the end of the help: "...  [20]".
+    # Many options name their default at the end of the help: "...  [default: 20]".
     if match := re.search(r"\s\s+\[(.+)\]$", text):
-        text, shown = text[: match.start()], match[1]
+        text, shown = text[: match.start()], match[1].removeprefix("default: ")
     elif option.show_default or context.show_default:
         shown = option.get_help_extra(context).get("default", "")
     cells = [names, value, _escaped(text), f"`{shown}`" if shown else ""]

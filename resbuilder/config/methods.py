@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-THESIS, RACE = METHODS = ("thesis", "race")
+THESIS = "thesis"
+RACE = "race"
+METHODS = (THESIS, RACE)
 # Settings that belong to only one of the methods.
 _ONLY = {
     RACE: {"total_epochs", "depths", "contenders"},

@@ -15,7 +15,8 @@ from resbuilder.variants import RACE_VARIANTS, VARIANTS
 
 THESIS_ORIGINS = ("start", "insertion", "removal", "morphnet")
 START, INSERTION, REMOVAL, MORPHNET = THESIS_ORIGINS
-CANDIDATE, CONTENDER, WINNER = RACE_ORIGINS = ("candidate", "contender", "winner")
+RACE_ORIGINS = ("candidate", "contender", "winner")
+CANDIDATE, CONTENDER, WINNER = RACE_ORIGINS
 ORIGINS = (*THESIS_ORIGINS, *RACE_ORIGINS)
 TRAININGS = (*VARIANTS, *RACE_VARIANTS)
 

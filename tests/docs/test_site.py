@@ -56,6 +56,19 @@ def test_a_name_that_a_package_links_is_documented_by_its_room():
             assert getattr(import_module(package), name) is getattr(import_module(room), name)
 
 
+def test_the_navigation_has_each_page_of_the_python_reference():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {name for name, _ in python_pages.pages()}
+    assert pages == set(re.findall(r"reference/python/[\w.]+\.md", navigation))
+
+
+def test_no_constant_is_assigned_in_a_chain_which_the_tool_of_the_reference_cannot_follow():
+    chain = re.compile(r"^\w[\w, ]* = [\w, ]+ = ", re.MULTILINE)
+    for package in python_pages.PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            assert not chain.search(path.read_text(encoding="utf-8")), path
+
+
 @pytest.mark.parametrize("program", command_pages.PROGRAMS)
 def test_every_command_and_option_is_in_the_reference(program):
     page = dict(command_pages.pages())[command_pages.page_of(program)]

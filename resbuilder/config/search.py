@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,7 +179,7 @@ class SearchConfig(TrainConfig):
             ValueError: If this machine cannot run the strategy.
         """
         paths = (
-            name if name in CONTENDERS or not Path(name).exists() else str(Path(name).absolute())
+            name if name in CONTENDERS or not os.path.exists(name) else str(Path(name).absolute())
             for name in self.contender_names
         )
         return replace(super().resolved(), contenders=",".join(paths) or None)

@@ -183,7 +183,7 @@ class TrainConfig:
         strategy_scope(self.strategy, self.batch_size)  # Called for its checks.
 
         def absolute(text: str) -> str:
-            return str(Path(text).absolute()) if Path(text).exists() else text
+            return str(Path(text).absolute()) if os.path.exists(text) else text
 
         data_dir = self.data_dir or os.environ.get("RESBUILDER_DATA")
         return replace(

@@ -240,7 +240,7 @@ def data_folder(data_dir: str | Path | None) -> Path | None:
     if not given:
         return None
     base = _path(given)
-    if not base.is_dir():
+    if not os.path.isdir(base):
         source = "data_dir" if data_dir is not None else VARIABLE
         raise ValueError(f"{source} is {base}, which is not a folder; create it or name another")
     return base
@@ -262,19 +262,20 @@ def _find(name: str, base: Path | None) -> Path | None:
 
 def _local(name: str, base: Path | None) -> Path | None:
     """Return the `.npz` file or the folder of images for a name, or None."""
+    # Unlike those of Path, the functions of os.path take a name that is too long for no file.
     folders: list[Path] = []
     if base is not None and name == Path(name).name:
-        if (base / f"{name}.npz").is_file():
+        if os.path.isfile(base / f"{name}.npz"):
             return base / f"{name}.npz"
         folders = [base / name / "raw-img", base / name]  # Kaggle's layout of Animals10.
     if name == "animals10":
-        return next((folder for folder in folders if folder.is_dir()), None)
+        return next(filter(os.path.isdir, folders), None)
     if name in _KNOWN:
         return None
     path = _path(name)
-    if path.suffix == ".npz" and path.is_file():
+    if path.suffix == ".npz" and os.path.isfile(path):
         return path
-    return next((folder for folder in (*folders[1:], path) if folder.is_dir()), None)
+    return next(filter(os.path.isdir, (*folders[1:], path)), None)
 
 
 def _path(text: str | Path) -> Path:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from resbuilder.datasets import available, load, names
+from resbuilder import SearchConfig
+from resbuilder.datasets import available, check_found, load, names
 
 
 def test_the_list_describes_every_known_dataset():
@@ -19,6 +20,16 @@ def test_the_listing_of_digits_is_correct():
     record, data = available()[0], load("digits")
     assert (record.train, record.test) == (len(data.y_train), len(data.y_test))
     assert (record.shape, record.classes) == (data.input_shape, data.classes)
+
+
+def test_a_name_that_is_too_long_for_a_file_is_unknown(tmp_path):
+    for folder in (None, tmp_path):
+        with pytest.raises(ValueError, match="unknown dataset 'ddd"):
+            check_found("d" * 300, folder)
+    with pytest.raises(ValueError, match="is not a folder"):
+        check_found("digits", tmp_path / ("d" * 300))
+    long = SearchConfig(dataset="digits", method="race", contenders="d" * 300)
+    assert long.resolved().contender_names == ("d" * 300,)
 
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):

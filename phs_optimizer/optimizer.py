@@ -350,6 +350,10 @@ class PHS(keras.optimizers.Optimizer):
         damping = self.time_step() * self.decay_rate(friction)
         return stability.stable_friction(friction, damping)
 
+    @property
+    def _momentum_first(self) -> bool:
+        return self.update_order == "momentum_first"
+
     def _get_current_learning_rate(self):
         """Return α; during weight decay α times the step schedule, as SGD would have it."""
         step = super()._get_current_learning_rate()
@@ -387,16 +391,14 @@ class PHS(keras.optimizers.Optimizer):
             coefficients: What momentum and gradient are multiplied by.
         """
         momentum = self.momenta[self._get_variable_index(variable)]
-        first = self.update_order == "momentum_first"
-        move(self, variable, momentum, gradient, coefficients, first)
+        move(self, variable, momentum, gradient, coefficients, self._momentum_first)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """Compute the coefficients once for all weights; on torch, update all weights at once."""
         if keras.backend.backend() == "torch":
             factors = self._coefficients(float(learning_rate), float(self.friction), float)
             momenta = [self.momenta[self._get_variable_index(v)] for v in trainable_variables]
-            first = self.update_order == "momentum_first"
-            move_all(trainable_variables, momenta, grads, factors, first)
+            move_all(trainable_variables, momenta, grads, factors, self._momentum_first)
             return
 
         def convert(number):

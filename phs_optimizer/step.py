@@ -35,7 +35,7 @@ def coefficients(
         time_step: The time step α, a number or a tensor, as are ``rate`` and ``force_scale``.
         rate: The rate r at which friction reduces the momentum.
         mass: The mass m.
-        force_scale: The factor s of the force; None if there is no step schedule.
+        force_scale: The factor s by which a step schedule multiplies the force. None without one.
         explicit: Whether the friction step is 1 − α r, not exp(−α r).
     """
     damping = time_step * rate

@@ -143,7 +143,7 @@ def model_file(path: str | Path) -> Path:
     """Return the path of a ``.keras`` file: the one given, or a run folder's best model.
 
     Raises:
-        ValueError: If there is no such file, or it is an exported network in another format.
+        ValueError: If the file does not exist, or is an ONNX file or a SavedModel.
     """
     path = Path(path)
     _refuse_exported(path)

@@ -140,7 +140,8 @@ def checked(f: Field, declared: SettingType, value: Any) -> Any:
         value = float(value) if abs(value) < 2**1023 else math.inf
     if kind is str and isinstance(value, Path):
         value = str(value)
-    separator = "x" if known["must_be"] == SIZE else "," if known["several"] else None
+    several = known["several"] and not isinstance(value, bool)
+    separator = "x" if known["must_be"] == SIZE else "," if several else None
     if separator is not None and isinstance(value, int | tuple | list):
         value = separator.join(map(str, value if isinstance(value, tuple | list) else (value,)))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

@@ -75,7 +75,7 @@ class AveragedWeights:
     def chosen(self, averaged: bool) -> Iterator[None]:
         """Give the network its averages, or the weights of the last step, within a block.
 
-        Before the first training there are no averages, and nothing is exchanged.
+        This does nothing before the first training, which creates the averages.
         """
         exchange = self._begun and averaged != self._in_use
         if exchange:

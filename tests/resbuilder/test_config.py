@@ -242,6 +242,7 @@ def test_a_race_has_other_defaults_and_the_default_method_is_the_thesis():
         ({"method": "race", "depths": "1,x"}, "depths must be positive whole numbers"),
         ({"method": "race", "depths": "0"}, "depths must be positive whole numbers"),
         ({"method": "race", "contenders": "a,,b"}, "empty name"),
+        ({"method": "race", "contenders": True}, "contenders must be text, got True"),
         ({"method": "race", "total_epochs": 0}, "total_epochs must be positive"),
     ],
 )

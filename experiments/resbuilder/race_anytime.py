@@ -1,21 +1,23 @@
-"""Beyond the thesis: accuracy over time of a race, of Hyperband and of random search.
+"""Beyond the thesis: accuracy over time of a race, of Hyperband and of two random searches.
 
 ::
 
     python -m experiments.resbuilder.race_anytime --preset laptop
 
 All choose among the race's candidates, with its batches, optimizer and smoothed labels. In a race
-each candidate fills half of ζ, because the final network joins two. For the others each fills ζ.
+each candidate fills half of ζ, because the final network joins two.
 
-- **Hyperband**, KerasTuner's, trains at a constant learning rate and averages weights, as a race
-  does in its trial. Networks that are promoted keep their weights and optimizer state. A network
-  gets at most 0.6·T epochs.
-- **Random search** draws candidates, each once, and trains each for T/3 epochs, in which the
-  learning rate falls to 0.
+- **Hyperband**, KerasTuner's, trains networks that fill ζ at a constant learning rate and averages
+  weights, as a race does in its trial. Networks that are promoted keep their weights and optimizer
+  state. A network gets at most 0.6·T epochs. Its learning rate never falls.
+- **Random search** draws networks that fill ζ, with replacement, and trains each for T/3 epochs, in
+  which the learning rate falls to 0.
+- **Random search for pairs** does the same with networks of ζ/2. Its result joins the best two on
+  validation data, as a race's does.
 
-Both run for the processor time of the race. At each time the best network so far on validation
-data counts. The time for test images is not counted, except a few seconds at the end of the race,
-which the other methods get, too.
+All run for the processor time of the race, and end the training that they have begun. At each time
+the best network so far on validation data counts. The time for test images is not counted, except
+a few seconds at the end of the race, which the other methods get, too.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ from experiments.resbuilder import anytime
 from experiments.resbuilder.race_jobs import PRESETS, SEEDS
 from resbuilder.common.cli import Command
 
-RACE, HYPERBAND, RANDOM = METHODS = ("race", "Hyperband", "random search")
+RACE, HYPERBAND, RANDOM = "race", "Hyperband", "random search"
+PAIRS = "random search for pairs"
+METHODS = (RACE, HYPERBAND, RANDOM, PAIRS)
 DATASET = "cifar10"
 
 
@@ -54,7 +58,7 @@ def markdown(results: list[dict]) -> str:
         f"T = {s['total_epochs']} epochs. Times are processor seconds on one core; accuracies are "
         "mean ± standard deviation over seeds.\n"
     )
-    for method in (HYPERBAND, RANDOM):
+    for method in METHODS[1:]:
         if method in found:
             gained = anytime.ahead(times, found[RACE], found[method])
             text += (
@@ -73,9 +77,14 @@ def publish_from(path: Path) -> None:
 
 def work(job: dict) -> dict:
     """Do one job: follow one of the methods."""
-    from experiments.resbuilder.race_followed import follow, hyperband, random_search
+    from experiments.resbuilder.race_followed import (
+        follow,
+        hyperband,
+        random_pairs,
+        random_search,
+    )
 
-    baselines = {HYPERBAND: hyperband, RANDOM: random_search}
+    baselines = {HYPERBAND: hyperband, RANDOM: random_search, PAIRS: random_pairs}
     return follow(job, baselines.get(job["method"]))
 
 
@@ -103,7 +112,7 @@ def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
             "seconds": round(races.get(job["settings"]["seed"], {"seconds": 0})["seconds"]),
             "settings": job["settings"],
         }
-        for method in (HYPERBAND, RANDOM)
+        for method in METHODS[1:]
         for name, job in jobs.items()
     }
 
@@ -114,8 +123,8 @@ EXPERIMENTS = (
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
-            "laptop": "45 minutes on one core",
-            "workstation": "7 hours on one core (estimate)",
+            "laptop": "an hour on one core",
+            "workstation": "10 hours on one core (estimate)",
         },
     ),
 )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
@@ -15,10 +16,13 @@ from rich.console import Console
 
 from experiments.resbuilder.from_scratch import trained
 from resbuilder import Architecture, SearchConfig
+from resbuilder.architecture import side_by_side
 from resbuilder.model import load_network
 from resbuilder.pipeline.race import Race, entrants
+from resbuilder.pipeline.race_trainings import joined
 from resbuilder.progress import SearchProgress
-from resbuilder.race import averaging_decay, candidates, training_config
+from resbuilder.race import Candidate, averaging_decay, candidates, training_config
+from resbuilder.race.schedule import TRUNKS
 from resbuilder.run import Run
 from resbuilder.surgery import inherit, scale_to_budget
 from resbuilder.training import Trainer, TrainingData
@@ -100,25 +104,54 @@ def follow(job: dict, baseline: Baseline | None) -> dict:
     return {"networks": clock.networks, "seconds": clock.seconds()}
 
 
+def candidates_of(config: SearchConfig, data: TrainingData) -> list[Candidate]:
+    """Return the candidates of a race; each fills half of the budget."""
+    d = data.dataset
+    return candidates(d.input_shape, d.classes, config.flops, config.candidate_depths)
+
+
 def space_of(config: SearchConfig, data: TrainingData) -> dict[str, Architecture]:
     """Return the candidates of a race by label, each scaled to fill the whole budget."""
-    d = data.dataset
-    found = candidates(d.input_shape, d.classes, config.flops, config.candidate_depths)
+    found = candidates_of(config, data)
     return {c.label: scale_to_budget(c.architecture, int(config.flops)) for c in found}
 
 
 def random_search(config: SearchConfig, data: TrainingData, limit: float) -> dict:
-    """Train candidates in random order until the time is up."""
-    clock, space = Clock(), list(space_of(config, data).values())
-    np.random.default_rng(config.seed).shuffle(space)
-    for number, architecture in enumerate(space):
+    """Train networks that fill ζ, drawn from the space with replacement, until the time is up."""
+    clock, space = Clock(), space_of(config, data)
+    for trainer, accuracy in _drawn(list(space.values()), config, data):
+        clock.note(accuracy, trainer.model, trainer.unchanged("test"))
         if clock.seconds() > limit:
             break
-        seed, epochs = 1_000 * config.seed + number, config.total_epochs // 3
-        trainer, record = trained(architecture, data, config, epochs, seed)
-        accuracy = record["validation"]["accuracy"]
-        clock.note(accuracy, trainer.model, trainer.unchanged("test"))
     return {"networks": clock.networks, "seconds": clock.seconds()}
+
+
+def random_pairs(config: SearchConfig, data: TrainingData, limit: float) -> dict:
+    """Do the same with networks of ζ/2; join the best two on validation data, as a race does."""
+    clock, space = Clock(), candidates_of(config, data)
+    best: list[tuple[float, Trainer]] = []
+    for trainer, accuracy in _drawn([c.architecture for c in space], config, data):
+        best = sorted([*best, (accuracy, trainer)], key=lambda pair: -pair[0])[:TRUNKS]
+        if len(best) == TRUNKS and any(trainer is kept for _, kept in best):
+            networks = [kept.network for _, kept in best]
+            architecture = side_by_side([kept.architecture for _, kept in best])
+            pair = joined(architecture, networks, data, training_config(config))
+            accuracy = pair.evaluate("validation")["accuracy"]
+            clock.note(accuracy, pair.model, pair.unchanged("test"))
+        if clock.seconds() > limit:
+            break
+    return {"networks": clock.networks, "seconds": clock.seconds()}
+
+
+def _drawn(
+    space: list[Architecture], config: SearchConfig, data: TrainingData
+) -> Iterator[tuple[Trainer, float]]:
+    """Train networks at random for T/3 epochs each; yield trainer and validation accuracy."""
+    random = np.random.default_rng(config.seed)
+    for number in itertools.count():
+        seed, epochs = 1_000 * config.seed + number, config.total_epochs // 3
+        trainer, record = trained(space[random.integers(len(space))], data, config, epochs, seed)
+        yield trainer, record["validation"]["accuracy"]
 
 
 def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:

@@ -21,6 +21,8 @@ RACE, THIRD, SCRATCH = "race", "best of three, T/3 epochs each", "the winner fro
 PAIR, PAIRED = "two hand-made side by side", ("rb-r18", "rb-r18-small")
 # Hand-made networks that are trained for all epochs at the workstation preset.
 FINALISTS = 2
+# Learning rates of a hand-made network that are tried for all epochs at the other presets.
+RATES_IN_FULL = 2
 THESIS = "the thesis' search (RB-R18)"
 # Those of Table 6.1; 21 trainings of one epoch at the workstation preset.
 THESIS_SETTINGS = {
@@ -40,47 +42,49 @@ def rate_jobs(dataset: str, preset: str) -> dict[str, dict]:
     )
 
 
-def chosen_rates(results: list[dict]) -> dict[str, float]:
-    """Return the learning rate with the highest validation accuracy for each hand-made network.
+def ranked_rates(results: list[dict]) -> dict[str, list[float]]:
+    """Return the learning rates tried for each hand-made network, by validation accuracy.
 
     Args:
-        results: Results that include the trainings of the first seed.
+        results: Results that include the trainings of T/3 epochs of the first seed.
 
     Returns:
-        Rates by network, the network with the highest validation accuracy first.
+        Rates by network, the best first; the network with the highest validation accuracy first.
     """
     seed = min(seed_of(r["job"]) for r in results)
     tried = [r for r in results if r["job"]["kind"] == HAND_MADE and seed_of(r["job"]) == seed]
     fewest = min(r["job"]["epochs"] for r in tried)
     short = [r for r in tried if r["job"]["epochs"] == fewest]
-    rates: dict[str, float] = {}
+    rates: dict[str, list[float]] = {}
     for r in sorted(short, key=lambda r: -r["validation"]):
-        rates.setdefault(r["job"]["network"], r["job"]["settings"]["learning_rate"])
+        rates.setdefault(r["job"]["network"], []).append(r["job"]["settings"]["learning_rate"])
     return rates
 
 
-def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, float]) -> dict[str, dict]:
+def jobs_of(dataset: str, preset: str, seed: int, rates: dict[str, list[float]]) -> dict[str, dict]:
     """Return all jobs of a seed by name: first the race, then trainings of T and of T/3 epochs.
 
     Args:
         dataset: Name of the dataset.
         preset: A key of :data:`PRESETS`.
         seed: Seed of the images, the race and the trainings.
-        rates: Learning rates of the hand-made networks, see :func:`chosen_rates`.
+        rates: Learning rates of the hand-made networks, see :func:`ranked_rates`.
     """
     settings = PRESETS[preset][1] | {"dataset": dataset, "seed": seed}
     total = settings["total_epochs"]
     race = {"kind": RACE, "settings": settings | {"method": "race"}}
     if preset == "workstation":
-        best = list(rates.items())[:FINALISTS]
         jobs = {f"race_seed{seed}": race | {"from_scratch": False}}
-        jobs |= dict(hand_made_job(n, total, rate, settings) for n, rate in best)
+        for network, (rate, *_) in list(rates.items())[:FINALISTS]:
+            jobs |= [hand_made_job(network, total, rate, settings)]
     else:
         jobs = {f"race_seed{seed}": race}
-        for epochs in (total, total // 3):
-            jobs |= dict(hand_made_job(n, epochs, rate, settings) for n, rate in rates.items())
+        for network, (best, *others) in rates.items():
+            for rate in (best, *others)[:RATES_IN_FULL]:
+                jobs |= [hand_made_job(network, total, rate, settings)]
+            jobs |= [hand_made_job(network, total // 3, best, settings)]
         halves = settings | {"flops": settings["flops"] / len(PAIRED)}
-        trunks = [hand_made_job(n, total, rates[n], halves)[1] for n in PAIRED]
+        trunks = [hand_made_job(n, total, rates[n][0], halves)[1] for n in PAIRED]
         jobs[f"pair_seed{seed}"] = race | {"kind": PAIR, "trunks": trunks}
     if preset in THESIS_SETTINGS and seed == PRESETS[preset][0][0]:
         given = THESIS_SETTINGS[preset] | {"dataset": dataset, "seed": seed}

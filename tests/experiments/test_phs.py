@@ -466,6 +466,11 @@ def test_a_method_is_represented_by_the_setting_that_seed_0_chooses_on_validatio
     ]
     assert [r["history"][0]["test_accuracy"] for r in chosen(results, "Adam")] == [0.1, 0.2]
     assert chosen(results, "SGD, step decay") == []
+    # What counts is the last epoch, or the restored best one: the weights a training ends with.
+    results[0]["history"].append({"val_accuracy": 0.6, "test_accuracy": 0.1})
+    assert [r["history"][0]["test_accuracy"] for r in chosen(results, "Adam")] == [0.9, 0.9]
+    results[0]["final"] = {"validation": 0.8}
+    assert [r["history"][0]["test_accuracy"] for r in chosen(results, "Adam")] == [0.1, 0.2]
 
 
 def test_all_methods_are_expected_with_the_pair_that_the_first_seed_chooses(tmp_path):

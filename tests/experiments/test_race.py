@@ -28,8 +28,8 @@ def results():
     for name, job in tried.items():
         good = job["settings"]["learning_rate"] == best[job["network"]]
         found[name] = done(job, 0.5 if good else 0.4, 0.45)
-    rates = race_jobs.chosen_rates(list(found.values()))
-    assert rates == best
+    rates = race_jobs.ranked_rates(list(found.values()))
+    assert {network: ranked[0] for network, ranked in rates.items()} == best
     whole = {"resnet-20": 0.60, "rb-r18": 0.62, "rb-r18-small": 0.64}
     for name, job in race_jobs.jobs_of("cifar10", "laptop", 10, rates).items():
         if job["kind"] == race_jobs.RACE:
@@ -43,14 +43,16 @@ def results():
 
 
 def test_the_trunks_of_the_hand_made_pair_share_the_budget():
-    job = race_jobs.jobs_of("cifar10", "laptop", 10, dict.fromkeys(CONTENDERS, 3e-3))["pair_seed10"]
+    job = race_jobs.jobs_of("cifar10", "laptop", 10, dict.fromkeys(CONTENDERS, [3e-3]))[
+        "pair_seed10"
+    ]
     assert [trunk["settings"]["flops"] for trunk in job["trunks"]] == [2e6, 2e6]
     assert job["settings"]["flops"] == 4e6
 
 
 @pytest.mark.parametrize("preset", race_jobs.PRESETS)
 def test_a_search_accepts_every_job_and_no_seed_was_seen_during_the_design(preset):
-    rates = dict.fromkeys(CONTENDERS, 3e-3)
+    rates = dict.fromkeys(CONTENDERS, [3e-3])
     jobs = race_jobs.rate_jobs("cifar10", preset)
     for seed in race_jobs.PRESETS[preset][0]:
         jobs |= race_jobs.jobs_of("cifar10", preset, seed, rates)
@@ -78,6 +80,21 @@ def test_the_table_shows_the_lead_of_the_race_over_each_row(results):
     assert len(race_table.draw(results).axes[0].lines) == 2 * len(race_table.rows(results))
 
 
+def test_a_hand_made_network_is_shown_at_the_rate_that_is_better_after_all_epochs(results):
+    first, second = race_jobs.ranked_rates(results)["rb-r18-small"][:2]
+    for r in results:
+        job = r["job"]
+        if job.get("network") == "rb-r18-small" and job["epochs"] == 42:
+            r["validation"] += 0.01 * (job["settings"]["learning_rate"] == second)
+    assert race_table.final_rates(results)["rb-r18-small"] == second
+    assert f"rb-r18-small {second:g} and {first:g}" in race_table.markdown(results)
+    # A rate counts once it is measured with as many seeds as the others.
+    _, job = race_jobs.hand_made_job(
+        "rb-r18-small", 42, first, race_jobs.PRESETS["laptop"][1] | {"seed": 11}
+    )
+    assert race_table.final_rates([*results, done(job, 0.1, 0.1)])["rb-r18-small"] == first
+
+
 def test_before_the_first_race_there_is_no_table(results, tmp_path):
     rates = [r for r in results if r["job"]["kind"] == race_jobs.HAND_MADE]
     (tmp_path / "race.json").write_text(json.dumps(dict(enumerate(rates))))
@@ -96,7 +113,7 @@ def test_the_other_methods_choose_among_the_candidates_of_the_race():
 
 
 def test_the_thesis_search_costs_as_many_epochs_as_the_race():
-    jobs = race_jobs.jobs_of("cifar10", "workstation", 10, dict.fromkeys(CONTENDERS, 3e-3))
+    jobs = race_jobs.jobs_of("cifar10", "workstation", 10, dict.fromkeys(CONTENDERS, [3e-3]))
     settings = SearchConfig(**jobs["thesis_seed10"]["settings"])
     total = jobs["race_seed10"]["settings"]["total_epochs"]
     epochs = settings.epochs * trainings(settings.rounds, settings.insertions)
@@ -107,7 +124,7 @@ def test_the_thesis_search_costs_as_many_epochs_as_the_race():
 def test_on_all_images_only_the_two_best_hand_made_networks_get_all_epochs():
     reached = {"resnet-20": 0.5, "rb-r18": 0.4, "rb-r18-small": 0.6}
     tried = race_jobs.rate_jobs("cifar10", "workstation").values()
-    rates = race_jobs.chosen_rates([done(job, reached[job["network"]], 0.1) for job in tried])
+    rates = race_jobs.ranked_rates([done(job, reached[job["network"]], 0.1) for job in tried])
     jobs = race_jobs.jobs_of("cifar10", "workstation", 11, rates)
     rivals = [(j["network"], j["epochs"]) for j in jobs.values() if "network" in j]
     assert rivals == [("rb-r18-small", 20), ("resnet-20", 20)]
@@ -135,6 +152,33 @@ def test_over_time_the_best_network_on_validation_images_counts():
     assert set(curve[(times >= 10) & (times < 60)]) == {0.5} and set(curve[times >= 60]) == {0.7}
     assert "is above Hyperband for 0% of the rest" in race_anytime.markdown(results)
     anytime.draw(times, found)
+
+
+def test_random_search_draws_until_its_time_is_up_and_pairs_share_the_budget(monkeypatch):
+    from experiments.resbuilder import race_followed
+
+    config = SearchConfig(
+        dataset="digits", method="race", flops=3e5, total_epochs=3, train_limit=100
+    ).resolved()
+    data = TrainingData.load(config)
+    drawn = []
+
+    def noted(architecture, *arguments):
+        drawn.append(architecture)
+        return trained(architecture, *arguments)
+
+    trained = race_followed.trained
+    monkeypatch.setattr(race_followed, "trained", noted)
+    monkeypatch.setattr(race_followed.Clock, "seconds", lambda clock: len(drawn))  # one each
+    found = race_followed.random_search(config, data, 4)  # The space has only three networks.
+    assert len(found["networks"]) == len(drawn) == 5
+    assert len({str(network) for network in drawn}) < 5
+    assert all(0.9 * 3e5 < cost(network).flops <= 3e5 for network in drawn)
+    drawn.clear()
+    found = race_followed.random_pairs(config, data, 2)
+    assert len(drawn) == 3 and 1 <= len(found["networks"]) <= 2
+    assert all(0.4 * 3e5 < cost(network).flops <= 1.5e5 for network in drawn)
+    assert 0 < found["networks"][-1]["test"] <= 1
 
 
 def test_hyperband_draws_networks_with_replacement(tmp_path):

@@ -42,9 +42,13 @@ def measure(
     Returns:
         ``SCRIPT.json``, or ``SCRIPT_laptop.json`` for the laptop preset. Figures and tables
         belong next to it.
+
+    Raises:
+        ValueError: If the stored results are those of another version.
     """
     folder = running.folder(name, preset)
     path = results_file(name, preset, running)
+    entries_of_this_version(path)  # Fail before the first training.
     path.parent.mkdir(parents=True, exist_ok=True)
     if only is None:
         only = running.chosen(jobs)
@@ -71,7 +75,7 @@ def results_file(name: str, preset: str, running: Running | None = None) -> Path
 
 def _store(path: Path, jobs: dict[str, dict], folder: Path, only: Collection[str]) -> None:
     """Write the results of the jobs that run, and keep stored results of the others."""
-    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    earlier = entries_of_this_version(path)
     entries = {}
     for name, job in jobs.items():
         if name in only and (done := read(folder, name, job)):
@@ -81,6 +85,22 @@ def _store(path: Path, jobs: dict[str, dict], folder: Path, only: Collection[str
         elif name in earlier and earlier[name]["job"] == as_stored(job):
             entries[name] = earlier[name]
     write(path, entries)
+
+
+def entries_of_this_version(path: Path) -> dict[str, dict]:
+    """Return the entries of a results file by name of the job; none if there is no file.
+
+    Raises:
+        ValueError: If some were measured with another version.
+    """
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if others := {e["version"] for e in entries.values() if "version" in e} - {this_version()}:
+        raise ValueError(
+            f"{path} was measured with version {', '.join(sorted(others))}, but this is "
+            f"{this_version()}; results of two versions are not mixed. Check out the version that "
+            "measured it, or remove the file and measure again from scratch"
+        )
+    return entries
 
 
 def publish(path: Path, figure: Figure, table: str | None = None) -> None:

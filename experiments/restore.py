@@ -12,7 +12,6 @@ everything again from scratch.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -20,8 +19,7 @@ import click
 from experiments.catalog import experiments
 from experiments.command import Running
 from experiments.jobs import write
-from experiments.measuring import results_file
-from experiments.provenance import this_version
+from experiments.measuring import entries_of_this_version, results_file
 from resbuilder.common.cli import Command
 
 
@@ -38,13 +36,7 @@ def restore(results: Path, folder: Path) -> int:
     Raises:
         ValueError: If the results are those of another version.
     """
-    stored = json.loads(results.read_text(encoding="utf-8"))
-    if others := {e["version"] for e in stored.values() if "version" in e} - {this_version()}:
-        raise ValueError(
-            f"{results} was measured with version {', '.join(sorted(others))}, but this is "
-            f"{this_version()}; results of two versions are not mixed. Check out the version that "
-            "measured it, or measure again from scratch"
-        )
+    stored = entries_of_this_version(results)
     folder.mkdir(parents=True, exist_ok=True)
     missing = {k: v for k, v in stored.items() if not (folder / f"{k}.json").exists()}
     for name, entry in missing.items():

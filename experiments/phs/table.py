@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 
 from experiments.measuring import stored
 from experiments.phs.rows import (
+    AFTER,
     MOST_EPOCHS,
+    SGD_LOSS,
     TRAINING_IMAGES,
     Row,
     job_dynamics,
@@ -37,7 +40,8 @@ COLUMNS = {
     "after the epoch with the best validation accuracy, and after the epoch that is best on test "
     "data, which a user cannot choose; each with its difference from the thesis, in points",
     "brakes in epoch": "mean over seeds, or how many seeds reached the loss",
-    "epochs": "length of a training; a row without braking is as long as the row below it",
+    "epochs": "length of a training; a row without braking is as long as the row below it; SGD is "
+    "shown up to 40 epochs after its training loss reached that of the best braked rows",
     "seeds": "number of trainings; with several, mean ± standard deviation",
 }
 
@@ -104,7 +108,11 @@ def _of_size(dataset: str, results: Sequence[dict], batch_size: int) -> Iterator
 
 def _add(measured: Measured, result: dict, braked_row: Row | None) -> None:
     if measured.row.optimizer == "SGD":
-        measured.histories.append(result["history"])
+        history, goal = result["history"], SGD_LOSS[measured.row.dataset]
+        below = [e["epoch"] for e in history if e["loss"] is not None and e["loss"] <= goal]
+        reached = min(below, default=math.inf)
+        # It may have been trained for longer, because this epoch was only estimated before.
+        measured.histories.append([e for e in history if e["epoch"] <= reached + AFTER])
         return
     braked = next(
         run

@@ -13,6 +13,7 @@ from experiments.catalog import Experiment
 from experiments.command import Running, standard_options
 from experiments.measuring import measure, publish, stored
 from experiments.phs.rows import (
+    AFTER,
     MOST_EPOCHS,
     TABLES,
     TITLES,
@@ -52,7 +53,7 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(10_000, after=2, seeds=1, slow_seeds=0, most=4),
-    "thesis": Preset(None, after=40, seeds=3, slow_seeds=2, most=None),
+    "thesis": Preset(None, after=AFTER, seeds=3, slow_seeds=2, most=None),
 }
 
 

@@ -228,3 +228,14 @@ def test_ctrl_c_at_any_moment_says_how_to_resume(monkeypatch):
     assert done.exit_code == 130
     said = "To resume: python -m experiments.a.b --preset thesis --out 'my runs'"
     assert said in done.output
+
+
+def test_results_of_another_version_are_neither_mixed_with_new_ones_nor_lost(experiment, tmp_path):
+    path = tmp_path / "a" / "b.json"
+    path.parent.mkdir()
+    old = {"1_seed1": {"job": {"x": 1, "seed": 1}, "version": "0.0.1", "square": 1}}
+    write(path, old)
+    arguments = ["--preset", "thesis", "--workers", "1", "--out", str(tmp_path / "runs")]
+    done = CliRunner().invoke(script, arguments)
+    assert done.exit_code == 2 and "was measured with version 0.0.1, but this is" in done.output
+    assert json.loads(path.read_text()) == old and not (tmp_path / "runs").exists()

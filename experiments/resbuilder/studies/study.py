@@ -16,6 +16,7 @@ import click
 from experiments.catalog import Experiment
 from experiments.command import RUNS, Running, standard_options
 from experiments.measuring import measure, publish, stored
+from experiments.provenance import this_version
 from experiments.resbuilder.columns import FROM_SCRATCH, SEARCH
 from experiments.resbuilder.dataset_table import PRESETS, SHORT
 from experiments.resbuilder.studies.searches import measure_variant
@@ -131,7 +132,7 @@ class Study:
 
     def run(self, preset: str, running: Running) -> None:
         """Run the missing measurements, and write the page and the figure."""
-        searches = (running.out or RUNS / CHAPTER) / f"searches_{preset}"
+        searches = (running.out or RUNS / CHAPTER) / f"searches_{preset}_{this_version()}"
         work = partial(measure_variant, searches=searches)
         name = f"{CHAPTER}/{self.name}"
         self.publish_from(measure(name, work, self.jobs(preset), preset, running))

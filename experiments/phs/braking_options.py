@@ -25,7 +25,7 @@ from resbuilder.common.cli import Command
 
 # α, γ as a rate, m: heavy ball with momentum 0.99 and a long-run step of 1/3.
 DYNAMICS = {"learning_rate": 0.1, "friction": 0.1, "mass": 3.0}
-# Training losses that are reached in the first half of the epochs, in the second half, and never.
+# Training losses: one is reached early, one late or not at all, and one never.
 GOALS = {"fashion_mnist": (0.25, 0.15, 0.01), "cifar10": (1.0, 0.75, 0.05)}
 # Loss of a network that knows nothing about ten classes.
 INITIAL = math.log(10)

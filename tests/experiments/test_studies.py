@@ -19,7 +19,7 @@ from experiments.resbuilder.studies import removal_positions as positions
 from experiments.resbuilder.studies.all import STUDIES
 from experiments.resbuilder.studies.searches import measure_variant
 from experiments.resbuilder.studies.study import SIZES
-from experiments.resbuilder.studies.tables import compared, table, values
+from experiments.resbuilder.studies.tables import compared, compared_networks, table, values
 from resbuilder import SearchConfig
 from resbuilder.datasets import load
 from resbuilder.run import EvaluationEvent, RemovalEvent, TrainingEvent, read_journal
@@ -81,6 +81,16 @@ def test_differences_are_taken_seed_by_seed():
         "b +1.50 points (in both seeds), c +5.00 points (seeds disagree), "
         "d −10.00 points (one seed)"
     )
+
+
+def test_unequal_epochs_behind_the_networks_found_are_named():
+    def groups(*epochs):
+        one, other = ([result("", seed, 0.5, epochs=n) for seed, n in enumerate(e)] for e in epochs)
+        return {"a": one, "b": other}
+
+    assert compared_networks(groups((8, 4), (8, 4))) == "b no difference"
+    text = compared_networks(groups((8, 8), (8, 2)))
+    assert text.endswith("unequal numbers of epochs behind them, by seed (a 8, 8; b 8, 2)")
 
 
 def test_a_search_is_compared_with_resnet_20_at_the_epochs_of_its_weights():

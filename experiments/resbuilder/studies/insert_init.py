@@ -14,7 +14,15 @@ from functools import partial
 
 from experiments.resbuilder.studies.figures import dots
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import ALIVE, FOUND, TEST, Column, Groups, compared
+from experiments.resbuilder.studies.tables import (
+    ALIVE,
+    FOUND,
+    TEST,
+    Column,
+    Groups,
+    compared,
+    compared_networks,
+)
 
 VARIANTS = {
     "1e-2 in the last convolution (thesis)": {},
@@ -40,7 +48,7 @@ def answer(groups: Groups) -> str:
     return (
         "Differences from the thesis' weights. Gain in With-Reg validation accuracy by an "
         f"insertion: after the first epoch, {compared(groups, FIRST)}; at the end of the training, "
-        f"{compared(groups, END)}. Test accuracy of the network found: {compared(groups)}."
+        f"{compared(groups, END)}. Test accuracy of the network found: {compared_networks(groups)}."
     )
 
 

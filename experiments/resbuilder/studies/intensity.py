@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from experiments.resbuilder.studies.figures import trajectories
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared, compared_networks
 
 FEW = 16
 
@@ -39,8 +39,9 @@ FILLED = Column(
 def answer(groups: Groups) -> str:
     """Compare smaller steps with the whole one."""
     return (
-        f"Differences from I_M = 1. Test accuracy of the network found: {compared(groups)}. Share "
-        f"of ζ after the last MorphNet step: {compared(groups, FILLED)}."
+        "Differences from I_M = 1. Test accuracy of the network found: "
+        f"{compared_networks(groups)}. Share of ζ after the last MorphNet step: "
+        f"{compared(groups, FILLED)}."
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from experiments.resbuilder.studies.figures import trajectories
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared, values
+from experiments.resbuilder.studies.tables import FOUND, Column, Groups, compared_networks, values
 from experiments.summary import spread
 
 VARIANTS = {"momentum (thesis)": {}, "no momentum": {"momentum": False}}
@@ -32,7 +32,7 @@ def answer(groups: Groups) -> str:
         f"Momentum kept a block {spread(values(on, KEPT), 1)} times in a search. With it, "
         f"{spread(values(on, REMOVED), 1)} blocks were removed; without it, "
         f"{spread(values(off, REMOVED), 1)}. Difference in test accuracy of the network found: "
-        f"{compared(groups)}."
+        f"{compared_networks(groups)}."
     )
 
 

@@ -14,7 +14,15 @@ from functools import partial
 
 from experiments.resbuilder.studies.figures import dots
 from experiments.resbuilder.studies.study import Study
-from experiments.resbuilder.studies.tables import ALIVE, DEAD, REMOVED, TEST, Groups, compared
+from experiments.resbuilder.studies.tables import (
+    ALIVE,
+    DEAD,
+    REMOVED,
+    TEST,
+    Groups,
+    compared,
+    compared_networks,
+)
 
 
 def variants(base: dict) -> dict[str, dict]:
@@ -31,7 +39,7 @@ def answer(groups: Groups) -> str:
     """Compare accuracies and channels with those of the search with both terms."""
     return (
         f"Differences from the search with both terms. Test accuracy of the network found: "
-        f"{compared(groups)}. Alive inner channels at the MorphNet steps: "
+        f"{compared_networks(groups)}. Alive inner channels at the MorphNet steps: "
         f"{compared(groups, ALIVE)}."
     )
 

@@ -23,7 +23,7 @@ from experiments.resbuilder.studies.tables import (
     TEST,
     Column,
     Groups,
-    compared,
+    compared_networks,
     spread,
 )
 from resbuilder.common.words import count
@@ -51,7 +51,7 @@ def answer(groups: Groups) -> str:
         parts.append(f"{variant}: {spread(costs, 1)} in {count(len(costs), 'removal')}")
     return (
         f"Validation accuracy, in points, lost by a removal: {'; '.join(parts)}. Difference in "
-        f"test accuracy of the network found from the thesis' method: {compared(groups)}."
+        f"test accuracy of the network found from the thesis' method: {compared_networks(groups)}."
     )
 
 

@@ -89,6 +89,20 @@ def compared(groups: Groups, column: Column = TEST) -> str:
     return ", ".join(parts)
 
 
+def compared_networks(groups: Groups) -> str:
+    """Return the differences in test accuracy of the networks found, and their epochs if unequal.
+
+    A search ends with weights that have seen more or fewer epochs. Where their numbers differ, the
+    accuracies do not compare the architectures.
+    """
+    epochs = {variant: values(results, EPOCHS) for variant, results in groups.items()}
+    text = compared(groups)
+    if len({tuple(found) for found in epochs.values()}) == 1:
+        return text
+    each = "; ".join(f"{v} {', '.join(f'{e:g}' for e in found)}" for v, found in epochs.items())
+    return f"{text}, but their weights have unequal numbers of epochs behind them, by seed ({each})"
+
+
 def difference_text(differences: list[float]) -> str:
     """Format the mean of differences in percentage points, and whether they agree on its sign."""
     import numpy as np

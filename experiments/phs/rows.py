@@ -16,7 +16,7 @@ TABLES = {"cifar10": "3_1", "fashion_mnist": "3_2"}
 TITLES = {"cifar10": "CIFAR-10", "fashion_mnist": "Fashion-MNIST"}
 # T at which the training loss reached two goals in trials. Between them, T = a · (loss / b)^−c.
 REACHED = {"fashion_mnist": ((0.2, 1400), (0.15, 2100)), "cifar10": ((0.9, 1000), (0.7, 2200))}
-# Epochs for which a training goes on after it has reached its goal.
+# Epochs for which a training continues after it has reached its goal.
 AFTER = 40
 # Loss that plain SGD is expected to reach; it determines the number of epochs of SGD.
 SGD_LOSS = {"fashion_mnist": 0.15, "cifar10": 0.7}

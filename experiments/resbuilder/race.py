@@ -10,9 +10,9 @@ The other datasets are `mnist` and `fashion_mnist`. For each seed it measures:
 
 - **race**: `resbuilder search --method race`, with T epochs for all candidates together;
 - **hand-made**: ResNet-20, and ResNet-18 with each of two stems, scaled to ζ, each trained for T
-  epochs with the race's options. Trainings of T/3 epochs with the first seed try four learning
-  rates. Each network is then trained with its best two, and the one with the higher mean
-  validation accuracy after T epochs counts;
+  epochs with the race's options. Trainings of T/3 epochs with the first seed try four or
+  five learning rates. Each network is then trained with its best two, and the one with the higher
+  mean validation accuracy after T epochs counts;
 - **best of three**: the same networks for T/3 epochs each, at the cost of one race; the best on
   validation data counts;
 - **the winner from scratch**: the architecture that the race chose, trained from scratch for T
@@ -74,7 +74,7 @@ def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict
     jobs = rate_jobs(dataset, preset)
     results = stored(path) if path.is_file() else []
     known = len([r for r in results if r["job"]["kind"] == HAND_MADE]) >= len(jobs)
-    rates = ranked_rates(results) if known else dict.fromkeys(CONTENDERS, list(RATES))
+    rates = ranked_rates(results) if known else dict.fromkeys(CONTENDERS, list(RATES[preset]))
     for seed in PRESETS[preset][0]:
         jobs |= jobs_of(dataset, preset, seed, rates)
     return jobs

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 
 from survival.checks import whole_number
 
+__all__ = ["EventBalancedBatches", "padded"]
+
 
 class EventBalancedBatches:
     """Divide a cohort into batches, differently in every epoch.

@@ -12,8 +12,10 @@ import pandas as pd
 from resbuilder.common.words import some
 from survival.cohort import Cohort
 from survival.cohort.duplicates import check_contents, known_slides
-from survival.images import CanvasImages, at_a_time
+from survival.images import CanvasImages, at_a_time, slides_with_images
 from survival.run import EVALUATIONS, Run, write_table
+
+__all__ = ["evaluate", "predict", "risk_scores"]
 
 # Decimals of a log-hazard. Further digits are rounding errors of float32 that depend on a slide's
 # position in its batch, whereas equal slides must have equal scores.
@@ -61,14 +63,7 @@ def evaluate(
     pictures = CanvasImages(images, cohort.slide)
     check_contents(cohort, pictures.contents)
     _refuse_known_slides(run, cohort, pictures)
-    network = run.model()
-    if (wanted := tuple(network.input_shape[1:])) != pictures.shape:
-        raise ValueError(
-            f"the network in {run.path} needs images of {wanted[1]}x{wanted[0]} pixels, but those "
-            f"in {images} have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the slides with "
-            f"--canvas {wanted[1]}x{wanted[0]}"
-        )
-    pictures.warn_of_scales(run.settings.get("microns_per_pixel"))
+    network = _network_for(run, pictures)
     table = prediction_table(cohort, pictures, predict(network, pictures, callbacks))
     table = table.assign(
         time_column=cohort.time_column,
@@ -78,6 +73,61 @@ def evaluate(
     (run.path / EVALUATIONS).mkdir(exist_ok=True)
     write_table(run.path / EVALUATIONS / f"{name}.csv", table)
     return table
+
+
+def risk_scores(
+    run: Run | str | Path,
+    images: str | Path,
+    slides: Sequence[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> pd.DataFrame:
+    """Compute the risk scores of slides, whose follow-up need not be known.
+
+    Args:
+        run: The run, or its folder.
+        images: Output folder of ``survival preprocess`` with the slides' images.
+        slides: Names of the slides; by default all with an image in the folder's manifest.
+        callbacks: Keras callbacks of the prediction.
+
+    Returns:
+        One row per slide: ``slide``, ``log_hazard`` (a higher value means a higher risk),
+        ``microns_per_pixel`` of its image (NaN if unknown) and ``image`` (its file).
+
+    Raises:
+        ValueError: An image is missing or does not have the network's input size.
+
+    Warns:
+        UserWarning: If the images have another scale than those the network was trained on.
+
+    Example:
+        >>> risk_scores("runs/first", "images")[["slide", "log_hazard"]].shape
+        (72, 2)
+    """
+    run = run if isinstance(run, Run) else Run(run)
+    names = list(slides_with_images(images) if slides is None else slides)
+    pictures = CanvasImages(images, names)
+    network = _network_for(run, pictures)
+    return pd.DataFrame(
+        {
+            "slide": names,
+            "log_hazard": predict(network, pictures, callbacks),
+            "microns_per_pixel": pictures.scales,
+            "image": [str(path.absolute()) for path in pictures.paths],
+        }
+    )
+
+
+def _network_for(run: Run, pictures: CanvasImages) -> keras.Model:
+    """Return a run's network, after a comparison of the images with its input."""
+    network = run.model()
+    if (wanted := tuple(network.input_shape[1:])) != pictures.shape:
+        raise ValueError(
+            f"the network in {run.path} needs images of {wanted[1]}x{wanted[0]} pixels, but those "
+            f"in {pictures.folder} have {pictures.shape[1]}x{pictures.shape[0]}: preprocess the "
+            f"slides with --canvas {wanted[1]}x{wanted[0]}"
+        )
+    pictures.warn_of_scales(run.settings.get("microns_per_pixel"))
+    return network
 
 
 def _refuse_known_slides(run: Run, cohort: Cohort, pictures: CanvasImages) -> None:

@@ -120,6 +120,21 @@ class CanvasImages:
         text = "".join(f"{name.as_posix()}\0{size}\n" for name, size in files)
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
+    def check(self) -> None:
+        """Read every file whole, and compare its checksums, without decoding it.
+
+        Raises:
+            ValueError: If a file is damaged, for example truncated by an interrupted copy.
+        """
+        for path in dict.fromkeys(self.paths):
+            try:
+                with Image.open(path) as image:
+                    image.verify()
+            except (OSError, SyntaxError, ValueError) as error:
+                raise ValueError(
+                    f"{path} is damaged ({error}); run `survival preprocess` again"
+                ) from None
+
     @property
     def threads(self) -> int:
         """Number of threads that should decode: more than one if images are not kept in memory."""
@@ -136,6 +151,24 @@ class CanvasImages:
         if path not in self._kept:
             self._kept[path] = _decode(path)
         return self._kept[path]
+
+
+def slides_with_images(folder: str | Path) -> list[str]:
+    """Return the slides that have an image according to a folder's manifest.
+
+    Raises:
+        ValueError: If there is no manifest, or it lists no image.
+    """
+    manifest = Path(folder) / MANIFEST
+    if not manifest.is_file():
+        raise ValueError(
+            f"{folder} has no {MANIFEST}, so its slides are not known: name them, or run `survival "
+            "preprocess` first"
+        )
+    slides = [s for s, row in _rows(manifest).items() if row.get("status", "ok") == "ok"]
+    if not slides:
+        raise ValueError(f"{manifest} lists no slide with an image")
+    return slides
 
 
 def at_a_time(shape: tuple[int, int, int]) -> int:
@@ -229,14 +262,28 @@ def _refuse(slides: list[str], why: str) -> None:
 def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:  # reads the header only
-            return image.size
+            size, mode = image.size, image.mode
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError):
         raise ValueError(f"{path} is not an image; run `survival preprocess` again") from None
+    if mode.startswith(("I", "F")):
+        raise ValueError(
+            f"{path} has more than 8 bits per channel (mode {mode}): convert it to 8 bits, or run "
+            "`survival preprocess` on the slides"
+        )
+    return size
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """Return an image in RGB; transparent pixels become white, the background of a slide."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
 
 
 def _decode(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(on_white(image))
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); run `survival preprocess` again") from None

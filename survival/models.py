@@ -10,6 +10,15 @@ BLOCKS = ((1, 64), (1, 64), (2, 128), (2, 256), (2, 512))
 DENSE = (4096, 2048)
 
 
+def check_canvas(input_shape: tuple[int, int, int]) -> None:
+    """Raise a ValueError if an image is too small for the four poolings of the network."""
+    if len(input_shape) != 3 or min(input_shape[:2]) < 16 or input_shape[2] < 1:
+        raise ValueError(
+            f"input_shape must be (height, width, channels) with at least 16×16 pixels, not "
+            f"{input_shape}"
+        )
+
+
 def vgg_survival_model(
     input_shape: tuple[int, int, int] = (2000, 2500, 3),
     width: float = 1.0,
@@ -38,11 +47,7 @@ def vgg_survival_model(
     Raises:
         ValueError: If the canvas is too small for four poolings, or ``width`` is not positive.
     """
-    if len(input_shape) != 3 or min(input_shape[:2]) < 16 or input_shape[2] < 1:
-        raise ValueError(
-            f"input_shape must be (height, width, channels) with at least 16×16 pixels, not "
-            f"{input_shape}"
-        )
+    check_canvas(input_shape)
     if not width > 0:
         raise ValueError(f"width must be a number > 0, not {width}")
     seeds = keras.random.SeedGenerator(seed)

@@ -17,6 +17,8 @@ from resbuilder.common.files import atomically, is_temporary
 from survival.cohort.tables import read_table
 from survival.targets import entry_fits, make_targets
 
+__all__ = ["Run", "follow_up", "judged"]
+
 SETTINGS, HISTORY, MODEL = "settings.json", "history.csv", "model.keras"
 PREDICTIONS, EVALUATIONS = "predictions.csv", "evaluations"
 # Types of some settings, and their names in errors.

@@ -1,4 +1,4 @@
-"""The command line: ``survival demo|preprocess|cohort|train|evaluate|report``."""
+"""The command line: ``survival demo|preprocess|cohort|train|evaluate|predict|report``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ COMMANDS = {
     "evaluate": (
         "survival.cli.evaluate",
         "Compute and evaluate risk scores for other slides with a trained network.",
+    ),
+    "predict": (
+        "survival.cli.predict",
+        "Compute risk scores for slides without follow-up.",
     ),
     "report": (
         "survival.cli.report",

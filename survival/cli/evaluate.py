@@ -28,7 +28,8 @@ def evaluate(
 
     RUN is the output folder of `survival train`. Every slide of the manifest gets a risk score;
     a higher score means a higher risk. C-index and AUROC are computed on the split "test", or on
-    all slides if there is no such split.
+    all slides if there is no such split. If patients have several slides, they are also computed
+    for patients, with the mean of each patient's scores.
 
     The scores are written to RUN/evaluations, where `survival report RUN` finds them.
     """
@@ -40,7 +41,7 @@ def evaluate(
         raise ValueError(f"{manifest}: {what} no event, so risk scores cannot be evaluated on it")
     load_backend()
     from survival.cli.keras_progress import PredictionProgress
-    from survival.cli.scores import print_scores, scores
+    from survival.cli.scores import print_scores, scores, scores_by_patient
     from survival.evaluation import evaluate as evaluate_network
     from survival.run import EVALUATIONS, HEADERS, Run, judged, known_patients
 
@@ -69,13 +70,16 @@ def evaluate(
         )
     which = "all" if len(rows) == len(table) else "test"
     try:
-        found = scores(table)
+        found, of_patients = scores(table), scores_by_patient(table)
     except ValueError as error:
-        found = None
+        found = of_patients = None
         click.echo(f"Warning: no C-index and AUROC: {error}", err=True)
     if as_json:
-        listed = None if found is None else found.to_dict("records")
-        return echo_json({"predictions": str(out), "judged": which, "scores": listed})
-    if found is not None:
-        print_scores(found, which)
+        listed, patients = (t if t is None else t.to_dict("records") for t in (found, of_patients))
+        return echo_json(
+            {"predictions": str(out), "judged": which, "scores": listed, "by_patient": patients}
+        )
+    for rows in (found, of_patients):
+        if rows is not None:
+            print_scores(rows, which)
     click.echo(f"risk scores: {out}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from survival.metrics import cross_dataset_table
+from survival.metrics import cross_dataset_table, per_patient
 from survival.run import follow_up, judged
 
 
@@ -34,20 +36,47 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def scores_by_patient(predictions: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the same for patients: each has the mean score of the patient's slides in a dataset.
+
+    Args:
+        predictions: See :func:`scores`.
+
+    Returns:
+        The columns of :func:`scores` with ``patients`` instead of ``slides``; None if each patient
+        has one slide in a dataset, because the scores are the same then.
+
+    Raises:
+        ValueError: In one of the rows no two patients can be compared.
+    """
+    slides = judged(predictions)
+    # As JSON, since any separator could be part of a name.
+    both = [json.dumps(pair) for pair in zip(slides.dataset, slides.patient, strict=True)]
+    found = per_patient(follow_up(slides), slides.log_hazard.to_numpy(), np.array(both))
+    if len(found.risk) == len(slides):
+        return None
+    first = slides.iloc[found.first]
+    dataset, patient = first.dataset.to_numpy(), first.patient.to_numpy()
+    table = cross_dataset_table(found.y_true, found.risk, dataset, patient)
+    return table.rename(columns={"slides": "patients"})
+
+
 def print_scores(rows: pd.DataFrame, which: str) -> None:
-    """Print the result of :func:`scores` as a table.
+    """Print the result of :func:`scores` or :func:`scores_by_patient` as a table.
 
     Args:
         rows: The result.
         which: The slides that were evaluated, ``"test"`` or ``"all"``.
     """
-    table = Table(box=None, caption=f"{which} slides; 95 % bootstrap intervals, patients resampled")
-    for i, heading in enumerate(("data", "slides", "slides with event", "C-index", "AUROC")):
+    unit = rows.columns[1]
+    of = f"{which} slides" if unit == "slides" else f"patients, mean of their {which} slides"
+    table = Table(box=None, caption=f"{of}; 95 % bootstrap intervals, patients resampled")
+    for i, heading in enumerate(("data", unit, f"{unit} with event", "C-index", "AUROC")):
         table.add_column(heading, justify="right" if i else "left")
-    for row in rows.itertuples():
+    for row in rows.rename(columns={unit: "number"}).itertuples():
         table.add_row(
             Text(row.data),  # Not markup: a name may contain brackets.
-            f"{row.slides}",
+            f"{row.number}",
             f"{row.events}",
             _with_interval(row.c_index, row.c_low, row.c_high),
             _with_interval(row.auroc, row.auroc_low, row.auroc_high),

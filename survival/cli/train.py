@@ -117,8 +117,8 @@ def train(
     """Train a Cox network on slide images.
 
     The network learns from the slides of the split "train". The split "validation" decides which
-    epoch's network is kept. All slides of the manifest then get a risk score; a higher score means
-    a higher risk.
+    epoch's network is kept, by a C-index in which each slide counts. All slides of the manifest
+    then get a risk score; a higher score means a higher risk.
 
     Epochs, batch size and learning rate default to those of the thesis. For its loss and its
     batches, add --normalization sum --batches shuffled.

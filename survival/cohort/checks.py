@@ -100,7 +100,9 @@ def find_problems(
     problems = [f"column {c!r} is missing; the columns are {there}" for c in missing]
     if time == event:
         problems.append(f"time and event are both read from column {time!r}")
-    if missing or time == event:
+    taken = [(n, c) for n, c in chosen.items() if c in (*REQUIRED, *OPTIONAL)]
+    problems += [f"{n}: column {c!r} has another meaning in a manifest" for n, c in taken]
+    if missing or problems:
         return problems
     if table.empty:
         return [*problems, "the table has no rows"]

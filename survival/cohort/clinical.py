@@ -76,8 +76,10 @@ def read_clinical(
     kept = [c for c in ("project", "metastasis", "sampled") if c in patients]
     result = patients[kept].copy()
     left_out: dict[str, str] = {}
+    known_outcomes = {}
     for endpoint in endpoints:
         known = layout.follow_up(patients, endpoint)
+        known_outcomes[endpoint] = known["outcome"]
         if known["missing"].ne("").all():
             raise ValueError(_no_patient(path, endpoint, layout, patients, known["missing"]))
         result[f"{endpoint}_time"] = _clipped(known["time"], endpoint)
@@ -85,7 +87,7 @@ def read_clinical(
         for patient, why in known["missing"][known["missing"] != ""].items():
             left_out.setdefault(patient, f"{endpoint}: {why}")
     table = result.drop(index=list(left_out))
-    outcomes = layout.follow_up(patients, endpoints[0])["outcome"][list(left_out)].to_numpy()
+    outcomes = known_outcomes[endpoints[0]][list(left_out)].to_numpy()
     reasons = pd.Series(left_out).value_counts() if left_out else pd.Series(dtype=int)
     check_left_out(
         table[f"{endpoints[0]}_event"].to_numpy(float),

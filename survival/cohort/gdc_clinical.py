@@ -11,7 +11,9 @@ Since 2025 the last follow-up is in a separate table, ``follow_up.tsv``, with se
 Endpoints. OS: death from any cause. DSS: death whose ``cause_of_death`` is cancer; other deaths
 are censored. PFS: the first recurrence or progression, or death from any cause. DFS: the first
 recurrence, or death from any cause. An export that gives no day of recurrence at all has neither
-PFS nor DFS: in it, "no recurrence" and "not recorded" look the same.
+PFS nor DFS: in it, "no recurrence" and "not recorded" look the same. For the same reason, a living
+patient without a day counts only if the export says that there was no progression or recurrence;
+if it never says so, a warning gives the number of such patients.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def patients(raw: pd.DataFrame, follow_ups: Sequence[pd.DataFrame] = ()) -> pd.D
     result["recurrence"] = recurrence.groupby(patient).min()
     result["progression"] = progression.groupby(patient).min()
     relapse = _text(raw, "progression_or_recurrence").str.lower()
-    result["relapsed"] = relapse.str.startswith("yes").groupby(patient).any()
+    result["relapsed"] = relapse.str.match("yes\\b").groupby(patient).any()
+    result["not_relapsed"] = relapse.str.match("no\\b").groupby(patient).any()
     result["cause"] = _text(raw, "cause_of_death").str.lower().groupby(patient).max()
     secondary = _text(raw, "icd_10_code").str.match("C7[789]")
     result["metastasis"] = secondary.groupby(patient).any()
@@ -122,6 +125,13 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
     elif endpoint in ("PFS", "DFS"):
         first = p["progression" if endpoint == "PFS" else "recurrence"]
         missing[p["relapsed"] & first.isna()] = "progression or recurrence without a day"
+        # The dead have the event in any case.
+        unknown = first.isna() & ~p["relapsed"] & ~p["not_relapsed"] & ~p["dead"]
+        if p["not_relapsed"].any():
+            missing[unknown] = "progression or recurrence not reported"
+        elif not first.isna().all():
+            _warn_of_silence(endpoint, unknown.sum())
+            unknown[:] = False
         if first.isna().all():
             missing[:] = "the export gives no days_to_recurrence"
         event |= first.notna()
@@ -138,6 +148,7 @@ def follow_up(patients: pd.DataFrame, endpoint: str) -> pd.DataFrame:
         outcome[p["dead"] & (p["cause"] == "")] = np.nan
     elif endpoint in ("PFS", "DFS"):
         outcome[p["relapsed"]] = 1.0
+        outcome[unknown] = np.nan
     contradicts = p["alive"] & p["death"].notna()
     outcome[(~p["dead"] & ~p["alive"]) | contradicts | p["misplaced"]] = np.nan
     time = days / DAYS_PER_MONTH
@@ -181,6 +192,15 @@ def _warn_of_contradictions(patients) -> None:
         warnings.warn(
             f"{count(len(patients), 'patient')} dead in one row and alive in another, taken as "
             f"dead: {some(patients)}",
+            stacklevel=4,
+        )
+
+
+def _warn_of_silence(endpoint: str, patients: int) -> None:
+    if patients:
+        warnings.warn(
+            f"{endpoint}: the export never says that a patient had no progression or recurrence; "
+            f"{count(patients, 'living patient')} without a day of one taken as without one",
             stacklevel=4,
         )
 

@@ -34,7 +34,8 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
         batch_size: Batch size when predicting from arrays; None for Keras' default.
 
     Raises:
-        ValueError: In ``fit``, if no two patients in the split can be compared.
+        ValueError: If ``validation_data`` is something else, such as a generator, which can be
+            iterated over only once; or in ``fit``, if no two patients can be compared.
 
     Example:
         >>> from survival import CoxPHLoss
@@ -69,6 +70,11 @@ class ConcordanceIndexCallback(keras.callbacks.Callback):
             raise ValueError(
                 "validation_data must be (x, y_true) or a dataset of such batches, not "
                 f"{type(validation_data).__name__}"
+            )
+        elif hasattr(validation_data, "__next__"):
+            raise ValueError(
+                f"validation_data can be iterated over only once ({type(validation_data).__name__}"
+                "): give a dataset that yields its batches again in every epoch"
             )
         self.validation_data = validation_data
         self.name = name

@@ -32,7 +32,9 @@ def standardize_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
     for name in np.unique(dataset):
         rows = dataset == name
         centered = risk[rows] - risk[rows].mean()
-        result[rows] = centered / (centered.std() or 1.0)
+        # Of equal scores, the mean may differ from each by rounding.
+        equal = np.ptp(risk[rows]) == 0
+        result[rows] = 0.0 if equal else centered / centered.std()
     return result
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from PIL import Image
 
 from resbuilder.common.figures import data_uri
+from survival.images import on_white
 from survival.report.style import Picture, number
 from survival.run import Run
 from survival.saliency import RiskSaliency
@@ -141,7 +142,7 @@ def _read(path: str) -> Image.Image:
         raise ValueError("its image is missing")
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return on_white(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         reason = str(error).replace(repr(path), "").replace(path, "").strip()
         raise ValueError(f"its image cannot be read ({reason})") from None

@@ -41,7 +41,7 @@ class Job:
         source: The slide's file.
         output: Path of the image below the output folder, with slashes.
         settings: Settings of the image.
-        columns: The slide's row in the input manifest.
+        columns: The slide's row in the input manifest, without :data:`PROVENANCE`.
     """
 
     slide: str
@@ -152,10 +152,12 @@ def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job
             f"{manifest} has no column 'slide'; its columns are {_some(header) or 'none'}"
         )
     if taken := [name for name in header if name in PROVENANCE]:
-        raise ValueError(
-            f"{manifest} must not have columns of the output manifest, got {_some(taken)}; "
-            "rename or remove them"
+        warnings.warn(
+            f"{manifest}: {count(len(taken), 'column')} not copied into the manifest of the "
+            f"images, which has other content under this name: {_some(taken)}",
+            stacklevel=5,
         )
+        table = table.drop(columns=taken)
     first: dict[str, int] = {}
     for line, row in zip(table.index, table.to_dict("records"), strict=True):
         try:

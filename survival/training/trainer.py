@@ -18,7 +18,7 @@ from survival.evaluation import log_hazards, predict, prediction_table
 from survival.images import CanvasImages
 from survival.losses import LargeBatchModel
 from survival.metrics.merging import stratified_c
-from survival.models import vgg_survival_model
+from survival.models import check_canvas, vgg_survival_model
 from survival.run import (
     MODEL,
     PREDICTIONS,
@@ -49,8 +49,9 @@ def train(
     """Train the network of chapter 7 on the split ``train`` of a cohort.
 
     The network of the epoch with the highest concordance index on the split ``validation`` is kept,
-    or that of the last epoch if there is no such split. A second call with the same arguments
-    resumes after the last complete epoch, and gives the same result as an uninterrupted training.
+    or that of the last epoch if there is no such split. As in the loss, each slide counts, so a
+    patient with many slides counts more. A second call with the same arguments resumes after the
+    last complete epoch, and gives the same result as an uninterrupted training.
 
     Args:
         cohort: Slides and follow-up, with splits.
@@ -65,9 +66,10 @@ def train(
 
     Raises:
         ValueError: The cohort is not split; the split ``train`` or ``validation`` has no events;
-            images are missing or have different sizes; one slide belongs to two patients or is in
-            two splits; ``out`` contains something else, such as a training on other images, or
-            another process is training in it; or the training diverges.
+            images are missing, damaged, too small or of different sizes; one slide belongs to two
+            patients or is in two splits; ``out`` contains something else, such as a training on
+            other images, or another process is training in it; or the training diverges. Only in
+            the last case something has been written.
 
     Example:
         >>> settings = TrainingSettings(epochs=2, width=0.03)  # seconds, for a first look
@@ -84,14 +86,25 @@ def train(
     pictures = CanvasImages(images, cohort.slide)
     check_contents(cohort, pictures.contents)
     pictures.warn_of_scales()
+    check_canvas(pictures.shape)
+    learned = cohort.part("train")
+    batches = TrainingBatches(
+        pictures.select(cohort.split == "train"),
+        learned.y_true(settings.strata),
+        learned.patient,
+        settings,
+        number,
+    )
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
+    if not (out / PREDICTIONS).exists():
+        pictures.check()
     with only_writer(out):
         if (out / SETTINGS).exists():  # another process may have written it meanwhile
             _refuse_other_folders(out, record)
         _begin(out, cohort, record)
         if not (out / PREDICTIONS).exists():
-            _train(cohort, pictures, out, settings, record, number, callbacks)
+            _train(cohort, pictures, batches, out, settings, record, number, callbacks)
         remove_checkpoint(out)
     return Run(out)
 
@@ -99,6 +112,7 @@ def train(
 def _train(
     cohort: Cohort,
     pictures: CanvasImages,
+    batches: TrainingBatches,
     out: Path,
     settings: TrainingSettings,
     record: dict,
@@ -107,10 +121,6 @@ def _train(
 ) -> None:
     """Train from the last complete epoch on, and write network and predictions."""
     keras.utils.set_random_seed(settings.seed)
-    training = cohort.part("train")
-    learned = pictures.select(cohort.split == "train")
-    targets = training.y_true(settings.strata)
-    batches = TrainingBatches(learned, targets, training.patient, settings, number)
     with strategy_scope(settings.strategy, settings.batch_size):
         network = vgg_survival_model(pictures.shape, settings.width, settings.dtype, settings.seed)
         model = _in_bounded_memory(network, settings, batches, number)

@@ -3,6 +3,7 @@
 import csv
 import zlib
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -106,3 +107,14 @@ def test_contents_of_older_images_are_still_recognized(tmp_path):
     )
     images = CanvasImages(tmp_path, ["a.svs", "b.svs", "c.svs"])
     assert images.contents == ["quickhash:ab:5", "sha256:cd:5", ""]
+
+
+def test_transparent_pixels_are_white_and_more_than_8_bits_are_refused(tmp_path):
+    pixels = np.zeros((20, 30, 4), "uint8")
+    pixels[5:15, 5:15] = [200, 50, 120, 255]
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = CanvasImages(tmp_path, ["a.svs"])[0]
+    assert image[0, 0].tolist() == [255] * 3 and image[10, 10].tolist() == [200, 50, 120]
+    Image.fromarray(np.full((20, 30), 1000, "uint16")).save(tmp_path / "b.png")
+    with pytest.raises(ValueError, match="b.png has more than 8 bits per channel"):
+        CanvasImages(tmp_path, ["b.svs"])

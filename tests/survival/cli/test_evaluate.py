@@ -10,8 +10,9 @@ from PIL import Image
 
 from survival.cli import main
 from survival.cohort import Cohort
+from survival.metrics import harrell_c
 from survival.models import vgg_survival_model
-from survival.run import HISTORY, MODEL, PREDICTIONS, Run, write_settings
+from survival.run import HISTORY, MODEL, PREDICTIONS, Run, judged, write_settings
 
 
 @pytest.fixture
@@ -101,6 +102,54 @@ def test_warnings_about_known_patients_and_another_endpoint(evaluate):
     ) in said
     table = Run(out).evaluations["cohort"]
     assert set(table["time_column"]) == {"rfs_time"} and set(table["event_column"]) == {"rfs_event"}
+
+
+def test_patients_with_several_slides_are_also_evaluated_as_patients(evaluate):
+    call, out = evaluate
+    number = np.arange(30) // 5
+    event = number % 2 == 0
+    same = {"time": 1.0 + number, "patient": [f"P{n}" for n in number]}
+    read = json.loads(call(event, "--json", **same).stdout)
+    rows = {row["data"]: row for row in read["by_patient"]}
+    # The test split has four patients with slides in both datasets.
+    assert rows["A"]["patients"] == rows["B"]["patients"] == 4
+    assert rows["merged"]["patients"] == 8 and rows["merged"]["events"] == 4
+    table = judged(Run(out).evaluations["cohort"])
+    means = table.groupby(["dataset", "patient"])[["time", "event", "log_hazard"]].mean()
+    expected = harrell_c(means[["time", "event"]].to_numpy(), means.log_hazard.to_numpy())
+    assert rows["merged"]["c_index"] == pytest.approx(expected)
+    said = call(event, **same).stdout
+    assert "patients, mean of their test slides" in said
+    assert json.loads(call(event, "--json").stdout)["by_patient"] is None  # a slide each
+
+
+def test_slides_without_follow_up_get_scores(evaluate, tmp_path):
+    call, out = evaluate
+    call(np.arange(30) % 3 == 0)
+    known = Run(out).evaluations["cohort"].set_index("slide").log_hazard
+    images = tmp_path / "images"
+    run = ("predict", str(out), "--images", str(images))
+    said = CliRunner().invoke(main, run)
+    assert said.exit_code == 2 and "has no manifest.csv, so its slides are not known" in said.stderr
+    (tmp_path / "new.csv").write_text("Slide,age\ns3.svs,50\ns1.svs,60\ns3.svs,50\n")
+    listed = (*run, "--slides", str(tmp_path / "new.csv"))
+    lines = CliRunner().invoke(main, listed).stdout.splitlines()
+    ranked = sorted(("s1.svs", "s3.svs"), key=lambda name: -known[name])
+    assert [line.split() for line in lines] == [[f"{known[s]:+.6f}", s] for s in ranked]
+    rows = ["s4.svs,s4.png,ok", "s5.svs,,failed", "s6.svs,s6.png,ok"]
+    (images / "manifest.csv").write_text("\n".join(["slide,output,status", *rows]) + "\n")
+    file = tmp_path / "scores.csv"
+    said = CliRunner().invoke(main, (*run, "--csv", str(file), "--json"))
+    assert [row["slide"] for row in json.loads(said.stdout)["scores"]] == ["s4.svs", "s6.svs"]
+    assert json.loads(said.stdout)["scores"][0]["microns_per_pixel"] is None
+    assert pd.read_csv(file).log_hazard.tolist() == known[["s4.svs", "s6.svs"]].tolist()
+    again = CliRunner().invoke(main, (*run, "--csv", str(file)))
+    assert again.exit_code == 2 and "give --overwrite to replace it" in again.stderr
+    again = CliRunner().invoke(main, (*run, "--csv", str(file), "--overwrite"))
+    assert again.exit_code == 0 and "risk scores of 2 slides" in again.stdout
+    (tmp_path / "new.csv").write_text("name\ns3.svs\n")
+    said = CliRunner().invoke(main, listed)
+    assert said.exit_code == 2 and "has no column 'slide'; its columns are name" in said.stderr
 
 
 def test_the_trainings_own_slides_are_refused(evaluate):

@@ -32,6 +32,6 @@ def test_help_imports_no_heavy_library_of_the_commands(words, shown):
 
 def test_completion_offers_commands_and_options():
     complete = ShellComplete(main, {}, "survival", "_SURVIVAL_COMPLETE")
-    assert [item.value for item in complete.get_completions([], "pre")] == ["preprocess"]
+    assert [item.value for item in complete.get_completions([], "prep")] == ["preprocess"]
     assert [item.value for item in complete.get_completions([], "--h")] == ["--help"]
     assert "split" in [item.value for item in complete.get_completions(["cohort"], "")]

@@ -109,7 +109,8 @@ def test_the_latest_of_several_follow_ups_counts(tmp_path):
     assert known.table["OS_event"].tolist() == [True, False, True, False]
     assert not known.left_out
     # That table also holds the recurrence.
-    known = quiet(clinical, ("PFS",), visits).table
+    with pytest.warns(UserWarning, match="never says that a patient had no progr.* 1 living pat"):
+        known = read_clinical(clinical, ("PFS",), visits).table
     assert (known["PFS_time"] * DAYS).round(6).tolist() == [609, 200, 100, 45]
     assert known["PFS_event"].tolist() == [True, True, True, False]
 
@@ -249,13 +250,42 @@ def test_other_endpoints_of_gdc(tmp_path):
     assert known.table["DSS_event"].tolist() == [True, False, False, False, False]
     unknown = dict.fromkeys(("TCGA-AA-0003", "TCGA-AA-0007"), "DSS: dead without cause_of_death")
     assert known.left_out == unknown | {"TCGA-AA-0008": "DSS: no days_to_last_follow_up"}
-    known = quiet(path, ("PFS",)).table
+    with pytest.warns(UserWarning, match="never says that a patient had no progr.* 1 living pat"):
+        known = read_clinical(path, ("PFS",)).table
     days = [200, 500, 400, 100, 800, 250, 300, 90]
     assert (known["PFS_time"] * DAYS).tolist() == pytest.approx(days)
     assert known["PFS_event"].tolist() == [True, True, True, True, False, True, True, True]
     both = quiet(path, ("OS", "DSS"))
     assert "TCGA-AA-0003" not in both.table.index
     assert (both.table["OS_event"].sum(), both.table["DSS_event"].sum()) == (2, 1)
+
+
+def test_a_living_patient_whose_relapse_is_not_reported_has_no_pfs():
+    """Only "no" means that there was none; the dead have the event in any case."""
+    rows = [
+        ("TCGA-AA-0001", "Alive", "--", "900", "Yes - Progression or Recurrence", "300"),
+        ("TCGA-AA-0002", "Alive", "--", "900", "no", "--"),
+        ("TCGA-AA-0003", "Alive", "--", "900", "not reported", "--"),
+        ("TCGA-AA-0004", "Alive", "--", "900", "Unknown", "--"),
+        ("TCGA-AA-0005", "Alive", "--", "900", "yes", "--"),
+        ("TCGA-AA-0006", "Dead", "500", "--", "not reported", "--"),
+        ("TCGA-AA-0007", "Alive", "--", "100", "unknown", "--"),
+        ("TCGA-AA-0007", "Alive", "--", "900", "no", "--"),
+    ]
+    columns = (
+        *("cases.submitter_id", "demographic.vital_status", "demographic.days_to_death"),
+        *("diagnoses.days_to_last_follow_up", "diagnoses.progression_or_recurrence"),
+        "diagnoses.days_to_recurrence",
+    )
+    known = read_clinical(pd.DataFrame(rows, columns=columns), ("PFS",))
+    assert known.left_out == {
+        "TCGA-AA-0003": "PFS: progression or recurrence not reported",
+        "TCGA-AA-0004": "PFS: progression or recurrence not reported",
+        "TCGA-AA-0005": "PFS: progression or recurrence without a day",
+    }
+    event = {"TCGA-AA-0001": True, "TCGA-AA-0002": False}
+    event |= {"TCGA-AA-0006": True, "TCGA-AA-0007": False}
+    assert known.table["PFS_event"].to_dict() == event
 
 
 def test_frames_may_have_nullable_and_categorical_columns():

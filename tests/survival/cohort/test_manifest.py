@@ -466,3 +466,12 @@ def test_settings_of_slides_must_be_positive_numbers(tmp_path):
     assert problems_of(write(tmp_path, text)) == [
         "row 3: downsample 'eight' is not above 0; also in row 4"
     ]
+
+
+@pytest.mark.parametrize("name", ["patient", "dataset", "slide"])
+def test_follow_up_cannot_be_read_from_a_column_with_another_meaning(name):
+    frame = pd.DataFrame({"slide": ["1", "2"], "patient": [3, 4], "dataset": [0, 1]})
+    frame = frame.assign(time=[5, 6], event=[1, 0])
+    for role in ("time", "event"):
+        with pytest.raises(ManifestError, match=f"{role}: column '{name}' has another meaning"):
+            Cohort.from_frame(frame, **{role: name})

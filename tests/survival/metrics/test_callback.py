@@ -194,3 +194,9 @@ def test_invalid_validation_data_are_refused():
             ConcordanceIndexCallback(wrong)
     with pytest.raises(ValueError, match="is the second column the event"):
         ConcordanceIndexCallback((x, y[:, ::-1]))
+
+
+def test_a_generator_is_refused_because_it_ends_after_one_epoch():
+    batches = [(np.zeros((2, 3)), np.ones((2, 2)))]
+    with pytest.raises(ValueError, match="iterated over only once .generator.: give a dataset"):
+        ConcordanceIndexCallback(batch for batch in batches)

@@ -153,3 +153,11 @@ def test_metrics_of_a_cohort_hold_at_its_recorded_decimal_times():
 def test_a_single_number_is_not_a_vector_of_scores():
     with pytest.raises(ValueError, match=r"risk must have shape \(n,\) or \(n, 1\), not \(\)"):
         standardize_per_dataset(0.5, "a")
+
+
+def test_equal_scores_become_exactly_zero_although_their_mean_is_rounded():
+    risk, dataset = [0.1] * 3 + [0.3] * 5, list("aaabbbbb")
+    assert np.mean([0.1] * 3) != 0.1
+    assert not standardize_per_dataset(risk, dataset).any()
+    y_true = np.stack([np.arange(1.0, 9), np.ones(8)], axis=1)
+    assert merged_c(y_true, risk, dataset) == 0.5

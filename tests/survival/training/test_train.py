@@ -247,3 +247,27 @@ def test_late_entries_count_in_training_and_validation(tissue, tmp_path):
     ignored = float(loss(whole.y_true()[:, :2], risk))
     assert abs(run.history.val_loss[0] - ignored) > 1e-3
     assert Cohort.read(run.path / "cohort.csv").entry.any()
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(tissue, tmp_path):
+    cohort, images = tissue
+    shutil.copytree(images, tmp_path / "images")
+    tested = cohort.slide[cohort.split == "test"][0]
+    damaged = tmp_path / "images" / tested.replace("svs", "png")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-200])
+    out = tmp_path / "run"
+    with pytest.raises(ValueError, match=f"{damaged.name} is damaged"):
+        train(cohort, tmp_path / "images", out, ONE_EPOCH)
+    damaged.write_bytes(whole)
+    frame = cohort.to_frame()
+    first = frame.index[frame.split == "train"][:3]
+    frame.loc[first, ["patient", "time", "event"]] = ["P", 1.0, 1]
+    three = Cohort.from_frame(frame)
+    with pytest.raises(ValueError, match="3 slides, which must be in one batch of 2"):
+        train(three, images, out, TrainingSettings(batches="patients", batch_size=2))
+    for path in (tmp_path / "images").glob("*.png"):
+        Image.open(path).resize((20, 12)).save(path)
+    with pytest.raises(ValueError, match="at least 16×16 pixels, not .12, 20, 3."):
+        train(cohort, tmp_path / "images", out, ONE_EPOCH)
+    assert not out.exists()

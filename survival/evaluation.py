@@ -98,10 +98,6 @@ def risk_scores(
 
     Warns:
         UserWarning: If the images have another scale than those the network was trained on.
-
-    Example:
-        >>> risk_scores("runs/first", "images")[["slide", "log_hazard"]].shape
-        (72, 2)
     """
     run = run if isinstance(run, Run) else Run(run)
     names = list(slides_with_images(images) if slides is None else slides)

@@ -89,7 +89,7 @@ def draw(times: np.ndarray, found: Curves) -> Figure:
         # Showing all of the first tenth would leave too little space for the rest.
         lowest = [np.nanmin(a[:, late(times)], initial=1) for a in found.values()]
         axes.set_ylim(bottom=min(lowest) - 0.02)
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
     return figure
 
 

@@ -16,10 +16,11 @@ DOCS := $(VENV)/.installed-docs
 WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-.PHONY: help install demo test test-all faults lint docs bench clean
+.PHONY: help install setup demo test test-all faults lint docs bench clean
 
 help:
 	@echo 'make install   create $(VENV) with the packages and all extras; then: source $(BIN)/activate'
+	@echo 'make setup     the same with what the tests need'
 	@echo 'make demo      search for an architecture for the digits of scikit-learn; leaves runs/demo'
 	@echo 'make test      lint, then run the tests on TensorFlow, JAX and torch'
 	@echo 'make test-all  the same with the slow tests, which take longer than all the others'
@@ -33,6 +34,8 @@ help:
 
 install: $(RUNTIME)
 	@echo 'Installed. Next: source $(BIN)/activate, then resbuilder --help or survival --help'
+
+setup: $(TEST)
 
 demo: $(RUNTIME)
 	$(BIN)/resbuilder search $(DEMO_FLAGS) --out runs/demo --overwrite

@@ -12,6 +12,12 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 )
+# Compiled programs are shared by the processes, and kept for the next run.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".cache" / "jax")
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Two processes on two cores: threads of both would only wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     for variable in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -19,26 +25,48 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # A user's own data folder must not change what a test loads.
 os.environ.pop("RESBUILDER_DATA", None)
 
-import keras  # noqa: E402
+import gc  # noqa: E402
+
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+
+# Keras is imported by the processes that run tests, and not by the one that only starts them.
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
 
 # The same examples in every run; no deadline, because the first call of an example may compile.
 settings.register_profile("reproducible", derandomize=True, deadline=None)
 settings.load_profile("reproducible")
 
 
+def pytest_ignore_collect(collection_path):
+    """Off TensorFlow, do not import modules of which no test runs."""
+    if BACKEND == "tensorflow" or not collection_path.name.startswith("test_"):
+        return None
+    # A fixture there has networks that are marked.
+    if collection_path.parent.name == "morphnet":
+        return None
+    return True if "any_backend" not in collection_path.read_text(encoding="utf-8") else None
+
+
+def pytest_collection_finish():
+    """Exempt the imported modules from garbage collection, which would search them again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)  # before `-m` deselects
 def pytest_collection_modifyitems(items):
     """Mark tests as slow that are slow on the backend of this run only."""
     for item in items:
-        if any(keras.backend.backend() in mark.args for mark in item.iter_markers("slow_on")):
+        if any(BACKEND in mark.args for mark in item.iter_markers("slow_on")):
             item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
 def same_random_numbers():
     """Seed Python, numpy and the backend, so that tests do not depend on each other."""
+    import keras
+
     keras.utils.set_random_seed(2023)
 
 

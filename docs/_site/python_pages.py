@@ -8,6 +8,7 @@ room; the page of the package links to it.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ TYPES = {"CallbackFactory"}
 FOLDER = "reference/python"
 
 
+@functools.cache
 def public_names() -> dict[str, list[str]]:
     """Return the ``__all__`` of every module that has one, by the module's name."""
     found = {}

@@ -3,12 +3,9 @@
 import re
 from pathlib import Path
 
-import pytest
-
 GUIDE = Path(__file__).parents[2] / "docs" / "phs_optimizer.md"
 
 
-@pytest.mark.any_backend
 def test_the_code_block_runs(tmp_path, monkeypatch, capsys):
     block = re.search(r"```python\n(.+?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)[1]
     monkeypatch.chdir(tmp_path)

@@ -10,7 +10,7 @@ from phs_optimizer import PHS, EnergyLogger, GoalOrientedBraking, plot_braking, 
 pytestmark = pytest.mark.any_backend
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trained():
     """Return both callbacks after a training that visits two minima of a parabola."""
     model = keras.Sequential(

@@ -10,8 +10,6 @@ from phs_optimizer.goal import Goal
 from phs_optimizer.policy import BrakingPolicy
 from phs_optimizer.state import BrakingState
 
-pytestmark = pytest.mark.any_backend
-
 
 def observed(policy, losses):
     """Return the events of single steps as pairs of step, counted from 1, and event."""

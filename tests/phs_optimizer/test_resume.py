@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import cache
 
 import keras
 import numpy as np
@@ -68,6 +69,18 @@ def assert_same(found, expected):
     assert found[1] == pytest.approx(expected[1], rel=1e-5)
 
 
+@cache
+def _uninterrupted(options):
+    straight, whole = model(), braking(**dict(options))
+    fit(straight, whole, validation_split=0.125)
+    return whole, end_of(straight, whole)
+
+
+def uninterrupted(options):
+    """Return the callback and the end of a training with these options."""
+    return _uninterrupted(tuple(options.items()))
+
+
 GOAL = {"target": 0.9}
 MINIMA = {"target": 0.8, "minima": 3, "exploitation": 2}
 EASED = {"target": 0.9999, "patience": 2, "on_patience": "adjust", "adjustment": 0.98}
@@ -84,8 +97,7 @@ CASES = [
 def test_everything_from_the_goal_on_matches_an_uninterrupted_training(
     options, crash, backup_first, tmp_path
 ):
-    whole, straight = braking(**options), model()
-    fit(straight, whole, validation_split=0.125)
+    whole, expected = uninterrupted(options)
     assert whole.events
 
     for attempt in range(2):
@@ -102,7 +114,7 @@ def test_everything_from_the_goal_on_matches_an_uninterrupted_training(
     # With the backup first, the end of the last epoch is processed after resuming.
     after = [e for e in whole.events if e["epoch"] >= crash]
     assert len(after) <= len(callback.events) <= len(after) + 1
-    assert_same(end_of(again, callback), end_of(straight, whole))
+    assert_same(end_of(again, callback), expected)
 
 
 class InterruptOnce(keras.callbacks.Callback):

@@ -28,7 +28,6 @@ def stored(tmp_path):
     return Path(shutil.copytree(STORED, tmp_path / "run"))
 
 
-@pytest.mark.any_backend
 def test_its_journal_is_read_without_loss(stored):
     file = stored / "journal.jsonl"
     entries, complete = read_journal(file)
@@ -38,7 +37,6 @@ def test_its_journal_is_read_without_loss(stored):
     assert [list(entry.to_json()) for entry in entries] == [list(line) for line in lines]
 
 
-@pytest.mark.any_backend
 def test_it_can_be_reported(stored):
     history = read_history(stored)
     assert [row["origin"] for row in summary_rows(history)] == [

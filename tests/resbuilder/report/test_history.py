@@ -13,8 +13,6 @@ from resbuilder.report.flops_plot import pareto_front
 from resbuilder.report.removals_plot import judgments
 from resbuilder.report.verdict import wilson
 
-pytestmark = pytest.mark.any_backend
-
 
 def test_rows_have_the_values_of_the_journal(search_run):
     run = search_run()

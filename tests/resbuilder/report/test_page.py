@@ -73,7 +73,6 @@ def test_the_page_of_a_finished_run_is_complete(search_run):
     assert not list(run.folder.rglob("*.part"))
 
 
-@pytest.mark.any_backend
 def test_every_image_is_embedded_in_the_page(search_run):
     run = search_run()
     path = write_report(run.folder)

@@ -3,8 +3,6 @@
 import json
 from html import unescape
 
-import pytest
-
 from resbuilder import SearchConfig, cost, resnet_architecture
 from resbuilder.architecture import side_by_side
 from resbuilder.cli.tables import print_whole, search_table
@@ -22,7 +20,6 @@ from resbuilder.run.events import (
 )
 from resbuilder.surgery import scale_to_budget
 
-pytestmark = pytest.mark.any_backend
 FLOPS = 8e6
 SPACE = candidates((28, 28, 1), 10, FLOPS)
 PLAN = race_plan(42, len(SPACE))

@@ -1,6 +1,7 @@
 """``survival evaluate``: what a cohort needs, and warnings about the results."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,17 @@ from PIL import Image
 
 from survival.cli import main
 from survival.cohort import Cohort
-from survival.metrics import harrell_c
+from survival.metrics import cross_dataset_table, harrell_c
 from survival.models import vgg_survival_model
 from survival.run import HISTORY, MODEL, PREDICTIONS, Run, judged, write_settings
 
 
 @pytest.fixture
-def evaluate(tmp_path):
+def evaluate(tmp_path, monkeypatch):
     """Return a function that evaluates a random network on 30 slides of two datasets."""
+    # A thousand draws of the bootstrap would take most of the time.
+    few = partial(cross_dataset_table, repeats=20)
+    monkeypatch.setattr("survival.cli.scores.cross_dataset_table", few)
     out, images = tmp_path / "run", tmp_path / "images"
     out.mkdir()
     images.mkdir()
@@ -195,7 +199,8 @@ def test_images_of_another_scale_are_evaluated_with_a_warning_and_a_note(evaluat
     assert said in " ".join(result.stderr.split())
     header = "epoch,loss,val_loss,val_cindex,seconds"
     (out / HISTORY).write_text(f"{header}\n1,0.5,0.5,0.5,1\n")
-    report = CliRunner().invoke(main, ["report", str(out), "--out", str(tmp_path / "r.html")])
+    written = ("--out", str(tmp_path / "r.html"), "--repeats", "2")
+    report = CliRunner().invoke(main, ["report", str(out), *written])
     assert report.exit_code == 0, report.output
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "trained on images of 16 µm per pixel, but those of cohort have 8" in page

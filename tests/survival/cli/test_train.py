@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -19,7 +18,7 @@ from survival.cohort import Cohort
 from survival.losses.cox import MEAN_PENALTY_FORMS, NORMALIZATIONS
 from survival.losses.partial_likelihood import TIES
 from survival.run import Run
-from survival.training.settings import BATCHES, DTYPES
+from survival.training.settings import BATCHES, DTYPES, TrainingSettings
 
 QUICK = ("--epochs", 1, "--width", 0.03, "--batch-size", 8)
 
@@ -189,6 +188,8 @@ def test_input_is_checked_before_the_backend_is_loaded(files, tmp_path):
 
 def test_too_little_memory_is_one_line(files, tmp_path, monkeypatch):
     def too_large(*_, **__):
+        import tensorflow as tf
+
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
 
     monkeypatch.setattr("survival.training.train", too_large)
@@ -222,3 +223,27 @@ def test_bad_input_is_one_line_and_leaves_nothing(files, trained, tmp_path):
         Image.new("RGB", (16, 24), (i, 0, 0)).save(tmp_path / f"empty/s{i}.png")
     other = ("--manifest", manifest, "--images", tmp_path / "empty")
     assert "preprocess the slides with --canvas 24x16" in refused("evaluate", trained[0], *other)
+
+
+def test_every_option_reaches_the_settings(files, tmp_path, monkeypatch):
+    manifest, images = files
+    seen = []
+
+    def stop(cohort, folder, out, settings, callbacks):
+        seen.append((cohort, settings))
+        raise ValueError("seen")
+
+    monkeypatch.setattr("survival.training.train", stop)
+    given = {
+        **{"epochs": 7, "batch_size": 6, "learning_rate": 0.01, "width": 0.5, "seed": 3},
+        **{"mean_penalty": 0.1, "mean_penalty_form": "squared_sum", "ties": "efron"},
+        **{"normalization": "batch", "batches": "patients", "micro_batch": 2},
+        **{"dtype": "mixed_bfloat16", "strategy": "mirrored"},
+    }
+    flags = [part for n, v in given.items() for part in (f"--{n.replace('_', '-')}", v)]
+    others = ("--strata", "--augment", "stain", "--augment", "flip", "--time-unit", "months")
+    common = ("--manifest", manifest, "--images", images, "--out", tmp_path / "run")
+    refused("train", *common, *flags, *others)
+    ((cohort, settings),) = seen
+    assert settings == TrainingSettings(**given, strata=True, augment=("stain", "flip"))
+    assert cohort.time_unit == "months"

@@ -45,6 +45,19 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_the_follow_up_table_of_gdc_is_read(tmp_path):
+    clinical, visits = tmp_path / "clinical.tsv", tmp_path / "follow_up.tsv"
+    dead = "TCGA-AA-0002\tDead\t300\n"
+    header = "submitter_id\tvital_status\tdays_to_death\n"
+    clinical.write_text(f"{header}TCGA-AA-0001\tAlive\t--\n{dead}")
+    visits.write_text("submitter_id\tdays_to_follow_up\nTCGA-AA-0001\t700\n")
+    out = tmp_path / "cohort.csv"
+    assert "no days_to_last_follow_up" in run("from-gdc", clinical, "--out", out).stderr
+    result = run("from-gdc", clinical, "--follow-up", visits, "--out", out, "--overwrite")
+    assert result.exit_code == 0, result.output
+    assert float(rows(out)[0]["time"]) == pytest.approx(700 * 12 / 365.25, abs=0.005)
+
+
 def test_from_clinical_file_to_split_manifest(tmp_path):
     clinical, slides = tmp_path / "clinical.tsv", tmp_path / "manifest.txt"
     clinical.write_text(CLINICAL)

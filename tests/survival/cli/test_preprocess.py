@@ -129,3 +129,24 @@ def test_options_reach_the_slide(tmp_path, option):
     header, row = (out / "manifest.csv").read_text().splitlines()
     factor = float(row.split(",")[header.split(",").index("total_factor")])
     assert factor == pytest.approx(8 / 0.499 if "--mpp" in option else 2967 / 100, rel=1e-5)
+
+
+def test_every_option_reaches_the_preprocessing(tmp_path, monkeypatch):
+    seen = []
+
+    def stop(slides, out, **options):
+        seen.append(options)
+        raise ValueError("seen")
+
+    monkeypatch.setattr("survival.slides.batch.preprocess_slides", stop)
+    given = {"downsample": 8.0, "mpp": 4.0, "slide_mpp": 0.5, "workers": 3, "timeout": 9.0}
+    values = [part for n, v in given.items() for part in (f"--{n.replace('_', '-')}", v)]
+    flags = ("fit", "icc", "exact", "hash", "overwrite")
+    others = ("--root", tmp_path, "--canvas", "30x20", "--ray", "local")
+    refused(
+        "preprocess", SVS, "--out", tmp_path / "out", *values, *others, *map("--{}".format, flags)
+    )
+    (options,) = seen
+    expected = given | dict.fromkeys(flags, True) | {"root": tmp_path, "ray": "local"}
+    assert {name: options[name] for name in expected} == expected
+    assert tuple(options["canvas"]) == (30, 20)

@@ -70,10 +70,11 @@ class Loop:
         self.sums = np.zeros(2)  # of losses and correct predictions in this epoch
         self.history: list[dict] = []
         self.diverged = False  # whether the last epoch's loss is not finite
-        x, y = (tf.constant(array) for array in parts["train"])
+        # Arguments, because TensorFlow may never free what the graph of a loop captures.
+        self._train = tuple(tf.constant(array) for array in parts["train"])
 
         @tf.function(reduce_retracing=True)
-        def steps(order):
+        def steps(x, y, order):
             totals = tf.zeros(2)
             for i in tf.range(tf.shape(order)[0]):
                 images, labels = tf.gather(x, order[i]), tf.gather(y, order[i])
@@ -132,7 +133,7 @@ class Loop:
             order = order[: self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
             while self.step < self.steps_per_epoch:
                 these = order[self.step : self.step + self.chunk]
-                self.sums += self._steps(these).numpy()
+                self.sums += self._steps(*self._train, these).numpy()
                 self.step += len(these)
                 watching.on_train_batch_end(self.step - 1, {"loss": self.sums[0] / self.step})
             loss, accuracy = self.sums / self.steps_per_epoch

@@ -747,6 +747,6 @@ def test_a_log_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path
         ({"target": 0.5, "breaking": 2}, r"unknown option 'breaking'; it takes: target, "),
     ],
 )
-def test_bad_arguments_are_refused(options, message):
+def test_a_bad_argument_is_named_in_the_error_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         GoalOrientedBraking(**options)

@@ -229,7 +229,7 @@ def test_a_metric_can_be_the_potential():
 
 
 @pytest.mark.any_backend
-def test_mixed_precision():
+def test_energies_in_mixed_precision_are_those_of_the_trajectory():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:

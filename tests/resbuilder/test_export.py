@@ -79,7 +79,7 @@ def test_an_export_that_computes_something_else_leaves_no_file(model, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bad_arguments(model, tmp_path):
+def test_a_bad_argument_is_named_in_the_error(model, tmp_path):
     with pytest.raises(ValueError, match="format must be one of"):
         export(model, tmp_path / "m", "tflite")
     with pytest.raises(ValueError, match="must end in .keras, got m.h5"):

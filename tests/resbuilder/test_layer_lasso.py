@@ -46,7 +46,7 @@ def test_without_blocks_the_term_is_zero():
     assert float(LayerLasso(model, {}).regularization_term()) == 0
 
 
-def test_bad_arguments():
+def test_a_bad_argument_is_named_in_the_error():
     model = build_model(ARCHITECTURE, seed=0)
     with pytest.raises(ValueError, match="statistic must be one of"):
         LayerLasso(model, {}, statistic="max")

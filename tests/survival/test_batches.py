@@ -99,7 +99,7 @@ def test_as_batches_of_a_training():
     assert expected <= slides.seen
 
 
-def test_padding():
+def test_padded_rows_have_weight_0_and_repeat_the_first():
     rows, weight = padded(np.array([7, 3, 9]), 5)
     assert rows.tolist() == [7, 3, 9, 7, 7]
     assert weight.tolist() == [1, 1, 1, 0, 0]
@@ -127,6 +127,6 @@ def test_padding():
         ),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_a_bad_argument_is_named_in_the_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         EventBalancedBatches(*arguments)

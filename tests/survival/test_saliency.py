@@ -77,7 +77,7 @@ def test_a_network_that_sees_only_red_on_the_left_highlights_only_that(sign):
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.slow_on("jax")
-def test_the_thesis_network(dtype):
+def test_the_maps_of_the_thesis_network_sum_to_its_log_hazard(dtype):
     model = vgg_survival_model((32, 40, 3), width=0.03, seed=1, dtype=dtype)
     canvas = np.random.default_rng(0).integers(0, 256, (32, 40, 3), "uint8")
     saliency = risk_saliency(model, canvas)

@@ -180,7 +180,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_arguments(message):
+def test_a_bad_argument_is_named_in_the_error(message):
     with pytest.raises(ValueError, match=message):
         MorphNetRegularizer(two_layers(), **BAD[message])
 

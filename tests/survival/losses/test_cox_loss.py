@@ -149,7 +149,7 @@ def test_one_step_follows_the_definition(brute_force, jit_compile):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision(policy):
+def test_half_precision_gives_almost_the_same_loss(policy):
     x, y = data(60)
     y[:, 0] = 1000 + y[:, 0]  # in half precision all times would be equal
     exact = network()
@@ -162,7 +162,7 @@ def test_mixed_precision(policy):
     assert loss[-1] < loss[0]
 
 
-def test_bad_arguments():
+def test_a_bad_argument_is_named_in_the_error():
     with pytest.raises(ValueError, match="normalization must be one of 'events', 'batch', 'sum'"):
         CoxPHLoss(normalization="mean")
     with pytest.raises(ValueError, match="ties must be one of"):

@@ -64,7 +64,7 @@ def test_value_and_gradient_follow_the_definition(value_and_gradient, brute_forc
 
 @pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
-def test_thousands_of_rows(value_and_gradient, brute_force, ties):
+def test_thousands_of_rows_equal_the_direct_sums(value_and_gradient, brute_force, ties):
     y, h = late_cohort(3000, spread=2.0)
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties), 1e-5)
 

@@ -106,7 +106,7 @@ def test_rows_of_weight_zero_and_a_smaller_last_batch():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_half_precision_network():
+def test_micro_batches_of_a_half_precision_network_give_almost_the_same_weights():
     x, y = data(8)
     direct = network(dtype="mixed_bfloat16")
     _, weights = trained(direct, direct, x, y)

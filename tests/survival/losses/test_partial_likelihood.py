@@ -65,7 +65,7 @@ def test_value_and_gradient_follow_the_definition(value_and_gradient, brute_forc
 @pytest.mark.slow_on("jax")
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("columns", [2, 3, 4])
-def test_thousands_of_rows(value_and_gradient, brute_force, ties, columns):
+def test_thousands_of_rows_equal_the_direct_sums(value_and_gradient, brute_force, ties, columns):
     # More than 4096 rows, so that every method of summation is used.
     y, h = cohort(4500, columns=columns, spread=2.0)
     assert_close(value_and_gradient(loss(y, ties), h), brute_force(y, h, ties), 1e-5)
@@ -327,7 +327,7 @@ def test_nan_in_a_log_hazard_gives_nan():
     assert np.isnan(float(loss(y)(h)))
 
 
-def test_bad_arguments():
+def test_a_bad_argument_is_named_in_the_error():
     y, h = cohort(20)
     with pytest.raises(ValueError, match="ties must be one of 'breslow', 'efron', not 'exact'"):
         negative_log_partial_likelihood(y, h, ties="exact")

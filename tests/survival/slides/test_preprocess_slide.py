@@ -72,7 +72,7 @@ def test_tiles_decoded_at_a_smaller_size_give_nearly_the_same_image(svs, tissue,
 
 
 @pytest.mark.parametrize("factor", [1, 1.005, 1.5, 2])
-def test_small_factors(tmp_path, tissue, write_tiff, factor):
+def test_pixels_at_small_factors_are_exact_averages(tmp_path, tissue, write_tiff, factor):
     pixels = tissue[800:1200, 700:1150]
     result = preprocess_slide(write_tiff(tmp_path / "a.tif", [pixels]), factor, (450, 400))
     used = result.provenance["total_factor"]

@@ -97,8 +97,8 @@ def train(
     )
     record = _record(cohort, pictures, settings)
     _refuse_other_folders(out, record)
-    if not (out / PREDICTIONS).exists():
-        pictures.check()
+    if not (out / SETTINGS).exists():
+        pictures.check()  # Better than after the last epoch, which reads the test images first.
     with only_writer(out):
         if (out / SETTINGS).exists():  # another process may have written it meanwhile
             _refuse_other_folders(out, record)

@@ -306,12 +306,13 @@ def test_a_table_from_the_command_to_the_figure(digits, tmp_path, monkeypatch):
         rows.TITLES,
         rows.TRAINING_IMAGES,
         rows.SGD_LOSS,
+        rows.SGD_TIME,
         rows.REACHED,
         table_jobs.CHECKED,
     )
     for limits in by_dataset:
         monkeypatch.setitem(limits, "digits28", limits["fashion_mnist"])
-    preset = table_jobs.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, slowest=300, fast=300)
+    preset = table_jobs.Preset(640, after=1, seeds=2, slow_seeds=0, most=2, fast=300)
     monkeypatch.setitem(table_jobs.PRESETS, "quick", preset)
     arguments = ["--data-dir", str(digits), "--out", str(tmp_path), "--workers", "1"]
     command = table_jobs.table_command("digits28")

@@ -88,7 +88,7 @@ def _store(path: Path, jobs: dict[str, dict], folder: Path, only: Collection[str
 
 
 def entries_of_this_version(path: Path) -> dict[str, dict]:
-    """Return the entries of a results file by name of the job; none if there is no file.
+    """Return the entries of a results file by name of the job; empty if the file does not exist.
 
     Raises:
         ValueError: If some were measured with another version.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import csv
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -127,13 +128,8 @@ class CanvasImages:
             ValueError: If a file is damaged, for example truncated by an interrupted copy.
         """
         for path in dict.fromkeys(self.paths):
-            try:
-                with Image.open(path) as image:
-                    image.verify()
-            except (OSError, SyntaxError, ValueError) as error:
-                raise ValueError(
-                    f"{path} is damaged ({error}); run `survival preprocess` again"
-                ) from None
+            with _undamaged(path) as image:
+                image.verify()
 
     @property
     def threads(self) -> int:
@@ -157,7 +153,7 @@ def slides_with_images(folder: str | Path) -> list[str]:
     """Return the slides that have an image according to a folder's manifest.
 
     Raises:
-        ValueError: If there is no manifest, or it lists no image.
+        ValueError: If the folder has no manifest, or the manifest lists no images.
     """
     manifest = Path(folder) / MANIFEST
     if not manifest.is_file():
@@ -282,8 +278,15 @@ def on_white(image: Image.Image) -> Image.Image:
 
 
 def _decode(path: Path) -> np.ndarray:
+    with _undamaged(path) as image:
+        return np.asarray(on_white(image))
+
+
+@contextlib.contextmanager
+def _undamaged(path: Path) -> Iterator[Image.Image]:
+    """Open an image for a block; an error in the block means that its file is damaged."""
     try:
         with Image.open(path) as image:
-            return np.asarray(on_white(image))
+            yield image
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path} is damaged ({error}); run `survival preprocess` again") from None

@@ -41,7 +41,7 @@ COLUMNS = {
     "data, which a user cannot choose; each with its difference from the thesis, in points",
     "brakes in epoch": "mean over seeds, or how many seeds reached the loss",
     "epochs": "length of a training; a row without braking is as long as the row below it; SGD is "
-    "shown up to 40 epochs after its training loss reached that of the best braked rows",
+    f"shown up to {AFTER} epochs after its training loss reached that of the best braked rows",
     "seeds": "number of trainings; with several, mean ± standard deviation",
 }
 

@@ -41,6 +41,10 @@ class Clock:
         """Return the time in seconds."""
         return time.process_time() - self._began
 
+    def result(self) -> dict:
+        """Return the noted networks, and the time until now."""
+        return {"networks": self.networks, "seconds": self.seconds()}
+
     def note(self, validation: float, model: keras.Model, test) -> None:
         """Note a network with its validation accuracy, and evaluate it on test images for free."""
         seconds, began = self.seconds(), time.process_time()
@@ -101,7 +105,7 @@ def follow(job: dict, baseline: Baseline | None) -> dict:
                 metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
             )
             clock.note(last.best.accuracy_validation, network, data.batches("test", 256))
-    return {"networks": clock.networks, "seconds": clock.seconds()}
+    return clock.result()
 
 
 def candidates_of(config: SearchConfig, data: TrainingData) -> list[Candidate]:
@@ -119,18 +123,16 @@ def space_of(config: SearchConfig, data: TrainingData) -> dict[str, Architecture
 def random_search(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     """Train networks that fill ζ, drawn from the space with replacement, until the time is up."""
     clock, space = Clock(), space_of(config, data)
-    for trainer, accuracy in _drawn(list(space.values()), config, data):
+    for trainer, accuracy in _drawn(list(space.values()), config, data, clock, limit):
         clock.note(accuracy, trainer.model, trainer.unchanged("test"))
-        if clock.seconds() > limit:
-            break
-    return {"networks": clock.networks, "seconds": clock.seconds()}
+    return clock.result()
 
 
 def random_pairs(config: SearchConfig, data: TrainingData, limit: float) -> dict:
     """Do the same with networks of ζ/2; join the best two on validation data, as a race does."""
     clock, space = Clock(), candidates_of(config, data)
     best: list[tuple[float, Trainer]] = []
-    for trainer, accuracy in _drawn([c.architecture for c in space], config, data):
+    for trainer, accuracy in _drawn([c.architecture for c in space], config, data, clock, limit):
         best = sorted([*best, (accuracy, trainer)], key=lambda pair: -pair[0])[:TRUNKS]
         if len(best) == TRUNKS and any(trainer is kept for _, kept in best):
             networks = [kept.network for _, kept in best]
@@ -138,20 +140,23 @@ def random_pairs(config: SearchConfig, data: TrainingData, limit: float) -> dict
             pair = joined(architecture, networks, data, training_config(config))
             accuracy = pair.evaluate("validation")["accuracy"]
             clock.note(accuracy, pair.model, pair.unchanged("test"))
-        if clock.seconds() > limit:
-            break
-    return {"networks": clock.networks, "seconds": clock.seconds()}
+    return clock.result()
 
 
 def _drawn(
-    space: list[Architecture], config: SearchConfig, data: TrainingData
+    space: list[Architecture], config: SearchConfig, data: TrainingData, clock: Clock, limit: float
 ) -> Iterator[tuple[Trainer, float]]:
-    """Train networks at random for T/3 epochs each; yield trainer and validation accuracy."""
+    """Train networks at random for T/3 epochs each, and yield trainer and validation accuracy.
+
+    The last training begins before the clock has passed the limit.
+    """
     random = np.random.default_rng(config.seed)
     for number in itertools.count():
         seed, epochs = 1_000 * config.seed + number, config.total_epochs // 3
         trainer, record = trained(space[random.integers(len(space))], data, config, epochs, seed)
         yield trainer, record["validation"]["accuracy"]
+        if clock.seconds() > limit:
+            return
 
 
 def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
@@ -179,7 +184,7 @@ def hyperband(config: SearchConfig, data: TrainingData, limit: float) -> dict:
 
         with contextlib.suppress(TimeIsUp):
             Peer(oracle_of(list(space), config), directory=folder / "tuner").search(verbose=0)
-    return {"networks": clock.networks, "seconds": clock.seconds()}
+    return clock.result()
 
 
 def oracle_of(networks: list[str], config: SearchConfig):

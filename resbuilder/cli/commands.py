@@ -171,10 +171,11 @@ def predict(
     MODEL is a run folder, a .keras or .onnx file, or the folder of a SavedModel. PHOTOS are image
     files, or folders of them. They are decoded and resized like the training images.
     """
-    from resbuilder.cli.predictions import check_table, say_predictions
+    from resbuilder.cli.predictions import HEADER, say_predictions
+    from resbuilder.common.replacing import check_table
 
     if table is not None:
-        check_table(table, overwrite)
+        check_table(table, overwrite, HEADER)
     load_backend()
     from resbuilder.prediction import Predictor
 

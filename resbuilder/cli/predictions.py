@@ -12,7 +12,6 @@ import click
 
 from resbuilder.common.cli import echo_json
 from resbuilder.common.files import atomically
-from resbuilder.common.replacing import begins_otherwise, check_place
 from resbuilder.common.words import count, some
 
 if TYPE_CHECKING:
@@ -21,16 +20,6 @@ if TYPE_CHECKING:
 HEADER = ("file", "class", "probability")
 # The most classes in a line of text; CSV and JSON have all of them.
 _SHOWN = 3
-
-
-def check_table(path: Path, overwrite: bool) -> None:
-    """Check that a table of predictions may be written to a path.
-
-    Raises:
-        ValueError: If there is something that may not be replaced, or the folder does not exist.
-    """
-    instead = "give --overwrite to replace it, or another file"
-    check_place(path, overwrite, lambda p: begins_otherwise(p, ",".join(HEADER)), instead)
 
 
 def say_predictions(

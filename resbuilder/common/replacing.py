@@ -48,6 +48,16 @@ def check_place(
     return False
 
 
+def check_table(path: Path, overwrite: bool, columns: Iterable[str]) -> None:
+    """Check that a CSV file whose header begins with some columns may be written to a path.
+
+    Raises:
+        ValueError: If there is something that may not be replaced, or the folder does not exist.
+    """
+    instead = "give --overwrite to replace it, or another file"
+    check_place(path, overwrite, lambda p: begins_otherwise(p, ",".join(columns)), instead)
+
+
 def strangers(folder: Path, known: Iterable[str]) -> str | None:
     """Return a phrase that names the files in a folder that this program does not write there.
 

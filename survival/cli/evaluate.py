@@ -28,8 +28,8 @@ def evaluate(
 
     RUN is the output folder of `survival train`. Every slide of the manifest gets a risk score;
     a higher score means a higher risk. C-index and AUROC are computed on the split "test", or on
-    all slides if there is no such split. If patients have several slides, they are also computed
-    for patients, with the mean of each patient's scores.
+    all slides if the manifest has no split "test". For patients with several slides, a second
+    table evaluates the mean of each patient's scores.
 
     The scores are written to RUN/evaluations, where `survival report RUN` finds them.
     """

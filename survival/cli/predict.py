@@ -8,7 +8,7 @@ import click
 
 from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command, echo_json, json_option
-from resbuilder.common.replacing import begins_otherwise, check_place
+from resbuilder.common.replacing import check_table
 from resbuilder.common.words import count
 
 # The columns of the table.
@@ -45,8 +45,7 @@ def predict(run, images, listed, table, overwrite, as_json) -> None:
     with known follow-up, use `survival evaluate`.
     """
     if table is not None:
-        instead = "give --overwrite to replace it, or another file"
-        check_place(table, overwrite, lambda p: begins_otherwise(p, ",".join(SCORES)), instead)
+        check_table(table, overwrite, SCORES)
     slides = None if listed is None else _listed(listed)
     load_backend()
     from survival.cli.keras_progress import PredictionProgress
@@ -58,9 +57,7 @@ def predict(run, images, listed, table, overwrite, as_json) -> None:
     if table is not None:
         write_table(table, scores)
     if as_json:
-        # An unknown scale is null.
-        rows = scores.astype(object).where(scores.notna(), None).to_dict("records")
-        echo_json({"csv": table and str(table), "scores": rows})
+        echo_json({"csv": table and str(table), "scores": scores.to_dict("records")})
     elif table is not None:
         click.echo(f"risk scores of {count(len(scores), 'slide')}: {table}")
     else:
@@ -70,13 +67,9 @@ def predict(run, images, listed, table, overwrite, as_json) -> None:
 
 def _listed(path: Path) -> list[str]:
     """Return the slides of a table, each once."""
-    from survival.cohort.tables import read_table
-    from survival.names import standard_names
+    from survival.cohort.tables import read_slides
 
-    table = read_table(path, errors="surrogateescape")
-    table = table.rename(columns=standard_names(list(table), ("slide",)))
-    if "slide" not in table:
-        raise ValueError(f"{path} has no column 'slide'; its columns are {', '.join(table)}")
+    table = read_slides(path)
     if empty := [str(line) for line, slide in table["slide"].items() if not slide]:
         raise ValueError(f"{path}: the cell of column 'slide' is empty in line {empty[0]}")
     return list(dict.fromkeys(table["slide"]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from resbuilder.common.words import count, some
+from survival.names import standard_names, warn_of_similar
 
 # The line that tells Excel which delimiter a file has.
 _SEP = re.compile(r'sep=([^\w"\n])\n', re.IGNORECASE)
@@ -38,6 +39,32 @@ def read_table(
             truncated download.
     """
     return parse_table(Path(path).read_bytes(), str(path), comment, errors)
+
+
+def read_slides(path: str | Path, known: Iterable[str] = ("slide",)) -> pd.DataFrame:
+    """Read a table with a row for each slide, whose names need not be valid UTF-8.
+
+    Args:
+        path: The file.
+        known: Names of columns, whose other spellings are replaced; ``slide`` is one of them.
+
+    Returns:
+        As :func:`read_table`.
+
+    Raises:
+        ValueError: As :func:`read_table`, or if there is no column ``slide``.
+
+    Warns:
+        UserWarning: If the name of an unknown column is close to a known one.
+    """
+    known = tuple(known)
+    table = read_table(path, errors="surrogateescape")
+    table = table.rename(columns=standard_names(list(table), known))
+    warn_of_similar(list(table), known)
+    if "slide" not in table:
+        names = some(table.columns) if len(table.columns) else "none"
+        raise ValueError(f"{path} has no column 'slide'; its columns are {names}")
+    return table
 
 
 def parse_table(

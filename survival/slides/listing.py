@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from resbuilder.common.walking import unreadable, walk
 from resbuilder.common.words import count
-from survival.names import OF_SLIDES, find_files, standard_names, warn_of_similar
+from survival.names import OF_SLIDES, find_files
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
 from survival.slides.settings import Settings
@@ -139,19 +139,10 @@ def _in_folder(folder: Path, settings: Settings) -> Iterator[Job]:
 
 def _in_manifest(manifest: Path, root: Path, settings: Settings) -> Iterator[Job]:
     from survival.cohort.spelling import decimal_points
-    from survival.cohort.tables import read_table
+    from survival.cohort.tables import read_slides
 
-    # File names need not be valid in any encoding, so their bytes are preserved.
-    table = read_table(manifest, errors="surrogateescape")
-    known = ("slide", *OF_SLIDES)
-    table = decimal_points(table.rename(columns=standard_names(list(table), known)), OF_SLIDES)
-    header = list(table)
-    warn_of_similar(header, known)
-    if "slide" not in header:
-        raise ValueError(
-            f"{manifest} has no column 'slide'; its columns are {_some(header) or 'none'}"
-        )
-    if taken := [name for name in header if name in PROVENANCE]:
+    table = decimal_points(read_slides(manifest, ("slide", *OF_SLIDES)), OF_SLIDES)
+    if taken := [name for name in table if name in PROVENANCE]:
         warnings.warn(
             f"{manifest}: {count(len(taken), 'column')} not copied into the manifest of the "
             f"images, which has other content under this name: {_some(taken)}",

@@ -49,9 +49,9 @@ def train(
     """Train the network of chapter 7 on the split ``train`` of a cohort.
 
     The network of the epoch with the highest concordance index on the split ``validation`` is kept,
-    or that of the last epoch if there is no such split. As in the loss, each slide counts, so a
-    patient with many slides counts more. A second call with the same arguments resumes after the
-    last complete epoch, and gives the same result as an uninterrupted training.
+    or that of the last epoch if the cohort has no such split. As in the loss, all slides have the
+    same weight, so patients with more slides have more. A second call with the same arguments
+    resumes after the last complete epoch, and gives the same result as an uninterrupted training.
 
     Args:
         cohort: Slides and follow-up, with splits.

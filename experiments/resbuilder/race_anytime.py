@@ -2,7 +2,9 @@
 
 ::
 
-    python -m experiments.resbuilder.race_anytime --preset laptop
+    python -m experiments.resbuilder.race_anytime cifar10 --preset laptop
+
+The other dataset is `fashion_mnist`.
 
 All choose among the race's candidates, with its batches, optimizer and smoothed labels. In a race
 each candidate fills half of ζ, because the final network joins two.
@@ -38,7 +40,7 @@ from resbuilder.common.cli import Command
 RACE, HYPERBAND, RANDOM = "race", "Hyperband", "random search"
 PAIRS = "random search for pairs"
 METHODS = (RACE, HYPERBAND, RANDOM, PAIRS)
-DATASET = "cifar10"
+DATASETS = ("fashion_mnist", "cifar10")
 
 
 def curves(results: list[dict]) -> tuple[np.ndarray, anytime.Curves]:
@@ -88,24 +90,24 @@ def work(job: dict) -> dict:
     return follow(job, baselines.get(job["method"]))
 
 
-def race_jobs(preset: str) -> dict[str, dict]:
-    """Return the races by name."""
+def race_jobs(dataset: str, preset: str) -> dict[str, dict]:
+    """Return the races on a dataset by name."""
     seeds, settings = PRESETS[preset]
     return {
         f"race_seed{seed}": {
             "method": RACE,
-            "settings": settings | {"dataset": DATASET, "seed": seed, "method": "race"},
+            "settings": settings | {"dataset": dataset, "seed": seed, "method": "race"},
         }
         for seed in seeds
     }
 
 
-def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
+def expected_jobs(dataset: str, preset: str, running: Running) -> dict[str, dict]:
     """Return all jobs of a preset by name; baselines get the race's time, 0 if it is unknown."""
-    path = results_file("resbuilder/race_anytime", preset, running)
+    path = results_file(f"resbuilder/race_anytime_{dataset}", preset, running)
     results = stored(path) if path.is_file() else []
     races = {r["job"]["settings"]["seed"]: r for r in results if r["job"]["method"] == RACE}
-    jobs = race_jobs(preset)
+    jobs = race_jobs(dataset, preset)
     return jobs | {
         name.replace("race", method.replace(" ", "_").lower()): {
             "method": method,
@@ -117,26 +119,31 @@ def expected_jobs(preset: str, running: Running) -> dict[str, dict]:
     }
 
 
-EXPERIMENTS = (
+EXPERIMENTS = tuple(
     Experiment(
-        jobs={"resbuilder/race_anytime": partial(expected_jobs, running=Running())},
+        jobs={
+            f"resbuilder/race_anytime_{dataset}": partial(expected_jobs, dataset, running=Running())
+        },
         publish_from=publish_from,
         times={
             "quick": "minutes on 2 cores",
             "laptop": "an hour on one core",
-            "workstation": "10 hours on one core (estimate)",
+            "workstation": "4 hours on one core (estimate)",
         },
-    ),
+        arguments=dataset,
+    )
+    for dataset in DATASETS
 )
 
 
 @click.command(cls=Command, help=__doc__.splitlines()[0])
+@click.argument("dataset", type=click.Choice(DATASETS))
 @standard_options("resbuilder", *PRESETS, seeds=SEEDS)
-def main(preset: str, running: Running) -> None:
+def main(dataset: str, preset: str, running: Running) -> None:
     """Measure the races, then the baselines with the same time, and publish."""
-    name, chosen = "resbuilder/race_anytime", PRESETS[preset][0][: running.seeds]
+    name, chosen = f"resbuilder/race_anytime_{dataset}", PRESETS[preset][0][: running.seeds]
     for method in METHODS:  # The baselines get the time that the race took.
-        jobs = expected_jobs(preset, running)
+        jobs = expected_jobs(dataset, preset, running)
         only = [n for n, j in jobs.items() if j["settings"]["seed"] in chosen]
         only = [n for n in only if jobs[n]["method"] in METHODS[: METHODS.index(method) + 1]]
         path = measure(name, work, jobs, preset, running, only=only)

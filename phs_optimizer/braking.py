@@ -12,6 +12,7 @@ import numpy as np
 
 from phs_optimizer import checks
 from phs_optimizer.direction import HIGHER, by_name, direction, is_metric
+from phs_optimizer.factor import factor_to_descent, given_factor
 from phs_optimizer.held_friction import HeldFriction
 from phs_optimizer.lookup import friction_of, phs_of
 from phs_optimizer.optimizer import PHS
@@ -24,8 +25,6 @@ from phs_optimizer.watched import Watched
 
 VAL_LOSS = "val_loss"
 PORT_ENERGY = 0.5
-# Braking multiplies the friction, a float32, by at most this power of ten.
-MOST_DIGITS = 30
 
 
 class GoalOrientedBraking(keras.callbacks.Callback):
@@ -60,6 +59,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             share of it is left. ``"loss"``: the loss itself.
         factor: Number > 1. Braking sets the friction to this times the initial one, the argument
             ``friction`` of the optimizer; one that was assigned during the training is replaced.
+            By default 10. With ``target="auto"``, by default the factor with which the last
+            braking ends in plain gradient descent: (α r)^(−1/``stages``) at the initial friction.
         average_steps: Length n of the exponential moving average of the loss, in steps. The goal
             is checked only after n steps of a phase.
         initial_loss: Loss that the shares refer to. By default the mean of the first 10 steps.
@@ -102,6 +103,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Attributes:
+        factor: The factor; with the default of ``target="auto"``, NaN until the training begins.
         events: One dict for each event: ``step``, ``epoch``, ``action``, ``reason``, ``loss``,
             ``friction`` (after the event).
         trace: Pairs of step and average loss, for the plot.
@@ -144,7 +146,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self,
         target: float | str,
         target_is: str = "reduction",
-        factor: float = 10.0,
+        factor: float | None = None,
         average_steps: int = 100,
         initial_loss: float | None = None,
         patience: int | None = None,
@@ -187,12 +189,8 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if by_name(monitor) == HIGHER:
             raise ValueError(_rises(monitor))
         automatic = self.policy.automatic
-        self.factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
-        if self.policy.stages * math.log10(self.factor) > MOST_DIGITS:
-            raise ValueError(
-                f"factor={factor!r} with stages={stages!r} multiplies the friction by more than "
-                f"1e{MOST_DIGITS}: give a smaller factor or fewer stages"
-            )
+        self._given_factor = given_factor(factor, self.policy.stages, automatic)
+        self.factor = math.nan if self._given_factor is None else self._given_factor
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
         checks.flag("restore_best_weights", restore_best_weights, also=(None,))
         checks.flag("reset_momenta", reset_momenta, also=(None,))
@@ -247,21 +245,21 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         optimizer = self._optimizer()
         if not optimizer.initial_friction:
             raise ValueError(
-                f"braking multiplies the friction by {self.factor:g}, but 0 stays 0: give PHS a "
-                "friction > 0"
+                "braking multiplies the friction, but 0 stays 0: give PHS a friction > 0"
             )
         self._warn_of_short_epochs(self._steps_of_epoch() or 0)
         self._training = False
 
     def _check_stable(self, epoch: int) -> None:
-        """Check that braking stays stable from an epoch to the end of the training."""
-        optimizer = self._optimizer()
-        hardest = self.factor ** (self.policy.stages if self.policy.automatic else 1)
-        epochs = ((self.params or {}).get("epochs") or 1) - epoch
-        to_come = (self._steps_of_epoch() or 0) * epochs
-        hard = optimizer.initial_friction * hardest
+        """Settle the factor, and check that braking stays stable from an epoch to the end."""
+        optimizer, stages = self._optimizer(), self.policy.stages if self.policy.automatic else 1
+        epochs = (self.params or {}).get("epochs") or 1
+        steps = self._steps_of_epoch() or 0
+        if self._given_factor is None:
+            self.factor = factor_to_descent(optimizer, stages, steps * epochs)
+        hard = optimizer.initial_friction * self.factor**stages
         try:
-            optimizer.check_stable(hard, max(to_come, 1))
+            optimizer.check_stable(hard, max(steps * (epochs - epoch), 1))
         except ValueError as error:
             raise ValueError(
                 f"braking raises the friction from {optimizer.initial_friction:g} to {hard:g}, "

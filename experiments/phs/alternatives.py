@@ -35,8 +35,9 @@ SGD = ((0.01, 0.9), (0.03, 0.9), (0.003, 0.99))
 ADAM = ((3e-4, 0.9), (1e-3, 0.9), (3e-3, 0.9))
 # … where Schedule-Free SGD has no momentum in that sense: its rate is the long-run step.
 FREE = ((0.1, 0.9), (0.3, 0.9), (1.0, 0.9))
-# Braking divides the long-run step by up to 1 / (1 − momentum), so PHS starts with a high momentum.
-PHS = ((0.001, 0.99), (0.003, 0.99), (0.01, 0.99))
+# Braking twice divides the long-run step by 1 / (1 − momentum). ``experiments.phs.automatic`` chose
+# this momentum.
+PHS = ((0.005, 0.95), (0.015, 0.95), (0.05, 0.95))
 # Method: optimizer, schedule, pairs to try.
 METHODS = {
     "SGD, cosine": ("sgd", "cosine", SGD),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # Rate and momentum. Those of PHS are given as for SGD; (0.01, 0.9) are the defaults of PHS.
 METHODS = {
     "PHS, defaults": ((0.01, 0.9),),
-    "PHS, automatic braking": ((0.003, 0.99), (0.01, 0.99)),
+    "PHS, automatic braking": ((0.015, 0.95), (0.05, 0.95)),
     "SGD with momentum": ((0.01, 0.9), (0.03, 0.9), (0.1, 0.9)),
     "Adam": ((1e-3, 0.9), (3e-3, 0.9), (1e-2, 0.9)),
 }

@@ -11,10 +11,10 @@ import numpy as np
 from keras import ops
 
 from resbuilder.morphnet.change import output_change
+from resbuilder.morphnet.fates import can_live_without
 from resbuilder.morphnet.forward import forward
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import IMPORTANCES, gammas, magnitudes, shares, taylor
-from resbuilder.morphnet.rebuild import can_live_without
 from resbuilder.morphnet.removal import closed, without
 from resbuilder.morphnet.selection import ChannelCost, select
 

@@ -1,9 +1,7 @@
 """Rebuilding a model, and the models nested in it, with other channels.
 
-A tensor of the old model is *built* in the new one; or it is *empty*, if all its channels are
-removed; or *constant*, if it is computed from removed channels alone. Where a constant meets a
-built tensor, by addition or as a gate, it is absorbed: the new model has a Rescaling there, or
-nothing. This is how a dead residual branch is bypassed.
+:mod:`.fates` says which tensors are built in the new model, and which are constants that a step
+absorbs.
 """
 
 from __future__ import annotations
@@ -16,91 +14,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from resbuilder.morphnet.channels import LayerMaps, Map, layer_maps, maps_without
+from resbuilder.morphnet.channels import Map, layer_maps
+from resbuilder.morphnet.clones import Clones
 from resbuilder.morphnet.describe import sliced_key
-from resbuilder.morphnet.forward import evaluate
+from resbuilder.morphnet.fates import BUILT, KEEP_ONE, at_one_number, fates
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.layer_call import LayerCall, per_channel
 from resbuilder.morphnet.rules import taken
 from resbuilder.morphnet.walk import functional, nodes
-
-BUILT, EMPTY, CONSTANT = "built", "empty", "constant"
-
-
-def fates(graph: ChannelGraph, maps: Sequence[Map]) -> list[str]:
-    """Return the fate of each tensor: ``"built"``, ``"empty"`` or ``"constant"``.
-
-    Args:
-        graph: The model before the change.
-        maps: Map of the channels of each tensor, from :func:`.tensor_maps`.
-
-    Raises:
-        ValueError: If a constant would reach a layer that cannot absorb it, or an output.
-    """
-    result: list[str] = []
-    for step, channels in zip(graph.steps, maps, strict=True):
-        read = {result[i] for i in step.inputs}
-        if not len(channels):
-            fate = EMPTY
-        elif not step.inputs or read == {BUILT}:
-            fate = BUILT
-        elif BUILT not in read:
-            fate = CONSTANT
-        elif step.kind == "concat" and CONSTANT not in read:
-            fate = BUILT
-        elif step.kind == "keep" and _absorbs(step, [result[i] for i in step.inputs]):
-            fate = BUILT
-        else:
-            raise ValueError(
-                f"all channels of one input of {step.name!r} are dead, and it is not an addition "
-                f"or multiplication that could be bypassed; {_KEEP_ONE}"
-            )
-        result.append(fate)
-    for n in graph.outputs:
-        if result[n] != BUILT:
-            raise ValueError(
-                f"a layer that the output {graph.steps[n].name!r} depends on would have no channel "
-                f"left; {_KEEP_ONE}"
-            )
-    return result
-
-
-_KEEP_ONE = "keep the best channel of such layers with shrink(..., at_least=1)"
-
-
-def can_live_without(graph: ChannelGraph, dead: np.ndarray) -> bool:
-    """Return whether a network can be built without the dead channels, bool array (size,)."""
-    try:
-        fates(graph, maps_without(graph, dead))
-    except ValueError:
-        return False
-    return True
-
-
-def _absorbs(step: LayerCall, read: list[str]) -> bool:
-    """Return whether a step with constant inputs is affine in its one built input.
-
-    An addition absorbs constants with any number of built inputs. Other steps are tested at five
-    equally spaced points, where second differences of an affine function are 0.
-    """
-    if read.count(BUILT) != 1 or EMPTY in read:
-        return isinstance(step.layer, keras.layers.Add) and EMPTY not in read
-    built = read.index(BUILT)
-    if step.in_channels[built] != step.out_channels:
-        return False
-    ones = [np.full(channels, 0.7) for channels in step.in_channels]
-    points = [_at(step, ones, built, value) for value in (-2.0, -1.0, 0.0, 1.0, 2.0)]
-    return bool(np.allclose(np.diff(points, n=2, axis=0), 0, atol=1e-5))
-
-
-def _at(step: LayerCall, values: Sequence[np.ndarray], built: int, value: float) -> np.ndarray:
-    """Evaluate a step at one position, with one number in all channels of its built input."""
-    read = [np.full_like(v, value) if i == built else v for i, v in enumerate(values)]
-    tensors = [
-        ops.convert_to_tensor(v.reshape(*(1,) * len(shape), -1), "float32")
-        for v, shape in zip(read, step.in_shapes, strict=True)
-    ]
-    return ops.convert_to_numpy(evaluate(step, tensors)).reshape(-1)[-step.out_channels :]
 
 
 def rebuild(
@@ -127,10 +48,9 @@ class _Builder:
     """Walks through a model in the order of :func:`.walk`, and builds the new one."""
 
     def __init__(self, graph, maps, constants, biased) -> None:
-        self.graph, self.maps, self.constants, self.biased = graph, maps, constants, biased
+        self.graph, self.maps, self.constants = graph, maps, constants
         self.fates = fates(graph, maps)
-        self.layers: dict[str, LayerMaps] = layer_maps(graph, maps)
-        self.clones: dict[Any, list[tuple[dict, keras.layers.Layer]]] = {}
+        self.clones = Clones(maps, layer_maps(graph, maps), biased)
         # Nested models that have been built, with the maps of their inputs.
         self.nested: dict[keras.Model, list[tuple[list[Map], keras.Model]]] = {}
         self.at = 0
@@ -178,7 +98,7 @@ class _Builder:
                 made = self.take(2 if separable else len(node.outputs))
                 if any(self.fates[n] == BUILT for n in made):
                     if sequential:
-                        chain.append(self.operation(self.graph.steps[made[-1]], made[-1]))
+                        chain.append(self.clones.operation(self.graph.steps[made[-1]], made[-1]))
                     else:
                         self._build(node, made[-1:] if separable else made, numbers, tensors)
                 made = made[-1:] if separable else made
@@ -190,7 +110,7 @@ class _Builder:
         if not all(built) or any(self.fates[n] != BUILT for n in inputs or ()):
             raise ValueError(
                 f"some inputs or outputs of model {model.name!r} would have no channel left; "
-                f"{_KEEP_ONE}"
+                f"{KEEP_ONE}"
             )
         made_by = (
             [chain]
@@ -233,11 +153,11 @@ class _Builder:
             if step.kind == "slice":
                 self._slices(step, made, tensors)
             else:
-                self._call(self.operation(step, made[0]), node, made, tensors)
+                self._call(self.clones.operation(step, made[0]), node, made, tensors)
             return
         left = [tensors[id(node.input_tensors[i])] for i in built]
         if step.kind == "concat":
-            result = self.operation(step, made[0])(left) if len(left) > 1 else left[0]
+            result = self.clones.operation(step, made[0])(left) if len(left) > 1 else left[0]
         else:
             result = self._absorb(step, made[0], read, built, left)
         tensors[id(node.outputs[0])] = result
@@ -275,13 +195,13 @@ class _Builder:
         ]
         kept = self.maps[n]
         if len(built) > 1:
-            left = [self.operation(step, n)(left)]
+            left = [self.clones.operation(step, n)(left)]
             constant = [v for i, v in enumerate(values) if i not in built]
             offset = np.sum(constant, axis=0)[kept]
             scale = np.ones(len(kept))
             name = f"{step.layer.name}_constant"
         else:
-            at_zero, at_one = (_at(step, values, built[0], x)[kept] for x in (0.0, 1.0))
+            at_zero, at_one = (at_one_number(step, values, built[0], x)[kept] for x in (0.0, 1.0))
             offset, scale, name = at_zero, at_one - at_zero, step.layer.name
         if not (np.isfinite(scale).all() and np.isfinite(offset).all()):
             raise ValueError(f"the constant that {step.name!r} would absorb is not finite")
@@ -307,48 +227,6 @@ class _Builder:
             before = sliced_key(node, rank)[0] if single else (slice(None),) * rank
             tensors[id(output)] = source[(*before, _as_slice(where, part.name))]
 
-    def operation(self, step: LayerCall, n: int) -> Any:
-        """Return the layer or operation for the new model; only those with channels change."""
-        layer = step.layer
-        name = type(layer).__name__
-        if not isinstance(layer, keras.layers.Layer):
-            if name == "Reshape":
-                shape = tuple(np.atleast_1d(layer.newshape).tolist())
-                last = shape[-1] if shape[-1] == -1 else len(self.maps[n])
-                return lambda x, *_, **__: ops.reshape(x, (*shape[:-1], last))
-            return layer
-        if step.kind == "opaque" and not layer.weights:
-            return layer
-        try:
-            return self._clone(layer, step, n)
-        except ValueError:
-            raise
-        except Exception as error:
-            raise ValueError(
-                f"layer {step.name!r} ({name}) cannot be created from its configuration: {error}"
-            ) from error
-
-    def _clone(self, layer: keras.layers.Layer, step: LayerCall, n: int) -> keras.layers.Layer:
-        if layer.weights:
-            first, outputs = self.layers[step.name].first, self.layers[step.name].outputs
-        else:  # It may be called several times, with different channels.
-            first, outputs = self.maps[step.inputs[0]], self.maps[n]
-        config = layer.get_config()
-        if step.rule.config is not None:
-            config = step.rule.config(config, first, outputs)
-        elif step.makes_channels:
-            config[_width_name(config, step)] = len(outputs)
-        if step.name in self.biased:
-            config["use_bias"] = True
-        clones = self.clones.setdefault(layer, [])
-        for known, clone in clones:
-            if known == config:
-                return clone
-        name = f"{layer.name}_{len(clones) + 1}" if clones else layer.name
-        clone = type(layer).from_config(config | {"name": name})
-        clones.append((config, clone))
-        return clone
-
 
 def _class_of(model: keras.Model) -> type[keras.Model]:
     """Return the class of the new model: a user's own, which may have its own train_step.
@@ -369,17 +247,6 @@ def _class_of(model: keras.Model) -> type[keras.Model]:
         stacklevel=2,
     )
     return plain
-
-
-def _width_name(config: dict, step: LayerCall) -> str:
-    """Return the name of the entry for the width in a custom layer's configuration."""
-    for name in ("filters", "units"):
-        if config.get(name) == step.out_channels:
-            return name
-    raise ValueError(
-        f"layer {step.name!r} has no filters or units in its configuration; give its ChannelRule "
-        "a config function that changes the width"
-    )
 
 
 def _as_slice(where: list[int], name: str) -> slice:

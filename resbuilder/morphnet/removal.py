@@ -12,10 +12,11 @@ import numpy as np
 
 from resbuilder.morphnet.channels import Map, maps_without, named_layers
 from resbuilder.morphnet.constants import expected_values, measured_values, shift
+from resbuilder.morphnet.fates import BUILT, fates
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import magnitudes
 from resbuilder.morphnet.layer_call import LayerCall
-from resbuilder.morphnet.rebuild import BUILT, fates, rebuild
+from resbuilder.morphnet.rebuild import rebuild
 from resbuilder.morphnet.transfer import with_weights
 
 

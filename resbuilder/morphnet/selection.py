@@ -18,8 +18,8 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 from resbuilder.common.words import count
+from resbuilder.morphnet.fates import can_live_without
 from resbuilder.morphnet.graph import ChannelGraph
-from resbuilder.morphnet.rebuild import can_live_without
 from resbuilder.morphnet.removal import check_at_least, may_gain_bias
 from resbuilder.morphnet.resources import coefficients
 

@@ -177,9 +177,9 @@ def write_settings(folder: Path, settings: dict) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a CSV file atomically."""
+    """Write a CSV file atomically; names of slides need not be valid UTF-8."""
     with atomically(path) as part:
-        table.to_csv(part, index=False)
+        table.to_csv(part, index=False, errors="surrogateescape")
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -156,6 +156,17 @@ def test_slides_without_follow_up_get_scores(evaluate, tmp_path):
     assert said.exit_code == 2 and "has no column 'slide'; its columns are name" in said.stderr
 
 
+def test_scores_of_slides_whose_names_are_not_utf8_are_written(evaluate, tmp_path):
+    _, out = evaluate
+    images, file = tmp_path / "images", tmp_path / "scores.csv"
+    (images / "manifest.csv").write_bytes(b"slide,output,status\n\xff.svs,s4.png,ok\n")
+    run = ("predict", str(out), "--images", str(images))
+    said = CliRunner().invoke(main, (*run, "--csv", str(file)))
+    assert said.exit_code == 0, said.output
+    assert file.read_bytes().splitlines()[1].startswith(b"\xff.svs,")
+    assert "\ufffd.svs" in CliRunner().invoke(main, run).stdout
+
+
 def test_the_trainings_own_slides_are_refused(evaluate):
     call, out = evaluate
     table = pd.read_csv(out / PREDICTIONS)

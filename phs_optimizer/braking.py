@@ -12,7 +12,7 @@ import numpy as np
 
 from phs_optimizer import checks
 from phs_optimizer.direction import HIGHER, by_name, direction, is_metric
-from phs_optimizer.factor import factor_to_descent, given_factor
+from phs_optimizer.factor import Factor
 from phs_optimizer.held_friction import HeldFriction
 from phs_optimizer.lookup import friction_of, phs_of
 from phs_optimizer.optimizer import PHS
@@ -57,10 +57,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         target_is: Meaning of ``target``, the thesis' "breaking at x". ``"reduction"``: the loss
             has fallen by this share of its initial value (0.8: to a fifth). ``"remaining"``: this
             share of it is left. ``"loss"``: the loss itself.
-        factor: Number > 1. Braking sets the friction to this times the initial one, the argument
-            ``friction`` of the optimizer; one that was assigned during the training is replaced.
-            By default 10. With ``target="auto"``, by default the factor with which the last
-            braking ends in plain gradient descent: (α r)^(−1/``stages``) at the initial friction.
+        factor: Number > 1. Braking sets the friction to this times the initial one, that of the
+            optimizer when the training begins; one that is assigned during the training is
+            replaced. By default 10. With ``target="auto"``, by default the factor with which the
+            last braking ends in plain gradient descent: (α r)^(−1/``stages``), with the initial
+            friction and the α of the first braking.
         average_steps: Length n of the exponential moving average of the loss, in steps. The goal
             is checked only after n steps of a phase.
         initial_loss: Loss that the shares refer to. By default the mean of the first 10 steps.
@@ -103,7 +104,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         **kwargs: Not accepted. An unknown name raises an error that lists the known ones.
 
     Attributes:
-        factor: The factor; with the default of ``target="auto"``, NaN until the training begins.
+        factor: The factor; with the default of ``target="auto"``, NaN until the first braking.
         events: One dict for each event: ``step``, ``epoch``, ``action``, ``reason``, ``loss``,
             ``friction`` (after the event).
         trace: Pairs of step and average loss, for the plot.
@@ -189,8 +190,7 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         if by_name(monitor) == HIGHER:
             raise ValueError(_rises(monitor))
         automatic = self.policy.automatic
-        self._given_factor = given_factor(factor, self.policy.stages, automatic)
-        self.factor = math.nan if self._given_factor is None else self._given_factor
+        self._factor = Factor(factor, self.policy.stages, automatic)
         self.port_energy = checks.number("port_energy", port_energy, "> 0", lambda v: v > 0)
         checks.flag("restore_best_weights", restore_best_weights, also=(None,))
         checks.flag("reset_momenta", reset_momenta, also=(None,))
@@ -231,6 +231,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._tested = False  # whether the model has been validated in this epoch
 
     @property
+    def factor(self) -> float:
+        """Factor of each braking; see the class."""
+        return self._factor.value
+
+    @property
     def events(self) -> list[dict]:
         """What braking did; see the class."""
         return self._record.events
@@ -242,39 +247,23 @@ class GoalOrientedBraking(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Check what can be checked before it is known whether a training is resumed."""
-        optimizer = self._optimizer()
-        if not optimizer.initial_friction:
+        if not friction_of(self._optimizer()):
             raise ValueError(
                 "braking multiplies the friction, but 0 stays 0: give PHS a friction > 0"
             )
         self._warn_of_short_epochs(self._steps_of_epoch() or 0)
         self._training = False
 
-    def _check_stable(self, epoch: int) -> None:
-        """Settle the factor, and check that braking stays stable from an epoch to the end."""
-        optimizer, stages = self._optimizer(), self.policy.stages if self.policy.automatic else 1
-        epochs = (self.params or {}).get("epochs") or 1
-        steps = self._steps_of_epoch() or 0
-        if self._given_factor is None:
-            self.factor = factor_to_descent(optimizer, stages, steps * epochs)
-        hard = optimizer.initial_friction * self.factor**stages
-        try:
-            optimizer.check_stable(hard, max(steps * (epochs - epoch), 1))
-        except ValueError as error:
-            raise ValueError(
-                f"braking raises the friction from {optimizer.initial_friction:g} to {hard:g}, "
-                f"which is too much here. {error} Or choose a smaller factor, or begin with a "
-                "longer memory, as PHS.from_sgd(rate, momentum=0.99) does."
-            ) from None
-
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Load the state from the optimizer before the first epoch; start a new running mean."""
         if not self._training:
             # Not earlier: BackupAndRestore restores in on_train_begin, perhaps after this callback.
-            self._check_stable(epoch)
+            state = self._stored_state()
+            epochs = ((self.params or {}).get("epochs") or 1) - epoch
+            self._factor.check(self._optimizer(), (self._steps_of_epoch() or 0) * epochs)
             self._task_loss.forget_terms()
             self._record.open()
-            self._load_state(epoch)
+            self._load_state(epoch, state)
         self._training = True
         self._epoch, self._tested = epoch, False
         self.policy.state.epoch, self.policy.state.validation = epoch, math.inf
@@ -337,18 +326,29 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     def on_train_end(self, logs: dict | None = None) -> None:
         """Restore the best weights if requested, and say why the callback never braked."""
         self._training = False
-        restored = self.restore_best_weights and self._best_weights is not None
-        if restored:
-            self.model.set_weights(self._best_weights)
-        if restored if self.reset_momenta is None else self.reset_momenta:
+        best = self._best_weights if self.restore_best_weights else None
+        if best is not None:
+            self._restore(best)
+        if best is not None if self.reset_momenta is None else self.reset_momenta:
             self._optimizer().reset_momenta()
         if self.verbose and (why := self.policy.unreached()):
             print(f"\n{type(self).__name__} {why}", flush=True)
 
-    def _load_state(self, epoch: int) -> None:
-        """Resume from the optimizer's state, or start a new training."""
-        optimizer, policy = self._optimizer(), self.policy
+    def _stored_state(self) -> BrakingState:
+        """Return the state in the optimizer; in a new training, begin with its friction."""
+        optimizer = self._optimizer()
+        if not optimizer.built:
+            return BrakingState()
         state = BrakingState.from_vector(keras.ops.convert_to_numpy(optimizer.braking_state))
+        present = friction_of(optimizer)
+        if not state.steps and not math.isclose(present, optimizer.initial_friction, rel_tol=1e-6):
+            optimizer.initial_friction = present
+        return state
+
+    def _load_state(self, epoch: int, state: BrakingState) -> None:
+        """Resume from a state, or start a new training."""
+        optimizer, policy = self._optimizer(), self.policy
+        self._factor.load(state.factor)
         taken = optimizer.steps_taken()
         if state.steps and optimizer is self._of:
             # BackupAndRestore may have undone steps after an interruption.
@@ -411,10 +411,11 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             best = self._watched.sign(self.model) * self.policy.state.best_validation
             reason += f" (best {self.validation} {best:.4g})"
         if event.action == "brake":
+            self.policy.state.factor = self._factor.settle(optimizer)
             harder = self.factor**self.policy.state.braking
             self._friction.keep_stable(optimizer, optimizer.initial_friction * harder)
             if event.from_best and self._best_here is not None:
-                self.model.set_weights(self._best_here)
+                self._restore(self._best_here)
                 self._task_loss.forget_terms()
                 optimizer.reset_momenta()
                 reason += "; from the best weights"
@@ -438,6 +439,21 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._record.add(record, after_epoch)
         if self.verbose:
             print(f"\n{event.action} at step {record['step']}: {reason}", flush=True)
+
+    def _restore(self, weights: list) -> None:
+        """Set the weights and, if the optimizer averages them, restart the averages there.
+
+        SwapEMAWeights may have swapped the two.
+        """
+        self.model.set_weights(weights)
+        optimizer = self._optimizer()
+        if optimizer.use_ema:
+            for variable, average in zip(
+                optimizer._trainable_variables,
+                optimizer._model_variables_moving_average,
+                strict=True,
+            ):
+                average.assign(variable)
 
     def _warn_of_short_epochs(self, steps: int) -> None:
         average = self.policy.average_steps

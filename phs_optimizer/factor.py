@@ -4,55 +4,92 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from phs_optimizer import checks
 from phs_optimizer.optimizer import PHS
 
-FACTOR = 10.0
+DEFAULT = 10.0
+# The largest α r at the start that leaves something to brake.
+MOST_DAMPING = 0.9
 # All brakings together multiply the friction, a float32, by at most this power of ten.
 MOST_DIGITS = 30
 
 
-def given_factor(factor: float | None, stages: int, automatic: bool) -> float | None:
-    """Return the factor that an argument asks for; None if the optimizer decides.
+class Factor:
+    """The factor of each braking: a given one, or one that the first braking settles.
+
+    With the initial rate of friction r₀ and the time step α of the first braking, the latter is
+    f = (α r₀)^(−1/stages). After all stages α r₀ f^stages = 1: an explicit friction step then
+    forgets the momentum at once, so the training ends in plain gradient descent.
 
     Args:
-        factor: The argument ``factor``.
-        stages: Number of brakings.
-        automatic: Whether there is no goal.
+        given: The argument ``factor``; None for the default.
+        stages: Number of brakings that follow each other.
+        automatic: Whether there is no goal; then the default is settled by the first braking.
+
+    Attributes:
+        value: The factor; NaN until it is settled.
 
     Raises:
-        ValueError: If the factor is out of range.
+        ValueError: If the given factor is out of range.
     """
-    if factor is None:
-        return None if automatic else FACTOR
-    factor = checks.number("factor", factor, "a number > 1", lambda v: v > 1)
-    if stages * math.log10(factor) > MOST_DIGITS:
-        raise ValueError(
-            f"factor={factor!r} with stages={stages!r} multiplies the friction by more than "
-            f"1e{MOST_DIGITS}: give a smaller factor or fewer stages"
-        )
-    return factor
 
+    def __init__(self, given: float | None, stages: int, automatic: bool):
+        self.settled_later = automatic and given is None
+        self.stages = stages if automatic else 1
+        if self.settled_later:
+            self.value = math.nan
+            return
+        given = DEFAULT if given is None else given
+        self.value = checks.number("factor", given, "a number > 1", lambda v: v > 1)
+        if self.stages * math.log10(self.value) > MOST_DIGITS:
+            raise ValueError(
+                f"factor={given!r} with stages={stages!r} multiplies the friction by more than "
+                f"1e{MOST_DIGITS}: give a smaller factor or fewer stages"
+            )
 
-def factor_to_descent(optimizer: PHS, stages: int, steps: int) -> float:
-    """Return the factor with which the last of some brakings ends in plain gradient descent.
+    def check(self, optimizer: PHS, steps: int) -> None:
+        """Check that there is something to brake, and that a given factor is stable.
 
-    With r₀ the initial rate of friction and α the largest time step, the momentum is forgotten
-    in a single step once α r = 1. So the factor is f = (α r₀)^(−1/stages): then α r₀ f^stages = 1.
+        Args:
+            optimizer: The optimizer to brake.
+            steps: Number of steps to come; 0 if unknown.
 
-    Args:
-        optimizer: A built optimizer.
-        stages: Number of brakings.
-        steps: Steps of the whole training, for the largest α of a schedule.
+        Raises:
+            ValueError: If the explicit friction step would diverge; or, without a given factor,
+                if α r > 0.9 from the start.
+        """
+        initial = optimizer.initial_friction
+        if self.settled_later:
+            damping = optimizer.time_step() * optimizer.decay_rate(initial)
+            if damping > MOST_DAMPING:
+                raise ValueError(
+                    f'target="auto" has no momentum to reduce: α r is {damping:g} from the start, '
+                    f"as with a momentum of {1 - damping:g} in SGD. Begin with a longer memory, "
+                    "as PHS.from_sgd(rate, momentum=0.95) does"
+                )
+            return
+        hard = initial * self.value**self.stages
+        try:
+            optimizer.check_stable(hard, max(steps, 1))
+        except ValueError as error:
+            raise ValueError(
+                f"braking raises the friction from {initial:g} to {hard:g}, which is too much "
+                f"here. {error} Or choose a smaller factor, or begin with a longer memory, as "
+                "PHS.from_sgd(rate, momentum=0.99) does."
+            ) from None
 
-    Raises:
-        ValueError: If the momentum is already as short as that.
-    """
-    step, _ = optimizer.largest_time_step(0, steps)
-    damping = step * optimizer.decay_rate(optimizer.initial_friction)
-    if damping >= 1:
-        raise ValueError(
-            f'target="auto" brakes until α r = 1, but α r is {damping:g} from the start. Begin '
-            "with a longer memory, as PHS.from_sgd(rate, momentum=0.95) does, or give factor"
-        )
-    return damping ** (-1 / stages)
+    def load(self, stored: float) -> None:
+        """Take the factor of a resumed training; 0 if its first braking is still to come."""
+        if self.settled_later:
+            self.value = stored or math.nan
+
+    def settle(self, optimizer: PHS) -> float:
+        """Return the factor, and settle it now if that has not been done yet."""
+        if math.isnan(self.value):
+            damping = optimizer.time_step() * optimizer.decay_rate(optimizer.initial_friction)
+            digits = -math.log10(damping) if damping > 0 else MOST_DIGITS
+            # Rounded, because the state of braking holds it as a float32.
+            self.value = float(np.float32(10 ** (min(max(digits, 0), MOST_DIGITS) / self.stages)))
+        return self.value

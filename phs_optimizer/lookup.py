@@ -17,6 +17,9 @@ def friction_of(optimizer: PHS) -> float:
 def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
     """Return the PHS optimizer of a model.
 
+    The optimizer is built unless layers of the model have no weights yet. Keras on TensorFlow
+    creates those in the first step, and then builds the optimizer itself.
+
     Args:
         model: A Keras model.
         asked_by: Name of the callback that needs it, for the message.
@@ -28,7 +31,7 @@ def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
         ValueError: If there is not exactly one PHS optimizer, or it has no variables yet.
     """
     compiled = getattr(model, "optimizer", None)
-    if compiled is not None and not compiled.built:
+    if compiled is not None and not compiled.built and _has_weights(model):
         compiled.build(model.trainable_variables)
     found = _parts(compiled if optimizer is None else optimizer)
     ours = [part for part in found if isinstance(part, PHS)]
@@ -44,13 +47,18 @@ def phs_of(model: keras.Model, asked_by: str, optimizer: Any = None) -> PHS:
             "model.compile(optimizer=PHS(...), ...). If a model keeps its optimizers itself, "
             f"pass the PHS to {asked_by} as optimizer"
         )
-    if not ours[0].built:
+    if not ours[0].built and (_has_weights(model) or ours[0] not in _parts(compiled)):
         raise ValueError(
             f"the optimizer {ours[0].name!r} of {asked_by} has no variables yet: call "
             "optimizer.build(WEIGHTS) with the weights that it trains before fit(). In a "
             "MultiOptimizer, check that the map assigns weights to it"
         )
     return ours[0]
+
+
+def _has_weights(model: keras.Model) -> bool:
+    """Return whether all layers have created their weights."""
+    return all(layer.built for layer in model._flatten_layers())
 
 
 def _parts(optimizer: Any) -> list[Any]:

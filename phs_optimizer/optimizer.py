@@ -178,6 +178,7 @@ class PHS(keras.optimizers.Optimizer):
         self.step_schedule = step_schedule
         self._decaying = False
         self._friction: keras.Variable | None = None
+        self.momenta: list[keras.Variable | None] = []  # one for each weight, once built
         self.check_stable(friction)
 
     @classmethod
@@ -324,8 +325,12 @@ class PHS(keras.optimizers.Optimizer):
         """
         if self.friction_step == "exponential":
             return
-        step, place = self.largest_time_step(self.steps_taken(), steps)
-        when = "" if place is None else f", the largest of its schedule, at step {place}"
+        step, when, schedule = self.time_step(), "", self._learning_rate
+        if isinstance(schedule, LearningRateSchedule) and steps > 1:
+            step, place = stability.largest_time_step(
+                lambda at: stability.schedule_value(schedule, at), self.steps_taken(), steps
+            )
+            when = f", the largest of its schedule, at step {place}"
         damping = step * self.decay_rate(friction)
         formula = "αγ/m" if self.friction_form == "viscous" else "αγ"
         found = (
@@ -333,20 +338,6 @@ class PHS(keras.optimizers.Optimizer):
             f"{friction:g} and mass (m) {self.mass:g}"
         )
         stability.check_damping(friction, damping, found, stacklevel=4)
-
-    def largest_time_step(self, first: int, steps: int) -> tuple[float, int | None]:
-        """Return the largest α of some steps and, with a schedule, the step at which it occurs.
-
-        Args:
-            first: The first of the steps. It matters only with a schedule.
-            steps: Their number.
-        """
-        schedule = self._learning_rate
-        if not isinstance(schedule, LearningRateSchedule) or steps <= 1:
-            return self.time_step(), None
-        return stability.largest_time_step(
-            lambda at: stability.schedule_value(schedule, at), first, steps
-        )
 
     def stable_friction(self, friction: float) -> float:
         """Return ``friction``, or a smaller one if it would diverge with the current time step α.

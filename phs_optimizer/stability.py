@@ -17,6 +17,8 @@ from keras.optimizers.schedules import LearningRateSchedule
 ROUNDING = 1 + 1e-6
 # Steps of a schedule to sample first, and then around the largest value found.
 PLACES, CLOSER = 256, 16
+# Optimizers count steps in int32.
+LAST = 2**31 - 1
 
 
 def schedule_value(schedule: LearningRateSchedule, step: int) -> float:
@@ -31,23 +33,31 @@ def largest_time_step(
 
     A schedule rises and falls over many steps, so a coarse grid finds the neighborhood of its
     maximum, and finer grids find the maximum itself. A narrow peak between two points of the
-    coarse grid is missed.
+    coarse grid is missed. Steps at which the schedule fails do not count: a training may be
+    planned for more epochs than the schedule has, and stop before.
 
     Args:
         schedule: Function from a step to its α.
         first: The first step to consider.
         steps: Number of steps to consider, ≥ 1.
     """
-    low, high, places = first, first + steps - 1, PLACES
+    low, high, places = first, min(first + steps - 1, LAST), PLACES
     while True:
         gap = max(1, math.ceil((high - low) / places))
         at = sorted({*range(low, high + 1, gap), high})
-        values = [schedule(step) for step in at]
+        values = [_value(schedule, step) for step in at]
         best = max(range(len(at)), key=values.__getitem__)
         if gap == 1:
             return values[best], at[best]
         low, high = at[max(best - 1, 0)], at[min(best + 1, len(at) - 1)]
         places = CLOSER
+
+
+def _value(schedule: Callable[[int], float], step: int) -> float:
+    try:
+        return schedule(step)
+    except Exception:  # A schedule may be any code, and each backend has its own errors.
+        return -math.inf
 
 
 def stable_friction(friction: float, damping: float) -> float:

@@ -25,6 +25,7 @@ class BrakingState:
         validation: Validation result of that epoch; infinite until it is measured.
         best_validation: Best validation loss since the last acceleration.
         stale: Epochs since the validation loss was best.
+        factor: Factor of each braking with ``"auto"``, which the first one settles; 0 before.
     """
 
     braking: float = 0.0
@@ -39,6 +40,7 @@ class BrakingState:
     validation: float = math.inf
     best_validation: float = math.inf
     stale: float = 0.0
+    factor: float = 0.0
 
     def to_vector(self) -> list[float]:
         """Return the numbers in the order of the attributes."""

@@ -140,8 +140,8 @@ def _reason(row: Row) -> str:
     if row.optimizer == "SGD":
         steps = TRAINING_IMAGES[row.dataset] // 128
         needed = sgd_epochs(row, steps)
-        if needed > MOST_EPOCHS:
-            return f"out of reach: about {round(needed, -2):,} epochs at batches of 128"
+        state = "out of reach" if needed > MOST_EPOCHS else "not measured yet"
+        return f"{state}: about {round(needed, -2):,} epochs at batches of 128"
     return "not measured yet"
 
 

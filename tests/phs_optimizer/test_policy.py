@@ -274,7 +274,7 @@ def test_the_state_can_be_stored_as_numbers():
     again = BrakingState.from_vector(policy.state.to_vector())
     assert again == policy.state
     assert BrakingState.from_vector([0] * len(policy.state.to_vector())) == BrakingState()
-    with pytest.raises(ValueError, match=r"has 12 numbers, not 3.*another version"):
+    with pytest.raises(ValueError, match=r"has 13 numbers, not 3.*another version"):
         BrakingState.from_vector([1, 2, 3])
 
 

@@ -201,7 +201,7 @@ def test_an_unforeseen_increase_of_the_time_step_does_not_end_the_training(braki
 def test_braking_after_the_time_step_has_grown_is_limited_too():
     one = model(PHS(lambda: 0.05, 1.0, 4.0))
     braking = GoalOrientedBraking(0.5, factor=5, average_steps=20, verbose=0)
-    braking._check_stable = lambda epoch: None  # as if α had been small before
+    braking._factor.check = lambda *_: None  # as if α had been small before
     one.optimizer.learning_rate = lambda: 0.2
     with pytest.warns(UserWarning, match="would diverge at friction 20. It is set to 5 instead"):
         fit(one, braking, epochs=3)

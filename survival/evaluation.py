@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 from resbuilder.common.words import some
 from survival.cohort import Cohort
 from survival.cohort.duplicates import check_contents, known_slides
+from survival.cohort.plausible import same_unit, warn_of_units
 from survival.images import CanvasImages, at_a_time, slides_with_images
 from survival.run import EVALUATIONS, Run, write_table
 
@@ -49,17 +51,13 @@ def evaluate(
             none) were in the network's training or validation split; or the unit of time differs.
 
     Warns:
-        UserWarning: If the images have another scale than those the network was trained on.
+        UserWarning: If the images have another scale than those the network was trained on, or the
+            times may have another unit.
     """
     run = run if isinstance(run, Run) else Run(run)
     if not name or Path(name).name != name or name.startswith("."):
         raise ValueError(f"name must be a file name without folders, not {name!r}")
-    units = run.settings.get("time_unit"), cohort.time_unit
-    if None not in units and units[0] != units[1]:
-        raise ValueError(
-            f"the network in {run.path} was trained with times in {units[0]}, but those of the "
-            f"cohort are in {units[1]}: convert them"
-        )
+    _check_unit(run, cohort)
     pictures = CanvasImages(images, cohort.slide)
     check_contents(cohort, pictures.contents)
     _refuse_known_slides(run, cohort, pictures)
@@ -111,6 +109,22 @@ def risk_scores(
             "image": [str(path.absolute()) for path in pictures.paths],
         }
     )
+
+
+def _check_unit(run: Run, cohort: Cohort) -> None:
+    """Check that the times of a cohort are in the unit with which the network was trained."""
+    trained, here = run.settings.get("time_unit"), cohort.time_unit
+    if None not in (trained, here) and not same_unit(trained, here):
+        raise ValueError(
+            f"the network in {run.path} was trained with times in {trained}, but those of the "
+            f"cohort are in {here}: convert them"
+        )
+    if not same_unit(trained, here):
+        known = f"the network was trained with times in {trained}, but the cohort states"
+        if trained is None:
+            known = f"the times of the cohort are in {here}, but the network's training states"
+        warnings.warn(f"{known} no unit of time: make sure that it is the same", stacklevel=3)
+    warn_of_units({"the network's slides": run.predictions["time"], "the cohort": cohort.time})
 
 
 def _network_for(run: Run, pictures: CanvasImages) -> keras.Model:

@@ -20,6 +20,8 @@ REQUIRED = ("slide", "patient")
 OPTIONAL = ("entry", "dataset", "split", "time_unit", *OF_SLIDES)
 # The most further rows that one line lists.
 MOST_ROWS = 5
+# Codes for a missing value: of R, pandas, spreadsheets, databases and SAS.
+MISSING = {"na", "n/a", "nan", "<na>", "#n/a", "null", "none", "-", "--", ".", "?"}
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}.*|\d{1,2}[./-]\d{1,2}[./-](\d{4}|\d{2})")
 # A date such as 20200512, which would be a number.
 _COMPACT_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\.0)?")
@@ -100,6 +102,8 @@ def find_problems(
     problems = [f"column {c!r} is missing; the columns are {there}" for c in missing]
     if time == event:
         problems.append(f"time and event are both read from column {time!r}")
+    if of_two := _two_endpoints(time, event, table.columns):
+        problems.append(of_two)
     taken = [(n, c) for n, c in chosen.items() if c in (*REQUIRED, *OPTIONAL)]
     problems += [f"{n}: column {c!r} has another meaning in a manifest" for n, c in taken]
     if missing or problems:
@@ -126,7 +130,8 @@ def find_problems(
         if not folder.is_dir():
             raise ValueError(f"{folder} is not a folder")
         _files(table["slide"], folder, found)
-    if "time_unit" in table and len(units := set(table["time_unit"])) > 1:
+    if "time_unit" in table and len({str(u).casefold() for u in table["time_unit"]}) > 1:
+        units = set(table["time_unit"])
         # Not by the column's name, which an error on the command line would turn into a flag.
         listed = ", ".join(sorted(map(str, units)))
         problems.append(f"the unit of time must be the same in all rows, not {listed}")
@@ -140,6 +145,18 @@ def find_problems(
             if (events[splits == split] == 0).all()
         ]
     return problems
+
+
+def _two_endpoints(time: str, event: str, columns: Any) -> str:
+    """Return what is wrong if time and event are those of two endpoints; else an empty text."""
+    for chosen, own, partner in ((event, "_event", "_time"), (time, "_time", "_event")):
+        other = f"{chosen.removesuffix(own)}{partner}"
+        if chosen.endswith(own) and other in columns and other not in (time, event):
+            return (
+                f"columns {time!r} and {event!r} belong to two endpoints: {chosen!r} goes with "
+                f"{other!r}"
+            )
+    return ""
 
 
 def as_number(cell: Any) -> float:
@@ -157,6 +174,16 @@ def is_blank(cell: object) -> bool:
     return cell is None or cell is pd.NA or cell != cell or not str(cell).strip()
 
 
+def is_missing(cell: object) -> bool:
+    """Return whether a cell is blank, or has a code for a missing value such as R's NA."""
+    return is_blank(cell) or str(cell).strip().casefold() in MISSING
+
+
+def _missing(found: Problems, row: int, name: str, cell: object, more: str = "") -> None:
+    written = "" if is_blank(cell) else f": {cell!r}"
+    found.add(row, f"{name} is missing{more}", f"{name} is missing{written}{more}")
+
+
 def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -> pd.Series:
     times = cells.map(as_number).astype(float)
     # Dates such as 20200512, as numbers.
@@ -164,8 +191,8 @@ def _times(cells: pd.Series, name: str, found: Problems, if_missing: str = "") -
     if dates.any():
         dates &= cells.map(lambda cell: bool(_COMPACT_DATE.fullmatch(str(cell).strip())))
     for row, cell in cells[~((times >= 0) & np.isfinite(times)) | dates].items():
-        if is_blank(cell):
-            found.add(row, f"{name} is missing{if_missing}")
+        if is_missing(cell):
+            _missing(found, row, name, cell, if_missing)
         elif times[row] < 0:
             found.add(row, f"{name} is negative", f"{name} {cell!r} is negative")
         elif dates[row] or _DATE.fullmatch(str(cell).strip()):
@@ -206,8 +233,8 @@ def _entries(cells: pd.Series, times: pd.Series, time: str, found: Problems) -> 
 def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
     events = cells.map(as_number).astype(float)
     for row, cell in cells[~events.isin((0, 1))].items():
-        if is_blank(cell):
-            found.add(row, f"{name} is missing")
+        if is_missing(cell):
+            _missing(found, row, name, cell)
         else:
             found.add(
                 row,
@@ -220,11 +247,11 @@ def _events(cells: pd.Series, name: str, found: Problems) -> pd.Series:
 
 def _names(table: pd.DataFrame, found: Problems) -> None:
     for column in [c for c in ("slide", "patient", "dataset") if c in table]:
-        for row in table.index[table[column].map(is_blank)]:
-            found.add(row, f"{column} is missing")
+        for row, cell in table.loc[table[column].map(is_missing), column].items():
+            _missing(found, row, column, cell)
     first: dict = {}
     for row, slide in table["slide"].items():
-        if not is_blank(slide) and first.setdefault(slide, row) != row:
+        if not is_missing(slide) and first.setdefault(slide, row) != row:
             text = f"slide {slide!r} is already in row {first[slide]}"
             found.add(row, f"slide {slide!r}", text)
 
@@ -238,7 +265,7 @@ def _splits(splits: pd.Series, found: Problems) -> None:
 
 
 def _files(slides: pd.Series, folder: Path, found: Problems) -> None:
-    named = {row: str(slide) for row, slide in slides.items() if not is_blank(slide)}
+    named = {row: str(slide) for row, slide in slides.items() if not is_missing(slide)}
     there = find_files(list(dict.fromkeys(named.values())), folder)
     for row, slide in named.items():
         if slide not in there:
@@ -251,7 +278,7 @@ def _patients(patients, times, events, entries, splits, found: Problems) -> None
     first: dict = {}
     for row, patient in patients.items():
         before = first.setdefault(patient, row)
-        if before == row or is_blank(patient):
+        if before == row or is_missing(patient):
             continue
         if splits[row] != splits[before]:
             found.add(

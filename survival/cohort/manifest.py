@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from resbuilder.common.files import atomically
 from resbuilder.common.words import count, some
 from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.plausible import same_unit, warn_of_dates, warn_of_units
 from survival.cohort.spelling import (
     check_datasets,
     decimal_points,
@@ -164,8 +165,8 @@ class Cohort:
             ValueError: The file is not a table.
 
         Warns:
-            UserWarning: Names of patients or slides look alike, or an unknown column's name is
-                close to a known one.
+            UserWarning: Names of patients or slides look alike; an unknown column's name is close
+                to a known one; times look like dates, or like those of two units.
         """
         return cls.from_frame(
             read_table(path), time, event, folder, str(path), need_events, event_is
@@ -219,6 +220,10 @@ class Cohort:
         if problems:
             raise ManifestError(source, problems)
         _warn_of_look_alikes(frame)
+        warn_of_dates(frame[time], time)
+        if "dataset" in frame:
+            groups = frame[time].astype(float).groupby(frame["dataset"].astype(str))
+            warn_of_units({f"dataset {name!r}": group for name, group in groups})
         columns = {name: frame[name].to_numpy() for name in frame.columns}
         own = {name: columns.pop(name) for name in ("slide", "patient")}
         own |= {name: columns.pop(name, None) for name in ("dataset", "split")}
@@ -243,7 +248,7 @@ class Cohort:
         Raises:
             ValueError: The manifest states a different unit.
         """
-        if time_unit is None or time_unit == self.time_unit:
+        if time_unit is None or same_unit(time_unit, self.time_unit):
             return self
         if self.time_unit is not None:
             raise ValueError(

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from resbuilder.common.words import some
-from survival.cohort.checks import OPTIONAL, REQUIRED, as_number, is_blank
+from survival.cohort.checks import OPTIONAL, REQUIRED, as_number, is_missing
 from survival.names import standard_names, warn_of_similar
 
 EVENT = {"1", "1.0", "true", "t", "yes", "y", "dead", "deceased", "died", "event"}
@@ -84,7 +84,7 @@ def standard_events(cells: pd.Series, event_is: str | None = None) -> pd.Series:
     Warns:
         UserWarning: With ``event_is``: which words were taken as censored, and how often.
     """
-    words = cells.map(lambda cell: "" if is_blank(cell) else str(cell).strip())
+    words = cells.map(lambda cell: "" if is_missing(cell) else str(cell).strip())
     if event_is is not None:
         return _events_by_word(cells, words, event_is.strip())
 
@@ -140,13 +140,14 @@ def decimal_points(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     Warns:
         UserWarning: If every point of a column may separate thousands, as in 365 and 1.234.
     """
-    if table.attrs.get("delimiter", ",") == ",":
+    delimiter = table.attrs.get("delimiter")
+    if delimiter is None:  # not read from a file: its numbers need no spelling
         return table
     table = table.copy()
     for name in columns:
         if name in table:
             _warn_of_points(name, table[name])
-        if name in table and not _may_be_thousands(table[name]):
+        if name in table and delimiter != "," and not _may_be_thousands(table[name]):
             table[name] = table[name].map(
                 lambda cell: cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell
             )

@@ -14,6 +14,7 @@ from resbuilder.common.page import page_template
 from resbuilder.common.words import count
 from survival import checks as numbers
 from survival.cohort import SPLITS, median_follow_up
+from survival.cohort.plausible import same_unit, unlike_units
 from survival.report.blocks import Block, Part, Scores, follow_up, make_blocks
 from survival.report.calibration import calibration_picture
 from survival.report.curves import curves_picture
@@ -74,7 +75,7 @@ def write_report(
     repeats, seed = numbers.whole_number("repeats", repeats), numbers.whole_number("seed", seed, 0)
     runs = open_runs(folders)
     stated_unit = unit_of(runs)
-    if None not in (stated_unit, time_unit) and stated_unit != time_unit:
+    if None not in (stated_unit, time_unit) and not same_unit(stated_unit, time_unit):
         raise ValueError(f"the runs have times in {stated_unit}, not in {time_unit}")
     unit = stated_unit or time_unit
     blocks = make_blocks(runs)
@@ -83,6 +84,9 @@ def write_report(
         horizon = _within_follow_up(_median_follow_up(runs.values()), parts)
     with_parts = [block for block in blocks if block.parts]
     notes = [*remarks, *(note for block in blocks for note in block.notes)]
+    for block in with_parts:
+        if said := unlike_units({f"dataset {p.dataset!r}": p.test["time"] for p in block.parts}):
+            notes.append(f"{block.title}: {said}.")
     to_evaluate = [(b, rows) for b in with_parts if (rows := _score_rows(b, notes))]
     shown = sum(map(slide_count, runs.values()))
     steps = sum(1 + len(rows) for _, rows in to_evaluate) + 3 * len(with_parts) + len(runs) + shown

@@ -63,7 +63,7 @@ def time_unit(runs: Mapping[str, Run]) -> str | None:
     """
     units = {name: run.settings.get("time_unit") for name, run in runs.items()}
     known = {unit: name for name, unit in units.items() if unit is not None}
-    if len(known) > 1:
+    if len({unit.casefold() for unit in known}) > 1:
         said = ", ".join(f"{name} in {unit}" for unit, name in known.items())
         raise ValueError(
             f"the runs have times in different units ({said}): write a separate report for each"

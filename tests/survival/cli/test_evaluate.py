@@ -215,3 +215,22 @@ def test_images_of_another_scale_are_evaluated_with_a_warning_and_a_note(evaluat
     assert report.exit_code == 0, report.output
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "trained on images of 16 µm per pixel, but those of cohort have 8" in page
+
+
+def test_times_whose_unit_may_differ_are_evaluated_with_a_warning(evaluate):
+    call, out = evaluate
+    event = np.arange(30) % 3 == 0
+    assert "unit of time" not in call(event).stderr  # neither states one
+    assert "states no unit of time: make sure that" in call(event, "--time-unit", "days").stderr
+    settings = {"time_column": "time", "event_column": "event", "time_unit": "Months"}
+    write_settings(out, settings)
+    assert "trained with times in Months, but the cohort states no unit" in call(event).stderr
+    result = call(event, "--time-unit", "months")
+    assert result.exit_code == 0 and "unit of time" not in result.stderr
+    result = call(event, "--time-unit", "days")
+    assert result.exit_code == 2 and "convert them" in result.stderr
+    table = pd.read_csv(out / PREDICTIONS)
+    known = pd.concat([table.assign(slide=[f"{n}a", f"{n}b"], time=0.1) for n in range(3)])
+    known.to_csv(out / PREDICTIONS, index=False)
+    said = call(event, "--time-unit", "months").stderr
+    assert "the median follow-up is 4 for the cohort, but 0.1 for the network's slides" in said

@@ -75,9 +75,13 @@ def test_semicolons_tabs_and_a_byte_order_mark(tmp_path):
 
 def test_quotation_marks_around_the_cells_are_not_part_of_names(tmp_path):
     """R's write.table quotes names and text by default, but neither numbers nor NA."""
-    quoted = '"slide"\t"patient"\t"time"\t"event"\n"a\tb.svs"\t"P ""1"""\t1,5\t1\nNA\t"Q"\t2\t0\n'
+    quoted = (
+        '"slide"\t"patient"\t"time"\t"event"\t"stage"\n"a\tb.svs"\t"P ""1"""\t1,5\t1\t"II"\n'
+        '"c"\t"Q"\t2\t0\tNA\n'
+    )
     cohort = Cohort.read(write(tmp_path, quoted))
-    assert cohort.slide.tolist() == ["a\tb.svs", "NA"]
+    assert cohort.slide.tolist() == ["a\tb.svs", "c"]
+    assert cohort.further["stage"].tolist() == ["II", "NA"]
     assert cohort.patient.tolist() == ['P "1"', "Q"]
     assert cohort.time.tolist() == [1.5, 2]
     column = 'slide\tpatient\ttime\tevent\n"a"\tP\t1\t1\n"b"\tQ\t2\t0\n'
@@ -305,9 +309,9 @@ def test_every_problem_is_reported_at_once_with_its_row(tmp_path):
         ("row 3", "'P1'", "split 'test'", "'train' in row 2"),
         ("row 4", "time '-3' is negative"),
         ("row 4", "slide 'a.svs' is already in row 2; also in row 7, 8"),
-        ("row 5", "time is missing"),
+        ("row 5", "time is missing; also in row 7"),
         ("row 5", "file not found in ", "'d.svs'"),
-        ("row 6", "\"'12'\" is not a number; also in row 7"),
+        ("row 6", "\"'12'\" is not a number"),
         ("row 6", "event '2' is not 1 (event), 0 (censored)"),
         ("row 6", "slide 'id/b.svs' is already in row 3"),
         ("row 7", "event is missing"),

@@ -146,6 +146,15 @@ def test_the_default_horizon_suits_every_dataset(tmp_path, make_run, slides):
     assert "AUROC at 32.4" in page.text and "--horizon" not in page.text
 
 
+def test_datasets_with_times_in_two_units_are_noted(tmp_path, make_run, slides):
+    a, b = slides("A"), slides("B", 60, split=False)
+    run = make_run("run", a, {"b": b.assign(time=30.4 * b["time"])}, time_unit="months")
+    write_report([run], tmp_path / "report.html", horizon=40, repeats=2, time_unit="Months")
+    assert "for dataset 'A': make sure that both are in the same unit." in (
+        Page(tmp_path / "report.html").text
+    )
+
+
 def test_slides_in_the_middle_are_not_shown_as_extremes(tmp_path, make_run, slides):
     table = slides("A").query("split == 'test'").head(7)
     out = tmp_path / "report.html"

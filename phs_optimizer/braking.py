@@ -44,6 +44,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
     interruption the search for them starts again, with a warning. To start a new training,
     compile with a new optimizer.
 
+    **Averages.** With ``use_ema``, put ``SwapEMAWeights(swap_on_epoch=True)`` before this callback.
+    The best weights are then averages, which is what Keras validates.
+
     **Stability.** Before the first step, the callback checks that the explicit friction step is
     stable after braking with the largest time step α of a schedule. It cannot foresee a callback
     or a callable that increases α. If the friction would diverge then, it is reduced to the

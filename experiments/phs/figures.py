@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.phs.rows import TITLES, rows
 from experiments.phs.summary import accuracies, final_accuracy
@@ -90,6 +90,7 @@ def methods(groups: dict[str, list[dict]]) -> Figure:
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.5, -0.5)
     axes.set_xlabel("test accuracy (mean; pale: seeds)")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(PER_CENT)
     figure.legend(loc="outside lower center", ncols=2)
     return _finished(figure)

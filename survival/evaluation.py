@@ -14,7 +14,7 @@ from resbuilder.common.words import some
 from survival.cohort import Cohort
 from survival.cohort.duplicates import check_contents, known_slides
 from survival.cohort.plausible import same_unit, warn_of_units
-from survival.images import CanvasImages, at_a_time, slides_with_images
+from survival.images import CanvasImages, at_a_time, slides_in, warn_without_image
 from survival.run import EVALUATIONS, Run, write_table
 
 __all__ = ["evaluate", "predict", "risk_scores"]
@@ -92,13 +92,18 @@ def risk_scores(
         ``microns_per_pixel`` of its image (NaN if unknown) and ``image`` (its file).
 
     Raises:
-        ValueError: An image is missing or does not have the network's input size.
+        ValueError: An image is missing or does not have the network's input size; or no slide has
+            an image.
 
     Warns:
-        UserWarning: If the images have another scale than those the network was trained on.
+        UserWarning: If slides of the manifest have no image, or if the images have another scale
+            than those the network was trained on.
     """
     run = run if isinstance(run, Run) else Run(run)
-    names = list(slides_with_images(images) if slides is None else slides)
+    if slides is None:
+        slides, without = slides_in(images)
+        warn_without_image(without)
+    names = list(slides)
     pictures = CanvasImages(images, names)
     network = _network_for(run, pictures)
     return pd.DataFrame(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -149,11 +149,14 @@ class CanvasImages:
         return self._kept[path]
 
 
-def slides_with_images(folder: str | Path) -> list[str]:
-    """Return the slides that have an image according to a folder's manifest.
+def slides_in(folder: str | Path) -> tuple[list[str], dict[str, str]]:
+    """Return the slides in a folder's manifest: with an image, and without one.
+
+    Returns:
+        The slides with an image, at least one, and the reason why by the slide without one.
 
     Raises:
-        ValueError: If the folder has no manifest, or the manifest lists no images.
+        ValueError: If the folder has no manifest, or no slide has an image.
     """
     manifest = Path(folder) / MANIFEST
     if not manifest.is_file():
@@ -161,10 +164,43 @@ def slides_with_images(folder: str | Path) -> list[str]:
             f"{folder} has no {MANIFEST}, so its slides are not known: name them, or run `survival "
             "preprocess` first"
         )
-    slides = [s for s, row in _rows(manifest).items() if row.get("status", "ok") == "ok"]
-    if not slides:
-        raise ValueError(f"{manifest} lists no slide with an image")
-    return slides
+    rows = _rows(manifest)
+    without = {slide: _reason(row) for slide, row in rows.items() if _failed(row)}
+    if not rows:
+        raise ValueError(f"{manifest} lists no slides: run `survival preprocess` first")
+    if len(without) == len(rows):
+        raise ValueError(
+            f"{manifest} lists no slide with an image: {some(_with_reasons(without))}; correct "
+            "this, and run `survival preprocess` again"
+        )
+    return [slide for slide in rows if slide not in without], without
+
+
+def warn_without_image(without: Mapping[str, str]) -> None:
+    """Warn of slides that get no risk score.
+
+    Args:
+        without: The reason by the slide, as from :func:`slides_in`.
+    """
+    if without:
+        have, get = ("has", "gets") if len(without) == 1 else ("have", "get")
+        warnings.warn(
+            f"{count(len(without), 'slide')} {have} no image and {get} no score: "
+            f"{some(_with_reasons(without))}",
+            stacklevel=3,
+        )
+
+
+def _with_reasons(without: Mapping[str, str]) -> list[str]:
+    return [f"{slide} ({reason})" for slide, reason in without.items()]
+
+
+def _failed(row: dict) -> bool:
+    return row.get("status", "ok") != "ok"
+
+
+def _reason(row: dict) -> str:
+    return row.get("reason") or f"status {row['status'] or 'empty'}"
 
 
 def at_a_time(shape: tuple[int, int, int]) -> int:
@@ -190,8 +226,8 @@ def _find(folder: Path, slides: list[str]) -> tuple[list[Path], list[dict]]:
     if unknown := [s for s in slides if s not in rows]:
         example = f"which has, for example, {next(iter(listed))}" if listed else "which is empty"
         _refuse(unknown, f"not in {manifest} ({example})")
-    failed = [s for s in slides if rows[s].get("status", "ok") != "ok"]
-    _refuse([f"{s} ({rows[s].get('reason')})" for s in failed], f"failed according to {manifest}")
+    failed = {s: _reason(rows[s]) for s in slides if _failed(rows[s])}
+    _refuse(_with_reasons(failed), f"failed according to {manifest}")
     outside = [s for s in slides if not _is_below(rows[s]["output"])]
     _refuse(outside, f"an image outside of {folder} according to {manifest}")
     missing = [s for s in slides if not os.path.isfile(folder / rows[s]["output"])]

@@ -27,7 +27,8 @@ SCORES = ("slide", "log_hazard", "microns_per_pixel", "image")
     "--slides",
     "listed",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV file with a column 'slide': only these slides.  [default: all in --images]",
+    help="CSV file with a column 'slide': only these slides.  [default: all in --images "
+    "that have an image]",
 )
 @click.option(
     "--csv",
@@ -43,10 +44,17 @@ def predict(run, images, listed, table, overwrite, as_json) -> None:
     RUN is the output folder of `survival train`. A score is a log-hazard; a higher score means a
     higher risk. Only differences between scores of one network have a meaning. To compare scores
     with known follow-up, use `survival evaluate`.
+
+    Without --slides, slides whose image `survival preprocess` could not make get no score. A
+    warning names them, and --json lists them.
     """
     if table is not None:
         check_table(table, overwrite, SCORES)
-    slides = None if listed is None else _listed(listed)
+    from survival.images import slides_in, warn_without_image
+
+    # A slide of --slides without an image is an error.
+    slides, without = slides_in(images) if listed is None else (_listed(listed), {})
+    warn_without_image(without)
     load_backend()
     from survival.cli.keras_progress import PredictionProgress
     from survival.evaluation import risk_scores
@@ -57,7 +65,13 @@ def predict(run, images, listed, table, overwrite, as_json) -> None:
     if table is not None:
         write_table(table, scores)
     if as_json:
-        echo_json({"csv": table and str(table), "scores": scores.to_dict("records")})
+        echo_json(
+            {
+                "csv": table and str(table),
+                "scores": scores.to_dict("records"),
+                "without_image": [{"slide": s, "reason": why} for s, why in without.items()],
+            }
+        )
     elif table is not None:
         click.echo(f"risk scores of {count(len(scores), 'slide')}: {table}")
     else:

@@ -254,7 +254,7 @@ def _failure(job: Job, reason: str, out: Path) -> dict:
     return _unfinished(job, " ".join(reason.split()))
 
 
-def _unfinished(job: Job, reason: str = "interrupted: run the command again") -> dict:
+def _unfinished(job: Job, reason: str = "interrupted: run `survival preprocess` again") -> dict:
     row = job.columns | {"slide": job.slide} | dict.fromkeys(PROVENANCE)
     settings = json.dumps(job.settings.record())
     return row | {"status": "failed", "reason": reason, "settings": settings}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from survival.cli import main
 from survival.cohort import Cohort
+from survival.evaluation import risk_scores
 from survival.metrics import cross_dataset_table, harrell_c
 from survival.models import vgg_survival_model
 from survival.run import HISTORY, MODEL, PREDICTIONS, Run, judged, write_settings
@@ -154,6 +155,39 @@ def test_slides_without_follow_up_get_scores(evaluate, tmp_path):
     (tmp_path / "new.csv").write_text("name\ns3.svs\n")
     said = CliRunner().invoke(main, listed)
     assert said.exit_code == 2 and "has no column 'slide'; its columns are name" in said.stderr
+
+
+def test_slides_without_an_image_get_no_score_and_are_named(evaluate, tmp_path):
+    _, out = evaluate
+    images, file = tmp_path / "images", tmp_path / "scores.csv"
+    run = ("predict", str(out), "--images", str(images))
+    again = "interrupted: run `survival preprocess` again"
+    failed = f"s5.svs,,failed,not a slide\ns7.svs,,failed,{again}\n"
+    header = "slide,output,status,reason\n"
+    (images / "manifest.csv").write_text(f"{header}s4.svs,s4.png,ok,\n{failed}")
+    said = CliRunner().invoke(main, (*run, "--csv", str(file)))
+    assert said.exit_code == 0 and "risk scores of 1 slide:" in said.stdout, said.output
+    named = f"s5.svs (not a slide), s7.svs ({again})"
+    assert f"Warning: 2 slides have no image and get no score: {named}\n" in said.stderr
+    said = CliRunner().invoke(main, (*run, "--json"))
+    assert json.loads(said.stdout)["without_image"] == [
+        {"slide": "s5.svs", "reason": "not a slide"},
+        {"slide": "s7.svs", "reason": again},
+    ]
+    with pytest.warns(UserWarning, match="2 slides have no image and get no score: s5.svs"):
+        assert risk_scores(out, images).slide.tolist() == ["s4.svs"]
+    # A slide that the user names is not left out.
+    (tmp_path / "two.csv").write_text("slide\ns4.svs\ns5.svs\n")
+    said = CliRunner().invoke(main, (*run, "--slides", str(tmp_path / "two.csv")))
+    assert said.exit_code == 2 and "s5.svs (not a slide)" in said.stderr
+    (tmp_path / "two.csv").write_text("slide\ns4.svs\n")
+    said = CliRunner().invoke(main, (*run, "--slides", str(tmp_path / "two.csv"), "--json"))
+    assert json.loads(said.stdout)["without_image"] == [] and "no image" not in said.stderr
+    (images / "manifest.csv").write_text(header + failed)
+    said = CliRunner().invoke(main, run)
+    assert said.exit_code == 2 and f"lists no slide with an image: {named}; correct" in said.stderr
+    (images / "manifest.csv").write_text(header)
+    assert "manifest.csv lists no slides" in CliRunner().invoke(main, run).stderr
 
 
 def test_scores_of_slides_whose_names_are_not_utf8_are_written(evaluate, tmp_path):

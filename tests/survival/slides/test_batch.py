@@ -273,7 +273,7 @@ def test_a_killed_run_resumes_with_the_same_result(folder, tmp_path):
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
     assert set(files(out)) == {"b/c/Präparat 3_切片.png", "b/one.png", "manifest.csv"}
-    with pytest.raises(ValueError, match="interrupted: run the command again"):
+    with pytest.raises(ValueError, match="interrupted: run `survival preprocess` again"):
         CanvasImages(out, ["b/one.tif"])
     # Its child processes end too, even one that hangs.
     assert not psutil.wait_procs(orphans, timeout=10)[1]
@@ -389,7 +389,7 @@ def test_images_of_two_settings_do_not_count_as_finished_after_an_interruption(f
 
     with pytest.raises(KeyboardInterrupt):
         preprocess_slides(folder, out, 16, (130, 90), overwrite=True, progress=interrupt)
-    with pytest.raises(ValueError, match="interrupted: run the command again"):
+    with pytest.raises(ValueError, match="interrupted: run `survival preprocess` again"):
         CanvasImages(out, ["one.tif", "two.tif"])
     rows = preprocess_slides(folder, out, 16, (130, 90), overwrite=True)
     assert {row["total_factor"] for row in rows} == {16}

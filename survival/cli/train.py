@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -154,4 +155,5 @@ def train(
             "Warning: no epoch was better than chance (C-index 0.5) on the validation slides",
             err=True,
         )
-    click.echo(f"next: survival report {out} --out report.html")
+    report = shlex.join(["survival", "report", str(out), "--out", "report.html"])
+    click.echo(f"next: {report}")

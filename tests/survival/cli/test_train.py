@@ -63,7 +63,7 @@ def files(tmp_path_factory):
 def trained(files, tmp_path_factory):
     """Return the run folder of a training on scanner A, and the command's result."""
     manifest, images = files
-    out = tmp_path_factory.mktemp("runs") / "a"
+    out = tmp_path_factory.mktemp("runs") / "of scanner A"
     given = ("--manifest", manifest, "--images", images, "--out", out)
     return out, run("train", *given, "--dataset", "A", *QUICK)
 
@@ -74,6 +74,8 @@ def test_a_training_reports_its_result_and_files(trained):
     assert "epoch 1/1: loss " in result.stderr and "val_cindex" in result.stderr
     assert f"{out}: kept the network of epoch 1, validation C-index 0." in result.stdout
     assert f"risk scores of all slides: {out / 'predictions.csv'}" in result.stdout
+    # The next command can be pasted into a shell, although the folder's name has spaces.
+    assert f"next: survival report '{out}' --out report.html\n" in result.stdout
     done = Run(out)
     assert set(done.predictions.dataset) == {"A"} and done.settings["datasets"] == ["A"]
 

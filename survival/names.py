@@ -8,7 +8,7 @@ import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from resbuilder.common.walking import walk
@@ -27,12 +27,22 @@ _WITH_DECIMAL_ZERO = re.compile(r"(\d+)\.0+")
 _SEPARATORS = re.compile(r"[\s_\u2010-\u2015-]+")
 
 
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC).
+
+    An ``ä`` is one character or an ``a`` with a combining mark. Both look the same, and macOS
+    writes names of files in the second form. For Linux they are two names.
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
     """Find the files of a cohort's slides.
 
     The file of a slide is the one with the same path, or else the only one whose path ends with
     the slide's name. Download clients put each slide into a separate folder, so ``a.svs`` finds
-    ``6f1c/a.svs``. A slide with another folder, such as ``B/a.svs``, never finds ``A/a.svs``.
+    ``6f1c/a.svs``. A slide with another folder, such as ``B/a.svs``, never finds ``A/a.svs``. If
+    there is no such file, names are compared again in their :func:`composed` form.
 
     Args:
         wanted: Names of the slides, with ``/`` between folders.
@@ -46,23 +56,48 @@ def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict
         ValueError: Several files match a slide, or two slides match the same file.
     """
     files = set(there)
-    by_name: dict[str, list[str]] = defaultdict(list)
-    for file in sorted(files):
-        by_name[PurePosixPath(file).name].append(file)
-    found: dict[str, str] = {}
-    for slide in wanted:
-        parts = PurePosixPath(slide).parts
-        same_name = by_name.get(parts[-1], []) if parts else []
-        matches = [slide] if slide in files else [f for f in same_name if _ends_with(f, parts)]
-        if len(matches) > 1:
-            raise ValueError(
-                f"slide {slide!r} occurs {len(matches)} times in {where}: "
-                f"{', '.join(matches[:5])}; add its folder to the name"
-            )
-        if matches:
-            found[slide] = matches[0]
+    found = {slide: slide for slide in wanted if slide in files}
+    for form in (str, composed):
+        missing = {s: PurePosixPath(form(s)).parts for s in wanted if s not in found}
+        by_ending = _by_ending(files, {len(parts) for parts in missing.values()}, form)
+        for slide, parts in missing.items():
+            if matches := by_ending.get(parts):
+                found[slide] = _the_only(matches, slide, parts, where)
+    found = {slide: found[slide] for slide in wanted if slide in found}
     _refuse_two_for_one(found, where)
     return found
+
+
+def _by_ending(
+    files: set[str], lengths: set[int], form: Callable[[str], str]
+) -> dict[tuple[str, ...], list[str]]:
+    """Return files by the last parts of their paths, for each number of parts.
+
+    This takes one pass over the files, also if many of them have the same name.
+    """
+    by_ending: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for file in sorted(files) if lengths - {0} else ():
+        parts = PurePosixPath(form(file)).parts
+        for length in lengths - {0}:
+            if length <= len(parts):
+                by_ending[parts[-length:]].append(file)
+    return by_ending
+
+
+def _the_only(matches: list[str], slide: str, parts: tuple[str, ...], where: str) -> str:
+    """Return the file whose whole path matches a slide, or else the only one that ends so."""
+    matches = [f for f in matches if len(PurePosixPath(f).parts) == len(parts)] or matches
+    if len(matches) == 1:
+        return matches[0]
+    if len({composed(file) for file in matches}) == 1:
+        raise ValueError(
+            f"slide {slide!r} could be {len(matches)} files in {where} whose names look the same "
+            f"but have different characters: {', '.join(map(ascii, matches[:5]))}; rename one"
+        )
+    raise ValueError(
+        f"slide {slide!r} occurs {len(matches)} times in {where}: "
+        f"{', '.join(matches[:5])}; add its folder to the name"
+    )
 
 
 def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -89,15 +124,15 @@ def find_files(wanted: Sequence[str], folder: Path) -> dict[str, Path]:
     return found
 
 
-def _ends_with(file: str, parts: tuple[str, ...]) -> bool:
-    return PurePosixPath(file).parts[-len(parts) :] == parts
-
-
 def _refuse_two_for_one(found: dict[str, str], where: str) -> None:
     owners: dict[str, str] = {}
     for slide, file in found.items():
         if (owner := owners.setdefault(file, slide)) != slide:
-            raise ValueError(f"slides {owner!r} and {slide!r} are both the file {file} in {where}")
+            # Names that look the same are shown by their characters.
+            shown = ascii if composed(owner) == composed(slide) else repr
+            raise ValueError(
+                f"slides {shown(owner)} and {shown(slide)} are both the file {file} in {where}"
+            )
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:

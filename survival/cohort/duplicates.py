@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resbuilder.common.words import count, some
 from survival.cohort.manifest import Cohort
+from survival.names import composed
 
 _CHUNK = 2**20
 
@@ -83,7 +84,7 @@ def known_slides(
 ) -> list[str]:
     """Return the slides that were in a network's training or validation split.
 
-    Slides are recognized by name or by content.
+    Slides are recognized by name, in any Unicode form, or by content.
 
     Args:
         slides: Names of n slides.
@@ -91,11 +92,15 @@ def known_slides(
         learned: Names of the slides in the network's training and validation split.
         seen: Contents of those slides; empty if the run does not record them.
     """
-    by_name, known = dict(zip(learned, seen or [""] * len(learned), strict=True)), set(seen) - {""}
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for name, content in zip(learned, seen or [""] * len(learned), strict=True):
+        by_name[composed(name)].append(content)
+    known = set(seen) - {""}
     return [
         slide
         for slide, content in zip(slides, contents, strict=True)
-        if content in known or (slide in by_name and not _are_different(content, by_name[slide]))
+        if content in known
+        or any(not _are_different(content, other) for other in by_name.get(composed(slide), ()))
     ]
 
 

@@ -1,6 +1,7 @@
 """Images are found by the names of their slides, and missing ones are explained."""
 
 import csv
+import unicodedata
 import zlib
 
 import numpy as np
@@ -15,7 +16,8 @@ def write_manifest(folder, *slides):
     for i, slide in enumerate(slides):
         Image.new("RGB", (6, 4), (i, 0, 0)).save(folder / f"{i}.png")
         rows.append(f"{slide},{i}.png,ok,")
-    (folder / "manifest.csv").write_text("\n".join(["slide,output,status,reason", *rows]) + "\n")
+    text = "\n".join(["slide,output,status,reason", *rows]) + "\n"
+    (folder / "manifest.csv").write_text(text, encoding="utf-8")
 
 
 def test_the_manifest_gives_the_image_of_each_slide(tmp_path):
@@ -38,6 +40,32 @@ def test_a_slide_is_found_by_the_end_of_its_path_but_not_in_another_folder(tmp_p
         CanvasImages(tmp_path, ["A0014-1.tif", "A/A0090-1.tif"])  # may be from another hospital
     with pytest.raises(ValueError, match=r"which has, for example, A0014-1.tif\): C.svs"):
         CanvasImages(tmp_path, ["C.svs"])
+
+
+def test_a_slide_is_found_by_a_name_in_another_unicode_form(tmp_path):
+    """MacOS writes the names of files with combining marks, keyboards write one character."""
+    name = "Fälle/Müller 1.tif"
+    apart, joined = (unicodedata.normalize(form, name) for form in ("NFD", "NFC"))
+    write_manifest(tmp_path, f"u1/{apart}", "b.tif")
+    assert CanvasImages(tmp_path, [joined]).paths == [tmp_path / "0.png"]
+    write_manifest(tmp_path, f"u1/{joined}", "b.tif")
+    assert CanvasImages(tmp_path, [apart]).paths == [tmp_path / "0.png"]
+    with pytest.raises(ValueError, match=r"'F\\xe4lle.*' and 'Fa\\u0308lle.*' are both the file"):
+        CanvasImages(tmp_path, [joined, apart])
+    # The same form comes first, then the same folder.
+    write_manifest(tmp_path, apart, joined, f"u1/{joined}")
+    assert [p.name for p in CanvasImages(tmp_path, [joined, apart]).paths] == ["1.png", "0.png"]
+    write_manifest(tmp_path, f"u1/{apart}", apart)
+    assert CanvasImages(tmp_path, [joined]).paths == [tmp_path / "1.png"]
+    write_manifest(tmp_path, f"u1/{apart}", f"u2/{apart}")
+    with pytest.raises(ValueError, match="occurs 2 times in .*; add its folder to the name"):
+        CanvasImages(tmp_path, [joined])
+    mixed = apart[: apart.index("/")] + joined[joined.index("/") :]
+    write_manifest(tmp_path, apart, mixed)
+    with pytest.raises(
+        ValueError, match="could be 2 files in .* whose names look the same .*u0308"
+    ):
+        CanvasImages(tmp_path, [joined])
 
 
 def test_missing_images_are_explained(tmp_path):

@@ -49,3 +49,5 @@ def test_a_copy_of_a_training_slide_is_known_under_any_name():
     assert known_slides(["a.svs"], ["tiles:3:9"], ["a.svs"], ["tiles:1:8"]) == []
     # Without contents, names decide.
     assert known_slides(["a.svs", "c.svs"], ["", ""], learned, []) == ["a.svs"]
+    # One name in two Unicode forms is the same slide.
+    assert known_slides(["a\u0308.svs"], [""], ["\xe4.svs"], []) == ["a\u0308.svs"]

@@ -4,11 +4,13 @@ import csv
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import unicodedata
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -420,6 +422,20 @@ def test_a_folder_that_is_also_behind_a_link_keeps_its_own_name(tmp_path):
         (tmp_path / link).symlink_to(tmp_path / "batch1", target_is_directory=True)
     found = find_files(["s.svs"], tmp_path)
     assert found == {"s.svs": tmp_path / "batch1" / "s.svs"}
+
+
+def test_slides_of_a_manifest_are_found_in_either_unicode_form(folder, tmp_path):
+    names = {form: unicodedata.normalize(form, "Fälle/Müller 1.tif") for form in ("NFC", "NFD")}
+    for named, there in (("NFC", "NFD"), ("NFD", "NFC")):
+        slides = tmp_path / there
+        file = slides / names[there]
+        file.parent.mkdir(parents=True)
+        shutil.copy(folder / "one.tif", file)
+        assert find_files([names[named], "no.tif"], slides) == {names[named]: file}
+        manifest = slides / "cohort.csv"
+        manifest.write_text(f"slide\n{names[named]}\n", encoding="utf-8")
+        (row,) = preprocess_slides(manifest, tmp_path / f"images {there}", **SMALL)
+        assert (row["status"], row["slide"]) == ("ok", names[named])
 
 
 @pytest.mark.parametrize(

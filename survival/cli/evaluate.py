@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +12,9 @@ from resbuilder.common.backend import load_backend
 from resbuilder.common.cli import Command, echo_json, json_option
 from resbuilder.common.replacing import begins_otherwise, check_place
 from survival.cli.options import cohort_options, read_cohort
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command(cls=Command)
@@ -69,11 +74,9 @@ def evaluate(
             err=True,
         )
     which = "all" if len(rows) == len(table) else "test"
-    try:
-        found, of_patients = scores(table), scores_by_patient(table)
-    except ValueError as error:
-        found = of_patients = None
-        click.echo(f"Warning: no C-index and AUROC: {error}", err=True)
+    found = _evaluated(scores, table, "slides")
+    # Without scores of slides, those of patients would fail for the same reason.
+    of_patients = None if found is None else _evaluated(scores_by_patient, table, "patients")
     if as_json:
         listed, patients = (t if t is None else t.to_dict("records") for t in (found, of_patients))
         return echo_json(
@@ -83,3 +86,17 @@ def evaluate(
         if rows is not None:
             print_scores(rows, which)
     click.echo(f"risk scores: {out}")
+
+
+def _evaluated(scores: Callable, predictions: pd.DataFrame, of: str) -> pd.DataFrame | None:
+    """Return a table of scores, None if there is none, after warnings of what is not defined."""
+    from survival.cli.scores import undefined
+
+    try:
+        found = scores(predictions)
+    except ValueError as error:
+        click.echo(f"Warning: no C-index and AUROC of {of}: {error}", err=True)
+        return None
+    for line in undefined(found) if found is not None else ():
+        click.echo(f"Warning: {of} of {line}", err=True)
+    return found

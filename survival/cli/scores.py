@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from resbuilder.common.words import some
 from survival.metrics import cross_dataset_table, per_patient
 from survival.run import follow_up, judged
 
@@ -25,7 +26,7 @@ def scores(predictions: pd.DataFrame) -> pd.DataFrame:
         The columns of :func:`survival.metrics.cross_dataset_table`.
 
     Raises:
-        ValueError: In one of the rows no two patients can be compared.
+        ValueError: No measure is defined in any of the rows.
     """
     slides = judged(predictions)
     return cross_dataset_table(
@@ -47,7 +48,8 @@ def scores_by_patient(predictions: pd.DataFrame) -> pd.DataFrame | None:
         has one slide in a dataset, because the scores are the same then.
 
     Raises:
-        ValueError: In one of the rows no two patients can be compared.
+        ValueError: No measure is defined in any of the rows, or the slides of a patient have
+            different follow-up.
     """
     slides = judged(predictions)
     # As JSON, since any separator could be part of a name.
@@ -82,6 +84,21 @@ def print_scores(rows: pd.DataFrame, which: str) -> None:
             _with_interval(row.auroc, row.auroc_low, row.auroc_high),
         )
     Console(width=100).print(table)
+
+
+def undefined(rows: pd.DataFrame) -> list[str]:
+    """Return which rows of a table of scores have undefined measures, and why.
+
+    Args:
+        rows: The result of :func:`scores` or :func:`scores_by_patient`.
+
+    Returns:
+        One line for all rows with the same reason.
+    """
+    named: dict[str, list[str]] = {}
+    for row in rows[rows["note"] != ""].itertuples():
+        named.setdefault(row.note, []).append(row.data)
+    return [f"{some(names)}: {note}" for note, names in named.items()]
 
 
 def _with_interval(value: float, low: float, high: float) -> str:

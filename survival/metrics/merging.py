@@ -120,15 +120,17 @@ class DatasetScores(NamedTuple):
             again in every draw of the bootstrap) or ``"within"`` (only pairs within a dataset).
         slides: Number of rows.
         events: How many of them have the event.
-        c: Harrell's C.
-        auroc: AUROC of the event; None if all rows have it, because it is not defined then.
+        c: Harrell's C; None if it is not defined, because no two rows can be compared.
+        auroc: AUROC of the event; None if it is not defined, because all rows or none have it.
+        note: Why one of them is not defined; empty if both are.
     """
 
     data: str
     slides: int
     events: int
-    c: Interval
+    c: Interval | None
     auroc: Interval | None
+    note: str = ""
 
 
 def cross_dataset_scores(
@@ -151,11 +153,14 @@ def cross_dataset_scores(
 
     Returns:
         Datasets in alphabetical order; with several, then merged, standardized and within.
-        Intervals are 95 %, with NaN as both ends if fewer than 5 patients had the event.
+        Intervals are 95 %, with NaN as both ends if fewer than 5 patients had the event. A
+        dataset that cannot be evaluated leaves the other rows as they are.
 
     Raises:
-        ValueError: In one of the rows no two patients can be compared.
+        ValueError: Neither measure is defined in any of the rows, or the arrays do not match.
     """
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1, not {repeats}")
     time, event = follow_up(y_true)
     n = len(time)
     y_true, risk = np.asarray(y_true), scores(risk, n)
@@ -165,15 +170,18 @@ def cross_dataset_scores(
     def judged(name, c, area, chosen, *further):
         arrays = [a[chosen] for a in (y_true, risk, *further)]
         drawn = {"patient": patient[chosen], "repeats": repeats, "seed": seed}
-        try:
-            found = event_interval(c, *arrays, **drawn)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from None
-        try:
-            areas = event_interval(area, *arrays, **drawn)
-        except ValueError:
-            areas = None
-        return DatasetScores(name, int(chosen.sum()), int(event[chosen].sum()), found, areas)
+        missing = []
+
+        def measured(what, metric):
+            try:
+                return event_interval(metric, *arrays, **drawn)
+            except ValueError as error:
+                missing.append(f"no {what}: {error}")
+                return None
+
+        found, areas = measured("C-index", c), measured("AUROC", area)
+        sizes = int(chosen.sum()), int(event[chosen].sum())
+        return DatasetScores(name, *sizes, found, areas, "; ".join(missing))
 
     names = np.unique(dataset)
     rows = [judged(str(name), harrell_c, auroc, dataset == name) for name in names]
@@ -184,6 +192,8 @@ def cross_dataset_scores(
             judged("standardized", merged_c, merged_auroc, everything, dataset),
             judged("within", within_dataset_c, within_dataset_auroc, everything, dataset),
         ]
+    if all(row.c is None and row.auroc is None for row in rows):
+        raise ValueError("; ".join(f"{row.data}: {row.note}" for row in rows[: len(names)]))
     return rows
 
 
@@ -207,7 +217,8 @@ def cross_dataset_table(
 
     Returns:
         One row per way, with the columns ``data``, ``slides``, ``events``, ``c_index``, ``c_low``,
-        ``c_high``, ``auroc``, ``auroc_low`` and ``auroc_high``. What is not defined is NaN.
+        ``c_high``, ``auroc``, ``auroc_low``, ``auroc_high`` and ``note``. What is not defined is
+        NaN, and the note says why.
 
     Raises:
         ValueError: See :func:`cross_dataset_scores`.
@@ -215,11 +226,12 @@ def cross_dataset_table(
     undefined = Interval(np.nan, np.nan, np.nan, 0)
     rows = []
     for row in cross_dataset_scores(y_true, risk, dataset, patient, repeats, seed):
-        area = row.auroc or undefined
+        c, area = row.c or undefined, row.auroc or undefined
         rows.append(
             {"data": row.data, "slides": row.slides, "events": row.events}
-            | {"c_index": row.c.value, "c_low": row.c.low, "c_high": row.c.high}
+            | {"c_index": c.value, "c_low": c.low, "c_high": c.high}
             | {"auroc": area.value, "auroc_low": area.low, "auroc_high": area.high}
+            | {"note": row.note}
         )
     return pd.DataFrame(rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -16,6 +17,7 @@ from survival.metrics import (
     uno_c,
     within_dataset_c,
 )
+from survival.metrics.merging import DatasetScores
 from survival.report.blocks import Block, Scores
 
 TOGETHER = {
@@ -95,52 +97,40 @@ def discrimination_table(block: Block, unit: str, rows: Scores, repeats: int, se
         seed: Random seed of the bootstrap.
 
     Returns:
-        The table. If a line cannot be computed, it contains the others and the reason.
+        The table. A measure that is not defined is absent from its line, and the reasons say why.
     """
     found, reasons, cost = {}, [], ""
     try:
-        lines = _judge(rows, np.ones(len(rows.risk), bool), repeats, seed)
-        # cross_dataset_scores sorts the datasets, and appends the combined rows.
-        count = len(block.datasets)
-        merged = [replace(line, name=TOGETHER[line.name]) for line in lines[count:]]
-        found = {line.name: line for line in [*lines[:count], *merged]}
-        if count > 1:
-            cost = _cost_of_merging(rows, repeats, seed)
+        judged = cross_dataset_scores(
+            rows.y_true,
+            rows.risk,
+            rows.dataset.astype(str),
+            rows.patient,
+            repeats=repeats,
+            seed=seed,
+        )
     except ValueError as error:
         reasons.append(str(error))
-        for name in block.datasets:
-            try:
-                (found[name],) = _judge(rows, rows.dataset == name, repeats, seed)
-            except ValueError as error:
-                reasons.append(str(error))
-    reasons += [
-        f"{name}: no AUROC of the event, because all of its patients have it"
-        for name, line in found.items()
-        if "auroc" not in line.scores
-    ]
+    else:
+        # cross_dataset_scores sorts the datasets, and appends the combined rows.
+        count = len(block.datasets)
+        for i, row in enumerate(judged):
+            name = row.data if i < count else TOGETHER[row.data]
+            found[name] = _line(name, row)
+            if row.note:
+                reasons.append(f"{name}: {row.note}")
+        if count > 1:
+            with contextlib.suppress(ValueError):  # The reason is that of one of the lines.
+                cost = _cost_of_merging(rows, repeats, seed)
     names = block.datasets + (list(TOGETHER.values()) if len(block.datasets) > 1 else [])
     lines = [found.get(name) or _size(name, rows) for name in names]
-    return Table(block.title, unit, lines, list(dict.fromkeys(reasons)), cost)
+    return Table(block.title, unit, lines, reasons, cost)
 
 
-def _judge(rows: Scores, chosen: np.ndarray, repeats: int, seed: int) -> list[Line]:
-    judged = cross_dataset_scores(
-        rows.y_true[chosen],
-        rows.risk[chosen],
-        rows.dataset[chosen].astype(str),
-        rows.patient[chosen],
-        repeats=repeats,
-        seed=seed,
-    )
-    return [
-        Line(
-            row.data,
-            row.slides,
-            row.events,
-            {"harrell": row.c} | ({} if row.auroc is None else {"auroc": row.auroc}),
-        )
-        for row in judged
-    ]
+def _line(name: str, row: DatasetScores) -> Line:
+    measures = {"harrell": row.c, "auroc": row.auroc}
+    defined = {key: score for key, score in measures.items() if score is not None}
+    return Line(name, row.slides, row.events, defined)
 
 
 def _size(name: str, rows: Scores) -> Line:
@@ -189,7 +179,7 @@ def leading_table(
         line = lines[part.dataset]
         lines[part.dataset] = replace(line, scores=line.scores | scores)
         # If Harrell's C cannot be computed, its reason also holds for these measures.
-        if line.scores:
+        if "harrell" in line.scores:
             reasons += [f"{part.dataset}: {reason}" for reason in why]
     return replace(table, lines=list(lines.values()), reasons=list(dict.fromkeys(reasons)))
 

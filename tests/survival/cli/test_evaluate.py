@@ -62,10 +62,12 @@ def test_only_the_slides_to_evaluate_need_events(evaluate):
     assert "slides with event" in lines["data"]
     assert lines["A"].split()[1:3] == ["10", "3"] and lines["A"].count("(too few events)") == 2
     assert lines["merged"].split()[1:3] == ["20", "7"] and "too few" not in lines["merged"]
-    result = call((i == 4) | (i > 20))  # A cannot be evaluated, but risk scores are written
-    assert result.exit_code == 0 and "Warning: no C-index and AUROC: A: " in result.stderr, (
-        result.output
-    )
+    result = call((i == 4) | (i > 20))  # A cannot be evaluated
+    assert result.exit_code == 0, result.output
+    assert "Warning: slides of A: no C-index: no two patients can be compared" in result.stderr
+    lines = {line.split()[0]: line for line in result.stdout.splitlines() if line.strip()}
+    assert lines["A"].split() == ["A", "10", "0", "–", "–"]
+    assert all(lines[name].count("(too few events)") == 2 for name in ("B", "merged", "within"))
     (out / "evaluations" / ".0123456789abcdef.part.csv").write_text("left by a killed process")
     assert list(Run(out).evaluations) == ["cohort"]
     assert len(Run(out).evaluations["cohort"]) == 30
@@ -226,10 +228,15 @@ def test_scores_as_json_are_those_of_the_table(evaluate):
     merged = rows["merged"]
     shown = f"{merged['c_index']:.3f} ({merged['c_low']:.3f}–{merged['c_high']:.3f})"
     assert shown in table
-    unjudged = call((i == 4) | (i > 20), "--json")  # A cannot be evaluated
-    assert (
-        json.loads(unjudged.stdout)["scores"] is None and "no C-index and AUROC" in unjudged.stderr
-    )
+    partly = json.loads(call((i == 4) | (i > 20), "--json").stdout)  # A cannot be evaluated
+    rows = {row["data"]: row for row in partly["scores"]}
+    assert rows["A"]["c_index"] is None and rows["A"]["auroc"] is None
+    assert rows["A"]["note"].startswith("no C-index: no two patients can be compared")
+    for name in ("B", "merged", "standardized", "within"):
+        assert rows[name]["c_index"] >= 0 and rows[name]["auroc"] >= 0 and not rows[name]["note"]
+    unjudged = call(np.ones(30, bool), "--json", time=1.0)  # all events at one time
+    assert json.loads(unjudged.stdout)["scores"] is None
+    assert "Warning: no C-index and AUROC of slides: A: no C-index: " in unjudged.stderr
 
 
 def test_images_of_another_scale_are_evaluated_with_a_warning_and_a_note(evaluate, tmp_path):

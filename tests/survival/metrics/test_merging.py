@@ -97,18 +97,46 @@ def test_the_table_shows_the_cost_of_merging_naively():
 ENDS = ("low", "high")
 
 
-def test_the_table_of_one_dataset_and_a_dataset_that_cannot_be_evaluated():
+def test_the_table_of_one_dataset_has_one_row():
     y, risk, dataset = two_scanners()
     only = dataset == "A"
     table = cross_dataset_table(y[only], risk[only], dataset[only], repeats=5)
     assert table["data"].tolist() == ["A"]
     again = cross_dataset_table(y[only], risk[only], dataset[only], repeats=5)
     assert again.equals(table)
-    y[dataset == "B", 1] = 0
-    with pytest.raises(ValueError, match="^B: no two patients can be compared"):
-        cross_dataset_table(y, risk, dataset, repeats=5)
     with pytest.raises(ValueError, match=r"dataset must have shape \(150,\)"):
         within_dataset_c(y, risk, ["A"])
+
+
+def test_a_dataset_that_cannot_be_evaluated_leaves_the_other_rows_as_they_are():
+    y, risk, dataset = two_scanners()
+    before = cross_dataset_table(y, risk, dataset, repeats=5).set_index("data")
+    assert (before["note"] == "").all()
+    y[dataset == "B", 1] = 0
+    table = cross_dataset_table(y, risk, dataset, repeats=5).set_index("data")
+    assert table.index.tolist() == ["A", "B", "merged", "standardized", "within"]
+    assert table.loc["A"].equals(before.loc["A"])
+    assert table.loc["B"].drop(["slides", "events", "note"]).isna().all()
+    assert table.loc["B", ["slides", "events"]].tolist() == [50, 0]
+    assert "no C-index: no two patients can be compared" in table.loc["B", "note"]
+    assert "no AUROC: an AUROC needs rows with and without the event" in table.loc["B", "note"]
+    others = table.drop("B")
+    assert others.notna().all(axis=None) and (others["note"] == "").all()
+    # Only A has pairs within a dataset; with B, pairs of A's events with B's patients count.
+    assert table.loc["within", "c_index"] == table.loc["A", "c_index"]
+    assert table.loc["merged", "c_index"] == harrell_c(y, risk) != table.loc["A", "c_index"]
+
+
+def test_an_auroc_remains_where_no_two_patients_can_be_compared():
+    y = np.array([[1.0, 0], [2, 0], [3, 1], [3, 1]])  # both events at the end
+    (row,) = cross_dataset_scores(y, [0, 1, 2, 3], ["A"] * 4)
+    assert row.c is None and row.auroc.value == 1 and row.note.startswith("no C-index: no two")
+
+
+def test_a_table_without_any_defined_value_is_an_error_that_names_each_dataset():
+    y = np.array([[1.0, 0], [2, 0], [3, 0]])
+    with pytest.raises(ValueError, match="^A: no C-index: no two .*; B: no C-index: no two"):
+        cross_dataset_table(y, [0, 1, 2], ["A", "B", "B"])
 
 
 def test_without_censoring_only_the_auroc_of_that_dataset_is_missing():

@@ -74,7 +74,14 @@ def test_a_dataset_without_events_does_not_affect_the_other_rows():
     assert not scores["B"] and scores["A"].keys() == {"uno", "timed", "harrell", "auroc"}
     assert scores["A"]["uno"].value > 0.6 and scores["A"]["timed"].value > 0.6
     # The reason is given once.
-    assert sum(reason.startswith("B: ") for reason in table.reasons) == 1
+    (reason,) = table.reasons
+    assert reason.startswith("B: no C-index: no two patients can be compared")
+    # Also the rows of both datasets together, and what merging costs.
+    patients = score_rows(block)["mean"]
+    for way in TOGETHER.values():
+        assert scores[way].keys() == {"harrell", "auroc"}
+    assert scores[TOGETHER["merged"]]["harrell"].value == harrell_c(patients.y_true, patients.risk)
+    assert "Harrell's C of pairs within datasets minus" in table.cost
     assert [line.events for line in table.lines if line.name == "B"] == [0]
     said = finding(table, block.datasets)
     assert "is better than chance on A (Uno's C" in said and "cannot be evaluated on B" in said

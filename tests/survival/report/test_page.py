@@ -106,7 +106,7 @@ def test_a_run_with_little_to_report(tmp_path, make_run, slides, canvas):
     out, done = tmp_path / "report.html", []
     write_report([run], out, repeats=5, progress=lambda *step: done.append(step))
     page = Page(out)
-    assert "cannot be computed: A: no two patients can be compared" in page.text
+    assert "cannot be computed: A: no C-index: no two patients can be compared" in page.text
     assert "cannot be evaluated on A (see below)" in page.text
     assert "No saliency maps" in page.text and "its image cannot be read" in page.text
     assert any("the run has no validation split" in image["alt"] for image in page.images)

@@ -19,6 +19,8 @@ MANIFEST = "manifest.csv"
 NOTES = "survival"
 # Columns with settings of single slides for the preprocessing.
 OF_SLIDES = ("downsample", "mpp", "slide_mpp")
+# Rows of an evaluation of several datasets, after one row for each dataset.
+COMBINED = ("merged", "standardized", "within")
 # How similar an unknown column name must be to a known one to be reported as a possible typo.
 _SIMILAR = 0.75
 # A whole number that a spreadsheet or pandas has made a decimal one.
@@ -133,6 +135,20 @@ def _refuse_two_for_one(found: dict[str, str], where: str) -> None:
             raise ValueError(
                 f"slides {shown(owner)} and {shown(slide)} are both the file {file} in {where}"
             )
+
+
+def refuse_reserved(datasets: Iterable[str], reserved: Sequence[str] = COMBINED) -> None:
+    """Refuse several datasets of which one has the name of a row for all of them.
+
+    Raises:
+        ValueError: There is such a dataset.
+    """
+    names = set(datasets)
+    if len(names) > 1 and (taken := sorted(names & set(reserved))):
+        raise ValueError(
+            f"a dataset is called {taken[0]!r}, which is also the name of a result of all datasets "
+            "together: rename it in the column dataset"
+        )
 
 
 def look_alikes(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from resbuilder.common.words import count, some
-from survival.names import OF_SLIDES, find_files
+from survival.names import COMBINED, OF_SLIDES, find_files
 from survival.targets import entry_fits
 
 SPLITS = ("train", "validation", "test")
@@ -249,6 +249,11 @@ def _names(table: pd.DataFrame, found: Problems) -> None:
     for column in [c for c in ("slide", "patient", "dataset") if c in table]:
         for row, cell in table.loc[table[column].map(is_missing), column].items():
             _missing(found, row, column, cell)
+    datasets = table["dataset"].map(str) if "dataset" in table else pd.Series(dtype=object)
+    if datasets.nunique() > 1:
+        for row, name in datasets[datasets.isin(COMBINED)].items():
+            text = f"dataset {name!r} has the name of a result of all datasets together: rename it"
+            found.add(row, text)
     first: dict = {}
     for row, slide in table["slide"].items():
         if not is_missing(slide) and first.setdefault(slide, row) != row:

@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike
 from survival.metrics.arrays import follow_up, labels, scores
 from survival.metrics.bootstrap import Interval, event_interval
 from survival.metrics.concordance import PairCounts, auroc, count_pairs, harrell_c
+from survival.names import COMBINED, refuse_reserved
+
+MERGED, STANDARDIZED, WITHIN = COMBINED
 
 
 def standardize_per_dataset(risk: ArrayLike, dataset: ArrayLike) -> np.ndarray:
@@ -157,7 +160,8 @@ def cross_dataset_scores(
         dataset that cannot be evaluated leaves the other rows as they are.
 
     Raises:
-        ValueError: Neither measure is defined in any of the rows, or the arrays do not match.
+        ValueError: Neither measure is defined in any of the rows; the arrays do not match; or one
+            of several datasets is called merged, standardized or within.
     """
     if repeats < 1:
         raise ValueError(f"repeats must be at least 1, not {repeats}")
@@ -184,13 +188,14 @@ def cross_dataset_scores(
         return DatasetScores(name, *sizes, found, areas, "; ".join(missing))
 
     names = np.unique(dataset)
+    refuse_reserved(map(str, names))
     rows = [judged(str(name), harrell_c, auroc, dataset == name) for name in names]
     if len(names) > 1:
         everything = np.ones(n, bool)
         rows += [
-            judged("merged", harrell_c, auroc, everything),
-            judged("standardized", merged_c, merged_auroc, everything, dataset),
-            judged("within", within_dataset_c, within_dataset_auroc, everything, dataset),
+            judged(MERGED, harrell_c, auroc, everything),
+            judged(STANDARDIZED, merged_c, merged_auroc, everything, dataset),
+            judged(WITHIN, within_dataset_c, within_dataset_auroc, everything, dataset),
         ]
     if all(row.c is None and row.auroc is None for row in rows):
         raise ValueError("; ".join(f"{row.data}: {row.note}" for row in rows[: len(names)]))

@@ -18,7 +18,9 @@ from survival.metrics import (
     within_dataset_c,
 )
 from survival.metrics.merging import DatasetScores
+from survival.names import refuse_reserved
 from survival.report.blocks import Block, Scores
+from survival.run import EVALUATIONS
 
 TOGETHER = {
     "merged": "merged, scores unchanged",
@@ -68,6 +70,21 @@ class Table:
     lines: list[Line]
     reasons: list[str] = field(default_factory=list)
     cost: str = ""
+
+
+def refuse_names(block: Block) -> None:
+    """Refuse a dataset with the name of a line for all datasets together.
+
+    Raises:
+        ValueError: There are several datasets, and one has such a name.
+    """
+    try:
+        refuse_reserved(block.datasets, [*TOGETHER, *TOGETHER.values()])
+    except ValueError as error:
+        raise ValueError(
+            f"{block.title}: {error} of the manifest, and of predictions.csv or "
+            f"{EVALUATIONS}/NAME.csv in the run folder"
+        ) from None
 
 
 def score_rows(block: Block) -> dict[str, Scores]:

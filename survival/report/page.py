@@ -24,6 +24,7 @@ from survival.report.discrimination import (
     Table,
     discrimination_table,
     leading_table,
+    refuse_names,
     score_rows,
 )
 from survival.report.distributions import distribution_picture
@@ -66,7 +67,8 @@ def write_report(
 
     Raises:
         ValueError: A number is out of range, a folder does not contain a finished training, runs
-            cannot be evaluated together, or their time unit differs from ``time_unit``.
+            cannot be evaluated together, a dataset has the name of a line of the tables, or their
+            time unit differs from ``time_unit``.
     """
     if horizon is not None:
         horizon = numbers.number("horizon", horizon, "a number > 0", lambda v: v > 0)
@@ -79,6 +81,8 @@ def write_report(
         raise ValueError(f"the runs have times in {stated_unit}, not in {time_unit}")
     unit = stated_unit or time_unit
     blocks = make_blocks(runs)
+    for block in blocks:
+        refuse_names(block)
     if horizon is None:
         parts = [part for block in blocks for part in block.parts]
         horizon = _within_follow_up(_median_follow_up(runs.values()), parts)

@@ -239,6 +239,13 @@ def test_scores_as_json_are_those_of_the_table(evaluate):
     assert "Warning: no C-index and AUROC of slides: A: no C-index: " in unjudged.stderr
 
 
+def test_a_dataset_with_the_name_of_a_combined_row_is_refused_before_the_scores(evaluate):
+    call, out = evaluate
+    result = call(np.arange(30) % 3 == 0, dataset=np.where(np.arange(30) % 2, "A", "within"))
+    assert result.exit_code == 2 and "dataset 'within' has the name of a result" in result.stderr
+    assert not (out / "evaluations").exists()
+
+
 def test_images_of_another_scale_are_evaluated_with_a_warning_and_a_note(evaluate, tmp_path):
     call, out = evaluate
     write_settings(out, {"time_column": "time", "event_column": "event", "microns_per_pixel": 16.0})

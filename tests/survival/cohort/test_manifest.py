@@ -235,6 +235,17 @@ def test_a_cause_is_reported_in_one_line(tmp_path):
     assert problem.endswith("also in row 3, 4, 5, 6, 7 and 4 more")
 
 
+@pytest.mark.parametrize("name", ["merged", "standardized", "within"])
+def test_a_dataset_must_not_have_the_name_of_a_result_of_all_datasets(tmp_path, name):
+    header = "slide,patient,time,event,dataset\n"
+    path = write(tmp_path, f"{header}a.svs,P,1,1,A\nb.svs,Q,2,0,{name}\nc.svs,R,3,1,{name}\n")
+    (problem,) = problems_of(path)
+    assert problem.startswith(f"row 3: dataset '{name}' has the name of a result of all datasets")
+    assert problem.endswith("rename it; also in row 4")
+    alone = write(tmp_path, f"{header}a.svs,P,1,1,{name}\n")  # which has no such result
+    assert Cohort.read(alone).dataset.tolist() == [name]
+
+
 def test_slides_in_sub_folders_are_found_by_a_name_that_occurs_once(tmp_path):
     for folder in ("u1", "u2"):
         (tmp_path / "slides" / folder).mkdir(parents=True)

@@ -139,6 +139,15 @@ def test_a_table_without_any_defined_value_is_an_error_that_names_each_dataset()
         cross_dataset_table(y, [0, 1, 2], ["A", "B", "B"])
 
 
+def test_a_dataset_with_the_name_of_a_combined_row_is_refused_among_others():
+    y, risk, dataset = two_scanners(n=40)
+    for name in ("merged", "standardized", "within"):
+        with pytest.raises(ValueError, match=f"a dataset is called '{name}', .*: rename it"):
+            cross_dataset_table(y, risk, np.where(dataset == "A", name, "B"))
+    (row,) = cross_dataset_scores(y, risk, ["merged"] * 40, repeats=5)
+    assert row.data == "merged"
+
+
 def test_without_censoring_only_the_auroc_of_that_dataset_is_missing():
     y, risk, dataset = two_scanners()
     y[dataset == "B", 1] = 1

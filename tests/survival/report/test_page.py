@@ -198,6 +198,18 @@ def test_bad_usage_is_one_line_and_exit_status_2(tmp_path, make_run, slides):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["report.html", "runs"]
 
 
+def test_a_dataset_with_the_name_of_a_line_of_all_datasets_is_refused(tmp_path, make_run, slides):
+    out = tmp_path / "report.html"
+    for i, name in enumerate(("merged", "only pairs within one dataset")):
+        run = make_run(f"run{i}", slides("A"), {"other": slides(name, 60, split=False)})
+        said = refused(run, "--out", out)
+        assert f"a dataset is called '{name}'" in said and "rename it in the column" in said
+        assert "evaluations/NAME.csv in the run folder" in said
+    alone = make_run("alone", slides("merged"))
+    assert call(alone, "--out", out, "--repeats", 2).exit_code == 0
+    assert not Page(out).text.count("merged, scores unchanged")
+
+
 def test_without_a_training_split_the_horizon_must_be_given(tmp_path, make_run, slides):
     table, out = slides("A"), tmp_path / "report.html"
     run = make_run("a", table[table["split"] == "validation"])

@@ -77,9 +77,25 @@ class Clones:
             if known == config:
                 return clone
         name = f"{layer.name}_{len(clones) + 1}" if clones else layer.name
-        clone = type(layer).from_config(config | {"name": name})
+        clone = _from_config(layer, config | {"name": name})
         clones.append((config, clone))
         return clone
+
+
+def _from_config(layer: keras.layers.Layer, config: dict) -> keras.layers.Layer:
+    """Return a layer with a configuration and, if it is a function, the layer's own activation.
+
+    A configuration has only the name of a function. Another one of Keras may have the same name.
+    """
+    own = getattr(layer, "activation", None)
+    of_keras = type(layer).__init__.__module__.startswith("keras.")
+    if not (of_keras and "activation" in config and callable(own)) or isinstance(
+        own, keras.layers.Layer
+    ):
+        return type(layer).from_config(config)
+    clone = type(layer).from_config(config | {"activation": "linear"})
+    clone.activation = own
+    return clone
 
 
 def _width_name(config: dict, step: LayerCall) -> str:

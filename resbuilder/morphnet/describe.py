@@ -29,6 +29,11 @@ def describe(node, shapes: list, outputs: list, on_image: bool) -> Iterator[tupl
         ValueError: If the effect of the call on channels is not supported.
     """
     cls = type(node.operation)
+    if isinstance(node.arguments.kwargs.get("mask"), keras.KerasTensor):
+        raise ValueError(
+            "it reads the mask of a Masking layer or of an Embedding with mask_zero=True, and "
+            "models with masks are not supported"
+        )
     if why := refusal(cls):
         raise ValueError(f"{why}; define your own rule with register_layer(cls, rule)")
     rule = rule_of(cls)
@@ -78,10 +83,16 @@ def _input(node, rule, shapes, outputs, last):
 
 def _kernel(node, rule, shapes, outputs, last):
     layer = node.operation
+    if not isinstance(layer, keras.layers.Layer):
+        raise ValueError(
+            "its kernel is not a weight of a layer, so it can be neither counted nor pruned; use a "
+            "layer of Keras"
+        )
     _check_weights(layer)
     if getattr(layer, "data_format", None) == "channels_first":
         raise ValueError("channels must be on the last axis")
-    size = tuple(getattr(layer, "kernel_size", ()))
+    kernel = layer.depthwise_kernel if rule.kind == "separable" else layer.kernel
+    size = tuple(kernel.shape[:-2])
     groups = getattr(layer, "groups", 1)
     mixes = not _is_elementwise(getattr(layer, "activation", None), outputs[0][-1])
     common = dict(rule=rule, kernel="kernel", kernel_size=size, mixes=mixes)
@@ -145,6 +156,11 @@ def _keep(node, rule, shapes, outputs, last):
         raise ValueError("channels must be on the last axis")
     if _has_weights(getattr(layer, "activation", None)):
         _check_weights(layer)
+    if not isinstance(layer, keras.layers.Layer) and any(map(per_channel, vars(layer).values())):
+        raise ValueError(
+            "it holds an array with one value for each channel; use an operation that takes it as "
+            "an argument, such as keras.ops.minimum"
+        )
     channels, kind = outputs[0][-1], rule.kind
     widths = [shape[-1] for shape in shapes]
     if kind == "mix" and hasattr(layer, "axis"):
@@ -284,9 +300,15 @@ def _is_elementwise(function: Any, channels: int) -> bool:
     if function is None or channels < 2:
         return True
     x = np.random.default_rng(0).normal(size=(2, 3, 3, channels)).astype("float32")
-    changed = x.copy()
-    changed[..., 0] += 1
-    before, after = (ops.convert_to_numpy(function(ops.convert_to_tensor(v))) for v in (x, changed))
+
+    def result(change: float) -> np.ndarray:
+        changed = x.copy()
+        changed[..., 0] += change
+        return ops.convert_to_numpy(function(ops.convert_to_tensor(changed)))
+
+    before = result(0)
     if before.shape != x.shape:
         raise ValueError(f"its activation turns {channels} channels into {before.shape[-1]}")
-    return bool(np.allclose(before[..., 1:], after[..., 1:], atol=1e-6))
+    # A large change, too: the function may depend on the largest or smallest channel only.
+    changed = (result(change) for change in (1, 100, -100))
+    return all(np.allclose(before[..., 1:], after[..., 1:], atol=1e-6) for after in changed)

@@ -40,9 +40,8 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
     def value(step: LayerCall) -> np.ndarray:
         kernel = kernel_of(step).astype("float64")
         norm = np.sqrt(np.square(kernel).reshape(-1, kernel.shape[-1]).sum(axis=0))
-        readers = graph.readers(step)
-        if len(readers) == 1 and readers[0].normalizes:
-            layer = readers[0].layer
+        if (reader := _normalization(graph, step)) is not None:
+            layer = reader.layer
             if layer.gamma is not None:
                 norm = norm * np.abs(ops.convert_to_numpy(layer.gamma))
             if isinstance(layer, keras.layers.BatchNormalization):
@@ -51,6 +50,17 @@ def magnitudes(graph: ChannelGraph) -> np.ndarray:
         return norm
 
     return _root_mean_square(graph, [(step, value(step)) for step in graph.producers()])
+
+
+def _normalization(graph: ChannelGraph, step: LayerCall) -> LayerCall | None:
+    """Return the normalization that alone reads a step's output, perhaps after activations."""
+    while len(readers := graph.readers(step)) == 1:
+        step = readers[0]
+        if step.normalizes:
+            return step
+        if step.kind != "keep" or len(step.inputs) != 1:
+            return None
+    return None
 
 
 def gammas(graph: ChannelGraph) -> np.ndarray:

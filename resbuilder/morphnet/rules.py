@@ -21,7 +21,7 @@ PRODUCERS = ("conv", "conv_transpose", "dense")
 KERNELS = (*PRODUCERS, "depthwise", "separable")
 
 
-# What a subclass of a layer with a kernel overrides if it computes something else.
+# What a subclass of a layer overrides if it computes something else.
 _COMPUTES = {"call", "convolution_op", "kernel"}
 
 
@@ -84,14 +84,14 @@ def register_layer(cls: type[keras.Operation], rule: str | ChannelRule) -> None:
 def rule_of(cls: type) -> ChannelRule | None:
     """Return the rule of a class, or None.
 
-    A subclass of a convolution or dense layer has no rule if it computes something else.
+    A subclass of a layer of Keras has no rule if it computes something else.
     """
     changed = False
     for base in cls.__mro__:
         if base in _REGISTERED:
             return _REGISTERED[base]
         if (rule := _RULES.get(_keras_name(base))) is not None:
-            return None if changed and rule.kind in KERNELS else rule
+            return None if changed else rule
         changed = changed or not _COMPUTES.isdisjoint(vars(base))
     return None
 
@@ -121,6 +121,14 @@ def _keras_name(cls: type) -> str:
 
 def _reshaped(config: dict, inputs: Map, outputs: Map) -> dict:
     return config | {"target_shape": (*config["target_shape"][:-1], len(outputs))}
+
+
+def _noise(config: dict, inputs: Map, outputs: Map) -> dict:
+    """Change the shape of a dropout's noise, if it has one value for each channel."""
+    shape = config.get("noise_shape")
+    if shape is None or shape[-1] in (None, 1):
+        return config
+    return config | {"noise_shape": (*shape[:-1], len(outputs))}
 
 
 def _filtered(config: dict, inputs: Map, outputs: Map) -> dict:
@@ -189,6 +197,7 @@ _KEEP = _SPATIAL | {
 }
 _RULES: dict[str, ChannelRule] = dict.fromkeys(_KEEP, ChannelRule("keep")) | {
     "InputLayer": ChannelRule("input"),
+    "Dropout": ChannelRule("keep", _noise),
     "Conv": ChannelRule("conv", _filtered),
     "ConvTranspose": ChannelRule(
         "conv_transpose", _filtered, {"kernel": {-2: "outputs", -1: "inputs"}}

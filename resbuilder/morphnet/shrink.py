@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from resbuilder.common.words import count, some
 from resbuilder.morphnet.causes import causes
 from resbuilder.morphnet.change import output_change
 from resbuilder.morphnet.graph import ChannelGraph
@@ -78,8 +79,8 @@ def dead_ids(graph: ChannelGraph, alive: Mapping[str, np.ndarray]) -> np.ndarray
     """Return the ids of channels that are not alive according to masks, a bool array (size,).
 
     Raises:
-        ValueError: If a name is unknown, a mask does not match its layer, or two masks contradict
-            each other.
+        ValueError: If a name is unknown, a mask does not match its layer, two masks contradict each
+            other, or a channel cannot be removed without a change of the outputs.
     """
     producers = {step.name: step for step in graph.producers()}
     dead, living = np.zeros(graph.size, bool), np.zeros(graph.size, bool)
@@ -104,4 +105,14 @@ def dead_ids(graph: ChannelGraph, alive: Mapping[str, np.ndarray]) -> np.ndarray
                 f"the mask of {name!r} contradicts that of a layer with which it shares channels "
                 "(their outputs are added, or they are groups): both must keep the same channels"
             )
+        for of, why in (
+            (graph.mixed, "a later layer combines, as a layer normalization or a softmax does"),
+            (graph.fixed, "are outputs of the model, or whose number is given from outside"),
+        ):
+            if (numbers := np.flatnonzero((dead & of)[ids])).size:
+                raise ValueError(
+                    f"the mask of {name!r} removes {count(len(numbers), 'channel')} "
+                    f"({some(map(str, numbers))}) that {why}: without them, the outputs would "
+                    "change. Keep them, or choose other widths with resize"
+                )
     return dead

@@ -35,12 +35,15 @@ def with_weights(
     pairs = list(paired_weights(result, model, layer_maps(graph, list(maps)), biased))
     for new, old, axes in pairs:
         copy_by_channel(new, old, axes)
+        if new.trainable != old.trainable:  # A single weight may be frozen, such as a γ.
+            new.trainable = old.trainable
     for _, layer in named_layers(result):
         # A Normalization layer computes with values derived from its weights.
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()
     if getattr(model, "compiled", False):
         _compile_as(result, model)
+        _exclude_as(result.optimizer, model.optimizer, pairs)
         copy_slots(result.optimizer, result, model.optimizer, model, pairs)
     return result
 
@@ -59,14 +62,27 @@ def _freeze_like(new: keras.Model, old: keras.Model) -> None:
             layer.trainable = before.trainable
 
 
+def _exclude_as(new: Any, old: Any, pairs: Sequence[tuple]) -> None:
+    """Exclude from weight decay what the old optimizer excludes.
+
+    Keras does not store this in the configuration, and accepts it only for an optimizer that is
+    not built yet.
+    """
+    new, old = (getattr(o, "inner_optimizer", o) for o in (new, old))
+    if not hasattr(old, "_exclude_from_weight_decay"):
+        return
+    excluded = {new._var_key(n) for n, o, _ in pairs if not old._use_weight_decay(o)}
+    new._exclude_from_weight_decay = excluded
+    new._exclude_from_weight_decay_pattern = old._exclude_from_weight_decay_pattern
+    new._exclude_from_weight_decay_cache = {}
+
+
 def _compile_as(result: keras.Model, model: keras.Model) -> None:
     """Compile a rebuilt model like the old one, and warn about what cannot be copied."""
-    try:
+    cls = type(model)
+    own_compile = not _of_keras(cls.compile)
+    if own_compile and not _of_keras(cls.compile_from_config):
         result.compile_from_config(model.get_compile_config())
-    except (TypeError, ValueError):
-        # A custom loss or metric is not registered with Keras.
-        pass
-    if getattr(result, "optimizer", None) is not None:
         return
     # The objects that the model was compiled with; a custom compile method may not record them.
     record = getattr(getattr(model, "_compile_config", None), "config", {})
@@ -81,10 +97,26 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
     optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
     try:
         result.compile(optimizer, loss=model.loss, **kept)
-    except (TypeError, ValueError):
+    except Exception as error:
         # A custom compile method has other arguments.
+        if not own_compile:
+            raise
         dropped = [*dropped, *kept]
-        result.compile(optimizer, loss=model.loss)
+        try:
+            result.compile(optimizer, loss=model.loss)
+        except Exception:
+            raise ValueError(
+                f"the new model cannot be compiled, because {cls.__name__} has its own compile(): "
+                f"{error}. Define get_compile_config() and compile_from_config(), or give a model "
+                "that is not compiled, and compile the new one"
+            ) from error
+    if own_compile:
+        warnings.warn(
+            f"{cls.__name__} has its own compile(): arguments that Keras does not know have their "
+            "defaults in the new model. Compile it again, or define get_compile_config() and "
+            "compile_from_config()",
+            stacklevel=2,
+        )
     if dropped:
         warnings.warn(
             f"the new model is compiled without {', '.join(sorted(dropped))}, which cannot be "
@@ -92,6 +124,10 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
             "keras.saving.register_keras_serializable, or compile the new model again",
             stacklevel=2,
         )
+
+
+def _of_keras(method: Any) -> bool:
+    return method.__module__.startswith("keras.")
 
 
 def _own_metric(metric: Any) -> Any:

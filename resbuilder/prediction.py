@@ -101,9 +101,9 @@ class Predictor:
         """
         if self.reading is None:
             raise ValueError(
-                f"{self._path} was trained on arrays of shape {self.input_shape}, not on 8-bit "
-                "pixels, so it cannot classify image files; use Predictor.probabilities() in "
-                "Python with arrays"
+                f"{self._path} cannot classify image files, which have 1 or 3 channels of 8-bit "
+                f"pixels: it was trained on other arrays, of shape {self.input_shape}; use "
+                "Predictor.probabilities() in Python with arrays"
             )
         given = [photos] if isinstance(photos, str | Path) else photos
         return self._predicted(find_pictures(given)[0], unreadable)

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from resbuilder.common.files import write_json
+from resbuilder.common.words import some
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
@@ -20,6 +21,7 @@ from resbuilder.datasets.folder import read_unseen
 from resbuilder.datasets.layout import composed
 from resbuilder.model import image_shape, load_network
 from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
+from resbuilder.pixel_range import check_range
 from resbuilder.progress import SearchProgress, notice
 from resbuilder.run import (
     BEST_MODEL,
@@ -89,7 +91,7 @@ def train(
     if flops is not None and not (isinstance(flops, Real) and 0 < flops < math.inf):
         raise ValueError(f"flops must be a positive number of FLOPs, got {flops!r}")
     require_tensorboard(config)
-    place_of(out, overwrite)
+    place_of(out, overwrite, config)
     config = with_image_size(config.resolved(), flops, notice)
     data = TrainingData.load(config)
     architecture = start_architecture(config, data.dataset)
@@ -216,12 +218,13 @@ def evaluate_single(
     else:
         images = _of_dataset(path, settings, part, dataset is not None)
     shape, classes = image_shape(model), len(images.class_names)
+    _check_classes(path, images)
     if (shape, model.output_shape[1:]) != (images.shape, (classes,)):
         raise ValueError(
             f"the model takes images of shape {shape} and returns {model.output_shape[1:]} logits, "
             f"but {images.name} has images of shape {images.shape} and {classes} classes"
         )
-    _check_classes(path, images)
+    check_range(model, images.range, images.name)
     model.compile(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy"), BalancedAccuracy(classes)],
@@ -246,6 +249,7 @@ class _Images:
         class_names: Names of the classes.
         shape: Height, width and channels of an image.
         count: Number of images.
+        range: Lowest and highest pixel.
         batches: The images and their labels.
     """
 
@@ -254,6 +258,7 @@ class _Images:
     class_names: tuple[str, ...]
     shape: tuple[int, ...]
     count: int
+    range: tuple[float, float]
     batches: Batches
 
 
@@ -277,6 +282,7 @@ def _of_folder(path: Path, settings: dict) -> _Images:
         found.classes,
         found.x.shape[1:],
         len(found.y),
+        (float(found.x.min()), float(found.x.max())),
         Batches(found.x, found.y, batch_size=BATCH),
     )
 
@@ -299,6 +305,7 @@ def _of_dataset(path: Path, settings: dict, part: str, other: bool) -> _Images:
         d.class_names,
         d.input_shape,
         len(d.y_test) if part == "test" else len(getattr(data.split, part)),
+        (float(d.x_test.min()), float(d.x_test.max())),
         data.batches(part, BATCH),
     )
 
@@ -326,6 +333,12 @@ def _check_classes(path: Path, images: _Images) -> None:
             stacklevel=3,
         )
         return
+    if len(card.classes) != len(images.class_names):
+        odd = sorted(set(map(composed, card.classes)) ^ set(images.class_names))
+        raise ValueError(
+            f"the network {path} and {images.name} must have the same classes, but only one of "
+            f"them has {some(odd)}"
+        )
     for output, (ours, theirs) in enumerate(zip(card.classes, images.class_names, strict=True)):
         if composed(ours) != theirs:
             raise ValueError(

@@ -60,9 +60,10 @@ def with_image_size(config: Config, flops: float | None, say: Say) -> Config:
     if set(found) == {(height, width)}:
         how = "all of this size"
     else:
-        low, high = ("×".join(map(str, end)) for end in (min(found), max(found)))
+        sides = [(min(side), max(side)) for side in zip(*found, strict=True)]
+        high, wide = (f"{a}" if a == b else f"{a} to {b}" for a, b in sides)
         done = {"stretch": "stretched", "crop": "cropped", "letterbox": "padded with black bars"}
-        how = f"of sizes from {low} to {high} (height × width), {done[config.fit]}"
+        how = f"of height {high} and width {wide}, {done[config.fit]}"
     say(f"images: {height}×{width} pixels, {len(found)} {how}")
     return config
 

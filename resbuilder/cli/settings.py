@@ -101,6 +101,12 @@ def merged_settings(
     """
     settings = read_settings(config_file) if config_file else {}
     if {"format", "kind"} <= settings.keys():  # What a run folder has besides its settings.
+        command = click.get_current_context().command.name
+        if settings["kind"] != command:
+            raise ValueError(
+                f"{config_file} has the settings of a `resbuilder {settings['kind']}`, not of a "
+                f"`resbuilder {command}`: give the file of another run"
+            )
         settings = {k: v for k, v in settings.items() if k not in ("format", "kind")}
     for name in settings.keys() & set(beyond):
         assert config_file

@@ -1,11 +1,13 @@
 """The common format of all datasets, and the checks that each dataset must pass."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from resbuilder.common.words import some
 from resbuilder.datasets.data_record import UNUSED, DataRecord
 from resbuilder.datasets.folder import FolderFiles
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, composed
@@ -71,6 +73,7 @@ class Dataset:
             raise ValueError(f"scaling must be one of {SCALINGS}, got {scaling!r}")
         train, train_labels = _part(x_train, y_train, name, "train")
         test, test_labels = _part(x_test, y_test, name, "test")
+        _check_ranges(train, test, name)
         if train.shape[1:] != test.shape[1:] or train.dtype != test.dtype:
             raise ValueError(
                 f"{name}: x_train has {train.dtype} images of shape {train.shape[1:]}, but x_test "
@@ -161,6 +164,18 @@ def _part(x: ArrayLike, y: ArrayLike, name: str, part: str) -> tuple[np.ndarray,
     return images, labels
 
 
+def _check_ranges(train: np.ndarray, test: np.ndarray, name: str) -> None:
+    """Check that pixels of both parts are from 0 to 1, or neither's."""
+    if train.dtype.kind != "f" or test.dtype.kind != "f":
+        return
+    small, large = sorted((float(train.max()), float(test.max())))
+    if 0 < small <= 1 and large > 20:
+        raise ValueError(
+            f"{name}: the pixels of x_train are up to {train.max():g}, those of x_test up to "
+            f"{test.max():g}; give both in the same units"
+        )
+
+
 def _classes(
     y_train: np.ndarray, y_test: np.ndarray, dataset: str, class_names: Sequence[str] | None
 ) -> tuple[str, ...]:
@@ -189,6 +204,12 @@ def _classes(
                 f"{dataset}: {part} has the label {labels.max()}, which is out of range; "
                 f"expected 0..{len(names) - 1} ({len(names)} classes)"
             )
+    if len(untrained := np.setdiff1d(np.arange(len(names)), present)):
+        warnings.warn(
+            f"{dataset}: y_train has no image of {some(names[label] for label in untrained)}; the "
+            "labels must begin at 0",
+            stacklevel=4,
+        )
     if len(unlearned := np.setdiff1d(y_test, present)):
         raise ValueError(
             f"{dataset}: y_test has images of the class {names[unlearned[0]]!r}, but y_train has "
@@ -206,7 +227,7 @@ def _images(array: np.ndarray, what: str) -> np.ndarray:
             f"{what} has shape {array.shape}; expected (n, height, width) or "
             "(n, height, width, channels) with at least one image"
         )
-    if array.shape[1] in (1, 3) and array.shape[3] > 6:
+    if array.shape[1] <= 4 and array.shape[3] > 6:
         raise ValueError(
             f"{what} has shape {array.shape}, which looks like channels first; expected "
             "(n, height, width, channels): move the axis with np.moveaxis(x, 1, -1)"

@@ -1,5 +1,6 @@
 """Find the image files in a folder, with their classes and parts."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from resbuilder.common.walking import is_broken, missing_target, unreadable, walk
+from resbuilder.common.words import some
 from resbuilder.datasets.reading import is_picture, large_images
 from resbuilder.variants import TEST, TRAIN, VALIDATION
 
@@ -21,6 +23,8 @@ _PART_NAMES = {
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
+#: Words in the name of a folder that is probably a part.
+_PART_WORDS = {*_PART_NAMES, "eval", "evaluation", "dev", "holdout", "pred", "predict"}
 
 
 class Found(NamedTuple):
@@ -130,6 +134,7 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
     parts: dict[str, Path] = {}
     named = [folder for folder in folders if folder.name.casefold() in _PART_NAMES]
     if len(named) < 2:
+        _refuse_unnamed_parts(path, folders)
         return {}
     listed = ", ".join(folder.name for folder in folders)
     for folder in named:
@@ -147,6 +152,24 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
             "validation and test; move the other folders elsewhere"
         )
     return parts
+
+
+def _refuse_unnamed_parts(path: Path, folders: list[Path]) -> None:
+    """Raise ValueError if folders are probably parts, although their names do not say so.
+
+    They are if one has a name such as ``seg_train`` or ``eval``, and it has the same sub-folders as
+    another one. Otherwise parts would be taken for classes.
+    """
+    inside = {folder: {sub.name for sub in _folders(folder)} for folder in folders}
+    for folder in folders:
+        alike = [f for f in folders if len(inside[f]) > 1 and inside[f] == inside[folder]]
+        words = set(re.split(r"[^a-z]+", folder.name.casefold()))
+        if len(alike) > 1 and folder in alike and words & _PART_WORDS:
+            raise ValueError(
+                f"{path} has {some(f.name for f in alike)}, which all have the folders "
+                f"{some(sorted(inside[folder]))}: they look like parts, not classes. Rename parts "
+                "to train, val and test, and move other folders elsewhere"
+            )
 
 
 def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[str]]:

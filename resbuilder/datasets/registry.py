@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -271,6 +272,12 @@ def _local(name: str, base: Path | None) -> Path | None:
     if name == "animals10":
         return next(filter(os.path.isdir, folders), None)
     if name in _KNOWN:
+        if _has_folders(Path(name)):
+            warnings.warn(
+                f"{name} is a dataset that resbuilder knows; for the folder {name} in the current "
+                f"folder, write {Path('.', name).absolute()}",
+                stacklevel=2,
+            )
         return None
     path = _path(name)
     if path.suffix == ".npz" and os.path.isfile(path):

@@ -120,7 +120,7 @@ def search(
     if not isinstance(config, SearchConfig):
         raise ValueError(f"a search takes a SearchConfig, got {type(config).__name__}")
     check_factory(callbacks, workers)
-    place_of(out, overwrite)
+    place_of(out, overwrite, config)
     config = config.resolved()
     require_tensorboard(config)
     if config.engine == "google":

@@ -24,7 +24,7 @@ from resbuilder.common.files import (
 )
 from resbuilder.common.replacing import check_place, strangers
 from resbuilder.config import SearchConfig, TrainConfig
-from resbuilder.datasets import DataRecord
+from resbuilder.datasets import DataRecord, folder_of
 from resbuilder.run.environment import environment, onednn, precision, read_environment
 from resbuilder.run.journal import Journal
 
@@ -220,12 +220,15 @@ class Run(RunFolder[C]):
                 path.unlink()
 
 
-def place_of(path: str | Path, overwrite: bool) -> tuple[Path, bool]:
+def place_of(
+    path: str | Path, overwrite: bool, config: SearchConfig | TrainConfig | None = None
+) -> tuple[Path, bool]:
     """Check that a run may be created, before the work for it begins.
 
     Args:
         path: The folder to create.
         overwrite: Whether an existing run folder may be replaced.
+        config: Settings of the run. If its data are a folder of images, the run must not be inside.
 
     Returns:
         The path, absolute, and whether there is a run to replace.
@@ -237,6 +240,12 @@ def place_of(path: str | Path, overwrite: bool) -> tuple[Path, bool]:
     if path in (here := Path.cwd(), *here.parents):
         raise ValueError(
             f"the run folder must not be the current folder or one that contains it, got {path}"
+        )
+    images = None if config is None else folder_of(config.dataset, config.data_dir)
+    if images is not None and images.resolve() in (path, *path.parents):
+        raise ValueError(
+            f"the run folder must not be in the folder of the images, {images}: it would be read "
+            f"as a class; got {path}"
         )
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return path, False

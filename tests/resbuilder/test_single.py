@@ -150,3 +150,44 @@ def test_a_model_file_of_a_run_is_evaluated_without_its_training_images(tmp_path
     shutil.copy(run / "models" / "best.keras", tmp_path / "mine.keras")
     with pytest.warns(UserWarning, match="does not say with which images the network was trained"):
         assert evaluate_single(tmp_path / "mine.keras", "test", photos)["images"] == 30
+
+
+def painted(folder, classes, size=8):
+    for label, name in enumerate(classes):
+        for number in range(10):
+            path = folder / name / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            color = (20 * number, 80 * label, 99)
+            Image.new("RGB", (size, size), color).save(path)
+    return folder
+
+
+def test_a_run_inside_the_folder_of_its_images_is_refused(tmp_path):
+    folder = painted(tmp_path / "animals", ("cat", "dog"))
+    config = TrainConfig(dataset=str(folder), epochs=1, width=2, start="rb-0net")
+    for out in (folder / "runs" / "mine", folder / "mine"):
+        with pytest.raises(ValueError, match="must not be in the folder of the images"):
+            train(config, out)
+    assert sorted(path.name for path in folder.iterdir()) == ["cat", "dog"]
+
+
+def test_other_images_must_have_the_classes_and_the_units_of_the_training(tmp_path):
+    x = np.random.default_rng(0).random((60, 8, 8, 3)).astype("float32")
+    y, names = np.arange(60) % 3, np.array(["air", "bird", "car"])
+
+    def saved(name, factor, kept=3):
+        rows, file = y < kept, tmp_path / f"{name}.npz"
+        parts = {"x_train": x[rows] * factor, "x_test": x[rows] * factor}
+        labels = {"y_train": y[rows], "y_test": y[rows], "class_names": names[:kept]}
+        np.savez(file, **parts, **labels)
+        return str(file)
+
+    config = TrainConfig(dataset=saved("mine", 1), epochs=1, width=2, start="rb-0net")
+    train(config, tmp_path / "run")
+    evaluate_single(tmp_path / "run", "test", dataset=saved("dark", 0.5))
+    with pytest.raises(ValueError, match="pixels of bright are between 0.* and 25.*same units"):
+        evaluate_single(tmp_path / "run", "test", dataset=saved("bright", 255))
+    with pytest.raises(
+        ValueError, match="must have the same classes, but only one of them has car"
+    ):
+        evaluate_single(tmp_path / "run", "test", dataset=saved("few", 1, kept=2))

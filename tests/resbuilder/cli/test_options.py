@@ -100,3 +100,11 @@ def test_a_value_reaches_its_setting(settings, option):
 def test_the_version_is_that_of_the_package(program):
     said = CliRunner().invoke(program, ["--version"]).stdout
     assert re.search(r"\d+\.\d+\.\d+", said)[0] == version("resbuilder")
+
+
+def test_a_file_with_the_settings_of_another_command_is_refused(tmp_path):
+    file = tmp_path / "config.json"
+    file.write_text('{"format": 1, "kind": "train", "dataset": "digits"}')
+    result = CliRunner().invoke(main, ["search", "--config", str(file), "--out", "x"])
+    assert result.exit_code == 2
+    assert "settings of a `resbuilder train`, not of a `resbuilder search`" in result.stderr

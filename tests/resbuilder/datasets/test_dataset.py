@@ -79,3 +79,27 @@ SIX = np.zeros((6, 4, 5, 3))
 def test_broken_arrays_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         Dataset(**arrays(**changes))
+
+
+def pixels(dtype="float32", size=(8, 8, 1)):
+    x = np.random.default_rng(0).random((12, *size)) * (255 if dtype == "uint8" else 1)
+    return x.astype(dtype), np.arange(12) % 3
+
+
+def test_pixels_of_the_two_parts_have_the_same_range():
+    x, y = pixels()
+    with pytest.raises(ValueError, match="x_train are up to .*, those of x_test up to 25"):
+        Dataset("mine", x, y, 255 * x, y, None)
+    Dataset("mine", 255 * x, y, 200 * x, y, None)
+
+
+def test_a_class_without_training_images_is_named():
+    x, y = pixels()
+    with pytest.warns(UserWarning, match="mine: y_train has no image of air; the labels must"):
+        Dataset("mine", x, y + 1, x, y + 1, class_names=["air", "car", "bird", "cat"])
+
+
+def test_channels_first_are_also_noticed_with_four_channels():
+    x, y = pixels("uint8", (4, 32, 32))
+    with pytest.raises(ValueError, match="looks like channels first"):
+        Dataset("mine", x, y, x, y, None)

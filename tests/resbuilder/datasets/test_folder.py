@@ -461,3 +461,24 @@ def test_headers_are_read_once_until_a_file_changes(tmp_path, monkeypatch):
     assert len(read) == 8
     paint(tmp_path / "pets" / "cat" / "00.png", (9, 9, 9), (80, 60))
     assert (60, 80) in image_sizes(tmp_path / "pets")
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "eval"), ("seg_train", "seg_test", "seg_pred"), ("learn", "valid_set")]
+)
+def test_parts_with_other_names_are_not_taken_for_classes(tmp_path, names):
+    for name in names[:2]:
+        for animal in ("cat", "dog"):
+            paint(tmp_path / name / animal / "0.png", "red")
+    for name in names[2:]:
+        paint(tmp_path / name / "0.png", "red")
+    with pytest.raises(ValueError, match="have the folders cat, dog: they look like parts"):
+        load(tmp_path)
+
+
+def test_classes_may_have_the_same_sub_folders(tmp_path):
+    for number in range(10):
+        for animal in ("cat", "dog"):
+            for side in ("left", "right"):
+                paint(tmp_path / animal / side / f"{number}.png", (number, len(side), len(animal)))
+    assert load(tmp_path).class_names == ("cat", "dog")

@@ -66,3 +66,10 @@ def test_image_size_is_for_folders_only(tmp_path):
     np.savez(tmp_path / "cells.npz", **arrays)
     with pytest.raises(ValueError, match="image_size is for folders of images, but cells is"):
         load("cells", tmp_path, image_size=16)
+
+
+def test_a_folder_with_the_name_of_a_known_dataset_is_mentioned(tmp_path, monkeypatch):
+    (tmp_path / "digits" / "cat").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(UserWarning, match=r"digits is a dataset that resbuilder knows; for the fol"):
+        assert load("digits").classes == 10

@@ -60,8 +60,7 @@ def searched(photographs, tmp_path_factory):
 def test_the_command_of_the_readme_works_on_photographs_of_all_sizes(searched, photographs):
     run, done = searched
     for said in (
-        "images: 64×64 pixels, 35 of sizes from ",
-        "to 3000×4000 (height × width), cropped",
+        "images: 64×64 pixels, 35 of height 201 to 3000 and width 206 to 4000, cropped",
         "start: rb-0net, 16 channels wide, 4 stages, 3.",
         "mine: of 35 images, 1 placed on a white background (transparency)",
     ):

@@ -110,7 +110,11 @@ def train(
         "parameters": counted.parameters,
         "depth": architecture.depth,
     }
-    with Run.create(out, config, overwrite, data.record()) as run, SearchProgress(1) as progress:
+    budget: dict[str, Any] = (
+        {} if flops is None else {"flops": flops, "scale_to_budget": scale_to_budget}
+    )
+    created = Run.create(out, config, overwrite, data.record(), budget)
+    with created as run, SearchProgress(1) as progress:
         title = Path(config.start).stem
         check_beginning(run, data.dataset.name, data.fingerprint())
         watching = [progress.training(title, config.epochs)]

@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import keras
 from filelock import FileLock
@@ -32,6 +33,8 @@ from resbuilder.run.journal import Journal
 #: data; programs of format 2 would divide a folder differently.
 FORMAT = 3
 CONFIG, DATA = "config.json", "data.json"
+#: What the file of a training's settings has beyond them: how its network was scaled.
+BUDGET = ("flops", "scale_to_budget")
 BEST_MODEL = Path("models", "best.keras")
 #: All files that a run folder may contain; a folder with other files is never overwritten.
 FILES = (
@@ -96,7 +99,12 @@ class Run(RunFolder[C]):
 
     @classmethod
     def create(
-        cls, path: str | Path, config: C, overwrite: bool = False, data: DataRecord | None = None
+        cls,
+        path: str | Path,
+        config: C,
+        overwrite: bool = False,
+        data: DataRecord | None = None,
+        budget: Mapping[str, Any] | None = None,
     ) -> Run[C]:
         """Create a new run folder.
 
@@ -108,6 +116,7 @@ class Run(RunFolder[C]):
             config: Settings of the run.
             overwrite: Whether an existing run folder may be replaced.
             data: What to record about the data; required if they are a folder of images.
+            budget: Values of :data:`BUDGET`, for a training with the same settings.
 
         Raises:
             ValueError: If the folder is not empty and may not be overwritten, contains files that
@@ -134,7 +143,8 @@ class Run(RunFolder[C]):
             if data is not None:
                 write_json(part / DATA, data.to_json())
             kind = "search" if isinstance(config, SearchConfig) else "train"
-            write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **config.to_json()})
+            settings = config.to_json() | dict(budget or {})
+            write_json(part / CONFIG, {"format": FORMAT, "kind": kind, **settings})
             _, replaces = place_of(path, overwrite)  # Another process may have come first.
             if replaces:
                 replaced = lock_folder(path)
@@ -305,6 +315,8 @@ def _read_settings(path: str | Path, kind: str | None) -> tuple[int, dict]:
     if not isinstance(settings, dict) or not {"format", "kind"} <= set(settings):
         raise ValueError(f'{file} cannot be read: it is not an object with "format" and "kind"')
     found, made_by = settings.pop("format"), settings.pop("kind")
+    if made_by == "train":
+        settings = {k: v for k, v in settings.items() if k not in BUDGET}
     if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found <= FORMAT:
         raise ValueError(
             f"{path} is a run folder of format {found}, but this version reads formats up to "

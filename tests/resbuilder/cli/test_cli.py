@@ -453,3 +453,14 @@ def test_tensorboard_must_be_installed_before_anything_is_made(tmp_path, monkeyp
     out = tmp_path / "run"
     error = refused(command, "--dataset", "digits", "--tensorboard", "--out", out)
     assert "pip install 'resbuilder[tensorboard]'" in error and not out.exists()
+
+
+def test_the_settings_of_a_scaled_training_give_the_same_network_again(tmp_path):
+    first, again = tmp_path / "first", tmp_path / "again"
+    small = ("--start", "rb-0net", "--width", "4", "--epochs", "1", "--train-limit", "200")
+    budget = ("--flops", "60000", "--scale-to-budget")
+    assert not call("train", "--dataset", "digits", *small, *budget, "--out", first).exit_code
+    assert not call("train", "--config", first / "config.json", "--out", again).exit_code
+    flops = [json.loads((run / "result.json").read_text())["flops"] for run in (first, again)]
+    assert flops[0] == flops[1] > 40_000
+    assert not call("evaluate", first).exit_code

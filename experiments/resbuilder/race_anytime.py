@@ -128,7 +128,7 @@ EXPERIMENTS = tuple(
         times={
             "quick": "minutes on 2 cores",
             "laptop": "an hour on one core",
-            "workstation": "4 hours on one core (estimate)",
+            "workstation": "3 hours on one core",
         },
         arguments=dataset,
     )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from resbuilder.common.words import some
+from resbuilder.common.words import count, some
 from resbuilder.datasets.content import content_of
 from resbuilder.datasets.data_record import DataRecord, RecordedFile
 from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, Found, Layout, find
@@ -299,10 +299,27 @@ def _decode(
 
 
 def _each(work: Callable[[Any], Any], items: Sequence[Any], label: str) -> list[Any]:
-    """Apply a function to all items in threads, as decoding releases the GIL; stop at an error."""
+    """Apply a function to all items in threads, as decoding releases the GIL.
+
+    Raises:
+        ValueError: If the function raises it for some items. The message has the first three.
+    """
+
+    def tried(item: Any) -> Any:
+        try:
+            return work(item)
+        except ValueError as error:
+            return error
+
     pool = ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1))
     try:
         with large_images():
-            return list(progress(pool.map(work, items), len(items), label))
+            results = list(progress(pool.map(tried, items), len(items), label))
     finally:
         pool.shutdown(cancel_futures=True)
+    errors = [result for result in results if isinstance(result, ValueError)]
+    if len(errors) > 1:
+        raise ValueError(f"{count(len(errors), 'image')} failed: {some(map(str, errors), 3)}")
+    if errors:
+        raise errors[0]
+    return results

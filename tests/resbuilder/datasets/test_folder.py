@@ -228,6 +228,14 @@ def test_the_error_names_an_unreadable_image(tmp_path):
         load(tmp_path)
 
 
+def test_all_unreadable_images_are_counted_and_three_of_them_named(tmp_path):
+    animals(tmp_path)
+    for number in range(4):
+        (tmp_path / "dog" / f"0{number}.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"4 images failed: .*00.png .*01.png .*02.png .* 1 "):
+        load(tmp_path)
+
+
 def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path):
     animals(tmp_path)
     bomb = tmp_path / "dog" / "03.png"

@@ -26,7 +26,7 @@ class Factor:
     Args:
         given: The argument ``factor``; None for the default.
         stages: Number of brakings that follow each other.
-        automatic: Whether there is no goal; then the default is settled by the first braking.
+        automatic: Whether braking has no goal. The first braking then settles the default factor.
 
     Attributes:
         value: The factor; NaN until it is settled.
@@ -62,7 +62,7 @@ class Factor:
         """
         initial = optimizer.initial_friction
         if self.settled_later:
-            damping = optimizer.time_step() * optimizer.decay_rate(initial)
+            damping = _damping(optimizer)
             if damping > MOST_DAMPING:
                 raise ValueError(
                     f'target="auto" has no momentum to reduce: α r is {damping:g} from the start, '
@@ -88,8 +88,13 @@ class Factor:
     def settle(self, optimizer: PHS) -> float:
         """Return the factor, and settle it now if that has not been done yet."""
         if math.isnan(self.value):
-            damping = optimizer.time_step() * optimizer.decay_rate(optimizer.initial_friction)
+            damping = _damping(optimizer)
             digits = -math.log10(damping) if damping > 0 else MOST_DIGITS
             # Rounded, because the state of braking holds it as a float32.
             self.value = float(np.float32(10 ** (min(max(digits, 0), MOST_DIGITS) / self.stages)))
         return self.value
+
+
+def _damping(optimizer: PHS) -> float:
+    """Return α r with the initial friction."""
+    return optimizer.time_step() * optimizer.decay_rate(optimizer.initial_friction)

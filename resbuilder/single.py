@@ -12,13 +12,12 @@ from typing import Any
 import keras
 
 from resbuilder.common.files import write_json
-from resbuilder.common.words import some
+from resbuilder.common.words import composed, some
 from resbuilder.config import SearchConfig, TrainConfig
 from resbuilder.costs import cost
 from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
 from resbuilder.datasets.batches import Batches
 from resbuilder.datasets.folder import read_unseen
-from resbuilder.datasets.layout import composed
 from resbuilder.model import image_shape, load_network
 from resbuilder.model_card import ModelCard, read_keras_card, write_architecture
 from resbuilder.pixel_range import check_range

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from resbuilder.common.walking import walk
+from resbuilder.common.words import composed
 
 # The file with a row for each slide that `survival preprocess` writes next to the images.
 MANIFEST = "manifest.csv"
@@ -29,22 +30,13 @@ _WITH_DECIMAL_ZERO = re.compile(r"(\d+)\.0+")
 _SEPARATORS = re.compile(r"[\s_\u2010-\u2015-]+")
 
 
-def composed(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC).
-
-    An ``ä`` is one character or an ``a`` with a combining mark. Both look the same, and macOS
-    writes names of files in the second form. For Linux they are two names.
-    """
-    return unicodedata.normalize("NFC", name)
-
-
 def find_slides(wanted: Sequence[str], there: Iterable[str], where: str) -> dict[str, str]:
     """Find the files of a cohort's slides.
 
     The file of a slide is the one with the same path, or else the only one whose path ends with
     the slide's name. Download clients put each slide into a separate folder, so ``a.svs`` finds
-    ``6f1c/a.svs``. A slide with another folder, such as ``B/a.svs``, never finds ``A/a.svs``. If
-    there is no such file, names are compared again in their :func:`composed` form.
+    ``6f1c/a.svs``. A slide with another folder, such as ``B/a.svs``, never finds ``A/a.svs``. If no
+    file matches, names are compared in their :func:`~resbuilder.common.words.composed` form.
 
     Args:
         wanted: Names of the slides, with ``/`` between folders.

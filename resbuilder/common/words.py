@@ -1,6 +1,7 @@
 """Parts of sentences that messages and pages share."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 
 # The most characters of one name, so that a line stays readable whatever a table holds.
@@ -37,3 +38,12 @@ def number(value: float) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or the name of its class if it has none."""
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC).
+
+    An ``ä`` is one character or an ``a`` with a combining mark. Both look the same, and macOS
+    writes names of files in the second form. For Linux they are two names.
+    """
+    return unicodedata.normalize("NFC", name)

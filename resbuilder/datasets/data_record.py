@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from resbuilder.datasets.layout import composed
+from resbuilder.common.words import composed
 from resbuilder.datasets.reading import ImageReading
 from resbuilder.variants import PARTS
 

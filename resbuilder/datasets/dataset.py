@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from resbuilder.common.words import some
+from resbuilder.common.words import composed, some
 from resbuilder.datasets.data_record import UNUSED, DataRecord
 from resbuilder.datasets.folder import FolderFiles
-from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION, composed
+from resbuilder.datasets.layout import TEST, TRAIN, VALIDATION
 from resbuilder.datasets.reading import ImageReading
 from resbuilder.datasets.split import Split
 

@@ -1,14 +1,13 @@
 """Find the image files in a folder, with their classes and parts."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from resbuilder.common.walking import is_broken, missing_target, unreadable, walk
-from resbuilder.common.words import some
+from resbuilder.common.words import composed, some
 from resbuilder.datasets.reading import is_picture, large_images
 from resbuilder.variants import TEST, TRAIN, VALIDATION
 
@@ -55,11 +54,6 @@ class Layout:
     classes: tuple[str, ...]
     parts: dict[str, list[Found]]
     passed_over: list[str]
-
-
-def composed(name: str) -> str:
-    """Return a name in the Unicode form NFC, because systems store the same ``é`` differently."""
-    return unicodedata.normalize("NFC", name)
 
 
 def find(path: Path) -> Layout:
@@ -160,11 +154,13 @@ def _refuse_unnamed_parts(path: Path, folders: list[Path]) -> None:
     They are if one has a name such as ``seg_train`` or ``eval``, and it has the same sub-folders as
     another one. Otherwise parts would be taken for classes.
     """
-    inside = {folder: {sub.name for sub in _folders(folder)} for folder in folders}
-    for folder in folders:
+    words = {f: set(re.split(r"[^a-z]+", f.name.casefold())) for f in folders}
+    suspects = [f for f in folders if words[f] & _PART_WORDS]
+    # Only then, because listing a large folder takes time.
+    inside = {f: {sub.name for sub in _folders(f)} for f in folders} if suspects else {}
+    for folder in suspects:
         alike = [f for f in folders if len(inside[f]) > 1 and inside[f] == inside[folder]]
-        words = set(re.split(r"[^a-z]+", folder.name.casefold()))
-        if len(alike) > 1 and folder in alike and words & _PART_WORDS:
+        if len(alike) > 1:
             raise ValueError(
                 f"{path} has {some(f.name for f in alike)}, which all have the folders "
                 f"{some(sorted(inside[folder]))}: they look like parts, not classes. Rename parts "

@@ -11,6 +11,7 @@ from keras import ops
 
 from resbuilder.morphnet.channels import LayerMaps, Map
 from resbuilder.morphnet.layer_call import LayerCall
+from resbuilder.morphnet.rules import of_keras
 
 
 class Clones:
@@ -88,10 +89,9 @@ def _from_config(layer: keras.layers.Layer, config: dict) -> keras.layers.Layer:
     A configuration has only the name of a function. Another one of Keras may have the same name.
     """
     own = getattr(layer, "activation", None)
-    of_keras = type(layer).__init__.__module__.startswith("keras.")
-    if not (of_keras and "activation" in config and callable(own)) or isinstance(
-        own, keras.layers.Layer
-    ):
+    if not (
+        of_keras(type(layer).__init__) and "activation" in config and callable(own)
+    ) or isinstance(own, keras.layers.Layer):
         return type(layer).from_config(config)
     clone = type(layer).from_config(config | {"activation": "linear"})
     clone.activation = own

@@ -111,12 +111,17 @@ def is_spatial(cls: type) -> bool:
     return any(_keras_name(base) in _SPATIAL for base in cls.__mro__)
 
 
+def of_keras(defined: Any) -> bool:
+    """Return whether a class or method is defined by Keras, and not by somebody else."""
+    return defined.__module__.startswith("keras.")
+
+
 def _keras_name(cls: type) -> str:
     """Return the name of a class of Keras without its rank; "" for a class of somebody else.
 
     A user's class may have the name of one of Keras', and do something else.
     """
-    return re.sub("[123]D", "", cls.__name__) if cls.__module__.startswith("keras.") else ""
+    return re.sub("[123]D", "", cls.__name__) if of_keras(cls) else ""
 
 
 def _reshaped(config: dict, inputs: Map, outputs: Map) -> dict:

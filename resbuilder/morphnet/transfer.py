@@ -16,6 +16,7 @@ from resbuilder.morphnet.channels import (
     paired_weights,
 )
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.rules import of_keras
 from resbuilder.morphnet.slots import copy_slots
 
 
@@ -80,8 +81,8 @@ def _exclude_as(new: Any, old: Any, pairs: Sequence[tuple]) -> None:
 def _compile_as(result: keras.Model, model: keras.Model) -> None:
     """Compile a rebuilt model like the old one, and warn about what cannot be copied."""
     cls = type(model)
-    own_compile = not _of_keras(cls.compile)
-    if own_compile and not _of_keras(cls.compile_from_config):
+    own_compile = not of_keras(cls.compile)
+    if own_compile and not of_keras(cls.compile_from_config):
         result.compile_from_config(model.get_compile_config())
         return
     # The objects that the model was compiled with; a custom compile method may not record them.
@@ -124,10 +125,6 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
             "keras.saving.register_keras_serializable, or compile the new model again",
             stacklevel=2,
         )
-
-
-def _of_keras(method: Any) -> bool:
-    return method.__module__.startswith("keras.")
 
 
 def _own_metric(metric: Any) -> Any:

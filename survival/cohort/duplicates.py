@@ -11,9 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from resbuilder.common.words import count, some
+from resbuilder.common.words import composed, count, some
 from survival.cohort.manifest import Cohort
-from survival.names import composed
 
 _CHUNK = 2**20
 

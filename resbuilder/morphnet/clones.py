@@ -89,9 +89,8 @@ def _from_config(layer: keras.layers.Layer, config: dict) -> keras.layers.Layer:
     A configuration has only the name of a function. Another one of Keras may have the same name.
     """
     own = getattr(layer, "activation", None)
-    if not (
-        of_keras(type(layer).__init__) and "activation" in config and callable(own)
-    ) or isinstance(own, keras.layers.Layer):
+    is_function = callable(own) and not isinstance(own, keras.layers.Layer)
+    if not (is_function and "activation" in config and of_keras(type(layer).__init__)):
         return type(layer).from_config(config)
     clone = type(layer).from_config(config | {"activation": "linear"})
     clone.activation = own

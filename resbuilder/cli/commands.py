@@ -142,9 +142,9 @@ def evaluate(model: Path, split: str, as_json: bool, **given) -> None:
     if dataset is not None and (not model.is_dir() or Path(dataset).name != dataset):
         check_found(dataset, given["data_dir"])
     load_backend()
-    from resbuilder.single import evaluate_single
+    from resbuilder.evaluation import evaluate as evaluate_one
 
-    result = evaluate_single(model, split, **given)
+    result = evaluate_one(model, split, **given)
     if as_json:
         _check_finite(split, result)
         echo_json({"model": str(model), "split": result.pop("part")} | result)

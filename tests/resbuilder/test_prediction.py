@@ -19,9 +19,10 @@ from resbuilder import Architecture, Predictor, SearchConfig, search
 from resbuilder.cli import main
 from resbuilder.datasets import ImageReading, load, read_image
 from resbuilder.datasets.reading import PRINT
+from resbuilder.evaluation import evaluate
 from resbuilder.export import export
 from resbuilder.model_card import ModelCard, write_keras_card
-from resbuilder.single import evaluate_single, load_model
+from resbuilder.single import load_model
 from tests.resbuilder.pictures import KINDS, write_pictures
 
 FORMS = ("run", "best", "keras", "onnx", "saved_model")
@@ -79,7 +80,7 @@ def test_every_format_predicts_files_of_every_kind_like_the_run(
     found = list(network.predict(folder / "test"))
     assert [p.file.parent.name for p in found] == ["china"] * 16 + ["flower"] * 16
     right = [p.label == p.file.parent.name for p in found]
-    assert np.mean(right) == pytest.approx(evaluate_single(run, "test")["accuracy"], abs=1e-12)
+    assert np.mean(right) == pytest.approx(evaluate(run, "test")["accuracy"], abs=1e-12)
     assert 0.5 < np.mean(right)  # Otherwise the order of the classes would not be tested.
     probabilities, labels = reference
     given = np.array([list(p.probabilities.values()) for p in found])
@@ -291,19 +292,19 @@ def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, t
             (other / file.parent.name).mkdir(parents=True, exist_ok=True)
             shutil.copy(file, other / file.parent.name / f"{part}_{file.name}")
     images = len([*other.rglob("*.*")])
-    whole = evaluate_single(saved["keras"], "test", str(other))
+    whole = evaluate(saved["keras"], "test", str(other))
     assert (whole["images"], whole["part"]) == (images, "all images")
-    tested = evaluate_single(run, "test")
+    tested = evaluate(run, "test")
     assert (tested["images"], tested["part"]) == (len([*(folder / "test").rglob("*.*")]), "test")
     with pytest.warns(UserWarning, match=f"left out, because .* {images - tested['images']} of "):
-        unseen = evaluate_single(run, "test", str(other))
+        unseen = evaluate(run, "test", str(other))
     assert unseen == tested | {"part": "all images"}
     # Moved, the folder has a test part, which is the run's own.
     moved = shutil.copytree(folder, tmp_path / "moved")
-    assert evaluate_single(run, "test", str(moved)) == tested
+    assert evaluate(run, "test", str(moved)) == tested
     seen = shutil.copytree(folder / "train", tmp_path / "seen")
     with pytest.raises(ValueError, match="trained or validated with each of these images"):
-        evaluate_single(run, "test", str(seen))
+        evaluate(run, "test", str(seen))
     # Arrays have no settings of image files, so those of the run do not matter.
     x = np.stack([read_image(file, Predictor(run).card.reading) for file in other.rglob("*.*")])
     y = np.array([sorted(p.name for p in other.iterdir()).index(f.parent.name)
@@ -311,7 +312,7 @@ def test_other_images_are_evaluated_as_a_whole_and_counted(saved, run, folder, t
     names = sorted(p.name for p in other.iterdir())
     arrays = {"x_train": x, "y_train": y, "x_test": x, "y_test": y, "class_names": names}
     np.savez(tmp_path / "other.npz", **arrays)
-    assert evaluate_single(run, "test", str(tmp_path / "other.npz"))["images"] == images
+    assert evaluate(run, "test", str(tmp_path / "other.npz"))["images"] == images
 
 
 def test_classes_of_a_network_may_be_in_either_unicode_form(saved, folder, tmp_path):
@@ -323,7 +324,7 @@ def test_classes_of_a_network_may_be_in_either_unicode_form(saved, folder, tmp_p
         shutil.copytree(folder / "test" / "china", tmp_path / form / "china")
         shutil.copytree(folder / "test" / "flower", tmp_path / form / names[1])
     results = [
-        evaluate_single(tmp_path / f"{network}.keras", "test", str(tmp_path / images))
+        evaluate(tmp_path / f"{network}.keras", "test", str(tmp_path / images))
         for network, images in (("NFC", "NFC"), ("NFC", "NFD"), ("NFD", "NFC"), ("NFD", "NFD"))
     ]
     assert all(result == results[0] for result in results)
@@ -335,7 +336,7 @@ def test_a_few_images_of_a_class_are_enough_to_evaluate_on(saved, folder, tmp_pa
         (tmp_path / kind).mkdir()
         for file in sorted((folder / "test" / kind).iterdir())[:2]:
             shutil.copy(file, tmp_path / kind / file.name)
-    assert evaluate_single(saved["keras"], "test", str(tmp_path))["images"] == 4
+    assert evaluate(saved["keras"], "test", str(tmp_path))["images"] == 4
 
 
 def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):
@@ -344,10 +345,10 @@ def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):
         old.rename(new)
     try:
         with pytest.raises(ValueError, match="china"):
-            evaluate_single(run, "test")
-        with pytest.raises(ValueError, match="output 0 .* is the class 'china', .* is 'flower'"):
-            evaluate_single(saved["keras"], "test", str(folder))
+            evaluate(run, "test")
+        with pytest.raises(ValueError, match="not trained on: shanghai; its classes are china"):
+            evaluate(saved["keras"], "test", str(folder))
     finally:
         for old, new in renamed:
             new.rename(old)
-    assert evaluate_single(saved["best"], "test", str(folder))["accuracy"] > 0.5
+    assert evaluate(saved["best"], "test", str(folder))["accuracy"] > 0.5

@@ -20,7 +20,8 @@ from resbuilder import (
     resume,
     search,
 )
-from resbuilder.single import evaluate_single, load_model, train
+from resbuilder.evaluation import evaluate
+from resbuilder.single import load_model, train
 from resbuilder.start_network import start_architecture
 from resbuilder.training import TrainingData
 from tests.faults.archives import broken_model, packed, with_code
@@ -114,7 +115,7 @@ def test_a_diverged_network_has_no_accuracy(tmp_path):
     network.set_weights([np.full(w.shape, np.nan, "float32") for w in network.weights])
     network.save(tmp_path / "broken.keras")
     with pytest.raises(ValueError, match="its outputs are not finite; probably its training"):
-        evaluate_single(tmp_path / "broken.keras", "test", "digits")
+        evaluate(tmp_path / "broken.keras", "test", "digits")
 
 
 def test_a_search_keeps_the_users_precision_and_is_resumed_with_it_only(tmp_path):
@@ -144,12 +145,12 @@ def test_a_model_file_of_a_run_is_evaluated_without_its_training_images(tmp_path
     photos, run = str(tmp_path / "photos"), tmp_path / "run"
     with pytest.warns(UserWarning):  # there are few images
         train(TrainConfig(dataset=photos, epochs=1, width=2, stages=1), run)
-        of_run = evaluate_single(run, "test", photos)
-        of_file = evaluate_single(run / "models" / "best.keras", "test", photos)
+        of_run = evaluate(run, "test", photos)
+        of_file = evaluate(run / "models" / "best.keras", "test", photos)
     assert of_file == of_run and of_file["images"] < 10
     shutil.copy(run / "models" / "best.keras", tmp_path / "mine.keras")
     with pytest.warns(UserWarning, match="does not say with which images the network was trained"):
-        assert evaluate_single(tmp_path / "mine.keras", "test", photos)["images"] == 30
+        assert evaluate(tmp_path / "mine.keras", "test", photos)["images"] == 30
 
 
 def painted(folder, classes, size=8):
@@ -184,10 +185,40 @@ def test_other_images_must_have_the_classes_and_the_units_of_the_training(tmp_pa
 
     config = TrainConfig(dataset=saved("mine", 1), epochs=1, width=2, start="rb-0net")
     train(config, tmp_path / "run")
-    evaluate_single(tmp_path / "run", "test", dataset=saved("dark", 0.5))
+    evaluate(tmp_path / "run", "test", dataset=saved("dark", 0.5))
     with pytest.raises(ValueError, match="pixels of bright are between 0.* and 25.*same units"):
-        evaluate_single(tmp_path / "run", "test", dataset=saved("bright", 255))
-    with pytest.raises(
-        ValueError, match="must have the same classes, but only one of them has car"
-    ):
-        evaluate_single(tmp_path / "run", "test", dataset=saved("few", 1, kept=2))
+        evaluate(tmp_path / "run", "test", dataset=saved("bright", 255))
+    with pytest.warns(UserWarning, match="few has no images of these classes of the network: car"):
+        evaluate(tmp_path / "run", "test", dataset=saved("few", 1, kept=2))
+
+
+def test_classes_of_other_images_are_matched_by_their_names(tmp_path):
+    """Gray levels are easy to learn, so that wrong labels would leave little of the accuracy."""
+    rng, levels = np.random.default_rng(0), {"dark": 0.2, "gray": 0.5, "light": 0.8}
+    images = {
+        name: rng.normal(level, 0.05, (30, 8, 8, 1)).clip(0, 1).astype("float32")
+        for name, level in levels.items()
+    }
+
+    def saved(name, *classes):
+        x = np.concatenate([images.get(known, images["light"]) for known in classes])
+        y, file = np.repeat(np.arange(len(classes)), 30), tmp_path / f"{name}.npz"
+        parts = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+        np.savez(file, **parts, class_names=np.array(classes))
+        return str(file)
+
+    config = TrainConfig(
+        dataset=saved("mine", *levels), epochs=30, batch_size=8, width=4, stages=1, ema=0.9
+    )
+    train(config, tmp_path / "run")
+    alike = evaluate(tmp_path / "run", "test")
+    assert alike["accuracy"] > 0.9
+    moved = saved("moved", "light", "dark", "gray")
+    assert evaluate(tmp_path / "run", "test", dataset=moved) == pytest.approx(alike)
+    few = saved("few", "light", "dark")
+    with pytest.warns(UserWarning, match="no images of these classes of the network: gray"):
+        result = evaluate(tmp_path / "run", "test", dataset=few)
+    assert min(result["accuracy"], result["balanced_accuracy"]) > 0.9 and result["images"] == 60
+    odd = saved("odd", "dark", "gray", "white")
+    with pytest.raises(ValueError, match="odd has classes .* was not trained on: white; its"):
+        evaluate(tmp_path / "run", "test", dataset=odd)

@@ -7,7 +7,7 @@ from keras import ops
 from numpy.testing import assert_allclose, assert_array_equal
 
 from resbuilder import SearchConfig, TrainConfig, minimal_architecture, search
-from resbuilder.single import evaluate_single
+from resbuilder.evaluation import evaluate
 from resbuilder.training import RegularizedModel, Trainer, TrainingData
 
 SMALL = {"dataset": "digits", "train_limit": 60, "flip": False}
@@ -48,7 +48,7 @@ def test_both_methods_find_a_network(half, tmp_path):
     for config in (race, thesis):
         run = tmp_path / config.method
         search(config, run)
-        assert 0 <= evaluate_single(run, "test")["accuracy"] <= 1
+        assert 0 <= evaluate(run, "test")["accuracy"] <= 1
 
 
 @pytest.mark.parametrize("half", ["mixed_float16"], indirect=True)

@@ -11,6 +11,7 @@ from keras import ops
 
 from resbuilder.morphnet.channels import LayerMaps, Map
 from resbuilder.morphnet.layer_call import LayerCall
+from resbuilder.morphnet.lost_arguments import lost_arguments
 from resbuilder.morphnet.rules import of_keras
 
 
@@ -67,6 +68,11 @@ class Clones:
         else:  # It may be called several times, with different channels.
             first, outputs = self._maps[step.inputs[0]], self._maps[n]
         config = layer.get_config()
+        if lost := lost_arguments(layer):
+            raise ValueError(
+                f"the get_config() of layer {step.name!r} ({type(layer).__name__}) lacks "
+                f"{', '.join(lost)}, so that its copy would have the default; return it there too"
+            )
         if step.rule.config is not None:
             config = step.rule.config(config, first, outputs)
         elif step.makes_channels:

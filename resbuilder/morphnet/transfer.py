@@ -16,6 +16,7 @@ from resbuilder.morphnet.channels import (
     paired_weights,
 )
 from resbuilder.morphnet.graph import ChannelGraph
+from resbuilder.morphnet.lost_arguments import lost_arguments
 from resbuilder.morphnet.rules import of_keras
 from resbuilder.morphnet.slots import copy_slots
 
@@ -95,7 +96,7 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
         except (TypeError, ValueError):
             dropped.append(name)
             del kept[name]
-    optimizer = type(model.optimizer).from_config(model.optimizer.get_config())
+    optimizer = _copy(model.optimizer)
     try:
         result.compile(optimizer, loss=model.loss, **kept)
     except Exception as error:
@@ -129,6 +130,16 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
 
 def _own_metric(metric: Any) -> Any:
     """Return a copy of a metric with its own state; names and functions have none."""
-    if isinstance(metric, keras.metrics.Metric):
-        return type(metric).from_config(metric.get_config())
-    return metric
+    return _copy(metric) if isinstance(metric, keras.metrics.Metric) else metric
+
+
+def _copy(thing: Any) -> Any:
+    """Return a new optimizer or metric, and warn about arguments that it does not have."""
+    if lost := lost_arguments(getattr(thing, "inner_optimizer", thing)):
+        warnings.warn(
+            f"{', '.join(lost)} of {type(thing).__name__} will have the default in the new model, "
+            "because get_config() does not return it. Return it there too, or compile the new "
+            "model again",
+            stacklevel=2,
+        )
+    return type(thing).from_config(thing.get_config())

@@ -1,5 +1,7 @@
 """Models with code of the user: activations, losses, layers, and compile() of their own."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -154,6 +156,50 @@ def test_arguments_of_a_compile_method_of_the_users_are_not_reset_silently():
     model.compile("adam", 0.7)
     with pytest.raises(ValueError, match=r"Adversary has its own compile\(\)"):
         prune(model, parameters=0.6)
+
+
+class Forgetful(OwnConvolution):
+    """A convolution whose configuration lacks an argument."""
+
+    def __init__(self, filters, gain=1.0, **options):
+        super().__init__(filters, **options)
+        self.gain = gain
+
+    def call(self, x):
+        return self.gain * super().call(x)
+
+
+class Cooling(keras.optimizers.SGD):
+    def __init__(self, learning_rate=0.1, cooling=0.5, **options):
+        super().__init__(learning_rate, **options)
+        self._cooling = cooling
+
+
+class Within(keras.metrics.Mean):
+    def __init__(self, margin, **options):
+        super().__init__(**options)
+        self.margin = margin
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(config.pop("margin", 3), **config)
+
+
+def test_arguments_that_a_configuration_lacks_are_not_reset_silently():
+    """A copy would have the default, which this object has too or not."""
+    register_layer(Forgetful, "conv")
+    assert prune(classifier(Forgetful(8)), parameters=0.7).count_params() > 0
+    with pytest.raises(ValueError, match=r"layer 'forgetful.*' \(Forgetful\) lacks gain, so that"):
+        prune(classifier(Forgetful(8, gain=2.0)), parameters=0.7)
+    model = perceptron()
+    model.compile(Cooling(0.1, cooling=0.9), "mse")
+    with pytest.warns(UserWarning, match="cooling of Cooling will have the default in the new"):
+        prune(model, parameters=0.6)
+    for optimizer in (Cooling(0.1), keras.optimizers.Adam(1e-3, clipnorm=2.0)):
+        model.compile(optimizer, "mse", metrics=[Within(3)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            prune(model, parameters=0.6)
 
 
 def test_a_dropout_with_noise_for_each_channel_fits_the_new_width():

@@ -56,27 +56,31 @@ class Layout:
     passed_over: list[str]
 
 
-def find(path: Path) -> Layout:
+def find(path: Path, least: int = 2) -> Layout:
     """Find the images in a folder with one sub-folder per class, or with such folders per part.
 
     Sub-folders are parts if one of them is named as the training part and another as the validation
     or test part, in upper or lower case. A single sub-folder called ``train`` is a class.
 
+    Args:
+        path: The folder.
+        least: The fewest classes that it may have: two to train, one to evaluate on.
+
     Raises:
-        ValueError: If there are fewer than two classes, a class has no images, there are other
-            folders next to those of parts, two folders for the same part or class, parts with
+        ValueError: If there are fewer classes, a class has no images, there are other folders
+            next to those of parts, two folders for the same part or class, parts with
             different classes, or links to images or folders that do not exist.
     """
     folders = _folders(path)
     parts = _part_folders(path, folders)
     if not parts:
-        classes, files, passed_over = _classes(path, path)
+        classes, files, passed_over = _classes(path, path, least)
         return _checked(Layout(classes, {TRAIN: files}, passed_over))
     found, passed_over = {}, _loose(path, path)
-    classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path)
+    classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path, least)
     passed_over += other
     for part, folder in parts.items():
-        others, found[part], other = _classes(folder, path)
+        others, found[part], other = _classes(folder, path, least)
         passed_over += other
         if others != classes:
             odd = ", ".join(sorted(set(others) ^ set(classes)))
@@ -168,14 +172,13 @@ def _refuse_unnamed_parts(path: Path, folders: list[Path]) -> None:
             )
 
 
-def _classes(path: Path, top: Path) -> tuple[tuple[str, ...], list[Found], list[str]]:
+def _classes(path: Path, top: Path, least: int) -> tuple[tuple[str, ...], list[Found], list[str]]:
     """Return the names of the class folders, their images, and the names of all other files."""
     folders = _folders(path)
-    if len(folders) < 2:
+    if len(folders) < least:
         found = f"one, {folders[0].name}" if folders else "none"
-        raise ValueError(
-            f"{path} must have at least two sub-folders of images, one per class; found {found}"
-        )
+        wanted = "at least two sub-folders" if least > 1 else "sub-folders"
+        raise ValueError(f"{path} must have {wanted} of images, one per class; found {found}")
     named: dict[str, Path] = {}
     for folder in folders:
         name = composed(folder.name)

@@ -337,6 +337,12 @@ def test_a_few_images_of_a_class_are_enough_to_evaluate_on(saved, folder, tmp_pa
         for file in sorted((folder / "test" / kind).iterdir())[:2]:
             shutil.copy(file, tmp_path / kind / file.name)
     assert evaluate(saved["keras"], "test", str(tmp_path))["images"] == 4
+    shutil.rmtree(tmp_path / "china")
+    with pytest.warns(UserWarning, match="no images of these classes of the network: china"):
+        assert evaluate(saved["keras"], "test", str(tmp_path))["images"] == 2
+    shutil.rmtree(tmp_path / "flower")
+    with pytest.raises(ValueError, match="must have sub-folders of images, one per class; found"):
+        evaluate(saved["keras"], "test", str(tmp_path))
 
 
 def test_a_renamed_class_is_not_mistaken_for_another(saved, run, folder):

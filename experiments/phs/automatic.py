@@ -136,7 +136,7 @@ EXPERIMENTS, main = script(
     work,
     rule_jobs,
     publish_from,
-    times={"quick": "minutes on 2 cores", "thesis": "10 minutes on one core"},
+    times={"quick": "minutes on 2 cores", "thesis": "10 minutes on one core with AVX-512"},
     doc=__doc__,
 )
 

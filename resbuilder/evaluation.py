@@ -1,5 +1,6 @@
 """Evaluate a saved network on the data of its run, or on others."""
 
+import contextlib
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ import numpy as np
 
 from resbuilder.common.words import composed, some
 from resbuilder.config import TrainConfig
-from resbuilder.datasets import DataRecord, check_found, folder_of, is_own_folder
+from resbuilder.datasets import DataRecord, Dataset, check_found, folder_of, is_own_folder, load
 from resbuilder.datasets.batches import Batches
 from resbuilder.datasets.folder import read_unseen
 from resbuilder.model import image_shape, load_network
@@ -81,13 +82,19 @@ def evaluate(
         raise ValueError(
             f"{path} is a model file, which does not say on which images to evaluate; give dataset="
         )
-    model = load_network(file)
+    model, card = load_network(file), read_keras_card(file)
     shape = image_shape(model)
-    if dataset is not None and is_own_folder(dataset, settings.get("data_dir")):
-        images = _of_folder(path, settings)
+    if dataset is None:
+        images = _of_run(path, settings, part)
+    elif not is_own_folder(dataset, settings.get("data_dir")):
+        images = _of_dataset(path, settings)
+    elif card is not None and card.reading is None:
+        raise ValueError(
+            f"{path} cannot classify the image files in {dataset}: it was trained on other arrays, "
+            f"of shape {card.input_shape}; give an .npz file of such arrays"
+        )
     else:
-        images = _of_dataset(path, settings, part, dataset is not None)
-    card = read_keras_card(file)
+        images = _of_folder(path, settings)
     if card is None:
         warnings.warn(
             f"{path} does not name its classes, so their order could not be compared with that of "
@@ -167,26 +174,36 @@ def _of_folder(path: Path, settings: dict) -> _Images:
     )
 
 
-def _of_dataset(path: Path, settings: dict, part: str, other: bool) -> _Images:
-    """Return a part of a dataset: of a run's own, or of another that is not a user's folder."""
-    record = _record(path, other)
-    if record is not None and other:
+def _of_dataset(path: Path, settings: dict) -> _Images:
+    """Return the test part of a dataset that is neither a user's folder nor the run's own."""
+    record = _record(path, other=True)
+    if record is not None:
         record = replace(record, files=None)
         if folder_of(settings["dataset"], settings.get("data_dir")) is None:
             # How the run reads image files does not matter for arrays.
             settings = {k: v for k, v in settings.items() if k not in OF_FOLDERS}
-    data = TrainingData.load(TrainConfig.from_mapping(settings), record)
-    if path.is_dir() and not other:
-        _check_unchanged(path, data)
-    d = data.dataset
+    config = TrainConfig.from_mapping(settings)
+    read = (config.image_sides, config.ela_quality, config.fit, record)
+    data = load(config.dataset, config.data_dir, *read)
+    return _images(data, "test", Batches(data.x_test, data.y_test, batch_size=BATCH))
+
+
+def _of_run(path: Path, settings: dict, part: str) -> _Images:
+    """Return a part of a run's own data."""
+    data = TrainingData.load(TrainConfig.from_mapping(settings), _record(path, other=False))
+    _check_unchanged(path, data)
+    return _images(data.dataset, part, data.batches(part, BATCH))
+
+
+def _images(data: Dataset, part: str, batches: Batches) -> _Images:
     return _Images(
-        d.name,
+        data.name,
         part,
-        d.class_names,
-        d.input_shape,
-        len(d.y_test) if part == "test" else len(getattr(data.split, part)),
-        (float(d.x_test.min()), float(d.x_test.max())),
-        data.batches(part, BATCH),
+        data.class_names,
+        data.input_shape,
+        len(batches.indices),
+        (float(data.x_test.min()), float(data.x_test.max())),
+        batches,
     )
 
 
@@ -195,8 +212,11 @@ def _record(path: Path, other: bool) -> DataRecord | None:
     if path.is_dir():
         return read_data(path, required=not other)
     run = path.absolute().parent.parent
-    if run / BEST_MODEL == path.absolute() and (record := read_data(run, required=False)):
-        return record
+    if run / BEST_MODEL == path.absolute():
+        # Any folder may be called models.
+        with contextlib.suppress(ValueError):
+            if record := read_data(run, required=False):
+                return record
     card = read_keras_card(model_file(path))
     if card is None or card.reading is None:
         return None
@@ -216,13 +236,14 @@ def _in_the_order_of(path: Path, classes: tuple[str, ...], images: _Images) -> _
             f"{some(unknown)}; its classes are {some(classes, 20)}. Give the classes the names "
             "of the network's, or leave out the others"
         )
-    if lacking := [name for name in outputs if name not in names]:
+    given = images.batches
+    labels = np.array([outputs[name] for name in names])[given.y]
+    present = set(labels[given.indices].tolist())
+    if lacking := [name for name, output in outputs.items() if output not in present]:
         warnings.warn(
             f"{images.name} has no images of these classes of the network: {some(lacking)}",
             stacklevel=3,
         )
-    given = images.batches
-    labels = np.array([outputs[name] for name in names])[given.y]
     batches = Batches(given.x, labels, given.indices, BATCH)
     return replace(images, class_names=classes, batches=batches)
 

@@ -178,7 +178,7 @@ def read_unseen(
     Raises:
         ValueError: If the folder cannot be read, or no image is left.
     """
-    layout = find(path, least=1)
+    layout = find(path, to_train=False)
     whole = TEST not in layout.parts
     found = [f for part, files in layout.parts.items() if whole or part == TEST for f in files]
     seen = set[str]()

@@ -22,6 +22,7 @@ _PART_NAMES = {
     **dict.fromkeys(("val", "valid", "validation"), VALIDATION),
     **dict.fromkeys(("test", "testing"), TEST),
 }
+_IN_ORDER = (TRAIN, VALIDATION, TEST)
 #: Words in the name of a folder that is probably a part.
 _PART_WORDS = {*_PART_NAMES, "eval", "evaluation", "dev", "holdout", "pred", "predict"}
 
@@ -56,7 +57,7 @@ class Layout:
     passed_over: list[str]
 
 
-def find(path: Path, least: int = 2) -> Layout:
+def find(path: Path, to_train: bool = True) -> Layout:
     """Find the images in a folder with one sub-folder per class, or with such folders per part.
 
     Sub-folders are parts if one of them is named as the training part and another as the validation
@@ -64,7 +65,9 @@ def find(path: Path, least: int = 2) -> Layout:
 
     Args:
         path: The folder.
-        least: The fewest classes that it may have: two to train, one to evaluate on.
+        to_train: Whether it must have what a training needs: two classes and, if it is divided, a
+            training part. Otherwise only the test part is read, if there is one, and a folder of
+            classes that is called ``test`` may be the only sub-folder.
 
     Raises:
         ValueError: If there are fewer classes, a class has no images, there are other folders
@@ -72,22 +75,23 @@ def find(path: Path, least: int = 2) -> Layout:
             different classes, or links to images or folders that do not exist.
     """
     folders = _folders(path)
-    parts = _part_folders(path, folders)
+    parts = _part_folders(path, folders, to_train)
     if not parts:
-        classes, files, passed_over = _classes(path, path, least)
+        classes, files, passed_over = _classes(path, path, to_train)
         return _checked(Layout(classes, {TRAIN: files}, passed_over))
-    found, passed_over = {}, _loose(path, path)
-    classes, found[TRAIN], other = _classes(parts.pop(TRAIN), path, least)
-    passed_over += other
-    for part, folder in parts.items():
-        others, found[part], other = _classes(folder, path, least)
-        passed_over += other
+    if not to_train and TEST in parts:
+        parts = {TEST: parts[TEST]}
+    read = {part: _classes(parts[part], path, to_train) for part in _IN_ORDER if part in parts}
+    first, classes = next((part, classes) for part, (classes, *_) in read.items())
+    for part, (others, *_) in read.items():
         if others != classes:
             odd = ", ".join(sorted(set(others) ^ set(classes)))
             raise ValueError(
-                f"{path}: the folders for {TRAIN} and {part} must have the same classes, but {odd} "
+                f"{path}: the folders for {first} and {part} must have the same classes, but {odd} "
                 "is only in one of them"
             )
+    found = {part: files for part, (_, files, _) in read.items()}
+    passed_over = [*_loose(path, path), *(name for *_, other in read.values() for name in other)]
     return _checked(Layout(classes, found, passed_over))
 
 
@@ -127,11 +131,12 @@ def pictures_below(folder: Path) -> tuple[list[Path], list[Path]]:
     return pictures, others
 
 
-def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
+def _part_folders(path: Path, folders: list[Path], to_train: bool) -> dict[str, Path]:
     """Return the folders of parts by part; none if the folders are classes."""
     parts: dict[str, Path] = {}
     named = [folder for folder in folders if folder.name.casefold() in _PART_NAMES]
-    if len(named) < 2:
+    alone = len(named) == len(folders) == 1 and not to_train and _folders(named[0])
+    if len(named) < 2 and not alone:
         _refuse_unnamed_parts(path, folders)
         return {}
     listed = ", ".join(folder.name for folder in folders)
@@ -140,7 +145,7 @@ def _part_folders(path: Path, folders: list[Path]) -> dict[str, Path]:
         if part in parts:
             raise ValueError(f"{path} has {listed}: two folders for {part}; keep only one of them")
         parts[part] = folder
-    if TRAIN not in parts:
+    if to_train and TRAIN not in parts:
         raise ValueError(
             f"{path} has {listed}, but no folder train; add it, or rename them if they are classes"
         )
@@ -172,12 +177,14 @@ def _refuse_unnamed_parts(path: Path, folders: list[Path]) -> None:
             )
 
 
-def _classes(path: Path, top: Path, least: int) -> tuple[tuple[str, ...], list[Found], list[str]]:
+def _classes(
+    path: Path, top: Path, to_train: bool
+) -> tuple[tuple[str, ...], list[Found], list[str]]:
     """Return the names of the class folders, their images, and the names of all other files."""
     folders = _folders(path)
-    if len(folders) < least:
+    if len(folders) < (2 if to_train else 1):
         found = f"one, {folders[0].name}" if folders else "none"
-        wanted = "at least two sub-folders" if least > 1 else "sub-folders"
+        wanted = "at least two sub-folders" if to_train else "sub-folders"
         raise ValueError(f"{path} must have {wanted} of images, one per class; found {found}")
     named: dict[str, Path] = {}
     for folder in folders:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 from resbuilder.morphnet.rules import of_keras
@@ -14,17 +15,31 @@ def lost_arguments(thing: Any) -> list[str]:
     Those of Keras return all of theirs. An argument whose default the object has as an attribute
     is not lost. A class with its own ``from_config()`` is trusted.
     """
-    cls = type(thing)
-    if of_keras(cls.__init__) or not of_keras(cls.from_config):
+    if not of_keras(type(thing).from_config):
         return []
     config = thing.get_config()
     return [
         argument.name
-        for argument in list(inspect.signature(cls.__init__).parameters.values())[1:]
-        if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD)
-        and argument.name not in config
-        and not _has_default(thing, argument)
+        for argument in _arguments(type(thing))
+        if argument.name not in config and not _has_default(thing, argument)
     ]
+
+
+def _arguments(cls: type) -> Iterator[inspect.Parameter]:
+    """Yield the arguments that a class takes, and those that it passes on to a user's base class.
+
+    An argument that a class does not pass on by ``**kwargs`` is a matter of its own code.
+    """
+    for one in cls.__mro__:
+        if "__init__" not in vars(one):
+            continue
+        if of_keras(one) or not inspect.isfunction(one.__init__):
+            return
+        parameters = list(inspect.signature(one.__init__).parameters.values())[1:]
+        variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        yield from (each for each in parameters if each.kind not in variable)
+        if all(each.kind != inspect.Parameter.VAR_KEYWORD for each in parameters):
+            return
 
 
 def _has_default(thing: Any, argument: inspect.Parameter) -> bool:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -135,24 +134,6 @@ def test_a_search_keeps_the_users_precision_and_is_resumed_with_it_only(tmp_path
         keras.config.set_dtype_policy(before)
 
 
-def test_a_model_file_of_a_run_is_evaluated_without_its_training_images(tmp_path):
-    rng = np.random.default_rng(0)
-    for name in "ab":
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for i in range(15):
-            pixels = rng.integers(0, 256, (16, 16, 3), "uint8")
-            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{i}.png")
-    photos, run = str(tmp_path / "photos"), tmp_path / "run"
-    with pytest.warns(UserWarning):  # there are few images
-        train(TrainConfig(dataset=photos, epochs=1, width=2, stages=1), run)
-        of_run = evaluate(run, "test", photos)
-        of_file = evaluate(run / "models" / "best.keras", "test", photos)
-    assert of_file == of_run and of_file["images"] < 10
-    shutil.copy(run / "models" / "best.keras", tmp_path / "mine.keras")
-    with pytest.warns(UserWarning, match="does not say with which images the network was trained"):
-        assert evaluate(tmp_path / "mine.keras", "test", photos)["images"] == 30
-
-
 def painted(folder, classes, size=8):
     for label, name in enumerate(classes):
         for number in range(10):
@@ -170,55 +151,3 @@ def test_a_run_inside_the_folder_of_its_images_is_refused(tmp_path):
         with pytest.raises(ValueError, match="must not be in the folder of the images"):
             train(config, out)
     assert sorted(path.name for path in folder.iterdir()) == ["cat", "dog"]
-
-
-def test_other_images_must_have_the_classes_and_the_units_of_the_training(tmp_path):
-    x = np.random.default_rng(0).random((60, 8, 8, 3)).astype("float32")
-    y, names = np.arange(60) % 3, np.array(["air", "bird", "car"])
-
-    def saved(name, factor, kept=3):
-        rows, file = y < kept, tmp_path / f"{name}.npz"
-        parts = {"x_train": x[rows] * factor, "x_test": x[rows] * factor}
-        labels = {"y_train": y[rows], "y_test": y[rows], "class_names": names[:kept]}
-        np.savez(file, **parts, **labels)
-        return str(file)
-
-    config = TrainConfig(dataset=saved("mine", 1), epochs=1, width=2, start="rb-0net")
-    train(config, tmp_path / "run")
-    evaluate(tmp_path / "run", "test", dataset=saved("dark", 0.5))
-    with pytest.raises(ValueError, match="pixels of bright are between 0.* and 25.*same units"):
-        evaluate(tmp_path / "run", "test", dataset=saved("bright", 255))
-    with pytest.warns(UserWarning, match="few has no images of these classes of the network: car"):
-        evaluate(tmp_path / "run", "test", dataset=saved("few", 1, kept=2))
-
-
-def test_classes_of_other_images_are_matched_by_their_names(tmp_path):
-    """Gray levels are easy to learn, so that wrong labels would leave little of the accuracy."""
-    rng, levels = np.random.default_rng(0), {"dark": 0.2, "gray": 0.5, "light": 0.8}
-    images = {
-        name: rng.normal(level, 0.05, (30, 8, 8, 1)).clip(0, 1).astype("float32")
-        for name, level in levels.items()
-    }
-
-    def saved(name, *classes):
-        x = np.concatenate([images.get(known, images["light"]) for known in classes])
-        y, file = np.repeat(np.arange(len(classes)), 30), tmp_path / f"{name}.npz"
-        parts = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
-        np.savez(file, **parts, class_names=np.array(classes))
-        return str(file)
-
-    config = TrainConfig(
-        dataset=saved("mine", *levels), epochs=30, batch_size=8, width=4, stages=1, ema=0.9
-    )
-    train(config, tmp_path / "run")
-    alike = evaluate(tmp_path / "run", "test")
-    assert alike["accuracy"] > 0.9
-    moved = saved("moved", "light", "dark", "gray")
-    assert evaluate(tmp_path / "run", "test", dataset=moved) == pytest.approx(alike)
-    few = saved("few", "light", "dark")
-    with pytest.warns(UserWarning, match="no images of these classes of the network: gray"):
-        result = evaluate(tmp_path / "run", "test", dataset=few)
-    assert min(result["accuracy"], result["balanced_accuracy"]) > 0.9 and result["images"] == 60
-    odd = saved("odd", "dark", "gray", "white")
-    with pytest.raises(ValueError, match="odd has classes .* was not trained on: white; its"):
-        evaluate(tmp_path / "run", "test", dataset=odd)

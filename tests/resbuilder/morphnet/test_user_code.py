@@ -169,6 +169,17 @@ class Forgetful(OwnConvolution):
         return self.gain * super().call(x)
 
 
+class Shifted(Forgetful):
+    """It passes the forgotten argument on to its base class."""
+
+    def __init__(self, filters, shift=0.0, **options):
+        super().__init__(filters, **options)
+        self.shift = shift
+
+    def get_config(self):
+        return super().get_config() | {"shift": self.shift}
+
+
 class Cooling(keras.optimizers.SGD):
     def __init__(self, learning_rate=0.1, cooling=0.5, **options):
         super().__init__(learning_rate, **options)
@@ -191,6 +202,9 @@ def test_arguments_that_a_configuration_lacks_are_not_reset_silently():
     assert prune(classifier(Forgetful(8)), parameters=0.7).count_params() > 0
     with pytest.raises(ValueError, match=r"layer 'forgetful.*' \(Forgetful\) lacks gain, so that"):
         prune(classifier(Forgetful(8, gain=2.0)), parameters=0.7)
+    register_layer(Shifted, "conv")
+    with pytest.raises(ValueError, match=r"layer 'shifted.*' \(Shifted\) lacks gain, so that"):
+        prune(classifier(Shifted(8, shift=1.0, gain=2.0)), parameters=0.7)
     model = perceptron()
     model.compile(Cooling(0.1, cooling=0.9), "mse")
     with pytest.warns(UserWarning, match="cooling of Cooling will have the default in the new"):

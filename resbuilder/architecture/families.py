@@ -22,7 +22,7 @@ def minimal_architecture(
         classes: Number of classes.
         width: Channels of the convolution.
         stages: Number of stages. By default three, and one more for each doubling of the longer
-            side of the image beyond 32 pixels.
+            side of the image beyond 32 pixels, as long as the shorter side leaves a pixel.
         block_order: See :class:`Architecture`.
     """
     shape = _shape(input_shape)
@@ -30,6 +30,7 @@ def minimal_architecture(
         stages, side = 3, max(shape[:2])
         while side > 32:
             stages, side = stages + 1, side // 2
+        stages = min(stages, min(shape[:2]).bit_length())  # stages - 1 halvings
     if stages < 1:
         raise ValueError(f"stages must be at least 1, got {stages}")
     rest = (Stage(width, "pool"),) * (stages - 1)

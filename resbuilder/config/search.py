@@ -176,12 +176,18 @@ class SearchConfig(TrainConfig):
         """Return the settings with absolute paths, including those of contenders.
 
         Raises:
-            ValueError: If this machine cannot run the strategy.
+            ValueError: If this machine cannot run the strategy, or the path of a contender has a
+                comma.
         """
-        paths = (
+        paths = [
             name if name in CONTENDERS or not os.path.exists(name) else str(Path(name).absolute())
             for name in self.contender_names
-        )
+        ]
+        if odd := [path for path in paths if "," in path]:
+            raise ValueError(
+                f"the contender {odd[0]} has a comma in its path, but commas separate contenders; "
+                "move it to another folder"
+            )
         return replace(super().resolved(), contenders=",".join(paths) or None)
 
     @property

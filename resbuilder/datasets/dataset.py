@@ -131,6 +131,14 @@ class Dataset:
             contents, self.y_train, self.class_names, fraction, seed, limit, validation
         )
 
+    def refuse_fraction(self) -> None:
+        """Raise ValueError if the folder itself says which images are for validation."""
+        if self.files is not None and VALIDATION in (self.files.parts or ()):
+            raise ValueError(
+                f"validation_fraction has no effect: {self.name} has a folder of validation "
+                "images; leave it out"
+            )
+
     def record(self, split: Split) -> DataRecord:
         """Return what a run records about these data."""
         files = None

@@ -15,6 +15,7 @@ from resbuilder.architecture import Architecture
 from resbuilder.common.processes import end_pool
 from resbuilder.config import RACE, THESIS, SearchConfig
 from resbuilder.costs import cost
+from resbuilder.datasets import check_found
 from resbuilder.model import load_network
 from resbuilder.morphnet.google import require_morph_net
 from resbuilder.pipeline.background import background_pool
@@ -33,6 +34,7 @@ from resbuilder.run import (
     read_data,
 )
 from resbuilder.run.events import RACE_ORIGINS
+from resbuilder.run.folder import CONFIG
 from resbuilder.start_network import start_architecture
 from resbuilder.suggestions import dearest_flops, with_image_size, with_start
 from resbuilder.surgery import NEAR_ZERO, least_flops
@@ -181,7 +183,7 @@ def resume(
     with Run.open(run_folder) as run:
         require_tensorboard(run.config)
         pool = background_pool(workers, run.config)
-        data = TrainingData.load(run.config, read_data(run.path))
+        data = _recorded_data(run)
         _refuse_other_method(run)
         if run.config.method == RACE:
             nodes = entrants_of(run, data)
@@ -195,6 +197,17 @@ def resume(
         return _run(
             run, data, lambda: Loop(run, data, start, progress, pool, workers, callbacks), pool
         )
+
+
+def _recorded_data(run: Run[SearchConfig]) -> TrainingData:
+    """Return the data of a run that has begun, or say what to do if they have moved."""
+    try:
+        check_found(run.config.dataset, run.config.data_dir)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. If the data have moved, change dataset and data_dir in {run.path / CONFIG}"
+        ) from None
+    return TrainingData.load(run.config, read_data(run.path))
 
 
 def _refuse_other_method(run: Run[SearchConfig]) -> None:

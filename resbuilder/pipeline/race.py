@@ -77,18 +77,21 @@ def entrants(config: SearchConfig, data: TrainingData) -> list[Entrant]:
 
 
 def entrants_of(run: Run[SearchConfig], data: TrainingData) -> list[Entrant]:
-    """Return the candidates and contenders of a race that has begun, from its journal.
+    """Return the candidates and contenders of a race that has begun.
 
-    All of them are in the journal before the first training.
+    They are those in the journal once it has the contenders, which come last: their files may have
+    changed since, and the run itself may be one of them that it has replaced.
     """
-    if next(run.journal.of(TrainingEvent), None) is None:
-        return entrants(run.config, data)
     recorded = [
         (event.origin, event.label, event.architecture)
         for event in run.journal.of(EntrantEvent)
         if event.origin != WINNER
     ]
-    return _entrants(run.config, recorded)
+    against = [label for origin, label, _ in recorded if origin == CONTENDER]
+    trained = next(run.journal.of(TrainingEvent), None) is not None
+    if trained or (against and len(against) == len(run.config.contender_names)):
+        return _entrants(run.config, recorded)
+    return entrants(run.config, data)
 
 
 def _entrants(config: SearchConfig, networks: list[tuple[str, str, Architecture]]) -> list[Entrant]:

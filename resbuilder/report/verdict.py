@@ -62,8 +62,12 @@ def race_verdict(history: History, best: Score | None, images: int | None) -> li
     if best is None:
         return [_nothing(history)]
     if contender is None:
-        named = any(r.origin == CONTENDER for r in history.records.values())
-        return ["No contender has been trained to its end yet." if named else NOT_COMPARED]
+        named = [r for r in history.records.values() if r.origin == CONTENDER]
+        if not named:
+            return [NOT_COMPARED]
+        if all(WHOLE in r.trainings for r in named):
+            return ["There is no comparison: the training of every contender diverged."]
+        return ["No contender has been trained to its end yet."]
     epochs = contender.record.trainings[contender.variant].epochs
     contenders = [r for r in history.records.values() if r.origin == CONTENDER]
     trained = sum(WHOLE in r.trainings for r in contenders)

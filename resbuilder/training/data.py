@@ -46,7 +46,8 @@ class TrainingData:
                 folder, exactly the recorded files are loaded, each into its recorded part.
 
         Raises:
-            ValueError: If the data cannot be found or read, or differ from the record.
+            ValueError: If the data cannot be found or read, or differ from the record, or
+                ``validation_fraction`` is given although a folder has validation images.
         """
         dataset = load(
             config.dataset,
@@ -56,6 +57,8 @@ class TrainingData:
             config.fit,
             record,
         )
+        if record is None and config.validation_fraction != type(config).validation_fraction:
+            dataset.refuse_fraction()
         split = dataset.split(config.validation_fraction, config.seed, config.train_limit)
         fitted = Preprocessing.fit(dataset.x_train, dataset.scaling, split.train)
         return cls(dataset, split, fitted)

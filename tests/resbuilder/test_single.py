@@ -144,6 +144,16 @@ def painted(folder, classes, size=8):
     return folder
 
 
+def test_a_share_of_validation_images_is_refused_if_the_folder_has_them(tmp_path):
+    for part, size in (("train", 8), ("val", 9)):
+        painted(tmp_path / "animals" / part, ("cat", "dog"), size)
+    settings = {"dataset": str(tmp_path / "animals"), "image_size": "8", "epochs": 1, "width": 2}
+    with pytest.raises(ValueError, match="validation_fraction has no effect: animals has a folder"):
+        train(TrainConfig(**settings, validation_fraction=0.4), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train(TrainConfig(**settings), tmp_path / "run")
+
+
 def test_a_run_inside_the_folder_of_its_images_is_refused(tmp_path):
     folder = painted(tmp_path / "animals", ("cat", "dog"))
     config = TrainConfig(dataset=str(folder), epochs=1, width=2, start="rb-0net")

@@ -138,7 +138,9 @@ def test_a_start_network_needs_known_sides_and_a_stage():
 
 def test_images_too_small_for_the_stages():
     with pytest.raises(ValueError, match="too small for 3 stages"):
-        minimal_architecture((3, 3, 1), 10)
+        minimal_architecture((3, 3, 1), 10, stages=3)
+    assert len(minimal_architecture((3, 3, 1), 10).stages) == 2
+    assert len(minimal_architecture((16, 256, 3), 10).stages) == 5  # 6 by the longer side
     with pytest.raises(ValueError, match="one entry for each stage"):
         resnet_architecture((32, 32, 3), 10, (8, 16), (1,))
     with pytest.raises(ValueError, match="stem must be"):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from html import unescape
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -207,19 +208,51 @@ def test_a_journal_of_the_other_method_is_refused(finished, tmp_path):
         resume(folder)
 
 
-def test_a_contender_that_changed_before_the_first_training_ended_is_refused(tmp_path, monkeypatch):
+def test_contenders_are_those_of_the_beginning_whatever_happens_to_their_files(
+    tmp_path, monkeypatch
+):
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(RaceTrainings, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         search(config(tmp_path), tmp_path / "run")
-    with pytest.raises(KeyboardInterrupt):  # With the same file, the search is resumed.
+    (tmp_path / "mine.json").unlink()
+    with pytest.raises(KeyboardInterrupt):  # It is resumed.
         resume(tmp_path / "run")
     other = resnet_architecture((8, 8, 1), 10, (16, 8), (1, 1), "small")
     (tmp_path / "mine.json").write_text(json.dumps(other.to_json()))
-    with pytest.raises(ValueError, match="contender mine is now .* restore the file"):
+    journal = tmp_path / "run" / "journal.jsonl"
+    *lines, last = journal.read_text().splitlines(keepends=True)
+    assert '"contender"' in last
+    with pytest.raises(KeyboardInterrupt):
         resume(tmp_path / "run")
+    assert journal.read_text() == "".join((*lines, last))
+    # Without its entry, the file is read again.
+    journal.write_text("".join(lines))
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run")
+    *same, changed = journal.read_text().splitlines(keepends=True)
+    assert same == lines and changed != last
+
+
+def test_a_contender_whose_path_has_a_comma_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a, b").mkdir()
+    monkeypatch.chdir(tmp_path / "a, b")
+    Path("mine.json").write_text(json.dumps(MINE.to_json()))
+    settings = SearchConfig(**SETTINGS | {"contenders": "mine.json"})
+    with pytest.raises(ValueError, match=r"contender .*mine\.json has a comma in its path"):
+        search(settings, tmp_path / "run")
+
+
+def test_a_run_whose_data_have_moved_says_where_to_change_their_place(finished, tmp_path):
+    run = shutil.copytree(finished.run, tmp_path / "run")
+    settings = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(settings | {"data_dir": str(tmp_path / "gone")}))
+    with pytest.raises(ValueError, match=r"not a folder.* have moved, change .* in .*config\.json"):
+        resume(run)
+    (run / "config.json").write_text(json.dumps(settings | {"data_dir": str(tmp_path)}))
+    assert resume(run).best == finished.best
 
 
 def diverging(monkeypatch, *where):

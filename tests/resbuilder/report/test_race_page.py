@@ -136,6 +136,20 @@ def test_the_best_contender_so_far_is_not_yet_called_the_best(tmp_path):
     assert "on validation data among those trained so far (1 of 2), resnet-20, was trained" in page
 
 
+def test_a_diverged_contender_has_been_trained_to_its_end(tmp_path):
+    folder = race(tmp_path / "run", contender=0.80)
+    journal = folder / "journal.jsonl"
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    (whole,) = (entry for entry in entries if entry.get("variant") == "whole")
+    none = {"accuracy": None, "loss": None}
+    whole |= {"finite": False, "validation": whole["validation"] | none}
+    whole |= {"test": whole["test"] | none}
+    journal.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    page = text_of(folder)
+    assert "There is no comparison: the training of every contender diverged." in page
+    assert "No contender has been trained to its end" not in page
+
+
 def test_a_running_race_has_not_failed(tmp_path):
     """A contender is trained before the two best candidates are joined."""
     folder = race(tmp_path / "run", contender=0.80)

@@ -31,11 +31,11 @@ def _arguments(cls: type) -> Iterator[inspect.Parameter]:
     An argument that a class does not pass on by ``**kwargs`` is a matter of its own code.
     """
     for one in cls.__mro__:
-        if "__init__" not in vars(one):
+        if (own := vars(one).get("__init__")) is None:
             continue
-        if of_keras(one) or not inspect.isfunction(one.__init__):
+        if of_keras(one) or not inspect.isfunction(own):
             return
-        parameters = list(inspect.signature(one.__init__).parameters.values())[1:]
+        parameters = list(inspect.signature(own).parameters.values())[1:]
         variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         yield from (each for each in parameters if each.kind not in variable)
         if all(each.kind != inspect.Parameter.VAR_KEYWORD for each in parameters):

@@ -58,7 +58,7 @@ class CanvasImages:
             )
         self.paths, notes = _find(self.folder, list(slides))
         self.contents = [_content(n) for n in notes]
-        self.scales = np.array([float(n.get("output_mpp_x") or "nan") for n in notes])
+        self.scales = np.array([_scale(n, self.folder) for n in notes])
         sizes = {path: _size(path) for path in self.paths}
         if len(set(sizes.values())) > 1:
             first, *others = dict.fromkeys(sizes.values())
@@ -257,6 +257,18 @@ def _noted(path: Path) -> dict:
     except Image.DecompressionBombError:
         return {}  # _size refuses it with a message.
     return notes if notes.get("content") else notes | {"content": contents_of_files([path])[0]}
+
+
+def _scale(row: dict, folder: Path) -> float:
+    """Return the µm per pixel of an image, NaN if unknown."""
+    text = row.get("output_mpp_x") or "nan"
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(
+            f"{folder / MANIFEST}: output_mpp_x of slide {row.get('slide')} is {text!r}, which is "
+            "not a number; undo the change, or run `survival preprocess` again"
+        ) from None
 
 
 def _content(row: dict) -> str:

@@ -201,7 +201,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read a table of text that must have these columns and at least one row."""
-    table = read_table(path).reset_index(drop=True)
+    table = read_table(path, errors="surrogateescape").reset_index(drop=True)
     if missing := [name for name in columns if name not in table.columns]:
         raise ValueError(f"it has no column {', '.join(missing)}")
     if table.empty:

@@ -203,8 +203,8 @@ def _with_flags(text: str, command: click.Command) -> str:
             # A name without "_" may be an ordinary word. It is taken for an argument only at the
             # start of the message, or before "=".
             place = rf"\b{name}\b" if "_" in name else rf"^{name}(?= must| is| has)|\b{name}(?==)"
-            # Not within a word, a flag or a path.
-            text = re.sub(rf"(?<![-\w/])(?:{place})(?!/)", flag, text)
+            # Not within a word, a flag, a path or quotes, as a column's name.
+            text = re.sub(rf"(?<![-\w/'])(?:{place})(?!/)", flag, text)
             # "=" without a value only marks an argument in Python.
             text = re.sub(rf"{flag}=(?=[\s,;:.)]|$)", flag, text)
     return text

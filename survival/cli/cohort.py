@@ -9,7 +9,7 @@ import click
 
 from resbuilder.common.cli import Commands, echo_json, json_option
 from resbuilder.common.replacing import begins_otherwise, check_place
-from resbuilder.common.words import count, some
+from resbuilder.common.words import count
 from survival.cli.options import event_column, event_is, time_column, time_unit
 from survival.cohort.endpoints import ENDPOINTS
 
@@ -258,8 +258,9 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
 
 def _list(what: str, why: str, names) -> None:
+    """List all names: nothing else says which rows of the public files are not in the cohort."""
     if names:
-        click.echo(f"{count(len(names), what)} {why}: {some(names)}", err=True)
+        click.echo(f"{count(len(names), what)} {why}: {', '.join(map(str, names))}", err=True)
 
 
 def _say_who_enters_late(rows: Cohort) -> None:

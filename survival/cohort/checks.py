@@ -93,7 +93,7 @@ def find_problems(
     """
     required = (*REQUIRED, time, event)
     missing = [c for c in dict.fromkeys(required) if c not in table.columns]
-    there = ", ".join(map(str, table.columns)) or "none"
+    there = ", ".join(map(repr, map(str, table.columns))) or "none"
     # A column name chosen by the user is more likely wrong than the table: report only that.
     chosen = {"time": time, "event": event}
     mistyped = [(n, c) for n, c in chosen.items() if c != n and c in missing]

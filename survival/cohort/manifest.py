@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from resbuilder.common.files import atomically
 from resbuilder.common.words import count, some
-from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank
+from survival.cohort.checks import SPLITS, ManifestError, find_problems, is_blank, is_missing
 from survival.cohort.plausible import same_unit, warn_of_dates, warn_of_units
 from survival.cohort.spelling import (
     check_datasets,
@@ -211,6 +211,9 @@ class Cohort:
             frame = frame.reset_index(drop=True)
         frame = plain_cells(frame)
         frame = standard_columns(frame, time, event)
+        for name in (n for n in ("split", "time_unit", *OF_SLIDES) if n in frame):
+            coded = frame[name].map(lambda cell: isinstance(cell, str) and is_missing(cell))
+            frame = frame.assign(**{name: frame[name].mask(coded.astype(bool), "")})
         # Also the times of other endpoints, which a cohort keeps for later.
         times = {"time", *(name for name in frame.columns if str(name).endswith("_time"))}
         frame = decimal_points(frame, {time, "entry", *times, *OF_SLIDES})

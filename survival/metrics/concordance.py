@@ -138,7 +138,7 @@ def uno_c(
     time, event = follow_up(y_true)
     risk = scores(risk, len(time))
     train_time, train_event = follow_up(y_train)
-    end = _end_of_follow_up(train_time, train_event)
+    end = end_of_follow_up(y_train)
     if horizon is None:
         horizon = end
     elif not 0 < horizon <= end:
@@ -151,8 +151,18 @@ def uno_c(
     return float(concordance_index_ipcw(train, test, risk, horizon, tied_tol=0.0)[0])
 
 
-def _end_of_follow_up(time: np.ndarray, event: np.ndarray) -> float:
-    """Return the first time at which the probability of being uncensored is 0 or unknown."""
+def end_of_follow_up(y_train: ArrayLike) -> float:
+    """Return the first time at which the probability of being uncensored is 0 or unknown.
+
+    Events from this time on do not count for measures that account for censoring.
+
+    Args:
+        y_train: Time and event of the training data, shape (n, 2) or (n, 3).
+
+    Raises:
+        ValueError: There is no event.
+    """
+    time, event = follow_up(y_train)
     if not event.any():
         raise ValueError("the training data have no event: the censoring cannot be estimated")
     censoring = CensoringDistributionEstimator().fit(structured(time, event))
@@ -221,7 +231,7 @@ def time_dependent_auroc(
             f"follow-up at {last:g}, not {times[0]:g} to {times[-1]:g}"
         )
     train_time, train_event = follow_up(y_train)
-    end = _end_of_follow_up(train_time, train_event)
+    end = end_of_follow_up(y_train)
     if times[-1] >= end:
         raise ValueError(
             f"times must be before the end of the training data's follow-up at {end:g}, not "

@@ -17,6 +17,7 @@ from survival.metrics import (
     uno_c,
     within_dataset_c,
 )
+from survival.metrics.concordance import end_of_follow_up
 from survival.metrics.merging import DatasetScores
 from survival.names import refuse_reserved
 from survival.report.blocks import Block, Scores
@@ -216,13 +217,17 @@ def _with_censoring(
         _refuse_horizon(y_true, censoring, horizon)
         return time_dependent_auroc(y_true, risk, censoring, horizon)[0][0]
 
-    metrics: dict[str, tuple[Callable[..., float], float]]
-    metrics = {"uno": (uno, np.inf), "timed": (area, horizon)}
+    def last_for_uno():
+        """Return the last time at which an event counts for Uno's C."""
+        return np.nextafter(end_of_follow_up(censoring), -np.inf)
+
+    metrics: dict[str, tuple[Callable[..., float], Callable[[], float]]]
+    metrics = {"uno": (uno, last_for_uno), "timed": (area, lambda: horizon)}
     scores, reasons = {}, []
-    for key, (metric, until) in metrics.items():
+    for key, (metric, last) in metrics.items():
         try:
             scores[key] = event_interval(
-                metric, y_true, risk, until=until, repeats=repeats, seed=seed
+                metric, y_true, risk, until=last(), repeats=repeats, seed=seed
             )
         except ValueError as error:
             reasons.append(str(error))

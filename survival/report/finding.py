@@ -44,8 +44,12 @@ def _verdict(line: Line) -> tuple[str, str]:
         return "cannot be evaluated", f"on {line.name} (see below)"
     score = line.scores[measure]
     if math.isnan(score.low):
-        patients = count(line.events, "patient")
-        why = f"{patients} with the event, fewer than {FEWEST_EVENTS}"
+        why = f"{count(line.events, 'patient')} with the event, fewer than {FEWEST_EVENTS}"
+        if line.events >= FEWEST_EVENTS:
+            why = (
+                f"of {line.events} events, fewer than {FEWEST_EVENTS} are within the follow-up of "
+                "the training patients"
+            )
         return "cannot be evaluated", f"on {line.name} ({why})"
     value, low, high = (number(v) for v in (score.value, score.low, score.high))
     said = f"({_MEASURES[measure]} {value}, 95 % interval {low} to {high})"

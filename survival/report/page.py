@@ -142,7 +142,8 @@ def write_report(
     html = page_template("survival.report", **filters).render(context)
     with atomically(Path(out)) as temporary:
         # File names need not be valid UTF-8.
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+        # The same bytes on every system, by which --overwrite knows the page.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 class _Steps:

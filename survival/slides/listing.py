@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import unicodedata
 import warnings
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from resbuilder.common.walking import unreadable, walk
 from resbuilder.common.words import count
+from survival.cohort.checks import as_number, is_missing
 from survival.names import OF_SLIDES, find_files
 from survival.slides.dicom import SUFFIX as DICOM
 from survival.slides.dicom import series_of
@@ -180,12 +182,11 @@ def _from_row(root: Path, row: dict, settings: Settings) -> Job:
 
 def _number(row: dict, name: str) -> float | None:
     text = row.get(name, "")
-    try:
-        if "_" in text:
-            raise ValueError  # Python reads 1_6 as 16, which a user hardly means.
-        return float(text) if text else None
-    except ValueError:
-        raise ValueError(f"{name} must be a number, not {text!r}") from None
+    if is_missing(text):
+        return None
+    if math.isnan(value := as_number(text)):
+        raise ValueError(f"column {name!r} must have a number, not {text!r}")
+    return value
 
 
 def _output(slide: PurePosixPath) -> str:

@@ -178,8 +178,10 @@ def _end_with_parent(connection: Connection) -> None:
 
 
 def _end_of(exitcode: int | None) -> str:
-    if exitcode == -signal.SIGKILL:
-        return "its process was killed (SIGKILL), probably because the system ran out of memory"
+    # Windows has no such exit codes, nor SIGKILL.
     if exitcode is not None and exitcode < 0:
-        return f"the decoder crashed ({signal.Signals(-exitcode).name})"
+        name = signal.Signals(-exitcode).name
+        if name == "SIGKILL":
+            return "its process was killed (SIGKILL), probably because the system ran out of memory"
+        return f"the decoder crashed ({name})"
     return f"its process ended without a result (exit status {exitcode})"

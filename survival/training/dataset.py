@@ -31,7 +31,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Attributes:
         of_numbers: Whether batches consist of numbers.
-        rows: Rows of a batch, including padding.
+        rows: Rows of each batch: those of the largest, with padding for the devices.
     """
 
     def __init__(
@@ -43,8 +43,6 @@ class TrainingBatches(keras.utils.PyDataset):
         devices: int = 1,
     ):
         super().__init__(workers=images.threads, max_queue_size=2)
-        self.rows = -(-settings.batch_size // devices) * devices
-        self.of_numbers = self.rows * math.prod(images.shape) > BATCH
         # If no row counts as an event, all rows are dealt out at random.
         events = targets[:, 1] if settings.batches != "shuffled" else np.zeros(len(targets))
         self._batches = EventBalancedBatches(
@@ -53,6 +51,10 @@ class TrainingBatches(keras.utils.PyDataset):
             patients if settings.batches == "patients" else None,
             settings.seed,
         )
+        # Batches of all epochs have the same sizes, in another order.
+        largest = max(map(len, self._batches.epoch(0)))
+        self.rows = -(-largest // devices) * devices
+        self.of_numbers = self.rows * math.prod(images.shape) > BATCH
         self._images, self._settings = images, settings
         # The type of the loss, on every backend.
         self._targets = targets.astype("float32")

@@ -65,6 +65,8 @@ class TrainingSettings:
         for name, least in (("epochs", 1), ("batch_size", 2), ("micro_batch", 1), ("seed", 0)):
             if (value := getattr(self, name)) is not None or name != "micro_batch":
                 object.__setattr__(self, name, whole_number(name, value, least))
+        if self.seed >= 2**32:  # Keras takes no other.
+            raise ValueError(f"seed must be below 2³², not {self.seed}")
         for name in ("learning_rate", "width"):
             value = number(name, getattr(self, name), "a number > 0", lambda v: v > 0)
             object.__setattr__(self, name, value)

@@ -101,12 +101,14 @@ def test_a_manifest_with_outside_paths_or_without_columns_is_refused(tmp_path, u
         manifest.write_text(f"slide,output,status,reason\na.svs,{output},ok,\n")
         with pytest.raises(ValueError, match=r"an image outside of .*manifest.csv: a.svs"):
             CanvasImages(folder, ["a.svs"])
+    (tmp_path / "x.png").rename(folder / "a.png")
     for text, said in {
         "": "no column slide and no column output",
         "slide\na.svs\n": "no column output",
         "slide,output\na.svs\n": "no image in",
         f"slide,output\na.svs,{'x' * 300}\n": "no image in",
         f"slide,output\na.svs,{'x' * 150_000}\n": "is not a CSV file: field larger",
+        'slide,output,output_mpp_x\na.svs,a.png,"16,5"\n': "output_mpp_x of slide a.svs is '16,5'",
     }.items():
         manifest.write_text(text)
         with pytest.raises(ValueError, match=said):

@@ -229,7 +229,12 @@ def test_splits_without_events_are_reported(manifest):
 def test_bad_input_is_one_line_and_writes_nothing(tmp_path, manifest):
     out = tmp_path / "out.csv"
     said = refused("summary", manifest, "--time", "months")
-    assert "1 problem: time: column 'months' is missing; the columns are slide, patient" in said
+    assert "1 problem: time: column 'months' is missing; the columns are 'slide', 'patient'" in said
+    named = tmp_path / "cohort.csv"
+    text = manifest.read_text()
+    named.write_text(text.replace("slide,patient", "slide,time_unit").replace("dataset", "pat"))
+    assert "the columns are 'slide', 'time_unit', 'time', " in refused("summary", named)
+    named.write_text(text)
     assert "leaves nothing to train on" in refused("split", manifest, "--test", 0.9, "--out", out)
     assert "neither a clinical export" in refused("from-gdc", manifest, "--out", out)
     nowhere = tmp_path / "no" / "out.csv"

@@ -342,7 +342,7 @@ def test_every_problem_is_reported_at_once_with_its_row(tmp_path):
     [
         ("", "no header"),
         ("slide,patient,time,event\n", "no rows"),
-        ("slide,patient,time\na,P,1\n", "column 'event' is missing; the columns are slide"),
+        ("slide,patient,time\na,P,1\n", "column 'event' is missing; the columns are 'slide'"),
         ("slide,patient,time,time\na,P,1,1\n", "more than one column named 'time'"),
         ("slide,patient,time,event\na,P,1\n", "row 2 has 3"),
         ("slide,patient,time,event\na,P,1,5,1\n", "row 2 has 5; .* use decimal commas"),
@@ -490,3 +490,12 @@ def test_follow_up_cannot_be_read_from_a_column_with_another_meaning(name):
     for role in ("time", "event"):
         with pytest.raises(ManifestError, match=f"{role}: column '{name}' has another meaning"):
             Cohort.from_frame(frame, **{role: name})
+
+
+def test_codes_for_missing_values_count_in_every_optional_column(tmp_path):
+    """R writes NA for a cohort that is not divided yet."""
+    header = "slide,patient,time,event,split,time_unit,mpp\n"
+    cohort = Cohort.read(write(tmp_path, f"{header}a,P,1,1,NA,NA,NA\nb,Q,2,0,-,-,16\n"))
+    assert cohort.time_unit is None and cohort.in_unit("months").time_unit == "months"
+    assert "split" not in cohort.to_frame()
+    assert cohort.to_frame()["mpp"].tolist() == ["", "16"]

@@ -136,6 +136,24 @@ def test_an_anonymous_page_names_no_slides_patients_or_folders(tmp_path, make_ru
     assert "Times are in months" in words and "AUROC at" in words
 
 
+def test_events_after_the_follow_up_of_the_training_patients_are_no_evidence(
+    tmp_path, make_run, slides
+):
+    """One event of several counts for Uno's C: an interval around it would have no width."""
+    table = slides("A", patients=120)
+    test = table["split"] == "test"
+    end = table.loc[test & (table["event"] == 1), "time"].min() + 0.01
+    table.loc[~test, "event"] = table.loc[~test, "event"].where(table.loc[~test, "time"] < end, 0)
+    table.loc[~test, "time"] = table.loc[~test, "time"].clip(upper=end)
+    table.loc[table.index[~test][:3], ["time", "event"]] = [end / 2, 1]
+    out = tmp_path / "report.html"
+    write_report([make_run("early", table)], out, repeats=5, horizon=end)
+    found = re.search(
+        r"cannot be evaluated on A \(of (\d+) events, fewer than 5 are", Page(out).text
+    )
+    assert found and int(found[1]) >= 5
+
+
 def test_the_default_horizon_suits_every_dataset(tmp_path, make_run, slides):
     a, b = slides("A"), slides("B", 60, patients=120)
     b["event"] = b["event"].where(b["time"] < 36, 0)

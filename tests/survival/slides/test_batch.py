@@ -450,8 +450,11 @@ def test_slides_of_a_manifest_are_found_in_either_unicode_form(folder, tmp_path)
         ([["slide", "x"], ["", "1"]], "line 2: the cell of column 'slide' is empty"),
         ([["slide"], ["one.tif", "1"]], "1 row without the 1 cells of the header: row 2 has 2"),
         ([["slide", "mpp"], ["one.tif"]], "1 row without the 2 cells of the header: row 2 has 1"),
-        ([["slide", "mpp"], ["one.tif", "1_6"]], "line 2: mpp must be a number, not '1_6'"),
-        ([["slide", "mpp"], ["one.tif", "x"]], "line 2: mpp must be a number, not 'x'"),
+        (
+            [["slide", "mpp"], ["one.tif", "1_6"]],
+            "line 2: column 'mpp' must have a number, not '1_6'",
+        ),
+        ([["slide", "mpp"], ["one.tif", "x"]], "line 2: column 'mpp' must have a number, not 'x'"),
         ([["slide", "mpp"], ["one.tif", "-1"]], "line 2: mpp must be a number of"),
         ([["slide", "mpp", "downsample"], ["one.tif", "8", "64"]], "line 2: .* not both"),
         ([["slide"], ["one.tif"], ["b/../one.tif"]], "twice, as one.tif and b/../one.tif; remove"),

@@ -35,6 +35,17 @@ def test_every_slide_is_in_an_epoch_once(tissue, kind):
     assert all(len(x) == 7 for x, _, _ in epoch_of(batches(tissue, batches=kind)))
 
 
+@pytest.mark.parametrize("kind", ["events", "patients", "shuffled"])
+def test_no_row_is_padding_in_the_largest_batch(tissue, kind):
+    """60 slides in batches of at most 59 are two of 30."""
+    data = batches(tissue, batch_size=59, batches=kind)
+    for _ in range(3):
+        weights = [w for _, _, w in epoch_of(data)]
+        assert {len(w) for w in weights} == {data.rows}
+        assert max(w.sum() for w in weights) == data.rows < 40
+        data.on_epoch_end()
+
+
 def test_targets_of_a_batch_have_the_type_of_the_loss(tissue):
     assert tissue[0].y_true().dtype == "float64"
     assert batches(tissue)[0][1].dtype == "float32"
@@ -134,6 +145,8 @@ def test_images_that_do_not_fit_together_are_refused(tmp_path):
 def test_settings_take_numbers_of_numpy_and_name_a_wrong_augmentation():
     settings = TrainingSettings(seed=np.int64(1), learning_rate=np.float32(0.5), epochs=np.int8(3))
     assert json.loads(json.dumps(settings.record()))["seed"] == 1
+    with pytest.raises(ValueError, match="seed must be below 2³², not 4294967296"):
+        TrainingSettings(seed=2**32)
     for wrong in (3, "flip", ["flip", ["x"]]):
         with pytest.raises(ValueError, match="augment must be some of"):
             TrainingSettings(augment=wrong)

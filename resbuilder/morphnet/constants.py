@@ -192,8 +192,8 @@ def _convolved(step: LayerCall, x: np.ndarray, stay: np.ndarray, rng) -> np.ndar
     values = _normal(rng, center, np.sqrt(variance))
     if unfinished:
         return values
-    activation = getattr(step.layer, "activation", None)
-    return values if activation is None else _array(activation(ops.convert_to_tensor(values)))
+    activation = keras.activations.get(getattr(step.layer, "activation", None))
+    return _array(activation(ops.convert_to_tensor(values)))
 
 
 def _batch_normalized(layer, x: np.ndarray, rng) -> np.ndarray:
@@ -251,11 +251,14 @@ def _on_images(step: LayerCall, read: list[np.ndarray], sides: list[tuple[int, .
     The result is NaN if the step does not take images of this size.
     """
     samples = len(read[0])
+    # That of its weights, because `call` does not convert as the layer itself does.
+    dtype = getattr(step.layer, "variable_dtype", "float32")
     known = {
         id(tensor): ops.convert_to_tensor(
             np.broadcast_to(
                 x.reshape(samples, *(1,) * len(size), -1), (samples, *size, x.shape[-1])
-            ).astype("float32")
+            ),
+            dtype=dtype,
         )
         for tensor, size, x in zip(step.node.input_tensors, sides, read, strict=True)
     }

@@ -299,6 +299,7 @@ def _is_elementwise(function: Any, channels: int) -> bool:
     """
     if function is None or channels < 2:
         return True
+    function = keras.activations.get(function)  # A custom layer may have its name.
     x = np.random.default_rng(0).normal(size=(2, 3, 3, channels)).astype("float32")
 
     def result(change: float) -> np.ndarray:

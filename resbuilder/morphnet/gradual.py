@@ -152,7 +152,9 @@ class GradualPruning(keras.callbacks.Callback):
 
         Weights that ``EarlyStopping`` has restored stay as they are; :meth:`pruned` warns of them.
         """
-        if getattr(self.model.optimizer, "use_ema", False):
+        optimizer = self.model.optimizer
+        inner = (getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", ()))
+        if any(getattr(one, "use_ema", False) for one in (optimizer, *inner)):
             self._hold()
 
     def pruned(self) -> keras.Model:
@@ -163,10 +165,18 @@ class GradualPruning(keras.callbacks.Callback):
 
         Warns:
             UserWarning: If removed channels have weights again, for example because
-                ``EarlyStopping`` has restored those of an epoch before ``end``.
+                ``EarlyStopping`` has restored those of an epoch before ``end``; or if the training
+                ended before ``end``, so that the network is above the budget.
         """
         if self.alive is None:
             raise ValueError("nothing has been pruned yet; pass this callback to fit first")
+        if (left := self.cost.total(self.alive)) > self.budget:
+            warnings.warn(
+                f"the training ended before epoch {self.end}, with which the budget is reached: "
+                f"{left:,} {self.resource} are left, but the budget is {self.budget:,}; train for "
+                f"more than {self.end} epochs, or give a smaller end",
+                stacklevel=2,
+            )
         if any(np.any(ops.convert_to_numpy(w) * (1 - mask)) for w, mask in self._masks):
             warnings.warn(
                 "channels that were removed have weights again, so pruned() changes the outputs; "

@@ -182,9 +182,15 @@ def _gated(graph: ChannelGraph, step: LayerCall, x: Any, gates: Any) -> Any:
 
 def _loss_by_image(loss: Any) -> Callable[[Any, Any], Any]:
     found = keras.losses.get(loss)
-    function = found.call if isinstance(found, keras.losses.Loss) else found
+    of_class = isinstance(found, keras.losses.Loss)
+    function = found.call if of_class else found
+    dtype = found.dtype if of_class else keras.config.floatx()
 
     def by_image(labels: Any, outputs: Any) -> Any:
+        # As Keras does before it calls the function.
+        labels, outputs = keras.tree.map_structure(
+            lambda x: ops.convert_to_tensor(x, dtype=dtype), (labels, outputs)
+        )
         # As in fit, labels (n,) may belong to outputs (n, 1).
         single = not isinstance(outputs, list) and outputs.shape[-1] == 1
         if single and len(labels.shape) == len(outputs.shape) - 1:

@@ -21,7 +21,7 @@ from resbuilder.morphnet.fates import BUILT, KEEP_ONE, at_one_number, fates
 from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.layer_call import LayerCall, per_channel
 from resbuilder.morphnet.rules import taken
-from resbuilder.morphnet.walk import functional, nodes
+from resbuilder.morphnet.walk import functional, nodes, read_by
 
 
 def rebuild(
@@ -84,7 +84,7 @@ class _Builder:
                 made = [given[id(node.outputs[0])]] if inputs is not None else self.take(1)
                 self._input(node, made[0], tensors, chain)
             elif isinstance(node.operation, keras.Model):
-                read = [numbers[id(t)] for t in node.input_tensors]
+                read = [numbers[id(t)] for t in read_by(node)]
                 name = f"{prefix}{node.operation.name}/"
                 new, made = self.visit(node.operation, read, name)
                 if new is not None:
@@ -139,7 +139,11 @@ class _Builder:
         old = node.outputs[0]
         width = len(self.maps[number])
         tensor = keras.Input(
-            batch_shape=(*old.shape[:-1], width), dtype=old.dtype, name=node.operation.name
+            batch_shape=(*old.shape[:-1], width),
+            dtype=old.dtype,
+            name=node.operation.name,
+            sparse=node.operation.sparse,
+            optional=node.operation.optional,
         )
         chain.append(tensor)
         tensors[id(old)] = tensor

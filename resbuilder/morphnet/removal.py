@@ -17,6 +17,7 @@ from resbuilder.morphnet.graph import ChannelGraph
 from resbuilder.morphnet.importance import magnitudes
 from resbuilder.morphnet.layer_call import LayerCall
 from resbuilder.morphnet.rebuild import rebuild
+from resbuilder.morphnet.slots import shift_averages
 from resbuilder.morphnet.transfer import with_weights
 
 
@@ -44,8 +45,9 @@ def without(
     for step, values in shifts.items():
         layer = layers[step.name]
         if layer.use_bias:
-            # A new bias has random values, so do not add to it.
-            layer.bias.assign(values if step.name in biased else layer.bias.numpy() + values)
+            new = step.name in biased  # It has random values, so do not add to it.
+            layer.bias.assign(values if new else layer.bias.numpy() + values)
+            shift_averages(small, layer.bias, None if new else values)
             continue
         # A normalization subtracts its mean, so the outputs lack `values` on both sides.
         for reader in _normalizations(graph, step):

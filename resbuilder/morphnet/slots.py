@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import keras
+import numpy as np
 
 from resbuilder.morphnet.channels import Map, copy_by_channel
 
@@ -34,6 +35,9 @@ def copy_slots(
     old_slots, old_rest = _slots(source_optimizer, source)
     for new, old, axes in pairs:
         for name, slot in new_slots.get(id(new), {}).items():
+            if name in _averages(target_optimizer):
+                # New channels begin their average with their weights. Copy, see below.
+                slot.assign(new.numpy())
             reference = old_slots.get(id(old), {}).get(name)
             if reference is not None:
                 copy_by_channel(slot, reference, axes)
@@ -43,6 +47,31 @@ def copy_slots(
             # start again. Copy, because a JAX training step invalidates a variable's old array.
             if len(new.shape) == 0:
                 new.assign(old.numpy())
+
+
+def shift_averages(model: keras.Model, weight: keras.Variable, by: np.ndarray | None) -> None:
+    """Add to a weight's averages what was added to the weight, or set them to it if it is new.
+
+    Otherwise the optimizer would write averages back that lack it.
+
+    Args:
+        model: A model, compiled or not.
+        weight: One of its weights.
+        by: What was added; None for a new weight.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.built:
+        return
+    for name, slot in _slots(optimizer, model)[0].get(id(weight), {}).items():
+        if name in _averages(optimizer):
+            slot.assign(weight.numpy() if by is None else slot.numpy() + by)
+
+
+def _averages(optimizer: keras.optimizers.Optimizer) -> set[str]:
+    """Return the names of the slots that hold averages of the weights, in units of the weights."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    schedule_free = isinstance(inner, keras.optimizers.ScheduleFreeAdamW)
+    return {"average", "momentum"} if schedule_free else {"average"}
 
 
 def _slots(

@@ -89,6 +89,8 @@ def _compile_as(result: keras.Model, model: keras.Model) -> None:
     # The objects that the model was compiled with; a custom compile method may not record them.
     record = getattr(getattr(model, "_compile_config", None), "config", {})
     kept = {k: v for k, v in record.items() if k not in ("optimizer", "loss") and v is not None}
+    if not isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) and not own_compile:
+        kept["auto_scale_loss"] = False  # Keras does not record it.
     dropped = []
     for name in kept.keys() & {"metrics", "weighted_metrics"}:
         try:

@@ -18,6 +18,7 @@ def functional(model: keras.Model) -> keras.Model:
         ValueError: If the model is neither functional nor a built sequential model, or its class
             overrides ``call``.
     """
+    cls, name = type(model), getattr(model, "name", "")
     if isinstance(model, keras.Sequential) and model.built:
         model = model._functional
     if not isinstance(model, keras.Model) or not hasattr(model, "_nodes_by_depth"):
@@ -26,10 +27,10 @@ def functional(model: keras.Model) -> keras.Model:
             f"{f' {model.name!r}' if hasattr(model, 'name') else ''}; "
             "build a Sequential model first; of a subclassed model, pass the functional one inside"
         )
-    own = next(cls for cls in type(model).__mro__ if "call" in vars(cls))
+    own = next(one for one in cls.__mro__ if "call" in vars(one))
     if not own.__module__.startswith("keras."):
         raise ValueError(
-            f"{own.__name__} overrides call, so its layers do not say what model {model.name!r} "
+            f"{own.__name__} overrides call, so its layers do not say what model {name!r} "
             "computes; pass a functional model without its own call"
         )
     return model
@@ -39,6 +40,21 @@ def nodes(model: keras.Model) -> Iterator[Any]:
     """Yield the calls of a functional model in topological order."""
     for _, at_depth in sorted(functional(model)._nodes_by_depth.items(), reverse=True):
         yield from at_depth
+
+
+def read_by(node: Any) -> list[Any]:
+    """Return the tensors that a call reads; those of a nested model in the order of its inputs.
+
+    A model with a list of inputs may be called with a dict of tensors by their names.
+    """
+    model = node.operation
+    if node.is_input or not isinstance(model, keras.Model):
+        return node.input_tensors
+    inner = functional(model)
+    given = (*node.arguments.args, *node.arguments.kwargs.values())[0]
+    if isinstance(given, dict) and not isinstance(inner._inputs_struct, dict):
+        return [given[tensor.name] for tensor in inner.inputs]
+    return node.input_tensors
 
 
 def walk(model: keras.Model) -> tuple[list[LayerCall], list[int]]:
@@ -86,7 +102,7 @@ class _Walker:
             if node.is_input and id(outputs[0]) in numbers:
                 continue
             self.called.add(layer)
-            read = [numbers[id(t)] for t in node.input_tensors]
+            read = [numbers[id(t)] for t in read_by(node)]
             if isinstance(layer, keras.Model):
                 made = self.visit(functional(layer), read, f"{prefix}{layer.name}/")
             else:

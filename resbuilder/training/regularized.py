@@ -71,6 +71,8 @@ class RegularizedModel(keras.Model):
         # torch allows no dot in a module's name, but keras.applications has mobilenet_1.00_224.
         super().__init__(name=f"regularized_{network.name}".replace(".", "_"))
         self.network = network
+        if hasattr(network, "output_names"):  # for losses and metrics by the names of outputs
+            self.output_names = network.output_names
         # A function hides the terms from Keras' tracking, as they refer to the network's layers.
         self._terms = lambda: terms
         # λ are weights and not Python numbers, so that they can change between two calls of `fit`

@@ -295,3 +295,59 @@ def test_a_nested_model_without_weights_may_be_called_twice(pruned, nested):
     found = [layer.name for layer in small.layers if isinstance(layer, keras.Model)]
     assert found == nested
     assert small(X).shape == (8, 3)
+
+
+class Residual(keras.Sequential):
+    """A sequential model that adds its input, which its layers do not say."""
+
+    def call(self, x, training=None, mask=None):
+        return x + super().call(x, training=training)
+
+
+def test_a_sequential_model_with_its_own_call_is_refused():
+    own = Residual([keras.Input((12, 12, 8)), layers.Conv2D(8, 3, padding="same")], name="own")
+    image = keras.Input((12, 12, 3))
+    model = keras.Model(image, head(own(layers.Conv2D(8, 3, padding="same", name="conv")(image))))
+    for network in (model, own):
+        with pytest.raises(ValueError, match="Residual overrides call, .* model 'own' computes"):
+            prune(network, flops=0.5)
+
+
+def test_a_nested_model_may_be_called_with_a_dict_of_its_inputs():
+    """Keras finds them by name, in whatever order the dict has them."""
+    inputs = [keras.Input((6,), name=name) for name in ("second", "first")]
+    made = [layers.Dense(3, name=f"of_{tensor.name}")(tensor) for tensor in inputs]
+    inner = keras.Model(inputs, made[0] + 2 * made[1])
+    images = [keras.Input((4,)), keras.Input((4,))]
+    a, b = (layers.Dense(6, name=n)(x) for n, x in zip("ab", images, strict=True))
+    model = keras.Model(images, inner({"second": a, "first": b}))
+    kernel = model.get_layer("a").kernel
+    kernel.assign(ops.convert_to_numpy(kernel) * np.repeat([0.0, 1.0], 3))
+    small = shrink(model, {"a": np.arange(6) >= 3})
+    x = [np.random.default_rng(i).normal(size=(5, 4)).astype("float32") for i in range(2)]
+    assert_allclose(small.predict(x, verbose=0), model.predict(x, verbose=0), rtol=1e-5, atol=1e-5)
+    rows = {w.path.split("/")[-2]: w.shape[0] for w in small.weights if len(w.shape) == 2}
+    assert (rows["of_second"], rows["of_first"]) == (3, 6)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch has no sparse inputs")
+def test_inputs_stay_sparse():
+    image = keras.Input((100,), sparse=True)
+    small = prune(keras.Model(image, layers.Dense(4)(layers.Dense(16)(image))), flops=0.5)
+    assert small.inputs[0].sparse
+
+
+class Rectified(layers.Layer):
+    """A layer that keeps the name of its activation."""
+
+    activation = "relu"
+
+    def call(self, x):
+        return ops.relu(x)
+
+
+def test_a_custom_layer_may_have_the_name_of_its_activation():
+    register_layer(Rectified, "keep")
+    image = keras.Input((12, 12, 3))
+    model = keras.Model(image, head(Rectified()(layers.Conv2D(8, 3, name="conv")(image))))
+    assert prune(model, flops=0.5).get_layer("conv").filters == 4

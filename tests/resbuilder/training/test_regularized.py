@@ -118,3 +118,18 @@ def test_one_hot_labels_are_refused_where_class_numbers_are_needed(option):
     model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True), jit_compile=False)
     with pytest.raises(ValueError, match="need class numbers of shape"):
         model.fit(X, np.eye(3)[Y], verbose=0)
+
+
+def test_losses_are_found_by_the_names_of_the_outputs():
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    outputs = [keras.layers.Dense(1, name=name)(x) for name in ("first", "second")]
+    model = RegularizedModel(keras.Model(image, outputs), {})
+    model.compile("sgd", {"second": "mae", "first": "mse"})
+    model.fit(X, {"first": Y[:, None], "second": Y[:, None]}, verbose=0)
+    plain = keras.Model(image, outputs)
+    plain.compile("sgd", {"second": "mae", "first": "mse"})
+    given = X, {"first": Y[:, None], "second": Y[:, None]}
+    assert model.evaluate(*given, verbose=0)[0] == pytest.approx(
+        plain.evaluate(*given, verbose=0)[0]
+    )

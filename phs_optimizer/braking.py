@@ -11,7 +11,13 @@ import keras
 import numpy as np
 
 from phs_optimizer import checks
-from phs_optimizer.direction import HIGHER, by_name, direction, is_metric
+from phs_optimizer.direction import (
+    HIGHER,
+    by_name,
+    direction,
+    is_metric,
+    refuse_other_means,
+)
 from phs_optimizer.factor import Factor
 from phs_optimizer.held_friction import HeldFriction
 from phs_optimizer.lookup import friction_of, phs_of
@@ -91,8 +97,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             does not carry restored weights away. None: if this callback has restored the best
             weights. True: always, as needed with ``EarlyStopping(restore_best_weights=True)``,
             which leaves momenta unchanged. False: never.
-        monitor: What to average: ``"loss"``, or the name of a metric in Keras' logs that falls as
-            the training succeeds.
+        monitor: What to average: ``"loss"``, or the name of another result in Keras' logs that
+            falls as the training succeeds: a metric that is a mean over samples, or a number that
+            a ``train_step`` of your own returns for each step.
         validation: What to watch on validation data: ``"val_loss"``, or the name of a metric in
             Keras' logs.
         validation_mode: ``"max"`` if higher values of ``validation`` are better, ``"min"`` if
@@ -273,16 +280,22 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         self._friction.keep_stable(self._optimizer())
         self._task_loss.begin_epoch()
 
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Keep the friction stable if another callback has just set a larger time step."""
+        if not batch:
+            self._friction.keep_stable(self._optimizer())
+
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Average the loss, and brake if it has reached the goal.
 
         Raises:
-            ValueError: If ``monitor`` is a metric that rises as the training succeeds, or nothing
-                says whether a higher ``validation`` is better.
+            ValueError: If ``monitor`` is a metric that rises as the training succeeds or is not a
+                mean, or nothing says whether a higher ``validation`` is better.
         """
         if not self.policy.state.steps:
             if direction(self.monitor, self.model) == HIGHER:
                 raise ValueError(_rises(self.monitor))
+            refuse_other_means(self.monitor, self.model)
             if is_metric(self.validation, self.model):
                 self._watched.sign(self.model)  # Fail now if nothing says what is better.
         event = self.policy.observe(*self._task_loss.read(self, batch, logs))
@@ -290,9 +303,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
         due = not self.trace or seen - self.trace[-1][0] >= self.policy.average_steps / 2
         if due or event:
             self.trace.append((int(seen), self.policy.average))
-        if due:
-            self._friction.keep_stable(self._optimizer())
         steps = self._steps_of_epoch()
+        if due or (steps is None and not self._optimizer().has_fixed_rate):
+            self._friction.keep_stable(self._optimizer())
         if event:
             self._carry_out(event)
         # Regularly, for a file saved within an epoch; and after its last step, for one saved by
@@ -323,8 +336,10 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             )
         average = self.policy.average
         self._end_epoch(self._watched.of_epoch(logs, self.model, self._tested))
-        logs["friction"] = friction_of(self._optimizer())
-        self._record.log({"epoch": epoch, "loss": average, "friction": logs["friction"]})
+        present = friction_of(self._optimizer())
+        # Of several optimizers, each has its own.
+        logs["friction" if self.optimizer is None else f"{self.optimizer.name}_friction"] = present
+        self._record.log({"epoch": epoch, "loss": average, "friction": present})
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Restore the best weights if requested, and say why the callback never braked."""
@@ -359,6 +374,9 @@ class GoalOrientedBraking(keras.callbacks.Callback):
             policy.state = state
             if undone:
                 self._record.undo_after(state)
+                self._friction.wanted = None
+                if state.braking:
+                    self._friction.resume(optimizer, self.factor, int(state.braking))
                 self._end_earlier_epoch(epoch, state)
             return
         self._before = taken - state.steps

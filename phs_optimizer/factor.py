@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from phs_optimizer import checks
+from phs_optimizer import checks, stability
 from phs_optimizer.optimizer import PHS
 
 DEFAULT = 10.0
@@ -63,7 +63,7 @@ class Factor:
         initial = optimizer.initial_friction
         if self.settled_later:
             damping = _damping(optimizer)
-            if damping > MOST_DAMPING:
+            if damping > MOST_DAMPING * stability.ROUNDING:
                 raise ValueError(
                     f'target="auto" has no momentum to reduce: α r is {damping:g} from the start, '
                     f"as with a momentum of {1 - damping:g} in SGD. Begin with a longer memory, "

@@ -297,6 +297,11 @@ class PHS(keras.optimizers.Optimizer):
         """Return the current time step α. Do not call it while tracing, when α has no value."""
         return float(ops.convert_to_numpy(self.learning_rate))
 
+    @property
+    def has_fixed_rate(self) -> bool:
+        """Whether α is a number that changes only if it is assigned, not a schedule or callable."""
+        return isinstance(self._learning_rate, keras.Variable)
+
     def force_scale(self) -> float:
         """Return the factor s of the force in the latest step; 1 without a step schedule."""
         if self.step_schedule is None:

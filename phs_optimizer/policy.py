@@ -142,6 +142,7 @@ class BrakingPolicy:
         self.validated = False  # whether an epoch had a validation loss
         # Lowest average that was compared with the goal.
         self.lowest = math.inf
+        self.lost = False  # whether the loss of the latest steps was not finite
 
     @property
     def average(self) -> float:
@@ -167,6 +168,9 @@ class BrakingPolicy:
     def observe(self, loss: float, steps: int = 1) -> Event | None:
         """Record the mean task loss of the next ``steps`` training steps.
 
+        Steps whose loss is not finite are counted but not averaged: such a step may be followed by
+        others that are, as under a ``LossScaleOptimizer``, which skips it.
+
         Args:
             loss: Mean task loss over these steps, without regularization terms.
             steps: Number of steps, for example ``steps_per_execution``.
@@ -175,7 +179,13 @@ class BrakingPolicy:
             The decision to brake if these steps have reached the goal, otherwise None.
         """
         state = self.state
+        self.lost = not math.isfinite(loss)
+        if self.lost:
+            state.steps += steps
+            return None
         if state.steps < INITIAL_STEPS:
+            # A lost step counts as the mean of the others.
+            state.initial_loss = state.initial_loss if state.weight else loss
             share = min(steps, INITIAL_STEPS - state.steps)
             seen = state.steps + share
             state.initial_loss += (loss - state.initial_loss) * share / seen
@@ -230,7 +240,7 @@ class BrakingPolicy:
         state = self.state
         if self.goal is None or state.minima or not state.steps:
             return None
-        if math.isnan(self.average):
+        if self.lost:
             return "never braked: the average loss is not a number (NaN)"
         if math.isinf(self.lowest):
             seen = f"the training had {state.steps:.0f} steps, but the average needs"

@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from phs_optimizer.direction import computed_by_metric
+
 # Change of the regularization terms that may be missed, as a fraction of the task loss.
 ACCURACY = 0.01
 
@@ -15,14 +17,17 @@ class TaskLoss:
     """Recover the task loss of the steps between two calls of a callback.
 
     ``logs["loss"]`` is the mean M over the k steps of the epoch so far, so the mean over the steps
-    k₁ + 1 to k₂ is (k₂ M₂ − k₁ M₁) / (k₂ − k₁). It includes regularization terms. Those of the
+    k₁ + 1 to k₂ is (k₂ M₂ − k₁ M₁) / (k₂ − k₁). A result that no metric of the model computes is
+    that of the latest step, as a ``train_step`` of the user may return it. The loss includes
+    regularization terms. Those of the
     weights' regularizers are subtracted. They are computed again after as many steps as they take,
     at their latest speed, to change by a hundredth of the task loss; in between they are assumed
     to change linearly. Activity regularizers cannot be separated: if a model has any, watch a
     metric instead (``monitor``).
 
     Args:
-        monitor: Name in Keras' logs: ``"loss"``, or a metric that is a mean over samples.
+        monitor: Name in Keras' logs: ``"loss"``, a metric that is a mean over samples, or what a
+            ``train_step`` returns for each step.
         refresh: Steps after which the regularization terms are computed again at the latest.
     """
 
@@ -35,6 +40,7 @@ class TaskLoss:
     def forget_terms(self) -> None:
         """Forget the regularization terms, as those of another model or of replaced weights."""
         self._terms, self._slope, self._age, self._interval = 0.0, 0.0, math.inf, 1
+        self._is_mean: bool | None = None  # whether the log is a mean over the epoch's steps
 
     def begin_epoch(self) -> None:
         """Reset the running mean, which Keras restarts in each epoch."""
@@ -66,10 +72,11 @@ class TaskLoss:
         # With steps_per_execution > 1, Keras' last index may lie beyond the end of the epoch.
         steps_of_epoch = (callback.params or {}).get("steps")
         seen = min(batch + 1, steps_of_epoch) if steps_of_epoch else batch + 1
-        total = float(logs[self.monitor]) * seen
-        steps = seen - self._seen
-        mean = (total - self._sum) / steps
-        self._seen, self._sum = seen, total
+        steps, value = seen - self._seen, float(logs[self.monitor])
+        if self._is_mean is None:
+            self._is_mean = computed_by_metric(self.monitor, callback.model)
+        mean = (value * seen - self._sum) / steps if self._is_mean else value
+        self._seen, self._sum = seen, value * seen
         if self.monitor == "loss":
             self._age += steps
             if self._age >= self._interval:
@@ -92,6 +99,6 @@ class TaskLoss:
             self._slope = (self._terms - before) / self._age
             allowed = ACCURACY * abs(mean - self._terms)
             most = min(2 * self._interval, self.refresh)
-            slow = abs(self._slope) * most <= allowed
+            slow = abs(self._slope) * most <= allowed or not math.isfinite(allowed)
             self._interval = most if slow else max(1, int(allowed / abs(self._slope)))
         self._age = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 
 from phs_optimizer import checks
 from phs_optimizer.direction import HIGHER, LOWER, direction
@@ -84,4 +85,5 @@ class Watched:
         return None
 
     def _find(self, name: str, logs: Mapping, model: keras.Model) -> float | None:
-        return self.sign(model) * float(logs[name]) if name in logs else None
+        # The state of braking holds it as a float32: equal results must not count as better.
+        return self.sign(model) * float(np.float32(logs[name])) if name in logs else None

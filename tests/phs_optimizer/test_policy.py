@@ -126,10 +126,22 @@ def test_it_brakes_at_the_first_step_whose_average_is_at_or_below_the_goal():
 
 def test_a_loss_that_is_not_a_number_never_reaches_the_goal_but_patience_ends():
     policy = BrakingPolicy(0.5, average_steps=5, initial_loss=1.0, patience=2)
-    assert observed(policy, [math.nan, *[0.1] * 50]) == []
+    assert observed(policy, [math.nan] * 50) == []
+    assert policy.unreached() == "never braked: the average loss is not a number (NaN)"
     ((epoch, event),) = epochs_ended(policy, [None] * 4)
     assert (epoch, event.action, event.from_best) == (2, "brake", True)
     assert policy.best == math.inf
+
+
+@pytest.mark.parametrize("at", [0, 3, 20])
+def test_a_single_loss_that_is_not_a_number_is_only_counted(at):
+    """As a step that a LossScaleOptimizer skips, also among the first, which set the goal."""
+    losses = [2.0] * 30 + [0.5] * 60
+    one, other = (BrakingPolicy(0.5, average_steps=10) for _ in range(2))
+    ((step, event),) = observed(one, losses)
+    ((later, same),) = observed(other, [*losses[:at], math.nan, *losses[at:]])
+    assert later == step + 1 and same.loss == pytest.approx(event.loss)
+    assert other.initial_loss == pytest.approx(one.initial_loss) == 2
 
 
 def test_without_patience_it_waits_forever():

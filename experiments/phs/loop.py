@@ -109,8 +109,8 @@ class Loop:
 
         Args:
             epochs: Epochs of the whole training, including those before this call.
-            callbacks: Keras callbacks. As in ``fit``, they see the running mean loss after every
-                chunk, and the validation loss at the end of an evaluated epoch.
+            callbacks: Keras callbacks. They see the mean loss of a chunk after it, and, as in
+                ``fit``, the validation loss at the end of an evaluated epoch.
             each_epoch: Called after every epoch, when a :meth:`snapshot` may be taken.
             last_epoch: Returns an earlier last epoch once it is known, else infinity.
 
@@ -133,9 +133,10 @@ class Loop:
             order = order[: self.steps_per_epoch * self.batch_size].reshape(-1, self.batch_size)
             while self.step < self.steps_per_epoch:
                 these = order[self.step : self.step + self.chunk]
-                self.sums += self._steps(*self._train, these).numpy()
+                sums = self._steps(*self._train, these).numpy().astype(float)
+                self.sums += sums
                 self.step += len(these)
-                watching.on_train_batch_end(self.step - 1, {"loss": self.sums[0] / self.step})
+                watching.on_train_batch_end(self.step - 1, {"loss": sums[0] / len(these)})
             loss, accuracy = self.sums / self.steps_per_epoch
             logs = {"loss": float(loss), "accuracy": float(accuracy)}
             number = self.epoch + 1

@@ -19,6 +19,8 @@ def copy_slots(
 ) -> None:
     """Copy an optimizer's slots by channel, and its scalars except for the learning rate.
 
+    New channels begin with 0, but averages of the weights with the weights.
+
     Args:
         target_optimizer: Optimizer to write to; built if necessary.
         target: Its model.
@@ -33,11 +35,12 @@ def copy_slots(
         target_optimizer.build(target.trainable_variables)
     new_slots, new_rest = _slots(target_optimizer, target)
     old_slots, old_rest = _slots(source_optimizer, source)
+    for weight in target.trainable_variables:
+        for name in _averages(target_optimizer) & new_slots.get(id(weight), {}).keys():
+            # New channels begin their average with their weights. Copy, see below.
+            new_slots[id(weight)][name].assign(weight.numpy())
     for new, old, axes in pairs:
         for name, slot in new_slots.get(id(new), {}).items():
-            if name in _averages(target_optimizer):
-                # New channels begin their average with their weights. Copy, see below.
-                slot.assign(new.numpy())
             reference = old_slots.get(id(old), {}).get(name)
             if reference is not None:
                 copy_by_channel(slot, reference, axes)

@@ -245,16 +245,6 @@ def test_a_contender_whose_path_has_a_comma_is_refused(tmp_path, monkeypatch):
         search(settings, tmp_path / "run")
 
 
-def test_a_run_whose_data_have_moved_says_where_to_change_their_place(finished, tmp_path):
-    run = shutil.copytree(finished.run, tmp_path / "run")
-    settings = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(settings | {"data_dir": str(tmp_path / "gone")}))
-    with pytest.raises(ValueError, match=r"not a folder.* have moved, change .* in .*config\.json"):
-        resume(run)
-    (run / "config.json").write_text(json.dumps(settings | {"data_dir": str(tmp_path)}))
-    assert resume(run).best == finished.best
-
-
 def diverging(monkeypatch, *where):
     """Replace trainings by their results; the given ones, as (index, variant), diverge."""
 

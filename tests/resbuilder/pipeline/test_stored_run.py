@@ -81,3 +81,14 @@ def test_a_finished_run_is_resumed_without_a_training(stored):
     result = resume(stored)
     assert (result.best.index, result.reason) == (3, "all rounds are done")
     assert (stored / "journal.jsonl").read_bytes() == before
+
+
+@on_tensorflow
+def test_a_run_whose_data_have_moved_says_where_to_change_their_place(stored, tmp_path):
+    settings = json.loads((stored / "config.json").read_text())
+    gone = settings | {"data_dir": str(tmp_path / "gone")}
+    (stored / "config.json").write_text(json.dumps(gone))
+    with pytest.raises(ValueError, match=r"not a folder.* have moved, change .* in .*config\.json"):
+        resume(stored)
+    (stored / "config.json").write_text(json.dumps(settings | {"data_dir": str(tmp_path)}))
+    assert resume(stored).best.index == 3

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from survival.cohort import Cohort, ManifestError
+from survival.cohort.checks import is_missing
 from survival.names import look_alikes
 
 GOOD = """slide,patient,time,event,dataset,split,rfs_time,rfs_event
@@ -436,6 +437,7 @@ def test_a_failed_write_keeps_the_existing_file(tmp_path):
 def cohorts(draw):
     # Without control characters, surrogates and outer white space, as in names of files.
     names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=8)
+    names = names.filter(lambda name: not is_missing(name))
     slides = draw(st.lists(names, min_size=1, max_size=12, unique=True))
     patients = draw(st.lists(names, min_size=1, max_size=5, unique=True))
     times = st.floats(0, 1e6, allow_nan=False)

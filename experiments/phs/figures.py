@@ -24,9 +24,17 @@ PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 def printed_rows(measured: list[Measured]) -> Figure:
     """Draw the printed test accuracy of every row, and ours seed by seed.
 
+    Trainings that broke down at their end would hide all differences, so they are marked at the
+    left edge, with their mean.
+
     Args:
         measured: See :func:`experiments.phs.table.measured_rows`.
     """
+    done = [m for m in measured if m.histories]
+    usual = [m.row.accuracy for m in measured] + [
+        a for m in done for a in m.accuracy("by_validation")
+    ]
+    left = min(usual) - 0.03
     figure = Figure(figsize=(9, 1.8 + 0.3 * len(measured)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
@@ -40,12 +48,20 @@ def printed_rows(measured: list[Measured]) -> Figure:
             if not m.histories:
                 continue
             color, seeds = colors[m.row.optimizer], m.accuracy(meaning)
-            axes.plot([m.row.accuracy, np.mean(seeds)], [y, y], color=GRAY, linewidth=1, zorder=1)
-            axes.plot(seeds, [y] * len(seeds), "o", color=color, alpha=0.35, markersize=4)
-            axes.plot(np.mean(seeds), y, "o", color=color, markersize=6)
+            mean = float(np.mean(seeds))
+            shown = [a for a in seeds if a >= left]
+            axes.plot([m.row.accuracy, max(mean, left)], [y, y], color=GRAY, linewidth=1, zorder=1)
+            axes.plot(shown, [y] * len(shown), "o", color=color, alpha=0.35, markersize=4)
+            if mean >= left:
+                axes.plot(mean, y, "o", color=color, markersize=6)
+            if len(shown) < len(seeds):
+                axes.plot(left, y, "<", color=color, markersize=6, clip_on=False)
+                said = f" mean {100 * mean:.0f} %" if mean < left else " one lower"
+                axes.text(left, y - 0.12, said, color=color, fontsize=8, va="bottom")
         axes.xaxis.set_major_formatter(PER_CENT)
     final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])
     final.set_ylim(len(measured) - 0.5, -0.5)
+    final.set_xlim(left=left)
     for axes in (final, chosen):
         axes.set_xlabel("test accuracy")
     legend = [Line2D([], [], marker="D", color=INK, markerfacecolor="white", ls="", label="thesis")]

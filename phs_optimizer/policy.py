@@ -184,8 +184,8 @@ class BrakingPolicy:
             state.steps += steps
             return None
         if state.steps < INITIAL_STEPS:
-            # A lost step counts as the mean of the others.
-            state.initial_loss = state.initial_loss if state.weight else loss
+            if not state.weight:  # The first loss counts for the lost steps before it, too.
+                state.initial_loss = loss
             share = min(steps, INITIAL_STEPS - state.steps)
             seen = state.steps + share
             state.initial_loss += (loss - state.initial_loss) * share / seen

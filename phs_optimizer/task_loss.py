@@ -18,12 +18,12 @@ class TaskLoss:
 
     ``logs["loss"]`` is the mean M over the k steps of the epoch so far, so the mean over the steps
     k₁ + 1 to k₂ is (k₂ M₂ − k₁ M₁) / (k₂ − k₁). A result that no metric of the model computes is
-    that of the latest step, as a ``train_step`` of the user may return it. The loss includes
-    regularization terms. Those of the
-    weights' regularizers are subtracted. They are computed again after as many steps as they take,
-    at their latest speed, to change by a hundredth of the task loss; in between they are assumed
-    to change linearly. Activity regularizers cannot be separated: if a model has any, watch a
-    metric instead (``monitor``).
+    that of the latest step, as a ``train_step`` of the user may return it.
+
+    The loss includes regularization terms. Those of the weights' regularizers are subtracted. They
+    are computed again after as many steps as they take, at their latest speed, to change by a
+    hundredth of the task loss; in between they are assumed to change linearly. Activity
+    regularizers cannot be separated: if a model has any, watch a metric instead (``monitor``).
 
     Args:
         monitor: Name in Keras' logs: ``"loss"``, a metric that is a mean over samples, or what a
@@ -40,11 +40,11 @@ class TaskLoss:
     def forget_terms(self) -> None:
         """Forget the regularization terms, as those of another model or of replaced weights."""
         self._terms, self._slope, self._age, self._interval = 0.0, 0.0, math.inf, 1
-        self._is_mean: bool | None = None  # whether the log is a mean over the epoch's steps
 
     def begin_epoch(self) -> None:
         """Reset the running mean, which Keras restarts in each epoch."""
         self._seen, self._sum = 0, 0.0
+        self._is_mean: bool | None = None  # whether there is one; known after the first step
 
     def read(
         self, callback: keras.callbacks.Callback, batch: int, logs: dict | None

@@ -88,12 +88,9 @@ def evaluate(
         images = _of_run(path, settings, part)
     elif not is_own_folder(dataset, settings.get("data_dir")):
         images = _of_dataset(path, settings)
-    elif card is not None and card.reading is None:
-        raise ValueError(
-            f"{path} cannot classify the image files in {dataset}: it was trained on other arrays, "
-            f"of shape {card.input_shape}; give an .npz file of such arrays"
-        )
     else:
+        if card is not None:
+            card.reading_of_files(path, "give an .npz file of such arrays")
         images = _of_folder(path, settings)
     if card is None:
         warnings.warn(

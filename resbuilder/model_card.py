@@ -85,6 +85,23 @@ class ModelCard:
             )
         return cls(tuple(classes), (shape[0], shape[1], shape[2]), reading)
 
+    def reading_of_files(self, path: object, instead: str) -> ImageReading:
+        """Return how to read image files for the network.
+
+        Args:
+            path: The network's file, for the error.
+            instead: What the user can do if the network cannot take image files.
+
+        Raises:
+            ValueError: If it cannot, because it was not trained on 8-bit pixels.
+        """
+        if self.reading is None:
+            raise ValueError(
+                f"{path} cannot classify image files, which have 1 or 3 channels of 8-bit pixels: "
+                f"it was trained on other arrays, of shape {self.input_shape}; {instead}"
+            )
+        return self.reading
+
     def check_fits(self, input_shape: tuple, classes: int | None) -> None:
         """Raise ValueError if a network has other inputs or outputs than the card says."""
         if (self.input_shape, len(self.classes)) != (input_shape, classes):

@@ -99,12 +99,9 @@ class Predictor:
             ValueError: If the network takes arrays only, a file does not exist or cannot be read,
                 or a folder contains no image.
         """
-        if self.reading is None:
-            raise ValueError(
-                f"{self._path} cannot classify image files, which have 1 or 3 channels of 8-bit "
-                f"pixels: it was trained on other arrays, of shape {self.input_shape}; use "
-                "Predictor.probabilities() in Python with arrays"
-            )
+        self.card.reading_of_files(
+            self._path, "use Predictor.probabilities() in Python with arrays"
+        )
         given = [photos] if isinstance(photos, str | Path) else photos
         return self._predicted(find_pictures(given)[0], unreadable)
 

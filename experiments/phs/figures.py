@@ -24,17 +24,15 @@ PER_CENT = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
 def printed_rows(measured: list[Measured]) -> Figure:
     """Draw the printed test accuracy of every row, and ours seed by seed.
 
-    Trainings that broke down at their end would hide all differences, so they are marked at the
-    left edge, with their mean.
+    Trainings that broke down at their end would hide all differences. They are left out, and a mark
+    at the left edge says how many there are, or where their mean is.
 
     Args:
         measured: See :func:`experiments.phs.table.measured_rows`.
     """
-    done = [m for m in measured if m.histories]
-    usual = [m.row.accuracy for m in measured] + [
-        a for m in done for a in m.accuracy("by_validation")
-    ]
-    left = min(usual) - 0.03
+    usual = [m.row.accuracy for m in measured]
+    usual += [a for m in measured if m.histories for a in m.accuracy("by_validation")]
+    left = min(usual) - 0.05
     figure = Figure(figsize=(9, 1.8 + 0.3 * len(measured)), layout="constrained")
     final, chosen = figure.subplots(1, 2, sharey=True, sharex=True)
     colors = {"SGD": GREEN, "PHS": BLUE, "goal-oriented": RED}
@@ -54,9 +52,9 @@ def printed_rows(measured: list[Measured]) -> Figure:
             axes.plot(shown, [y] * len(shown), "o", color=color, alpha=0.35, markersize=4)
             if mean >= left:
                 axes.plot(mean, y, "o", color=color, markersize=6)
-            if len(shown) < len(seeds):
+            if lower := len(seeds) - len(shown):
                 axes.plot(left, y, "<", color=color, markersize=6, clip_on=False)
-                said = f" mean {100 * mean:.0f} %" if mean < left else " one lower"
+                said = f" mean {100 * mean:.0f} %" if mean < left else f" {lower} lower"
                 axes.text(left, y - 0.12, said, color=color, fontsize=8, va="bottom")
         axes.xaxis.set_major_formatter(PER_CENT)
     final.set_yticks(range(len(measured)), [_row_label(m) for m in measured])

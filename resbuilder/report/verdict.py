@@ -66,7 +66,7 @@ def race_verdict(history: History, best: Score | None, images: int | None) -> li
         if not named:
             return [NOT_COMPARED]
         if all(WHOLE in r.trainings for r in named):
-            return ["There is no comparison: the training of every contender diverged."]
+            return ["No comparison is possible, because the training of every contender diverged."]
         return ["No contender has been trained to its end yet."]
     epochs = contender.record.trainings[contender.variant].epochs
     contenders = [r for r in history.records.values() if r.origin == CONTENDER]

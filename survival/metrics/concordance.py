@@ -160,7 +160,7 @@ def end_of_follow_up(y_train: ArrayLike) -> float:
         y_train: Time and event of the training data, shape (n, 2) or (n, 3).
 
     Raises:
-        ValueError: There is no event.
+        ValueError: No training patient had the event.
     """
     time, event = follow_up(y_train)
     if not event.any():

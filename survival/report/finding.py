@@ -44,8 +44,9 @@ def _verdict(line: Line) -> tuple[str, str]:
         return "cannot be evaluated", f"on {line.name} (see below)"
     score = line.scores[measure]
     if math.isnan(score.low):
-        why = f"{count(line.events, 'patient')} with the event, fewer than {FEWEST_EVENTS}"
-        if line.events >= FEWEST_EVENTS:
+        if line.events < FEWEST_EVENTS:
+            why = f"{count(line.events, 'patient')} with the event, fewer than {FEWEST_EVENTS}"
+        else:
             why = (
                 f"of {line.events} events, fewer than {FEWEST_EVENTS} are within the follow-up of "
                 "the training patients"

@@ -146,7 +146,7 @@ def test_a_diverged_contender_has_been_trained_to_its_end(tmp_path):
     whole |= {"test": whole["test"] | none}
     journal.write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
     page = text_of(folder)
-    assert "There is no comparison: the training of every contender diverged." in page
+    assert "No comparison is possible, because the training of every contender diverged." in page
     assert "No contender has been trained to its end" not in page
 
 
